@@ -1,0 +1,194 @@
+"""The parameters of a match: one place for defaults, limits and their texts.
+
+The command line's help, the widget's fields and tooltips, and the signature
+of :func:`napari_samnet.match` are all read from :class:`MatchOptions`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any, Literal, get_args
+
+from napari_samnet.errors import InputError
+
+__all__ = ['DEFAULTS', 'MatchOptions', 'parameter_text']
+
+Device = Literal['auto', 'cpu', 'cuda', 'mps']
+Precision = Literal['auto', 'fp32', 'bf16']
+Initialisation = Literal['global', 'identity']
+
+#: Inclusive limits of the numbers, for widgets and checks alike.
+LIMITS: dict[str, tuple[float, float]] = {
+    'window': (3, 21),
+    'iterations': (1, 20),
+    'coarse_iterations': (0, 5),
+    'size': (64, 1024),
+    'lambda_max': (0.0, 1.0),
+    'skip': (0.0, 1.0),
+    'tolerance': (0.0, 8.0),
+}
+
+#: Working sizes must be a multiple of the coarsest feature stride.
+SIZE_STEP = 32
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    'device': get_args(Device),
+    'precision': get_args(Precision),
+    'init': get_args(Initialisation),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchOptions:
+    """How a pair of images is matched.
+
+    Parameters
+    ----------
+    window : int
+        Side of the search window P, in feature cells of 8 pixels at working
+        size. Odd, 3 to 21. The paper's 9 looks 4 cells to each side, per
+        iteration.
+    iterations : int
+        Largest number of matching iterations L, 1 to 20. The run stops
+        earlier once the field no longer moves.
+    size : int
+        Working size: both images are resized to size by size pixels for the
+        network, a multiple of 32 from 64 to 1024. Results always come back
+        at the images' own size.
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+        Where the network runs. 'auto' takes CUDA, then Apple's MPS, then the
+        CPU.
+    precision : {'auto', 'fp32', 'bf16'}
+        Arithmetic of the convolutions. 'auto' takes bf16 where the hardware
+        computes in it, fp32 elsewhere.
+    weights : str
+        Name of a packaged network or the path of a weights file.
+    attributes : bool
+        Transfer the target's attributes to the source, and match with the
+        transferred image. Without it the run is several times faster and
+        gives the correspondence alone.
+    init : {'global', 'identity'}
+        First field: a robust global affine from all pairs of cells, or no
+        motion, as in the paper.
+    coarse_iterations : int
+        How many of the first iterations run on a map of half the resolution,
+        which doubles their reach. 0 to 5.
+    lambda_max : float
+        Largest weight of the transferred feature in the matching, between
+        0 (only the source's own feature) and 1 (the paper's schedule).
+    skip : float
+        Share of the source's own features in each decoder level, b_h of
+        equation (10), between 0 and 1. The paper's 0.5 keeps more of the
+        source's colours; its structure is kept either way.
+    tolerance : float
+        The run has converged when the field changes by less than this many
+        pixels at working size on average between two iterations. 0 never
+        stops early.
+    """
+
+    window: int = 9
+    iterations: int = 10
+    size: int = 256
+    device: str = 'auto'
+    precision: str = 'auto'
+    weights: str = 'samnet'
+    attributes: bool = True
+    init: str = 'global'
+    coarse_iterations: int = 0
+    lambda_max: float = 0.9
+    skip: float = 0.0
+    tolerance: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            # Numbers of numpy are as good as Python's.
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number:
+                raise InputError(
+                    f'{name} must be a number from {low:g} to {high:g}, '
+                    f'got {value!r}'
+                )
+            if not low <= value <= high:
+                raise InputError(
+                    f'{name} must be from {low:g} to {high:g}, got {value}'
+                )
+            kind = type(getattr(MatchOptions, name))
+            if kind(value) != value:
+                raise InputError(f'{name} must be whole, got {value}')
+            object.__setattr__(self, name, kind(value))
+        if not isinstance(self.attributes, bool):
+            raise InputError(
+                f'attributes must be True or False, got {self.attributes!r}'
+            )
+        try:
+            object.__setattr__(self, 'weights', os.fsdecode(self.weights))
+        except TypeError:
+            raise InputError(
+                f'weights must be a name or a path, got {self.weights!r}'
+            ) from None
+        if self.window % 2 == 0:
+            raise InputError(
+                f'window must be odd so that it has a centre, got '
+                f'{self.window}'
+            )
+        if self.size % SIZE_STEP:
+            raise InputError(
+                f'size must be a multiple of {SIZE_STEP}, got {self.size}'
+            )
+        for name, allowed in CHOICES.items():
+            value = str(getattr(self, name))
+            # 'cuda:1' names one card of several.
+            stem = value.split(':')[0] if name == 'device' else value
+            if stem not in allowed:
+                raise InputError(
+                    f'{name} must be one of {", ".join(allowed)}, '
+                    f'got {value!r}'
+                )
+            object.__setattr__(self, name, value)
+        cells = self.size // 8 // (2 if self.coarse_iterations else 1)
+        if self.window > cells:
+            raise InputError(
+                f'window must not be larger than the feature map, which is '
+                f'{cells}x{cells} cells at size {self.size}, got '
+                f'{self.window}'
+            )
+
+
+#: The default of every parameter.
+DEFAULTS = MatchOptions()
+
+
+def parameter_text(name: str, cls: type[Any] = MatchOptions) -> str:
+    """Text of one parameter, read from a class's numpydoc docstring.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter.
+    cls : type
+        Class whose docstring describes it.
+
+    Returns
+    -------
+    str
+        The description on one line.
+
+    Raises
+    ------
+    KeyError
+        If the docstring does not describe `name`.
+    """
+    pattern = rf'^\s*{re.escape(name)} : [^\n]*\n((?:^ {{8,}}\S[^\n]*\n)+)'
+    found = re.search(pattern, (cls.__doc__ or '') + '\n', re.MULTILINE)
+    if found is None:
+        raise KeyError(f'{cls.__name__} does not describe {name!r}')
+    return ' '.join(found.group(1).split())
+
+
+def option_names() -> tuple[str, ...]:
+    """Names of all parameters, in the order of the docstring."""
+    return tuple(field.name for field in fields(MatchOptions))

@@ -1,0 +1,168 @@
+"""Local two-term correlation (5) and matching confidence (9).
+
+The volume is ``(B, K*K, H, W)`` for a window of K by K cells; displacements
+are in row-major order (dy, dx), so that the centre has index ``K*K // 2``.
+Outside the image the feature is zero.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    'all_pairs',
+    'centre_index',
+    'confidence',
+    'inside_window',
+    'local_correlation',
+    'local_correlation_reference',
+    'merge_sources',
+    'window_offsets',
+]
+
+
+def centre_index(window: int) -> int:
+    """Index of the zero displacement in a volume of that window."""
+    return window * window // 2
+
+
+def window_offsets(window: int, like: Tensor) -> Tensor:
+    """Displacements of a window, ``(K*K, 2)`` in (x, y) cells."""
+    radius = window // 2
+    steps = torch.arange(
+        -radius, radius + 1, device=like.device, dtype=torch.float32
+    )
+    dy, dx = torch.meshgrid(steps, steps, indexing='ij')
+    return torch.stack((dx.reshape(-1), dy.reshape(-1)), 1)
+
+
+def _check(source: Tensor, target: Tensor, window: int) -> None:
+    if source.shape != target.shape or source.ndim != 4:
+        raise ValueError(
+            f'source and target features must both be (B, C, H, W), got '
+            f'{tuple(source.shape)} and {tuple(target.shape)}'
+        )
+    if window % 2 == 0 or not 1 <= window <= min(source.shape[-2:]):
+        raise ValueError(
+            f'window must be odd and at most {min(source.shape[-2:])}, the '
+            f'side of the feature map, got {window}'
+        )
+
+
+def merge_sources(
+    source: Tensor, transferred: Tensor, weight: float
+) -> Tensor:
+    """Merge both terms of (5) into one feature.
+
+    The two terms share the right-hand factor, so that
+    ``(1 - w) <s, t> + w <x, t> = <(1 - w) s + w x, t>``.
+
+    Parameters
+    ----------
+    source, transferred : Tensor
+        F^s and F^{s<-t}, ``(B, C, H, W)``, unit length along C.
+    weight : float
+        lambda^l.
+    """
+    return torch.lerp(source, transferred, weight)
+
+
+def local_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
+    """Inner products with the target's features in a local window, (5).
+
+    Every row of source cells is multiplied with the K target rows around it
+    in one matrix product; the wanted band of each product is a strided view.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        ``(B, C, H, W)``; of unit length along C for cosines.
+    window : int
+        Odd side K of the search window P_i, in cells.
+
+    Returns
+    -------
+    Tensor
+        ``(B, K*K, H, W)``.
+    """
+    _check(source, target, window)
+    batch, channels, height, width = source.shape
+    radius = window // 2
+    # Rows lead, so that the rows of one dy are one slice without a copy.
+    padded = F.pad(target, (radius,) * 4).permute(2, 0, 1, 3).contiguous()
+    left = source.permute(2, 0, 3, 1).reshape(-1, width, channels)
+    wide = width + window - 1
+    products = torch.stack(
+        [
+            torch.bmm(left, padded[dy : dy + height].view(-1, channels, wide))
+            for dy in range(window)
+        ]
+    ).view(window, height, batch, width, wide)
+    s0, s1, s2, s3, s4 = products.stride()
+    band = products.as_strided(
+        (window, height, batch, width, window), (s0, s1, s2, s3 + s4, s4)
+    )
+    return band.permute(2, 0, 4, 1, 3).reshape(
+        batch, window * window, height, width
+    )
+
+
+def local_correlation_reference(
+    source: Tensor, target: Tensor, window: int
+) -> Tensor:
+    """Compute :func:`local_correlation` literally, by unfolding the target."""
+    _check(source, target, window)
+    batch, channels, height, width = source.shape
+    patches = F.unfold(target, window, padding=window // 2)
+    patches = patches.view(batch, channels, window * window, height, width)
+    return (source.unsqueeze(2) * patches).sum(1)
+
+
+def inside_window(
+    height: int, width: int, window: int, like: Tensor
+) -> Tensor:
+    """Which displacements stay inside the image, ``(1, K*K, H, W)`` bool."""
+    ones = torch.ones(1, 1, height, width, device=like.device)
+    found = F.unfold(ones, window, padding=window // 2)
+    return found.view(1, window * window, height, width) > 0
+
+
+def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
+    """Softmax of the raw correlation at the window's centre, (9).
+
+    Parameters
+    ----------
+    correlation : Tensor
+        ``(B, K*K, H, W)`` cosines.
+    beta : float
+        Inverse temperature. 1 is the text of the paper, which on cosines is
+        almost uniform.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 1, H, W)``, alpha in (0, 1).
+    """
+    window = round(correlation.shape[1] ** 0.5)
+    if window * window != correlation.shape[1] or window % 2 == 0:
+        raise ValueError(
+            f'correlation must be (B, K*K, H, W) with odd K, got '
+            f'{tuple(correlation.shape)}'
+        )
+    height, width = correlation.shape[-2:]
+    inside = inside_window(height, width, window, correlation)
+    logits = (beta * correlation.float()).masked_fill(~inside, -torch.inf)
+    centre = centre_index(window)
+    # An own sum costs less than softmax over 81 channels and one slice.
+    top = logits.amax(1, keepdim=True)
+    total = (logits - top).exp().sum(1, keepdim=True)
+    return (logits[:, centre : centre + 1] - top).exp() / total
+
+
+def all_pairs(source: Tensor, target: Tensor) -> Tensor:
+    """Inner products of all cells, ``(B, Hs, Ws, Ht, Wt)``."""
+    batch, _, height, width = source.shape
+    product = source.flatten(2).transpose(1, 2) @ target.flatten(2)
+    return product.view(batch, height, width, *target.shape[-2:])

@@ -1,0 +1,262 @@
+"""W_F: shared VGG features and their skip pyramid (Sec. 4.2).
+
+One network sees source, target and synthesised image. It gives
+
+* the *content* feature relu4_1, which the attribute transfer blends (8),
+* the *skip* features relu3_1, relu2_1, relu1_1 of the droplink decoder (10),
+* the *matching* feature, in which the correlation (5) is taken. The paper
+  uses relu4_1 for it; deeper layers, each L2-normalised and concatenated,
+  are more accurate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ['STRIDE', 'Features', 'VGGFeatures', 'layer_plan', 'normalize']
+
+#: Pixels per cell of relu4_1, and so of every field.
+STRIDE = 8
+
+#: Convolutions per block and their channels (Simonyan & Zisserman, 2015).
+_DEPTHS = {'vgg16': (2, 2, 3, 3, 3), 'vgg19': (2, 2, 4, 4, 4)}
+_CHANNELS = (64, 128, 256, 512, 512)
+
+CONTENT_LAYER = 'relu4_1'
+SKIP_LAYERS = ('relu3_1', 'relu2_1', 'relu1_1')
+
+
+class Features(NamedTuple):
+    """What one encoding of a batch of images gives.
+
+    Attributes
+    ----------
+    matching : Tensor
+        ``(B, C, H, W)``, unit length along C.
+    content : Tensor
+        ``(B, 512, H, W)``, relu4_1, blended in (8).
+    skips : tuple of Tensor
+        relu3_1, relu2_1 and relu1_1: levels h = 3, 2, 1 of (10).
+    """
+
+    matching: Tensor
+    content: Tensor
+    skips: tuple[Tensor, ...]
+
+    def part(self, images: slice) -> Features:
+        """Features of some images of the batch, as views."""
+        return Features(
+            self.matching[images],
+            self.content[images],
+            tuple(skip[images] for skip in self.skips),
+        )
+
+
+def normalize(features: Tensor, eps: float = 1e-6) -> Tensor:
+    """Scale every feature vector to unit length; zero vectors stay zero.
+
+    Parameters
+    ----------
+    features : Tensor
+        ``(B, C, H, W)``.
+    eps : float
+        Smallest length that is divided by, relative to the mean length, so
+        that the result does not depend on the scale of the features.
+    """
+    length = features.norm(dim=1, keepdim=True)
+    floor = eps * length.mean(dim=(1, 2, 3), keepdim=True)
+    return features / torch.maximum(length, floor.clamp_min(1e-30))
+
+
+def layer_plan(backbone: str) -> list[tuple[str, int]]:
+    """Name and channels of every convolution, in order.
+
+    Names are those of the activations, ``relu1_1`` to ``relu5_3``
+    (``relu5_4`` for VGG-19).
+    """
+    if backbone not in _DEPTHS:
+        raise ValueError(
+            f'backbone must be one of {", ".join(_DEPTHS)}, got {backbone!r}'
+        )
+    return [
+        (f'relu{block}_{index}', channels)
+        for block, (depth, channels) in enumerate(
+            zip(_DEPTHS[backbone], _CHANNELS, strict=True), start=1
+        )
+        for index in range(1, depth + 1)
+    ]
+
+
+class VGGFeatures(nn.Module):
+    """VGG-16 or VGG-19 up to the deepest layer that is asked for.
+
+    Parameters
+    ----------
+    backbone : {'vgg16', 'vgg19'}
+        Which VGG. The paper's is VGG-19.
+    matching_layers : sequence of str
+        Layers of the matching feature, from relu3_1 on. ``('relu4_1',)`` is
+        the paper's.
+
+    Notes
+    -----
+    ``mean`` and ``std`` travel with the weights: RGB in [0, 1] becomes
+    ``(x - mean) / std`` before the first convolution. Zero padding as in the
+    original network.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = 'vgg16',
+        matching_layers: Sequence[str] = ('relu4_3', 'relu5_1'),
+    ) -> None:
+        super().__init__()
+        plan = layer_plan(backbone)
+        names = [name for name, _ in plan]
+        if not matching_layers:
+            raise ValueError('there must be at least one matching layer')
+        for layer in matching_layers:
+            if layer not in names or layer < 'relu3_1':
+                raise ValueError(
+                    f'matching layers must be relu3_1 or deeper of '
+                    f'{backbone}, got {layer!r}'
+                )
+        self.backbone = backbone
+        self.matching_layers = tuple(matching_layers)
+        wanted = {*matching_layers, CONTENT_LAYER}
+        last = max(names.index(name) for name in wanted)
+        self.convolutions = nn.ModuleDict()
+        previous = 3
+        for name, channels in plan[: last + 1]:
+            key = name.replace('relu', 'conv')
+            self.convolutions[key] = nn.Conv2d(
+                previous, channels, 3, padding=1
+            )
+            previous = channels
+        self.register_buffer('mean', torch.zeros(3))
+        self.register_buffer('std', torch.ones(3))
+
+    @property
+    def matching_channels(self) -> int:
+        """Channels of the matching feature."""
+        channels = dict(layer_plan(self.backbone))
+        return sum(channels[layer] for layer in self.matching_layers)
+
+    def activations(
+        self,
+        x: Tensor,
+        wanted: set[str],
+        *,
+        after: str | None = None,
+    ) -> dict[str, Tensor]:
+        """Rectified outputs of the wanted layers; nothing deeper is computed.
+
+        Parameters
+        ----------
+        x : Tensor
+            Normalised images ``(B, 3, H, W)``, or with `after` the output of
+            that layer.
+        wanted : set of str
+            Names such as ``'relu4_1'``.
+        after : str, optional
+            Continue after this layer.
+        """
+        keys = list(self.convolutions)
+        start = 0
+        if after is not None:
+            start = keys.index(after.replace('relu', 'conv')) + 1
+        found: dict[str, Tensor] = {}
+        for position in range(start, len(keys)):
+            key = keys[position]
+            if position and key[4] != keys[position - 1][4]:
+                x = F.max_pool2d(x, 2)
+            x = F.relu(self.convolutions[key](x))
+            name = key.replace('conv', 'relu')
+            if name in wanted:
+                found[name] = x
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Normalise ``(B, 3, H, W)`` RGB images in [0, 1] for this VGG."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(
+                f'images must be (B, 3, H, W), got {tuple(images.shape)}'
+            )
+        shape = (1, 3, 1, 1)
+        x = (images - self.mean.view(shape)) / self.std.view(shape)
+        weight = self.convolutions['conv1_1'].get_parameter('weight')
+        return x.to(weight.dtype)
+
+    def matching_feature(self, found: dict[str, Tensor]) -> Tensor:
+        """Concatenate the normalised matching layers on the relu4_1 grid."""
+        height, width = found[CONTENT_LAYER].shape[-2:]
+        parts = []
+        for layer in self.matching_layers:
+            part = normalize(found[layer].float())
+            if part.shape[-2:] != (height, width):
+                part = F.interpolate(
+                    part,
+                    size=(height, width),
+                    mode='bilinear',
+                    align_corners=False,
+                )
+            parts.append(part)
+        return normalize(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+
+    def forward(self, images: Tensor) -> Features:
+        """Encode images.
+
+        Parameters
+        ----------
+        images : Tensor
+            ``(B, 3, H, W)`` RGB in [0, 1], H and W multiples of 16.
+
+        Returns
+        -------
+        Features
+            On the grid of relu4_1, ``H/8`` by ``W/8`` cells.
+        """
+        wanted = {*self.matching_layers, CONTENT_LAYER, *SKIP_LAYERS}
+        found = self.activations(self.prepare(images), wanted)
+        return Features(
+            self.matching_feature(found),
+            found[CONTENT_LAYER],
+            tuple(found[name] for name in SKIP_LAYERS),
+        )
+
+    def match_only(self, images: Tensor) -> Tensor:
+        """Matching feature of images, without keeping the skips."""
+        wanted = {*self.matching_layers, CONTENT_LAYER}
+        return self.matching_feature(
+            self.activations(self.prepare(images), wanted)
+        )
+
+    def continue_from_content(self, content: Tensor) -> Tensor:
+        """Matching feature from relu4_1 on, for the blended feature of (8).
+
+        Parameters
+        ----------
+        content : Tensor
+            ``(B, 512, H, W)``.
+        """
+        wanted = set(self.matching_layers) - {CONTENT_LAYER}
+        if any(layer < CONTENT_LAYER for layer in wanted):
+            raise ValueError(
+                f'matching layers before {CONTENT_LAYER} cannot be had from '
+                f'it: {sorted(wanted)}'
+            )
+        found = {CONTENT_LAYER: content}
+        if wanted:
+            found |= self.activations(content, wanted, after=CONTENT_LAYER)
+        return self.matching_feature(found)

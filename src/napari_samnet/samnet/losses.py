@@ -1,0 +1,142 @@
+"""Losses: content (2), matching (11), semantic attribute matching (12)-(13).
+
+Features are L2-normalised first; squared distances then are
+``2 - 2 cosine``, and the sum over a 3x3 patch N_i becomes a box filter of
+the correlation volume, so that (13) costs one correlation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_samnet.samnet.correlation import (
+    centre_index,
+    inside_window,
+    local_correlation,
+)
+from napari_samnet.samnet.features import normalize
+
+__all__ = [
+    'TAU',
+    'content_loss',
+    'endpoint_loss',
+    'matching_loss',
+    'patch_probability',
+    'semantic_attribute_matching_loss',
+    'total_variation',
+]
+
+#: tau of (12): probability 0.013, the mask of RTNs, a little over chance.
+TAU = -math.log(0.013)
+
+
+def content_loss(transferred: Tensor, source: Tensor) -> Tensor:
+    """L_C of (2) on normalised features, mean over cells."""
+    difference = normalize(transferred) - normalize(source)
+    return difference.square().sum(1).mean()
+
+
+def matching_loss(transferred: Tensor, warped: Tensor) -> Tensor:
+    """D of (11) on normalised features, mean over cells.
+
+    Parameters
+    ----------
+    transferred, warped : Tensor
+        F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    """
+    distance = (normalize(transferred) - normalize(warped)).square().sum(1)
+    return (
+        9
+        * F.avg_pool2d(
+            distance.unsqueeze(1), 3, 1, 1, count_include_pad=False
+        ).mean()
+    )
+
+
+def patch_probability(
+    transferred: Tensor, warped: Tensor, *, window: int = 9
+) -> Tensor:
+    """log K of (13): log-probability of the centre within Q_i.
+
+    Parameters
+    ----------
+    transferred, warped : Tensor
+        F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    window : int
+        Side of Q_i.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 1, H, W)``.
+    """
+    volume = local_correlation(
+        normalize(transferred), normalize(warped), window
+    )
+    # -D = -sum_N (2 - 2 C): constants cancel in the softmax.
+    logits = 18 * F.avg_pool2d(volume, 3, 1, 1, count_include_pad=False)
+    inside = inside_window(
+        volume.shape[2], volume.shape[3], window, like=volume
+    )
+    logits = logits.masked_fill(~inside, -torch.inf)
+    centre = centre_index(window)
+    return logits[:, centre : centre + 1] - logits.logsumexp(1, keepdim=True)
+
+
+def semantic_attribute_matching_loss(
+    transferred: Tensor,
+    warped: Tensor,
+    *,
+    window: int = 9,
+    tau: float = TAU,
+    truncate: Literal['min', 'max'] = 'min',
+    weight: Tensor | None = None,
+) -> Tensor:
+    """L_AM of (12), mean over cells.
+
+    Parameters
+    ----------
+    transferred, warped : Tensor
+        F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    window : int
+        Side of Q_i.
+    tau : float
+        Truncation.
+    truncate : {'min', 'max'}
+        'max' is the letter of (12), which keeps the gradient of what does
+        not match; 'min' keeps that of what does, as the text wants it.
+    weight : Tensor, optional
+        ``(B, 1, H, W)`` weights of the cells.
+    """
+    loss = -patch_probability(transferred, warped, window=window)
+    limit = loss.clamp_max if truncate == 'min' else loss.clamp_min
+    loss = limit(tau)
+    if weight is None:
+        return loss.mean()
+    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
+
+
+def endpoint_loss(flow: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Mean distance in cells where the truth is valid.
+
+    Parameters
+    ----------
+    flow, truth : Tensor
+        ``(B, 2, H, W)``.
+    valid : Tensor
+        ``(B, 1, H, W)``, 0 or 1.
+    """
+    error = ((flow - truth).square().sum(1, keepdim=True) + 1e-6).sqrt()
+    return (error * valid).sum() / valid.sum().clamp_min(1.0)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels, the L2 term."""
+    dx = (image[..., 1:] - image[..., :-1]).square().mean()
+    dy = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
+    return dx + dy

@@ -1,0 +1,215 @@
+"""W_G: residual affine matching by an encoder-decoder, (6).
+
+``RTNMatching`` has the layer plan of Recurrent Transformer Networks (Kim et
+al., NeurIPS 2018), which the paper builds on. ``ResidualMatching``, the
+default, adds a small zero-initialised encoder-decoder to the parameter-free
+estimate, so that an untrained network is already a sound one.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_samnet.samnet.analytic import AnalyticMatching, peak_of
+from napari_samnet.samnet.features import normalize
+
+__all__ = [
+    'RTNMatching',
+    'ResidualMatching',
+    'limit_step',
+    'resize_window',
+    'step_size',
+]
+
+#: Largest change per iteration: of f in cells, and of A.
+MAX_FLOW_STEP = 4.0
+MAX_LINEAR_STEP = 0.5
+
+
+def resize_window(correlation: Tensor, window: int) -> Tensor:
+    """Crop or zero-pad a volume to the window that a network was built for.
+
+    Parameters
+    ----------
+    correlation : Tensor
+        ``(B, K*K, H, W)``, any odd K.
+    window : int
+        Odd side of the result.
+
+    Returns
+    -------
+    Tensor
+        ``(B, window**2, H, W)`` with the same centre.
+    """
+    batch, count, height, width = correlation.shape
+    side = round(count**0.5)
+    if side == window:
+        return correlation
+    margin = (window - side) // 2
+    volume = correlation.view(batch, side, side, height, width)
+    volume = F.pad(volume, (0, 0, 0, 0, margin, margin, margin, margin))
+    return volume.reshape(batch, window * window, height, width)
+
+
+def limit_step(residual: Tensor, radius: float = MAX_FLOW_STEP) -> Tensor:
+    """Clamp a residual field to what the search window can have seen."""
+    return torch.cat(
+        (
+            residual[:, :4].clamp(-MAX_LINEAR_STEP, MAX_LINEAR_STEP),
+            residual[:, 4:].clamp(-radius, radius),
+        ),
+        1,
+    )
+
+
+def step_size(index: int, full: int = 3) -> float:
+    """Share of the residual that is taken in iteration `index`.
+
+    1 for the first `full` iterations, which the paper needs to converge;
+    then 1/2, 1/3, ..., which averages what later iterations find instead of
+    following each in turn, so that the recurrence comes to rest.
+    """
+    return 1.0 / max(index - full + 2, 1)
+
+
+class _Block(nn.Sequential):
+    """Two convolutions with rectification."""
+
+    def __init__(self, channels: tuple[int, int], *, kernel: int = 3) -> None:
+        first, out = channels
+        super().__init__(
+            nn.Conv2d(first, out, kernel, padding=kernel // 2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out, out, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+
+
+class EncoderDecoder(nn.Module):
+    """U-shaped network without normalisation, last layer zero.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the input.
+    widths : tuple of int
+        Channels per level, finest first.
+    outer_kernel : int
+        Side of the first and the last convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        widths: tuple[int, ...],
+        outer_kernel: int = 3,
+    ) -> None:
+        super().__init__()
+        downs, previous = [], channels
+        for level, width in enumerate(widths):
+            kernel = outer_kernel if level == 0 else 3
+            downs.append(_Block((previous, width), kernel=kernel))
+            previous = width
+        ups = []
+        for width in reversed(widths[:-1]):
+            ups.append(_Block((previous + width, width)))
+            previous = width
+        self.downs = nn.ModuleList(downs)
+        self.ups = nn.ModuleList(ups)
+        self.last = nn.Conv2d(
+            previous, 6, outer_kernel, padding=outer_kernel // 2
+        )
+        nn.init.zeros_(self.last.weight)
+        if self.last.bias is not None:
+            nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, channels, H, W)`` to a residual ``(B, 6, H, W)``."""
+        skips: list[Tensor] = []
+        for level, down in enumerate(self.downs):
+            if level:
+                x = F.max_pool2d(x, 2, ceil_mode=True)
+            x = down(x)
+            skips.append(x)
+        for up, skip in zip(self.ups, reversed(skips[:-1]), strict=True):
+            x = F.interpolate(
+                x, size=skip.shape[-2:], mode='bilinear', align_corners=False
+            )
+            x = up(torch.cat((x, skip), 1))
+        return self.last(x)
+
+
+class RTNMatching(nn.Module):
+    """W_G with the layer plan of RTNs: 20 million parameters.
+
+    Parameters
+    ----------
+    window : int
+        Search window that the first convolution is built for.
+    """
+
+    def __init__(self, *, window: int = 9) -> None:
+        super().__init__()
+        self.window = window
+        self.network = EncoderDecoder(
+            window * window,
+            widths=(64, 128, 256, 512, 512),
+            outer_kernel=9,
+        )
+
+    def forward(
+        self,
+        correlation: Tensor,
+        field: Tensor,  # noqa: ARG002
+        start: Tensor,  # noqa: ARG002
+        index: int,  # noqa: ARG002
+    ) -> Tensor:
+        """Residual of (6) from a raw volume ``(B, K*K, H, W)`` alone."""
+        volume = resize_window(correlation, self.window)
+        return limit_step(self.network(normalize(volume)).float())
+
+
+class ResidualMatching(nn.Module):
+    """W_G = parameter-free estimate + learned residual.
+
+    Parameters
+    ----------
+    window : int
+        Search window that the learned part is built for. Other windows are
+        cropped or padded for it; the parameter-free part takes any.
+    width : int
+        Channels of the finest level.
+    """
+
+    def __init__(self, *, window: int = 9, width: int = 16) -> None:
+        super().__init__()
+        self.window = window
+        self.analytic = AnalyticMatching()
+        self.network = EncoderDecoder(
+            window * window + 9,
+            widths=(width, 2 * width, 4 * width, 8 * width, 8 * width),
+        )
+
+    def forward(
+        self, correlation: Tensor, field: Tensor, start: Tensor, index: int
+    ) -> Tensor:
+        """Residual of (6).
+
+        Parameters
+        ----------
+        correlation : Tensor
+            C^l, raw, ``(B, K*K, H, W)``.
+        field, start : Tensor
+            T^l and T^0, ``(B, 6, H, W)``.
+        index : int
+            l.
+        """
+        peak = peak_of(correlation)
+        base = self.analytic(peak, field, start, index)
+        volume = normalize(resize_window(correlation, self.window))
+        evidence = torch.cat((volume, *peak, base), 1)
+        learned = limit_step(self.network(evidence.detach()).float())
+        return step_size(index) * (base + learned)

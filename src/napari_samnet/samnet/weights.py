@@ -1,0 +1,306 @@
+"""Weights files: what ships, how it is checked, read and written.
+
+A weights file is safetensors: no code runs when it is read. Its header
+carries the network's configuration, so that a file is all one needs. The
+file of a packaged network is checked against the hash in its card, a JSON
+file beside it which also holds what was measured with it.
+
+torch is imported only where a network is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.errors import WeightsError
+
+if TYPE_CHECKING:
+    from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+
+__all__ = [
+    'Weights',
+    'available_weights',
+    'get_weights',
+    'load_model',
+    'read_model',
+    'save_model',
+]
+
+_FOLDER = Path(__file__).parent.parent / 'weights'
+FORMAT = 'napari-samnet-1'
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights.
+
+    Attributes
+    ----------
+    name : str
+        Name of a packaged network, or the stem of a file.
+    path : Path
+        The safetensors file.
+    sha256 : str
+        Hash of the file.
+    card : dict
+        Model card: data, recipe, licence, measured figures. Empty for a
+        file without one.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def available_weights() -> tuple[str, ...]:
+    """Names of the packaged networks."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob('*.safetensors')))
+
+
+@lru_cache(maxsize=16)
+def _hash(path: str, *_state: int) -> str:
+    """SHA-256 of a file; its size and time make the cache see a change."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Model card, empty if there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise WeightsError(f'{path.name} is no JSON file: {error}') from error
+    if not isinstance(card, dict):
+        raise WeightsError(
+            f'{path.name} must hold a model card, got a {type(card).__name__}'
+        )
+    return card
+
+
+def get_weights(name: str | os.PathLike[str]) -> Weights:
+    """Find weights by name or path, and check a packaged file's hash.
+
+    Parameters
+    ----------
+    name : str or path-like
+        One of :func:`available_weights`, or the path of a safetensors file.
+
+    Returns
+    -------
+    Weights
+        What is known of them.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such network or file, or its hash is wrong.
+    """
+    packaged = str(name) in available_weights()
+    path = _FOLDER / f'{name}.safetensors' if packaged else Path(str(name))
+    if not path.is_file():
+        raise WeightsError(
+            f'weights must be one of {", ".join(available_weights())} or the '
+            f'path of a .safetensors file, got {str(name)!r}'
+        )
+    try:
+        status = path.stat()
+        digest = _hash(str(path), status.st_size, status.st_mtime_ns)
+        card = _read_card(path.with_suffix('.json'))
+    except OSError as error:
+        raise WeightsError(f'{path.name} cannot be read: {error}') from error
+    expected = str(card.get('sha256', digest))
+    if expected != digest:
+        raise WeightsError(
+            f'{path.name} is damaged: expected SHA-256 {expected[:16]}…, '
+            f'got {digest[:16]}…'
+        )
+    return Weights(path.stem, path, digest, card)
+
+
+def _read_config(header: dict[str, str], name: str) -> SAMNetConfig:
+    """Network that a weights file says it holds."""
+    from napari_samnet.samnet.network import SAMNetConfig
+
+    if header.get('format') != FORMAT:
+        raise WeightsError(
+            f'{name} is not a napari-samnet weights file: expected format '
+            f'{FORMAT!r}, got {header.get("format")!r}'
+        )
+    try:
+        return SAMNetConfig.from_dict(json.loads(header['config']))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f'{name} has no usable network configuration: {error}'
+        ) from error
+
+
+def read_model(path: str | os.PathLike[str]) -> SAMNet:
+    """Build the network that a weights file describes, in fp32 on the CPU.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of :func:`save_model`.
+
+    Returns
+    -------
+    SAMNet
+        In evaluation mode.
+
+    Raises
+    ------
+    WeightsError
+        If the file is no safetensors file, is damaged, or holds another
+        network.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from napari_samnet.samnet.network import SAMNet
+
+    path = Path(path)
+    try:
+        with safe_open(path, framework='pt', device='cpu') as file:
+            config = _read_config(file.metadata() or {}, path.name)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f'{path.name} cannot be read as safetensors: {error}'
+        ) from error
+    try:
+        model = SAMNet(config)
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except (RuntimeError, ValueError) as error:
+        raise WeightsError(
+            f'{path.name} does not fit the network that it describes: '
+            f'{" ".join(str(error).split())[:300]}'
+        ) from error
+    if missing or unexpected:
+        raise WeightsError(
+            f'{path.name} does not fit the network that it describes: '
+            f'{len(missing)} tensors are missing, {len(unexpected)} are not '
+            f'known'
+        )
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise WeightsError(f'{path.name} holds values that are not finite')
+    return model.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=2)
+def _cached_model(
+    path: str,
+    digest: str,  # noqa: ARG001 - part of the cache's key
+    device: str,
+    precision: str,
+) -> SAMNet:
+    import torch
+
+    model = read_model(path)
+    dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
+    # The convolutions of VGG and decoder are nearly all of the work; the
+    # matching itself stays in single precision.
+    model.features.convolutions.to(dtype)
+    model.decoder.to(dtype)
+    model.features.to(memory_format=torch.channels_last)
+    model.decoder.to(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def load_model(
+    name: str | os.PathLike[str] = 'samnet',
+    *,
+    device: str = 'cpu',
+    precision: str = 'fp32',
+) -> SAMNet:
+    """Load a network, ready to run; the last two are kept in memory.
+
+    Parameters
+    ----------
+    name : str or path-like
+        One of :func:`available_weights`, or a safetensors file.
+    device : str
+        'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'.
+    precision : {'auto', 'fp32', 'bf16'}
+        Arithmetic of the feature network and the decoder.
+
+    Returns
+    -------
+    SAMNet
+        In evaluation mode.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be found or used.
+    DeviceError
+        If the device is not there.
+    """
+    from napari_samnet.devices import resolve_device, resolve_precision
+
+    device = resolve_device(device)
+    precision = resolve_precision(precision, device)
+    weights = get_weights(name)
+    return _cached_model(str(weights.path), weights.sha256, device, precision)
+
+
+def save_model(
+    model: SAMNet,
+    path: str | os.PathLike[str],
+    *,
+    half: bool = True,
+    notes: dict[str, str] | None = None,
+) -> str:
+    """Write a network; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network.
+    path : path-like
+        Where to; existing files are replaced.
+    half : bool
+        Store fp16, half the size. fp32 otherwise.
+    notes : dict of str to str, optional
+        Further entries of the header.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    dtype = torch.float16 if half else torch.float32
+    state = {
+        key: value.detach().to('cpu', dtype).contiguous()
+        for key, value in model.state_dict().items()
+    }
+    header = {
+        **(notes or {}),
+        'format': FORMAT,
+        'config': json.dumps(model.config.to_dict()),
+    }
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f'.{path.name}.'
+    )
+    os.close(handle)
+    try:
+        save_file(state, temporary, metadata=header)
+        # A temporary file is private; the result is not.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return hashlib.sha256(path.read_bytes()).hexdigest()
