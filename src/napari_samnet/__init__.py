@@ -1,0 +1,60 @@
+"""Semantic correspondence between two images that show something alike.
+
+The names below are loaded on first use, so that importing the package costs
+nothing: neither torch nor napari is imported with it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_samnet.correspondence import Correspondence
+    from napari_samnet.errors import InputError
+    from napari_samnet.matching import match, match_steps
+    from napari_samnet.parameters import MatchOptions
+    from napari_samnet.samnet.network import SAMNet
+    from napari_samnet.samnet.weights import load_model
+
+    __version__: str
+
+__all__ = [
+    'Correspondence',
+    'InputError',
+    'MatchOptions',
+    'SAMNet',
+    '__version__',
+    'load_model',
+    'match',
+    'match_steps',
+]
+
+_HOMES = {
+    'Correspondence': 'napari_samnet.correspondence',
+    'InputError': 'napari_samnet.errors',
+    'MatchOptions': 'napari_samnet.parameters',
+    'SAMNet': 'napari_samnet.samnet.network',
+    'load_model': 'napari_samnet.samnet.weights',
+    'match': 'napari_samnet.matching',
+    'match_steps': 'napari_samnet.matching',
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module that defines it."""
+    if name == '__version__':
+        from importlib.metadata import version
+
+        value: Any = version('napari-samnet')
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

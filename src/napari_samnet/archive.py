@@ -1,0 +1,171 @@
+"""Arrays and a JSON header in one ``.npz`` file, read without trust.
+
+The members are stored without compression. So the size of the file bounds
+the memory that reading it takes, whatever its headers claim, and the
+checksum of every member is checked before it is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zipfile
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from napari_samnet.errors import InputError
+from napari_samnet.files import atomic_write
+
+__all__ = ['read', 'write']
+
+FORMAT = 'napari-samnet correspondence'
+VERSION = 1
+
+#: Name of the member that holds the header, as UTF-8 bytes.
+HEADER = 'header'
+
+#: What the standard library and numpy raise on damaged files.
+DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    TypeError,
+    ValueError,
+)
+
+
+def write(
+    path: str | os.PathLike[str],
+    header: dict[str, Any],
+    arrays: dict[str, npt.NDArray[Any]],
+) -> Path:
+    """Write a file that :func:`read` and :func:`numpy.load` can read.
+
+    Parameters
+    ----------
+    path : path-like
+        Destination; whole or not at all.
+    header : dict
+        Anything that JSON can hold.
+    arrays : dict of str to ndarray
+        Numbers or bools.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written or JSON cannot hold the header.
+    """
+    try:
+        text = json.dumps({'format': FORMAT, 'version': VERSION, **header})
+    except (TypeError, ValueError) as error:
+        raise InputError(f'metadata must be JSON: {error}') from None
+    members = {HEADER: np.frombuffer(text.encode(), np.uint8), **arrays}
+    with atomic_write(path) as file, zipfile.ZipFile(file, 'w') as archive:
+        for name, array in members.items():
+            # Without a time, equal contents give equal files.
+            info = zipfile.ZipInfo(f'{name}.npy')
+            with archive.open(info, 'w', force_zip64=True) as member:
+                npy.write_array(
+                    member,
+                    np.ascontiguousarray(array),
+                    version=(1, 0),
+                    allow_pickle=False,
+                )
+    return Path(path)
+
+
+def read(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read a file that :func:`write` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    header : dict
+        As it was given.
+    arrays : dict of str to ndarray
+        As they were given.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, or damaged.
+    """
+    try:
+        with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
+            _check_members(archive, os.fstat(file.fileno()).st_size)
+            members = {
+                info.filename.removesuffix('.npy'): _array(archive, info)
+                for info in archive.infolist()
+            }
+        header = json.loads(members.pop(HEADER).tobytes())
+        if header['format'] != FORMAT:
+            raise ValueError(f'its format is {header["format"]!r}')
+        if header['version'] != VERSION:
+            raise ValueError(
+                f'version {VERSION} was expected, got {header["version"]!r}'
+            )
+    except OSError as error:
+        raise InputError(
+            f'cannot read {path}: {error.strerror or error}'
+        ) from error
+    except DAMAGE as error:
+        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f'{path} is not a saved correspondence, or damaged: {reason}'
+        ) from error
+    return header, members
+
+
+def _check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse what could take more memory than the file is large."""
+    members = archive.infolist()
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise ValueError('its members must be stored without compression')
+    if sum(info.file_size for info in members) > size:
+        raise ValueError('its members claim more than the file holds')
+    damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f'the checksum of {damaged} is wrong')
+
+
+def _array(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> npt.NDArray[Any]:
+    """One member, whose claimed shape is checked before memory is taken."""
+    with archive.open(info) as member:
+        if npy.read_magic(member) != (1, 0):
+            raise ValueError(f'{info.filename} has another npy version')
+        shape, fortran, dtype = npy.read_array_header_1_0(member)
+        if dtype.kind not in 'biuf' or fortran:
+            raise ValueError(f'{info.filename} holds {dtype}')
+        left = info.file_size - member.tell()
+        if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != left:
+            raise ValueError(
+                f'{info.filename} claims shape {shape} but holds {left} bytes'
+            )
+        return np.frombuffer(
+            bytearray(member.read()), dtype, count=prod(shape)
+        ).reshape(shape)

@@ -1,0 +1,416 @@
+"""What a match found: where each pixel of an image lies in the other.
+
+A :class:`Correspondence` holds two small fields and answers at the size of
+the images: flows, warped labels, images and points, and how well the two
+directions agree. It needs no network, and can be saved and loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet import archive
+from napari_samnet.checks import (
+    as_array,
+    channels_around,
+    check_labels,
+    check_transferred,
+    checked_confidence,
+    checked_field,
+    checked_output,
+    checked_shape,
+)
+from napari_samnet.errors import InputError
+from napari_samnet.fields import (
+    full_flow,
+    full_map,
+    round_trip,
+    sample_field,
+)
+from napari_samnet.resampling import run_tiles, tiles
+from napari_samnet.warping import Pixels, warp_bilinear, warp_nearest
+
+__all__ = ['Correspondence']
+
+FloatArray = npt.NDArray[np.float32]
+Side = Literal['source', 'target']
+
+#: The mean consistency is taken over a grid of at most this many a side.
+CONSISTENCY_SIDE = 512
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Correspondence:
+    """The correspondence of two images, in both directions.
+
+    Fields are given at the centres of a grid of cells that covers the image
+    they start from: cell `k` of `n` has its centre at ``(k + 0.5) / n`` of
+    the side. Between centres they are bilinear, beyond the outermost ones
+    their slope goes on, so that an affine motion is reproduced exactly.
+
+    Parameters
+    ----------
+    forward : ndarray of float32, shape (h, w, 2)
+        Displacement (row, column) from source to target in normalised units:
+        1 is the full side, and a point at `u` of the source's side lies at
+        ``u + forward`` of the target's.
+    backward : ndarray of float32, shape (h2, w2, 2)
+        Displacement from target to source, at the target's cells.
+    forward_confidence : ndarray of float32, shape (h, w)
+        Confidence of `forward`, from 0 to 1.
+    backward_confidence : ndarray of float32, shape (h2, w2)
+        Confidence of `backward`, from 0 to 1.
+    source_shape, target_shape : tuple of int
+        Rows and columns of the two images.
+    transferred : ndarray, optional
+        The source with the target's attributes: size, dtype and channels of
+        the source.
+    warped_labels : ndarray of int or bool, optional
+        Labels of the source on the target's grid, if the match was given
+        some.
+    metadata : dict
+        How it came about; anything that JSON can hold.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit together or values are not finite.
+
+    Notes
+    -----
+    A flow lives on the grid of the image it starts from, and warping is
+    backward sampling: labels of the source reach the target through the
+    field from target to source, which gives every pixel of the target
+    exactly one label.
+    """
+
+    forward: FloatArray
+    backward: FloatArray
+    forward_confidence: FloatArray
+    backward_confidence: FloatArray
+    source_shape: tuple[int, int]
+    target_shape: tuple[int, int]
+    transferred: npt.NDArray[Any] | None = None
+    warped_labels: npt.NDArray[Any] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def settle(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        for name in ('source_shape', 'target_shape'):
+            settle(name, checked_shape(name, getattr(self, name)))
+        for name in ('forward', 'backward'):
+            displacement = checked_field(name, getattr(self, name))
+            settle(name, displacement)
+            settle(
+                f'{name}_confidence',
+                checked_confidence(
+                    f'{name}_confidence',
+                    getattr(self, f'{name}_confidence'),
+                    displacement.shape[:2],
+                ),
+            )
+        if self.transferred is not None:
+            check_transferred(self.transferred, self.source_shape)
+        if self.warped_labels is not None:
+            check_labels(
+                'warped_labels', self.warped_labels, self.target_shape
+            )
+
+    @property
+    def flow(self) -> FloatArray:
+        """Flow from source to target: float32 (Hs, Ws, 2).
+
+        Where a pixel of the source lies in the target, minus its own index,
+        as (row, column) in pixels. Computed on each access.
+        """
+        return full_flow(self.forward, self.source_shape, self.target_shape)
+
+    @property
+    def backward_flow(self) -> FloatArray:
+        """Flow from target to source: float32 (Ht, Wt, 2), like `flow`."""
+        return full_flow(self.backward, self.target_shape, self.source_shape)
+
+    @property
+    def confidence(self) -> FloatArray:
+        """Confidence of `flow`: float32 (Hs, Ws) from 0 to 1."""
+        return full_map(self.forward_confidence, self.source_shape)
+
+    @property
+    def backward_confidence_map(self) -> FloatArray:
+        """Confidence of `backward_flow`: float32 (Ht, Wt) from 0 to 1."""
+        return full_map(self.backward_confidence, self.target_shape)
+
+    @property
+    def consistency(self) -> FloatArray:
+        """Forward-backward error: float32 (Hs, Ws), in source pixels.
+
+        How far from its start each pixel of the source ends when it goes to
+        the target and back. Where it leaves the target, the displacement at
+        the border takes it back.
+        """
+        out = np.empty(self.source_shape, np.float32)
+
+        def work(rows: slice) -> None:
+            out[rows] = self._error(self.source_shape, rows)[0]
+
+        run_tiles(work, (rows for rows, _ in tiles(self.source_shape)))
+        return out
+
+    def mean_consistency(self) -> float:
+        """Mean forward-backward error of the points that stay inside.
+
+        Returns
+        -------
+        float
+            In source pixels, over an even grid of at most 512 points a side.
+            NaN if all points leave the target.
+        """
+        rows, columns = self.source_shape
+        grid = (min(rows, CONSISTENCY_SIDE), min(columns, CONSISTENCY_SIDE))
+        error, inside = self._error(grid, slice(0, grid[0]))
+        return float(error[inside].mean()) if inside.any() else float('nan')
+
+    def warp_labels(
+        self,
+        labels: Any,
+        *,
+        min_confidence: float = 0.0,
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """Labels of the source on the target's grid.
+
+        Parameters
+        ----------
+        labels : array_like of int or bool, shape (Hs, Ws)
+            In memory or lazy.
+        min_confidence : float
+            Pixels that are matched with less confidence get 0.
+        out : ndarray, shape (Ht, Wt), optional
+            Where to put the result, such as a memory map.
+
+        Returns
+        -------
+        ndarray, shape (Ht, Wt)
+            The nearest label, in the dtype of `labels`; 0 where the target
+            shows what is outside of the source.
+
+        Raises
+        ------
+        InputError
+            If the labels are not of the source's shape or not whole numbers.
+        """
+        labels = as_array(labels, 'labels')
+        check_labels('labels', labels, self.source_shape)
+        out = checked_output(out, self.target_shape, labels.dtype)
+        warp_nearest(
+            Pixels.of(labels),
+            self.source_shape,
+            self.backward,
+            out,
+            confidence=self.backward_confidence,
+            min_confidence=min_confidence,
+        )
+        return out
+
+    def warp_image(
+        self,
+        image: Any,
+        *,
+        to: Side = 'source',
+        fill: float = 0.0,
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """An image of one side, sampled bilinearly on the grid of the other.
+
+        Parameters
+        ----------
+        image : array_like, shape (H, W), (H, W, C) or (C, H, W)
+            Of the size of the target if `to` is 'source', of the source if
+            it is 'target'. Bool, integer or float, in memory or lazy.
+        to : {'source', 'target'}
+            Whose grid the result lives on.
+        fill : float
+            Value where that grid shows what is outside of `image`.
+        out : ndarray, optional
+            Where to put the result, such as a memory map.
+
+        Returns
+        -------
+        ndarray
+            In the dtype of `image`, with its axis of channels.
+
+        Raises
+        ------
+        InputError
+            If the image is not of that size, or not of real numbers.
+        """
+        _, grid, shape = self._direction(to)
+        displacement, *_ = self._direction(_other(to))
+        image = as_array(image, 'image')
+        if image.dtype.kind not in 'biuf':
+            raise InputError(
+                f'image must hold real numbers, got {image.dtype}'
+            )
+        axis = channels_around(tuple(image.shape), shape, _other(to))
+        expected = [*grid]
+        if axis is not None:
+            expected.insert(axis, image.shape[axis])
+        out = checked_output(out, tuple(expected), image.dtype)
+        warp_bilinear(
+            Pixels.of(image, axis),
+            shape,
+            displacement,
+            out if axis is None else np.moveaxis(out, axis, -1),
+            fill=fill,
+        )
+        return out
+
+    def warp_points(
+        self, points: npt.ArrayLike, *, to: Side = 'target'
+    ) -> npt.NDArray[np.float64]:
+        """Where points of one image lie in the other.
+
+        Parameters
+        ----------
+        points : array_like of float, shape (N, 2)
+            Row and column in pixels, of the source if `to` is 'target'.
+            Whole numbers are pixel centres.
+        to : {'source', 'target'}
+            The image they are looked for in.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, 2)
+            Row and column in pixels of that image, or beyond it.
+
+        Raises
+        ------
+        InputError
+            If the points are not finite numbers of that shape.
+        """
+        displacement, shape, from_shape = self._direction(to)
+        try:
+            at = np.asarray(points, np.float64)
+        except (TypeError, ValueError):
+            raise InputError('points must be numbers') from None
+        if at.ndim != 2 or at.shape[1] != 2 or not np.isfinite(at).all():
+            raise InputError(
+                f'points must be finite, of shape (N, 2), got {at.shape}'
+            )
+        start = (at + 0.5).T / np.array(from_shape)[:, None]
+        end = start + sample_field(displacement, start)
+        return np.ascontiguousarray(
+            (end * np.array(shape)[:, None] - 0.5).T, np.float64
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything to one file.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom it ends in ``.npz``, and numpy can read it. It appears
+            whole or not at all.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, or JSON cannot hold the metadata.
+        """
+        return archive.write(
+            path,
+            {
+                'source_shape': list(self.source_shape),
+                'target_shape': list(self.target_shape),
+                'metadata': self.metadata,
+            },
+            {
+                name: value
+                for name in ARRAYS
+                if (value := getattr(self, name)) is not None
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Correspondence:
+        """Read a file that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file. It is trusted with nothing: no code in it is run, and
+            no more memory taken than the file is large.
+
+        Returns
+        -------
+        Correspondence
+
+        Raises
+        ------
+        InputError
+            If it is not such a file, or damaged.
+        """
+        header, arrays = archive.read(path)
+        unknown = set(arrays) - set(ARRAYS)
+        missing = set(ARRAYS[:4]) - set(arrays)
+        metadata = header.get('metadata')
+        if unknown or missing or not isinstance(metadata, dict):
+            raise InputError(
+                f'{path} is damaged: it must hold {", ".join(ARRAYS[:4])} '
+                f'and metadata, got {", ".join(sorted(arrays)) or "nothing"}'
+            )
+        try:
+            return cls(
+                **arrays,
+                source_shape=header.get('source_shape'),  # type: ignore[arg-type]
+                target_shape=header.get('target_shape'),  # type: ignore[arg-type]
+                metadata=metadata,
+            )
+        except InputError as error:
+            raise InputError(f'{path} is damaged: {error}') from None
+
+    def _direction(
+        self, to: Side
+    ) -> tuple[FloatArray, tuple[int, int], tuple[int, int]]:
+        """Field that leads to an image, that image's shape, the other's."""
+        if to == 'target':
+            return self.forward, self.target_shape, self.source_shape
+        if to == 'source':
+            return self.backward, self.source_shape, self.target_shape
+        raise InputError(f"to must be 'source' or 'target', got {to!r}")
+
+    def _error(
+        self, grid: tuple[int, int], rows: slice
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Forward-backward error in source pixels, and which stay inside."""
+        error, inside = round_trip(self.forward, self.backward, grid, rows)
+        sides = np.array(self.source_shape)[:, None, None]
+        return np.hypot(*(error * sides)).astype(np.float32), inside
+
+
+#: What a file holds; the first four always.
+ARRAYS = (
+    'forward',
+    'backward',
+    'forward_confidence',
+    'backward_confidence',
+    'transferred',
+    'warped_labels',
+)
+
+
+def _other(side: Side) -> Side:
+    """Name of the other side."""
+    return 'source' if side == 'target' else 'target'

@@ -1,0 +1,53 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from napari_samnet.errors import InputError
+
+__all__ = ['atomic_write']
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Write a file beside its destination and move it there when complete.
+
+    An existing file stays as it is until then, and stays if anything goes
+    wrong. The parent folder must exist.
+
+    Parameters
+    ----------
+    path : path-like
+        Destination.
+
+    Yields
+    ------
+    binary file
+        To be written to; open for reading and seeking too.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    final = Path(os.path.realpath(path))
+    part = final.with_name(f'.{final.name[:80]}.{uuid.uuid4().hex[:8]}.part')
+    try:
+        with open(part, 'x+b') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, final)
+    except OSError as error:
+        raise InputError(
+            f'cannot write {path}: {error.strerror or error}'
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
