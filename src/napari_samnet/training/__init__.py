@@ -1,0 +1,1 @@
+"""Training: synthetic pairs, category pairs, fine-tuning. Needs torch."""

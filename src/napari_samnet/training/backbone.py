@@ -1,0 +1,135 @@
+"""W_F from ImageNet weights: Oxford's or torchvision's VGG, one form.
+
+Two things are folded into the weights so that the network need not know
+where they come from: the order of the colour channels, and the scale of the
+activations. Each layer is divided by its mean activation on natural images
+(rectification commutes with it), after which every feature is of order one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_samnet.errors import WeightsError
+from napari_samnet.samnet.features import VGGFeatures, layer_plan
+
+__all__ = ['load_backbone', 'scale_activations']
+
+#: Mean colour that Oxford's networks subtract, RGB, of 255.
+_OXFORD_MEAN = (123.68, 116.779, 103.939)
+_TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def _state_indices(backbone: str) -> dict[str, int]:
+    """Position of each convolution in torchvision's ``features``."""
+    found, index, block = {}, 0, '1'
+    for name, _ in layer_plan(backbone):
+        if name[4] != block:
+            block, index = name[4], index + 1  # the pooling layer
+        found[name.replace('relu', 'conv')] = index
+        index += 2  # convolution and rectification
+    return found
+
+
+def _torchvision_state(backbone: str) -> dict[str, Tensor]:
+    """torchvision's own ImageNet weights; needs internet the first time."""
+    from torchvision import models
+
+    builder = {'vgg16': models.vgg16, 'vgg19': models.vgg19}[backbone]
+    return dict(builder(weights='IMAGENET1K_V1').state_dict())
+
+
+def load_backbone(
+    features: VGGFeatures,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    preprocessing: Literal['oxford', 'torchvision'] = 'oxford',
+) -> None:
+    """Fill W_F from a local file, or from torchvision's hub without one.
+
+    Parameters
+    ----------
+    features : VGGFeatures
+        Filled in place.
+    path : path-like, optional
+        safetensors with torchvision's key names ``features.N.weight`` and
+        ``features.N.bias``.
+    preprocessing : {'oxford', 'torchvision'}
+        What the file's weights expect: BGR of 0 to 255 minus the mean
+        colour, or RGB of mean 0 and deviation 1. Without `path`, always
+        torchvision's.
+
+    Raises
+    ------
+    WeightsError
+        If the file lacks a layer, or a layer has another shape.
+    """
+    if path is None:
+        state = _torchvision_state(features.backbone)
+        preprocessing = 'torchvision'
+    else:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f'{path} cannot be read: {error}') from error
+    indices = _state_indices(features.backbone)
+    for key, convolution in features.convolutions.items():
+        for part in ('weight', 'bias'):
+            name = f'features.{indices[key]}.{part}'
+            own = getattr(convolution, part)
+            value = state.get(name)
+            if value is None or value.shape != own.shape:
+                raise WeightsError(
+                    f'{features.backbone} needs {name} of shape '
+                    f'{tuple(own.shape)} for {key}, got '
+                    f'{None if value is None else tuple(value.shape)}'
+                )
+            if preprocessing == 'oxford' and name == 'features.0.weight':
+                value = value.flip(1)
+            own.data.copy_(value)
+    if preprocessing == 'oxford':
+        features.mean.copy_(torch.tensor(_OXFORD_MEAN) / 255)
+        features.std.fill_(1 / 255)
+    else:
+        features.mean.copy_(torch.tensor(_TORCHVISION[0]))
+        features.std.copy_(torch.tensor(_TORCHVISION[1]))
+
+
+@torch.no_grad()
+def scale_activations(
+    features: VGGFeatures, batches: Iterable[Tensor]
+) -> None:
+    """Scale every layer, in place, to a mean activation of one.
+
+    Parameters
+    ----------
+    features : VGGFeatures
+        Changed in place; up to the scale of each layer its outputs stay.
+    batches : iterable of Tensor
+        Natural images ``(B, 3, H, W)``, RGB in [0, 1].
+    """
+    total: dict[str, float] = {}
+    count = 0
+    for images in batches:
+        count += 1
+        x, block = features.prepare(images), '1'
+        for key, convolution in features.convolutions.items():
+            if key[4] != block:
+                x, block = F.max_pool2d(x, 2), key[4]
+            x = F.relu(convolution(x))
+            total[key] = total.get(key, 0.0) + float(x.mean())
+    previous = 1.0
+    for key, convolution in features.convolutions.items():
+        scale = total[key] / count
+        convolution.get_parameter('weight').mul_(previous / scale)
+        convolution.get_parameter('bias').div_(scale)
+        previous = scale

@@ -1,0 +1,214 @@
+"""The training loop: steps, curve, checkpoints without pickle.
+
+A checkpoint holds the trained parameters, the optimiser's moments, the state
+of the random generators and the number of the step, as tensors. A run that
+goes on from one makes the same steps as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from napari_samnet.errors import WeightsError
+
+__all__ = ['Progress', 'Run', 'cosine_rate']
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One training step.
+
+    Attributes
+    ----------
+    stage : str
+        Name of the stage.
+    step, total : int
+        Steps made and to make.
+    losses : dict of str to float
+        Each term of the loss.
+    seconds : float
+        Since this run began.
+    """
+
+    stage: str
+    step: int
+    total: int
+    losses: dict[str, float]
+    seconds: float
+
+
+def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
+    """Factor of the learning rate: linear warm-up, then half a cosine."""
+    if step < warm:
+        return (step + 1) / warm
+    done = (step - warm) / max(total - warm, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+@dataclass
+class Run:
+    """A resumable optimisation of some parameters.
+
+    Parameters
+    ----------
+    stage : str
+        Name, used for the files.
+    trained : nn.Module
+        Whose parameters with gradient are optimised.
+    total : int
+        Number of steps.
+    rate : float
+        Learning rate of AdamW at its peak.
+    folder : Path, optional
+        Where checkpoints and the curve go; none are written without it.
+    seed : int
+        Of the random generator.
+    every : int
+        Steps between checkpoints.
+    """
+
+    stage: str
+    trained: nn.Module
+    total: int
+    rate: float
+    folder: Path | None = None
+    seed: int = 0
+    every: int = 100
+    clip: float = 1.0
+    generator: torch.Generator = field(init=False)
+    optimizer: torch.optim.AdamW = field(init=False)
+    step: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+        torch.manual_seed(self.seed)
+        self.optimizer = torch.optim.AdamW(
+            self._parameters(), lr=self.rate, weight_decay=1e-4
+        )
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for p in self.trained.parameters() if p.requires_grad]
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """File of the checkpoint."""
+        if self.folder is None:
+            return None
+        return self.folder / f'{self.stage}.checkpoint.safetensors'
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on."""
+        found = {
+            'step': torch.tensor(self.step),
+            'generator': self.generator.get_state(),
+            'torch': torch.get_rng_state(),
+        }
+        for index, parameter in enumerate(self._parameters()):
+            found[f'parameter.{index}'] = parameter.detach().contiguous()
+            for key, value in self.optimizer.state[parameter].items():
+                found[f'optimizer.{index}.{key}'] = value.contiguous()
+        return found
+
+    def save(self) -> None:
+        """Write the checkpoint; it appears whole or not at all."""
+        from safetensors.torch import save_file
+
+        if self.checkpoint is None:
+            return
+        temporary = self.checkpoint.with_suffix('.part')
+        save_file(self.state(), temporary)
+        os.replace(temporary, self.checkpoint)
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, if there is one."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return False
+        try:
+            state = load_file(self.checkpoint)
+            for index, parameter in enumerate(self._parameters()):
+                parameter.data.copy_(state[f'parameter.{index}'])
+                prefix = f'optimizer.{index}.'
+                self.optimizer.state[parameter] = {
+                    key.removeprefix(prefix): value
+                    for key, value in state.items()
+                    if key.startswith(prefix)
+                }
+            self.generator.set_state(state['generator'])
+            torch.set_rng_state(state['torch'])
+            self.step = int(state['step'])
+        except (SafetensorError, KeyError, RuntimeError) as error:
+            raise WeightsError(
+                f'{self.checkpoint.name} does not fit this run: {error}'
+            ) from error
+        return True
+
+    def steps(
+        self, losses: Callable[[], dict[str, Tensor]]
+    ) -> Iterator[Progress]:
+        """Optimise the sum of the losses, yielding after every step.
+
+        Parameters
+        ----------
+        losses : callable
+            Gives the terms of the next step's loss.
+
+        Yields
+        ------
+        Progress
+            Closing the generator between two steps saves a checkpoint.
+        """
+        began = time.perf_counter()
+        parameters = self._parameters()
+        try:
+            while self.step < self.total:
+                for group in self.optimizer.param_groups:
+                    group['lr'] = self.rate * cosine_rate(
+                        self.step, self.total
+                    )
+                terms = losses()
+                total = torch.stack(list(terms.values())).sum()
+                self.optimizer.zero_grad(set_to_none=True)
+                total.backward()
+                nn.utils.clip_grad_norm_(parameters, self.clip)
+                if bool(total.isfinite()):
+                    self.optimizer.step()
+                self.step += 1
+                values = {
+                    key: float(term.detach()) for key, term in terms.items()
+                }
+                progress = Progress(
+                    self.stage,
+                    self.step,
+                    self.total,
+                    values,
+                    time.perf_counter() - began,
+                )
+                self._record(progress)
+                if self.step % self.every == 0:
+                    self.save()
+                yield progress
+        finally:
+            self.save()
+
+    def _record(self, progress: Progress) -> None:
+        if self.folder is None:
+            return
+        line = {
+            'stage': progress.stage,
+            'step': progress.step,
+            **{key: round(value, 5) for key, value in progress.losses.items()},
+        }
+        with open(self.folder / 'curve.jsonl', 'a', encoding='utf-8') as file:
+            file.write(json.dumps(line) + '\n')

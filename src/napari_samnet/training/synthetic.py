@@ -1,0 +1,167 @@
+"""First step for W_G: synthetic pairs, whose field is known.
+
+The source is the target photograph seen through a random smooth field and,
+beyond the paper's set, in another light on one side: without it the
+attribute path would never be trained. Since W_F is frozen in this step, the
+features of all pairs are computed once and kept; a training step then costs
+no pass of VGG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_samnet.evaluation.synthetic import (
+    WarpRanges,
+    jitter,
+    random_field,
+    warp_photograph,
+)
+from napari_samnet.samnet.features import STRIDE, VGGFeatures
+from napari_samnet.training.data import ImageList, read_working, to_tensor
+
+__all__ = ['CachedPairs', 'cache_pairs', 'synthetic_pair']
+
+
+@dataclass(frozen=True)
+class CachedPairs:
+    """Matching features of pairs and their true fields, at cells.
+
+    Attributes
+    ----------
+    source, target : Tensor
+        ``(N, C, H, W)`` in bf16.
+    flow : Tensor
+        ``(N, 2, H, W)`` in (x, y) cells.
+    valid : Tensor
+        ``(N, 1, H, W)``, 1 where the flow ends inside the target.
+    """
+
+    source: Tensor
+    target: Tensor
+    flow: Tensor
+    valid: Tensor
+
+    def __len__(self) -> int:
+        return len(self.flow)
+
+    @classmethod
+    def joined(cls, parts: Sequence[CachedPairs]) -> CachedPairs:
+        """Pairs of several batches in one."""
+        return cls(
+            torch.cat([part.source for part in parts]),
+            torch.cat([part.target for part in parts]),
+            torch.cat([part.flow for part in parts]),
+            torch.cat([part.valid for part in parts]),
+        )
+
+    def draw(self, count: int, generator: torch.Generator) -> CachedPairs:
+        """Random pairs in single precision."""
+        return self.part(
+            torch.randint(len(self), (count,), generator=generator)
+        )
+
+    def part(self, chosen: slice | Tensor) -> CachedPairs:
+        """Some pairs in single precision."""
+        return CachedPairs(
+            self.source[chosen].float(),
+            self.target[chosen].float(),
+            self.flow[chosen],
+            self.valid[chosen],
+        )
+
+
+def synthetic_pair(
+    photograph: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Source, target, flow and validity from one photograph.
+
+    Parameters
+    ----------
+    photograph : ndarray of float32, (H, W, 3)
+        RGB in [0, 1].
+    rng : Generator
+        Source of randomness.
+
+    Returns
+    -------
+    source, target : ndarray of float32, (H, W, 3)
+        One of the two in another light.
+    flow : ndarray, (H, W, 2)
+        Source to target in pixels, (row, column).
+    valid : ndarray of bool, (H, W)
+        Where it ends inside the target.
+    """
+    shape = (photograph.shape[0], photograph.shape[1])
+    # Mostly moderate warps: the widest leave little in common.
+    ranges = WarpRanges().times(rng.uniform(0.3, 1.0))
+    flow = random_field(shape, rng, ranges)
+    source, valid = warp_photograph(photograph, flow)
+    target = photograph
+    if rng.random() < 0.5:
+        source = jitter(source, rng)
+    else:
+        target = jitter(target, rng)
+    return source, target, flow, valid
+
+
+@torch.no_grad()
+def cache_pairs(
+    features: VGGFeatures,
+    images: ImageList,
+    *,
+    count: int,
+    size: int,
+    seed: int,
+    batch: int = 4,
+    bf16: bool = True,
+) -> Iterator[CachedPairs]:
+    """Encode synthetic pairs, yielding batches as they are done.
+
+    Parameters
+    ----------
+    features : VGGFeatures
+        W_F.
+    images : sequence of TrainingImage
+        Photographs to draw from.
+    count : int
+        Number of pairs.
+    size : int
+        Working size in pixels.
+    seed : int
+        Of the random generator.
+    batch : int
+        Pairs per batch.
+    bf16 : bool
+        Compute the convolutions in bf16.
+    """
+    rng = np.random.default_rng(seed)
+    device = next(features.parameters()).device
+    for start in range(0, count, batch):
+        made = [
+            synthetic_pair(
+                read_working(
+                    images[int(rng.integers(len(images)))].path, size
+                ),
+                rng,
+            )
+            for _ in range(min(batch, count - start))
+        ]
+        sources, targets, flows, valids = zip(*made, strict=True)
+        both = to_tensor([*sources, *targets]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            found = features.match_only(both).to(torch.bfloat16).cpu()
+        flow = torch.from_numpy(np.stack(flows)).float().permute(0, 3, 1, 2)
+        valid = torch.from_numpy(np.stack(valids)).float().unsqueeze(1)
+        yield CachedPairs(
+            found[: len(made)],
+            found[len(made) :],
+            F.avg_pool2d(flow.flip(1), STRIDE) / STRIDE,
+            (F.avg_pool2d(valid, STRIDE) > 0.5).float(),
+        )
