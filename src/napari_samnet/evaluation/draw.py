@@ -1,0 +1,133 @@
+"""Drawing on images for the report, without a plotting library."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+from numpy.typing import NDArray
+
+__all__ = ['mask', 'points', 'sheet']
+
+Image = NDArray[np.float32]
+
+#: Height of a caption line and gap between panels, in pixels.
+CAPTION = 14
+GAP = 6
+
+
+def _open(image: NDArray[np.floating]) -> PIL.Image.Image:
+    return PIL.Image.fromarray(
+        np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    )
+
+
+def _close(image: PIL.Image.Image) -> Image:
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _colour(index: int, count: int) -> tuple[int, ...]:
+    red, green, blue = colorsys.hsv_to_rgb(index / max(count, 1), 0.9, 1)
+    return tuple(round(255 * value) for value in (red, green, blue))
+
+
+def points(
+    image: Image,
+    places: NDArray[np.floating],
+    truth: NDArray[np.floating] | None = None,
+) -> Image:
+    """Image with numbered colours at points, tied to their true places.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W, 3)
+    places : ndarray, (N, 2)
+        Rows and columns.
+    truth : ndarray, (N, 2), optional
+        A line leads from every point to where it should be.
+    """
+    canvas = _open(image)
+    pen = PIL.ImageDraw.Draw(canvas)
+    radius = max(2.0, max(image.shape) / 80)
+    for index, (row, column) in enumerate(places):
+        if not np.isfinite((row, column)).all():
+            continue
+        colour = _colour(index, len(places))
+        if truth is not None:
+            y, x = truth[index]
+            pen.line([(column, row), (x, y)], fill=colour, width=2)
+        pen.ellipse(
+            [
+                (column - radius, row - radius),
+                (column + radius, row + radius),
+            ],
+            fill=colour,
+            outline=(0, 0, 0),
+        )
+    return _close(canvas)
+
+
+def mask(
+    image: Image,
+    labels: NDArray[np.generic],
+    colours: Mapping[int, tuple[float, float, float]] | None = None,
+) -> Image:
+    """Image with every label but zero laid over in its own colour.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W, 3)
+    labels : ndarray, (H, W)
+        Whole numbers, or a mask.
+    colours : mapping of int to tuple, optional
+        Red, green and blue of a label, from 0 to 1.
+    """
+    result = np.array(image)
+    ids = [label for label in np.unique(labels) if label]
+    for index, label in enumerate(ids):
+        colour = np.array(_colour(index, len(ids))) / 255
+        if colours is not None:
+            colour = np.array(colours[int(label)])
+        inside = labels == label
+        result[inside] = 0.5 * result[inside] + 0.5 * colour
+    return result
+
+
+def sheet(
+    rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], height: int = 160
+) -> Image:
+    """Panels of several pairs in one picture, a caption over each.
+
+    Parameters
+    ----------
+    rows : sequence of (caption, panels)
+        Panels are (title, image) with images of any size.
+    height : int
+        Height of a panel, in pixels.
+    """
+    lines = []
+    for caption, panels in rows:
+        pictures = []
+        for title, image in panels:
+            width = max(1, round(image.shape[1] * height / image.shape[0]))
+            picture = _open(image).resize((width, height))
+            pictures.append((title, picture))
+        lines.append((caption, pictures))
+    step = height + 2 * CAPTION + GAP
+    width = max(
+        sum(picture.width + GAP for _, picture in pictures)
+        for _, pictures in lines
+    )
+    canvas = PIL.Image.new('RGB', (width, step * len(lines)), 'white')
+    pen = PIL.ImageDraw.Draw(canvas)
+    for number, (caption, pictures) in enumerate(lines):
+        top, left = number * step, 0
+        pen.text((2, top + 1), caption, fill=(0, 0, 0))
+        for title, picture in pictures:
+            pen.text((left + 2, top + CAPTION), title, fill=(90, 90, 90))
+            canvas.paste(picture, (left, top + 2 * CAPTION))
+            left += picture.width + GAP
+    return _close(canvas)

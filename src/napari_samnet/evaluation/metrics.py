@@ -1,0 +1,163 @@
+"""Scores of correspondence and attribute transfer, on plain arrays.
+
+Points are ``(N, 2)`` in any consistent order and unit, flows ``(H, W, 2)``,
+masks boolean ``(H, W)``, images float ``(H, W, 3)`` in [0, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000, rgb2gray, rgb2lab
+from skimage.filters import sobel
+from skimage.metrics import structural_similarity
+
+from napari_samnet.errors import InputError
+
+__all__ = [
+    'box_side',
+    'delta_e',
+    'edge_ssim',
+    'flow_accuracy',
+    'iou',
+    'label_accuracy',
+    'mean_iou',
+    'pck',
+    'psnr',
+    'relative_tre',
+    'ssim',
+]
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+
+def box_side(points: Array) -> float:
+    """Longest side of the box around points."""
+    return float(np.max(np.ptp(points, axis=0)))
+
+
+def pck(
+    estimate: Array, truth: Array, reference: float, alpha: float
+) -> float:
+    """Share of points no further from the truth than alpha x reference.
+
+    Parameters
+    ----------
+    estimate, truth : ndarray, (N, 2)
+        Points in the same unit. A distance that is not finite counts as
+        wrong.
+    reference : float
+        Length that `alpha` is a share of, in that unit.
+    alpha : float
+        Tolerance, such as 0.1.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        Without points, or when the two sets differ in shape.
+    """
+    if estimate.shape != truth.shape or not len(truth):
+        raise InputError(
+            f'PCK needs as many estimated as true points, at least one, got '
+            f'{estimate.shape} and {truth.shape}'
+        )
+    distance = np.linalg.norm(estimate - truth, axis=1)
+    return float(np.mean(distance <= alpha * reference))
+
+
+def relative_tre(
+    estimate: Array, truth: Array, shape: tuple[int, ...]
+) -> float:
+    """Median landmark error over the diagonal of the image (rTRE).
+
+    Parameters
+    ----------
+    estimate, truth : ndarray, (N, 2)
+        Landmarks in pixels of the target image.
+    shape : tuple of int
+        Shape of the target image, height and width first.
+    """
+    errors = np.linalg.norm(estimate - truth, axis=1)
+    return float(np.median(errors) / np.hypot(shape[0], shape[1]))
+
+
+def iou(estimate: Mask, truth: Mask) -> float:
+    """Intersection over union of two masks; 1 where both are empty."""
+    union = np.count_nonzero(estimate | truth)
+    if not union:
+        return 1.0
+    return float(np.count_nonzero(estimate & truth) / union)
+
+
+def mean_iou(
+    estimate: NDArray[np.integer], truth: NDArray[np.integer]
+) -> float:
+    """IoU averaged over the labels of the truth, background included."""
+    labels = np.unique(truth)
+    return float(
+        np.mean([iou(estimate == label, truth == label) for label in labels])
+    )
+
+
+def label_accuracy(
+    estimate: NDArray[np.generic], truth: NDArray[np.generic]
+) -> float:
+    """Share of all pixels whose label agrees (LT-ACC)."""
+    return float(np.mean(estimate == truth))
+
+
+def flow_accuracy(
+    estimate: Array, truth: Array, valid: Mask, threshold: float
+) -> float:
+    """Share of valid pixels whose end-point error is within a threshold.
+
+    Parameters
+    ----------
+    estimate, truth : ndarray, (H, W, 2)
+        Flows in pixels.
+    valid : ndarray of bool, (H, W)
+        Where the truth is known. NaN without any.
+    threshold : float
+        In pixels.
+    """
+    if not valid.any():
+        return float('nan')
+    error = np.linalg.norm(estimate[valid] - truth[valid], axis=-1)
+    return float(np.mean(error <= threshold))
+
+
+def psnr(estimate: Array, truth: Array, valid: Mask) -> float:
+    """Peak signal-to-noise ratio in dB over the valid pixels, at most 100."""
+    error = float(np.mean(np.square(estimate[valid] - truth[valid])))
+    return float(min(100.0, -10 * np.log10(max(error, 1e-30))))
+
+
+def ssim(estimate: Array, truth: Array, valid: Mask) -> float:
+    """Structural similarity of colour images, averaged where valid."""
+    _, local = structural_similarity(
+        estimate, truth, data_range=1.0, channel_axis=-1, full=True
+    )
+    return float(np.mean(local[valid]))
+
+
+def delta_e(estimate: Array, truth: Array, valid: Mask) -> float:
+    """Mean CIEDE2000 colour difference over the valid pixels."""
+    difference = deltaE_ciede2000(rgb2lab(estimate), rgb2lab(truth))
+    return float(np.mean(difference[valid]))
+
+
+def edge_ssim(estimate: Array, source: Array, valid: Mask) -> float:
+    """Structural similarity of the edges of two images, where valid.
+
+    Edges are the Sobel magnitude of the luminance. This says how much of the
+    source's structure a transferred image kept, whatever its colours.
+    """
+    edges = [sobel(rgb2gray(image)) for image in (estimate, source)]
+    _, local = structural_similarity(*edges, data_range=1.0, full=True)
+    return float(np.mean(local[valid]))

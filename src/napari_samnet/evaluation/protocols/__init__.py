@@ -1,0 +1,1 @@
+"""What is measured: one protocol per kind of ground truth."""

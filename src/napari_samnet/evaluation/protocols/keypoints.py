@@ -1,0 +1,182 @@
+"""PCK: keypoints of one image moved to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation import draw
+from napari_samnet.evaluation.benchmark import (
+    Answer,
+    Pair,
+    Panel,
+    Protocol,
+    Scores,
+)
+from napari_samnet.evaluation.files import read_image
+from napari_samnet.evaluation.manifests import KeypointPair
+from napari_samnet.evaluation.metrics import box_side, pck
+
+__all__ = ['THRESHOLDS', 'Keypoints', 'fit_points']
+
+#: What the tolerance is a share of.
+THRESHOLDS = ('kp-box', 'box', 'image')
+ALPHAS = (0.05, 0.10, 0.15, 0.20)
+
+#: Side of the square that both images are scaled to under `image`.
+SCNET_SIDE = 224
+
+
+def fit_points(
+    points: NDArray[np.float64],
+    listed: tuple[int, int] | None,
+    shape: tuple[int, ...],
+    where: str,
+) -> NDArray[np.float64]:
+    """Points of the listed image size, moved to the size of the file.
+
+    Raises
+    ------
+    InputError
+        If the sizes have another ratio of sides.
+    """
+    if listed is None or listed == shape[:2]:
+        return points
+    scale = np.array(shape[:2]) / np.array(listed)
+    # One pixel of rounding is allowed on either side.
+    if abs(scale[0] / scale[1] - 1) > 2 / min(*listed, *shape[:2]):
+        raise InputError(
+            f'{where}: the points belong to an image of {listed[1]}x'
+            f'{listed[0]} pixels, the file has {shape[1]}x{shape[0]}'
+        )
+    return (points + 0.5) * scale - 0.5
+
+
+class Keypoints(Protocol):
+    """Percentage of correct keypoints.
+
+    Parameters
+    ----------
+    pairs : sequence of KeypointPair
+        Pairs with points.
+    threshold_by : {'kp-box', 'box', 'image'}
+        What alpha is a share of: the longest side of the box of the other
+        image's keypoints (PF-WILLOW), of its object box (SPair-71k), or 224
+        after both images are scaled to 224 x 224 (SCNet's procedure, as in
+        the paper's table of PF-PASCAL).
+    move : {'source', 'target'}
+        Whose keypoints are moved. 'target' moves them into the source, as
+        NC-Net and weakalign do.
+    """
+
+    name = 'keypoints'
+    ranking = 'pck@0.10'
+
+    def __init__(
+        self,
+        pairs: Sequence[KeypointPair],
+        *,
+        threshold_by: str = 'kp-box',
+        move: str = 'source',
+    ) -> None:
+        if threshold_by not in THRESHOLDS:
+            raise InputError(
+                f'threshold-by must be one of {", ".join(THRESHOLDS)}, got '
+                f'{threshold_by!r}'
+            )
+        if move not in ('source', 'target'):
+            raise InputError(f'move must be source or target, got {move!r}')
+        self._pairs = pairs
+        self._threshold_by = threshold_by
+        self._move = move
+        if threshold_by == 'box':
+            column = 'trg_bbox' if move == 'source' else 'src_bbox'
+            for pair in pairs:
+                if self._box(pair) is None:
+                    raise InputError(
+                        f'{pair.where}: {column} is empty, but the threshold '
+                        f'is by box'
+                    )
+
+    def _box(
+        self, pair: KeypointPair
+    ) -> tuple[float, float, float, float] | None:
+        return pair.target_box if self._move == 'source' else pair.source_box
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def settings(self) -> dict[str, Any]:
+        other = 'target' if self._move == 'source' else 'source'
+        return {
+            'threshold_by': self._threshold_by,
+            'direction': f'points of the {self._move} moved to the {other}',
+        }
+
+    def load(self, index: int) -> Pair:
+        pair = self._pairs[index]
+        source, target = read_image(pair.source), read_image(pair.target)
+        truth = (
+            fit_points(
+                pair.source_points,
+                pair.source_shape,
+                source.shape,
+                pair.where,
+            ),
+            fit_points(
+                pair.target_points,
+                pair.target_shape,
+                target.shape,
+                pair.where,
+            ),
+            self._box(pair),
+        )
+        return Pair(pair.name, pair.category, source, target, truth)
+
+    def _moved(
+        self, pair: Pair, answer: Answer
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
+        """Estimated and true points, and the shape they live on."""
+        source_points, target_points, _ = pair.truth
+        found = answer.correspondence
+        if self._move == 'source':
+            moved = found.warp_points(source_points, to='target')
+            return moved, target_points, pair.target.shape
+        moved = found.warp_points(target_points, to='source')
+        return moved, source_points, pair.source.shape
+
+    def score(self, pair: Pair, answer: Answer) -> Scores:
+        estimate, truth, shape = self._moved(pair, answer)
+        if self._threshold_by == 'image':
+            scale = SCNET_SIDE / np.array(shape[:2])
+            estimate, truth = estimate * scale, truth * scale
+            reference = float(SCNET_SIDE)
+        elif self._threshold_by == 'box':
+            x0, y0, x1, y1 = pair.truth[2]
+            reference = max(x1 - x0, y1 - y0)
+        else:
+            reference = box_side(truth)
+        return {
+            f'pck@{alpha:.2f}': pck(estimate, truth, reference, alpha)
+            for alpha in ALPHAS
+        }
+
+    def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
+        estimate, truth, _ = self._moved(pair, answer)
+        source_points, target_points, _ = pair.truth
+        images = [pair.source, pair.target]
+        points = [source_points, target_points]
+        if self._move == 'target':
+            images, points = images[::-1], points[::-1]
+        _, _, warped, back = super().panels(pair, answer)
+        return [
+            ('keypoints', draw.points(images[0], points[0])),
+            ('truth', draw.points(images[1], truth)),
+            ('found', draw.points(images[1], estimate, truth)),
+            warped,
+            back,
+        ]

@@ -1,0 +1,228 @@
+"""Results as text and pictures for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation import draw
+from napari_samnet.evaluation.benchmark import Method, Outcome, Protocol
+
+__all__ = ['check_folder', 'markdown', 'write_report']
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return 'n/a'
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]], first: str) -> list[str]:
+    """Markdown table with the rows' scalar values."""
+    names = list(
+        dict.fromkeys(
+            name
+            for row in rows.values()
+            for name, value in row.items()
+            if isinstance(value, int | float) or value is None
+        )
+    )
+    lines = [
+        '| ' + ' | '.join((first, *names)) + ' |',
+        '|' + '---|' * (len(names) + 1),
+    ]
+    for title, row in rows.items():
+        cells = [_cell(row[name]) if name in row else '' for name in names]
+        lines.append('| ' + ' | '.join((title, *cells)) + ' |')
+    return lines
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Result of a benchmark as Markdown.
+
+    Parameters
+    ----------
+    result : mapping
+        :attr:`Outcome.result`.
+
+    Returns
+    -------
+    str
+        Settings, one table of the methods, one per grouping, versions.
+    """
+    methods: Mapping[str, Mapping[str, Any]] = result['methods']
+    title = result['protocol']
+    if 'preset' in result:
+        title = f'{title}, {result["preset"]}'
+    lines = [f'# Benchmark: {title}', '']
+    lines += [f'{result["pairs"]} pairs.', '']
+    for name, value in result['settings'].items():
+        lines.append(f'- {name.replace("_", " ")}: {value}')
+    lines += ['', *_table(methods, 'method')]
+    curves = {
+        name: row['epe_by_iteration']
+        for name, row in methods.items()
+        if 'epe_by_iteration' in row
+    }
+    if curves:
+        lines += ['', '## End-point error by iteration', '']
+        lines += _table(curves, 'method')
+    for name, row in methods.items():
+        if 'groups' in row:
+            lines += ['', f'## Groups: {name}', '']
+            lines += _table(row['groups'], 'group')
+    lines += ['', '## Versions', '']
+    for name, row in (('run', result), *methods.items()):
+        versions = ', '.join(
+            f'{package} {version}'
+            for package, version in row['versions'].items()
+        )
+        if versions:
+            lines.append(f'- {name}: {versions}')
+        if 'weights' in row:
+            weights = row['weights']
+            lines.append(
+                f'- {name}: weights {weights["name"]}, SHA-256 '
+                f'{weights["sha256"][:16]}'
+            )
+    return '\n'.join(lines) + '\n'
+
+
+def check_folder(folder: Path) -> None:
+    """Make the report's folder.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f'cannot make the folder {folder}: {error.strerror}'
+        ) from None
+
+
+def _extremes(
+    values: Sequence[float], higher_is_better: bool
+) -> dict[str, int]:
+    """Position of the best, the median and the worst finite value."""
+    order = [
+        int(position)
+        for position in np.argsort(values, kind='stable')
+        if np.isfinite(values[int(position)])
+    ]
+    if higher_is_better:
+        order.reverse()
+    if not order:
+        return {}
+    return {
+        'best': order[0],
+        'median': order[len(order) // 2],
+        'worst': order[-1],
+    }
+
+
+def write_report(
+    folder: Path,
+    protocol: Protocol,
+    methods: Sequence[Method],
+    outcome: Outcome,
+) -> list[Path]:
+    """Write ``report.md``, ``pairs.png``, ``pairs.csv``, ``result.json``.
+
+    The picture shows the best, the median and the worst pair of the first
+    method, ranked by the protocol's main score; that method runs once more
+    on these three.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    protocol, methods, outcome
+        What was run, and what came out.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    first = methods[0]
+    values = [
+        score.get(protocol.ranking, float('nan'))
+        for score in outcome.scores[first.name]
+    ]
+    rows = []
+    for title, position in _extremes(
+        values, protocol.higher_is_better
+    ).items():
+        pair = protocol.load(outcome.indices[position])
+        answer = first.answer(pair)
+        caption = (
+            f'{title}: {pair.name}, {protocol.ranking} '
+            f'{values[position]:.4g} ({first.name})'
+        )
+        rows.append((caption, protocol.panels(pair, answer)))
+    text = markdown(outcome.result)
+    if rows:
+        text += (
+            f'\n## Best, median and worst pair of {first.name}\n\n'
+            f'![Best, median and worst pair](pairs.png)\n'
+        )
+    try:
+        (folder / 'report.md').write_text(text, encoding='utf-8')
+        (folder / 'pairs.csv').write_text(
+            _pair_table(outcome), encoding='utf-8'
+        )
+        (folder / 'result.json').write_text(
+            json.dumps(outcome.result, indent=2) + '\n', encoding='utf-8'
+        )
+        if rows:
+            picture = np.round(draw.sheet(rows) * 255).astype(np.uint8)
+            PIL.Image.fromarray(picture).save(folder / 'pairs.png')
+    except OSError as error:
+        raise InputError(
+            f'cannot write the report to {folder}: {error.strerror}'
+        ) from None
+    names = ['report.md', 'pairs.csv', 'result.json', 'pairs.png']
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _pair_table(outcome: Outcome) -> str:
+    """Scores of every pair and method as CSV text."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    keys = {
+        method: list(dict.fromkeys(key for score in scores for key in score))
+        for method, scores in outcome.scores.items()
+    }
+    header = [
+        f'{method} {key}' for method, names in keys.items() for key in names
+    ]
+    writer.writerow(['pair', *header])
+    for position, name in enumerate(outcome.pairs):
+        writer.writerow(
+            [
+                name,
+                *(
+                    f'{scores[position].get(key, float("nan")):.6g}'
+                    for method, scores in outcome.scores.items()
+                    for key in keys[method]
+                ),
+            ]
+        )
+    return text.getvalue()
