@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samnet.checks import check_labels
+from napari_samnet.checks import as_array, check_labels
 from napari_samnet.colour_detail import transfer_colours
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.devices import (
@@ -282,6 +282,7 @@ coarse_iterations, lambda_max, skip, tolerance
         shape = check_image(
             source, name='source', channel_axis=source_channel_axis
         )
+        labels = as_array(labels, 'labels')
         check_labels('labels', labels, shape)
     steps = match_steps(
         source,

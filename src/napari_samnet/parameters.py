@@ -81,8 +81,9 @@ class MatchOptions:
         0 (only the source's own feature) and 1 (the paper's schedule).
     skip : float
         Share of the source's own features in each decoder level, b_h of
-        equation (10), between 0 and 1. The paper's 0.5 keeps more of the
-        source's colours; its structure is kept either way.
+        equation (10), between 0 and 1, in the image that is matched again.
+        The one that is shown has the target's attributes alone, and its
+        structure from the source itself.
     tolerance : float
         The run has converged when the field changes by less than this many
         pixels at working size on average between two iterations. 0 never
@@ -98,8 +99,8 @@ class MatchOptions:
     attributes: bool = True
     init: str = 'global'
     coarse_iterations: int = 0
-    lambda_max: float = 0.9
-    skip: float = 0.0
+    lambda_max: float = 0.5
+    skip: float = 0.5
     tolerance: float = 0.4
 
     def __post_init__(self) -> None:

@@ -150,7 +150,7 @@ class Recurrence:
     feedback: Literal['image', 'feature'] = 'image'
     init: str = 'global'
     coarse_iterations: int = 0
-    lambda_max: float = 0.9
+    lambda_max: float = 0.5
     skip: float = 0.5
     gate: bool = True
     beta: float = 10.0
@@ -297,8 +297,9 @@ class SAMNet(nn.Module):
     ) -> Tensor:
         """I^{s<-t} of an iteration for the eye, with (8) to its letter.
 
-        Without the gate every cell shows what the target has for it. How far
-        to trust it is then the viewer's, by the confidence.
+        Without gate and links every cell shows what the target has for it,
+        and nothing of the source. How far to trust it is then the viewer's,
+        by the confidence.
 
         Parameters
         ----------
@@ -321,7 +322,7 @@ class SAMNet(nn.Module):
             state.field[wanted],
             state.alpha[wanted],
             weight=schedule(state.step + 1),
-            options=replace(options, gate=False),
+            options=replace(options, gate=False, skip=0.0),
         )
         return image.clamp(0, 1)
 

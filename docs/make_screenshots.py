@@ -1,0 +1,148 @@
+"""Take the pictures of the documentation, so that they are never stale.
+
+Needs a display with OpenGL, such as Xvfb::
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+
+Every state of the dock is taken in the dark and the light theme.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# The preferences of whoever runs this are neither shown nor changed.
+os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
+
+import napari
+import numpy as np
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication
+
+from napari_samnet.plugin.commands import dock
+from napari_samnet.plugin.sample_data import sample_layers
+
+WINDOW = (1440, 900)
+STATES = ('empty', 'ready', 'running', 'done', 'error', 'judging', 'stack')
+
+
+def settle(until: Callable[[], bool] = lambda: True) -> None:
+    """Let the window catch up, and wait for something."""
+    deadline = time.monotonic() + 600
+    rounds = 0
+    while rounds < 20 or not until():
+        QApplication.processEvents()
+        rounds += 1
+        if time.monotonic() > deadline:
+            raise TimeoutError('the window did not get there')
+
+
+def open_pair(viewer: Any, name: str) -> None:
+    """Add a sample pair."""
+    for data in sample_layers(name):
+        viewer.add_layer(napari.layers.Layer.create(*data))
+
+
+def open_stack(viewer: Any) -> None:
+    """Add a stack of turned and shifted planes, annotated on one."""
+    from napari_samnet.samples import load_sample
+
+    pair = load_sample('tissue')
+    planes = [np.roll(pair.source, (7 * k, -9 * k), (0, 1)) for k in range(5)]
+    labels = np.zeros((5, *pair.labels.shape), np.uint8)
+    labels[2] = np.roll(pair.labels, (14, -18), (0, 1))
+    viewer.add_image(np.stack(planes), name='sections', rgb=True)
+    viewer.add_labels(labels, name='glands', opacity=0.5)
+    viewer.dims.set_current_step(0, 2)
+
+
+def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
+    """Bring the dock into a state."""
+    if state == 'empty':
+        return
+    if state == 'stack':
+        open_stack(viewer)
+        widget.set_planes('propagate')
+    else:
+        open_pair(viewer, 'coffee')
+    viewer.reset_view()
+    settle()
+    widget.set_options(**options)
+    if state == 'ready':
+        return
+    if state == 'error':
+        widget.set_options(weights='my-network.safetensors')
+        widget.panel.run.click()
+        settle(lambda: not widget.running)
+        return
+    widget.run()
+    if state == 'running':
+        settle(lambda: len(widget.panel.plot.changes) > 2)
+        return
+    settle(lambda: not widget.running)
+    if state == 'stack':
+        viewer.dims.set_current_step(0, 4)
+    if state == 'judging':
+        for layer in viewer.layers:
+            layer.visible = isinstance(layer, napari.layers.Image)
+        widget.panel.judging.open()
+        widget.preview('checkerboard', 0.3, wait=True)
+        widget.panel.asking.setChecked(True)
+        for at in ((120, 250), (270, 240), (230, 400)):
+            widget.ask(at)
+
+
+def take(state: str, theme: str, path: Path, options: Any) -> None:
+    """Take the picture of one state."""
+    viewer = napari.Viewer(show=False)
+    viewer.theme = theme
+    widget = dock(viewer)
+    viewer.show()
+    # Only now, or the size of the last session wins.
+    viewer.window.resize(*WINDOW)
+    settle()
+    play(viewer, widget, state, options)
+    settle()
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    widget.cancel()
+    settle(lambda: not widget.running)
+    viewer.close()
+    notification_manager.records.clear()
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path(__file__).parent / 'screenshots',
+        help='folder for the pictures',
+    )
+    parser.add_argument('--size', type=int, default=256, help='working size')
+    parser.add_argument('--iterations', type=int, default=10)
+    parser.add_argument('states', nargs='*', default=STATES)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    options = {
+        'size': arguments.size,
+        'iterations': arguments.iterations,
+    }
+    for state in arguments.states:
+        for theme in ('dark', 'light'):
+            take(
+                state,
+                theme,
+                arguments.out / f'{state}-{theme}.png',
+                options,
+            )
+
+
+if __name__ == '__main__':
+    main()

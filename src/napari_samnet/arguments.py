@@ -1,0 +1,92 @@
+"""Command-line flags made from the parameters of a match."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import NoReturn
+
+from napari_samnet.parameters import (
+    CHOICES,
+    DEFAULTS,
+    MatchOptions,
+    parameter_text,
+)
+
+__all__ = ['OneLineParser', 'add_match_options', 'read_match_options']
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Parser whose errors are one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with status 2.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong with the arguments.
+        """
+        self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
+
+
+def add_match_options(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every parameter of a match.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command that matches images.
+    """
+    group = parser.add_argument_group('matching')
+    for field in fields(MatchOptions):
+        default = getattr(DEFAULTS, field.name)
+        flag = '--' + field.name.replace('_', '-')
+        # argparse reads % as the start of a format.
+        text = parameter_text(field.name).replace('%', '%%')
+        if isinstance(default, bool):
+            group.add_argument(
+                flag,
+                action=argparse.BooleanOptionalAction,
+                default=default,
+                help=text,
+            )
+            continue
+        group.add_argument(
+            flag,
+            type=type(default),
+            default=default,
+            metavar=_metavar(field.name, default),
+            help=f'{text} Default: {default}.',
+        )
+
+
+def _metavar(name: str, default: object) -> str:
+    """What stands for a value in the help."""
+    if name in CHOICES:
+        return '{' + ','.join(CHOICES[name]) + '}'
+    if isinstance(default, str):
+        return 'NAME|FILE'
+    return 'N' if isinstance(default, int) else 'X'
+
+
+def read_match_options(arguments: argparse.Namespace) -> MatchOptions:
+    """Parameters of a match from parsed flags.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        What a parser with :func:`add_match_options` returned.
+
+    Returns
+    -------
+    MatchOptions
+        The parameters, checked.
+
+    Raises
+    ------
+    InputError
+        If one is out of its limits.
+    """
+    names = [field.name for field in fields(MatchOptions)]
+    return MatchOptions(**{name: getattr(arguments, name) for name in names})

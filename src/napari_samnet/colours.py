@@ -1,0 +1,108 @@
+"""Colours for flows, confidence and labels in pictures.
+
+Chosen to stay calm beside photographs: no motion is white, labels are tints.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from skimage.color import hsv2rgb
+
+__all__ = [
+    'confidence_to_rgb',
+    'flow_to_rgb',
+    'label_colours',
+]
+
+_CONFIDENCE = np.array(
+    [
+        (45, 36, 79),
+        (52, 92, 140),
+        (48, 147, 145),
+        (122, 196, 115),
+        (246, 228, 120),
+    ]
+)
+
+_LABELS = np.array(
+    [
+        (0, 150, 136),
+        (235, 132, 30),
+        (92, 116, 222),
+        (222, 78, 112),
+        (124, 172, 52),
+        (156, 98, 196),
+        (38, 166, 222),
+        (196, 164, 40),
+    ]
+)
+
+
+def flow_to_rgb(flow: ArrayLike, longest: float) -> NDArray[np.uint8]:
+    """Colour a flow: the hue is its direction, the depth its length.
+
+    Parameters
+    ----------
+    flow : array_like, shape (rows, columns, 2)
+        Row and column displacement. Not finite is grey.
+    longest : float
+        Length that gets the deepest colour, in the flow's unit.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 3)
+        The colours.
+    """
+    field = np.asarray(flow, dtype=np.float64)
+    known = np.isfinite(field).all(axis=-1, keepdims=True)
+    down, along = np.moveaxis(np.where(known, field, 0), -1, 0)
+    depth = np.hypot(down, along) / max(longest, 1e-9)
+    hsv = np.stack(
+        [
+            (np.arctan2(down, along) / (2 * np.pi)) % 1,
+            0.6 * np.clip(depth, 0, 1),
+            np.ones_like(depth),
+        ],
+        axis=-1,
+    )
+    colours = np.where(known, hsv2rgb(hsv), 0.6)
+    return np.round(colours * 255).astype(np.uint8)
+
+
+def confidence_to_rgb(confidence: ArrayLike) -> NDArray[np.uint8]:
+    """Colour a confidence from dark blue, 0, to yellow, 1.
+
+    Parameters
+    ----------
+    confidence : array_like
+        Values from 0 to 1.
+
+    Returns
+    -------
+    ndarray of uint8, shape (..., 3)
+        The colours.
+    """
+    values = np.nan_to_num(np.asarray(confidence, dtype=np.float64))
+    stops = np.linspace(0, 1, len(_CONFIDENCE))
+    channels = [np.interp(values, stops, stop) for stop in _CONFIDENCE.T]
+    return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def label_colours(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Colour of the label of every pixel; neighbours in number differ.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool
+        Labels, of which any but 0 has a colour.
+
+    Returns
+    -------
+    ndarray of uint8, shape (..., 3)
+        The colours, whatever at 0.
+    """
+    index = (labels.astype(np.int64) - 1) % len(_LABELS)
+    return _LABELS[index].astype(np.uint8)

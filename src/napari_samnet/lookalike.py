@@ -1,0 +1,226 @@
+"""Another picture of the same kind: bent, turned and lit anew, field known.
+
+Sample pairs and tests need two images of which one knows where every pixel
+of the other went. The motion is smooth and has no folds, so that it can be
+read in both directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ['Light', 'Motion']
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """Smooth motion from an image to its look-alike.
+
+    Parameters
+    ----------
+    source_shape, target_shape : tuple of int
+        Rows and columns of the two images.
+    rotation : float
+        Turn of the content, in degrees, positive with the clock.
+    zoom : float
+        Size of the content in the look-alike over its size in the source.
+    shift : tuple of float
+        Row and column by which the content moves, in pixels of the target.
+    bend : float
+        Amplitude of the bending, in pixels of the source.
+    waves : tuple of float
+        Waves of the bending down the rows and along the columns.
+    """
+
+    source_shape: tuple[int, int]
+    target_shape: tuple[int, int]
+    rotation: float = 0.0
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    bend: float = 0.0
+    waves: tuple[float, float] = (0.9, 1.2)
+
+    @property
+    def _turn(self) -> Array:
+        angle = np.deg2rad(self.rotation)
+        cosine, sine = np.cos(angle), np.sin(angle)
+        return np.array([[cosine, -sine], [sine, cosine]])
+
+    def _bending(self, points: Array) -> Array:
+        rows, columns = np.moveaxis(
+            (points + 0.5) / np.array(self.target_shape), -1, 0
+        )
+        down, along = self.waves
+        return self.bend * np.stack(
+            [
+                np.sin(2 * np.pi * (down * columns + 0.15)),
+                np.sin(2 * np.pi * (along * rows + 0.40)),
+            ],
+            axis=-1,
+        )
+
+    def to_source(self, points: Array) -> Array:
+        """Where points of the look-alike were in the source.
+
+        Parameters
+        ----------
+        points : ndarray, shape (..., 2)
+            Rows and columns in the look-alike, in pixels.
+
+        Returns
+        -------
+        ndarray, shape (..., 2)
+            Rows and columns in the source, in pixels.
+        """
+        middle = (np.array(self.target_shape) - 1) / 2
+        moved = (points - middle - np.array(self.shift)) @ self._turn.T
+        origin = (np.array(self.source_shape) - 1) / 2
+        return origin + moved / self.zoom + self._bending(points)
+
+    def to_target(self, points: Array, *, rounds: int = 60) -> Array:
+        """Where points of the source went in the look-alike.
+
+        Parameters
+        ----------
+        points : ndarray, shape (..., 2)
+            Rows and columns in the source, in pixels.
+        rounds : int
+            Fixed-point rounds of the inversion.
+
+        Returns
+        -------
+        ndarray, shape (..., 2)
+            Rows and columns in the look-alike, in pixels.
+        """
+        middle = (np.array(self.target_shape) - 1) / 2
+        origin = (np.array(self.source_shape) - 1) / 2
+        found = np.broadcast_to(middle, points.shape)
+        for _ in range(rounds):
+            straight = points - origin - self._bending(found)
+            found = (
+                middle
+                + np.array(self.shift)
+                + self.zoom * (straight @ self._turn)
+            )
+        return found
+
+    def _grid(self, shape: tuple[int, int]) -> Array:
+        return np.moveaxis(np.indices(shape, dtype=float), 0, -1)
+
+    def flow(self) -> NDArray[np.float32]:
+        """Field from the source to the look-alike.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns, 2)
+            Row and column displacement in pixels on the source's grid, NaN
+            where the point lies outside the look-alike.
+        """
+        grid = self._grid(self.source_shape)
+        target = self.to_target(grid)
+        edge = np.array(self.target_shape) - 1
+        outside = np.any((target < 0) | (target > edge), axis=-1)
+        field = (target - grid).astype(np.float32)
+        field[outside] = np.nan
+        return field
+
+    def move_image(self, image: Array) -> Array:
+        """Bring an RGB image of the source to the look-alike's grid.
+
+        Parameters
+        ----------
+        image : ndarray, shape (rows, columns, 3)
+            The source. What lies beyond its edges is mirrored in.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns, 3)
+            The moved image.
+        """
+        places = np.moveaxis(
+            self.to_source(self._grid(self.target_shape)), -1, 0
+        )
+        moved = [
+            ndimage.map_coordinates(channel, places, order=3, mode='mirror')
+            for channel in np.moveaxis(image, -1, 0)
+        ]
+        return np.stack(moved, axis=-1)
+
+    def move_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bring labels of the source to the look-alike's grid.
+
+        Parameters
+        ----------
+        labels : ndarray of uint8, shape (rows, columns)
+            Labels of the source.
+
+        Returns
+        -------
+        ndarray of uint8, shape (rows, columns)
+            The moved labels, 0 where the source ends.
+        """
+        places = np.moveaxis(
+            self.to_source(self._grid(self.target_shape)), -1, 0
+        )
+        return ndimage.map_coordinates(labels, places, order=0, cval=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light:
+    """Change of light between two photographs.
+
+    Parameters
+    ----------
+    gains : tuple of float
+        Factors of red, green and blue.
+    gamma : float
+        Exponent of the tones; above 1 darkens the middle.
+    saturation : float
+        Factor of the colours' distance from grey.
+    shade : float
+        Difference of brightness between the lit and the other side.
+    direction : float
+        Where the light comes from, in degrees, 0 from the right, positive
+        against the clock.
+    noise : float
+        Standard deviation of the sensor's noise, white being 1.
+    """
+
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gamma: float = 1.0
+    saturation: float = 1.0
+    shade: float = 0.0
+    direction: float = 0.0
+    noise: float = 0.01
+
+    def on(self, image: Array) -> NDArray[np.uint8]:
+        """Take the photograph again in this light.
+
+        Parameters
+        ----------
+        image : ndarray, shape (rows, columns, 3)
+            RGB from 0 to 1.
+
+        Returns
+        -------
+        ndarray of uint8, shape (rows, columns, 3)
+            The relit image.
+        """
+        tones = np.clip(image, 0, 1) ** self.gamma
+        grey = tones.mean(axis=-1, keepdims=True)
+        tones = (grey + self.saturation * (tones - grey)) * self.gains
+        rows, columns = image.shape[:2]
+        down = np.linspace(-1, 1, rows)[:, None]
+        along = np.linspace(-1, 1, columns)[None]
+        angle = np.deg2rad(self.direction)
+        slope = along * np.cos(angle) - down * np.sin(angle)
+        tones = tones * (1 + self.shade / 2 * slope)[..., None]
+        # A fixed seed: a sample is the same picture each time.
+        grain = np.random.default_rng(7).normal(0, self.noise, image.shape)
+        return np.round(np.clip(tones + grain, 0, 1) * 255).astype(np.uint8)

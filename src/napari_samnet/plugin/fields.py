@@ -1,0 +1,246 @@
+"""Fields of the widget, made from the parameters of a match.
+
+Default, limits, choices and tooltip of each come from
+:class:`~napari_samnet.parameters.MatchOptions`, so that the widget, the
+command line and the API cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QToolButton,
+    QWidget,
+)
+
+from napari_samnet.parameters import (
+    CHOICES,
+    DEFAULTS,
+    LIMITS,
+    SIZE_STEP,
+    MatchOptions,
+    option_names,
+    parameter_text,
+)
+from napari_samnet.samnet.weights import available_weights
+
+__all__ = ['ADVANCED', 'LABELS', 'MAIN', 'OptionFields', 'tooltip']
+
+#: Names on the screen. A parameter without one shows its own name.
+LABELS = {
+    'window': 'Search window',
+    'iterations': 'Iterations',
+    'size': 'Working size',
+    'device': 'Device',
+    'weights': 'Weights',
+    'precision': 'Precision',
+    'attributes': 'Transfer appearance',
+    'init': 'First field',
+    'coarse_iterations': 'Coarse iterations',
+    'lambda_max': 'Transferred share',
+    'skip': 'Own features',
+    'tolerance': 'Tolerance (px)',
+}
+
+#: What everybody sees; the rest is folded away.
+MAIN = ('window', 'iterations', 'size', 'device', 'weights')
+ADVANCED = tuple(name for name in option_names() if name not in MAIN)
+
+_STEPS = {'window': 2, 'size': SIZE_STEP, 'tolerance': 0.1}
+
+
+def tooltip(text: str) -> str:
+    """Make a tooltip that wraps its lines."""
+    return f'<p>{html.escape(text)}</p>'
+
+
+def _devices() -> tuple[str, ...]:
+    """Devices that this kind of computer can have.
+
+    Whether the device is really there is known once torch is loaded, which
+    opening the widget must not do; the run then says so.
+    """
+    absent = 'cuda' if sys.platform == 'darwin' else 'mps'
+    return tuple(name for name in CHOICES['device'] if name != absent)
+
+
+class _NoWheel(QObject):
+    """Keeps the mouse wheel for scrolling the dock, not for values."""
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+class WeightsField(QWidget):
+    """Packaged weights, or a file.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = QComboBox()
+        self.combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.combo.setMinimumContentsLength(6)
+        self.browse = QToolButton()
+        self.browse.setText('…')
+        self.browse.setToolTip(tooltip('Choose a weights file.'))
+        self.browse.setAccessibleName('Choose a weights file')
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.combo, 1)
+        layout.addWidget(self.browse)
+        self._names: list[str] = []
+        for name in dict.fromkeys([DEFAULTS.weights, *available_weights()]):
+            self._add(name)
+        self.combo.activated.connect(self._on_activated)
+        self.browse.clicked.connect(self._choose_file)
+
+    @property
+    def value(self) -> str:
+        """Name of packaged weights, or path of a file."""
+        return self._names[self.combo.currentIndex()]
+
+    @value.setter
+    def value(self, name: str) -> None:
+        if name not in self._names:
+            self._add(name)
+        if name != self.value:
+            self.combo.setCurrentIndex(self._names.index(name))
+            self.changed.emit(name)
+
+    def _add(self, name: str) -> None:
+        self._names.append(name)
+        packaged = Path(name).name == name
+        self.combo.addItem(name if packaged else Path(name).name)
+        self.combo.setItemData(
+            self.combo.count() - 1, name, Qt.ItemDataRole.ToolTipRole
+        )
+
+    def _on_activated(self, index: int) -> None:
+        self.changed.emit(self._names[index])
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, 'Weights', '', 'Weights (*.safetensors)'
+        )
+        if path:
+            self.value = path
+
+
+def _make(name: str, default: Any) -> Any:
+    """Field of one parameter."""
+    if name == 'weights':
+        return WeightsField()
+    if name in CHOICES:
+        choices = _devices() if name == 'device' else CHOICES[name]
+        return ComboBox(name=name, choices=choices, value=default)
+    if isinstance(default, bool):
+        return CheckBox(name=name, text=LABELS.get(name, name), value=default)
+    low, high = LIMITS[name]
+    kind = SpinBox if isinstance(default, int) else FloatSpinBox
+    whole = isinstance(default, int)
+    return kind(
+        name=name,
+        min=int(low) if whole else low,
+        max=int(high) if whole else high,
+        step=_STEPS.get(name, 1 if whole else 0.05),
+        value=default,
+    )
+
+
+class OptionFields(QObject):
+    """One field for each parameter of a match.
+
+    Parameters
+    ----------
+    parent : QObject
+        Qt parent.
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._fields: dict[str, Any] = {}
+        self._wheel = _NoWheel(self)
+        for name, default in asdict(DEFAULTS).items():
+            field = _make(name, default)
+            self._fields[name] = field
+            native = self.native(name)
+            native.setToolTip(tooltip(parameter_text(name)))
+            native.setAccessibleName(LABELS.get(name, name))
+            for part in (native, *native.findChildren(QWidget)):
+                part.installEventFilter(self._wheel)
+                if part.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+                    part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.changed.connect(lambda _=None, n=name: self.changed.emit(n))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def native(self, name: str) -> Any:
+        """Qt widget of a parameter."""
+        field = self._fields[name]
+        return field if isinstance(field, QWidget) else field.native
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the fields say, valid or not."""
+        return {name: field.value for name, field in self._fields.items()}
+
+    def options(self) -> MatchOptions:
+        """The parameters.
+
+        Returns
+        -------
+        MatchOptions
+            Checked.
+
+        Raises
+        ------
+        InputError
+            If the fields do not fit together.
+        """
+        return MatchOptions(**self.values)
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Fill in some fields.
+
+        Parameters
+        ----------
+        values : mapping
+            Value by name of the parameter.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        for name, value in values.items():
+            field = self._fields[name]
+            if isinstance(field, ComboBox) and value not in field.choices:
+                # 'cuda:1' is a device too, though no default choice.
+                field.choices = (*field.choices, value)
+            field.value = value

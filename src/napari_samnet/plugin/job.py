@@ -1,0 +1,271 @@
+"""A run, in the worker: match planes one by one, and make products.
+
+Everything here is a generator of :class:`Report` that returns an
+:class:`Outcome`, knows neither napari nor Qt, and looks at a flag between
+iterations and between planes. Whatever is done by then is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.plugin.cache import CorrespondenceCache, pair_key
+from napari_samnet.plugin.grids import Index
+from napari_samnet.plugin.products import Collector
+from napari_samnet.plugin.request import Outcome, Report, Request
+from napari_samnet.samnet.weights import get_weights
+
+__all__ = ['Steps', 'match_pair', 'run_steps']
+
+Steps = Generator[Report, None, Outcome]
+
+#: Side of the pictures shown during a run.
+PICTURE = 160
+
+#: Share of the time that pictures may cost.
+PICTURE_SHARE = 0.15
+
+
+def _shrink(
+    image: NDArray[Any], shape: tuple[int, int], name: str
+) -> NDArray[np.uint8]:
+    """Nearest-neighbour thumbnail as 8-bit RGB, which takes no time."""
+    from napari_samnet.images import to_rgb
+
+    places = [
+        ((np.arange(n) + 0.5) / n * size).astype(int)
+        for n, size in zip(shape, image.shape, strict=False)
+    ]
+    small = image[places[0]][:, places[1]]
+    axis = 2 if small.ndim == 3 else None
+    rgb = to_rgb(small, name=name, channel_axis=axis)
+    return np.asarray(np.rint(rgb * 255), np.uint8)
+
+
+def picture_of(found: Correspondence) -> NDArray[np.uint8]:
+    """Transferred image and field side by side, small.
+
+    Parameters
+    ----------
+    found : Correspondence
+        What is found so far.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 4)
+        RGBA; the field alone where nothing was transferred.
+    """
+    from napari_samnet.colours import flow_to_rgb
+
+    rows, cols = found.source_shape
+    scale = PICTURE / max(rows, cols)
+    shape = max(1, round(rows * scale)), max(1, round(cols * scale))
+    length = np.linalg.norm(found.forward, axis=-1)
+    field = flow_to_rgb(found.forward, float(np.percentile(length, 98)))
+    panels = [_shrink(field, shape, 'field')]
+    if found.transferred is not None:
+        panels.insert(0, _shrink(found.transferred, shape, 'transferred'))
+    return _beside(panels)
+
+
+def _beside(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Panels in a row on a clear ground, with a space between them."""
+    opaque = [
+        np.dstack([p, np.full(p.shape[:2], 255, np.uint8)]) for p in panels
+    ]
+    space = np.zeros((panels[0].shape[0], PICTURE // 20, 4), np.uint8)
+    parts = [part for panel in opaque for part in (panel, space)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+class _Pictures:
+    """Makes pictures of a run, but only as long as they cost little."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._start = time.perf_counter()
+        self._spent = 0.0
+
+    def of(
+        self, snapshot: Callable[[], Correspondence] | None
+    ) -> NDArray[np.uint8] | None:
+        """Picture of the state, or None if there was no time for one."""
+        now = time.perf_counter()
+        busy = self._spent > PICTURE_SHARE * (now - self._start)
+        if not self._live or snapshot is None or busy:
+            return None
+        picture = picture_of(snapshot())
+        self._spent += time.perf_counter() - now
+        return picture
+
+
+def match_pair(
+    source: NDArray[Any],
+    target: NDArray[Any],
+    request: Request,
+    cache: CorrespondenceCache,
+    stop: Event,
+) -> Generator[Report, None, Correspondence | None]:
+    """Match two planes, or recall what was found for them.
+
+    Parameters
+    ----------
+    source, target : ndarray
+        The planes.
+    request : Request
+        How they are matched.
+    cache : CorrespondenceCache
+        Where complete correspondences are kept.
+    stop : threading.Event
+        Set to stop after the current iteration.
+
+    Yields
+    ------
+    Report
+        One for each step.
+
+    Returns
+    -------
+    Correspondence or None
+        What was found so far if it was stopped; None if that is nothing.
+    """
+    weights = get_weights(request.options.weights).sha256
+    key = pair_key(source, target, request.options, weights)
+    known = cache.get(key)
+    if known is not None:
+        return known
+    # The first text is on screen before torch is imported.
+    yield Report(0, 0, 'loading the network', first=True)
+    from napari_samnet.matching import match_steps
+
+    steps = match_steps(
+        source,
+        target,
+        request.options,
+        source_channel_axis=request.source.channel_axis,
+        target_channel_axis=request.target.channel_axis,
+    )
+    pictures = _Pictures(live=request.live)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            found: Correspondence = end.value
+            cache.put(key, found)
+            return found
+        yield Report(
+            step.index,
+            step.total,
+            step.text,
+            change=step.change,
+            picture=pictures.of(step.snapshot),
+        )
+        if stop.is_set():
+            partial = step.snapshot() if step.snapshot is not None else None
+            steps.close()
+            return partial
+
+
+def run_steps(
+    request: Request, cache: CorrespondenceCache, stop: Event
+) -> Steps:
+    """Carry out a run.
+
+    Parameters
+    ----------
+    request : Request
+        What to do.
+    cache : CorrespondenceCache
+        Correspondences found before.
+    stop : threading.Event
+        Set to stop after the current iteration, keeping what is done.
+
+    Yields
+    ------
+    Report
+        Progress.
+
+    Returns
+    -------
+    Outcome
+        Layers to be.
+    """
+    started = time.perf_counter()
+    collector = Collector(request)
+    found: dict[tuple[Index, Index], Correspondence] = {}
+    count = len(request.pairs)
+    for number, pair in enumerate(request.pairs):
+        if stop.is_set():
+            break
+        source = request.source.plane(pair.source)
+        target = request.target.plane(pair.target)
+        steps = match_pair(source, target, request, cache, stop)
+        result = yield from _numbered(steps, number, count)
+        if result is None:
+            break
+        collector.add(pair, target, result)
+        # Pictures of a whole stack are in the products already.
+        found[pair.source, pair.target] = (
+            result if count == 1 else replace(result, transferred=None)
+        )
+        if count > 1:
+            yield Report(number + 1, count, f'plane {number + 1}/{count} done')
+    cancelled = stop.is_set()
+    last = next(reversed(found.values()), None)
+    return Outcome(
+        products=collector.products() if found else (),
+        found=found,
+        cancelled=cancelled,
+        text=_summary(
+            last, len(found), count, time.perf_counter() - started, cancelled
+        ),
+        last=last,
+    )
+
+
+def _numbered(
+    steps: Generator[Report, None, Any], number: int, count: int
+) -> Generator[Report, None, Any]:
+    """Count planes instead of iterations where there are several."""
+    if count == 1:
+        return (yield from steps)
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield replace(
+            report,
+            index=number,
+            total=count,
+            text=f'plane {number + 1}/{count}, {report.text}',
+        )
+
+
+def _summary(
+    last: Correspondence | None,
+    planes: int,
+    count: int,
+    seconds: float,
+    cancelled: bool,
+) -> str:
+    """One line on how a run ended."""
+    if last is None:
+        return 'Cancelled before the first iteration; nothing was added'
+    about = last.metadata
+    used = about.get('iterations_used')
+    device = about.get('device', 'cpu')
+    if count > 1:
+        done = f'{planes} of {count} planes'
+    else:
+        done = f'{used} iteration' + ('' if used == 1 else 's')
+    start = f'Cancelled, kept {done}' if cancelled else f'Done, {done}'
+    return f'{start}, {seconds:.1f} s on {device}'

@@ -1,0 +1,40 @@
+"""Shared by all tests: a sample pair and one quick match of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from napari_samnet.samples import SamplePair, load_sample
+
+if TYPE_CHECKING:
+    from napari_samnet.correspondence import Correspondence
+
+#: Options of a match that takes about a second on two cores.
+QUICK: dict[str, Any] = {
+    'size': 128,
+    'iterations': 2,
+    'device': 'cpu',
+    'precision': 'fp32',
+}
+
+
+@pytest.fixture(scope='session')
+def quick() -> dict[str, Any]:
+    """Options of a quick match."""
+    return dict(QUICK)
+
+
+@pytest.fixture(scope='session')
+def coffee() -> SamplePair:
+    """The pair of the demonstration."""
+    return load_sample('coffee')
+
+
+@pytest.fixture(scope='session')
+def found(coffee: SamplePair) -> Correspondence:
+    """A quick match of the pair, with the real network."""
+    from napari_samnet.matching import match
+
+    return match(coffee.source, coffee.target, labels=coffee.labels, **QUICK)

@@ -1,0 +1,186 @@
+"""Viewers without a window, small pairs, and known correspondences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('napari')
+pytest.importorskip('qtpy')
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+from napari_samnet.correspondence import Correspondence
+
+#: Options of a run that takes a second.
+FAST: dict[str, Any] = {
+    'size': 64,
+    'iterations': 2,
+    'window': 5,
+    'device': 'cpu',
+    'tolerance': 0.0,
+}
+
+
+@pytest.fixture(scope='session')
+def fast() -> dict[str, Any]:
+    """Options of a quick run."""
+    return dict(FAST)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(request: pytest.FixtureRequest, npe2pm: Any) -> None:
+    """Keep the user's preferences out, with our manifest registered."""
+    import napari.settings
+    from npe2 import PluginManifest
+
+    if hasattr(napari.settings, 'get_plugin_settings'):
+        # From napari 0.9.
+        request.getfixturevalue('plugin_settings')
+    manifest = PluginManifest.from_distribution('napari-samnet')
+    npe2pm.register(manifest)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    """A viewer without window and OpenGL."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def photos() -> tuple[np.ndarray, np.ndarray]:
+    """Two RGB images of different sizes that show something alike."""
+    rng = np.random.default_rng(0)
+    rows, cols = np.mgrid[:80, :100]
+    texture = rng.integers(0, 60, (80, 100, 3))
+    source = texture + 60
+    source[(rows - 35) ** 2 + (cols - 45) ** 2 < 22**2] += 120
+    source = np.clip(source, 0, 255).astype(np.uint8)
+    target = np.roll(source, (6, -8), (0, 1))[:72, :96]
+    return source, np.ascontiguousarray(255 - target // 2)
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    """Labels of the first photo, with ids that need 32 bits."""
+    rows, cols = np.mgrid[:80, :100]
+    labels = np.zeros((80, 100), np.int32)
+    labels[(rows - 35) ** 2 + (cols - 45) ** 2 < 22**2] = 70_000
+    labels[10:16, 10:20] = 3
+    return labels
+
+
+@pytest.fixture
+def make_found() -> Callable[..., Correspondence]:
+    """Correspondences that move everything by one displacement."""
+
+    def make(
+        source_shape: tuple[int, int] = (80, 100),
+        target_shape: tuple[int, int] = (72, 96),
+        move: tuple[float, float] = (0.0, 0.0),
+        *,
+        confidence: Any = 0.9,
+        transferred: Any = None,
+    ) -> Correspondence:
+        cells = (8, 8)
+        forward = np.zeros((*cells, 2), np.float32) + np.float32(move)
+        sure = np.broadcast_to(np.float32(confidence), cells).copy()
+        return Correspondence(
+            forward=forward,
+            backward=-forward,
+            forward_confidence=sure,
+            backward_confidence=sure,
+            source_shape=source_shape,
+            target_shape=target_shape,
+            transferred=transferred,
+            metadata={'iterations_used': 2, 'device': 'cpu'},
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_widget(qtbot: Any) -> Iterator[Callable[..., Any]]:
+    """Shown widgets of a viewer, waited for at the end."""
+    from napari_samnet.plugin.widget import SemanticTransfer
+
+    made = []
+
+    def make(viewer: Any, **options: Any) -> Any:
+        widget = SemanticTransfer(viewer)
+        widget.show()
+        widget.set_options(**{**FAST, **options})
+        made.append(widget)
+        return widget
+
+    yield make
+    # Not left to qtbot, which deletes widgets before fixtures are done.
+    for widget in made:
+        widget.cancel()
+        qtbot.waitUntil(lambda w=widget: not w.running, timeout=60_000)
+        widget.close()
+        widget.deleteLater()
+
+
+@pytest.fixture
+def ready(
+    viewer: ViewerModel,
+    photos: tuple[np.ndarray, np.ndarray],
+    mask: np.ndarray,
+    make_widget: Callable[..., Any],
+) -> Any:
+    """A widget on a viewer with two photos and labels of the first."""
+    viewer.add_image(photos[0], name='photo')
+    viewer.add_labels(mask, name='mask')
+    viewer.add_image(photos[1], name='other')
+    widget = make_widget(viewer)
+    widget.set_source('photo')
+    widget.set_target('other')
+    widget.set_labels('mask')
+    return widget
+
+
+class LayerMime(QMimeData):
+    """What napari's layer list attaches to a drag."""
+
+    def __init__(self, *layers: Any) -> None:
+        super().__init__()
+        self.items = [getattr(x, '__wrapped__', x) for x in layers]
+        self.setData('application/x-list-index', b'')
+
+
+@pytest.fixture
+def layer_mime() -> type[LayerMime]:
+    """Mime data of dragged layers."""
+    return LayerMime
+
+
+@pytest.fixture
+def drop() -> Callable[[Any, QMimeData], bool]:
+    """Drag mime data over a widget and drop it; tells if it was taken."""
+
+    def do(widget: Any, mime: QMimeData) -> bool:
+        rest = (
+            Qt.DropAction.MoveAction,
+            mime,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        enter = QDragEnterEvent(QPoint(5, 5), *rest)
+        event = QDropEvent(QPointF(5, 5), *rest)
+        for qevent, handler in (
+            (enter, widget.dragEnterEvent),
+            (event, widget.dropEvent),
+        ):
+            qevent.ignore()
+            handler(qevent)
+            if not qevent.isAccepted():
+                return False
+        return True
+
+    return do

@@ -1,0 +1,205 @@
+"""Whatever happens in the worker, the button comes back."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Generator
+from threading import Event
+from typing import Any
+
+import pytest
+from napari.utils.progress import progress
+from qtpy.QtCore import QObject
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.request import Report
+from napari_samnet.plugin.worker import Failure, Runner, explain
+
+Make = Callable[[Event], Generator[Report, None, Any]]
+
+
+@pytest.fixture
+def runner(qapp: Any) -> Runner:
+    parent = QObject()
+    made = Runner(parent)
+    made.keep = parent
+    made.heard = []
+    made.returned.connect(lambda x: made.heard.append(('returned', x)))
+    made.failed.connect(lambda x: made.heard.append(('failed', x.message)))
+    made.reported.connect(lambda x: made.heard.append(('reported', x.text)))
+    return made
+
+
+def run(qtbot: Any, runner: Runner, make: Make) -> list[Any]:
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        runner.start(make, 'Test')
+    return runner.heard
+
+
+def test_reports_and_result_arrive_in_order(
+    qtbot: Any, runner: Runner
+) -> None:
+    def make(stop: Event) -> Any:
+        yield Report(1, 2, 'one')
+        yield Report(2, 2, 'two')
+        return 'done'
+
+    heard = run(qtbot, runner, make)
+    assert heard == [
+        ('reported', 'one'),
+        ('reported', 'two'),
+        ('returned', 'done'),
+    ]
+    assert not runner.running
+
+
+@pytest.mark.parametrize('strict', [True, False])
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('shapes do not fit'),
+        NotImplementedError('no such operator'),
+        ValueError('odd'),
+        MemoryError(),
+    ],
+)
+def test_no_error_is_lost(
+    qtbot: Any, runner: Runner, error: Exception, strict: bool
+) -> None:
+    def make(stop: Event) -> Any:
+        yield Report(0, 0, 'begun')
+        raise error
+
+    with warnings.catch_warnings():
+        # Errors from warnings hide what superqt does with RuntimeError.
+        warnings.simplefilter('error' if strict else 'default')
+        heard = run(qtbot, runner, make)
+    assert heard[1:] == [('failed', explain(error))]
+    assert not runner.running
+
+
+def test_out_of_memory_names_the_remedy(qtbot: Any, runner: Runner) -> None:
+    torch = pytest.importorskip('torch')
+
+    def make(stop: Event) -> Any:
+        yield Report(0, 0, 'begun')
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to …')
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('default')
+        heard = run(qtbot, runner, make)
+    assert heard[-1] == (
+        'failed',
+        'Out of memory: choose a smaller working size, or the CPU as the '
+        'device',
+    )
+    assert not runner.running
+
+
+def test_errors_before_the_first_step_are_not_lost(
+    qtbot: Any, runner: Runner
+) -> None:
+    def make(stop: Event) -> Any:
+        raise RuntimeError('at once')
+        yield
+
+    heard = run(qtbot, runner, make)
+    assert heard == [('failed', 'RuntimeError: at once')]
+
+
+def test_input_errors_speak_for_themselves() -> None:
+    assert explain(InputError('size must be whole')) == 'size must be whole'
+
+
+def test_other_errors_are_one_line() -> None:
+    assert explain(KeyError()) == 'KeyError'
+    assert explain(OSError('first\nsecond')) == 'OSError: first'
+
+
+def test_failures_hold_no_frames(
+    qtbot: Any, runner: Runner, monkeypatch: Any
+) -> None:
+    class Tensor:
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+    failures: list[Failure] = []
+    runner.failed.connect(failures.append)
+    # The test's own log capture would hold the frames.
+    logger = logging.getLogger('napari_samnet.plugin.worker')
+    monkeypatch.setattr(logger, 'disabled', True)
+
+    def make(stop: Event) -> Any:
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        yield Report(0, 0, 'begun')
+        raise RuntimeError('out of memory')
+
+    run(qtbot, runner, make)
+    qtbot.wait(50)
+    gc.collect()
+    assert failures
+    assert held[0]() is None
+
+
+def test_cancel_asks_and_keeps_what_is_done(
+    qtbot: Any, runner: Runner
+) -> None:
+    gate = threading.Event()
+
+    def make(stop: Event) -> Any:
+        yield Report(1, 9, 'one')
+        gate.wait(5)
+        return 'kept' if stop.is_set() else 'all'
+
+    runner.start(make, 'Test')
+    qtbot.waitUntil(lambda: bool(runner.heard))
+    runner.cancel()
+    assert runner.cancelling
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        gate.set()
+    assert runner.heard[-1] == ('returned', 'kept')
+    assert not runner.cancelling
+
+
+def test_one_at_a_time(qtbot: Any, runner: Runner) -> None:
+    gate = threading.Event()
+
+    def make(stop: Event) -> Any:
+        yield Report(0, 0, 'begun')
+        gate.wait(5)
+
+    runner.start(make, 'Test')
+    with pytest.raises(RuntimeError, match='under way'):
+        runner.start(make, 'Test')
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        gate.set()
+
+
+def test_the_bar_of_the_activity_dock_counts_and_goes(
+    qtbot: Any, runner: Runner
+) -> None:
+    seen = []
+
+    def look(report: Report) -> None:
+        (bar,) = progress._all_instances
+        seen.append((bar.desc, bar.n, bar.total))
+
+    runner.reported.connect(look)
+
+    def make(stop: Event) -> Any:
+        yield Report(0, 0, 'loading')
+        yield Report(1, 3, 'iteration 1')
+        yield Report(3, 3, 'iteration 3')
+
+    run(qtbot, runner, make)
+    qtbot.waitUntil(lambda: not progress._all_instances)
+    assert seen == [
+        ('Test, loading: ', 0, 0),
+        ('Test, iteration 1: ', 1, 3),
+        ('Test, iteration 3: ', 3, 3),
+    ]
