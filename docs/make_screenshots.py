@@ -50,14 +50,19 @@ def open_pair(viewer: Any, name: str) -> None:
 
 
 def open_stack(viewer: Any) -> None:
-    """Add a stack of turned and shifted planes, annotated on one."""
+    """Add a stack whose planes move through a section, one annotated."""
     from napari_samnet.samples import load_sample
 
     pair = load_sample('tissue')
-    planes = [np.roll(pair.source, (7 * k, -9 * k), (0, 1)) for k in range(5)]
-    labels = np.zeros((5, *pair.labels.shape), np.uint8)
-    labels[2] = np.roll(pair.labels, (14, -18), (0, 1))
-    viewer.add_image(np.stack(planes), name='sections', rgb=True)
+    side = min(pair.source.shape[:2]) - 80
+    views = [
+        (slice(12 * k, side + 12 * k), slice(16 * k, side + 16 * k))
+        for k in range(5)
+    ]
+    labels = np.zeros((5, side, side), np.uint8)
+    labels[2] = pair.labels[views[2]]
+    planes = np.stack([pair.source[view] for view in views])
+    viewer.add_image(planes, name='sections', rgb=True)
     viewer.add_labels(labels, name='glands', opacity=0.5)
     viewer.dims.set_current_step(0, 2)
 

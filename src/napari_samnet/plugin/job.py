@@ -160,6 +160,11 @@ def match_pair(
         except StopIteration as end:
             found: Correspondence = end.value
             cache.put(key, found)
+            if request.live:
+                # The last picture is of the result, however dear.
+                yield Report(
+                    step.index, step.total, 'done', picture=picture_of(found)
+                )
             return found
         yield Report(
             step.index,

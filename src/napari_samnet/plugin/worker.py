@@ -146,6 +146,17 @@ def guarded(
     return failure
 
 
+class _Stop:
+    """Asks the current run to stop, whichever it is."""
+
+    def __init__(self) -> None:
+        self.event = Event()
+
+    def ask(self, *_: Any) -> None:
+        """Ask for it; takes what Qt's signals give."""
+        self.event.set()
+
+
 class Runner(QObject):
     """Runs one generator at a time in a napari worker.
 
@@ -170,7 +181,9 @@ class Runner(QObject):
         super().__init__(parent)
         self._worker: Any = None
         self._title = ''
-        self._stop = Event()
+        self._stop = _Stop()
+        # Without its owner nobody waits for a run.
+        self.destroyed.connect(self._stop.ask)
 
     @property
     def running(self) -> bool:
@@ -180,7 +193,7 @@ class Runner(QObject):
     @property
     def cancelling(self) -> bool:
         """Whether the run was asked to stop."""
-        return self.running and self._stop.is_set()
+        return self.running and self._stop.event.is_set()
 
     def start(
         self,
@@ -198,14 +211,12 @@ class Runner(QObject):
         """
         if self.running:
             raise RuntimeError('a run is under way already')
-        self._stop = Event()
-        # Without its owner nobody waits for a run.
-        self.destroyed.connect(self._stop.set)
+        self._stop.event = Event()
         # A total of 0 shows at once, as a bar without an end; the first
         # report then says how many steps there are.
         worker = create_worker(
             guarded,
-            make(self._stop),
+            make(self._stop.event),
             _start_thread=False,
             _progress={'total': 0, 'desc': title},
         )
@@ -218,7 +229,7 @@ class Runner(QObject):
 
     def cancel(self) -> None:
         """Ask for a stop after the current iteration."""
-        self._stop.set()
+        self._stop.ask()
 
     def _on_yielded(self, report: Report) -> None:
         bar = getattr(self._worker, 'pbar', None)
