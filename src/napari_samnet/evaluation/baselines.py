@@ -7,10 +7,11 @@ direction.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from importlib.util import find_spec
+from multiprocessing import get_context
 from types import ModuleType
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from skimage.color import rgb2gray
 
 from napari_samnet.evaluation.benchmark import Answer, Method, Pair
+from napari_samnet.evaluation.elastix import register
 from napari_samnet.evaluation.methods import from_fields, require
 from napari_samnet.images import to_working
 
@@ -54,60 +56,23 @@ def _dis(source: Grey, target: Grey) -> Flow:
     return flow[..., ::-1]
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Let ITK load.
-
-    It loads its parts on first use. Their wrappers warn then, and end the
-    process where warnings are errors.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        yield
-
-
-def _load_itk() -> ModuleType:
-    with _without_warnings():
-        return require('itk', 'itk-elastix', 'elastix')
+@lru_cache(maxsize=1)
+def _other_process() -> ProcessPoolExecutor:
+    """A process for ITK, which crashes at the end of one that ran torch."""
+    return ProcessPoolExecutor(1, mp_context=get_context('spawn'))
 
 
 def _elastix(source: Grey, target: Grey) -> Flow:
     """Affine, then B-spline, with elastix's own default parameters."""
-    still = np.zeros((*source.shape, 2), np.float32)
     if min(np.ptp(source), np.ptp(target)) < FLAT:
         # elastix's mutual information ends the process on such an image.
-        return still
-    itk = _load_itk()
-    with _without_warnings():
-        parameters = itk.ParameterObject.New()
-        for kind in ('affine', 'bspline'):
-            settings = parameters.GetDefaultParameterMap(kind)
-            # Large motion takes most samples out of the other image.
-            settings['RequiredRatioOfValidSamples'] = ['0.05']
-            parameters.AddParameterMap(settings)
-        fixed, moving = (
-            itk.image_from_array(np.ascontiguousarray(image))
-            for image in (source, target)
-        )
-        try:
-            _, transform = itk.elastix_registration_method(
-                fixed,
-                moving,
-                parameter_object=parameters,
-                log_to_console=False,
-                number_of_threads=1,
-            )
-        except RuntimeError:
-            # elastix gives up on pairs whose grey values have nothing in
-            # common; such a pair counts as not moved.
-            return still
-        # It leaves the field in a file as well.
-        with TemporaryDirectory() as folder:
-            field = itk.transformix_deformation_field(
-                moving, transform, output_directory=folder
-            )
-            flow: Flow = np.array(itk.array_from_image(field))
-    return flow[..., ::-1]
+        return np.zeros((*source.shape, 2), np.float32)
+    return _other_process().submit(register, source, target).result()
+
+
+def _find_itk() -> None:
+    if find_spec('itk') is None:
+        require('itk', 'itk-elastix', 'elastix')
 
 
 def _load_cv2() -> ModuleType:
@@ -120,7 +85,7 @@ def _load_skimage() -> ModuleType:
 
 class _Solver(NamedTuple):
     solve: Callable[[Grey, Grey], Flow]
-    load: Callable[[], ModuleType]
+    load: Callable[[], ModuleType | None]
     package: str
 
 
@@ -128,7 +93,7 @@ _SOLVERS = {
     'tvl1': _Solver(_tvl1, _load_skimage, 'scikit-image'),
     'ilk': _Solver(_ilk, _load_skimage, 'scikit-image'),
     'dis': _Solver(_dis, _load_cv2, 'opencv-python-headless'),
-    'elastix': _Solver(_elastix, _load_itk, 'itk-elastix'),
+    'elastix': _Solver(_elastix, _find_itk, 'itk-elastix'),
 }
 
 
