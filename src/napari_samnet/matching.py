@@ -253,7 +253,7 @@ coarse_iterations, lambda_max, skip, tolerance
     References
     ----------
     .. [1] Kim, Min, Jeong, Kim, Jeon, Sohn. Semantic Attribute Matching
-       Networks. CVPR 2019. :doi:`10.1109/CVPR.2019.01262`
+       Networks. CVPR 2019. arXiv:1904.02969
 
     Examples
     --------
