@@ -218,14 +218,22 @@ class DroplinkDecoder(nn.Module):
         self, blended: Tensor, skips: tuple[Tensor, ...], *, skip: float
     ) -> tuple[Tensor, list[Tensor]]:
         """Decode, and also return each level before its link."""
+        linked = self.training or skip > 0
+        if linked and len(skips) != len(self.levels):
+            raise ValueError(
+                f'there must be {len(self.levels)} skips for links of weight '
+                f'{skip:g}, got {len(skips)}'
+            )
         x = F.relu(self.enter(blended.to(self.enter.weight.dtype)))
         found = []
-        for level, leave, own in zip(
-            self.levels, self.leave, skips, strict=True
+        for depth, (level, leave) in enumerate(
+            zip(self.levels, self.leave, strict=True)
         ):
             x = level(F.interpolate(x, scale_factor=2, mode='nearest'))
             found.append(x)
-            x = torch.lerp(x, own.to(x.dtype), self._link(skip, x))
+            if linked:
+                own = skips[depth].to(x.dtype)
+                x = torch.lerp(x, own, self._link(skip, x))
             x = leave(x)
             if leave is not self.leave[-1]:
                 x = F.relu(x)
@@ -241,7 +249,8 @@ class DroplinkDecoder(nn.Module):
         blended : Tensor
             B^{s<-t}, ``(B, 512, H, W)``.
         skips : tuple of Tensor
-            relu3_1, relu2_1, relu1_1 of the source.
+            relu3_1, relu2_1, relu1_1 of the source; not looked at where
+            `skip` is 0.
         skip : float
             b_h outside of training.
 

@@ -41,7 +41,8 @@ class Features(NamedTuple):
     content : Tensor
         ``(B, 512, H, W)``, relu4_1, blended in (8).
     skips : tuple of Tensor
-        relu3_1, relu2_1 and relu1_1: levels h = 3, 2, 1 of (10).
+        relu3_1, relu2_1 and relu1_1: levels h = 3, 2, 1 of (10). Empty if
+        they were not asked for.
     """
 
     matching: Tensor
@@ -214,25 +215,28 @@ class VGGFeatures(nn.Module):
             parts.append(part)
         return normalize(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Tensor, *, skips: bool = True) -> Features:
         """Encode images.
 
         Parameters
         ----------
         images : Tensor
             ``(B, 3, H, W)`` RGB in [0, 1], H and W multiples of 16.
+        skips : bool
+            Whether to keep the skips, which are by far the largest part.
 
         Returns
         -------
         Features
             On the grid of relu4_1, ``H/8`` by ``W/8`` cells.
         """
-        wanted = {*self.matching_layers, CONTENT_LAYER, *SKIP_LAYERS}
+        kept = SKIP_LAYERS if skips else ()
+        wanted = {*self.matching_layers, CONTENT_LAYER, *kept}
         found = self.activations(self.prepare(images), wanted)
         return Features(
             self.matching_feature(found),
             found[CONTENT_LAYER],
-            tuple(found[name] for name in SKIP_LAYERS),
+            tuple(found[name] for name in kept),
         )
 
     def match_only(self, images: Tensor) -> Tensor:

@@ -9,10 +9,8 @@ F^{s<-t,0} = F^s, and after the last there is none unless it is asked for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +22,7 @@ from napari_samnet.samnet.attributes import (
     blend_reference,
     matchable,
 )
+from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.correlation import (
     confidence,
     local_correlation,
@@ -45,144 +44,9 @@ from napari_samnet.samnet.field import (
     warp,
 )
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
+from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 
 __all__ = ['Iteration', 'Recurrence', 'SAMNet', 'SAMNetConfig', 'schedule']
-
-
-def schedule(index: int, maximum: float = 1.0) -> float:
-    """lambda^l = 1 - exp(-l), limited to `maximum`."""
-    return min(1.0 - math.exp(-index), maximum)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SAMNetConfig:
-    """What a weights file must say so that the network can be built.
-
-    Parameters
-    ----------
-    backbone : {'vgg16', 'vgg19'}
-        Feature network. The paper's is VGG-19.
-    matching_layers : tuple of str
-        Layers in which the correlation is taken; the paper's are
-        ``('relu4_1',)``.
-    matcher : {'residual', 'rtn'}
-        W_G: parameter-free estimate plus small residual network, or the
-        plan of RTNs.
-    window : int
-        Search window that W_G was trained with.
-    width : int
-        Channels of the residual network's finest level.
-    decoder_depth : int
-        Convolutions of W_D at the resolution of relu3_1.
-    """
-
-    backbone: str = 'vgg16'
-    matching_layers: tuple[str, ...] = ('relu4_3', 'relu5_1')
-    matcher: str = 'residual'
-    window: int = 9
-    width: int = 16
-    decoder_depth: int = 2
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> SAMNetConfig:
-        """Build from :meth:`to_dict`'s values."""
-        values = dict(values)
-        values['matching_layers'] = tuple(values['matching_layers'])
-        config = cls(**values)
-        for known in fields(cls):
-            value = getattr(config, known.name)
-            if type(value) is not type(known.default):
-                raise TypeError(
-                    f'{known.name} must be {type(known.default).__name__}, '
-                    f'got {value!r}'
-                )
-            # A damaged number must not fill the memory.
-            if isinstance(value, int) and not 1 <= value <= 64:
-                raise ValueError(
-                    f'{known.name} must be from 1 to 64, got {value}'
-                )
-        return config
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recurrence:
-    """How the recurrence runs; see :class:`napari_samnet.MatchOptions`.
-
-    Parameters
-    ----------
-    window : int
-        Side of P_i in cells.
-    iterations : int
-        L.
-    attributes : bool
-        Synthesise and match with the transferred image. Without it, the
-        recurrence is that of RTNs.
-    feedback : {'image', 'feature'}
-        F^{s<-t} is encoded from the decoded image, or approximated by
-        carrying the blended feature on through the feature network.
-    init : {'global', 'identity'}
-        T^0.
-    coarse_iterations : int
-        Leading iterations on the map of half the resolution.
-    lambda_max : float
-        Limit of lambda^l in the matching (5).
-    skip : float
-        b_h of (10).
-    gate : bool
-        Blend matchable points only; without it, (8) literally.
-    beta : float
-        Inverse temperature of (9).
-    tolerance : float
-        Converged when f changes by less than this many cells on average. 0
-        never stops early.
-    reference : bool
-        Literal kernels (unfold, grid_sample, two terms) instead of the fast
-        ones: the oracle of every fast path.
-    """
-
-    window: int = 9
-    iterations: int = 10
-    attributes: bool = True
-    feedback: Literal['image', 'feature'] = 'image'
-    init: str = 'global'
-    coarse_iterations: int = 0
-    lambda_max: float = 0.5
-    skip: float = 0.5
-    gate: bool = True
-    beta: float = 10.0
-    tolerance: float = 0.0
-    reference: bool = False
-
-
-class Iteration(NamedTuple):
-    """State after one iteration.
-
-    Attributes
-    ----------
-    step : int
-        l, 0-based.
-    field : Tensor
-        T^{l+1}, ``(B, 6, H, W)`` in cells.
-    correlation : Tensor
-        C^l, raw cosines, ``(B, K*K, H, W)``.
-    alpha : Tensor
-        Confidence (9), ``(B, 1, H, W)``.
-    change : float
-        Mean change of f in cells.
-    last : bool
-        Whether the recurrence ends here.
-    """
-
-    step: int
-    field: Tensor
-    correlation: Tensor
-    alpha: Tensor
-    change: float
-    last: bool
 
 
 class SAMNet(nn.Module):
@@ -220,15 +84,18 @@ class SAMNet(nn.Module):
             )
         self.decoder = DroplinkDecoder(depth=self.config.decoder_depth)
 
-    def encode(self, images: Tensor) -> Features:
-        """Features of ``(B, 3, H, W)`` RGB images in [0, 1]."""
+    def encode(self, images: Tensor, *, skips: bool = True) -> Features:
+        """Features of ``(B, 3, H, W)`` RGB images in [0, 1].
+
+        Without `skips` they are fit for everything but links of the decoder.
+        """
         size = images.shape[-2:]
         if any(side % (2 * STRIDE) for side in size):
             raise ValueError(
                 f'height and width must be multiples of {2 * STRIDE}, got '
                 f'{tuple(size)}'
             )
-        found: Features = self.features(images)
+        found: Features = self.features(images, skips=skips)
         return found
 
     def start(self, source: Tensor, target: Tensor, init: str) -> Tensor:
@@ -273,20 +140,79 @@ class SAMNet(nn.Module):
         *,
         weight: float,
         options: Recurrence,
-    ) -> tuple[Tensor, Tensor]:
-        """B^{s<-t} of (8) and I^{s<-t} of (10)."""
-        gate = matchable(alpha, options.window) if options.gate else None
-        mix = blend_reference if options.reference else blend
-        blended = mix(
+    ) -> Tensor:
+        """I^{s<-t} of (10), ``(B, 3, 8H, 8W)``, not clipped."""
+        blended = self.mix(
             source.content,
             target.content,
             field,
             alpha,
             weight=weight,
-            gate=gate,
+            options=options,
         )
-        image = self.decoder(blended, source.skips, skip=options.skip)
-        return blended, image.float()
+        image: Tensor = self.decoder(blended, source.skips, skip=options.skip)
+        return image.float()
+
+    def mix(
+        self,
+        source: Tensor,
+        target: Tensor,
+        field: Tensor,
+        alpha: Tensor,
+        *,
+        weight: float,
+        options: Recurrence,
+    ) -> Tensor:
+        """Blend features of any kind by (8), ``(B, C, H, W)``."""
+        gate = matchable(alpha, options.window) if options.gate else None
+        mix = blend_reference if options.reference else blend
+        return mix(source, target, field, alpha, weight=weight, gate=gate)
+
+    def transfer(
+        self,
+        source: Features,
+        target: Features,
+        field: Tensor,
+        alpha: Tensor,
+        *,
+        weight: float,
+        options: Recurrence,
+    ) -> Tensor:
+        """F^{s<-t}: matching feature of the source with other attributes.
+
+        Parameters
+        ----------
+        source, target : Features
+            Of the images; with skips for the feedback 'image'.
+        field, alpha : Tensor
+            T^{l+1} and alpha^l.
+        weight : float
+            lambda^{l+1}.
+        options : Recurrence
+            Its `feedback` says how.
+
+        Returns
+        -------
+        Tensor
+            ``(B, C, H, W)``, unit length along C.
+        """
+        if options.feedback == 'image':
+            image = self.synthesise(
+                source, target, field, alpha, weight=weight, options=options
+            )
+            return self.features.match_only(image.clamp(0, 1))
+        direct = options.feedback == 'feature'
+        blended = self.mix(
+            source.matching if direct else source.content,
+            target.matching if direct else target.content,
+            field,
+            alpha,
+            weight=weight,
+            options=options,
+        )
+        if direct:
+            return normalize(blended)
+        return self.features.continue_from_content(blended)
 
     def picture(
         self,
@@ -304,7 +230,8 @@ class SAMNet(nn.Module):
         Parameters
         ----------
         source, target : Features
-            Of the images wanted: the first ones of the batch.
+            Of the images wanted: the first ones of the batch. Skips are not
+            looked at.
         state : Iteration
             What :meth:`iterate` yielded.
         options : Recurrence
@@ -316,7 +243,7 @@ class SAMNet(nn.Module):
             ``(B, 3, 8H, 8W)`` RGB in [0, 1].
         """
         wanted = slice(len(source.content))
-        _, image = self.synthesise(
+        image = self.synthesise(
             source,
             target,
             state.field[wanted],
@@ -353,72 +280,90 @@ class SAMNet(nn.Module):
                 f'{tuple(target.matching.shape)}'
             )
         own, goal = source.matching, target.matching
-        height, width = own.shape[-2:]
         start = self.start(own, goal, options.init)
-        field = start
-        transferred = own
+        field, transferred = start, own
         for index in range(options.iterations):
             coarse = index < options.coarse_iterations
-            weight = schedule(index, options.lambda_max)
-            if not options.attributes:
-                weight = 0.0
-            if coarse:
-                halved = [
-                    normalize(F.avg_pool2d(feature, 2))
-                    for feature in (own, transferred, goal)
-                ]
-                at = resize_field(field, height // 2, width // 2)
-                volume = self.correlate(
-                    halved[0],
-                    halved[1],
-                    halved[2],
-                    at,
-                    weight=weight,
-                    options=options,
-                )
-                begin = resize_field(start, height // 2, width // 2)
-                residual = self.matcher(volume, at, begin, index)
-                residual = resize_field(residual, height, width)
-                alpha = F.interpolate(
-                    confidence(volume, options.beta),
-                    size=(height, width),
-                    mode='bilinear',
-                    align_corners=False,
-                )
-            else:
-                volume = self.correlate(
-                    own,
-                    transferred,
-                    goal,
-                    field,
-                    weight=weight,
-                    options=options,
-                )
-                residual = self.matcher(volume, field, start, index)
-                alpha = confidence(volume, options.beta)
+            compare = self._compare_coarse if coarse else self._compare
+            volume, residual, alpha = compare(
+                (own, transferred, goal), field, start, index, options
+            )
             field = field + residual
             moved = flow_of(residual).detach().norm(dim=1)
             change = float(moved.mean())
             calm = change < options.tolerance
             last = index + 1 == options.iterations or (calm and not coarse)
+            if options.reference:
+                transferred = self._next(
+                    source, target, field, alpha, index, options
+                )
             yield Iteration(index, field, volume, alpha, change, last)
             if last:
                 return
-            if options.attributes:
-                blended, image = self.synthesise(
-                    source,
-                    target,
-                    field,
-                    alpha,
-                    weight=schedule(index + 1),
-                    options=options,
+            # Not before the yield: who stops there does not wait for it.
+            if not options.reference:
+                transferred = self._next(
+                    source, target, field, alpha, index, options
                 )
-                transferred = self.feedback(blended, image, options)
 
-    def feedback(
-        self, blended: Tensor, image: Tensor, options: Recurrence
+    def _next(
+        self,
+        source: Features,
+        target: Features,
+        field: Tensor,
+        alpha: Tensor,
+        index: int,
+        options: Recurrence,
     ) -> Tensor:
-        """F^{s<-t}: matching feature of what was synthesised."""
-        if options.feedback == 'image':
-            return self.features.match_only(image.clamp(0, 1))
-        return self.features.continue_from_content(blended)
+        """F^{s<-t} of the next iteration."""
+        if not options.attributes:
+            return source.matching
+        weight = schedule(index + 1)
+        return self.transfer(
+            source, target, field, alpha, weight=weight, options=options
+        )
+
+    def _compare(
+        self,
+        features: tuple[Tensor, Tensor, Tensor],
+        field: Tensor,
+        start: Tensor,
+        index: int,
+        options: Recurrence,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """C^l, residual of (6) and alpha^l from F^s, F^{s<-t} and F^t."""
+        limit = options.lambda_max if options.attributes else 0.0
+        volume = self.correlate(
+            *features,
+            field,
+            weight=schedule(index, limit),
+            options=options,
+        )
+        residual: Tensor = self.matcher(volume, field, start, index)
+        return volume, residual, confidence(volume, options.beta)
+
+    def _compare_coarse(
+        self,
+        features: tuple[Tensor, Tensor, Tensor],
+        field: Tensor,
+        start: Tensor,
+        index: int,
+        options: Recurrence,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same on maps of half the resolution; the volume stays there."""
+        height, width = field.shape[-2:]
+        half = height // 2, width // 2
+        own, transferred, goal = (
+            normalize(F.avg_pool2d(feature, 2)) for feature in features
+        )
+        volume, residual, alpha = self._compare(
+            (own, transferred, goal),
+            resize_field(field, *half),
+            resize_field(start, *half),
+            index,
+            options,
+        )
+        alpha = F.interpolate(
+            alpha, size=(height, width), mode='bilinear', align_corners=False
+        )
+        return volume, resize_field(residual, height, width), alpha

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 from napari_samnet.errors import WeightsError
 
 if TYPE_CHECKING:
-    from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+    from napari_samnet.devices import Place
+    from napari_samnet.samnet.config import SAMNetConfig
+    from napari_samnet.samnet.network import SAMNet
 
 __all__ = [
     'Weights',
@@ -129,7 +131,7 @@ def get_weights(name: str | os.PathLike[str]) -> Weights:
 
 def _read_config(header: dict[str, str], name: str) -> SAMNetConfig:
     """Network that a weights file says it holds."""
-    from napari_samnet.samnet.network import SAMNetConfig
+    from napari_samnet.samnet.config import SAMNetConfig
 
     if header.get('format') != FORMAT:
         raise WeightsError(
@@ -199,20 +201,20 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
 def _cached_model(
     path: str,
     digest: str,  # noqa: ARG001 - part of the cache's key
-    device: str,
-    precision: str,
+    place: Place,
+    literal: bool,
 ) -> SAMNet:
     import torch
 
     model = read_model(path)
-    dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
+    dtype = torch.bfloat16 if place.precision == 'bf16' else torch.float32
     # The convolutions of VGG and decoder are nearly all of the work; the
     # matching itself stays in single precision.
-    model.features.convolutions.to(dtype)
-    model.decoder.to(dtype)
-    model.features.to(memory_format=torch.channels_last)
-    model.decoder.to(memory_format=torch.channels_last)
-    return model.to(device)
+    for part in (model.features.convolutions, model.decoder):
+        part.to(dtype)
+        if not literal:
+            part.to(memory_format=torch.channels_last)
+    return model.to(place.device)
 
 
 def load_model(
@@ -220,6 +222,8 @@ def load_model(
     *,
     device: str = 'cpu',
     precision: str = 'fp32',
+    backend: str = 'auto',
+    literal: bool = False,
 ) -> SAMNet:
     """Load a network, ready to run; the last two are kept in memory.
 
@@ -229,8 +233,12 @@ def load_model(
         One of :func:`available_weights`, or a safetensors file.
     device : str
         'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'.
-    precision : {'auto', 'fp32', 'bf16'}
+    precision : {'auto', 'fp32', 'bf16', 'int8'}
         Arithmetic of the feature network and the decoder.
+    backend : {'auto', 'torch', 'openvino'}
+        What computes the feature network and the decoder.
+    literal : bool
+        Leave the memory layout of the convolutions as it is by default.
 
     Returns
     -------
@@ -242,14 +250,13 @@ def load_model(
     WeightsError
         If the weights cannot be found or used.
     DeviceError
-        If the device is not there.
+        If the device or backend is not there.
     """
-    from napari_samnet.devices import resolve_device, resolve_precision
+    from napari_samnet.devices import resolve_place
 
-    device = resolve_device(device)
-    precision = resolve_precision(precision, device)
+    place = resolve_place(device, precision, backend)
     weights = get_weights(name)
-    return _cached_model(str(weights.path), weights.sha256, device, precision)
+    return _cached_model(str(weights.path), weights.sha256, place, literal)
 
 
 def save_model(
