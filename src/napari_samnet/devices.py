@@ -9,11 +9,46 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 from napari_samnet.errors import DeviceError
+from napari_samnet.parameters import SIZE_STEP
 
-__all__ = ['out_of_memory_explained', 'resolve_device', 'resolve_precision']
+__all__ = [
+    'MemoryShortageError',
+    'Place',
+    'out_of_memory_explained',
+    'resolve_device',
+    'resolve_place',
+    'resolve_precision',
+    'smaller_places',
+]
+
+#: Below this working size, less memory is not worth the loss.
+LEAST_SIZE = 128
+
+
+class MemoryShortageError(DeviceError):
+    """Too little memory on the device for the working size."""
+
+
+class Place(NamedTuple):
+    """Where and how the network runs.
+
+    Attributes
+    ----------
+    device : str
+        A torch device.
+    backend : str
+        'torch' or 'openvino'.
+    precision : str
+        'fp32', 'bf16' or 'int8'.
+    """
+
+    device: str = 'cpu'
+    backend: str = 'torch'
+    precision: str = 'fp32'
 
 
 def resolve_device(name: str = 'auto') -> str:
@@ -71,7 +106,7 @@ def resolve_precision(name: str, device: str) -> str:
 
     Parameters
     ----------
-    name : {'auto', 'fp32', 'bf16'}
+    name : {'auto', 'fp32', 'bf16', 'int8'}
         What was asked for.
     device : str
         A torch device, see :func:`resolve_device`.
@@ -79,18 +114,22 @@ def resolve_precision(name: str, device: str) -> str:
     Returns
     -------
     str
-        'fp32' or 'bf16'.
+        'fp32', 'bf16' or 'int8'.
 
     Raises
     ------
     DeviceError
-        If there is no such precision.
+        If there is no such precision, or not on that device.
     """
     import torch
 
-    if name not in ('auto', 'fp32', 'bf16'):
+    if name not in ('auto', 'fp32', 'bf16', 'int8'):
         raise DeviceError(
-            f'precision must be auto, fp32 or bf16, got {name!r}'
+            f'precision must be auto, fp32, bf16 or int8, got {name!r}'
+        )
+    if name == 'int8' and device != 'cpu':
+        raise DeviceError(
+            f"precision 'int8' runs on the device 'cpu' alone, got {device!r}"
         )
     if name != 'auto':
         return name
@@ -105,13 +144,98 @@ def resolve_precision(name: str, device: str) -> str:
     return 'bf16' if native else 'fp32'
 
 
+def resolve_place(
+    device: str = 'auto', precision: str = 'auto', backend: str = 'auto'
+) -> Place:
+    """Choose device, backend and precision that go together.
+
+    Parameters
+    ----------
+    device, precision, backend : str
+        See :class:`~napari_samnet.MatchOptions`.
+
+    Returns
+    -------
+    Place
+        Free of 'auto'.
+
+    Raises
+    ------
+    DeviceError
+        If one is not there, or they do not go together.
+    """
+    if backend not in ('auto', 'torch', 'openvino'):
+        raise DeviceError(
+            f'backend must be auto, torch or openvino, got {backend!r}'
+        )
+    if backend == 'auto':
+        backend = 'openvino' if precision == 'int8' else 'torch'
+    if backend == 'torch':
+        if precision == 'int8':
+            raise DeviceError(
+                "precision 'int8' needs the backend 'openvino' or 'auto', "
+                "got 'torch'"
+            )
+        device = resolve_device(device)
+        return Place(device, backend, resolve_precision(precision, device))
+    if device not in ('auto', 'cpu'):
+        raise DeviceError(
+            f"the backend 'openvino' runs on the device 'cpu' alone, got "
+            f'{device!r}'
+        )
+    check_openvino()
+    return Place('cpu', backend, resolve_precision(precision, 'cpu'))
+
+
+def check_openvino() -> None:
+    """Check that OpenVINO is installed.
+
+    Raises
+    ------
+    DeviceError
+        If it is not, with the way to get it.
+    """
+    if find_spec('openvino') is None:
+        raise DeviceError(
+            "the backend 'openvino' and the precision 'int8' need OpenVINO: "
+            "pip install 'napari-samnet[openvino]'"
+        )
+
+
+def smaller_places(
+    place: Place, size: int, least: int
+) -> Iterator[tuple[Place, int]]:
+    """What to try in turn where memory does not suffice.
+
+    Parameters
+    ----------
+    place : Place
+        Where it was to run.
+    size : int
+        Working size that was asked for.
+    least : int
+        Smallest working size that the other parameters allow.
+
+    Yields
+    ------
+    Place, int
+        Half the size, a quarter and so on, then the CPU at full size.
+    """
+    half = size // 2 // SIZE_STEP * SIZE_STEP
+    while half >= max(least, LEAST_SIZE):
+        yield place, half
+        half = half // 2 // SIZE_STEP * SIZE_STEP
+    if place.device != 'cpu':
+        yield Place('cpu', 'torch', resolve_precision('auto', 'cpu')), size
+
+
 @contextmanager
 def out_of_memory_explained(device: str, size: int) -> Iterator[None]:
     """Turn an out-of-memory error into one that names the remedy.
 
     Raises
     ------
-    DeviceError
+    MemoryShortageError
         In place of torch's error, after its cache has been emptied.
     """
     import torch
@@ -138,4 +262,4 @@ def out_of_memory_explained(device: str, size: int) -> Iterator[None]:
         return
     if device.startswith('cuda'):
         torch.cuda.empty_cache()
-    raise DeviceError(message)
+    raise MemoryShortageError(message)

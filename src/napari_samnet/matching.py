@@ -8,34 +8,39 @@ line's progress bar and :func:`match` all drive the same one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from napari_samnet.checks import as_array, check_labels
 from napari_samnet.colour_detail import transfer_colours
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.devices import (
+    MemoryShortageError,
+    Place,
     out_of_memory_explained,
-    resolve_device,
-    resolve_precision,
+    resolve_place,
+    smaller_places,
+)
+from napari_samnet.engine import (
+    FloatArray,
+    PairRun,
+    Stages,
+    directions,
 )
 from napari_samnet.errors import InputError
 from napari_samnet.images import check_image, to_working
 from napari_samnet.parameters import DEFAULTS, MatchOptions
+from napari_samnet.provenance import circumstances
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from napari_samnet.samnet.network import Iteration, SAMNet
+    from napari_samnet.samnet.network import Iteration
 
 __all__ = ['Step', 'match', 'match_steps']
 
-#: Forward-backward error, in cells, at which the confidence has fallen to
-#: 61 %.
-CONSISTENT_CELLS = 2.0
+#: Pixels per cell at working size.
+STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -100,102 +105,210 @@ def match_steps(
     InputError
         If the images, the options, the weights or the device cannot be used.
     """
-    started = time.perf_counter()
-    axes = {'source': source_channel_axis, 'target': target_channel_axis}
-    shapes = [
-        check_image(image, name=name, channel_axis=axes[name])
-        for name, image in (('source', source), ('target', target))
-    ]
-    total = int(options.iterations)
+    job = _Job(
+        source,
+        target,
+        options,
+        {'source': source_channel_axis, 'target': target_channel_axis},
+    )
+    total = options.iterations
     yield Step(0, total, 'loading the network')
-
-    import torch
-
-    from napari_samnet.samnet.weights import get_weights, load_model
-
-    device = resolve_device(options.device)
-    precision = resolve_precision(options.precision, device)
-    weights = get_weights(options.weights)
-    record = {
-        'options': asdict(options),
-        'device': device,
-        'precision': precision,
-        'weights': {'name': weights.name, 'sha256': weights.sha256},
-        'versions': _versions(),
-    }
-    with out_of_memory_explained(device, options.size):
-        model = load_model(options.weights, device=device, precision=precision)
-        small = [
-            to_working(
-                image,
-                size=int(options.size),
-                name=name,
-                channel_axis=axes[name],
+    place = resolve_place(options.device, options.precision, options.backend)
+    shortage = ''
+    for tried, size in (
+        (place, options.size),
+        *smaller_places(place, options.size, _least_size(options)),
+    ):
+        if shortage:
+            job.warn(
+                f'{shortage.partition(";")[0]}: going on at size {size} on '
+                f'{tried.device}'
             )
-            for name, image in (('source', source), ('target', target))
-        ]
-    yield Step(0, total, 'describing the images')
+            yield Step(0, total, job.warnings[-1])
+        try:
+            return (yield from job.attempt(tried, size))
+        except MemoryShortageError as error:
+            shortage = str(error)
+        job.forget()
+    raise MemoryShortageError(shortage)
 
-    def snapshot(
-        state: Iteration, changes: tuple[float, ...]
-    ) -> Correspondence:
-        forward, backward, trust = _directions(state, int(options.window))
-        transferred = None
-        if options.attributes:
+
+def _least_size(options: MatchOptions) -> int:
+    """Smallest working size that the search window fits in."""
+    cells = options.window * (2 if options.coarse_iterations else 1)
+    return STRIDE * cells
+
+
+class _Job:
+    """One match, which may need several attempts.
+
+    Parameters
+    ----------
+    source, target : array_like
+        The images.
+    options : MatchOptions
+        How to match them.
+    axes : dict
+        Channel axes of 'source' and 'target'.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        target: Any,
+        options: MatchOptions,
+        axes: dict[str, int | None],
+    ) -> None:
+        self._started = time.perf_counter()
+        self._images = {'source': source, 'target': target}
+        self._axes = axes
+        self._options = options
+        self._shapes = [
+            check_image(image, name=name, channel_axis=axes[name])
+            for name, image in self._images.items()
+        ]
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Note what the user did not ask for."""
+        self.warnings.append(text)
+
+    def forget(self) -> None:
+        """Free what was kept for other matches."""
+        from napari_samnet.samnet.feature_cache import FEATURES
+
+        FEATURES.clear()
+
+    def attempt(
+        self, place: Place, size: int
+    ) -> Generator[Step, None, Correspondence]:
+        """Match at a place and a working size.
+
+        Parameters
+        ----------
+        place : Place
+            Where.
+        size : int
+            Working size in pixels.
+
+        Yields
+        ------
+        Step
+            See :func:`match_steps`.
+
+        Returns
+        -------
+        Correspondence
+            As the generator's value.
+        """
+        import torch
+
+        from napari_samnet.samnet.weights import get_weights, load_model
+
+        options = self._options
+        stages = Stages(place.device)
+        with stages.timed('load'):
+            weights = get_weights(options.weights)
+            with out_of_memory_explained(place.device, size):
+                model = load_model(
+                    options.weights,
+                    device=place.device,
+                    precision=place.precision,
+                    backend=place.backend,
+                    literal=options.reference,
+                )
+        with stages.timed('shrink'):
+            small = [
+                to_working(
+                    image, size=size, name=name, channel_axis=self._axes[name]
+                )
+                for name, image in self._images.items()
+            ]
+        yield Step(0, options.iterations, 'describing the images')
+        record = {
+            'options': asdict(options),
+            **place._asdict(),
+            'size': size,
+            'weights': {'name': weights.name, 'sha256': weights.sha256},
+            **circumstances(place.device, small, self._axes),
+            'warnings': list(self.warnings),
+        }
+        with (
+            torch.inference_mode(),
+            out_of_memory_explained(place.device, size),
+            stages.timed('encode'),
+        ):
+            run = PairRun(
+                model, (small[0], small[1]), options, place, weights.sha256
+            )
+            states = run.states()
+        changes: tuple[float, ...] = ()
+        while True:
             with (
                 torch.inference_mode(),
-                out_of_memory_explained(device, options.size),
+                out_of_memory_explained(place.device, size),
+                stages.timed('match'),
+            ):
+                state = next(states)
+            changes = (*changes, round(STRIDE * state.change, 4))
+            snapshot = partial(
+                self._snapshot, run, state, small[0], stages, record, changes
+            )
+            yield Step(
+                state.step + 1,
+                options.iterations,
+                f'iteration {state.step + 1} of at most {options.iterations}',
+                changes[-1],
+                snapshot,
+            )
+            if state.last:
+                return snapshot()
+
+    def _snapshot(
+        self,
+        run: PairRun,
+        state: Iteration,
+        small: FloatArray,
+        stages: Stages,
+        record: dict[str, Any],
+        changes: tuple[float, ...],
+    ) -> Correspondence:
+        """What is found after an iteration."""
+        import torch
+
+        forward, backward, trust = directions(state, self._options.window)
+        transferred = None
+        if self._options.attributes:
+            with (
+                torch.inference_mode(),
+                out_of_memory_explained(record['device'], record['size']),
+                stages.timed('decode'),
             ):
                 image = run.picture(state)
-            transferred = transfer_colours(
-                source,
-                small[0],
-                image,
-                weight=trust[0] ** 2,
-                channel_axis=axes['source'],
-            )
+            with stages.timed('recolour'):
+                transferred = transfer_colours(
+                    self._images['source'],
+                    small,
+                    image,
+                    weight=trust[0] ** 2,
+                    channel_axis=self._axes['source'],
+                )
         return Correspondence(
             forward=forward,
             backward=backward,
             forward_confidence=trust[0],
             backward_confidence=trust[1],
-            source_shape=shapes[0],
-            target_shape=shapes[1],
+            source_shape=self._shapes[0],
+            target_shape=self._shapes[1],
             transferred=transferred,
             metadata={
                 **record,
                 'iterations_used': len(changes),
                 'changes': list(changes),
-                'seconds': round(time.perf_counter() - started, 4),
+                'stages': stages.rounded(),
+                'seconds': round(time.perf_counter() - self._started, 4),
             },
         )
-
-    with torch.inference_mode(), out_of_memory_explained(device, options.size):
-        run = _Run(model, small, options, device)
-        states = run.states()
-    changes: tuple[float, ...] = ()
-    while True:
-        with (
-            torch.inference_mode(),
-            out_of_memory_explained(device, options.size),
-        ):
-            state = next(states)
-        changes = (*changes, round(8 * state.change, 4))
-
-        def partial(
-            state: Iteration = state, changes: tuple[float, ...] = changes
-        ) -> Correspondence:
-            return snapshot(state, changes)
-
-        yield Step(
-            state.step + 1,
-            total,
-            f'iteration {state.step + 1} of at most {total}',
-            changes[-1],
-            partial,
-        )
-        if state.last:
-            return snapshot(state, changes)
 
 
 def match(
@@ -208,13 +321,16 @@ def match(
     size: int = DEFAULTS.size,
     device: str = DEFAULTS.device,
     precision: str = DEFAULTS.precision,
+    backend: str = DEFAULTS.backend,
     weights: str = DEFAULTS.weights,
     attributes: bool = DEFAULTS.attributes,
     init: str = DEFAULTS.init,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
+    feedback: str = DEFAULTS.feedback,
     lambda_max: float = DEFAULTS.lambda_max,
     skip: float = DEFAULTS.skip,
     tolerance: float = DEFAULTS.tolerance,
+    reference: bool = DEFAULTS.reference,
     source_channel_axis: int | None = None,
     target_channel_axis: int | None = None,
     on_step: Callable[[Step], object] | None = None,
@@ -230,8 +346,9 @@ def match(
     labels : array_like of int or bool, optional
         Labels of the source, ``(H, W)``; warped to the target they are the
         result's `warped_labels`.
-    window, iterations, size, device, precision, weights, attributes, init, \
-coarse_iterations, lambda_max, skip, tolerance
+    window, iterations, size, device, precision, backend, weights, \
+attributes, init, coarse_iterations, feedback, lambda_max, skip, tolerance, \
+reference
         See :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -270,13 +387,16 @@ coarse_iterations, lambda_max, skip, tolerance
         size=size,
         device=device,
         precision=precision,
+        backend=backend,
         weights=weights,
         attributes=attributes,
         init=init,
         coarse_iterations=coarse_iterations,
+        feedback=feedback,
         lambda_max=lambda_max,
         skip=skip,
         tolerance=tolerance,
+        reference=reference,
     )
     if labels is not None:
         shape = check_image(
@@ -309,100 +429,3 @@ coarse_iterations, lambda_max, skip, tolerance
     if labels is None:
         return result
     return replace(result, warped_labels=result.warp_labels(labels))
-
-
-class _Run:
-    """Both directions of a pair as one batch of two.
-
-    Parameters
-    ----------
-    model : SAMNet
-        The network.
-    small : list of ndarray
-        Source and target at working size, float32 ``(size, size, 3)``.
-    options : MatchOptions
-        How to match.
-    device : str
-        Of the model.
-    """
-
-    def __init__(
-        self,
-        model: SAMNet,
-        small: list[np.ndarray],
-        options: MatchOptions,
-        device: str,
-    ) -> None:
-        import torch
-
-        from napari_samnet.samnet.features import STRIDE, Features
-        from napari_samnet.samnet.network import Recurrence
-
-        images = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
-        images = images.to(device)
-        if options.attributes:
-            own = model.encode(images)
-        else:
-            own = Features(model.features.match_only(images), images, ())
-        self._model = model
-        self._own = own
-        self._other = Features(
-            own.matching.flip(0),
-            own.content.flip(0),
-            tuple(skip.flip(0) for skip in own.skips),
-        )
-        self._recurrence = Recurrence(
-            window=int(options.window),
-            iterations=int(options.iterations),
-            attributes=options.attributes,
-            init=options.init,
-            coarse_iterations=int(options.coarse_iterations),
-            lambda_max=options.lambda_max,
-            skip=options.skip,
-            tolerance=options.tolerance / STRIDE,
-        )
-
-    def states(self) -> Iterator[Iteration]:
-        """Run the recurrence."""
-        return self._model.iterate(self._own, self._other, self._recurrence)
-
-    def picture(self, state: Iteration) -> np.ndarray:
-        """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
-        first = slice(1)
-        image = self._model.picture(
-            self._own.part(first),
-            self._other.part(first),
-            state,
-            self._recurrence,
-        )
-        picture: np.ndarray = image[0].permute(1, 2, 0).float().cpu().numpy()
-        return picture
-
-
-def _directions(
-    state: Iteration, window: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fields in normalised (row, column) units and their confidences."""
-    import torch
-
-    from napari_samnet.samnet.attributes import matchable
-    from napari_samnet.samnet.field import flow_of, warp
-
-    with torch.inference_mode():
-        flow = flow_of(state.field)
-        height, width = flow.shape[-2:]
-        # Where both directions disagree, one of them is wrong.
-        error: Tensor = flow + warp(flow.flip(0), flow)
-        squared = error.square().sum(1) / CONSISTENT_CELLS**2
-        trust = matchable(state.alpha, window)[:, 0] * torch.exp(-squared / 2)
-        cells = flow.flip(1).permute(0, 2, 3, 1)
-        normalised = cells / cells.new_tensor((height, width))
-        both = normalised.float().cpu().numpy()
-        confidence = trust.clamp(0, 1).float().cpu().numpy()
-    return both[0], both[1], confidence
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ('napari-samnet', 'torch')}

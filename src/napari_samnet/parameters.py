@@ -14,11 +14,20 @@ from typing import Any, Literal, get_args
 
 from napari_samnet.errors import InputError
 
-__all__ = ['DEFAULTS', 'MatchOptions', 'parameter_text']
+__all__ = [
+    'DEFAULTS',
+    'MatchOptions',
+    'option_names',
+    'parameter_text',
+    'seen_defaults',
+    'seen_names',
+]
 
 Device = Literal['auto', 'cpu', 'cuda', 'mps']
-Precision = Literal['auto', 'fp32', 'bf16']
+Precision = Literal['auto', 'fp32', 'bf16', 'int8']
+Backend = Literal['auto', 'torch', 'openvino']
 Initialisation = Literal['global', 'identity']
+Feedback = Literal['feature', 'continue', 'image']
 
 #: Inclusive limits of the numbers, for widgets and checks alike.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -37,8 +46,13 @@ SIZE_STEP = 32
 CHOICES: dict[str, tuple[str, ...]] = {
     'device': get_args(Device),
     'precision': get_args(Precision),
+    'backend': get_args(Backend),
     'init': get_args(Initialisation),
+    'feedback': get_args(Feedback),
 }
+
+#: Parameters for scripts and measurements alone: no widget shows them.
+UNSEEN = ('reference',)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +75,14 @@ class MatchOptions:
     device : {'auto', 'cpu', 'cuda', 'mps'}
         Where the network runs. 'auto' takes CUDA, then Apple's MPS, then the
         CPU.
-    precision : {'auto', 'fp32', 'bf16'}
+    precision : {'auto', 'fp32', 'bf16', 'int8'}
         Arithmetic of the convolutions. 'auto' takes bf16 where the hardware
-        computes in it, fp32 elsewhere.
+        computes in it, fp32 elsewhere. 'int8' is faster still on most
+        processors and a little less exact; it needs OpenVINO.
+    backend : {'auto', 'torch', 'openvino'}
+        What computes the convolutions. 'openvino' needs the extra of that
+        name and runs on the CPU. 'auto' takes torch, and OpenVINO for
+        'int8'.
     weights : str
         Name of a packaged network or the path of a weights file.
     attributes : bool
@@ -76,6 +95,11 @@ class MatchOptions:
     coarse_iterations : int
         How many of the first iterations run on a map of half the resolution,
         which doubles their reach. 0 to 5.
+    feedback : {'feature', 'continue', 'image'}
+        Where the feature of the transferred image comes from: blended from
+        those of both images, blended at relu4_1 and carried on through the
+        network, or, as in the paper and at many times the cost, encoded
+        again from the decoded image.
     lambda_max : float
         Largest weight of the transferred feature in the matching, between
         0 (only the source's own feature) and 1 (the paper's schedule).
@@ -88,6 +112,12 @@ class MatchOptions:
         The run has converged when the field changes by less than this many
         pixels at working size on average between two iterations. 0 never
         stops early.
+    reference : bool
+        Compute everything literally, as an oracle of the fast ways: single
+        precision, plain kernels, both terms of equation (5), every image
+        decoded and encoded again, each direction on its own and no early
+        stop. More than ten times slower. Sets `precision`, `backend`,
+        `feedback` and `tolerance`.
     """
 
     window: int = 9
@@ -95,13 +125,16 @@ class MatchOptions:
     size: int = 256
     device: str = 'auto'
     precision: str = 'auto'
+    backend: str = 'auto'
     weights: str = 'samnet'
     attributes: bool = True
     init: str = 'global'
     coarse_iterations: int = 0
+    feedback: str = 'feature'
     lambda_max: float = 0.5
     skip: float = 0.5
     tolerance: float = 0.4
+    reference: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -121,10 +154,12 @@ class MatchOptions:
             if kind(value) != value:
                 raise InputError(f'{name} must be whole, got {value}')
             object.__setattr__(self, name, kind(value))
-        if not isinstance(self.attributes, bool):
-            raise InputError(
-                f'attributes must be True or False, got {self.attributes!r}'
-            )
+        for name in ('attributes', 'reference'):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise InputError(
+                    f'{name} must be True or False, got {value!r}'
+                )
         try:
             object.__setattr__(self, 'weights', os.fsdecode(self.weights))
         except TypeError:
@@ -157,6 +192,27 @@ class MatchOptions:
                 f'{cells}x{cells} cells at size {self.size}, got '
                 f'{self.window}'
             )
+        if self.reference:
+            self._make_literal()
+        if self.precision == 'int8' and self.backend == 'torch':
+            raise InputError(
+                "precision 'int8' needs the backend 'openvino' or 'auto', "
+                "got 'torch'"
+            )
+
+    def _make_literal(self) -> None:
+        """Set what the reference fixes, so that records tell the truth."""
+        fixed = {'precision': 'fp32', 'backend': 'torch'}
+        for name, value in fixed.items():
+            given = getattr(self, name)
+            if given not in ('auto', value):
+                raise InputError(
+                    f'the reference has {name} {value!r}, got {given!r}'
+                )
+        fixed['feedback'] = 'image'
+        for name, value in fixed.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, 'tolerance', 0.0)
 
 
 #: The default of every parameter.
@@ -193,3 +249,13 @@ def parameter_text(name: str, cls: type[Any] = MatchOptions) -> str:
 def option_names() -> tuple[str, ...]:
     """Names of all parameters, in the order of the docstring."""
     return tuple(field.name for field in fields(MatchOptions))
+
+
+def seen_names() -> tuple[str, ...]:
+    """Names of the parameters that widgets show."""
+    return tuple(name for name in option_names() if name not in UNSEEN)
+
+
+def seen_defaults() -> dict[str, Any]:
+    """The default of every parameter that widgets show, by name."""
+    return {name: getattr(DEFAULTS, name) for name in seen_names()}

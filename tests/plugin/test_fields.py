@@ -13,8 +13,8 @@ from napari_samnet.parameters import (
     DEFAULTS,
     LIMITS,
     MatchOptions,
-    option_names,
     parameter_text,
+    seen_names,
 )
 from napari_samnet.plugin.fields import ADVANCED, LABELS, MAIN, OptionFields
 
@@ -28,14 +28,14 @@ def fields(qapp: Any) -> OptionFields:
 
 
 def test_every_parameter_has_a_field_and_a_name() -> None:
-    assert {*MAIN, *ADVANCED} == set(option_names()) == set(LABELS)
+    assert {*MAIN, *ADVANCED} == set(seen_names()) == set(LABELS)
 
 
 def test_defaults_are_those_of_the_options(fields: OptionFields) -> None:
     assert fields.options() == DEFAULTS
 
 
-@pytest.mark.parametrize('name', option_names())
+@pytest.mark.parametrize('name', seen_names())
 def test_tooltip_is_the_documentation(fields: Any, name: str) -> None:
     assert html.escape(parameter_text(name)) in fields.native(name).toolTip()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ from napari_samnet.parameters import (
     LIMITS,
     SIZE_STEP,
     MatchOptions,
-    option_names,
     parameter_text,
+    seen_names,
 )
 from napari_samnet.samnet.weights import available_weights
 
@@ -45,9 +44,11 @@ LABELS = {
     'device': 'Device',
     'weights': 'Weights',
     'precision': 'Precision',
+    'backend': 'Backend',
     'attributes': 'Transfer appearance',
     'init': 'First field',
     'coarse_iterations': 'Coarse iterations',
+    'feedback': 'Feedback',
     'lambda_max': 'Transferred share',
     'skip': 'Own features',
     'tolerance': 'Tolerance (px)',
@@ -55,7 +56,7 @@ LABELS = {
 
 #: What everybody sees; the rest is folded away.
 MAIN = ('window', 'iterations', 'size', 'device', 'weights')
-ADVANCED = tuple(name for name in option_names() if name not in MAIN)
+ADVANCED = tuple(name for name in seen_names() if name not in MAIN)
 
 _STEPS = {'window': 2, 'size': SIZE_STEP, 'tolerance': 0.1}
 
@@ -185,8 +186,8 @@ class OptionFields(QObject):
         super().__init__(parent)
         self._fields: dict[str, Any] = {}
         self._wheel = _NoWheel(self)
-        for name, default in asdict(DEFAULTS).items():
-            field = _make(name, default)
+        for name in (*MAIN, *ADVANCED):
+            field = _make(name, getattr(DEFAULTS, name))
             self._fields[name] = field
             native = self.native(name)
             native.setToolTip(tooltip(parameter_text(name)))

@@ -6,7 +6,6 @@ to drop and ways to judge the match. The footer stays in sight.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -28,7 +27,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samnet.parameters import DEFAULTS
+from napari_samnet.parameters import seen_defaults
 from napari_samnet.plugin.arrows import ARROW_LIMIT, COLOURS
 from napari_samnet.plugin.choosers import LayerChooser, PairChoosers
 from napari_samnet.plugin.convergence import ConvergencePlot, Picture
@@ -332,7 +331,7 @@ class Panel(QWidget):
 
     def reset_fields(self) -> None:
         """Set every field that is no layer to its default."""
-        self.options.show(asdict(DEFAULTS))
+        self.options.show(seen_defaults())
         self.outputs.set(DEFAULT_OUTPUTS)
         self.colour.setCurrentIndex(0)
         self.arrows.setValue(DEFAULT_ARROWS)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from napari_samnet.errors import InputError
-from napari_samnet.parameters import DEFAULTS, MatchOptions
+from napari_samnet.parameters import MatchOptions, seen_defaults
 
 __all__ = ['KEPT', 'load_settings', 'save_settings']
 
@@ -48,7 +47,7 @@ def load_settings() -> dict[str, Any]:
         are passed over as a whole if they do not fit together.
     """
     page = _page()
-    values = asdict(DEFAULTS)
+    values = seen_defaults()
     if page is None:
         return values
     values |= {name: getattr(page, name) for name in KEPT}
@@ -56,7 +55,7 @@ def load_settings() -> dict[str, Any]:
         MatchOptions(**values)
     except InputError as error:
         logger.warning('preferences are not used: %s', error)
-        return asdict(DEFAULTS)
+        return seen_defaults()
     return values
 
 
