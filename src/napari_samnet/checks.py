@@ -15,12 +15,13 @@ from napari_samnet.errors import InputError
 
 __all__ = [
     'as_array',
-    'channels_around',
     'check_labels',
     'check_transferred',
     'checked_confidence',
     'checked_field',
+    'checked_image',
     'checked_output',
+    'checked_points',
     'checked_shape',
 ]
 
@@ -147,14 +148,14 @@ def checked_confidence(
 
 
 def checked_output(
-    out: npt.NDArray[Any] | None, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Any:
     """The array to fill: the one that was given, or a new one.
 
     Parameters
     ----------
-    out : ndarray or None
-        What came.
+    out : array_like or None
+        What came: anything that slices can be assigned to.
     shape : tuple of int
         The shape it must have.
     dtype : numpy.dtype
@@ -162,29 +163,58 @@ def checked_output(
 
     Returns
     -------
-    ndarray
+    array_like
     """
     if out is None:
         return np.empty(shape, dtype)
-    if out.shape != shape or out.dtype != dtype:
+    # What is assigned to a dask array only makes its graph longer.
+    if not hasattr(out, '__setitem__') or hasattr(out, '__dask_graph__'):
+        raise InputError(
+            f'out must be an array that can be filled, got '
+            f'{type(out).__module__}.{type(out).__name__}'
+        )
+    if tuple(out.shape) != shape or out.dtype != dtype:
         raise InputError(
             f'out must be {dtype} of shape {shape}, got {out.dtype} of '
-            f'shape {out.shape}'
+            f'shape {tuple(out.shape)}'
         )
-    if not out.flags.writeable:
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise InputError('out must be writeable, got a read-only array')
     return out
 
 
-def channels_around(
-    shape: tuple[int, ...], plane: tuple[int, int], side: str
-) -> int | None:
-    """Axis of the channels of an image whose plane is known.
+def checked_points(points: Any) -> npt.NDArray[np.float64]:
+    """Places in an image as float64.
 
     Parameters
     ----------
-    shape : tuple of int
-        Shape of the image that came.
+    points : array_like of float, shape (N, 2)
+        What came: finite.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 2)
+    """
+    try:
+        at = np.asarray(points, np.float64)
+    except (TypeError, ValueError):
+        raise InputError('points must be numbers') from None
+    if at.ndim != 2 or at.shape[1] != 2 or not np.isfinite(at).all():
+        raise InputError(
+            f'points must be finite, of shape (N, 2), got {at.shape}'
+        )
+    return at
+
+
+def checked_image(
+    image: Any, plane: tuple[int, int], side: str
+) -> tuple[Any, int | None]:
+    """An image of the expected size, and the axis of its channels.
+
+    Parameters
+    ----------
+    image : array_like
+        What came: real numbers.
     plane : tuple of int
         Rows and columns it must have.
     side : str
@@ -192,9 +222,21 @@ def channels_around(
 
     Returns
     -------
-    int or None
+    image : array_like
+        An array, lazy if it came so.
+    channel_axis : int or None
         None for an image without channels.
     """
+    image = as_array(image, 'image')
+    if image.dtype.kind not in 'biuf':
+        raise InputError(f'image must hold real numbers, got {image.dtype}')
+    return image, _channels_around(tuple(image.shape), plane, side)
+
+
+def _channels_around(
+    shape: tuple[int, ...], plane: tuple[int, int], side: str
+) -> int | None:
+    """Axis of the channels of an image whose plane is known."""
     if shape == plane:
         return None
     if len(shape) == 3 and shape[:2] == plane:

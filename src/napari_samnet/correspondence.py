@@ -18,12 +18,13 @@ import numpy.typing as npt
 from napari_samnet import archive
 from napari_samnet.checks import (
     as_array,
-    channels_around,
     check_labels,
     check_transferred,
     checked_confidence,
     checked_field,
+    checked_image,
     checked_output,
+    checked_points,
     checked_shape,
 )
 from napari_samnet.errors import InputError
@@ -107,15 +108,15 @@ class Correspondence:
         for name in ('source_shape', 'target_shape'):
             settle(name, checked_shape(name, getattr(self, name)))
         for name in ('forward', 'backward'):
-            displacement = checked_field(name, getattr(self, name))
-            settle(name, displacement)
-            settle(
-                f'{name}_confidence',
-                checked_confidence(
-                    f'{name}_confidence',
-                    getattr(self, f'{name}_confidence'),
-                    displacement.shape[:2],
-                ),
+            values = checked_field(name, getattr(self, name))
+            settle(name, values)
+            trust = f'{name}_confidence'
+            given = getattr(self, trust)
+            settle(trust, checked_confidence(trust, given, values.shape[:2]))
+        if not isinstance(self.metadata, dict):
+            raise InputError(
+                f'metadata must be a dict, got a '
+                f'{type(self.metadata).__name__}'
             )
         if self.transferred is not None:
             check_transferred(self.transferred, self.source_shape)
@@ -183,8 +184,8 @@ class Correspondence:
         labels: Any,
         *,
         min_confidence: float = 0.0,
-        out: npt.NDArray[Any] | None = None,
-    ) -> npt.NDArray[Any]:
+        out: Any = None,
+    ) -> Any:
         """Labels of the source on the target's grid.
 
         Parameters
@@ -193,8 +194,8 @@ class Correspondence:
             In memory or lazy.
         min_confidence : float
             Pixels that are matched with less confidence get 0.
-        out : ndarray, shape (Ht, Wt), optional
-            Where to put the result, such as a memory map.
+        out : array_like, shape (Ht, Wt), optional
+            Where to put the result, such as a memory map or zarr array.
 
         Returns
         -------
@@ -226,8 +227,8 @@ class Correspondence:
         *,
         to: Side = 'source',
         fill: float = 0.0,
-        out: npt.NDArray[Any] | None = None,
-    ) -> npt.NDArray[Any]:
+        out: Any = None,
+    ) -> Any:
         """An image of one side, sampled bilinearly on the grid of the other.
 
         Parameters
@@ -239,8 +240,8 @@ class Correspondence:
             Whose grid the result lives on.
         fill : float
             Value where that grid shows what is outside of `image`.
-        out : ndarray, optional
-            Where to put the result, such as a memory map.
+        out : array_like, optional
+            Where to put the result, such as a memory map or zarr array.
 
         Returns
         -------
@@ -254,12 +255,7 @@ class Correspondence:
         """
         _, grid, shape = self._direction(to)
         displacement, *_ = self._direction(_other(to))
-        image = as_array(image, 'image')
-        if image.dtype.kind not in 'biuf':
-            raise InputError(
-                f'image must hold real numbers, got {image.dtype}'
-            )
-        axis = channels_around(tuple(image.shape), shape, _other(to))
+        image, axis = checked_image(image, shape, _other(to))
         expected = [*grid]
         if axis is not None:
             expected.insert(axis, image.shape[axis])
@@ -268,7 +264,8 @@ class Correspondence:
             Pixels.of(image, axis),
             shape,
             displacement,
-            out if axis is None else np.moveaxis(out, axis, -1),
+            out,
+            channel_axis=axis,
             fill=fill,
         )
         return out
@@ -297,15 +294,9 @@ class Correspondence:
             If the points are not finite numbers of that shape.
         """
         displacement, shape, from_shape = self._direction(to)
-        try:
-            at = np.asarray(points, np.float64)
-        except (TypeError, ValueError):
-            raise InputError('points must be numbers') from None
-        if at.ndim != 2 or at.shape[1] != 2 or not np.isfinite(at).all():
-            raise InputError(
-                f'points must be finite, of shape (N, 2), got {at.shape}'
-            )
-        start = (at + 0.5).T / np.array(from_shape)[:, None]
+        start = (checked_points(points) + 0.5).T / np.array(from_shape)[
+            :, None
+        ]
         end = start + sample_field(displacement, start)
         return np.ascontiguousarray(
             (end * np.array(shape)[:, None] - 0.5).T, np.float64
@@ -362,21 +353,15 @@ class Correspondence:
         InputError
             If it is not such a file, or damaged.
         """
-        header, arrays = archive.read(path)
-        unknown = set(arrays) - set(ARRAYS)
-        missing = set(ARRAYS[:4]) - set(arrays)
-        metadata = header.get('metadata')
-        if unknown or missing or not isinstance(metadata, dict):
-            raise InputError(
-                f'{path} is damaged: it must hold {", ".join(ARRAYS[:4])} '
-                f'and metadata, got {", ".join(sorted(arrays)) or "nothing"}'
-            )
+        header, arrays = archive.read(
+            path, needed=ARRAYS[:4], allowed=ARRAYS[4:]
+        )
         try:
             return cls(
                 **arrays,
                 source_shape=header.get('source_shape'),  # type: ignore[arg-type]
                 target_shape=header.get('target_shape'),  # type: ignore[arg-type]
-                metadata=metadata,
+                metadata=header.get('metadata'),  # type: ignore[arg-type]
             )
         except InputError as error:
             raise InputError(f'{path} is damaged: {error}') from None

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.resampling import (
+    Tile,
     Upsampler,
     centres,
     linear_taps,
@@ -21,6 +22,7 @@ __all__ = [
     'full_map',
     'gather',
     'lerp',
+    'reach',
     'round_trip',
     'sample_field',
 ]
@@ -206,6 +208,49 @@ def round_trip(
     inside = np.all((there >= 0) & (there < 1), axis=0)
     error += sample_field(backward, np.clip(there, 0, 1, out=there))
     return error, inside
+
+
+def reach(
+    field: FloatArray, shape: Shape, other: Shape, tile: Tile
+) -> tuple[Shape, Shape] | None:
+    """Which part of another grid a tile needs.
+
+    Parameters
+    ----------
+    field : ndarray, shape (h, w, 2)
+        Displacement (row, column) in normalised units.
+    shape, other : tuple of int
+        Rows and columns of the grid that the tile is of, and of the other.
+    tile : tuple of slice
+        Rows and columns, with start and stop.
+
+    Returns
+    -------
+    tuple of tuple of int, or None
+        Start and stop of the rows, and of the columns, with all neighbours
+        that interpolation takes. None if the tile shows nothing of the other
+        grid.
+    """
+    # Between these lines the position is bilinear, so that its extremes are
+    # where they cross.
+    lines = []
+    for side, cells, part in zip(shape, field.shape[:2], tile, strict=True):
+        first, last = (part.start + 0.5) / side, (part.stop - 0.5) / side
+        inner = centres(cells)
+        inner = inner[(inner > first) & (inner < last)]
+        lines.append(np.concatenate([[first], inner, [last]]))
+    at = np.stack(np.meshgrid(*lines, indexing='ij'))
+    at += sample_field(field, at)
+    box = []
+    for positions, side in zip(at, other, strict=True):
+        # float32 is off by less than the pixel that is added.
+        low = np.floor(positions.min() * side - 0.5) - 1
+        high = np.ceil(positions.max() * side - 0.5) + 2
+        start, stop = (int(np.clip(end, 0, side)) for end in (low, high))
+        if start >= stop:
+            return None
+        box.append((start, stop))
+    return box[0], box[1]
 
 
 def gather(values: npt.NDArray[Any], index: Any) -> npt.NDArray[Any]:

@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from napari_samnet.checks import as_array
 from napari_samnet.errors import InputError
+from napari_samnet.lazy import RowCache
 from napari_samnet.resampling import tiles
+from napari_samnet.values import as_dtype, check_limits, value_range
 
-__all__ = ['Plane', 'as_dtype']
+__all__ = ['Plane']
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -103,7 +105,7 @@ class Plane:
                 f'{tuple(array.shape)}'
             )
         if contrast_limits is not None:
-            contrast_limits = _check_limits(contrast_limits, name)
+            contrast_limits = check_limits(contrast_limits, name)
         return cls(array, axis, contrast_limits)
 
     @property
@@ -147,15 +149,23 @@ class Plane:
         ndarray, shape (rows, columns, channels)
             In the image's own dtype.
         """
-        where: list[slice] = [
-            slice(rows.start, rows.stop, step),
-            slice(None, None, step),
-        ]
+        if step == 1:
+            block = self._cache.rows(rows)
+        else:
+            where: list[slice] = [
+                slice(rows.start, rows.stop, step),
+                slice(None, None, step),
+            ]
+            if self.channel_axis is not None:
+                where.insert(self.channel_axis, slice(None))
+            block = np.asarray(self.data[tuple(where)])
         if self.channel_axis is None:
-            return np.asarray(self.data[tuple(where)])[..., None]
-        where.insert(self.channel_axis, slice(None))
-        block = np.asarray(self.data[tuple(where)])
+            return block[..., None]
         return np.moveaxis(block, self.channel_axis, -1)
+
+    @cached_property
+    def _cache(self) -> RowCache:
+        return RowCache(self.data, 1 if self.channel_axis == 0 else 0)
 
     @cached_property
     def limits(self) -> tuple[npt.NDArray[np.float64], ...]:
@@ -180,9 +190,9 @@ class Plane:
         step = int(np.ceil(np.sqrt(max(1.0, count / SAMPLE_VALUES))))
         sample = self.rows(slice(0, height), step)
         if self.channels == 3 or self.has_alpha:
-            low, high = _value_range(sample[..., :3])
+            low, high = value_range(sample[..., :3])
             return low * ones, high * ones
-        pairs = [_value_range(sample[..., k]) for k in range(self.channels)]
+        pairs = [value_range(sample[..., k]) for k in range(self.channels)]
         return tuple(np.array(pairs).T)
 
     def unit_rows(self, rows: slice) -> FloatArray:
@@ -299,7 +309,8 @@ class Plane:
         values += low
         out = as_dtype(values, self.dtype)
         if self.has_alpha:
-            out[..., 3] = self.rows(rows)[..., 3]
+            alpha = self.rows(rows)[..., 3]
+            np.copyto(out[..., 3], alpha, where=np.isfinite(alpha))
         return out
 
     def bands(self) -> Iterator[slice]:
@@ -338,70 +349,3 @@ def _channel_axis(
         f'{shape}: take one plane of a stack, or say which axis holds the '
         f'channels'
     )
-
-
-def _check_limits(limits: tuple[float, float], name: str) -> Any:
-    """Contrast limits as two finite floats in order."""
-    try:
-        low, high = (float(value) for value in limits)
-    except (TypeError, ValueError):
-        low = high = np.nan
-    if not (np.isfinite(high - low) and low < high):
-        raise InputError(
-            f'contrast limits of {name} must be two finite numbers in '
-            f'increasing order, got {limits!r}'
-        )
-    return low, high
-
-
-def _value_range(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Values of a sample that become 0 and 1; the second is larger."""
-    if values.dtype.kind == 'f':
-        values = values[np.isfinite(values)]
-        if not values.size:
-            return 0.0, 1.0
-    # So far apart that their difference is still finite.
-    low, high = (
-        float(np.clip(float(value), -1e300, 1e300))
-        for value in (values.min(), values.max())
-    )
-    if values.dtype.kind == 'f' and low >= 0 and high <= 1:
-        return 0.0, 1.0
-    if low == high:
-        half = max(0.5, abs(low) * 1e-6)
-        return low - half, high + half
-    inner = values.ravel()[:: max(1, values.size >> 20)].astype(np.float64)
-    inner_low, inner_high = np.percentile(inner, [0.1, 99.9]).tolist()
-    if 0 < inner_high - inner_low < (high - low) / 2:
-        return float(inner_low), float(inner_high)
-    return float(low), float(high)
-
-
-def as_dtype(
-    values: npt.NDArray[np.floating[Any]], dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    """Numbers in another dtype: rounded, and clipped to what it can hold.
-
-    Parameters
-    ----------
-    values : ndarray of float
-        Free of NaN unless `dtype` is a float.
-    dtype : numpy.dtype
-        Bool (half and above is True), integer or float.
-
-    Returns
-    -------
-    ndarray of `dtype`
-    """
-    if dtype.kind == 'b':
-        return values >= 0.5
-    if dtype.kind == 'f':
-        limit = min(np.finfo(dtype).max, np.finfo(values.dtype).max)
-        return np.asarray(np.clip(values, -limit, limit), dtype)
-    info = np.iinfo(dtype)
-    high = float(info.max)
-    if high > info.max:
-        high = float(np.nextafter(high, 0))
-    whole = np.rint(values)
-    np.clip(whole, float(info.min), high, out=whole)
-    return np.asarray(whole, dtype)

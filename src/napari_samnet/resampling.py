@@ -205,7 +205,7 @@ def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
 
 
 def tiles(
-    shape: tuple[int, int], *, side: int | None = None
+    shape: tuple[int, int], *, side: tuple[int, ...] | None = None
 ) -> Iterator[Tile]:
     """Cover a grid by blocks.
 
@@ -213,16 +213,15 @@ def tiles(
     ----------
     shape : tuple of int
         Rows and columns.
-    side : int, optional
-        Side of square tiles; by default blocks of whole rows.
+    side : tuple of int, optional
+        Rows and columns of a block; by default whole rows.
 
     Yields
     ------
     tuple of slice
         Rows and columns, with start and stop.
     """
-    height = side or max(1, BLOCK_PIXELS // shape[1])
-    width = side or shape[1]
+    height, width = side or (max(1, BLOCK_PIXELS // shape[1]), shape[1])
     for left in range(0, shape[1], width):
         for top in range(0, shape[0], height):
             yield (

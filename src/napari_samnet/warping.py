@@ -7,17 +7,20 @@ that memory beyond input and output does not grow with the image.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.fields import Mapping, gather, lerp
-from napari_samnet.plane import as_dtype
-from napari_samnet.resampling import Tile, Upsampler, run_tiles, tiles
+from napari_samnet.fields import Mapping, reach
+from napari_samnet.lazy import chunk_shape
+from napari_samnet.resampling import Tile, run_tiles, tiles
+from napari_samnet.sampling import Bilinear, Nearest
 
-__all__ = ['Pixels', 'warp_bilinear', 'warp_nearest']
+__all__ = ['Canvas', 'Pixels', 'warp', 'warp_bilinear', 'warp_nearest']
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
@@ -28,6 +31,28 @@ COPIED_VALUES = 1 << 26
 
 #: Side of the tiles in which larger arrays are read.
 WINDOW_SIDE = 1024
+
+#: A tile that needs a window of more pixels than so many of these tiles have
+#: is parted.
+WIDEST_WINDOW = 4
+
+
+class Kernel(Protocol):
+    """How one block of a grid is filled from pixels at given positions."""
+
+    @property
+    def fill(self) -> float:
+        """What stands where the grid shows what is outside."""
+
+    def __call__(
+        self,
+        mapping: Mapping,
+        tile: Tile,
+        found: npt.NDArray[Any],
+        corner: Shape,
+        target: npt.NDArray[Any],
+    ) -> None:
+        """Fill `target`, the block `tile`, from pixels that begin there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +67,14 @@ class Pixels:
         The axis of channels.
     whole : ndarray or None
         All pixels, contiguous, channels last, where they are at hand.
+    corner : tuple of int
+        Row and column of the image at which `data` begins.
     """
 
     data: Any
     channel_axis: int | None
     whole: npt.NDArray[Any] | None
+    corner: Shape = (0, 0)
 
     @classmethod
     def of(cls, data: Any, channel_axis: int | None = None) -> Pixels:
@@ -72,59 +100,241 @@ class Pixels:
             whole = np.ascontiguousarray(last)
         return cls(data, channel_axis, whole)
 
-    def window(
-        self, rows: tuple[int, int], columns: tuple[int, int]
-    ) -> tuple[npt.NDArray[Any], int, int]:
-        """Pixels of at least a window.
+    def window(self, rows: Shape, columns: Shape) -> npt.NDArray[Any]:
+        """Pixels of a window.
 
         Parameters
         ----------
         rows, columns : tuple of int
-            First and last.
+            Start and stop.
 
         Returns
         -------
-        pixels : ndarray, shape (rows, columns, ...)
+        ndarray, shape (rows, columns, ...)
             Contiguous, channels last.
-        top, left : int
-            Where they begin in the image.
         """
-        if self.whole is not None:
-            return self.whole, 0, 0
-        where = [
-            slice(rows[0], rows[1] + 1),
-            slice(columns[0], columns[1] + 1),
-        ]
+        where = [slice(*rows), slice(*columns)]
         if self.channel_axis is not None:
             where.insert(self.channel_axis, slice(None))
         part = np.asarray(self.data[tuple(where)])
-        part = _channels_last(part, self.channel_axis)
-        return np.ascontiguousarray(part), rows[0], columns[0]
+        return np.ascontiguousarray(_channels_last(part, self.channel_axis))
 
-    def strips(self, shape: Shape) -> list[list[Tile]]:
-        """Tiles of the grid to fill, grouped by their columns.
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A grid that is filled block by block.
+
+    Parameters
+    ----------
+    data : array_like
+        Anything that slices can be assigned to.
+    channel_axis : int or None
+        The axis of channels.
+    """
+
+    data: Any
+    channel_axis: int | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns."""
+        rows, columns = self._plane(tuple(self.data.shape))
+        return int(rows), int(columns)
+
+    def _plane(self, sides: tuple[int, ...]) -> tuple[int, ...]:
+        if self.channel_axis is None:
+            return sides
+        return tuple(
+            side for k, side in enumerate(sides) if k != self.channel_axis
+        )
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether blocks of it can be filled where they lie."""
+        return isinstance(self.data, np.ndarray)
+
+    def tiles(self, pixels: Pixels) -> Iterator[Tile]:
+        """Blocks in which the grid is best filled.
+
+        Chunks are written by one thread each, and whole.
 
         Parameters
         ----------
-        shape : tuple of int
-            Rows and columns of that grid.
+        pixels : Pixels
+            Where they are filled from.
+
+        Yields
+        ------
+        tuple of slice
+        """
+        if self.in_memory and pixels.whole is not None:
+            yield from tiles(self.shape)
+            return
+        chunks = chunk_shape(self.data)
+        sides = (1, 1) if chunks is None else self._plane(chunks)
+        yield from tiles(
+            self.shape,
+            side=tuple(side * -(-WINDOW_SIDE // side) for side in sides),
+        )
+
+    def block(self, tile: Tile) -> npt.NDArray[Any]:
+        """Where the pixels of a tile are put: (rows, columns, ...).
+
+        Parameters
+        ----------
+        tile : tuple of slice
+            Rows and columns.
 
         Returns
         -------
-        list of list of tuple of slice
+        ndarray
+            A view of the grid if it is in memory.
         """
-        side = None if self.whole is not None else WINDOW_SIDE
-        groups: dict[int, list[Tile]] = {}
-        for tile in tiles(shape, side=side):
-            groups.setdefault(tile[1].start, []).append(tile)
-        return list(groups.values())
+        if self.in_memory:
+            return _channels_last(self.data, self.channel_axis)[tile]
+        shape = [part.stop - part.start for part in tile]
+        if self.channel_axis is not None:
+            shape.append(self.data.shape[self.channel_axis])
+        return np.empty(shape, self.data.dtype)
+
+    def put(self, tile: Tile, block: npt.NDArray[Any]) -> None:
+        """Keep a block that :meth:`block` gave.
+
+        Parameters
+        ----------
+        tile : tuple of slice
+            Rows and columns.
+        block : ndarray
+            Its pixels.
+        """
+        if self.in_memory:
+            return
+        where = list(tile)
+        if self.channel_axis is not None:
+            where.insert(self.channel_axis, slice(None))
+            block = np.moveaxis(block, -1, self.channel_axis)
+        self.data[tuple(where)] = block
+
+
+@dataclass(frozen=True, eq=False)
+class _Filling:
+    """One grid being filled from another.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        What is sampled.
+    shape : tuple of int
+        Rows and columns of the image they are of.
+    field : ndarray, shape (h, w, 2)
+        Normalised displacement, from the grid that is filled.
+    grid : tuple of int
+        Rows and columns of that grid.
+    kernel : Kernel
+        How.
+    """
+
+    pixels: Pixels
+    shape: Shape
+    field: FloatArray
+    grid: Shape
+    kernel: Kernel
+
+    @cached_property
+    def _mappings(self) -> dict[Shape, Mapping]:
+        return {}
+
+    def mapping(self, columns: slice) -> Mapping:
+        """The mapping of a strip of columns, made once for all its tiles."""
+        key = columns.start, columns.stop
+        if key not in self._mappings:
+            self._mappings[key] = Mapping(
+                self.field, self.grid, self.shape, columns
+            )
+        return self._mappings[key]
+
+    def fill(self, tile: Tile, target: npt.NDArray[Any]) -> None:
+        """Fill one tile."""
+        mapping = self.mapping(tile[1])
+        whole = self.pixels.whole
+        if whole is not None:
+            self._paint(mapping, tile, whole, self.pixels.corner, target)
+            return
+        window = reach(self.field, self.grid, self.shape, tile)
+        if window is None:
+            target[...] = self.kernel.fill
+            return
+        (top, bottom), (left, right) = window
+        sides = [part.stop - part.start for part in tile]
+        wide = (bottom - top) * (right - left)
+        limit = WIDEST_WINDOW * WINDOW_SIDE**2
+        if wide > limit and max(sides) > 1:
+            for part in tiles((sides[0], sides[1]), side=_halves(sides)):
+                rows, columns = (
+                    slice(whole.start + inner.start, whole.start + inner.stop)
+                    for whole, inner in zip(tile, part, strict=True)
+                )
+                self.fill((rows, columns), target[part])
+            return
+        found = self.pixels.window(*window)
+        self._paint(mapping, tile, found, (top, left), target)
+
+    def _paint(
+        self,
+        mapping: Mapping,
+        tile: Tile,
+        found: npt.NDArray[Any],
+        corner: Shape,
+        target: npt.NDArray[Any],
+    ) -> None:
+        """Fill a tile in bands whose temporaries stay in the cache."""
+        rows, columns = tile
+        width = columns.stop - columns.start
+        for band, _ in tiles((rows.stop - rows.start, width)):
+            part = slice(rows.start + band.start, rows.start + band.stop)
+            self.kernel(mapping, (part, columns), found, corner, target[band])
+
+
+def warp(
+    pixels: Pixels,
+    shape: Shape,
+    field: FloatArray,
+    canvas: Canvas,
+    kernel: Kernel,
+) -> None:
+    """Fill a grid with samples of another, on all cores.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        What is sampled.
+    shape : tuple of int
+        Rows and columns of the image they are of.
+    field : ndarray, shape (h, w, 2)
+        Normalised displacement, from the grid that is filled.
+    canvas : Canvas
+        The grid that is filled.
+    kernel : Kernel
+        How.
+    """
+    filling = _Filling(pixels, shape, field, canvas.shape, kernel)
+    parts = list(canvas.tiles(pixels))
+    for _, columns in parts:
+        filling.mapping(columns)
+
+    def work(tile: Tile) -> None:
+        block = canvas.block(tile)
+        filling.fill(tile, block)
+        canvas.put(tile, block)
+
+    run_tiles(work, parts)
 
 
 def warp_nearest(
     pixels: Pixels,
     shape: Shape,
     field: FloatArray,
-    out: npt.NDArray[Any],
+    out: Any,
     *,
     confidence: FloatArray | None = None,
     min_confidence: float = 0.0,
@@ -139,68 +349,25 @@ def warp_nearest(
         Its rows and columns.
     field : ndarray, shape (h, w, 2)
         Normalised displacement, from the grid that is filled.
-    out : ndarray, shape (H, W)
+    out : array_like, shape (H, W)
         The grid that is filled, of the dtype of `pixels`.
     confidence : ndarray, shape (h, w), optional
         Confidence of `field`.
     min_confidence : float
         Where the confidence is below, `out` is 0.
     """
-    height, width = shape
-    grid = (out.shape[0], out.shape[1])
-    for strip in pixels.strips(grid):
-        columns = strip[0][1]
-        mapping = Mapping(field, grid, shape, columns)
-        trust = None
-        if confidence is not None and min_confidence > 0:
-            trust = Upsampler(confidence, grid, columns=columns)
-
-        def fill(
-            tile: Tile,
-            mapping: Mapping = mapping,
-            trust: Upsampler | None = trust,
-        ) -> None:
-            at = mapping.positions(tile[0])
-            # Half a pixel to round, one more so that truncation rounds down
-            # on both sides of zero.
-            at += 1.5
-            row = np.clip(at[0], 0, height + 1, out=at[0]).astype(np.intp)
-            column = np.clip(at[1], 0, width + 1, out=at[1]).astype(np.intp)
-            row -= 1
-            column -= 1
-            # Seen as unsigned, negative numbers are too large as well.
-            inside = row.view(np.uintp) < height
-            inside &= column.view(np.uintp) < width
-            if trust is not None:
-                inside &= trust.rows(tile[0])[0] >= min_confidence
-            target = out[tile]
-            if not inside.any():
-                target[...] = 0
-                return
-            if pixels.whole is None:
-                down, across = row[inside], column[inside]
-                found, top, left = pixels.window(
-                    (int(down.min()), int(down.max())),
-                    (int(across.min()), int(across.max())),
-                )
-                row -= top
-                column -= left
-            else:
-                found = pixels.whole
-            row *= found.shape[1]
-            row += column
-            np.take(found.reshape(-1), row, out=target, mode='clip')
-            np.copyto(target, False, where=~inside)
-
-        run_tiles(fill, strip)
+    canvas = Canvas(out)
+    kernel = Nearest(shape, canvas.shape, confidence, min_confidence)
+    warp(pixels, shape, field, canvas, kernel)
 
 
 def warp_bilinear(
     pixels: Pixels,
     shape: Shape,
     field: FloatArray,
-    out: npt.NDArray[Any],
+    out: Any,
     *,
+    channel_axis: int | None = None,
     fill: float = 0.0,
 ) -> None:
     """Fill a grid with bilinear samples of another.
@@ -213,53 +380,16 @@ def warp_bilinear(
         Its rows and columns.
     field : ndarray, shape (h, w, 2)
         Normalised displacement, from the grid that is filled.
-    out : ndarray, shape (H, W) or (H, W, C)
-        The grid that is filled, of the dtype of `pixels`, channels last.
+    out : array_like, shape (H, W), or with channels
+        The grid that is filled, of the dtype of `pixels`.
+    channel_axis : int, optional
+        Axis of the channels of `out`.
     fill : float
         Value outside of the image, which ends half a pixel beyond the
         outermost centres.
     """
-    height, width = shape
-    grid = (out.shape[0], out.shape[1])
-    for strip in pixels.strips(grid):
-        mapping = Mapping(field, grid, shape, strip[0][1])
-
-        def work(tile: Tile, mapping: Mapping = mapping) -> None:
-            y, x = mapping.positions(tile[0])
-            inside = (y >= -0.5) & (y < height - 0.5)
-            inside &= (x >= -0.5) & (x < width - 0.5)
-            target = out[tile]
-            if not inside.any():
-                target[...] = fill
-                return
-            # A place that is in the window for those that are not.
-            np.copyto(y, y[inside][0], where=~inside)
-            np.copyto(x, x[inside][0], where=~inside)
-            top, below, down = _neighbours(y, height)
-            left, right, along = _neighbours(x, width)
-            found, first, start = pixels.window(
-                (int(top.min()), int(below.max())),
-                (int(left.min()), int(right.max())),
-            )
-            flat = found.reshape(-1, *found.shape[2:])
-            stride = found.shape[1]
-            top, below = (top - first) * stride, (below - first) * stride
-            left, right = left - start, right - start
-            if flat.ndim == 2:
-                down, along = down[..., None], along[..., None]
-            upper, lower = (
-                lerp(
-                    gather(flat, row + left), gather(flat, row + right), along
-                )
-                for row in (top, below)
-            )
-            value = lerp(upper, lower, down)
-            # A float keeps its infinities.
-            same = out.dtype.kind == 'f'
-            target[...] = value if same else as_dtype(value, out.dtype)
-            target[~inside] = fill
-
-        run_tiles(work, strip)
+    canvas = Canvas(out, channel_axis)
+    warp(pixels, shape, field, canvas, Bilinear(shape, fill))
 
 
 def _channels_last(
@@ -271,15 +401,6 @@ def _channels_last(
     return np.moveaxis(array, channel_axis, -1)
 
 
-def _neighbours(
-    at: FloatArray, size: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
-    """Pixels on both sides of a position, and the weight of the second.
-
-    On a pixel's centre it is its own neighbour, so that an infinity or NaN
-    beside it does not matter.
-    """
-    np.clip(at, 0, size - 1, out=at)
-    first = at.astype(np.intp)
-    at -= first
-    return first, first + (at > 0), at
+def _halves(sides: list[int]) -> tuple[int, int]:
+    """Sides of four parts."""
+    return -(-sides[0] // 2), -(-sides[1] // 2)
