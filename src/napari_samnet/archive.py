@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import zipfile
+from collections.abc import Collection
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from numpy.lib import format as npy
 
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
+from napari_samnet.npyfile import read_npy_header
 
-__all__ = ['read', 'write']
+__all__ = ['is_archive', 'read', 'write']
 
 FORMAT = 'napari-samnet correspondence'
 VERSION = 1
@@ -93,6 +95,9 @@ def write(
 
 def read(
     path: str | os.PathLike[str],
+    *,
+    needed: Collection[str],
+    allowed: Collection[str] = (),
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Read a file that :func:`write` wrote.
 
@@ -100,6 +105,8 @@ def read(
     ----------
     path : path-like
         The file.
+    needed, allowed : collection of str
+        Arrays that it must hold, and others that it may.
 
     Returns
     -------
@@ -136,7 +143,35 @@ def read(
         raise InputError(
             f'{path} is not a saved correspondence, or damaged: {reason}'
         ) from error
+    if not {*needed} <= {*members} <= {*needed, *allowed}:
+        raise InputError(
+            f'{path} is damaged: it must hold {", ".join(needed)}, got '
+            f'{", ".join(sorted(members)) or "nothing"}'
+        )
     return header, members
+
+
+def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
+    """Tell a file of :func:`write` from other archives by its names alone.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file.
+    members : collection of str
+        Arrays that it must hold.
+
+    Returns
+    -------
+    bool
+        False for whatever cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, *DAMAGE):
+        return False
+    return {f'{name}.npy' for name in (HEADER, *members)} <= names
 
 
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:
@@ -156,16 +191,11 @@ def _array(
 ) -> npt.NDArray[Any]:
     """One member, whose claimed shape is checked before memory is taken."""
     with archive.open(info) as member:
-        if npy.read_magic(member) != (1, 0):
-            raise ValueError(f'{info.filename} has another npy version')
-        shape, fortran, dtype = npy.read_array_header_1_0(member)
-        if dtype.kind not in 'biuf' or fortran:
+        shape, fortran, dtype = read_npy_header(
+            member, info.filename, info.file_size
+        )
+        if dtype.kind == 'c' or fortran:
             raise ValueError(f'{info.filename} holds {dtype}')
-        left = info.file_size - member.tell()
-        if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != left:
-            raise ValueError(
-                f'{info.filename} claims shape {shape} but holds {left} bytes'
-            )
         return np.frombuffer(
             bytearray(member.read()), dtype, count=prod(shape)
         ).reshape(shape)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
+import warnings
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
@@ -40,6 +42,18 @@ _ELSEWHERE = {
         'napari_samnet.training.cli',
         'train the network, or fine-tune it on your images',
     ),
+    'repeat': (
+        'napari_samnet.repeat',
+        'make a saved result again and compare',
+    ),
+    'soak': (
+        'napari_samnet.soak.cli',
+        'run random pairs while things go wrong (for maintainers)',
+    ),
+    'fuzz': (
+        'napari_samnet.soak.fuzz',
+        'have the readers read damaged files (for maintainers)',
+    ),
 }
 
 
@@ -57,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 2 wrong input, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    # What decoders say of a damaged file is said once, by the error.
+    logging.getLogger('tifffile').addHandler(logging.NullHandler())
+    warnings.filterwarnings('ignore', module=r'PIL\.')
     try:
         arguments = _parser(words).parse_args(words)
         status: int = arguments.run(arguments)

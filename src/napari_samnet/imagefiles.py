@@ -12,9 +12,32 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_samnet.errors import InputError
-from napari_samnet.images import to_rgb
+from napari_samnet.images import check_image, to_rgb
+from napari_samnet.limits import check_pages, check_picture, check_tiff
+from napari_samnet.npyfile import read_npy
 
-__all__ = ['read_image', 'read_labels', 'write_png', 'write_tiff']
+__all__ = [
+    'read_image',
+    'read_labels',
+    'read_stack',
+    'write_png',
+    'write_tiff',
+]
+
+_TIFF = ('.tif', '.tiff')
+
+#: Formats that Pillow may read; some of its others start programs.
+_PICTURES = (
+    'PNG',
+    'JPEG',
+    'BMP',
+    'GIF',
+    'WEBP',
+    'AVIF',
+    'JPEG2000',
+    'PPM',
+    'TIFF',
+)
 
 #: Axes of a TIFF file that make it a stack of images.
 _STACKED = {'Z': 'planes', 'T': 'time points', 'I': 'pages', 'P': 'positions'}
@@ -28,7 +51,7 @@ def read_image(
     Parameters
     ----------
     path : path-like
-        TIFF, NumPy's .npy, or anything that Pillow reads.
+        TIFF, NumPy's .npy, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM.
     name : str
         What the messages call it.
 
@@ -45,17 +68,21 @@ def read_image(
         If there is no such file, or it is not a 2-D image.
     """
     file = _existing(path, name)
+    axis = None
     try:
         if file.suffix.lower() == '.npy':
-            return np.load(file, allow_pickle=False), None
-        if file.suffix.lower() in {'.tif', '.tiff'}:
-            return _read_tiff(file, name)
-        return _read_picture(file, name, palette=False), None
+            pixels = _read_npy(file)
+        elif file.suffix.lower() in _TIFF:
+            pixels, axis = _read_tiff(file, name)
+        else:
+            pixels = _read_picture(file, name, palette=False)
     except InputError:
         raise
     except Exception as error:
         # Decoders raise nearly anything on a damaged file.
         raise _unreadable(file, name, error) from error
+    check_image(pixels, name=f'{name} {file}', channel_axis=axis)
+    return pixels, axis
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -64,7 +91,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : path-like
-        TIFF, NumPy's .npy, or anything that Pillow reads.
+        As for :func:`read_image`.
 
     Returns
     -------
@@ -96,6 +123,45 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
             f'labels must be whole numbers, got {labels.dtype} in {file}'
         )
     return labels
+
+
+def read_stack(
+    path: str | os.PathLike[str], *, name: str = 'stack'
+) -> NDArray[Any] | None:
+    """Read an array of any number of axes.
+
+    Parameters
+    ----------
+    path : path-like
+        TIFF or NumPy's .npy.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    ndarray or None
+        In the file's own dtype; None for a file of another kind.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
+    """
+    file = _existing(path, name)
+    try:
+        if file.suffix.lower() == '.npy':
+            return _read_npy(file)
+        if file.suffix.lower() in _TIFF:
+            check_pages(name, file)
+            with tifffile.TiffFile(file) as content:
+                series = content.series[0]
+                check_tiff(name, file, series)
+                return series.asarray()
+    except InputError:
+        raise
+    except Exception as error:
+        raise _unreadable(file, name, error) from error
+    return None
 
 
 def write_tiff(path: Path, array: NDArray[Any]) -> None:
@@ -151,10 +217,18 @@ def _unreadable(file: Path, name: str, error: Exception) -> InputError:
     reason = ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = 'no known format'
+    elif isinstance(error, Image.DecompressionBombError):
+        reason += '; save it as TIFF if it is none'
     return InputError(f'{name}: {file} cannot be read as an image: {reason}')
 
 
+def _read_npy(file: Path) -> NDArray[Any]:
+    with open(file, 'rb') as content:
+        return read_npy(content, file.name)
+
+
 def _read_tiff(file: Path, name: str) -> tuple[NDArray[Any], int | None]:
+    check_pages(name, file)
     with tifffile.TiffFile(file) as content:
         series = content.series[0]
         axes = series.axes
@@ -164,6 +238,7 @@ def _read_tiff(file: Path, name: str) -> tuple[NDArray[Any], int | None]:
                     f'{name} must be one 2-D image, got a stack of {size} '
                     f'{_STACKED[axis]} in {file}'
                 )
+        check_tiff(name, file, series)
         pixels = series.asarray()
     channels = [axes.index(axis) for axis in 'SC' if axis in axes]
     one = len(channels) == 1 and pixels.ndim == 3
@@ -171,7 +246,10 @@ def _read_tiff(file: Path, name: str) -> tuple[NDArray[Any], int | None]:
 
 
 def _read_picture(file: Path, name: str, *, palette: bool) -> NDArray[Any]:
-    with Image.open(file) as image:
+    Image.init()
+    formats = [kind for kind in _PICTURES if kind in Image.OPEN]
+    with Image.open(file, formats=formats) as image:
+        check_picture(name, file, image)
         frames = getattr(image, 'n_frames', 1)
         if frames > 1:
             raise InputError(

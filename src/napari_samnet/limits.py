@@ -1,0 +1,266 @@
+"""How much memory and time an image file may claim, before any is taken.
+
+A few kilobytes of a compressed format can claim, or unpack to, any amount of
+memory. Honest images do not: so what a header says is compared with the size
+of its file and with the computer, and what a TIFF segment unpacks to with
+what the header says.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import struct
+import zlib
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from napari_samnet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tifffile
+    from PIL import Image
+
+__all__ = ['check_claim', 'check_pages', 'check_picture', 'check_tiff']
+
+#: Bytes that any file may unpack to.
+ALWAYS = 1 << 28
+
+#: No stream of DEFLATE makes more bytes out of one. Masks that are nearly
+#: empty come close to it.
+DEFLATE_RATIO = 1032
+
+#: Bytes from which on a file must be larger than the smallest possible one.
+LARGE = 1 << 31
+
+#: How many times its size a large file may unpack to.
+LARGE_RATIO = 500
+
+#: What a segment may hold beyond what its header says, for padding.
+SLACK = 1 << 16
+
+#: Bytes that a segment may unpack to without being looked at.
+UNSEEN = 1 << 24
+
+
+#: Compressions of TIFF.
+_NONE = 1
+_DEFLATE = (8, 32946)
+_LZMA = 34925
+_ZSTD = (34926, 50000)
+
+#: Bytes of a number in Pillow's modes; 1 in all others.
+_MODE_BYTES = {'I;16': 2, 'I;16B': 2, 'I;16L': 2, 'I': 4, 'F': 4}
+
+
+def check_claim(name: str, file: Path, claimed: int) -> None:
+    """Refuse what an honest file would not claim, or no memory could hold.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the image.
+    file : Path
+        The file.
+    claimed : int
+        Bytes of the image in memory.
+
+    Raises
+    ------
+    InputError
+        If it is too much.
+    """
+    size = file.stat().st_size
+    if claimed > max(
+        ALWAYS, min(LARGE, DEFLATE_RATIO * size), LARGE_RATIO * size
+    ):
+        raise InputError(
+            f'{name}: {file} claims {_amount(claimed)} in a file of '
+            f'{_amount(size)}, which looks like a decompression bomb; save '
+            f'it with less compression if it is none'
+        )
+    memory = _memory()
+    if claimed > memory:
+        raise InputError(
+            f'{name}: {file} needs {_amount(claimed)} of memory, this '
+            f'computer has {_amount(memory)}'
+        )
+
+
+def check_picture(name: str, file: Path, image: Image.Image) -> None:
+    """Check the header of a picture that Pillow has opened, not loaded.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    file : Path
+        The file.
+    image : PIL.Image.Image
+        Its header.
+
+    Raises
+    ------
+    InputError
+        If it claims more than it can hold, or too much.
+    """
+    pixels = image.width * image.height
+    size = file.stat().st_size
+    if image.format == 'PNG' and pixels > 8 * DEFLATE_RATIO * size:
+        raise InputError(
+            f'{name}: {file} is damaged: its header says {image.height} rows '
+            f'and {image.width} columns, which a PNG of {size} bytes cannot '
+            f'hold'
+        )
+    depth = _MODE_BYTES.get(image.mode, 1)
+    check_claim(name, file, pixels * len(image.getbands()) * depth)
+
+
+def check_pages(name: str, file: Path) -> None:
+    """Refuse a TIFF file whose pages come back to themselves.
+
+    Each page says where the next one begins; whoever follows a circle of
+    them never ends.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the image.
+    file : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If a page follows itself.
+    """
+    with open(file, 'rb') as content:
+        start = content.read(16)
+        order = '<' if start[:2] == b'II' else '>'
+        big = start[2:4] in (b'+\0', b'\0+')
+        # Where the first page is; its number of entries; the next page.
+        at, count, entry, link = (
+            (8, 'Q', 20, 'Q') if big else (4, 'H', 12, 'I')
+        )
+        seen: set[int] = set()
+        while True:
+            offset = _number(content, at, order + link)
+            if not offset:
+                return
+            if offset in seen:
+                raise InputError(
+                    f'{name}: {file} is damaged: its pages go round in a '
+                    f'circle'
+                )
+            seen.add(offset)
+            entries = _number(content, offset, order + count)
+            if entries is None:
+                return
+            at = offset + struct.calcsize(order + count) + entry * entries
+
+
+def _number(content: BinaryIO, at: int, kind: str) -> int | None:
+    """One number of a file, None beyond its end."""
+    size = struct.calcsize(kind)
+    try:
+        content.seek(at)
+    except (OSError, OverflowError, ValueError):
+        return None
+    found = content.read(size)
+    return int(struct.unpack(kind, found)[0]) if len(found) == size else None
+
+
+def check_tiff(name: str, file: Path, series: tifffile.TiffPageSeries) -> None:
+    """Check the headers of an image in a TIFF file, and its segments.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    file : Path
+        The file.
+    series : tifffile.TiffPageSeries
+        The image.
+
+    Raises
+    ------
+    InputError
+        If it claims more than it can hold, or too much.
+    """
+    numbers = prod(series.shape)
+    check_claim(name, file, numbers * series.dtype.itemsize)
+    keyframe = series.keyframe
+    stored = numbers * keyframe.bitspersample // 8
+    size = file.stat().st_size
+    if keyframe.compression == _NONE and stored > size:
+        raise InputError(
+            f'{name}: {file} is damaged: its header says {stored} bytes, '
+            f'the file holds {size}'
+        )
+    for page in series.pages:
+        if page is not None:
+            _check_segments(name, file, page)
+
+
+def _check_segments(name: str, file: Path, page: Any) -> None:
+    """Refuse segments that unpack to more than the header says."""
+    keyframe = page.keyframe
+    make = _unpacker(keyframe.compression)
+    if make is None:
+        return
+    expected = prod(keyframe.chunks) * keyframe.dtype.itemsize
+    limit = 2 * expected + SLACK
+    ratio = DEFLATE_RATIO if keyframe.compression in _DEFLATE else 1 << 20
+    source = keyframe.parent.filehandle
+    for offset, count in zip(
+        page.dataoffsets, page.databytecounts, strict=False
+    ):
+        if count * ratio <= max(limit, UNSEEN):
+            continue
+        source.seek(offset)
+        if len(make().decompress(source.read(count), limit)) == limit:
+            raise InputError(
+                f'{name}: {file} is damaged or a decompression bomb: a part '
+                f'of it unpacks to more than {expected} bytes'
+            )
+
+
+def _unpacker(compression: int) -> Callable[[], Any] | None:
+    """What unpacks step by step what Python would unpack without a limit.
+
+    The codecs of other libraries write into memory of the expected size.
+    """
+    if compression in _DEFLATE:
+        return zlib.decompressobj
+    if compression == _LZMA:
+        return partial(lzma.LZMADecompressor, memlimit=ALWAYS)
+    if compression in _ZSTD:
+        with suppress(ImportError):
+            # From Python 3.14.
+            module = import_module('compression.zstd')
+            return cast('Callable[[], Any]', module.ZstdDecompressor)
+    return None
+
+
+def _memory() -> int:
+    """Bytes of memory of this computer, as far as it tells."""
+    try:
+        return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    except (AttributeError, OSError, ValueError):
+        return 1 << 62
+
+
+def _amount(count: int) -> str:
+    """Bytes for people."""
+    value, unit = float(count), 'bytes'
+    for larger in ('kB', 'MB', 'GB', 'TB', 'PB'):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f'{value:.3g} {unit}'
