@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_samnet.arguments import add_match_options, read_match_options
 from napari_samnet.errors import InputError
+from napari_samnet.evaluation.speed_cli import add_speed_options, run_speed
 from napari_samnet.parameters import DEFAULTS, MatchOptions
 
 __all__ = ['add_parser', 'run']
@@ -20,7 +21,9 @@ Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
 (PCK), masks (IoU, LT-ACC), flow (T5 of the TSS kit), landmarks (rTRE),
 synthetic (end-point error on known warps) and attributes (known-answer
 attribute transfer), or a data set as it is published: pf-willow, pf-pascal,
-tss, weizmann, photo-style, histology, which then lies in --root.
+tss, weizmann, photo-style, histology, which then lies in --root. speed
+measures times, memory and the deviation of every fast path, on PF-WILLOW if
+--root is given and on synthetic pairs otherwise.
 """
 
 _METHODS = """\
@@ -115,6 +118,7 @@ def add_parser(subparsers: Any) -> None:
         help='write report.md, pairs.csv, result.json and pairs.png, the '
         'best, median and worst pair of the first method',
     )
+    add_speed_options(parser)
     add_match_options(parser)
     parser.set_defaults(run=run)
 
@@ -142,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f'limit must be at least 1, got {args.limit}')
     if args.seed < 0:
         raise InputError(f'seed must not be negative, got {args.seed}')
+    if args.protocol == 'speed':
+        return run_speed(args, options)
 
     from napari_samnet.evaluation import benchmark
     from napari_samnet.evaluation.estimates import Estimates

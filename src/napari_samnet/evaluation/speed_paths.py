@@ -1,0 +1,377 @@
+"""The fast paths one by one, beside the literal reference.
+
+Every variant runs one direction of a pair from images at working size to the
+field and the transferred image. The exact ones add one path after the other;
+each of the others is added alone to the last of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_samnet.colour_detail import transfer_colours
+from napari_samnet.devices import resolve_place
+from napari_samnet.engine import Stages
+from napari_samnet.errors import DeviceError
+from napari_samnet.parameters import MatchOptions
+from napari_samnet.samnet.attributes import blend, blend_reference, matchable
+from napari_samnet.samnet.correlation import (
+    local_correlation,
+    local_correlation_reference,
+    merge_sources,
+)
+from napari_samnet.samnet.features import STRIDE, Features, normalize
+from napari_samnet.samnet.field import flow_of, grid, sample_reference, warp
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Iteration, Recurrence
+from napari_samnet.samnet.weights import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_samnet.samnet.recurrence import Feedback
+
+__all__ = ['Found', 'Models', 'Variant', 'run_variant', 'variants']
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to run the same recurrence.
+
+    Parameters
+    ----------
+    name : str
+        Key in the results.
+    text : str
+        What the table says.
+    options : MatchOptions
+        Of the recurrence.
+    banded, gather : bool
+        Fast kernels for the correlation, and for warping and blending.
+    scheduled : bool
+        No synthesis after the last iteration, but one decoding at the end.
+    literal : bool
+        Convolutions in torch's default memory layout.
+    both : bool
+        Both directions as one batch; times are per direction.
+    cached : bool
+        The features of both images are at hand.
+    """
+
+    name: str
+    text: str
+    options: MatchOptions
+    banded: bool = True
+    gather: bool = True
+    scheduled: bool = True
+    literal: bool = False
+    both: bool = False
+    cached: bool = False
+
+
+class Found(NamedTuple):
+    """What a variant found, and where its time went."""
+
+    #: Displacement (row, column) in normalised units, (h, w, 2).
+    forward: FloatArray
+    #: The source with the target's attributes, or None.
+    transferred: FloatArray | None
+    #: Seconds by stage.
+    stages: dict[str, float]
+    iterations: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages."""
+        return sum(self.stages.values())
+
+
+def variants(
+    options: MatchOptions, missing: dict[str, str] | None = None
+) -> list[Variant]:
+    """All variants that can run here, the reference first.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        What is the default.
+    missing : dict of str to str, optional
+        Takes the names of those that cannot run here, and why.
+
+    Returns
+    -------
+    list of Variant
+    """
+    literal = replace(
+        options,
+        attributes=True,
+        backend='torch',
+        precision='fp32',
+        feedback='image',
+        tolerance=0.0,
+        reference=False,
+    )
+    slow: dict[str, Any] = {
+        'options': literal,
+        'banded': False,
+        'gather': False,
+        'scheduled': False,
+        'literal': True,
+    }
+    found = [Variant(name='reference', text='literal reference', **slow)]
+    for name, text, flag, value in (
+        ('banded', '+ banded correlation of both terms', 'banded', True),
+        ('gather', '+ gathered warp and blend', 'gather', True),
+        ('schedule', '+ no synthesis after the last', 'scheduled', True),
+        ('channels_last', '+ channels last', 'literal', False),
+    ):
+        slow[flag] = value
+        found.append(Variant(name=name, text=text, **slow))
+
+    def alone(name: str, text: str, **changes: Any) -> None:
+        flags = {key: changes.pop(key) for key in FLAGS & set(changes)}
+        try:
+            changed = replace(literal, **changes)
+            resolve_place(changed.device, changed.precision, changed.backend)
+        except DeviceError as error:
+            if missing is not None:
+                missing[name] = str(error)
+            return
+        found.append(Variant(name=name, text=text, options=changed, **flags))
+
+    rest = options.tolerance or MatchOptions.tolerance
+    alone('both', 'both directions as one batch', both=True)
+    alone('early_stop', 'early stop', tolerance=rest)
+    if resolve_place(options.device, 'auto').precision == 'bf16':
+        alone('bf16', 'bf16', precision='bf16')
+    alone('feature_feedback', 'feature feedback', feedback='feature')
+    for precision in ('fp32', 'bf16', 'int8'):
+        alone(
+            f'openvino_{precision}',
+            f'OpenVINO {precision}',
+            backend='openvino',
+            precision=precision,
+            device='cpu',
+        )
+    usual = replace(options, reference=False)
+    found += [
+        Variant(name='default', text='default', options=usual),
+        Variant(
+            name='default_cached',
+            text='default, features cached',
+            options=usual,
+            cached=True,
+        ),
+        Variant(
+            name='correspondence_only',
+            text='correspondence only',
+            options=replace(usual, attributes=False),
+        ),
+    ]
+    if any(variant.name == 'openvino_int8' for variant in found):
+        exact = replace(
+            usual, precision='int8', backend='openvino', device='cpu'
+        )
+        found.append(
+            Variant(name='default_int8', text='default in int8', options=exact)
+        )
+    return found
+
+
+#: What a variant says beside its options.
+FLAGS = {'banded', 'gather', 'scheduled', 'literal', 'both', 'cached'}
+
+
+class _PartlyFast(SAMNet):
+    """The network with chosen kernels."""
+
+    banded: bool
+    gather: bool
+
+    def correlate(
+        self,
+        source: Tensor,
+        transferred: Tensor,
+        target: Tensor,
+        field: Tensor,
+        *,
+        weight: float,
+        options: Recurrence,
+    ) -> Tensor:
+        if self.gather:
+            warped = normalize(warp(target, field))
+        else:
+            height, width = field.shape[-2:]
+            at = grid(height, width, like=field) + flow_of(field)
+            warped = normalize(sample_reference(target, at))
+        if self.banded:
+            merged = merge_sources(source, transferred, weight)
+            return local_correlation(merged, warped, options.window)
+        own, other = (
+            local_correlation_reference(feature, warped, options.window)
+            for feature in (source, transferred)
+        )
+        return (1 - weight) * own + weight * other
+
+    def mix(
+        self,
+        source: Tensor,
+        target: Tensor,
+        field: Tensor,
+        alpha: Tensor,
+        *,
+        weight: float,
+        options: Recurrence,
+    ) -> Tensor:
+        gate = matchable(alpha, options.window) if options.gate else None
+        blending = blend if self.gather else blend_reference
+        return blending(source, target, field, alpha, weight=weight, gate=gate)
+
+
+class Models:
+    """Networks for the variants, each loaded once."""
+
+    def __init__(self) -> None:
+        self._held: dict[Any, SAMNet] = {}
+
+    def get(self, variant: Variant) -> tuple[SAMNet, str]:
+        """Network of a variant, and its device."""
+        options = variant.options
+        place = resolve_place(
+            options.device, options.precision, options.backend
+        )
+        fast = variant.banded and variant.gather and variant.scheduled
+        key = (place, variant.literal, variant.banded, variant.gather, fast)
+        if key not in self._held:
+            model = load_model(
+                options.weights,
+                **place._asdict(),
+                literal=variant.literal,
+            )
+            self._held[key] = model if fast else _partly(model, variant)
+        return self._held[key], place.device
+
+
+def _partly(model: SAMNet, variant: Variant) -> SAMNet:
+    """The same network with the kernels of a variant."""
+    other = _PartlyFast(model.config)
+    other.load_state_dict(model.state_dict(), assign=True)
+    other.banded, other.gather = variant.banded, variant.gather
+    return other.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def run_variant(
+    models: Models,
+    variant: Variant,
+    small: tuple[FloatArray, FloatArray],
+    source: Any,
+) -> Found:
+    """Run one variant on one pair.
+
+    Parameters
+    ----------
+    models : Models
+        Where networks are kept.
+    variant : Variant
+        How.
+    small : tuple of ndarray of float32, shape (size, size, 3)
+        Source and target at working size.
+    source : ndarray, shape (H, W, 3)
+        The source at its own size.
+
+    Returns
+    -------
+    Found
+    """
+    model, device = models.get(variant)
+    options = variant.options
+    images = [
+        torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
+        for image in small
+    ]
+    if not variant.literal:
+        images = [
+            image.contiguous(memory_format=torch.channels_last)
+            for image in images
+        ]
+    skips = options.attributes and options.feedback == 'image'
+    unclocked = Stages(device)
+    stages = Stages(device)
+    with (unclocked if variant.cached else stages).timed('encode'):
+        one, two = (model.encode(image, skips=skips) for image in images)
+    own, other = (_pair(one, two), _pair(two, one))
+    if not variant.both:
+        own, other = own.part(slice(1)), other.part(slice(1))
+    recurrence = _recurrence(options, scheduled=variant.scheduled)
+    with stages.timed('iterate'):
+        state = _last(model.iterate(own, other, recurrence))
+    picture = None
+    if options.attributes:
+        # Unless there is a schedule, the last iteration made an image.
+        clock = stages if variant.scheduled else unclocked
+        with clock.timed('decode'):
+            picture = model.picture(
+                own.part(slice(1)), other.part(slice(1)), state, recurrence
+            )
+    if variant.both:
+        for stage in ('encode', 'iterate'):
+            stages.seconds[stage] /= 2
+    flow = flow_of(state.field)[0].flip(0).permute(1, 2, 0)
+    forward = (flow / flow.new_tensor(flow.shape[:2])).float().cpu().numpy()
+    transferred = None
+    if picture is not None:
+        after = picture[0].permute(1, 2, 0).float().cpu().numpy()
+        with stages.timed('colours'):
+            transferred = transfer_colours(
+                source, small[0], after, weight=_trust(state, options)
+            )
+    return Found(forward, transferred, stages.seconds, state.step + 1)
+
+
+def _recurrence(options: MatchOptions, *, scheduled: bool) -> Recurrence:
+    """The recurrence that :func:`napari_samnet.match` would run."""
+    return Recurrence(
+        window=options.window,
+        iterations=options.iterations,
+        attributes=options.attributes,
+        feedback=cast('Feedback', options.feedback),
+        init=options.init,
+        coarse_iterations=options.coarse_iterations,
+        lambda_max=options.lambda_max,
+        skip=options.skip,
+        tolerance=options.tolerance / STRIDE,
+        reference=not scheduled,
+    )
+
+
+def _trust(state: Iteration, options: MatchOptions) -> FloatArray:
+    """Weight of each cell in the colour model, from one direction alone."""
+    alpha = matchable(state.alpha[:1], options.window)
+    trust: FloatArray = alpha[0, 0].clamp(0, 1).float().cpu().numpy()
+    return trust**2
+
+
+def _pair(one: Features, two: Features) -> Features:
+    """Two images' features as one batch."""
+    return Features(
+        torch.cat((one.matching, two.matching)),
+        torch.cat((one.content, two.content)),
+        tuple(map(torch.cat, zip(one.skips, two.skips, strict=True))),
+    )
+
+
+def _last(states: Iterator[Iteration]) -> Iteration:
+    """The state at the end of a run."""
+    for state in states:
+        if state.last:
+            return state
+    raise RuntimeError('the recurrence ended without a last state')
