@@ -146,7 +146,7 @@ def train_steps(
     Yields
     ------
     Progress
-        Closing the generator leaves a checkpoint.
+        Closing the generator leaves a checkpoint and the network so far.
 
     Raises
     ------
@@ -159,45 +159,54 @@ def train_steps(
     device = resolve_device(options.device)
     bf16 = resolve_precision(options.precision, device) == 'bf16'
     chosen, held_out = split(images)
+    # Of a handful of images all may be held out.
+    chosen = chosen or list(images)
     model = _begin(folder, chosen, options)
     model.to(device)
     model.features.to(memory_format=torch.channels_last)
     model.decoder.to(memory_format=torch.channels_last)
-    if options.decoder_steps:
-        run = Run(
-            stage='decoder',
-            trained=model.decoder.requires_grad_(True),
-            total=options.decoder_steps,
-            rate=options.decoder_rate,
-            folder=folder,
-            seed=options.seed,
-        )
-        run.resume()
-        crops = batches(
-            chosen,
-            batch=options.decoder_batch,
-            crop=options.crop,
-            size=options.size,
-            generator=run.generator,
-        )
-        yield from train_decoder(
-            model.features, model.decoder, crops, run, device=device, bf16=bf16
-        )
+    try:
+        if options.decoder_steps:
+            run = Run(
+                stage='decoder',
+                trained=model.decoder.requires_grad_(True),
+                total=options.decoder_steps,
+                rate=options.decoder_rate,
+                folder=folder,
+                seed=options.seed,
+            )
+            run.resume()
+            crops = batches(
+                chosen,
+                batch=options.decoder_batch,
+                crop=options.crop,
+                size=options.size,
+                generator=run.generator,
+            )
+            yield from train_decoder(
+                model.features,
+                model.decoder,
+                crops,
+                run,
+                device=device,
+                bf16=bf16,
+            )
+            save_model(model, folder / WEIGHTS_NAME, half=False)
+        if options.matcher_steps:
+            run = Run(
+                stage='matcher',
+                trained=model.matcher.requires_grad_(True),
+                total=options.matcher_steps,
+                rate=options.matcher_rate,
+                folder=folder,
+                seed=options.seed,
+            )
+            yield from _matcher_stage(
+                model, run, chosen, held_out, options, bf16=bf16
+            )
+    finally:
+        # Whoever stops early has what was learnt so far.
         save_model(model, folder / WEIGHTS_NAME, half=False)
-    if options.matcher_steps:
-        run = Run(
-            stage='matcher',
-            trained=model.matcher.requires_grad_(True),
-            total=options.matcher_steps,
-            rate=options.matcher_rate,
-            folder=folder,
-            seed=options.seed,
-        )
-        run.resume()
-        yield from _matcher_stage(
-            model, run, chosen, held_out, options, bf16=bf16
-        )
-    save_model(model, folder / WEIGHTS_NAME, half=False)
 
 
 def _claim(folder: Path, options: TrainingOptions) -> None:
@@ -270,26 +279,31 @@ def _matcher_stage(
     untrained = {
         key: value.clone() for key, value in model.matcher.state_dict().items()
     }
+    # Only now, or a run that goes on would be compared with itself.
+    run.resume()
     pairs = _gather(
         model, images, options.pairs, options, seed=options.seed + 2, bf16=bf16
     )
-    yield from train_matcher(
-        model,
-        pairs,
-        run,
-        iterations=options.iterations,
-        batch=options.matcher_batch,
-    )
-    after = endpoint_errors(model, checked, iterations=options.iterations)
-    if after[-1] > before[-1]:
-        model.matcher.load_state_dict(untrained)
-    record = {
-        'held_out_epe_cells': {'before': before, 'after': after},
-        'kept': after[-1] <= before[-1],
-    }
-    if run.folder is not None:
-        path = run.folder / 'matcher.json'
-        path.write_text(json.dumps(record, indent=2), encoding='utf-8')
+    try:
+        yield from train_matcher(
+            model,
+            pairs,
+            run,
+            iterations=options.iterations,
+            batch=options.matcher_batch,
+        )
+    finally:
+        model.matcher.eval()
+        after = endpoint_errors(model, checked, iterations=options.iterations)
+        if after[-1] > before[-1]:
+            model.matcher.load_state_dict(untrained)
+        record = {
+            'held_out_epe_cells': {'before': before, 'after': after},
+            'kept': after[-1] <= before[-1],
+        }
+        if run.folder is not None:
+            path = run.folder / 'matcher.json'
+            path.write_text(json.dumps(record, indent=2), encoding='utf-8')
 
 
 def _gather(
