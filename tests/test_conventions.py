@@ -16,8 +16,8 @@ import torch
 from scipy.ndimage import map_coordinates
 from skimage import data
 
-from napari_samnet import matching
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.engine import directions
 from napari_samnet.matching import match
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.field import affine_field
@@ -245,7 +245,7 @@ class TestCellsToPixels:
         state: Any = SimpleNamespace(
             field=field, alpha=torch.ones(2, 1, CELLS, CELLS)
         )
-        forward, backward, trust = matching._directions(state, window=9)
+        forward, backward, trust = directions(state, window=9)
         return Correspondence(
             forward=forward,
             backward=backward,

@@ -17,6 +17,7 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import DeviceError, InputError, WeightsError
 from napari_samnet.matching import Step, match, match_steps
 from napari_samnet.parameters import MatchOptions
+from napari_samnet.samnet.feature_cache import FEATURES
 from napari_samnet.samnet.network import SAMNet
 
 #: As small as it can be; a fraction of a second.
@@ -188,8 +189,8 @@ class TestOptions:
             {'window': 3, 'coarse_iterations': 1},
             {'init': 'identity'},
             {'lambda_max': 0.3},
-            {'skip': 0.0},
-            {'skip': 1.0},
+            {'feedback': 'continue'},
+            {'feedback': 'image'},
             {'precision': 'bf16'},
         ],
         ids=str,
@@ -200,6 +201,14 @@ class TestOptions:
         result = match(source, target, **{**SMALL, **change})
         assert np.isfinite(result.flow).all()
         assert not same(result, match(source, target, **SMALL))
+
+    @pytest.mark.parametrize('skip', [0.0, 1.0])
+    def test_own_features_matter_where_images_are_encoded_again(
+        self, source: np.ndarray, target: np.ndarray, skip: float
+    ) -> None:
+        options = {**SMALL, 'feedback': 'image'}
+        result = match(source, target, **{**options, 'skip': skip})
+        assert not same(result, match(source, target, **options))
 
     def test_half_precision_finds_the_same(
         self, source: np.ndarray, target: np.ndarray
@@ -307,6 +316,7 @@ class TestRefused:
         def full(*_: Any, **__: Any) -> None:
             raise torch.OutOfMemoryError('CUDA out of memory.\nTried to ...')
 
+        FEATURES.clear()
         monkeypatch.setattr(SAMNet, part, full)
         with pytest.raises(DeviceError, match='choose a smaller') as caught:
             match(source, target, **SMALL)

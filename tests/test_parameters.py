@@ -69,7 +69,7 @@ def test_a_number_must_be_one(name: str, value: Any) -> None:
         ({'size': 128, 'coarse_iterations': 1}, '8x8 cells .*got 9'),
         ({'device': 'tpu'}, "device must be one of auto, .*got 'tpu'"),
         ({'device': None}, 'device must be one of'),
-        ({'precision': 'fp16'}, "auto, fp32, bf16, got 'fp16'"),
+        ({'precision': 'fp16'}, "auto, fp32, bf16, int8, got 'fp16'"),
         ({'precision': 'fp32:1'}, 'precision must be one of'),
         ({'precision': ['fp32']}, 'precision must be one of'),
         ({'init': 'random'}, "global, identity, got 'random'"),
