@@ -37,6 +37,9 @@ class Progress:
         Each term of the loss.
     seconds : float
         Since this run began.
+    held_out : float, optional
+        Mean end-point error of held-out pairs at this point, in pixels at
+        working size, where it was measured.
     """
 
     stage: str
@@ -44,6 +47,7 @@ class Progress:
     total: int
     losses: dict[str, float]
     seconds: float
+    held_out: float | None = None
 
 
 def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from napari_samnet.training.data import ImageList, batches, split
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.matcher import endpoint_errors, train_matcher
+from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.synthetic import CachedPairs, cache_pairs
 
 __all__ = ['TRAINING_DEFAULTS', 'TrainingOptions', 'train_steps']
@@ -32,98 +33,6 @@ __all__ = ['TRAINING_DEFAULTS', 'TrainingOptions', 'train_steps']
 #: Files of a run's folder.
 WEIGHTS_NAME = 'samnet.safetensors'
 _OPTIONS_NAME = 'options.json'
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """How a network is trained.
-
-    Parameters
-    ----------
-    decoder_steps : int
-        Steps of the decoder as an auto-encoder. 0 leaves it as it is.
-    matcher_steps : int
-        Steps of the matching network on synthetic pairs. 0 leaves it as it
-        is.
-    pairs : int
-        Synthetic pairs whose features are kept. Each takes 4 MB of memory at
-        size 256.
-    iterations : int
-        Matching iterations L in training.
-    size : int
-        Side in pixels to which the images are resized.
-    crop : int
-        Side in pixels of the decoder's training crops.
-    decoder_batch : int
-        Crops per step of the decoder.
-    matcher_batch : int
-        Pairs per step of the matching network.
-    decoder_rate : float
-        Peak learning rate of the decoder.
-    matcher_rate : float
-        Peak learning rate of the matching network.
-    start : str
-        Weights to start from: a packaged name or a file. Empty to build a
-        new network around an ImageNet backbone.
-    backbone_weights : str
-        File with the backbone's ImageNet weights, for a new network. Empty
-        to have torchvision download its own.
-    preprocessing : str
-        What those weights expect, 'oxford' or 'torchvision'.
-    seed : int
-        Of all random numbers.
-    device : str
-        Where to train; see `match`.
-    precision : str
-        Arithmetic of the convolutions; see `match`.
-    """
-
-    decoder_steps: int = 3600
-    matcher_steps: int = 1500
-    pairs: int = 1200
-    iterations: int = 4
-    size: int = 256
-    crop: int = 128
-    decoder_batch: int = 4
-    matcher_batch: int = 6
-    decoder_rate: float = 6e-4
-    matcher_rate: float = 1e-3
-    start: str = ''
-    backbone_weights: str = ''
-    preprocessing: str = 'oxford'
-    seed: int = 0
-    device: str = 'auto'
-    precision: str = 'auto'
-
-    def __post_init__(self) -> None:
-        for name in ('decoder_steps', 'matcher_steps', 'seed'):
-            if getattr(self, name) < 0:
-                raise InputError(
-                    f'{name} must not be negative, got {getattr(self, name)}'
-                )
-        for name in ('pairs', 'iterations', 'decoder_batch', 'matcher_batch'):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f'{name} must be at least 1, got {getattr(self, name)}'
-                )
-        if (
-            self.size % 32
-            or self.crop % 16
-            or not 32 <= self.crop <= self.size
-        ):
-            raise InputError(
-                f'size must be a multiple of 32 and crop a multiple of 16 '
-                f'from 32 to size, got size {self.size} and crop {self.crop}'
-            )
-        if self.preprocessing not in ('oxford', 'torchvision'):
-            raise InputError(
-                f"preprocessing must be 'oxford' or 'torchvision', got "
-                f'{self.preprocessing!r}'
-            )
-
-
-#: The recipe of the packaged weights.
-TRAINING_DEFAULTS = TrainingOptions()
 
 
 def train_steps(
