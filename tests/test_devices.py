@@ -69,7 +69,7 @@ class TestPrecision:
         assert resolve_precision('auto', 'mps') == 'fp32'
 
     def test_unknown_names(self) -> None:
-        with pytest.raises(DeviceError, match="fp32 or bf16, got 'fp16'"):
+        with pytest.raises(DeviceError, match="bf16 or int8, got 'fp16'"):
             resolve_precision('fp16', 'cpu')
 
 

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from napari_samnet.images import to_working
 from napari_samnet.samnet.analytic import global_affine
+from napari_samnet.samnet.attributes import blend, matchable
 from napari_samnet.samnet.features import Features, normalize
 from napari_samnet.samnet.field import (
     flow_of,
     grid,
-    identity_field,
 )
 from napari_samnet.samnet.network import (
     Iteration,
@@ -29,11 +29,15 @@ from napari_samnet.samnet.network import (
 )
 
 if TYPE_CHECKING:
+    from napari_samnet.samnet.recurrence import Feedback
     from napari_samnet.samples import SamplePair
 
 Smooth = Callable[[Tensor], Tensor]
 
-QUICK = Recurrence(window=5, iterations=3, lambda_max=0.9, skip=0.5)
+#: The recurrence of the paper: the image is decoded and encoded again.
+QUICK = Recurrence(
+    window=5, iterations=3, lambda_max=0.9, skip=0.5, feedback='image'
+)
 
 
 def photographs(batch: int = 1, height: int = 64, width: int = 80) -> Tensor:
@@ -128,7 +132,7 @@ class TestRecurrence:
             )
             flow = flow_of(step.field)[0]
             with torch.no_grad():
-                _, image = untrained.synthesise(
+                image = untrained.synthesise(
                     *encoded,
                     step.field,
                     step.alpha,
@@ -220,32 +224,60 @@ class TestRecurrence:
         assert only.last
         torch.testing.assert_close(only.field, first.field)
 
-    def test_feedback_may_stay_a_feature(
-        self, untrained: SAMNet, encoded: tuple[Features, Features]
+    @pytest.mark.parametrize('feedback', ['feature', 'continue'])
+    def test_feedback_without_an_image(
+        self,
+        untrained: SAMNet,
+        encoded: tuple[Features, Features],
+        feedback: Feedback,
     ) -> None:
         """With relu4_1 alone, F^{s<-t} is then the blended feature."""
-        with torch.no_grad():
-            blended, image = untrained.synthesise(
-                *encoded,
-                identity_field(1, 8, 10, encoded[0].content),
-                torch.ones(1, 1, 8, 10),
-                weight=0.9,
-                options=QUICK,
-            )
-            options = replace(QUICK, feedback='feature')
-            found = untrained.feedback(blended, image, options)
-        torch.testing.assert_close(found, normalize(blended))
+        options = replace(QUICK, feedback=feedback)
         steps = run(untrained, encoded, options)
+        first = steps[0]
+        parts = [part.matching for part in encoded]
+        if feedback == 'continue':
+            parts = [part.content for part in encoded]
+        with torch.no_grad():
+            found = untrained.transfer(
+                *encoded,
+                first.field,
+                first.alpha,
+                weight=schedule(1),
+                options=options,
+            )
+            blended = blend(
+                *parts,
+                first.field,
+                first.alpha,
+                weight=schedule(1),
+                gate=matchable(first.alpha, QUICK.window),
+            )
+        torch.testing.assert_close(found, normalize(blended))
         assert steps[-1].field.isfinite().all()
         other = run(untrained, encoded, QUICK)
-        assert torch.equal(steps[0].field, other[0].field)
+        assert torch.equal(first.field, other[0].field)
         assert not torch.equal(steps[1].correlation, other[1].correlation)
 
-    def test_feedback_of_a_deeper_feature(self, shipped: SAMNet) -> None:
+    @pytest.mark.parametrize('feedback', ['feature', 'continue'])
+    def test_feedback_of_a_deeper_feature(
+        self, shipped: SAMNet, feedback: Feedback
+    ) -> None:
         with torch.no_grad():
             pair = (shipped.encode(photographs()),) * 2
-        steps = run(shipped, pair, replace(QUICK, feedback='feature'))
+        steps = run(shipped, pair, replace(QUICK, feedback=feedback))
         assert steps[-1].field.isfinite().all()
+
+    def test_only_an_image_needs_the_decoder(
+        self, untrained: SAMNet, encoded: tuple[Features, Features]
+    ) -> None:
+        calls: list[str] = []
+        with untrained.decoder.leave[-1].register_forward_hook(
+            lambda *_: calls.append('decode')
+        ):
+            run(untrained, encoded, replace(QUICK, feedback='feature'))
+            run(untrained, encoded, replace(QUICK, feedback='continue'))
+        assert calls == []
 
     def test_start(
         self, untrained: SAMNet, encoded: tuple[Features, Features]
@@ -282,7 +314,7 @@ class TestRecurrence:
         with torch.no_grad():
             image = untrained.picture(first, first, last, QUICK)
             whole = untrained.picture(both, both, last, QUICK)
-            _, literal = untrained.synthesise(
+            literal = untrained.synthesise(
                 both,
                 both,
                 last.field,
@@ -376,7 +408,7 @@ class TestVariants:
         pair = model.encode(images[:1]), model.encode(images[1:])
         options = replace(QUICK, iterations=2)
         (*_, last) = model.iterate(*pair, options)
-        _, image = model.synthesise(
+        image = model.synthesise(
             *pair, last.field, last.alpha, weight=0.9, options=options
         )
         loss = image.square().mean() + last.field.square().mean()
