@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
@@ -22,9 +23,10 @@ from numpy.lib import format as npy
 
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
+from napari_samnet.limits import check_claim
 from napari_samnet.npyfile import read_npy_header
 
-__all__ = ['is_archive', 'read', 'write']
+__all__ = ['is_archive', 'read', 'read_member', 'write']
 
 FORMAT = 'napari-samnet correspondence'
 VERSION = 1
@@ -46,6 +48,7 @@ DAMAGE = (
     struct.error,
     TypeError,
     ValueError,
+    zlib.error,
 )
 
 
@@ -139,9 +142,9 @@ def read(
             f'cannot read {path}: {error.strerror or error}'
         ) from error
     except DAMAGE as error:
-        reason = ' '.join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f'{path} is not a saved correspondence, or damaged: {reason}'
+            f'{path} is not a saved correspondence, or damaged: '
+            f'{_reason(error)}'
         ) from error
     if not {*needed} <= {*members} <= {*needed, *allowed}:
         raise InputError(
@@ -149,6 +152,45 @@ def read(
             f'{", ".join(sorted(members)) or "nothing"}'
         )
     return header, members
+
+
+def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
+    """Read one array of an ``.npz`` file that others wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, compressed or not.
+    name : str
+        Of the array.
+
+    Returns
+    -------
+    ndarray
+        Numbers or bools.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, does not hold the array, or claims
+        more than an honest one would.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(f'{name}.npy')
+            check_claim(name, Path(path), info.file_size)
+            return _array(archive, info)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f'cannot read {path}: {error.strerror or error}'
+        ) from error
+    except DAMAGE as error:
+        raise InputError(
+            f'{path} is not an .npz file with {name}, or damaged: '
+            f'{_reason(error)}'
+        ) from error
 
 
 def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
@@ -174,6 +216,11 @@ def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
     return {f'{name}.npy' for name in (HEADER, *members)} <= names
 
 
+def _reason(error: Exception) -> str:
+    """What was wrong, in one line."""
+    return ' '.join(str(error).split())[:200] or type(error).__name__
+
+
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:
     """Refuse what could take more memory than the file is large."""
     members = archive.infolist()
@@ -194,8 +241,5 @@ def _array(
         shape, fortran, dtype = read_npy_header(
             member, info.filename, info.file_size
         )
-        if dtype.kind == 'c' or fortran:
-            raise ValueError(f'{info.filename} holds {dtype}')
-        return np.frombuffer(
-            bytearray(member.read()), dtype, count=prod(shape)
-        ).reshape(shape)
+        flat = np.frombuffer(bytearray(member.read()), dtype, prod(shape))
+        return flat.reshape(shape, order='F' if fortran else 'C')

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_samnet.errors import InputError
+from napari_samnet.files import atomic_write
 from napari_samnet.images import check_image, to_rgb
 from napari_samnet.limits import check_pages, check_picture, check_tiff
 from napari_samnet.npyfile import read_npy
@@ -170,11 +171,19 @@ def write_tiff(path: Path, array: NDArray[Any]) -> None:
     Parameters
     ----------
     path : Path
-        File to write.
+        File to write, whole or not at all.
     array : ndarray, shape (rows, columns)
         Any real dtype, kept.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
     """
-    tifffile.imwrite(path, array, compression='zlib', photometric='minisblack')
+    with atomic_write(path) as file:
+        tifffile.imwrite(
+            file, array, compression='zlib', photometric='minisblack'
+        )
 
 
 def write_png(
@@ -188,11 +197,16 @@ def write_png(
     Parameters
     ----------
     path : Path
-        File to write.
+        File to write, whole or not at all.
     image : ndarray
         Any 2-D image.
     channel_axis : int, optional
         Axis of its channels, found out by default.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
     """
     colour = image.ndim == 3 and image.shape[2] in (3, 4)
     plain = image.dtype == np.uint8 and (image.ndim == 2 or colour)
@@ -201,7 +215,9 @@ def write_png(
     if not plain and not (image.dtype == np.uint16 and image.ndim == 2):
         rgb = to_rgb(image, channel_axis=channel_axis)
         image = np.round(rgb * 255).astype(np.uint8)
-    Image.fromarray(np.ascontiguousarray(image)).save(path)
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    with atomic_write(path) as file:
+        picture.save(file, format='png')
 
 
 def _existing(path: str | os.PathLike[str], name: str) -> Path:

@@ -11,6 +11,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from napari_samnet import imagefiles
+from napari_samnet.archive import read_member
 from napari_samnet.errors import InputError
 from napari_samnet.flowfile import read_flo
 from napari_samnet.images import to_rgb
@@ -90,14 +91,7 @@ def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         flow = read_flo(path)
         valid = np.abs(flow).max(axis=-1) < KNOWN_BELOW
         return np.where(valid[..., None], flow, 0), valid
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            packed = content['flow32']
-    except Exception as error:  # noqa: BLE001
-        # Damaged archives raise nearly anything.
-        raise InputError(
-            f'{path} is not an .npz file with flow32: {error}'
-        ) from None
+    packed = read_member(path, 'flow32')
     if packed.ndim != 3 or packed.shape[2] != 2:
         raise InputError(
             f'{path}: flow32 must be (height, width, 2), got {packed.shape}'

@@ -54,23 +54,16 @@ def read_mask(path: str, grid: Grid) -> NDArray[Any]:
 
 def _read_stack(path: str) -> NDArray[Any] | None:
     """Array of a file that can hold a stack, None if it cannot."""
-    suffix = Path(path).suffix.lower()
-    try:
-        if suffix == '.npy':
-            stack = np.load(path, allow_pickle=False)
-        elif suffix in ('.tif', '.tiff'):
-            import tifffile
+    from napari_samnet.imagefiles import read_stack
 
-            stack = tifffile.imread(path)
-        else:
-            return None
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read: {error}') from error
+    stack = read_stack(path, name='labels')
+    if stack is None:
+        return None
     if stack.dtype.kind not in 'biu':
         raise InputError(
             f'labels must be whole numbers, got {stack.dtype} in {path}'
         )
-    return np.asarray(stack)
+    return stack
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

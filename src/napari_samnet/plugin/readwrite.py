@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.archive import is_archive
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.arrows import (
@@ -76,11 +77,7 @@ def correspondence_reader(path: str | list[str]) -> Reader | None:
     """
     if not isinstance(path, str) or not path.lower().endswith('.npz'):
         return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            ours = {'forward', 'backward'} <= set(file.files)
-    except (OSError, ValueError, KeyError):
-        return None
+    ours = is_archive(path, ('forward', 'backward'))
     return _read_correspondence if ours else None
 
 

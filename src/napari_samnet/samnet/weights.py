@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.errors import WeightsError
+from napari_samnet.files import atomic_write
 
 if TYPE_CHECKING:
     from napari_samnet.devices import Place
@@ -283,11 +283,15 @@ def save_model(
     -------
     str
         SHA-256 of the file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    path = Path(path)
     dtype = torch.float16 if half else torch.float32
     state = {
         key: value.detach().to('cpu', dtype).contiguous()
@@ -298,16 +302,7 @@ def save_model(
         'format': FORMAT,
         'config': json.dumps(model.config.to_dict()),
     }
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f'.{path.name}.'
-    )
-    os.close(handle)
-    try:
-        save_file(state, temporary, metadata=header)
-        # A temporary file is private; the result is not.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    content = save(state, metadata=header)
+    with atomic_write(path) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
