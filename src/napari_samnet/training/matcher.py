@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ def recur(
 
 def train_matcher(
     model: SAMNet, pairs: CachedPairs, run: Run, *, iterations: int, batch: int
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Train W_G on cached features.
 
     Parameters

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import torch
 
 from napari_samnet.devices import resolve_device, resolve_precision
 from napari_samnet.errors import InputError
+from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.samnet.weights import get_weights, read_model, save_model
 from napari_samnet.training.backbone import load_backbone, scale_activations
@@ -32,13 +35,20 @@ __all__ = ['TRAINING_DEFAULTS', 'TrainingOptions', 'train_steps']
 
 #: Files of a run's folder.
 WEIGHTS_NAME = 'samnet.safetensors'
-_OPTIONS_NAME = 'options.json'
+OPTIONS_NAME = 'options.json'
+MATCHER_NAME = 'matcher.json'
+
+#: Pairs with which the matching network is measured, and how often.
+CHECKED = 40
+MEASUREMENTS = 10
 
 
 def train_steps(
     images: ImageList,
     folder: str | os.PathLike[str],
     options: TrainingOptions = TRAINING_DEFAULTS,
+    *,
+    watch: Callable[[Progress], None] = lambda _: None,
 ) -> Iterator[Progress]:
     """Train a network, yielding after every step.
 
@@ -51,6 +61,9 @@ def train_steps(
         on, and one with other options is refused.
     options : TrainingOptions
         The recipe.
+    watch : callable, optional
+        Told of what is no step: pairs made for the matching network, as
+        stage 'pairs', and its error before the first step.
 
     Yields
     ------
@@ -111,7 +124,7 @@ def train_steps(
                 seed=options.seed,
             )
             yield from _matcher_stage(
-                model, run, chosen, held_out, options, bf16=bf16
+                model, run, chosen, held_out, options, bf16=bf16, watch=watch
             )
     finally:
         # Whoever stops early has what was learnt so far.
@@ -120,7 +133,7 @@ def train_steps(
 
 def _claim(folder: Path, options: TrainingOptions) -> None:
     """Note the options of a new run, or compare them with the old one's."""
-    path = folder / _OPTIONS_NAME
+    path = folder / OPTIONS_NAME
     mine = asdict(options)
     if path.is_file():
         theirs = json.loads(path.read_text(encoding='utf-8'))
@@ -174,15 +187,23 @@ def _matcher_stage(
     options: TrainingOptions,
     *,
     bf16: bool,
+    watch: Callable[[Progress], None],
 ) -> Iterator[Progress]:
     """Cache features, train W_G, and keep it only if it has got better."""
+    began = time.perf_counter()
+    total = CHECKED + options.pairs
+
+    def tell(done: int) -> None:
+        watch(Progress('pairs', done, total, {}, time.perf_counter() - began))
+
     checked = _gather(
         model,
         held_out or images,
-        40,
+        CHECKED,
         options,
         seed=options.seed + 1,
         bf16=bf16,
+        tell=tell,
     )
     before = endpoint_errors(model, checked, iterations=options.iterations)
     untrained = {
@@ -190,29 +211,67 @@ def _matcher_stage(
     }
     # Only now, or a run that goes on would be compared with itself.
     run.resume()
+    watch(
+        Progress(
+            run.stage,
+            run.step,
+            run.total,
+            {},
+            time.perf_counter() - began,
+            held_out=STRIDE * before[-1],
+        )
+    )
     pairs = _gather(
-        model, images, options.pairs, options, seed=options.seed + 2, bf16=bf16
+        model,
+        images,
+        options.pairs,
+        options,
+        seed=options.seed + 2,
+        bf16=bf16,
+        tell=lambda done: tell(CHECKED + done),
     )
     try:
-        yield from train_matcher(
-            model,
-            pairs,
-            run,
-            iterations=options.iterations,
-            batch=options.matcher_batch,
-        )
+        # Closed with this one, so that its checkpoint is written first.
+        with closing(
+            train_matcher(
+                model,
+                pairs,
+                run,
+                iterations=options.iterations,
+                batch=options.matcher_batch,
+            )
+        ) as steps:
+            for progress in steps:
+                if progress.step % max(1, run.total // MEASUREMENTS):
+                    yield progress
+                    continue
+                model.matcher.eval()
+                errors = endpoint_errors(
+                    model, checked, iterations=options.iterations
+                )
+                model.matcher.train()
+                yield replace(progress, held_out=STRIDE * errors[-1])
     finally:
         model.matcher.eval()
         after = endpoint_errors(model, checked, iterations=options.iterations)
         if after[-1] > before[-1]:
             model.matcher.load_state_dict(untrained)
-        record = {
-            'held_out_epe_cells': {'before': before, 'after': after},
-            'kept': after[-1] <= before[-1],
-        }
         if run.folder is not None:
-            path = run.folder / 'matcher.json'
-            path.write_text(json.dumps(record, indent=2), encoding='utf-8')
+            _record(run.folder / MATCHER_NAME, before, after)
+
+
+def _record(path: Path, before: list[float], after: list[float]) -> None:
+    """Note what the run has done to the errors, interrupted or not."""
+    first, kept = before, min(before, after, key=lambda errors: errors[-1])
+    if path.is_file():
+        # The network that went on was perhaps better than at the start.
+        earlier = json.loads(path.read_text(encoding='utf-8'))
+        first = earlier['held_out_epe_cells']['before']
+    record = {
+        'held_out_epe_cells': {'before': first, 'after': after, 'kept': kept},
+        'kept': kept[-1] < first[-1],
+    }
+    path.write_text(json.dumps(record, indent=2), encoding='utf-8')
 
 
 def _gather(
@@ -223,16 +282,18 @@ def _gather(
     *,
     seed: int,
     bf16: bool,
+    tell: Callable[[int], None],
 ) -> CachedPairs:
     """Features of so many synthetic pairs."""
-    parts = list(
-        cache_pairs(
-            model.features,
-            images,
-            count=count,
-            size=options.size,
-            seed=seed,
-            bf16=bf16,
-        )
-    )
+    parts: list[CachedPairs] = []
+    for part in cache_pairs(
+        model.features,
+        images,
+        count=count,
+        size=options.size,
+        seed=seed,
+        bf16=bf16,
+    ):
+        parts.append(part)
+        tell(sum(map(len, parts)))
     return CachedPairs.joined(parts)
