@@ -6,14 +6,22 @@ import argparse
 from dataclasses import fields
 from typing import NoReturn
 
+from napari_samnet.errors import InputError
 from napari_samnet.parameters import (
     CHOICES,
     DEFAULTS,
     MatchOptions,
     parameter_text,
 )
+from napari_samnet.results import FILES
 
-__all__ = ['OneLineParser', 'add_match_options', 'read_match_options']
+__all__ = [
+    'OneLineParser',
+    'add_match_options',
+    'add_write_option',
+    'read_match_options',
+    'read_write_option',
+]
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -90,3 +98,47 @@ def read_match_options(arguments: argparse.Namespace) -> MatchOptions:
     """
     names = [field.name for field in fields(MatchOptions)]
     return MatchOptions(**{name: getattr(arguments, name) for name in names})
+
+
+def add_write_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of files.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command that writes results.
+    """
+    parser.add_argument(
+        '--write',
+        metavar='NAME,NAME',
+        default=','.join(FILES),
+        help='which files to write. Default: all that there is something '
+        f'for: {", ".join(FILES)}.',
+    )
+
+
+def read_write_option(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Keys of the files that are wanted, in their usual order.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        What a parser with :func:`add_write_option` returned.
+
+    Returns
+    -------
+    tuple of str
+        Keys of :data:`napari_samnet.results.FILES`.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    wanted = [word.strip() for word in arguments.write.split(',')]
+    for word in wanted:
+        if word not in FILES:
+            raise InputError(
+                f'--write must name some of {", ".join(FILES)}, got {word!r}'
+            )
+    return tuple(key for key in FILES if key in wanted)

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from napari_samnet.arguments import (
     OneLineParser,
     add_match_options,
+    add_write_option,
     read_match_options,
+    read_write_option,
 )
 from napari_samnet.errors import InputError
 
@@ -41,6 +43,10 @@ _ELSEWHERE = {
     'train': (
         'napari_samnet.training.cli',
         'train the network, or fine-tune it on your images',
+    ),
+    'batch': (
+        'napari_samnet.batch.cli',
+        'do many pairs, on all cores or on many computers',
     ),
     'repeat': (
         'napari_samnet.repeat',
@@ -68,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 2 wrong input, 130 interrupted.
+        Exit status: 0 done, 1 done in part, 2 wrong input, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # What decoders say of a damaged file is said once, by the error.
@@ -119,7 +125,8 @@ def _add_transfer(commands: Any) -> None:
         help='match two images and write everything found',
         description='Match SOURCE with TARGET and write into DIR: flow.flo '
         '(source to target, Middlebury), confidence.tif, warped_labels.tif '
-        "(MASK on the target's grid), transferred.png (the source with the "
+        "(MASK on the target's grid), warped_points.csv (POINTS in the "
+        'target), transferred.png (the source with the '
         "target's look), correspondence.npz and overview.png.",
     )
     parser.add_argument('source', metavar='SOURCE', help='image with labels')
@@ -128,8 +135,15 @@ def _add_transfer(commands: Any) -> None:
         '--labels', metavar='MASK', help='labels of SOURCE, a mask or ids'
     )
     parser.add_argument(
+        '--points',
+        metavar='CSV',
+        help='points of SOURCE as napari saves them, or with the columns '
+        'row and column',
+    )
+    parser.add_argument(
         '--out', metavar='DIR', required=True, help='folder for the results'
     )
+    add_write_option(parser)
     parser.add_argument(
         '--json',
         action='store_true',
@@ -141,7 +155,8 @@ def _add_transfer(commands: Any) -> None:
 
 def _transfer(arguments: argparse.Namespace) -> int:
     options = read_match_options(arguments)
-    from napari_samnet.results import check_folder, write_results
+    only = read_write_option(arguments)
+    from napari_samnet.results import Products, check_folder, write_results
 
     folder = check_folder(arguments.out)
 
@@ -152,6 +167,11 @@ def _transfer(arguments: argparse.Namespace) -> int:
     labels = (
         None if arguments.labels is None else read_labels(arguments.labels)
     )
+    points = None
+    if arguments.points is not None:
+        from napari_samnet.pointfiles import read_points
+
+        points = read_points(arguments.points)
 
     from napari_samnet.images import check_image
     from napari_samnet.matching import match
@@ -171,11 +191,15 @@ def _transfer(arguments: argparse.Namespace) -> int:
         )
     files = write_results(
         folder,
-        result,
-        source=source,
-        target=target,
-        labels=labels,
-        axes=(source_axis, target_axis),
+        Products(
+            result=result,
+            source=source,
+            target=target,
+            labels=labels,
+            points=points,
+            axes=(source_axis, target_axis),
+            only=only,
+        ),
     )
     if arguments.json:
         facts = result.metadata

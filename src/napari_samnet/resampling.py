@@ -27,6 +27,7 @@ __all__ = [
     'Upsampler',
     'antialias_matrix',
     'centres',
+    'cores',
     'linear_taps',
     'run_tiles',
     'tiles',
@@ -231,7 +232,7 @@ def tiles(
 
 
 def run_tiles(work: Callable[[T], None], parts: Iterable[T]) -> None:
-    """Work on independent parts with one thread per core.
+    """Work on independent parts with one thread per core, see :func:`cores`.
 
     The arrays must be touched through numpy, which lets threads run side by
     side. The first exception is raised.
@@ -244,7 +245,7 @@ def run_tiles(work: Callable[[T], None], parts: Iterable[T]) -> None:
         The parts.
     """
     todo = list(parts)
-    threads = min(_cores(), len(todo))
+    threads = min(cores(), len(todo))
     if threads < 2:
         for part in todo:
             work(part)
@@ -254,8 +255,17 @@ def run_tiles(work: Callable[[T], None], parts: Iterable[T]) -> None:
             pass
 
 
-def _cores() -> int:
-    """Cores this process may use."""
+def cores() -> int:
+    """Cores this process may use, by affinity and by OMP_NUM_THREADS.
+
+    The variable is what torch and other libraries look at as well, and how
+    the workers of a batch are kept from waiting for one another.
+    """
     if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    limit = os.environ.get('OMP_NUM_THREADS', '')
+    return (
+        min(count, int(limit)) if limit.isdecimal() and int(limit) else count
+    )

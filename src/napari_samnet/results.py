@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +19,20 @@ from napari_samnet.errors import InputError
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = ['FILES', 'check_folder', 'write_overview', 'write_results']
+__all__ = [
+    'FILES',
+    'Products',
+    'check_folder',
+    'write_overview',
+    'write_results',
+]
 
 #: Every file that a match can leave, by what it holds.
 FILES = {
     'flow': 'flow.flo',
     'confidence': 'confidence.tif',
     'warped_labels': 'warped_labels.tif',
+    'warped_points': 'warped_points.csv',
     'transferred': 'transferred.png',
     'correspondence': 'correspondence.npz',
     'overview': 'overview.png',
@@ -57,29 +66,91 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def write_results(
-    folder: Path,
-    result: Correspondence,
-    *,
-    source: Any,
-    target: Any,
-    labels: Any = None,
-    axes: tuple[int | None, int | None] = (None, None),
-) -> dict[str, str]:
-    """Write everything that was found, replacing an earlier run's files.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Products:
+    """A match and what it was made from, ready to be written.
 
     Parameters
     ----------
-    folder : Path
-        Destination, made if it is not there.
     result : Correspondence
         What was found.
     source, target : array_like
         The images.
     labels : array_like, optional
         Labels of the source.
+    points : ndarray, shape (N, 2), optional
+        Points of the source.
     axes : tuple of int or None
         Axes of the channels of source and target.
+    only : collection of str
+        Keys of `FILES` that are wanted.
+    """
+
+    result: Correspondence
+    source: Any
+    target: Any
+    labels: Any = None
+    points: Any = None
+    axes: tuple[int | None, int | None] = (None, None)
+    only: Collection[str] = tuple(FILES)
+
+    def write(self, folder: Path) -> None:
+        """Write the files into a folder that is there.
+
+        Parameters
+        ----------
+        folder : Path
+            Where.
+        """
+        from napari_samnet.flowfile import write_flo
+        from napari_samnet.imagefiles import write_png, write_tiff
+        from napari_samnet.pointfiles import write_points
+
+        result = self.result
+        paths = {
+            key: folder / name
+            for key, name in FILES.items()
+            if key in self.only
+        }
+        if path := paths.get('flow'):
+            write_flo(path, result.flow)
+        if path := paths.get('confidence'):
+            write_tiff(path, result.confidence)
+        path = paths.get('warped_labels')
+        if path and self.labels is not None:
+            carried = result.warped_labels
+            if carried is None:
+                carried = result.warp_labels(self.labels)
+            write_tiff(path, carried)
+        path = paths.get('warped_points')
+        if path and self.points is not None:
+            write_points(path, result.warp_points(self.points))
+        path = paths.get('transferred')
+        if path and result.transferred is not None:
+            write_png(path, result.transferred, channel_axis=self.axes[0])
+        if path := paths.get('correspondence'):
+            result.save(path)
+        if 'overview' in paths:
+            write_overview(
+                folder,
+                result,
+                source=self.source,
+                target=self.target,
+                labels=self.labels,
+                source_channel_axis=self.axes[0],
+                target_channel_axis=self.axes[1],
+            )
+
+
+def write_results(folder: Path, products: Products) -> dict[str, str]:
+    """Write what was found, replacing an earlier run's files.
+
+    Parameters
+    ----------
+    folder : Path
+        Destination, made if it is not there.
+    products : Products
+        What.
 
     Returns
     -------
@@ -95,14 +166,7 @@ def write_results(
         with tempfile.TemporaryDirectory(
             dir=_nearest(folder), prefix='.napari-samnet-'
         ) as draft:
-            _write_all(
-                Path(draft),
-                result,
-                source=source,
-                target=target,
-                labels=labels,
-                axes=axes,
-            )
+            products.write(Path(draft))
             return _move(Path(draft), folder)
     except OSError as error:
         raise InputError(
@@ -158,43 +222,6 @@ def _nearest(folder: Path) -> Path:
         if path.exists():
             return path
     return Path(folder.absolute().anchor)
-
-
-def _write_all(
-    draft: Path,
-    result: Correspondence,
-    *,
-    source: Any,
-    target: Any,
-    labels: Any,
-    axes: tuple[int | None, int | None],
-) -> None:
-    from napari_samnet.flowfile import write_flo
-    from napari_samnet.imagefiles import write_png, write_tiff
-
-    write_flo(draft / FILES['flow'], result.flow)
-    write_tiff(draft / FILES['confidence'], result.confidence)
-    if labels is not None:
-        carried = result.warped_labels
-        if carried is None:
-            carried = result.warp_labels(labels)
-        write_tiff(draft / FILES['warped_labels'], carried)
-    if result.transferred is not None:
-        write_png(
-            draft / FILES['transferred'],
-            result.transferred,
-            channel_axis=axes[0],
-        )
-    result.save(draft / FILES['correspondence'])
-    write_overview(
-        draft,
-        result,
-        source=source,
-        target=target,
-        labels=labels,
-        source_channel_axis=axes[0],
-        target_channel_axis=axes[1],
-    )
 
 
 def _move(draft: Path, folder: Path) -> dict[str, str]:

@@ -42,6 +42,7 @@ class FeatureCache:
         self._images = images
         self._limit = limit
         self._held: OrderedDict[Hashable, Features] = OrderedDict()
+        self._misses = 0
         # Several matches may run in threads.
         self._lock = Lock()
 
@@ -54,6 +55,11 @@ class FeatureCache:
         with self._lock:
             return self._total()
 
+    @property
+    def misses(self) -> int:
+        """How often :meth:`get` had nothing to give."""
+        return self._misses
+
     def _total(self) -> int:
         return sum(map(bytes_of, self._held.values()))
 
@@ -62,6 +68,7 @@ class FeatureCache:
         with self._lock:
             found = self._held.get(key)
             if found is None or (skips and not found.skips):
+                self._misses += 1
                 return None
             self._held.move_to_end(key)
             return found

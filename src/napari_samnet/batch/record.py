@@ -1,0 +1,132 @@
+"""What a pair's folder says of itself, so that it need not be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ['RECORD', 'is_current', 'read_record', 'seen', 'write_record']
+
+#: Name of the record in the folder of a pair.
+RECORD = 'pair.json'
+
+#: Entries that must be the same for a folder to be kept.
+SETTINGS = ('format', 'options', 'weights', 'write')
+
+
+def seen(file: Path) -> dict[str, Any]:
+    """What is remembered of an input.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its path, size, time of change, and the hash of its content.
+    """
+    status = file.stat()
+    return {
+        'path': str(file),
+        'size': status.st_size,
+        'mtime_ns': status.st_mtime_ns,
+        'blake2b': _digest(file),
+    }
+
+
+def _digest(file: Path) -> str:
+    with open(file, 'rb') as content:
+        made = hashlib.file_digest(
+            content, lambda: hashlib.blake2b(digest_size=16)
+        )
+    return made.hexdigest()
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a folder that is complete but for it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a pair.
+    record : mapping
+        Settings, inputs and figures; the files are added.
+    """
+    files = {file.name: file.stat().st_size for file in folder.iterdir()}
+    text = json.dumps({**record, 'files': files}, indent=1, allow_nan=False)
+    (folder / RECORD).write_text(text + '\n', encoding='utf-8')
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Read the record of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a pair, perhaps not there.
+
+    Returns
+    -------
+    dict or None
+        None where there is none that can be read.
+    """
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def is_current(
+    folder: Path,
+    record: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+) -> bool:
+    """Whether a folder holds what would be made again.
+
+    An input whose time has changed is still the same if its content is.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a pair.
+    record : mapping
+        Of the folder.
+    settings : mapping
+        The entries `SETTINGS` as they would be now.
+    inputs : mapping of str to Path
+        The files that would be read now.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        if any(record[key] != settings[key] for key in SETTINGS):
+            return False
+        known = record['inputs']
+        if known.keys() != inputs.keys():
+            return False
+        return all(
+            os.path.getsize(folder / name) == size
+            for name, size in record['files'].items()
+        ) and all(_same(known[role], file) for role, file in inputs.items())
+    except (OSError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _same(known: Mapping[str, Any], file: Path) -> bool:
+    status = file.stat()
+    if status.st_size != known['size']:
+        return False
+    return bool(
+        status.st_mtime_ns == known['mtime_ns']
+        or _digest(file) == known['blake2b']
+    )

@@ -1,0 +1,313 @@
+"""One pair of a batch, from its files to its folder.
+
+This is what runs in a worker, be it this process or one on another computer.
+A folder is made elsewhere and renamed when complete, so that each pair's
+files are whole or absent, whenever the process is ended.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.batch.pairs import BatchPair
+from napari_samnet.batch.record import RECORD, seen, write_record
+from napari_samnet.errors import InputError
+from napari_samnet.parameters import MatchOptions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ['Done', 'Settings', 'do_pair', 'inputs_of', 'limit_threads']
+
+#: Folder, beside those of the pairs, in which unfinished ones are.
+UNFINISHED = '.unfinished'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all pairs of a batch have in common.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of all results, absolute.
+    options : MatchOptions
+        How to match.
+    only : tuple of str
+        Keys of the files to write.
+    weights : str
+        SHA-256 of the weights.
+    """
+
+    out: Path
+    options: MatchOptions
+    only: tuple[str, ...]
+    weights: str
+
+    def as_record(self) -> dict[str, Any]:
+        """Entries of a pair's record."""
+        return {
+            'format': 1,
+            'options': asdict(self.options),
+            'weights': self.weights,
+            'write': list(self.only),
+        }
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a pair.
+
+    Parameters
+    ----------
+    pair : BatchPair
+        The pair.
+    error : str
+        Why there are no results; empty if there are.
+    seconds : float
+        From reading to renaming.
+    encoded : int
+        Images whose features were computed.
+    facts : dict
+        Figures of the match.
+    """
+
+    pair: BatchPair
+    error: str = ''
+    seconds: float = 0.0
+    encoded: int = 0
+    facts: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An annotated image in memory."""
+
+    pixels: NDArray[Any]
+    axis: int | None
+    labels: NDArray[Any] | None
+    points: NDArray[Any] | None
+    seen: dict[str, dict[str, Any]]
+
+
+class _Latest:
+    """The source that was read last: mostly the next pair has it too."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._key: object = None
+        self._held: _Source | None = None
+
+    def get(self, key: object, read: Callable[[], _Source]) -> _Source:
+        """What is held for a key, read if it is another."""
+        with self._lock:
+            if self._held is None or self._key != key:
+                # First let go, so that never two are in memory.
+                self._key = self._held = None
+                self._held = read()
+                self._key = key
+            return self._held
+
+
+_LATEST = _Latest()
+
+
+def inputs_of(pair: BatchPair) -> dict[str, Path]:
+    """Files that a pair is made from, by what they are.
+
+    Parameters
+    ----------
+    pair : BatchPair
+        The pair.
+
+    Returns
+    -------
+    dict of str to Path
+    """
+    files = {
+        'source': pair.source,
+        'target': pair.target,
+        'labels': pair.labels,
+        'points': pair.points,
+    }
+    return {role: file for role, file in files.items() if file is not None}
+
+
+def do_pair(
+    pair: BatchPair, settings: Settings, threads: int | None = None
+) -> Done:
+    """Match a pair and write its folder.
+
+    Parameters
+    ----------
+    pair : BatchPair
+        The pair.
+    settings : Settings
+        How.
+    threads : int, optional
+        How many to use this once.
+
+    Returns
+    -------
+    Done
+        With an error, if the pair cannot be done.
+    """
+    start = time.perf_counter()
+    try:
+        with limit_threads(threads):
+            facts = _make(pair, settings)
+    except Exception as error:  # noqa: BLE001
+        reason = ' '.join(str(error).split())
+        if not isinstance(error, InputError):
+            reason = f'{type(error).__name__}: {reason}'
+        return Done(pair, reason)
+    encoded = int(facts.pop('encoded'))
+    return Done(
+        pair,
+        seconds=time.perf_counter() - start,
+        encoded=encoded,
+        facts=facts,
+    )
+
+
+@contextmanager
+def limit_threads(count: int | None) -> Iterator[None]:
+    """Use so many threads within; None changes nothing."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    # The variable is what our own loops over blocks look at.
+    name = 'OMP_NUM_THREADS'
+    before = os.environ.get(name), torch.get_num_threads()
+    os.environ[name] = str(count)
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[1])
+        if before[0] is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before[0]
+
+
+def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
+    """Make the folder of a pair, and say what was found."""
+    final = settings.out / pair.name
+    if final.exists() and not (final / RECORD).is_file():
+        raise InputError(
+            f'{final} is there already and no batch has made it: choose '
+            f'another name or folder'
+        )
+    from napari_samnet.imagefiles import read_image
+    from napari_samnet.matching import match
+    from napari_samnet.results import Products
+    from napari_samnet.samnet.feature_cache import FEATURES
+
+    source = _source(pair)
+    target, axis = read_image(pair.target, name='target')
+    misses = FEATURES.misses
+    result = match(
+        source.pixels,
+        target,
+        labels=source.labels,
+        source_channel_axis=source.axis,
+        target_channel_axis=axis,
+        **asdict(settings.options),
+    )
+    error = result.mean_consistency()
+    facts = {
+        'iterations_used': result.metadata['iterations_used'],
+        'mean_consistency_px': round(error, 4) if isfinite(error) else None,
+        'mean_confidence': round(float(result.backward_confidence.mean()), 4),
+        'seconds': result.metadata['seconds'],
+        'device': result.metadata['device'],
+        'precision': result.metadata['precision'],
+        'warnings': result.metadata['warnings'],
+    }
+    record = {
+        **settings.as_record(),
+        'name': pair.name,
+        'inputs': {**source.seen, 'target': seen(pair.target)},
+        'versions': result.metadata['versions'],
+        'found': facts,
+    }
+    unfinished = settings.out / UNFINISHED
+    draft = unfinished / uuid.uuid4().hex
+    try:
+        draft.mkdir(parents=True)
+        Products(
+            result=result,
+            source=source.pixels,
+            target=target,
+            labels=source.labels,
+            points=source.points,
+            axes=(source.axis, axis),
+            only=settings.only,
+        ).write(draft)
+        write_record(draft, record)
+        _install(draft, final)
+    except OSError as problem:
+        raise InputError(
+            f'cannot write {final}: {problem.strerror or problem}'
+        ) from problem
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return {**facts, 'encoded': FEATURES.misses - misses}
+
+
+def _source(pair: BatchPair) -> _Source:
+    """The source of a pair with what belongs to it."""
+    files = inputs_of(pair)
+    del files['target']
+    for role, file in files.items():
+        if not file.is_file():
+            raise InputError(f'{role}: there is no file {file}')
+    state = {role: file.stat() for role, file in files.items()}
+    key = [
+        (role, files[role], status.st_size, status.st_mtime_ns)
+        for role, status in state.items()
+    ]
+    return _LATEST.get(key, partial(_read, files))
+
+
+def _read(files: dict[str, Path]) -> _Source:
+    from napari_samnet.checks import check_labels
+    from napari_samnet.imagefiles import read_image, read_labels
+    from napari_samnet.images import check_image
+    from napari_samnet.pointfiles import read_points
+
+    pixels, axis = read_image(files['source'], name='source')
+    labels = points = None
+    if 'labels' in files:
+        labels = read_labels(files['labels'])
+        shape = check_image(pixels, name='source', channel_axis=axis)
+        check_labels('labels', labels, shape)
+    if 'points' in files:
+        points = read_points(files['points'])
+    known = {role: seen(file) for role, file in files.items()}
+    return _Source(pixels, axis, labels, points, known)
+
+
+def _install(draft: Path, final: Path) -> None:
+    """Put a complete folder in place of an outdated one, if there is one."""
+    if final.exists():
+        outdated = draft.with_name(uuid.uuid4().hex)
+        os.rename(final, outdated)
+        os.rename(draft, final)
+        shutil.rmtree(outdated, ignore_errors=True)
+    else:
+        os.rename(draft, final)
