@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from napari_samnet.samples import SamplePair, load_sample
+from napari_samnet.userfolder import HOME_VARIABLE
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -18,6 +20,14 @@ QUICK: dict[str, Any] = {
     'device': 'cpu',
     'precision': 'fp32',
 }
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's own networks out, and ours out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp('home')))
+        yield
 
 
 @pytest.fixture(scope='session')

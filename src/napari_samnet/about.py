@@ -27,7 +27,7 @@ def collect() -> dict[str, Any]:
     -------
     dict
         Versions of Python and packages, system, devices, and for each
-        packaged network its file's hash and its model card.
+        packaged or own network its file's hash and its model card.
     """
     return {
         'python': platform.python_version(),
@@ -89,13 +89,19 @@ def _version(name: str) -> str | None:
 
 
 def _weights() -> dict[str, Any]:
+    from napari_samnet.errors import WeightsError
     from napari_samnet.samnet.weights import available_weights, get_weights
 
-    found = {name: get_weights(name) for name in available_weights()}
-    return {
-        name: {'sha256': weights.sha256, 'card': weights.card}
-        for name, weights in found.items()
-    }
+    found: dict[str, Any] = {}
+    for name in available_weights():
+        try:
+            weights = get_weights(name)
+        except WeightsError as error:
+            # One damaged file of the user's must not hide the rest.
+            found[name] = {'sha256': None, 'card': {'error': str(error)}}
+        else:
+            found[name] = {'sha256': weights.sha256, 'card': weights.card}
+    return found
 
 
 def _devices() -> dict[str, Any]:

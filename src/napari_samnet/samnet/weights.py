@@ -2,8 +2,9 @@
 
 A weights file is safetensors: no code runs when it is read. Its header
 carries the network's configuration, so that a file is all one needs. The
-file of a packaged network is checked against the hash in its card, a JSON
-file beside it which also holds what was measured with it.
+file of a known network is checked against the hash in its card, a JSON file
+beside it which also holds what was measured with it. Known are the packaged
+networks and those that the user has trained.
 
 torch is imported only where a network is built.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samnet.errors import WeightsError
 from napari_samnet.files import atomic_write
+from napari_samnet.userfolder import user_folder
 
 if TYPE_CHECKING:
     from napari_samnet.devices import Place
@@ -31,6 +33,7 @@ __all__ = [
     'available_weights',
     'get_weights',
     'load_model',
+    'packaged_weights',
     'read_model',
     'save_model',
 ]
@@ -46,7 +49,7 @@ class Weights:
     Attributes
     ----------
     name : str
-        Name of a packaged network, or the stem of a file.
+        Name of a known network, or the stem of a file.
     path : Path
         The safetensors file.
     sha256 : str
@@ -62,9 +65,21 @@ class Weights:
     card: dict[str, Any] = field(default_factory=dict)
 
 
-def available_weights() -> tuple[str, ...]:
-    """Names of the packaged networks."""
+def packaged_weights() -> tuple[str, ...]:
+    """Names of the networks that come with the package."""
     return tuple(sorted(path.stem for path in _FOLDER.glob('*.safetensors')))
+
+
+def available_weights() -> tuple[str, ...]:
+    """Names of the packaged networks, then of the user's own."""
+    packaged = packaged_weights()
+    own = sorted(
+        path.stem
+        for path in user_folder('weights').glob('*.safetensors')
+        # Hidden files are being written.
+        if not path.name.startswith('.')
+    )
+    return *packaged, *(name for name in own if name not in packaged)
 
 
 @lru_cache(maxsize=16)
@@ -90,7 +105,7 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 
 def get_weights(name: str | os.PathLike[str]) -> Weights:
-    """Find weights by name or path, and check a packaged file's hash.
+    """Find weights by name or path, and check the hash where it is known.
 
     Parameters
     ----------
@@ -107,8 +122,11 @@ def get_weights(name: str | os.PathLike[str]) -> Weights:
     WeightsError
         If there is no such network or file, or its hash is wrong.
     """
-    packaged = str(name) in available_weights()
-    path = _FOLDER / f'{name}.safetensors' if packaged else Path(str(name))
+    path = Path(str(name))
+    if str(name) in available_weights():
+        packaged = str(name) in packaged_weights()
+        folder = _FOLDER if packaged else user_folder('weights')
+        path = folder / f'{name}.safetensors'
     if not path.is_file():
         raise WeightsError(
             f'weights must be one of {", ".join(available_weights())} or the '
