@@ -11,6 +11,10 @@ from typing import Any
 
 from napari_samnet.arguments import add_match_options, read_match_options
 from napari_samnet.errors import InputError
+from napari_samnet.evaluation.ablation_cli import (
+    add_ablation_options,
+    run_ablation,
+)
 from napari_samnet.evaluation.speed_cli import add_speed_options, run_speed
 from napari_samnet.parameters import DEFAULTS, MatchOptions
 
@@ -23,7 +27,8 @@ synthetic (end-point error on known warps) and attributes (known-answer
 attribute transfer), or a data set as it is published: pf-willow, pf-pascal,
 tss, weizmann, photo-style, histology, which then lies in --root. speed
 measures times, memory and the deviation of every fast path, on PF-WILLOW if
---root is given and on synthetic pairs otherwise.
+--root is given and on synthetic pairs otherwise. ablation compares numbers of
+iterations, search windows and runs without attribute transfer on such pairs.
 """
 
 _METHODS = """\
@@ -119,6 +124,7 @@ def add_parser(subparsers: Any) -> None:
         'best, median and worst pair of the first method',
     )
     add_speed_options(parser)
+    add_ablation_options(parser)
     add_match_options(parser)
     parser.set_defaults(run=run)
 
@@ -148,6 +154,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f'seed must not be negative, got {args.seed}')
     if args.protocol == 'speed':
         return run_speed(args, options)
+    if args.protocol == 'ablation':
+        return run_ablation(args, options)
 
     from napari_samnet.evaluation import benchmark
     from napari_samnet.evaluation.estimates import Estimates

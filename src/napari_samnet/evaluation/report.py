@@ -16,7 +16,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import Method, Outcome, Protocol
 
-__all__ = ['check_folder', 'markdown', 'write_report']
+__all__ = ['check_folder', 'markdown', 'table', 'write_report']
 
 
 def _cell(value: Any) -> str:
@@ -25,8 +25,21 @@ def _cell(value: Any) -> str:
     return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]], first: str) -> list[str]:
-    """Markdown table with the rows' scalar values."""
+def table(rows: Mapping[str, Mapping[str, Any]], first: str) -> list[str]:
+    """Markdown table with the rows' scalar values.
+
+    Parameters
+    ----------
+    rows : mapping
+        Per row its name and its values by the name of the column.
+    first : str
+        Head of the column of the rows' names.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
     names = list(
         dict.fromkeys(
             name
@@ -66,7 +79,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines += [f'{result["pairs"]} pairs.', '']
     for name, value in result['settings'].items():
         lines.append(f'- {name.replace("_", " ")}: {value}')
-    lines += ['', *_table(methods, 'method')]
+    lines += ['', *table(methods, 'method')]
     curves = {
         name: row['epe_by_iteration']
         for name, row in methods.items()
@@ -74,11 +87,11 @@ def markdown(result: Mapping[str, Any]) -> str:
     }
     if curves:
         lines += ['', '## End-point error by iteration', '']
-        lines += _table(curves, 'method')
+        lines += table(curves, 'method')
     for name, row in methods.items():
         if 'groups' in row:
             lines += ['', f'## Groups: {name}', '']
-            lines += _table(row['groups'], 'group')
+            lines += table(row['groups'], 'group')
     lines += ['', '## Versions', '']
     for name, row in (('run', result), *methods.items()):
         versions = ', '.join(
