@@ -76,7 +76,9 @@ def peak_of(
     return Peak(residual, (best - rival).clamp_min(0))
 
 
+# Kept tensors must serve training too, whoever asked for them first.
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def _moment_matrices(size: int, sigma: float) -> Tensor:
     """Gaussian-weighted sums of d^0, d^1, d^2 along one axis, ``(3, n, n)``.
 
