@@ -6,7 +6,7 @@ the command line prints it and the plugin shows it without a traceback.
 
 from __future__ import annotations
 
-__all__ = ['DeviceError', 'InputError', 'WeightsError']
+__all__ = ['DeviceError', 'InputError', 'TrainingError', 'WeightsError']
 
 
 class InputError(ValueError):
@@ -15,6 +15,10 @@ class InputError(ValueError):
 
 class WeightsError(InputError):
     """A weights file is missing, damaged, or belongs to another network."""
+
+
+class TrainingError(InputError):
+    """Training ended before its work was done."""
 
 
 class DeviceError(InputError):

@@ -41,7 +41,19 @@ def add_parser(subparsers: Any) -> None:
         '--out', type=Path, required=True, help='folder of the run'
     )
     parser.add_argument(
+        '--name',
+        default='',
+        help='keep the network under this name too, which --weights and the '
+        'plugin then know; not if it has not become better',
+    )
+    parser.add_argument(
         '--json', action='store_true', help='print one JSON object at the end'
+    )
+    parser.add_argument(
+        '--json-lines',
+        action='store_true',
+        help='for programs: print one JSON object per step, and stop, with '
+        'what was learnt kept, when standard input ends',
     )
     parser.add_argument(
         '--option',
@@ -69,11 +81,21 @@ def run(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from napari_samnet.training.data import read_images
-    from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
-
     options = _read_options(args.option)
+    if args.name:
+        from napari_samnet.samnet.own import check_own_name
+
+        check_own_name(args.name)
+
+    from napari_samnet.training.data import read_images
+    from napari_samnet.training.recipe import train_steps
+    from napari_samnet.training.runs import WEIGHTS_NAME
+
     images = read_images(args.images, root=args.root)
+    if args.json_lines:
+        from napari_samnet.training.process import speak
+
+        return speak(images, args.out, options, name=args.name)
     last: dict[str, dict[str, float]] = {}
     mean: dict[str, float] = {}
     bar = tqdm(file=sys.stderr, unit='step')
@@ -93,6 +115,15 @@ def run(args: argparse.Namespace) -> int:
         last[progress.stage] = dict(mean)
     bar.close()
     path = args.out / WEIGHTS_NAME
+    if args.name:
+        from napari_samnet.training.keeping import keep_network
+
+        kept = keep_network(args.out, args.name, options, images=len(images))
+        sys.stderr.write(
+            'no better than before, so not kept\n'
+            if kept is None
+            else f'kept as {args.name}\n'
+        )
     if args.json:
         sys.stdout.write(
             json.dumps({'weights': str(path), 'losses': last}) + '\n'
@@ -105,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
 def _read_options(given: list[str]) -> Any:
     """TrainingOptions from ``NAME=VALUE`` texts."""
     from napari_samnet.errors import InputError
-    from napari_samnet.training.recipe import (
+    from napari_samnet.training.options import (
         TRAINING_DEFAULTS,
         TrainingOptions,
     )

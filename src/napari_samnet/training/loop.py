@@ -19,39 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from napari_samnet.errors import WeightsError
+from napari_samnet.training.runs import CHECKPOINT, CURVE_NAME, Progress
 
 __all__ = ['Progress', 'Run', 'cosine_rate']
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One training step.
-
-    Attributes
-    ----------
-    stage : str
-        Name of the stage.
-    step, total : int
-        Steps made and to make.
-    losses : dict of str to float
-        Each term of the loss.
-    seconds : float
-        Since this run began.
-    held_out : float, optional
-        Mean end-point error of held-out pairs at this point, in pixels at
-        working size, where it was measured.
-    """
-
-    stage: str
-    step: int
-    total: int
-    losses: dict[str, float]
-    seconds: float
-    held_out: float | None = None
-
-
 def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
     """Factor of the learning rate: linear warm-up, then half a cosine."""
+    # A short run must not be over before it is warm.
+    warm = min(warm, max(1, total // 10))
     if step < warm:
         return (step + 1) / warm
     done = (step - warm) / max(total - warm, 1)
@@ -107,7 +83,7 @@ class Run:
         """File of the checkpoint."""
         if self.folder is None:
             return None
-        return self.folder / f'{self.stage}.checkpoint.safetensors'
+        return self.folder / f'{self.stage}{CHECKPOINT}'
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on."""
@@ -214,5 +190,5 @@ class Run:
             'step': progress.step,
             **{key: round(value, 5) for key, value in progress.losses.items()},
         }
-        with open(self.folder / 'curve.jsonl', 'a', encoding='utf-8') as file:
+        with open(self.folder / CURVE_NAME, 'a', encoding='utf-8') as file:
             file.write(json.dumps(line) + '\n')

@@ -6,11 +6,19 @@ can be made from :class:`TrainingOptions`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from napari_samnet.errors import InputError
+from napari_samnet.parameters import CHOICES
 
-__all__ = ['TRAINING_DEFAULTS', 'TRAINING_LIMITS', 'TrainingOptions']
+__all__ = [
+    'FINE_TUNING_DEFAULTS',
+    'TRAINING_CHOICES',
+    'TRAINING_DEFAULTS',
+    'TRAINING_LIMITS',
+    'TrainingOptions',
+    'option_names',
+]
 
 #: Inclusive limits of the numbers, for widgets and checks alike.
 TRAINING_LIMITS: dict[str, tuple[float, float]] = {
@@ -22,9 +30,15 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'crop': (32, 1024),
     'decoder_batch': (1, 256),
     'matcher_batch': (1, 256),
-    'decoder_rate': (1e-6, 1e-1),
-    'matcher_rate': (1e-6, 1e-1),
+    'decoder_rate': (1e-5, 1e-1),
+    'matcher_rate': (1e-5, 1e-1),
     'seed': (0, 2**31 - 1),
+}
+
+TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
+    'device': CHOICES['device'],
+    'precision': ('auto', 'fp32', 'bf16'),
+    'preprocessing': ('oxford', 'torchvision'),
 }
 
 
@@ -57,8 +71,8 @@ class TrainingOptions:
     matcher_rate : float
         Peak learning rate of the matching network.
     start : str
-        Weights to start from: a packaged name or a file. Empty to build a
-        new network around an ImageNet backbone.
+        Weights to start from: a packaged or own network's name, or a file.
+        Empty to build a new network around an ImageNet backbone.
     backbone_weights : str
         File with the backbone's ImageNet weights, for a new network. Empty
         to have torchvision download its own.
@@ -67,9 +81,10 @@ class TrainingOptions:
     seed : int
         Of all random numbers.
     device : str
-        Where to train; see `match`.
+        Where to train. 'auto' takes CUDA, then Apple's MPS, then the CPU.
     precision : str
-        Arithmetic of the convolutions; see `match`.
+        Arithmetic of the convolutions. 'auto' takes bf16 where the hardware
+        computes in it, fp32 elsewhere.
     """
 
     decoder_steps: int = 3600
@@ -102,12 +117,32 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
-        if self.preprocessing not in ('oxford', 'torchvision'):
+        if self.preprocessing not in TRAINING_CHOICES['preprocessing']:
             raise InputError(
                 f"preprocessing must be 'oxford' or 'torchvision', got "
                 f'{self.preprocessing!r}'
             )
 
+    @property
+    def checked(self) -> int:
+        """Pairs with which the error is measured; few if few are learnt."""
+        return max(8, min(40, self.pairs // 4))
+
 
 #: The recipe of the packaged weights.
 TRAINING_DEFAULTS = TrainingOptions()
+
+#: Some minutes on a laptop, from a network that is trained already.
+FINE_TUNING_DEFAULTS = TrainingOptions(
+    start='samnet',
+    decoder_steps=0,
+    matcher_steps=100,
+    pairs=96,
+    matcher_batch=4,
+    matcher_rate=3e-4,
+)
+
+
+def option_names() -> tuple[str, ...]:
+    """Names of all options, in the order of the docstring."""
+    return tuple(field.name for field in fields(TrainingOptions))

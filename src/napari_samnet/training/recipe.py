@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
@@ -29,17 +29,16 @@ from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.matcher import endpoint_errors, train_matcher
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
+from napari_samnet.training.runs import (
+    MATCHER_NAME,
+    OPTIONS_NAME,
+    WEIGHTS_NAME,
+)
 from napari_samnet.training.synthetic import CachedPairs, cache_pairs
 
 __all__ = ['TRAINING_DEFAULTS', 'TrainingOptions', 'train_steps']
 
-#: Files of a run's folder.
-WEIGHTS_NAME = 'samnet.safetensors'
-OPTIONS_NAME = 'options.json'
-MATCHER_NAME = 'matcher.json'
-
-#: Pairs with which the matching network is measured, and how often.
-CHECKED = 40
+#: How often the matching network is measured on the way.
 MEASUREMENTS = 10
 
 
@@ -49,7 +48,7 @@ def train_steps(
     options: TrainingOptions = TRAINING_DEFAULTS,
     *,
     watch: Callable[[Progress], None] = lambda _: None,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Train a network, yielding after every step.
 
     Parameters
@@ -188,10 +187,11 @@ def _matcher_stage(
     *,
     bf16: bool,
     watch: Callable[[Progress], None],
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Cache features, train W_G, and keep it only if it has got better."""
     began = time.perf_counter()
-    total = CHECKED + options.pairs
+    count = options.checked
+    total = count + options.pairs
 
     def tell(done: int) -> None:
         watch(Progress('pairs', done, total, {}, time.perf_counter() - began))
@@ -199,7 +199,7 @@ def _matcher_stage(
     checked = _gather(
         model,
         held_out or images,
-        CHECKED,
+        count,
         options,
         seed=options.seed + 1,
         bf16=bf16,
@@ -228,7 +228,7 @@ def _matcher_stage(
         options,
         seed=options.seed + 2,
         bf16=bf16,
-        tell=lambda done: tell(CHECKED + done),
+        tell=lambda done: tell(count + done),
     )
     try:
         # Closed with this one, so that its checkpoint is written first.

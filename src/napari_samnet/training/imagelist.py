@@ -1,0 +1,116 @@
+"""Lists of training images, and which of them are held out.
+
+Torch is not imported here, so that the widget can count them too.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_samnet.errors import InputError
+
+__all__ = [
+    'ImageList',
+    'TrainingImage',
+    'is_image_file',
+    'read_images',
+    'split',
+]
+
+_SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """A file and the category it belongs to ('' if unknown)."""
+
+    path: Path
+    category: str = ''
+    dataset: str = ''
+
+
+ImageList = Sequence[TrainingImage]
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file is taken for a training image, by its name."""
+    return path.suffix.lower() in _SUFFIXES
+
+
+def read_images(
+    source: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+) -> list[TrainingImage]:
+    """List training images from a folder or a CSV file.
+
+    Parameters
+    ----------
+    source : path-like
+        A folder, searched with its subfolders, whose names are the
+        categories; or a CSV file with the column `file` and optionally
+        `category` and `dataset`.
+    root : path-like, optional
+        What the files of a CSV file are relative to; by default its folder.
+
+    Raises
+    ------
+    InputError
+        If there is nothing usable.
+    """
+    source = Path(source)
+    if source.is_dir():
+        found = [
+            TrainingImage(path, path.parent.name)
+            for path in sorted(source.rglob('*'))
+            if is_image_file(path)
+        ]
+    elif source.is_file():
+        base = Path(root) if root is not None else source.parent
+        with open(source, newline='', encoding='utf-8') as file:
+            reader = csv.DictReader(file)
+            if 'file' not in (reader.fieldnames or ()):
+                raise InputError(
+                    f'{source} must be a CSV file with a column "file", got '
+                    f'{reader.fieldnames}'
+                )
+            found = [
+                TrainingImage(
+                    base / row['file'],
+                    row.get('category') or '',
+                    row.get('dataset') or '',
+                )
+                for row in reader
+            ]
+    else:
+        raise InputError(f'{source} is neither a folder nor a CSV file')
+    if not found:
+        raise InputError(f'no images found in {source}')
+    return found
+
+
+def split(
+    images: ImageList, *, every: int = 20
+) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Training and held-out images; the same ones at every call.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        All images.
+    every : int
+        One of so many is held out, chosen by the hash of its name.
+    """
+
+    def held_out(image: TrainingImage) -> bool:
+        return zlib.crc32(image.path.name.encode()) % every == 0
+
+    return (
+        [image for image in images if not held_out(image)],
+        [image for image in images if held_out(image)],
+    )
