@@ -60,14 +60,15 @@ class Step:
         size; None while preparing.
     snapshot : callable or None
         Gives the :class:`~napari_samnet.Correspondence` so far; None while
-        preparing.
+        preparing. ``snapshot(transfer=False)`` leaves out the transferred
+        image, which takes longer than an iteration.
     """
 
     index: int
     total: int
     text: str
     change: float | None = None
-    snapshot: Callable[[], Correspondence] | None = None
+    snapshot: Callable[..., Correspondence] | None = None
 
 
 def match_steps(
@@ -272,13 +273,15 @@ class _Job:
         stages: Stages,
         record: dict[str, Any],
         changes: tuple[float, ...],
+        *,
+        transfer: bool = True,
     ) -> Correspondence:
         """What is found after an iteration."""
         import torch
 
         forward, backward, trust = directions(state, self._options.window)
         transferred = None
-        if self._options.attributes:
+        if transfer and self._options.attributes:
             with (
                 torch.inference_mode(),
                 out_of_memory_explained(record['device'], record['size']),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from napari_samnet.parameters import (
     DEFAULTS,
     LIMITS,
     SIZE_STEP,
+    seen_defaults,
 )
 from napari_samnet.plugin.settings import KEPT, load_settings, save_settings
 
@@ -85,17 +85,17 @@ def test_a_run_that_failed_is_not_remembered(ready: Any) -> None:
 @needs_preferences
 def test_values_that_do_not_fit_together_are_passed_over() -> None:
     save_settings({'window': 21, 'size': 64})
-    assert load_settings() == asdict(DEFAULTS)
+    assert load_settings() == seen_defaults()
 
 
 def test_without_preferences_the_defaults_stand(monkeypatch: Any) -> None:
     monkeypatch.setattr('napari_samnet.plugin.settings._page', lambda: None)
     save_settings({'window': 7})
-    assert load_settings() == asdict(DEFAULTS)
+    assert load_settings() == seen_defaults()
 
 
 def test_an_older_napari_has_none(monkeypatch: Any) -> None:
     import napari.settings
 
     monkeypatch.delattr(napari.settings, 'get_plugin_settings', raising=False)
-    assert load_settings() == asdict(DEFAULTS)
+    assert load_settings() == seen_defaults()

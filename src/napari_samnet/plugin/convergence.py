@@ -15,79 +15,119 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QImage, QPainter, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-__all__ = ['ConvergencePlot', 'Picture']
+__all__ = ['ConvergencePlot', 'Curve', 'Picture']
 
 
-class ConvergencePlot(QWidget):
-    """The largest change of the field, iteration by iteration.
+class Curve(QWidget):
+    """A curve, and a level to compare it with.
 
     Parameters
     ----------
+    caption : str
+        What it shows.
+    unit : str
+        Behind the latest value.
+    beside : str
+        What the level is called beside the latest value.
+    logarithmic : bool
+        Whether the height is.
     parent : QWidget, optional
         Qt parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    #: Points that are few enough to be marked each.
+    FEW = 25
+
+    def __init__(
+        self,
+        caption: str,
+        unit: str = '',
+        *,
+        beside: str = '',
+        logarithmic: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._changes: list[float] = []
-        self._tolerance = 0.0
-        self._total = 1
+        self._caption, self._unit = caption, unit
+        self._beside = beside
+        self._logarithmic = logarithmic
+        self._places: list[float] = []
+        self._values: list[float] = []
+        self._level = 0.0
+        self._ends = (0.0, 1.0)
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )
-        self.setAccessibleName('Convergence')
+        self.setAccessibleName(caption)
 
     def sizeHint(self) -> QSize:
         return QSize(180, 84)
 
     @property
-    def changes(self) -> tuple[float, ...]:
-        """The values shown, in pixels at working size."""
-        return tuple(self._changes)
+    def values(self) -> tuple[float, ...]:
+        """The values shown."""
+        return tuple(self._values)
 
-    def restart(self, total: int, tolerance: float) -> None:
+    @property
+    def level(self) -> float:
+        """The level shown; 0 if there is none."""
+        return self._level
+
+    def clear(self, first: float, last: float, level: float = 0.0) -> None:
         """Begin an empty curve.
 
         Parameters
         ----------
-        total : int
-            Most iterations there can be.
-        tolerance : float
-            Change below which a run has converged, in pixels.
+        first, last : float
+            Places at the left and the right end.
+        level : float
+            Level to compare with, 0 for none.
         """
-        self._changes.clear()
-        self._total = max(1, total)
-        self._tolerance = tolerance
-        self.setToolTip('')
+        self._places.clear()
+        self._values.clear()
+        self._ends = (first, max(last, first + 1))
+        self._level = level
         self.update()
 
-    def add(self, change: float) -> None:
-        """Add the change of one more iteration."""
-        self._changes.append(change)
-        self.setToolTip(
-            f'Largest change of the field in iteration {len(self._changes)}: '
-            f'{change:.2f} px at working size'
-        )
+    def put(self, place: float, value: float) -> None:
+        """Add a value at its place."""
+        self._places.append(place)
+        self._values.append(value)
         self.update()
+
+    def _height(self, value: float) -> float:
+        """Height of a value, from 0 to 1."""
+        shown = [*self._values, *([self._level] if self._level > 0 else [])]
+        if self._logarithmic:
+            positive = [number for number in shown if number > 0]
+            low, high = min(positive, default=0.1), max(positive, default=1.0)
+            return _share(value, low / 2, high * 2)
+        low, high = min(shown, default=0.0), max(shown, default=1.0)
+        # What hardly changes must not look like a mountain range.
+        space = max(high - low, 0.02 * abs(high), 1e-9)
+        middle = (low + high) / 2
+        return (value - middle) / (1.2 * space) + 0.5
 
     def _points(self, area: QRectF) -> list[QPointF]:
-        """Curve in the widget; the height is logarithmic."""
-        low, high = self._range()
-        steps = max(1, self._total - 1)
+        """Curve in the widget."""
+        first, last = self._ends
         return [
             QPointF(
-                area.left() + area.width() * number / steps,
-                area.bottom() - area.height() * _share(value, low, high),
+                area.left() + area.width() * (place - first) / (last - first),
+                area.bottom() - area.height() * self._height(value),
             )
-            for number, value in enumerate(self._changes)
+            for place, value in zip(self._places, self._values, strict=True)
         ]
 
-    def _range(self) -> tuple[float, float]:
-        positive = [value for value in self._changes if value > 0]
-        if self._tolerance > 0:
-            positive.append(self._tolerance)
-        low, high = min(positive, default=0.1), max(positive, default=1.0)
-        return low / 2, high * 2
+    def _text(self) -> str:
+        """What stands above the curve."""
+        if not self._values:
+            return self._caption
+        digits = 2 if self._logarithmic else 3
+        text = f'{self._caption}: {self._values[-1]:.{digits}g}{self._unit}'
+        if self._beside and self._level > 0:
+            text += f' ({self._level:.{digits}g} {self._beside})'
+        return text
 
     def paintEvent(self, event: Any) -> None:  # noqa: ARG002
         painter = QPainter(self)
@@ -100,32 +140,69 @@ class ConvergencePlot(QWidget):
         area = QRectF(self.rect()).adjusted(4, text + 6, -4, -6)
         painter.setPen(faint)
         painter.drawLine(area.bottomLeft(), area.bottomRight())
-        low, high = self._range()
-        if self._tolerance > 0:
-            height = area.height() * _share(self._tolerance, low, high)
-            level = area.bottom() - height
+        if self._level > 0:
+            level = area.bottom() - area.height() * self._height(self._level)
             painter.setPen(QPen(faint, 1, Qt.PenStyle.DashLine))
             painter.drawLine(
                 QPointF(area.left(), level), QPointF(area.right(), level)
             )
         painter.setPen(ink)
-        caption = 'Change per iteration'
-        if self._changes:
-            caption += f': {self._changes[-1]:.2g} px'
         painter.drawText(
             QRectF(4, 0, self.width() - 8, text + 4),
             Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
-            caption,
+            self._text(),
         )
         points = self._points(area)
-        accent = palette.color(QPalette.ColorRole.WindowText)
-        painter.setPen(QPen(accent, 1.6))
+        painter.setPen(QPen(ink, 1.6))
         if len(points) > 1:
             painter.drawPolyline(QPolygonF(points))
-        painter.setBrush(accent)
-        for point in points:
-            painter.drawEllipse(point, 2.2, 2.2)
+        if len(points) <= self.FEW:
+            painter.setBrush(ink)
+            for point in points:
+                painter.drawEllipse(point, 2.2, 2.2)
         painter.end()
+
+
+class ConvergencePlot(Curve):
+    """The largest change of the field, iteration by iteration.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(
+            'Change per iteration', ' px', logarithmic=True, parent=parent
+        )
+        self.setAccessibleName('Convergence')
+
+    @property
+    def changes(self) -> tuple[float, ...]:
+        """The values shown, in pixels at working size."""
+        return self.values
+
+    def restart(self, total: int, tolerance: float) -> None:
+        """Begin an empty curve.
+
+        Parameters
+        ----------
+        total : int
+            Most iterations there can be.
+        tolerance : float
+            Change below which a run has converged, in pixels.
+        """
+        self.setToolTip('')
+        self.clear(1, total, tolerance)
+
+    def add(self, change: float) -> None:
+        """Add the change of one more iteration."""
+        self.put(len(self.values) + 1, change)
+        self.setToolTip(
+            f'Largest change of the field in iteration {len(self.values)}: '
+            f'{change:.2f} px at working size'
+        )
 
 
 def _share(value: float, low: float, high: float) -> float:

@@ -1,24 +1,28 @@
-"""Fields of the widget, made from the parameters of a match.
+"""Fields of a widget, made from a class of parameters.
 
 Default, limits, choices and tooltip of each come from
-:class:`~napari_samnet.parameters.MatchOptions`, so that the widget, the
-command line and the API cannot drift apart.
+:class:`~napari_samnet.parameters.MatchOptions` or another such class, so
+that widgets, the command line and the API cannot drift apart.
 """
 
 from __future__ import annotations
 
 import html
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
+    QFormLayout,
     QHBoxLayout,
+    QLabel,
     QToolButton,
     QWidget,
 )
@@ -28,13 +32,20 @@ from napari_samnet.parameters import (
     DEFAULTS,
     LIMITS,
     SIZE_STEP,
-    MatchOptions,
     parameter_text,
     seen_names,
 )
 from napari_samnet.samnet.weights import available_weights
 
-__all__ = ['ADVANCED', 'LABELS', 'MAIN', 'OptionFields', 'tooltip']
+__all__ = [
+    'ADVANCED',
+    'LABELS',
+    'MAIN',
+    'FieldPlan',
+    'OptionFields',
+    'WeightsField',
+    'tooltip',
+]
 
 #: Names on the screen. A parameter without one shows its own name.
 LABELS = {
@@ -58,7 +69,46 @@ LABELS = {
 MAIN = ('window', 'iterations', 'size', 'device', 'weights')
 ADVANCED = tuple(name for name in seen_names() if name not in MAIN)
 
-_STEPS = {'window': 2, 'size': SIZE_STEP, 'tolerance': 0.1}
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What fields are made from.
+
+    Parameters
+    ----------
+    defaults : dataclass instance
+        Gives default and, by its class's docstring, the text of each.
+    names : tuple of str
+        Which parameters, in which order.
+    labels : mapping
+        Names on the screen.
+    limits : mapping
+        Inclusive limits of the numbers.
+    choices : mapping
+        Allowed values of the texts.
+    steps : mapping
+        Steps of the arrows beside numbers.
+    weights : str
+        The parameter that names weights.
+    """
+
+    defaults: Any
+    names: tuple[str, ...]
+    labels: Mapping[str, str]
+    limits: Mapping[str, tuple[float, float]]
+    choices: Mapping[str, tuple[str, ...]]
+    steps: Mapping[str, float] = field(default_factory=dict)
+    weights: str = 'weights'
+
+
+MATCHING = FieldPlan(
+    defaults=DEFAULTS,
+    names=(*MAIN, *ADVANCED),
+    labels=LABELS,
+    limits=LIMITS,
+    choices=CHOICES,
+    steps={'window': 2, 'size': SIZE_STEP, 'tolerance': 0.1},
+)
 
 
 def tooltip(text: str) -> str:
@@ -86,8 +136,23 @@ class _NoWheel(QObject):
         return False
 
 
+class _FreshCombo(QComboBox):
+    """Looks again at what there is to choose from before it is used."""
+
+    about_to_show = Signal()
+
+    def showPopup(self) -> None:
+        self.about_to_show.emit()
+        super().showPopup()
+
+    def focusInEvent(self, event: Any) -> None:
+        # The arrow keys choose without the list.
+        self.about_to_show.emit()
+        super().focusInEvent(event)
+
+
 class WeightsField(QWidget):
-    """Packaged weights, or a file.
+    """Packaged weights, the user's own, or a file.
 
     Parameters
     ----------
@@ -99,7 +164,7 @@ class WeightsField(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.combo = QComboBox()
+        self.combo = _FreshCombo()
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
@@ -113,8 +178,9 @@ class WeightsField(QWidget):
         layout.addWidget(self.combo, 1)
         layout.addWidget(self.browse)
         self._names: list[str] = []
-        for name in dict.fromkeys([DEFAULTS.weights, *available_weights()]):
-            self._add(name)
+        self._add(DEFAULTS.weights)
+        self.refresh()
+        self.combo.about_to_show.connect(self.refresh)
         self.combo.activated.connect(self._on_activated)
         self.browse.clicked.connect(self._choose_file)
 
@@ -130,6 +196,12 @@ class WeightsField(QWidget):
         if name != self.value:
             self.combo.setCurrentIndex(self._names.index(name))
             self.changed.emit(name)
+
+    def refresh(self) -> None:
+        """Offer networks that were trained since."""
+        for name in available_weights():
+            if name not in self._names:
+                self._add(name)
 
     def _add(self, name: str) -> None:
         self._names.append(name)
@@ -150,48 +222,54 @@ class WeightsField(QWidget):
             self.value = path
 
 
-def _make(name: str, default: Any) -> Any:
+def _make(name: str, plan: FieldPlan) -> Any:
     """Field of one parameter."""
-    if name == 'weights':
+    default = getattr(plan.defaults, name)
+    text = plan.labels.get(name, name)
+    if name == plan.weights:
         return WeightsField()
-    if name in CHOICES:
-        choices = _devices() if name == 'device' else CHOICES[name]
+    if name in plan.choices:
+        choices = _devices() if name == 'device' else plan.choices[name]
         return ComboBox(name=name, choices=choices, value=default)
     if isinstance(default, bool):
-        return CheckBox(name=name, text=LABELS.get(name, name), value=default)
-    low, high = LIMITS[name]
+        return CheckBox(name=name, text=text, value=default)
+    low, high = plan.limits[name]
     kind = SpinBox if isinstance(default, int) else FloatSpinBox
     whole = isinstance(default, int)
     return kind(
         name=name,
         min=int(low) if whole else low,
         max=int(high) if whole else high,
-        step=_STEPS.get(name, 1 if whole else 0.05),
+        step=plan.steps.get(name, 1 if whole else 0.05),
         value=default,
     )
 
 
 class OptionFields(QObject):
-    """One field for each parameter of a match.
+    """One field for each parameter.
 
     Parameters
     ----------
     parent : QObject
         Qt parent.
+    plan : FieldPlan
+        What they are made from; by default the parameters of a match.
     """
 
     changed = Signal(str)
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, plan: FieldPlan = MATCHING) -> None:
         super().__init__(parent)
+        self.plan = plan
         self._fields: dict[str, Any] = {}
         self._wheel = _NoWheel(self)
-        for name in (*MAIN, *ADVANCED):
-            field = _make(name, getattr(DEFAULTS, name))
+        kind = type(plan.defaults)
+        for name in plan.names:
+            field = _make(name, plan)
             self._fields[name] = field
             native = self.native(name)
-            native.setToolTip(tooltip(parameter_text(name)))
-            native.setAccessibleName(LABELS.get(name, name))
+            native.setToolTip(tooltip(parameter_text(name, kind)))
+            native.setAccessibleName(plan.labels.get(name, name))
             for part in (native, *native.findChildren(QWidget)):
                 part.installEventFilter(self._wheel)
                 if part.focusPolicy() == Qt.FocusPolicy.WheelFocus:
@@ -200,6 +278,25 @@ class OptionFields(QObject):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
+
+    def add_to(self, rows: QFormLayout, names: Iterable[str]) -> None:
+        """Put some fields into a form, with their labels.
+
+        Parameters
+        ----------
+        rows : QFormLayout
+            The form.
+        names : iterable of str
+            Which fields.
+        """
+        for name in names:
+            native = self.native(name)
+            if isinstance(native, QCheckBox):
+                rows.addRow(native)
+                continue
+            made = QLabel(self.plan.labels.get(name, name))
+            made.setToolTip(native.toolTip())
+            rows.addRow(made, native)
 
     def native(self, name: str) -> Any:
         """Qt widget of a parameter."""
@@ -211,12 +308,12 @@ class OptionFields(QObject):
         """What the fields say, valid or not."""
         return {name: field.value for name, field in self._fields.items()}
 
-    def options(self) -> MatchOptions:
+    def options(self) -> Any:
         """The parameters.
 
         Returns
         -------
-        MatchOptions
+        MatchOptions or whatever the plan's defaults are
             Checked.
 
         Raises
@@ -224,7 +321,7 @@ class OptionFields(QObject):
         InputError
             If the fields do not fit together.
         """
-        return MatchOptions(**self.values)
+        return replace(self.plan.defaults, **self.values)
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Fill in some fields.

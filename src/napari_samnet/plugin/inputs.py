@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -204,13 +204,15 @@ class Inputs:
         return max(0, self._panel.axis.currentIndex())
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, labels: Mapping[str, str] = LABELS) -> str:
     """Begin with a capital, and call parameters what the fields say.
 
     Parameters
     ----------
     text : str
         A message of an error.
+    labels : mapping
+        Names on the screen.
 
     Returns
     -------
@@ -218,6 +220,6 @@ def sentence(text: str) -> str:
         The same for people who see the dock.
     """
     first, _, rest = text.partition(' ')
-    if first in LABELS:
-        return f'{LABELS[first]} {rest}'
+    if first in labels:
+        return f'{labels[first]} {rest}'
     return text[:1].upper() + text[1:]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.cache import CorrespondenceCache, pair_key
 from napari_samnet.plugin.grids import Index
+from napari_samnet.plugin.loading import load_torch
 from napari_samnet.plugin.products import Collector
 from napari_samnet.plugin.request import Outcome, Report, Request
 from napari_samnet.samnet.weights import get_weights
@@ -30,8 +31,8 @@ Steps = Generator[Report, None, Outcome]
 #: Side of the pictures shown during a run.
 PICTURE = 160
 
-#: Share of the time that pictures may cost.
-PICTURE_SHARE = 0.15
+#: Share of the time that transferred images on the way may cost.
+PICTURE_SHARE = 0.2
 
 
 def _shrink(
@@ -50,6 +51,21 @@ def _shrink(
     return np.asarray(np.rint(rgb * 255), np.uint8)
 
 
+def _thumbnails(found: Correspondence) -> dict[str, NDArray[np.uint8]]:
+    """Field and, where there is one, transferred image, both small."""
+    from napari_samnet.colours import flow_to_rgb
+
+    rows, cols = found.source_shape
+    scale = PICTURE / max(rows, cols)
+    shape = max(1, round(rows * scale)), max(1, round(cols * scale))
+    length = np.linalg.norm(found.forward, axis=-1)
+    field = flow_to_rgb(found.forward, float(np.percentile(length, 98)))
+    made = {'field': _shrink(field, shape, 'field')}
+    if found.transferred is not None:
+        made['image'] = _shrink(found.transferred, shape, 'transferred')
+    return made
+
+
 def picture_of(found: Correspondence) -> NDArray[np.uint8]:
     """Transferred image and field side by side, small.
 
@@ -63,17 +79,8 @@ def picture_of(found: Correspondence) -> NDArray[np.uint8]:
     ndarray of uint8, shape (rows, columns, 4)
         RGBA; the field alone where nothing was transferred.
     """
-    from napari_samnet.colours import flow_to_rgb
-
-    rows, cols = found.source_shape
-    scale = PICTURE / max(rows, cols)
-    shape = max(1, round(rows * scale)), max(1, round(cols * scale))
-    length = np.linalg.norm(found.forward, axis=-1)
-    field = flow_to_rgb(found.forward, float(np.percentile(length, 98)))
-    panels = [_shrink(field, shape, 'field')]
-    if found.transferred is not None:
-        panels.insert(0, _shrink(found.transferred, shape, 'transferred'))
-    return _beside(panels)
+    made = _thumbnails(found)
+    return _beside([made[n] for n in ('image', 'field') if n in made])
 
 
 def _beside(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -87,24 +94,35 @@ def _beside(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 class _Pictures:
-    """Makes pictures of a run, but only as long as they cost little."""
+    """Makes pictures of a run, but only as long as they cost little.
+
+    The field is shown after every iteration. The transferred image takes
+    longer than an iteration does, so it is made anew only now and then.
+    """
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
         self._start = time.perf_counter()
-        self._spent = 0.0
+        self._spent = self._last = 0.0
+        self._image: NDArray[np.uint8] | None = None
 
     def of(
-        self, snapshot: Callable[[], Correspondence] | None
+        self, index: int, snapshot: Callable[..., Correspondence] | None
     ) -> NDArray[np.uint8] | None:
-        """Picture of the state, or None if there was no time for one."""
-        now = time.perf_counter()
-        busy = self._spent > PICTURE_SHARE * (now - self._start)
-        if not self._live or snapshot is None or busy:
+        """Picture of the state after an iteration, or None."""
+        if not self._live or snapshot is None:
             return None
-        picture = picture_of(snapshot())
-        self._spent += time.perf_counter() - now
-        return picture
+        now = time.perf_counter()
+        share = PICTURE_SHARE * (now - self._start)
+        # The first iteration is far from the result.
+        due = index > 1 and self._spent + self._last <= share
+        made = _thumbnails(snapshot(transfer=due))
+        if due:
+            self._last = time.perf_counter() - now
+            self._spent += self._last
+            self._image = made.get('image')
+        panels = [self._image, made['field']]
+        return _beside([panel for panel in panels if panel is not None])
 
 
 def match_pair(
@@ -113,6 +131,8 @@ def match_pair(
     request: Request,
     cache: CorrespondenceCache,
     stop: Event,
+    *,
+    partial: bool = True,
 ) -> Generator[Report, None, Correspondence | None]:
     """Match two planes, or recall what was found for them.
 
@@ -126,6 +146,8 @@ def match_pair(
         Where complete correspondences are kept.
     stop : threading.Event
         Set to stop after the current iteration.
+    partial : bool
+        Whether what was found by then is wanted.
 
     Yields
     ------
@@ -144,6 +166,7 @@ def match_pair(
         return known
     # The first text is on screen before torch is imported.
     yield Report(0, 0, 'loading the network', first=True)
+    load_torch()
     from napari_samnet.matching import match_steps
 
     steps = match_steps(
@@ -171,12 +194,16 @@ def match_pair(
             step.total,
             step.text,
             change=step.change,
-            picture=pictures.of(step.snapshot),
+            picture=pictures.of(step.index, step.snapshot),
         )
         if stop.is_set():
-            partial = step.snapshot() if step.snapshot is not None else None
+            kept = None
+            if partial and step.snapshot is not None:
+                text = f'stopped after iteration {step.index}, making results'
+                yield Report(step.index, step.total, text, stopped=True)
+                kept = step.snapshot()
             steps.close()
-            return partial
+            return kept
 
 
 def run_steps(

@@ -10,16 +10,11 @@ from typing import Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
-    QShortcut,
     QSlider,
     QSpinBox,
     QToolButton,
@@ -34,7 +29,6 @@ from napari_samnet.plugin.convergence import ConvergencePlot, Picture
 from napari_samnet.plugin.dropzone import DropZone
 from napari_samnet.plugin.fields import (
     ADVANCED,
-    LABELS,
     MAIN,
     OptionFields,
     tooltip,
@@ -43,6 +37,7 @@ from napari_samnet.plugin.grids import shape_of
 from napari_samnet.plugin.parts import (
     Checks,
     Fold,
+    Footer,
     Scroll,
     align,
     form,
@@ -151,7 +146,7 @@ class Panel(QWidget):
         self.options = OptionFields(self)
         rows = form()
         self.option_rows = rows
-        self._add_fields(rows, MAIN)
+        self.options.add_to(rows, MAIN)
         layout.addLayout(rows)
         layout.addWidget(label('Add to the viewer'))
         self.outputs = Checks(OUTPUTS, DEFAULT_OUTPUTS)
@@ -159,7 +154,7 @@ class Panel(QWidget):
         self.advanced = Fold('Advanced')
         inner = form(self.advanced.body)
         inner.setContentsMargins(12, 0, 0, 0)
-        self._add_fields(inner, ADVANCED)
+        self.options.add_to(inner, ADVANCED)
         self.colour = QComboBox()
         self.colour.addItems([name.capitalize() for name in COLOURS])
         self.arrows = QSpinBox()
@@ -183,16 +178,6 @@ class Panel(QWidget):
         inner.addRow(self.reset)
         layout.addWidget(self.advanced)
         return box
-
-    def _add_fields(self, rows: QFormLayout, names: tuple[str, ...]) -> None:
-        for name in names:
-            native = self.options.native(name)
-            if isinstance(native, QCheckBox):
-                rows.addRow(native)
-                continue
-            made = QLabel(LABELS.get(name, name))
-            made.setToolTip(native.toolTip())
-            rows.addRow(made, native)
 
     def _make_masks(self) -> QWidget:
         box = QWidget()
@@ -339,46 +324,12 @@ class Panel(QWidget):
         self.mode.setCurrentIndex(0)
         self.sure.setValue(0)
 
-    def add_shortcut(self, scope: QWidget, callback: Any) -> None:
-        """Run with the keyboard, inside the dock only."""
-        shortcut = QShortcut(QKeySequence('Ctrl+Return'), scope)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(callback)
-
     def _make_footer(self) -> QWidget:
-        box = QWidget()
-        layout = QVBoxLayout(box)
-        layout.setContentsMargins(8, 4, 8, 8)
-        layout.setSpacing(6)
-        self.run = QPushButton('Run')
-        self.run.setToolTip(tooltip('Match the images (Ctrl+Return).'))
-        self.cancel = QPushButton('Cancel')
-        self.cancel.setToolTip(
-            tooltip('Stop after this iteration and keep what is done.')
+        self.footer = Footer(
+            'Run',
+            'Match the images (Ctrl+Return).',
+            'Stop after this iteration and keep what is done.',
         )
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        # Hidden between runs without anything moving.
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse
-        )
-        # Always two lines high, so that nothing jumps when it is filled.
-        self.message.setMinimumHeight(
-            2 * self.message.fontMetrics().lineSpacing()
-        )
-        self.message.setAlignment(
-            Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
-        )
-        buttons = QHBoxLayout()
-        buttons.setSpacing(6)
-        buttons.addWidget(self.run, 2)
-        buttons.addWidget(self.cancel, 1)
-        layout.addWidget(self.bar)
-        layout.addLayout(buttons)
-        layout.addWidget(self.message)
-        return box
+        self.run, self.cancel = self.footer.run, self.footer.cancel
+        self.bar, self.message = self.footer.bar, self.footer.message
+        return self.footer

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -13,7 +14,10 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QProgressBar,
+    QPushButton,
     QScrollArea,
+    QShortcut,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -22,7 +26,16 @@ from qtpy.QtWidgets import (
 
 from napari_samnet.plugin.fields import tooltip
 
-__all__ = ['Checks', 'Fold', 'Scroll', 'align', 'form', 'label', 'row']
+__all__ = [
+    'Checks',
+    'Fold',
+    'Footer',
+    'Scroll',
+    'align',
+    'form',
+    'label',
+    'row',
+]
 
 
 class Fold(QWidget):
@@ -200,3 +213,56 @@ class Scroll(QScrollArea):
         return QSize(
             self.minimumSizeHint().width(), self.widget().sizeHint().height()
         )
+
+
+class Footer(QWidget):
+    """What stays in sight: bar, buttons, and a line that tells what is on.
+
+    Parameters
+    ----------
+    run, run_tip : str
+        Text and tooltip of the button that starts.
+    cancel_tip : str
+        Tooltip of the button that stops.
+    """
+
+    def __init__(self, run: str, run_tip: str, cancel_tip: str) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.setSpacing(6)
+        self.run = QPushButton(run)
+        self.run.setToolTip(tooltip(run_tip))
+        self.cancel = QPushButton('Cancel')
+        self.cancel.setToolTip(tooltip(cancel_tip))
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        # Hidden between runs without anything moving.
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+        )
+        # Always two lines high, so that nothing jumps when it is filled.
+        self.message.setMinimumHeight(
+            2 * self.message.fontMetrics().lineSpacing()
+        )
+        self.message.setAlignment(
+            Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
+        )
+        buttons = QHBoxLayout()
+        buttons.setSpacing(6)
+        buttons.addWidget(self.run, 2)
+        buttons.addWidget(self.cancel, 1)
+        layout.addWidget(self.bar)
+        layout.addLayout(buttons)
+        layout.addWidget(self.message)
+
+    def add_shortcut(self, scope: QWidget, callback: Any) -> None:
+        """Run with the keyboard, inside the dock only."""
+        shortcut = QShortcut(QKeySequence('Ctrl+Return'), scope)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(callback)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -53,6 +53,7 @@ class _Chain:
     backward: dict[Index, Correspondence]
     links: dict[Index, float]
     found: dict[tuple[Index, Index], Correspondence]
+    last: Correspondence | None = None
 
     def at(self, place: int) -> Index:
         """Index of a plane by its place on the axis."""
@@ -71,8 +72,10 @@ class _Chain:
                 carried[start], found, min_confidence=0.0
             )
         self.links[end] = error
-        self.backward[end] = found
-        self.found[start, end] = found
+        self.last = found
+        # Fields are small; pictures of all planes would fill the memory.
+        self.backward[end] = replace(found, transferred=None)
+        self.found[start, end] = self.backward[end]
 
 
 def _link(
@@ -92,13 +95,17 @@ def _link(
     """
     anchor, before, here = planes
     request = chain.request
-    found = yield from match_pair(before, here, request, cache, stop)
     # A link cut short would lead everything behind it astray.
+    found = yield from match_pair(
+        before, here, request, cache, stop, partial=False
+    )
     if found is None or stop.is_set():
         return False
     start, error = chain.at(previous), _error(found)
     if error > WEAK_LINK and start != chain.anchor:
-        direct = yield from match_pair(anchor, here, request, cache, stop)
+        direct = yield from match_pair(
+            anchor, here, request, cache, stop, partial=False
+        )
         if direct is None or stop.is_set():
             return False
         if _error(direct) < error:
@@ -183,7 +190,7 @@ def propagate_steps(
         found=chain.found,
         cancelled=stop.is_set(),
         text=_summary(chain, length, ends, started, stop),
-        last=next(reversed(chain.found.values()), None),
+        last=chain.last,
     )
 
 

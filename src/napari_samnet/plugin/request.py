@@ -156,6 +156,8 @@ class Report:
         Whether a new pair of planes begins.
     picture : ndarray of uint8, optional
         Transferred image and field so far, for a glance.
+    stopped : bool
+        Whether the run was cut short and only its results are to be made.
     """
 
     index: int
@@ -164,6 +166,7 @@ class Report:
     change: float | None = None
     first: bool = False
     picture: NDArray[np.uint8] | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

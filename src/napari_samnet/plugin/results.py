@@ -34,6 +34,9 @@ _KINDS: dict[str, type[Any]] = {
     'vectors': Vectors,
 }
 
+#: What the user may have changed on our layer, and a new run leaves alone.
+KEPT_STYLE = ('opacity', 'blending')
+
 #: More changed pixels than this are replaced rather than kept for undo.
 UNDO_LIMIT = 16_000_000
 
@@ -218,8 +221,10 @@ class Results:
             done = _update_image(layer, product, data)
         elif product.kind == 'vectors':
             done = _update_vectors(layer, product.keywords, data)
+        elif product.kind == 'points':
+            done = _update_points(layer, product.keywords, data)
         else:
-            done = False
+            done = _update_shapes(layer, product.keywords, data)
         if done:
             layer.metadata = {**layer.metadata, **_metadata(product)}
         return done
@@ -267,6 +272,30 @@ def _update_vectors(
     layer.edge_colormap = keywords['edge_colormap']
     layer.edge_contrast_limits = keywords['edge_contrast_limits']
     layer.refresh_colors()
+    return True
+
+
+def _update_points(
+    layer: Any, keywords: Mapping[str, Any], data: NDArray[Any]
+) -> bool:
+    """Move the points, whose number may have changed."""
+    layer.data = data
+    for name in keywords:
+        if name not in KEPT_STYLE:
+            setattr(layer, name, keywords[name])
+    return True
+
+
+def _update_shapes(
+    layer: Any, keywords: Mapping[str, Any], data: Sequence[NDArray[Any]]
+) -> bool:
+    """Bend the shapes, whose number may have changed."""
+    layer.data = []
+    rows = {n: x for n, x in keywords.items() if n not in KEPT_STYLE}
+    features = rows.pop('features', {})
+    if data:
+        layer.add(data, **rows)
+    layer.features = features
     return True
 
 

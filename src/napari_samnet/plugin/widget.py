@@ -105,7 +105,7 @@ class SemanticTransfer(Scripting):
         panel.reset.clicked.connect(self.reset_defaults)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
-        panel.add_shortcut(self, self._on_run)
+        panel.footer.add_shortcut(self, self._on_run)
 
     def _events(self) -> list[tuple[Any, Any]]:
         layers = self.viewer.layers.events

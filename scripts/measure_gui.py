@@ -1,0 +1,233 @@
+"""Measure how napari's window feels while the plugin works.
+
+Needs a display with OpenGL, such as Xvfb, and a quiet machine::
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/measure_gui.py
+
+A timer ticks every 5 ms in the event loop; a gap is the time from one tick
+to the next, during which the window answers to nothing. With ``--trace``
+the Python stacks of all threads in the longest gaps are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# The preferences of whoever runs this are neither used nor changed.
+os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
+
+import napari
+import numpy as np
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_samnet.plugin.commands import dock
+from napari_samnet.plugin.sample_data import sample_layers
+
+#: Milliseconds from one tick to the next.
+TICK = 5
+
+#: The aim, in milliseconds.
+AIM = 50.0
+
+WINDOW = (1440, 900)
+
+
+class Gaps:
+    """Ticks in the event loop, and remembers how late each tick was."""
+
+    def __init__(self, *, trace: bool) -> None:
+        self.gaps: list[float] = []
+        self.stacks: list[tuple[float, str]] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(TICK)
+        self._timer.timeout.connect(self._on_tick)
+        self._trace = trace
+        self._main = threading.get_ident()
+
+    def __enter__(self) -> Gaps:
+        self._on = True
+        self._last = time.perf_counter()
+        if self._trace:
+            threading.Thread(target=self._watch, daemon=True).start()
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._on = False
+        self._timer.stop()
+
+    def _on_tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(1000 * (now - self._last))
+        self._last = now
+
+    def _watch(self) -> None:
+        """Look at all threads while a tick is late."""
+        while self._on:
+            time.sleep(0.004)
+            last = self._last
+            late = 1000 * (time.perf_counter() - last)
+            if late > AIM * 0.7:
+                frames = sys._current_frames()
+                text = ''.join(
+                    f'{"GUI" if key == self._main else "other"}: '
+                    + ''.join(traceback.format_stack(frame)[-6:])
+                    for key, frame in frames.items()
+                    if key != threading.get_ident()
+                )
+                while self._on and self._last == last:
+                    time.sleep(0.001)
+                self.stacks.append((1000 * (self._last - last), text))
+
+    def summary(self) -> dict[str, float]:
+        """The largest gap, the 99th percentile, and how many are too long."""
+        gaps = np.array(self.gaps)
+        return {
+            'largest gap, ms': round(float(gaps.max()), 1),
+            '99 % of gaps below, ms': round(float(np.percentile(gaps, 99)), 1),
+            f'gaps over {AIM:g} ms': int((gaps > AIM).sum()),
+            'ticks': len(gaps),
+        }
+
+
+def settle(until: Callable[[], bool] = lambda: True) -> None:
+    """Let the window catch up, and wait for something."""
+    deadline = time.monotonic() + 300
+    rounds = 0
+    while rounds < 30 or not until():
+        QApplication.processEvents()
+        time.sleep(0.002)
+        rounds += 1
+        if time.monotonic() > deadline:
+            raise TimeoutError('the window did not get there')
+
+
+def open_pair(viewer: Any, name: str) -> None:
+    """Add a sample pair."""
+    for data in sample_layers(name):
+        viewer.add_layer(napari.layers.Layer.create(*data))
+    viewer.reset_view()
+    settle()
+
+
+def run_once(widget: Any, *, trace: bool) -> tuple[dict[str, Any], Gaps]:
+    """Press Run and watch the event loop until the results are drawn."""
+    app, texts = QApplication.instance(), []
+    start = time.perf_counter()
+    runner = widget._tasks.runner
+
+    def note(report: Any) -> None:
+        texts.append((time.perf_counter() - start, report.text))
+
+    runner.reported.connect(note)
+    with Gaps(trace=trace) as gaps:
+        widget.panel.run.click()
+        said = time.perf_counter() - start
+        assert widget.message, 'no text after Run'
+        widget.wait()
+        # The last layers are drawn after the run is over.
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            app.processEvents()
+    runner.reported.disconnect(note)
+    steps = [at for at, text in texts if text.startswith('iteration')]
+    return {
+        'first text after, ms': round(1000 * said, 1),
+        'run, s': round(texts[-1][0], 2),
+        'iterations': len(steps),
+        **gaps.summary(),
+    }, gaps
+
+
+def cancel_once(widget: Any) -> dict[str, Any]:
+    """Cancel in the middle of an iteration."""
+    widget._cache.clear()
+    times: list[float] = []
+    runner = widget._tasks.runner
+
+    def note(report: Any) -> None:
+        if report.change is not None:
+            times.append(time.perf_counter())
+
+    runner.reported.connect(note)
+    widget.run()
+    settle(lambda: len(times) > 2)
+    iteration = float(np.diff(times).mean())
+    end = time.perf_counter() + iteration / 2
+    settle(lambda: time.perf_counter() > end)
+    asked = time.perf_counter()
+    widget.cancel()
+    stopped: list[float] = []
+    runner.returned.connect(lambda _: stopped.append(time.perf_counter()))
+    widget.wait()
+    runner.reported.disconnect(note)
+    return {
+        'iteration, ms': round(1000 * iteration),
+        'worker stopped after, ms': round(1000 * (stopped[0] - asked)),
+        'results shown after, ms': round(1000 * (time.perf_counter() - asked)),
+        'said': widget.message,
+    }
+
+
+def main() -> None:
+    """Measure, and print what was found as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--pair', default='coffee', help='a sample pair')
+    parser.add_argument('--size', type=int, default=256, help='working size')
+    parser.add_argument('--iterations', type=int, default=10)
+    parser.add_argument('--runs', type=int, default=3)
+    parser.add_argument('--trace', action='store_true')
+    arguments = parser.parse_args()
+
+    viewer = napari.Viewer(show=False)
+    viewer.show()
+    viewer.window.resize(*WINDOW)
+    settle()
+    open_pair(viewer, arguments.pair)
+    start = time.perf_counter()
+    widget = dock(viewer)
+    QApplication.processEvents()
+    found: dict[str, Any] = {
+        'widget opens in, ms': round(1000 * (time.perf_counter() - start)),
+        'torch imported by opening': 'torch' in sys.modules,
+    }
+    settle()
+    widget.set_options(
+        size=arguments.size, iterations=arguments.iterations, tolerance=0.0
+    )
+    watched = []
+    for number in range(arguments.runs):
+        widget._cache.clear()
+        name = 'first run, torch is loaded' if not number else f'run {number}'
+        found[name], gaps = run_once(widget, trace=arguments.trace)
+        watched += gaps.stacks
+    found['cancel'] = cancel_once(widget)
+    widget.run(wait=True)
+    labels = viewer.layers[f'{arguments.pair} labels']
+    second = viewer.add_labels((np.asarray(labels.data) > 0).astype(np.uint8))
+    settle()
+    start = time.perf_counter()
+    widget.transfer(second, wait=True)
+    found['second mask, ms'] = round(1000 * (time.perf_counter() - start))
+    json.dump(found, sys.stdout, indent=2)
+    sys.stdout.write('\n')
+    for late, text in sorted(watched, reverse=True)[:12]:
+        sys.stdout.write(f'\n--- {late:.0f} ms\n{text}')
+    viewer.close()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,458 @@
+"""The dock 'Fine-tune on my images', and its interface for scripts.
+
+Examples
+--------
+In a running napari:
+
+>>> _, tuning = viewer.window.add_plugin_dock_widget(
+...     'napari-samnet', 'Fine-tune on my images'
+... )  # doctest: +SKIP
+>>> tuning.set_folder('sections')  # doctest: +SKIP
+>>> tuning.set_name('sections')  # doctest: +SKIP
+>>> trained = tuning.run(wait=True)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.finetune_job import (
+    FineTuned,
+    FineTuneRequest,
+    TrainingReport,
+    finetune_steps,
+)
+from napari_samnet.plugin.finetune_panel import LABELS, FineTunePanel
+from napari_samnet.plugin.inputs import sentence
+from napari_samnet.plugin.request import Outcome, Report
+from napari_samnet.plugin.status import FooterStatus
+from napari_samnet.plugin.tasks import Task, TaskQueue
+from napari_samnet.samnet.own import check_own_name
+from napari_samnet.samnet.weights import available_weights
+from napari_samnet.training.estimate import Timetable, duration
+from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.process import Trained
+from napari_samnet.training.runs import (
+    Progress,
+    discard_run,
+    made_steps,
+    own_run,
+    read_options,
+    unfinished_runs,
+)
+
+__all__ = ['FineTune']
+
+#: Steps over which the loss that is shown is averaged.
+AVERAGED = 25
+#: Most points of a curve.
+POINTS = 500
+
+
+class FineTune(QWidget):
+    """Adapt the network to images of one's own.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+        Viewer whose image layers can be learnt from.
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    def __init__(
+        self, napari_viewer: Any, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
+        )
+        self.viewer = napari_viewer
+        self.panel = FineTunePanel(napari_viewer)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.panel)
+        self._tasks = TaskQueue(self)
+        self._status = FooterStatus(
+            self.panel.footer, self._tasks, self._reason
+        )
+        self._listening = False
+        self._named = False
+        #: The options of before, while those of an unfinished run are shown.
+        self._mine: dict[str, Any] | None = None
+        self._trained: Trained | None = None
+        self._stage = ''
+        self._mean = 0.0
+        self._fill_names()
+        self._wire()
+        self.refresh()
+
+    def _wire(self) -> None:
+        panel, tasks = self.panel, self._tasks
+        panel.images.changed.connect(self._on_images)
+        panel.name.editTextChanged.connect(self.refresh)
+        panel.name.lineEdit().textEdited.connect(self._on_named)
+        panel.name.activated.connect(self._on_named)
+        panel.options.changed.connect(self.refresh)
+        panel.reset.clicked.connect(panel.reset_fields)
+        panel.over.clicked.connect(self.start_over)
+        panel.use.clicked.connect(self.use)
+        panel.footer.run.clicked.connect(self._on_run)
+        panel.footer.cancel.clicked.connect(self.cancel)
+        panel.footer.add_shortcut(self, self._on_run)
+        tasks.runner.reported.connect(self._on_reported)
+        tasks.started.connect(self.refresh)
+        tasks.idle.connect(self._on_idle)
+
+    def _events(self) -> list[tuple[Any, Any]]:
+        layers = self.viewer.layers.events
+        return [
+            (layers.inserted, self._on_layers),
+            (layers.removed, self._on_layers),
+            (layers.reordered, self._on_layers),
+            (layers.renamed, self._on_layers),
+        ]
+
+    def showEvent(self, event: Any) -> None:
+        """Follow the viewer while the dock is on screen."""
+        super().showEvent(event)
+        if not self._listening:
+            self._listening = True
+            for emitter, callback in self._events():
+                emitter.connect(callback)
+            self._on_layers()
+
+    def hideEvent(self, event: Any) -> None:
+        """Stop following: the dock's x hides it, and nothing else tells."""
+        super().hideEvent(event)
+        if self._listening:
+            self._listening = False
+            for emitter, callback in self._events():
+                emitter.disconnect(callback)
+
+    # For scripts.
+
+    @property
+    def name(self) -> str:
+        """How the network will be called."""
+        return str(self.panel.name.currentText()).strip()
+
+    @property
+    def options(self) -> TrainingOptions:
+        """How it is trained.
+
+        Raises
+        ------
+        InputError
+            If the fields do not fit together.
+        """
+        values = self.panel.options.values
+        # Crops are for the decoder alone; a smaller size means them too.
+        values['crop'] = min(values['crop'], values['size'])
+        found = TrainingOptions(**values)
+        if not found.matcher_steps and not found.decoder_steps:
+            raise InputError('choose how many steps to train')
+        return found
+
+    @property
+    def reason(self) -> str:
+        """Why a run is not possible, in one line; empty if it is."""
+        return self._reason()
+
+    @property
+    def message(self) -> str:
+        """The line below the buttons."""
+        return str(self.panel.footer.message.text())
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._tasks.busy
+
+    @property
+    def trained(self) -> Trained | None:
+        """What the last run has brought."""
+        return self._trained
+
+    def set_layers(self, *layers: Layer | str) -> None:
+        """Learn from every plane of some layers, given by layer or name.
+
+        Raises
+        ------
+        InputError
+            If one is no image of the viewer.
+        """
+        known = self.viewer.layers
+        for layer in layers:
+            if isinstance(layer, str) and layer not in known:
+                raise InputError(f'there is no layer {layer!r}')
+        self.panel.images.choose(
+            known[x] if isinstance(x, str) else x for x in layers
+        )
+
+    def set_folder(self, path: str | Path) -> None:
+        """Learn from the images of a folder and its subfolders.
+
+        Raises
+        ------
+        InputError
+            If there is no such folder, or there are too few images in it.
+        """
+        self.panel.images.choose_folder(Path(path))
+
+    def set_name(self, name: str) -> None:
+        """Choose how the network will be called.
+
+        A run of that name that was stopped goes on, with its own options.
+        """
+        self._named = True
+        self.panel.name.setEditText(name)
+
+    def set_options(self, **options: Any) -> None:
+        """Set some options of the training.
+
+        Parameters
+        ----------
+        **options
+            Fields of ``TrainingOptions``.
+
+        Raises
+        ------
+        InputError
+            If one is not known or not possible; nothing is set then.
+        """
+        unknown = set(options) - set(self.panel.options)
+        if unknown:
+            raise InputError(
+                f'there is no option {", ".join(sorted(unknown))}'
+            )
+        if self._mine is not None:
+            raise InputError(f'{self.name!r} goes on with its own options')
+        TrainingOptions(**{**self.panel.options.values, **options})
+        self.panel.options.show(options)
+
+    def run(
+        self, *, wait: bool = False, timeout: float | None = None
+    ) -> Trained | None:
+        """Train, or go on.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to return only when it is done, with the window alive.
+        timeout : float, optional
+            Seconds after which waiting ends; by default never.
+
+        Returns
+        -------
+        Trained or None
+            What it has brought, if waited for.
+
+        Raises
+        ------
+        InputError
+            If something is missing, or the process that trains fails.
+        TimeoutError
+            If it takes too long. The run goes on.
+        """
+        reason = self.reason
+        if reason:
+            raise InputError(reason)
+        request = FineTuneRequest(
+            self.panel.images.source(), self.name, self.options
+        )
+        self._trained, self._stage = None, ''
+        self.panel.use.setVisible(False)
+        self._tasks.add(
+            Task(
+                'Fine-tuning',
+                partial(finetune_steps, request),
+                self._show,
+            )
+        )
+        return self.wait(timeout) if wait else None
+
+    def wait(self, timeout: float | None = None) -> Trained | None:
+        """Wait until nothing runs; see :meth:`run`."""
+        self._tasks.wait(timeout)
+        return self._trained
+
+    def cancel(self) -> None:
+        """Stop after the current step and keep what was learnt."""
+        self._tasks.cancel()
+        self._status.show()
+
+    def start_over(self) -> None:
+        """Forget the unfinished run of the current name."""
+        if not self.running:
+            discard_run(own_run(self.name))
+            self._fill_names()
+            self.refresh()
+
+    def use(self) -> None:
+        """Choose the new weights in the dock 'Semantic transfer'."""
+        if self._trained is None or not self._trained.weights:
+            raise InputError('nothing was saved yet')
+        from napari_samnet.plugin.commands import dock
+
+        transfer = dock(self.viewer)
+        transfer.set_options(weights=Path(self._trained.weights).stem)
+
+    # Inner workings.
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the panel up to date with viewer, fields and runs."""
+        panel, busy = self.panel, self.running
+        if not busy:
+            self._follow_run()
+        for part in (panel.images, panel.name, panel.over):
+            part.setEnabled(not busy)
+        panel.options_box.setEnabled(not busy)
+        panel.estimate.setText(self._estimate())
+        self._status.show()
+
+    def _reason(self) -> str:
+        try:
+            if not self._listening:
+                self.panel.images.refresh_quietly()
+            self.panel.images.source()
+            check_own_name(self.name)
+            if self._mine is None and self.name in available_weights():
+                raise InputError(
+                    f'There are weights {self.name!r} already: choose '
+                    f'another name'
+                )
+            _ = self.options
+        except InputError as error:
+            text = str(error)
+            if text.startswith('name must'):
+                text = text.replace('name must', 'The name must', 1)
+            return sentence(text, LABELS)
+        return ''
+
+    def _estimate(self) -> str:
+        """How long it will take, if that can be said."""
+        try:
+            options = self.options
+        except InputError:
+            return ''
+        table = Timetable(options, self._made())
+        time = duration(table.seconds)
+        return f'Takes {time} on a laptop, less on a graphics card'
+
+    def _made(self) -> dict[str, int]:
+        return {} if self._mine is None else made_steps(own_run(self.name))
+
+    def _follow_run(self) -> None:
+        """Show the options of an unfinished run, or the user's own again."""
+        name = self.name
+        folder = own_run(name)
+        try:
+            options = read_options(folder) if name in self._runs else None
+        except InputError:
+            # What cannot be understood cannot go on.
+            discard_run(folder)
+            options = None
+        shown = self.panel.options
+        blocked = shown.blockSignals(True)
+        if options is not None:
+            if self._mine is None:
+                self._mine = shown.values
+            shown.show({key: getattr(options, key) for key in shown})
+            made = sum(made_steps(folder).values())
+            total = options.decoder_steps + options.matcher_steps
+            self.panel.show_unfinished(f'Stopped at step {made} of {total}')
+        elif self._mine is not None:
+            shown.show(self._mine)
+            self._mine = None
+            self.panel.show_unfinished('')
+        shown.blockSignals(blocked)
+
+    def _fill_names(self) -> None:
+        """Offer the runs that can go on, and a name that is free."""
+        combo = self.panel.name
+        kept = self.name
+        self._runs = unfinished_runs()
+        blocked = combo.blockSignals(True)
+        combo.clear()
+        combo.addItems(self._runs)
+        combo.setEditText(kept or self._free_name())
+        combo.blockSignals(blocked)
+
+    def _free_name(self) -> str:
+        """A name after the images that nothing has yet."""
+        wanted = self.panel.images.suggestion
+        base = re.sub(r'[^\w.-]+', '-', wanted).strip('-._')[:50]
+        base = base or 'my-images'
+        taken = {name.lower() for name in (*available_weights(), *self._runs)}
+        name, number = base, 2
+        while name.lower() in taken:
+            name, number = f'{base}-{number}', number + 1
+        return name
+
+    def _on_named(self, *_: Any) -> None:
+        self._named = True
+
+    def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
+        self.panel.images.refresh()
+
+    def _on_images(self) -> None:
+        if not self._named and not self.running:
+            self.panel.name.setEditText(self._free_name())
+        self.refresh()
+
+    def _on_run(self) -> None:
+        if not self.running and not self.reason:
+            self.run()
+
+    def _on_reported(self, report: Report) -> None:
+        progress = getattr(report, 'progress', None)
+        if isinstance(report, TrainingReport) and progress is not None:
+            self._plot(progress)
+
+    def _plot(self, progress: Progress) -> None:
+        panel = self.panel
+        if progress.stage == 'pairs':
+            return
+        panel.view.setVisible(True)
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            begun = progress.step - (1 if progress.losses else 0)
+            for curve in (panel.loss, panel.error):
+                curve.clear(begun, progress.total, progress.held_out or 0.0)
+            panel.loss.clear(begun, progress.total)
+            panel.error.setVisible(progress.held_out is not None)
+            self._first = begun
+        if progress.losses:
+            loss = sum(progress.losses.values())
+            steps = min(progress.step - self._first, AVERAGED)
+            self._mean += (loss - self._mean) / max(1, steps)
+            if progress.step % max(1, progress.total // POINTS) == 0:
+                panel.loss.put(progress.step, self._mean)
+        if progress.held_out is not None:
+            panel.error.put(progress.step, progress.held_out)
+
+    def _show(self, outcome: Outcome) -> Iterator[Any]:
+        """Take note of what a run has brought."""
+        assert isinstance(outcome, FineTuned)
+        self._trained = outcome.trained
+        saved = outcome.trained is not None and bool(outcome.trained.weights)
+        inside = getattr(self.viewer, 'window', None) is not None
+        self.panel.use.setVisible(saved and inside)
+        yield
+
+    def _on_idle(self) -> None:
+        self._fill_names()
+        if self._trained is not None and self._trained.finished:
+            # The next one is another network.
+            self._named = False
+            self.panel.name.setEditText(self._free_name())
+        self.refresh()
