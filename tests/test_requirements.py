@@ -67,7 +67,9 @@ class TestOldest:
         bound = bounds(PROJECT['dependencies'])[name]
         assert bound in oldest()[name]
 
-    @pytest.mark.parametrize('extra', ['batch', 'bench', 'pyqt6', 'pyside6'])
+    @pytest.mark.parametrize(
+        'extra', ['batch', 'bench', 'openvino', 'pyqt6', 'pyside6']
+    )
     def test_bound_of_an_extra_is_what_is_tested(self, extra: str) -> None:
         found = bounds(PROJECT['optional-dependencies'][extra])
         assert found

@@ -10,14 +10,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_samnet.errors import DeviceError
 from napari_samnet.parameters import SIZE_STEP
 
+if TYPE_CHECKING:
+    from napari_samnet.samnet.weights import Weights
+
 __all__ = [
     'MemoryShortageError',
     'Place',
+    'has_bf16',
     'out_of_memory_explained',
     'resolve_device',
     'resolve_place',
@@ -102,7 +106,7 @@ def resolve_device(name: str = 'auto') -> str:
 
 
 def resolve_precision(name: str, device: str) -> str:
-    """Turn 'auto' into 'bf16' where the hardware computes in it.
+    """Turn 'auto' into 'bf16' where that is faster than 'fp32'.
 
     Parameters
     ----------
@@ -121,8 +125,6 @@ def resolve_precision(name: str, device: str) -> str:
     DeviceError
         If there is no such precision, or not on that device.
     """
-    import torch
-
     if name not in ('auto', 'fp32', 'bf16', 'int8'):
         raise DeviceError(
             f'precision must be auto, fp32, bf16 or int8, got {name!r}'
@@ -133,19 +135,64 @@ def resolve_precision(name: str, device: str) -> str:
         )
     if name != 'auto':
         return name
+    able = _processor()
+    # Intel's processors with AMX, which have fp16 too, leave bf16 to its
+    # tiles: where these are switched off, bf16 is slower than fp32.
+    slower = able.get('avx512_fp16') and not able.get('amx_bf16')
+    if device == 'cpu' and slower:
+        return 'fp32'
+    return 'bf16' if has_bf16(device) else 'fp32'
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the hardware computes in bf16, without emulation.
+
+    Parameters
+    ----------
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    bool
+    """
+    import torch
+
     if device.startswith('cuda'):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device == 'cpu':
-        # Emulated bf16 is slower than fp32.
-        able: dict[str, Any] = getattr(torch.cpu, 'get_capabilities', dict)()
-        native = bool(able.get('avx512_bf16') or able.get('amx_bf16'))
-    else:
-        native = False
-    return 'bf16' if native else 'fp32'
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = _processor()
+    return device == 'cpu' and bool(
+        able.get('avx512_bf16') or able.get('amx_bf16')
+    )
+
+
+def _processor() -> dict[str, Any]:
+    """What the processor can do; empty where torch cannot tell."""
+    import torch
+
+    found: dict[str, Any] = getattr(torch.cpu, 'get_capabilities', dict)()
+    return found
+
+
+def _takes_int8(weights: Weights) -> bool:
+    """Whether int8 is there, is faster, and was shown to be exact enough."""
+    from napari_samnet.samnet.quantisation import within_bounds
+
+    able = _processor()
+    faster = ('avx512_vnni', 'avx_vnni', 'amx_int8')
+    return (
+        find_spec('openvino') is not None
+        and any(able.get(name) for name in faster)
+        and within_bounds(weights)
+    )
 
 
 def resolve_place(
-    device: str = 'auto', precision: str = 'auto', backend: str = 'auto'
+    device: str = 'auto',
+    precision: str = 'auto',
+    backend: str = 'auto',
+    *,
+    weights: Weights | None = None,
 ) -> Place:
     """Choose device, backend and precision that go together.
 
@@ -153,6 +200,8 @@ def resolve_place(
     ----------
     device, precision, backend : str
         See :class:`~napari_samnet.MatchOptions`.
+    weights : Weights, optional
+        Of the network. Without them, 'auto' does not consider 'int8'.
 
     Returns
     -------
@@ -168,6 +217,15 @@ def resolve_place(
         raise DeviceError(
             f'backend must be auto, torch or openvino, got {backend!r}'
         )
+    if (
+        precision == 'auto'
+        and backend != 'torch'
+        and device in ('auto', 'cpu')
+        and weights is not None
+        and resolve_device(device) == 'cpu'
+        and _takes_int8(weights)
+    ):
+        precision = 'int8'
     if backend == 'auto':
         backend = 'openvino' if precision == 'int8' else 'torch'
     if backend == 'torch':

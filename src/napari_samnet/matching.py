@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samnet.checks import as_array, check_labels
 from napari_samnet.colour_detail import transfer_colours
+from napari_samnet.colour_model import recoloured
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.devices import (
     MemoryShortageError,
@@ -112,9 +113,16 @@ def match_steps(
         options,
         {'source': source_channel_axis, 'target': target_channel_axis},
     )
+    from napari_samnet.samnet.weights import get_weights
+
     total = options.iterations
     yield Step(0, total, 'loading the network')
-    place = resolve_place(options.device, options.precision, options.backend)
+    place = resolve_place(
+        options.device,
+        options.precision,
+        options.backend,
+        weights=get_weights(options.weights),
+    )
     shortage = ''
     for tried, size in (
         (place, options.size),
@@ -253,7 +261,7 @@ class _Job:
                 state = next(states)
             changes = (*changes, round(STRIDE * state.change, 4))
             snapshot = partial(
-                self._snapshot, run, state, small[0], stages, record, changes
+                self._snapshot, run, state, small, stages, record, changes
             )
             yield Step(
                 state.step + 1,
@@ -269,7 +277,7 @@ class _Job:
         self,
         run: PairRun,
         state: Iteration,
-        small: FloatArray,
+        small: list[FloatArray],
         stages: Stages,
         record: dict[str, Any],
         changes: tuple[float, ...],
@@ -282,18 +290,18 @@ class _Job:
         forward, backward, trust = directions(state, self._options.window)
         transferred = None
         if transfer and self._options.attributes:
-            with (
-                torch.inference_mode(),
-                out_of_memory_explained(record['device'], record['size']),
-                stages.timed('decode'),
-            ):
-                image = run.picture(state)
+            colours = None
+            if self._options.reference:
+                with (
+                    torch.inference_mode(),
+                    out_of_memory_explained(record['device'], record['size']),
+                    stages.timed('decode'),
+                ):
+                    colours = (small[0], run.picture(state))
             with stages.timed('recolour'):
                 transferred = transfer_colours(
                     self._images['source'],
-                    small,
-                    image,
-                    weight=trust[0] ** 2,
+                    *(colours or recoloured(*small, forward, trust[0] ** 2)),
                     channel_axis=self._axes['source'],
                 )
         return Correspondence(

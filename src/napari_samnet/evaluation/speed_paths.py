@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_samnet.colour_detail import transfer_colours
-from napari_samnet.devices import resolve_place
+from napari_samnet.devices import Place, has_bf16, resolve_place
 from napari_samnet.engine import Stages
 from napari_samnet.errors import DeviceError
 from napari_samnet.parameters import MatchOptions
@@ -30,7 +30,7 @@ from napari_samnet.samnet.features import STRIDE, Features, normalize
 from napari_samnet.samnet.field import flow_of, grid, sample_reference, warp
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Iteration, Recurrence
-from napari_samnet.samnet.weights import load_model
+from napari_samnet.samnet.weights import get_weights, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def variants(
         flags = {key: changes.pop(key) for key in FLAGS & set(changes)}
         try:
             changed = replace(literal, **changes)
-            resolve_place(changed.device, changed.precision, changed.backend)
+            _place(changed)
         except DeviceError as error:
             if missing is not None:
                 missing[name] = str(error)
@@ -150,7 +150,7 @@ def variants(
     rest = options.tolerance or MatchOptions.tolerance
     alone('both', 'both directions as one batch', both=True)
     alone('early_stop', 'early stop', tolerance=rest)
-    if resolve_place(options.device, 'auto').precision == 'bf16':
+    if has_bf16(resolve_place(options.device).device):
         alone('bf16', 'bf16', precision='bf16')
     alone('feature_feedback', 'feature feedback', feedback='feature')
     for precision in ('fp32', 'bf16', 'int8'):
@@ -236,6 +236,16 @@ class _PartlyFast(SAMNet):
         return blending(source, target, field, alpha, weight=weight, gate=gate)
 
 
+def _place(options: MatchOptions) -> Place:
+    """Where :func:`napari_samnet.match` would run."""
+    return resolve_place(
+        options.device,
+        options.precision,
+        options.backend,
+        weights=get_weights(options.weights),
+    )
+
+
 class Models:
     """Networks for the variants, each loaded once."""
 
@@ -245,9 +255,7 @@ class Models:
     def get(self, variant: Variant) -> tuple[SAMNet, str]:
         """Network of a variant, and its device."""
         options = variant.options
-        place = resolve_place(
-            options.device, options.precision, options.backend
-        )
+        place = _place(options)
         fast = variant.banded and variant.gather and variant.scheduled
         key = (place, variant.literal, variant.banded, variant.gather, fast)
         if key not in self._held:

@@ -218,13 +218,15 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
 @lru_cache(maxsize=2)
 def _cached_model(
     path: str,
-    digest: str,  # noqa: ARG001 - part of the cache's key
+    digest: str,
     place: Place,
     literal: bool,
 ) -> SAMNet:
     import torch
 
     model = read_model(path)
+    if place.backend == 'openvino':
+        return _on_openvino(model, Path(path), digest, place.precision)
     dtype = torch.bfloat16 if place.precision == 'bf16' else torch.float32
     # The convolutions of VGG and decoder are nearly all of the work; the
     # matching itself stays in single precision.
@@ -233,6 +235,25 @@ def _cached_model(
         if not literal:
             part.to(memory_format=torch.channels_last)
     return model.to(place.device)
+
+
+def _on_openvino(
+    model: SAMNet, path: Path, digest: str, precision: str
+) -> SAMNet:
+    """Hand the convolutions over, with the limits that int8 needs."""
+    from napari_samnet.samnet.openvino_backend import use_openvino
+    from napari_samnet.samnet.quantisation import find_limits
+
+    limits = {}
+    if precision == 'int8':
+        limits = find_limits(
+            Weights(path.stem, path, digest),
+            {
+                'features': model.features.convolutions,
+                'decoder': model.decoder,
+            },
+        )
+    return use_openvino(model, precision, **limits)
 
 
 def load_model(
@@ -272,8 +293,8 @@ def load_model(
     """
     from napari_samnet.devices import resolve_place
 
-    place = resolve_place(device, precision, backend)
     weights = get_weights(name)
+    place = resolve_place(device, precision, backend, weights=weights)
     return _cached_model(str(weights.path), weights.sha256, place, literal)
 
 
