@@ -74,6 +74,7 @@ def local_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
 
     Every row of source cells is multiplied with the K target rows around it
     in one matrix product; the wanted band of each product is a strided view.
+    With the channels last in memory, these rows follow one another there.
 
     Parameters
     ----------
@@ -90,23 +91,22 @@ def local_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
     _check(source, target, window)
     batch, channels, height, width = source.shape
     radius = window // 2
-    # Rows lead, so that the rows of one dy are one slice without a copy.
-    padded = F.pad(target, (radius,) * 4).permute(2, 0, 1, 3).contiguous()
-    left = source.permute(2, 0, 3, 1).reshape(-1, width, channels)
     wide = width + window - 1
-    products = torch.stack(
-        [
-            torch.bmm(left, padded[dy : dy + height].view(-1, channels, wide))
-            for dy in range(window)
-        ]
-    ).view(window, height, batch, width, wide)
-    s0, s1, s2, s3, s4 = products.stride()
-    band = products.as_strided(
-        (window, height, batch, width, window), (s0, s1, s2, s3 + s4, s4)
-    )
-    return band.permute(2, 0, 4, 1, 3).reshape(
-        batch, window * window, height, width
-    )
+    left = source.permute(0, 2, 3, 1)
+    right = F.pad(target.permute(0, 2, 3, 1), (0, 0, *(radius,) * 4))
+    found = []
+    for cells, padded in zip(left, right.contiguous(), strict=True):
+        rows = padded.as_strided(
+            (height, window * wide, channels), (wide * channels, channels, 1)
+        )
+        products = torch.bmm(cells, rows.transpose(1, 2))
+        s0, s1, s2 = products.stride()
+        found.append(
+            products.as_strided(
+                (window, window, height, width), (wide * s2, s2, s0, s1 + s2)
+            )
+        )
+    return torch.stack(found).view(batch, window * window, height, width)
 
 
 def local_correlation_reference(
