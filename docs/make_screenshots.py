@@ -23,12 +23,17 @@ os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
 import napari
 import numpy as np
 from napari.utils.notifications import notification_manager
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_samnet.plugin.commands import dock
 from napari_samnet.plugin.sample_data import sample_layers
 
-WINDOW = (1440, 900)
+WINDOW = (1280, 800)
+
+#: Colours of a picture; more make the files larger and look the same.
+COLOURS = 200
+
 STATES = ('empty', 'ready', 'running', 'done', 'error', 'judging', 'stack')
 
 
@@ -114,7 +119,9 @@ def take(state: str, theme: str, path: Path, options: Any) -> None:
     settle()
     play(viewer, widget, state, options)
     settle()
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    picture = Image.fromarray(pixels[..., :3]).quantize(COLOURS)
+    picture.save(path, optimize=True)
     widget.cancel()
     settle(lambda: not widget.running)
     viewer.close()
@@ -127,7 +134,7 @@ def main() -> None:
     parser.add_argument(
         '--out',
         type=Path,
-        default=Path(__file__).parent / 'screenshots',
+        default=Path(__file__).parent / 'images',
         help='folder for the pictures',
     )
     parser.add_argument('--size', type=int, default=256, help='working size')
@@ -144,7 +151,7 @@ def main() -> None:
             take(
                 state,
                 theme,
-                arguments.out / f'{state}-{theme}.png',
+                arguments.out / f'widget-{state}-{theme}.png',
                 options,
             )
 

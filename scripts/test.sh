@@ -12,7 +12,7 @@ environment=${VENV:-.venv-test}
 [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
 bin=$environment/bin
 "$bin/python" -m pip install --quiet --upgrade pip
-"$bin/python" -m pip install --quiet --editable '.[all,pyside6,test]'
+"$bin/python" -m pip install --quiet --editable '.[all,docs,pyside6,test]'
 
 "$bin/ruff" check
 "$bin/ruff" format --check
