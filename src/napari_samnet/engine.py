@@ -133,6 +133,7 @@ class PairRun:
         """
         import torch
 
+        from napari_samnet.samnet.arithmetic import convolutions
         from napari_samnet.samnet.feature_cache import FEATURES
 
         options = self._options
@@ -146,7 +147,8 @@ class PairRun:
         batch = batch.to(self._place.device)
         if not options.reference:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        found = self._model.encode(batch, skips=skips)
+        with convolutions(self._place.device, exact=options.reference):
+            found = self._model.encode(batch, skips=skips)
         if not options.reference:
             FEATURES.put(key, found)
         return found
@@ -167,13 +169,17 @@ class PairRun:
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
+        from napari_samnet.samnet.arithmetic import convolutions
+
         first = slice(1)
-        image = self._model.picture(
-            self._own.part(first),
-            self._other.part(first),
-            state,
-            self._recurrence,
-        )
+        exact = self._options.reference
+        with convolutions(self._place.device, exact=exact):
+            image = self._model.picture(
+                self._own.part(first),
+                self._other.part(first),
+                state,
+                self._recurrence,
+            )
         picture: FloatArray = image[0].permute(1, 2, 0).float().cpu().numpy()
         return picture
 

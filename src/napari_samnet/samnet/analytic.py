@@ -79,7 +79,7 @@ def peak_of(
 # Kept tensors must serve training too, whoever asked for them first.
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def _moment_matrices(size: int, sigma: float) -> Tensor:
+def _moment_matrices(size: int, sigma: float, device: torch.device) -> Tensor:
     """Gaussian-weighted sums of d^0, d^1, d^2 along one axis, ``(3, n, n)``.
 
     Row i of matrix k holds ``g(j - i) (j - i)^k``.
@@ -88,16 +88,16 @@ def _moment_matrices(size: int, sigma: float) -> Tensor:
     difference = steps[None] - steps[:, None]
     gauss = torch.exp(-(difference**2) / (2 * sigma**2))
     gauss = gauss / (sigma * (2 * torch.pi) ** 0.5)
-    return torch.stack(
-        [gauss * difference**power for power in range(3)]
-    ).float()
+    return torch.stack([gauss * difference**power for power in range(3)]).to(
+        device, torch.float32
+    )
 
 
 def _moments(maps: Tensor, sigma: float) -> dict[tuple[int, int], Tensor]:
     """Local moments of maps: sums of ``map_j (j - i)_x^p (j - i)_y^q``."""
     height, width = maps.shape[-2:]
-    rows = _moment_matrices(height, sigma).to(maps.device)
-    columns = _moment_matrices(width, sigma).to(maps.device)
+    rows = _moment_matrices(height, sigma, maps.device)
+    columns = _moment_matrices(width, sigma, maps.device)
     found = {}
     for p in range(3):
         along_x = maps @ columns[p].transpose(0, 1)
@@ -180,7 +180,10 @@ class AnalyticMatching(nn.Module):
         powers = ((0, 0), (1, 0), (0, 1))
         right = torch.stack([moments[power][:, 1:] for power in powers], -1)
         # (B, H, W, 3 unknowns, 2 components)
-        solved = torch.linalg.solve(matrix, right.permute(0, 2, 3, 4, 1))
+        # Without a look at the result, for which a GPU would have to wait.
+        solved = torch.linalg.solve_ex(
+            matrix, right.permute(0, 2, 3, 4, 1)
+        ).result
         flow, linear = solved[..., 0, :], solved[..., 1:, :]
         # linear is indexed (by, component); the field wants (component, by).
         linear = linear.transpose(-1, -2).flatten(-2)

@@ -67,8 +67,9 @@ def _votes(field: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         rows = slice(1 + dy, 1 + dy + height)
         columns = slice(1 + dx, 1 + dx + width)
         there = padded[:, :, rows, columns]
-        offset = field.new_tensor((-dx, -dy))
-        linear = torch.einsum('bcdhw,d->bchw', step_of(there), offset)
+        step = step_of(there)
+        # No small tensor from the CPU, which a CUDA graph cannot record.
+        linear = -dx * step[:, :, 0] - dy * step[:, :, 1]
         positions.append(points + linear + flow_of(there))
         weights.append(padded_alpha[:, 0, rows, columns])
     weight = torch.stack(weights, 1)

@@ -86,7 +86,8 @@ def resize_field(field: Tensor, height: int, width: int) -> Tensor:
     field = F.interpolate(
         field, size=(height, width), mode='bilinear', align_corners=False
     )
-    return field * field.new_tensor((1, 1, 1, 1, *scale)).view(1, 6, 1, 1)
+    x, y = (field[:, 4 + k : 5 + k] * scale[k] for k in range(2))
+    return torch.cat((field[:, :4], x, y), 1)
 
 
 def bilinear_taps(

@@ -9,9 +9,11 @@ F^{s<-t,0} = F^s, and after the last there is none unless it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,6 +31,7 @@ from napari_samnet.samnet.correlation import (
     local_correlation_reference,
     merge_sources,
 )
+from napari_samnet.samnet.cuda_graph import recording_for
 from napari_samnet.samnet.features import (
     STRIDE,
     Features,
@@ -47,6 +50,15 @@ from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 
 __all__ = ['Iteration', 'Recurrence', 'SAMNet', 'SAMNetConfig', 'schedule']
+
+
+def _can_record(features: Tensor, options: Recurrence) -> bool:
+    """Whether iterations shall be CUDA graphs: not in training."""
+    return (
+        features.is_cuda
+        and torch.is_inference_mode_enabled()
+        and not options.reference
+    )
 
 
 class SAMNet(nn.Module):
@@ -282,6 +294,9 @@ class SAMNet(nn.Module):
         own, goal = source.matching, target.matching
         start = self.start(own, goal, options.init)
         field, transferred = start, own
+        if _can_record(own, options):
+            yield from self._iterate_recorded(source, target, start, options)
+            return
         for index in range(options.iterations):
             coarse = index < options.coarse_iterations
             compare = self._compare_coarse if coarse else self._compare
@@ -305,6 +320,59 @@ class SAMNet(nn.Module):
                 transferred = self._next(
                     source, target, field, alpha, index, options
                 )
+
+    def _iterate_recorded(
+        self,
+        source: Features,
+        target: Features,
+        start: Tensor,
+        options: Recurrence,
+        **how: Any,
+    ) -> Iterator[Iteration]:
+        """The recurrence with each iteration recorded as a CUDA graph."""
+        parts = [(f.matching, f.content, *f.skips) for f in (source, target)]
+        count = len(parts[0])
+
+        def turn(
+            index: int, fixed: Sequence[Tensor], moving: Sequence[Tensor]
+        ) -> tuple[Tensor, ...]:
+            one, other = (
+                Features(group[0], group[1], tuple(group[2:]))
+                for group in (fixed[:count], fixed[count:])
+            )
+            field, transferred, start = moving
+            coarse = index < options.coarse_iterations
+            compare = self._compare_coarse if coarse else self._compare
+            volume, residual, alpha = compare(
+                (one.matching, transferred, other.matching),
+                field,
+                start,
+                index,
+                options,
+            )
+            field = field + residual
+            change = flow_of(residual).norm(dim=1).mean()
+            if index + 1 < options.iterations:
+                transferred = self._next(
+                    one, other, field, alpha, index, options
+                )
+            return volume, field, alpha, change, transferred
+
+        field, transferred = start, source.matching
+        with recording_for(
+            self, turn, [*parts[0], *parts[1]], options, **how
+        ) as recording:
+            for index in range(options.iterations):
+                volume, field, alpha, moved, transferred = recording(
+                    index, (field, transferred, start)
+                )
+                change = float(moved)
+                calm = change < options.tolerance
+                coarse = index < options.coarse_iterations
+                last = index + 1 == options.iterations or (calm and not coarse)
+                yield Iteration(index, field, volume, alpha, change, last)
+                if last:
+                    return
 
     def _next(
         self,
