@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
-from napari_samnet import resampling, warping
+from napari_samnet import lazy, resampling, warping
+from napari_samnet.cli import main
 from napari_samnet.colour_detail import apply_at_native, transfer_colours
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.imagefiles import read_image, read_labels
 from napari_samnet.images import to_working
 from napari_samnet.lazy import RowCache, chunk_shape
 from napari_samnet.lazywarp import lazy_image, lazy_labels
+from napari_samnet.results import FILES, LARGE
 
 SOURCE, TARGET = (301, 203), (220, 311)
 
@@ -146,12 +151,12 @@ class TestLazyResults:
         found = smooth_correspondence()
         expected = found.warp_labels(labels, min_confidence=0.4)
         for given in (labels, da.from_array(labels, chunks=70)):
-            lazy = lazy_labels(found, given, min_confidence=0.4, side=64)
-            assert lazy.dtype == labels.dtype
-            assert lazy.chunks[0] == (64, 64, 64, 28)
-            np.testing.assert_array_equal(lazy.compute(), expected)
+            result = lazy_labels(found, given, min_confidence=0.4, side=64)
+            assert result.dtype == labels.dtype
+            assert result.chunks[0] == (64, 64, 64, 28)
+            np.testing.assert_array_equal(result.compute(), expected)
             np.testing.assert_array_equal(
-                lazy[100:130, 200:220].compute(), expected[100:130, 200:220]
+                result[100:130, 200:220].compute(), expected[100:130, 200:220]
             )
 
     @pytest.mark.parametrize('to', ['source', 'target'])
@@ -161,15 +166,15 @@ class TestLazyResults:
         shape = TARGET if to == 'source' else SOURCE
         image = np.random.default_rng(0).random((*shape, 3))
         expected = found.warp_image(image, to=to, fill=0.5)
-        lazy = lazy_image(found, image, to=to, fill=0.5, side=64)
-        np.testing.assert_array_equal(lazy.compute(), expected)
+        result = lazy_image(found, image, to=to, fill=0.5, side=64)
+        np.testing.assert_array_equal(result.compute(), expected)
 
     def test_a_block_reads_its_window_alone(self, labels: np.ndarray) -> None:
         pytest.importorskip('dask.array')
         kept = Chunked(labels, (32, 32))
-        lazy = lazy_labels(smooth_correspondence(), kept, side=32)
+        result = lazy_labels(smooth_correspondence(), kept, side=32)
         assert not kept.read
-        lazy[:32, :32].compute()
+        result[:32, :32].compute()
         assert kept.largest < labels.size / 4
 
     def test_what_does_not_fit_is_refused(self, labels: np.ndarray) -> None:
@@ -243,6 +248,52 @@ def test_transferred_image_has_no_seams(
     np.testing.assert_array_equal(transfer_colours(kept, before, after), whole)
     # Blocks may be rounded apart, but by less than one step of 255.
     assert np.abs(whole / 255.0 - plain).max() < 0.51 / 255
+
+
+@pytest.mark.parametrize('kind', ['plain.tif', 'packed.tif', '.npy'])
+def test_transfer_maps_what_is_large(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (150, 130, 3), np.uint8)
+    marks = rng.integers(0, 9, (150, 130), np.int32)
+    names = {}
+    for name, array in (('image', image), ('marks', marks)):
+        names[name] = str(tmp_path / f'{name}{kind}')
+        if kind == '.npy':
+            np.save(names[name], array)
+        else:
+            how = {} if kind == 'plain.tif' else {'compression': 'zlib'}
+            tifffile.imwrite(names[name], array, **how)
+    words = [
+        *('transfer', names['image'], names['image'], '--labels'),
+        *(names['marks'], '--size', '64', '--window', '5'),
+        *('--iterations', '1', '--device', 'cpu', '--out'),
+    ]
+    assert main([*words, str(tmp_path / 'small')]) == 0
+    monkeypatch.setattr(lazy, 'MAPPED_BYTES', 1000)
+    mapped = isinstance(read_labels(names['marks']).base, np.memmap)
+    assert mapped == (kind != 'packed.tif' or hasattr(os, 'posix_fallocate'))
+    assert main([*words, str(tmp_path / 'large')]) == 0
+    for key, name in FILES.items():
+        if key in ('overview', 'correspondence', 'warped_points'):
+            continue
+        first = tmp_path / 'small' / name
+        second = tmp_path / 'large' / LARGE.get(key, name)
+        if key == 'flow':
+            assert first.read_bytes() == second.read_bytes()
+        else:
+            one, other = (read_image(path)[0] for path in (first, second))
+            np.testing.assert_array_equal(one, other)
+    first, second = (
+        Correspondence.load(tmp_path / size / FILES['correspondence'])
+        for size in ('small', 'large')
+    )
+    np.testing.assert_array_equal(first.transferred, second.transferred)
+    # Whoever matches a small image next has none of the large files left.
+    monkeypatch.undo()
+    assert main([*words, str(tmp_path / 'large')]) == 0
+    assert not (tmp_path / 'large' / LARGE['transferred']).exists()
 
 
 _HUGE = """

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.errors import InputError
+from napari_samnet.lazy import new_array
 
 __all__ = [
     'as_array',
@@ -166,7 +167,7 @@ def checked_output(
     array_like
     """
     if out is None:
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype)
     # What is assigned to a dask array only makes its graph longer.
     if not hasattr(out, '__setitem__') or hasattr(out, '__dask_graph__'):
         raise InputError(

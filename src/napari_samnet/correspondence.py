@@ -34,6 +34,7 @@ from napari_samnet.fields import (
     round_trip,
     sample_field,
 )
+from napari_samnet.lazy import new_array
 from napari_samnet.resampling import run_tiles, tiles
 from napari_samnet.warping import Pixels, warp_bilinear, warp_nearest
 
@@ -157,7 +158,7 @@ class Correspondence:
         the target and back. Where it leaves the target, the displacement at
         the border takes it back.
         """
-        out = np.empty(self.source_shape, np.float32)
+        out = new_array(self.source_shape, np.float32)
 
         def work(rows: slice) -> None:
             out[rows] = self._error(self.source_shape, rows)[0]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.lazy import new_array
 from napari_samnet.resampling import (
     Tile,
     Upsampler,
@@ -110,7 +111,7 @@ def full_flow(
     ndarray of float32, shape (H, W, 2)
         Position in the other image minus own index.
     """
-    out = np.empty((*shape, 2), np.float32)
+    out = new_array((*shape, 2), np.float32)
     mapping = Mapping(displacement, shape, other, relative=True)
 
     def work(rows: slice) -> None:
@@ -135,7 +136,7 @@ def full_map(small: FloatArray, shape: Shape) -> FloatArray:
     ndarray of float32, shape (H, W)
         From 0 to 1.
     """
-    out = np.empty(shape, np.float32)
+    out = new_array(shape, np.float32)
     upsampler = Upsampler(small, shape)
 
     def work(rows: slice) -> None:

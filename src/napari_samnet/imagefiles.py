@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.images import check_image, to_rgb
+from napari_samnet.lazy import is_large, new_array
 from napari_samnet.limits import check_pages, check_picture, check_tiff
 from napari_samnet.npyfile import read_npy
 
@@ -156,8 +158,7 @@ def read_stack(
             check_pages(name, file)
             with tifffile.TiffFile(file) as content:
                 series = content.series[0]
-                check_tiff(name, file, series)
-                return series.asarray()
+                return _pixels(name, file, content, series)
     except InputError:
         raise
     except Exception as error:
@@ -165,25 +166,35 @@ def read_stack(
     return None
 
 
-def write_tiff(path: Path, array: NDArray[Any]) -> None:
-    """Write a 2-D array, compressed without loss.
+def write_tiff(
+    path: Path, array: NDArray[Any], *, channel_axis: int | None = None
+) -> None:
+    """Write a 2-D image or map, compressed without loss.
 
     Parameters
     ----------
     path : Path
         File to write, whole or not at all.
-    array : ndarray, shape (rows, columns)
+    array : ndarray, shape (rows, columns), or with channels
         Any real dtype, kept.
+    channel_axis : int, optional
+        Axis of the channels; by default the last of three.
 
     Raises
     ------
     InputError
         If it cannot be written.
     """
+    how: dict[str, Any] = {'photometric': 'minisblack'}
+    if array.ndim == 3:
+        last = channel_axis in (None, 2, -1)
+        if last and array.shape[2] in (3, 4):
+            how['photometric'] = 'rgb'
+        else:
+            array = np.moveaxis(array, 2 if last else channel_axis or 0, 0)
+            how['metadata'] = {'axes': 'CYX'}
     with atomic_write(path) as file:
-        tifffile.imwrite(
-            file, array, compression='zlib', photometric='minisblack'
-        )
+        tifffile.imwrite(file, array, compression='zlib', **how)
 
 
 def write_png(
@@ -254,11 +265,35 @@ def _read_tiff(file: Path, name: str) -> tuple[NDArray[Any], int | None]:
                     f'{name} must be one 2-D image, got a stack of {size} '
                     f'{_STACKED[axis]} in {file}'
                 )
-        check_tiff(name, file, series)
-        pixels = series.asarray()
+        pixels = _pixels(name, file, content, series)
     channels = [axes.index(axis) for axis in 'SC' if axis in axes]
     one = len(channels) == 1 and pixels.ndim == 3
     return pixels, channels[0] if one else None
+
+
+def _pixels(
+    name: str,
+    file: Path,
+    content: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+) -> NDArray[Any]:
+    """Pixels of a TIFF image; large ones are mapped, not read."""
+    size = prod(series.shape) * series.dtype.itemsize
+    start = series.dataoffset
+    dtype = np.dtype(content.byteorder + series.dtype.char)
+    if (
+        is_large(size)
+        and start is not None
+        and series.keyframe.is_memmappable
+        and dtype.isnative
+        and start + size <= file.stat().st_size
+    ):
+        mapped = np.memmap(file, dtype, 'r', start, series.shape)
+        return mapped.view(np.ndarray)
+    check_tiff(name, file, series)
+    if not is_large(size):
+        return series.asarray()
+    return series.asarray(out=new_array(series.shape, series.dtype))
 
 
 def _read_picture(file: Path, name: str, *, palette: bool) -> NDArray[Any]:

@@ -7,16 +7,58 @@ fit the chunks.
 
 from __future__ import annotations
 
+import os
+import tempfile
+from math import prod
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['RowCache', 'chunk_shape']
+__all__ = ['RowCache', 'chunk_shape', 'is_large', 'new_array']
 
 #: Rows that are kept for the next reader take at most so much memory.
 CACHED_BYTES = 1 << 27
+
+#: Larger arrays are mapped from files, which the system may put back there.
+MAPPED_BYTES = 1 << 29
+
+
+def is_large(size: int) -> bool:
+    """Whether an array of so many bytes had better be mapped from a file."""
+    return size > MAPPED_BYTES
+
+
+def new_array(
+    shape: tuple[int, ...], dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
+    """Make an array to be filled, a large one in a temporary file.
+
+    The file has no name and goes with the array. Set the variable TMPDIR to
+    choose where it is.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its sides.
+    dtype : dtype_like
+        Its numbers.
+
+    Returns
+    -------
+    ndarray
+    """
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if not is_large(size) or not hasattr(os, 'posix_fallocate'):
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(suffix='.napari-samnet') as file:
+        try:
+            # A full disk must show here: later it would end the process.
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            return np.empty(shape, dtype)
+        return np.memmap(file, dtype, 'r+', shape=shape).view(np.ndarray)
 
 
 def chunk_shape(array: Any) -> tuple[int, ...] | None:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from napari_samnet.lazy import is_large
+
 if TYPE_CHECKING:
     from io import BufferedReader
 
@@ -85,7 +87,8 @@ def read_npy(file: BufferedReader, name: str) -> npt.NDArray[Any]:
     Returns
     -------
     ndarray
-        In the file's dtype and order.
+        In the file's dtype and order; a large one is mapped, not read, and
+        must not be written to.
 
     Raises
     ------
@@ -96,6 +99,9 @@ def read_npy(file: BufferedReader, name: str) -> npt.NDArray[Any]:
     """
     size = os.fstat(file.fileno()).st_size
     shape, fortran, dtype = read_npy_header(file, name, size)
+    if is_large(prod(shape) * dtype.itemsize) and not fortran:
+        start = file.tell()
+        return np.memmap(file, dtype, 'r', start, shape).view(np.ndarray)
     array = np.empty(shape, dtype, order='F' if fortran else 'C')
     flat = array.reshape(-1, order='A')
     if file.readinto(flat.view(np.uint8).data) != array.nbytes:

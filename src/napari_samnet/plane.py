@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from napari_samnet.checks import as_array
 from napari_samnet.errors import InputError
-from napari_samnet.lazy import RowCache
+from napari_samnet.lazy import RowCache, new_array
 from napari_samnet.resampling import tiles
 from napari_samnet.values import as_dtype, check_limits, value_range
 
@@ -320,7 +320,7 @@ class Plane:
 
     def empty(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """An array like the image, and a view of it with channels last."""
-        out = np.empty(tuple(self.data.shape), self.dtype)
+        out = new_array(tuple(self.data.shape), self.dtype)
         if self.channel_axis is None:
             return out, out[..., None]
         return out, np.moveaxis(out, self.channel_axis, -1)

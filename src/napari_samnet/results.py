@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.errors import InputError
+from napari_samnet.lazy import is_large
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -37,6 +38,9 @@ FILES = {
     'correspondence': 'correspondence.npz',
     'overview': 'overview.png',
 }
+
+#: Those that have another name where the image is very large.
+LARGE = {'transferred': 'transferred.tif'}
 
 
 def check_folder(folder: str | os.PathLike[str]) -> Path:
@@ -125,9 +129,15 @@ class Products:
         path = paths.get('warped_points')
         if path and self.points is not None:
             write_points(path, result.warp_points(self.points))
+        axis = self.axes[0]
         path = paths.get('transferred')
         if path and result.transferred is not None:
-            write_png(path, result.transferred, channel_axis=self.axes[0])
+            if is_large(result.transferred.nbytes):
+                # A PNG would be made in memory, and few programs open it.
+                path = folder / LARGE['transferred']
+                write_tiff(path, result.transferred, channel_axis=axis)
+            else:
+                write_png(path, result.transferred, channel_axis=axis)
         if path := paths.get('correspondence'):
             result.save(path)
         if 'overview' in paths:
@@ -228,7 +238,7 @@ def _move(draft: Path, folder: Path) -> dict[str, str]:
     """Move the files; what an earlier run left and this one not goes."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
-    for key, name in FILES.items():
+    for key, name in (*FILES.items(), *LARGE.items()):
         if (draft / name).exists():
             os.replace(draft / name, folder / name)
             written[key] = str(folder / name)
