@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,9 @@ ROOT = Path(__file__).parent.parent
 
 #: PyPI and the plugin manager's users both care.
 LARGEST_WHEEL = 45_000_000
+
+#: Folders that tools leave in a checkout.
+LEFTOVERS = {'__pycache__', '_build'}
 
 
 def build(source: Path, kind: str, into: Path) -> Path:
@@ -80,7 +84,7 @@ def tracked(folder: str) -> set[str]:
     return {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / folder).rglob('*')
-        if path.is_file() and '__pycache__' not in path.parts
+        if path.is_file() and not LEFTOVERS & {*path.parts}
     }
 
 
@@ -145,6 +149,20 @@ def test_twine_finds_no_fault(sdist: Path, wheel: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('PASSED') == 2
+
+
+def test_forms_and_workflows_are_valid() -> None:
+    if not (ROOT / '.github').is_dir():
+        pytest.skip('not in the source archive')
+    done = subprocess.run(
+        ['bash', str(ROOT / 'scripts' / 'check-forms.sh')],
+        check=False,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        env=os.environ | {'PYTHON': sys.executable},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class TestMetadata:
