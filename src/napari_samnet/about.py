@@ -57,7 +57,10 @@ def as_text(facts: dict[str, Any]) -> str:
     lines.append('Devices')
     lines += [f'  {name}' for name in facts['devices']['available']]
     devices = facts['devices']
-    lines.append(f'  auto takes {devices["auto"]} and {devices["precision"]}')
+    lines.append(
+        f'  auto takes {devices["auto"]}, {devices["precision"]} and '
+        f'{devices["backend"]}'
+    )
     lines.append('Weights')
     for name, weights in facts['weights'].items():
         lines.append(f'  {name}  SHA-256 {weights["sha256"]}')
@@ -107,7 +110,10 @@ def _weights() -> dict[str, Any]:
 def _devices() -> dict[str, Any]:
     import torch
 
-    from napari_samnet.devices import resolve_device, resolve_precision
+    from napari_samnet.devices import resolve_place
+    from napari_samnet.errors import WeightsError
+    from napari_samnet.parameters import DEFAULTS
+    from napari_samnet.samnet.weights import get_weights
 
     available = ['cpu']
     for index in range(torch.cuda.device_count()):
@@ -115,9 +121,14 @@ def _devices() -> dict[str, Any]:
         available.append(f'cuda:{index} ({name})')
     if torch.backends.mps.is_available():
         available.append('mps')
-    chosen = resolve_device('auto')
+    try:
+        weights = get_weights(DEFAULTS.weights)
+    except WeightsError:
+        weights = None
+    chosen = resolve_place(weights=weights)
     return {
         'available': available,
-        'auto': chosen,
-        'precision': resolve_precision('auto', chosen),
+        'auto': chosen.device,
+        'backend': chosen.backend,
+        'precision': chosen.precision,
     }

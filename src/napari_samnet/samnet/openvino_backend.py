@@ -118,7 +118,13 @@ class _Graph:
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
-        """An own set of buffers for as long as it takes."""
+        """Lend a set of buffers.
+
+        Yields
+        ------
+        openvino.InferRequest
+            Nobody else's for as long as it takes.
+        """
         with self._lock:
             request = self._free.pop() if self._free else None
         if request is None:

@@ -183,6 +183,7 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
         If the file is no safetensors file, is damaged, or holds another
         network.
     """
+    import torch
     from safetensors import SafetensorError, safe_open
 
     from napari_samnet.samnet.network import SAMNet
@@ -191,14 +192,22 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
             config = _read_config(file.metadata() or {}, path.name)
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            state = {
+                # A copy, as the file may be replaced while it is in use.
+                key: file.get_tensor(key).to(torch.float32, copy=True)
+                for key in file.keys()  # noqa: SIM118
+            }
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f'{path.name} cannot be read as safetensors: {error}'
         ) from error
     try:
-        model = SAMNet(config)
-        missing, unexpected = model.load_state_dict(state, strict=False)
+        # Drawing random weights first would take longer than reading these.
+        with torch.device('meta'):
+            model = SAMNet(config)
+        missing, unexpected = model.load_state_dict(
+            state, strict=False, assign=True
+        )
     except (RuntimeError, ValueError) as error:
         raise WeightsError(
             f'{path.name} does not fit the network that it describes: '
