@@ -1,26 +1,16 @@
-"""Attributes found at working size, with the detail of the native image.
+"""Colours found at working size, with the detail of the native image.
 
-The network transfers attributes at its working size. Enlarging its image
-would lose every finer detail of the source. Instead a colour model is fitted
-to the small pair of images: in each neighbourhood, the transferred colour is
-an affine function of the source's colour. Its twelve coefficients vary
-slowly, so they can be enlarged without harm, and are applied to the source
-at its own size.
+The transferred image is made at working size. Enlarging it would lose every
+finer detail of the source. Instead a colour model is fitted to the small pair
+of images, as in a fast guided filter (He and Sun, "Fast guided filter",
+arXiv:1505.00996): around each point, the transferred colour is an affine
+function of the source's colour. Its twelve coefficients are enlarged, and
+applied to the source at its own size, so that an edge in the result is one of
+the source.
 
-The model carries the mean and the covariance of the source's colours over
-into those of the transferred image, in a Gaussian neighbourhood of each
-point. Linear maps that do so differ by a rotation. It is chosen to bring the
-colours of each pixel closest together, with a pull towards the map that
-moves the colours least (the Monge-Kantorovitch map: Pitie and Kokaram, "The
-linear Monge-Kantorovitch linear colour mapping for example-based colour
-transfer", CVMP 2007, doi:10.1049/cp:20070055), which decides where the two
-images do not lie exactly on each other. A regression would lose contrast
-there. Both images are blurred before, since the transferred one is less
-sharp than the source to begin with.
-
-Pixels may be weighted by the confidence of their match. One without a match
-then takes the colours that pixels like it take nearby, or in the image as a
-whole, instead of whatever the network put there.
+Where a neighbourhood is too plain to tell a gain of colour from a shift, the
+gain is that of a wider neighbourhood, or of the whole image: plain surfaces
+keep their texture.
 """
 
 from __future__ import annotations
@@ -36,7 +26,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.plane import Plane
 from napari_samnet.resampling import (
     Upsampler,
-    antialias_matrix,
+    resized,
     run_tiles,
     tiles,
 )
@@ -46,34 +36,22 @@ __all__ = ['apply_at_native', 'transfer_colours']
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 
-#: Larger pairs are reduced to this many pixels a side before the fit.
-FIT_SIDE = 256
+#: Larger pairs are reduced to this many pixels a side before the fit, and the
+#: maps to a grid of at most so many cells.
+FIT_SIDE = 128
+GRID = 64
 
-#: Blur before the fit, and width of the neighbourhood, in pixels of the
-#: small images.
-BLUR = 3.0
-NEIGHBOURHOOD = 16.0
-
-#: Variance of colour that is added to both images: neighbourhoods that are
-#: plainer keep their texture as it is.
-PLAIN = 1e-3
-
-#: Weight, relative to the mean, of the whole image in a neighbourhood.
-ANCHOR = 0.1
-
-#: Pull towards the least motion, as a correlation between the two images.
-LEAST_MOTION = 0.3
-
-#: Pixels of the small images for each cell of the grid of maps.
-SPACING = 8
+#: Width in pixels of the neighbourhoods of the fit, the whole image first,
+#: and the variance of colour below which each leaves the gain to the former.
+NARROW = 1.0
+EDGE = 0.05
+NEIGHBOURHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
 
 
 def apply_at_native(
     source_rgb: npt.ArrayLike,
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
-    *,
-    weight: npt.ArrayLike | None = None,
 ) -> FloatArray:
     """A transferred image at the source's own size.
 
@@ -83,9 +61,6 @@ def apply_at_native(
         The source at its own size, in [0, 1].
     source_small, transferred_small : array_like of float, shape (h, w, 3)
         The source and the transferred image at working size, in [0, 1].
-    weight : array_like, optional
-        Confidence of each pixel of the small images, on any grid
-        ``(rows, columns)``.
 
     Returns
     -------
@@ -103,7 +78,7 @@ def apply_at_native(
             f'source_rgb must have shape (H, W, 3), got {source.shape}'
         )
     shape = (source.shape[0], source.shape[1])
-    recolour = _recolouring(source_small, transferred_small, shape, weight)
+    recolour = _recolouring(source_small, transferred_small, shape)
     out = np.empty((*shape, 3), np.float32)
 
     def work(rows: slice) -> None:
@@ -118,7 +93,6 @@ def transfer_colours(
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
     *,
-    weight: npt.ArrayLike | None = None,
     name: str = 'source',
     channel_axis: int | None = None,
     contrast_limits: tuple[float, float] | None = None,
@@ -136,9 +110,6 @@ def transfer_colours(
         The source, see :func:`~napari_samnet.images.to_rgb`.
     source_small, transferred_small : array_like of float, shape (h, w, 3)
         The source and the transferred image at working size, in [0, 1].
-    weight : array_like, optional
-        Confidence of each pixel of the small images, on any grid
-        ``(rows, columns)``.
     name : str
         What the messages call the image.
     channel_axis : int, optional
@@ -162,9 +133,7 @@ def transfer_colours(
         channel_axis=channel_axis,
         contrast_limits=contrast_limits,
     )
-    recolour = _recolouring(
-        source_small, transferred_small, plane.shape, weight
-    )
+    recolour = _recolouring(source_small, transferred_small, plane.shape)
     out, pixels = plane.empty()
     _ = plane.limits  # found once, before the threads ask for it
 
@@ -180,10 +149,9 @@ def _recolouring(
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
     shape: tuple[int, int],
-    weight: npt.ArrayLike | None,
 ) -> Callable[[slice, npt.NDArray[Any]], FloatArray]:
     """The fitted model as a function of a band of rows and its colours."""
-    maps = _fit(source_small, transferred_small, weight)
+    maps = _fit(source_small, transferred_small)
     upsampler = Upsampler(maps.reshape(*maps.shape[:2], 12), shape)
 
     def recolour(rows: slice, colours: npt.NDArray[Any]) -> FloatArray:
@@ -202,9 +170,7 @@ def _recolouring(
 
 
 def _fit(
-    source_small: npt.ArrayLike,
-    transferred_small: npt.ArrayLike,
-    weight: npt.ArrayLike | None,
+    source_small: npt.ArrayLike, transferred_small: npt.ArrayLike
 ) -> Array:
     """Affine maps of colour from one small image to another.
 
@@ -212,8 +178,6 @@ def _fit(
     ----------
     source_small, transferred_small : array_like, shape (h, w, 3)
         Before and after.
-    weight : array_like, optional
-        How much each pixel counts, on any grid ``(rows, columns)``.
 
     Returns
     -------
@@ -229,74 +193,48 @@ def _fit(
             f'both small images must have one shape (h, w, 3), got '
             f'{before.shape} and {after.shape}'
         )
-    before, after = (_shrunk(x, FIT_SIDE, FIT_SIDE) for x in (before, after))
-    before, after = (
-        ndimage.gaussian_filter(x, BLUR, mode='nearest', axes=(0, 1))
-        for x in (before, after)
+    rows, columns = (min(side, FIT_SIDE) for side in before.shape[:2])
+    before, after = (resized(x, rows, columns) for x in (before, after))
+    one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
+    moments = (
+        one[..., :, None] * np.concatenate([one, after], axis=-1)[..., None, :]
     )
-    share = _shares(weight, before.shape[:2])
-    mean, spread = _statistics(np.concatenate([before, after], axis=-1), share)
-    first, then = mean[..., :3], mean[..., 3:]
-    half = _root(spread[..., :3, :3] + PLAIN * np.eye(3))
-    wanted = _root(spread[..., 3:, 3:] + PLAIN * np.eye(3))
-    inverse, back = np.linalg.inv(half), np.linalg.inv(wanted)
-    least = back @ inverse @ _root(half @ wanted @ wanted @ half)
-    common = back @ spread[..., 3:, :3] @ inverse
-    left, _, right = np.linalg.svd(common + LEAST_MOTION * least)
-    gain = wanted @ left @ right @ inverse
-    offset = then[..., None] - gain @ first[..., None]
-    return np.concatenate([gain, offset], axis=-1)
-
-
-def _statistics(image: Array, share: Array) -> tuple[Array, Array]:
-    """Mean (r, c, K) and covariance (r, c, K, K) in each neighbourhood."""
-    count = image.shape[2]
-    pairs = image[..., :, None] * image[..., None, :]
-    values = np.concatenate(
-        [image, pairs.reshape(*image.shape[:2], count * count)], axis=-1
-    )
-    weighted = share[..., None] * values
-    overall = weighted.mean(axis=(0, 1))
-    local = ndimage.gaussian_filter(
-        weighted, NEIGHBOURHOOD, mode='nearest', axes=(0, 1)
-    )
-    total = ndimage.gaussian_filter(share, NEIGHBOURHOOD, mode='nearest')
-    mixed = (local + ANCHOR * overall) / (total + ANCHOR)[..., None]
-    # The statistics vary slowly: a coarse grid of them is enough.
-    rows, columns = (-(-size // SPACING) for size in image.shape[:2])
-    mixed = _shrunk(mixed, rows, columns)
-    mean = mixed[..., :count]
-    square = mixed[..., count:].reshape(*mixed.shape[:2], count, count)
-    return mean, square - mean[..., :, None] * mean[..., None, :]
-
-
-def _root(matrices: Array) -> Array:
-    """Square roots of symmetric positive matrices (..., 3, 3)."""
-    values, vectors = np.linalg.eigh(matrices)
-    roots = np.sqrt(np.maximum(values, 0))[..., None, :]
-    return np.asarray((vectors * roots) @ np.swapaxes(vectors, -1, -2))
-
-
-def _shares(weight: npt.ArrayLike | None, shape: tuple[int, ...]) -> Array:
-    """Weights (h, w) of mean 1; even ones if there is nothing to go by."""
-    if weight is None:
-        return np.ones(shape)
-    given = np.clip(np.asarray(weight, np.float64), 0, None)
-    if given.ndim != 2 or not given.size:
-        raise InputError(
-            f'weight must have shape (rows, columns), got {given.shape}'
+    moments = moments.reshape(rows, columns, 28)
+    # Pixels on an edge are of neither side.
+    moments *= _away_from_edges(before)[..., None]
+    gain = np.broadcast_to(np.eye(3), (rows, columns, 3, 3))
+    for width, pull in NEIGHBOURHOODS:
+        if width is None:
+            near = moments.mean(axis=(0, 1), keepdims=True)
+        else:
+            near = _blurred(moments, width)
+        near = near.reshape(*near.shape[:2], 4, 7)
+        near = near / near[..., 3:, 3:4]
+        mean = near[..., 3, :]
+        spread = near[..., :3, :] - mean[..., :3, None] * mean[..., None, :]
+        towards = pull * np.eye(3)
+        gain = np.linalg.solve(
+            spread[..., :3] + towards, spread[..., 4:] + towards @ gain
         )
-    size = (shape[0] / given.shape[0], shape[1] / given.shape[1])
-    wide = ndimage.zoom(given, size, order=1, mode='nearest', grid_mode=True)
-    mean = wide.mean()
-    return np.asarray(wide / mean) if mean > 0 else np.ones(shape)
+    offset = mean[..., None, 4:] - mean[..., None, :3] @ gain
+    maps = np.concatenate([gain, offset], axis=-2).reshape(rows, columns, 12)
+    # A pixel takes the mean of the maps of all neighbourhoods it is in.
+    maps = _blurred(maps, NARROW)
+    maps = resized(maps, min(rows, GRID), min(columns, GRID))
+    return np.swapaxes(maps.reshape(*maps.shape[:2], 4, 3), -1, -2)
 
 
-def _shrunk(values: Array, rows: int, columns: int) -> Array:
-    """Values (h, w, K) on a grid that is not larger."""
-    height, width, count = values.shape
-    rows, columns = min(rows, height), min(columns, width)
-    tall = antialias_matrix(height, rows) @ values.reshape(height, -1)
-    tall = tall.reshape(rows, width, count).swapaxes(0, 1)
-    flat = antialias_matrix(width, columns) @ tall.reshape(width, -1)
-    return np.asarray(flat.reshape(columns, rows, count).swapaxes(0, 1))
+def _away_from_edges(image: Array) -> Array:
+    """Weight (h, w) of each pixel, less the steeper its colours are."""
+    steep = sum(
+        np.square(ndimage.sobel(image, axis, mode='nearest') / 8).sum(axis=-1)
+        for axis in (0, 1)
+    )
+    return np.asarray(1 / (1 + steep / EDGE**2))
+
+
+def _blurred(values: Array, width: float) -> Array:
+    """Values (h, w, K), each the mean of its neighbourhood."""
+    return np.asarray(
+        ndimage.gaussian_filter(values, width, mode='nearest', axes=(0, 1))
+    )

@@ -287,7 +287,8 @@ class _Job:
         """What is found after an iteration."""
         import torch
 
-        forward, backward, trust = directions(state, self._options.window)
+        with out_of_memory_explained(record['device'], record['size']):
+            forward, backward, trust = directions(state, self._options.window)
         transferred = None
         if transfer and self._options.attributes:
             colours = None

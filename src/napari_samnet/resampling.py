@@ -29,6 +29,7 @@ __all__ = [
     'centres',
     'cores',
     'linear_taps',
+    'resized',
     'run_tiles',
     'tiles',
 ]
@@ -203,6 +204,29 @@ def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
     return sparse.csr_array(
         (value.astype(np.float32), (row, column)), shape=(new_size, size)
     )
+
+
+def resized(
+    values: npt.NDArray[Any], rows: int, columns: int
+) -> npt.NDArray[Any]:
+    """Resize without aliasing.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (h, w, K)
+        Samples at the centres of h by w cells.
+    rows, columns : int
+        Cells wanted.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns, K)
+    """
+    height, width, count = values.shape
+    tall = antialias_matrix(height, rows) @ values.reshape(height, -1)
+    tall = tall.reshape(rows, width, count).swapaxes(0, 1)
+    flat = antialias_matrix(width, columns) @ tall.reshape(width, -1)
+    return np.asarray(flat.reshape(columns, rows, count).swapaxes(0, 1))
 
 
 def tiles(

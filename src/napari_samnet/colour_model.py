@@ -1,0 +1,276 @@
+"""Colours of the target for the source, at working size.
+
+The target's own pixels, warped onto the source, show what every place ought
+to look like, but neither sharply nor everywhere: the field is smooth, and
+some of the source has no match. So a model of the change of colour is fitted
+to them, and the source's own pixels are put through it.
+
+The model is a mixture of affine maps of colour, one for each of a few
+classes of alike colours of the source, which vary slowly over the image.
+Every map is drawn to the one that its class has in the whole image, and this
+to the one of all colours: what lies side by side and differs in colour does
+not mix, and a part without a match is given the colours that pixels like it
+take elsewhere. What of the target the maps cannot express, such as light
+that changes within an object, is added where the match is sure, as a
+correction that is smooth and does not count pixels that look mismatched.
+
+This is ours; the paper shows the image that the decoder makes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_samnet.colour_statistics import statistical_picture
+from napari_samnet.errors import InputError
+from napari_samnet.fields import Mapping
+from napari_samnet.resampling import resized
+
+__all__ = ['recoloured']
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+
+#: The model is fitted to images of at most this many pixels a side.
+FIT_SIDE = 128
+
+#: Classes of alike colours, and cells a side of the grid of their maps.
+CLASSES = 8
+CELLS = 16
+
+#: Width of the neighbourhood of a map, in cells.
+NEIGHBOURHOOD = 1.0
+
+#: Pull towards the map of the class in the whole image, and of this towards
+#: the map of all colours, in shares of the mean mass of a cell or class.
+LOCAL_PULL = 0.05
+CLASS_PULL = 0.02
+
+#: Variance of colour below which a map is not told apart from a shift.
+PLAIN = 1e-3
+
+#: Correction: width in pixels of the fit, error at which a pixel counts half,
+#: and the confidence at which half of it is made.
+CORRECTION = 1.5
+MISMATCH = 0.1
+SURE = 0.1
+
+#: Width in pixels of the neighbourhoods whose colour statistics tell the
+#: same scene from another, and of those that are given to another; and the
+#: weight of the whole image in them.
+NARROW = (8.0, 0.1)
+WIDE = (16.0, 0.3)
+
+#: Where both images show the same scene: blur and width of the region, in
+#: pixels, weight of the whole image, and the share of the target's variance
+#: that colour statistics explain, from which and up to which it is believed.
+SOFT = 1.5
+REGION = 12.0
+ANCHOR = 0.3
+UNLIKE = 0.5
+ALIKE = 0.7
+
+#: Rounds of k-means, and one in how many pixels of a side it looks at.
+ROUNDS = 8
+STEP = 2
+
+
+def recoloured(
+    source: npt.ArrayLike,
+    target: npt.ArrayLike,
+    field: FloatArray,
+    weight: npt.ArrayLike,
+) -> tuple[FloatArray, FloatArray]:
+    """The source, and what it looks like in the target's colours, both small.
+
+    Parameters
+    ----------
+    source, target : array_like of float, shape (h, w, 3)
+        Both images at working size, in [0, 1].
+    field : ndarray of float32, shape (rows, columns, 2)
+        Displacement (row, column) from source to target in normalised units,
+        on a grid of cells over the source.
+    weight : array_like, shape (rows, columns)
+        Confidence of each of its cells, from 0 to 1.
+
+    Returns
+    -------
+    before, after : ndarray of float32, shape (at most 128, at most 128, 3)
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    own = np.asarray(source, np.float64)
+    other = np.asarray(target, np.float64)
+    for name, image in (('source', own), ('target', other)):
+        if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise InputError(
+                f'the small {name} must have shape (h, w, 3), got '
+                f'{image.shape}'
+            )
+    trust = np.clip(np.asarray(weight, np.float64), 0, 1)
+    if trust.ndim != 2 or trust.shape != field.shape[:2] or not trust.size:
+        raise InputError(
+            f'weight must have shape {field.shape[:2]}, got {trust.shape}'
+        )
+    rows, columns = (min(side, FIT_SIDE) for side in own.shape[:2])
+    before = resized(own, rows, columns)
+    seen, inside = _warped(other, field, own.shape[:2])
+    after = resized(seen, rows, columns)
+    share = resized(inside[..., None], rows, columns)[..., 0]
+    share *= resized(trust[..., None], rows, columns)[..., 0]
+    share = np.maximum(share, 1e-6)
+
+    near, calm = (
+        statistical_picture(before, after, share, width=width, anchor=anchor)
+        for width, anchor in (NARROW, WIDE)
+    )
+    same = _agreement(after, near, share)[..., None]
+    picture = calm + same * (_exact(before, after, share) - calm)
+    return (
+        before.astype(np.float32),
+        np.clip(picture, 0, 1).astype(np.float32),
+    )
+
+
+def _agreement(after: Array, found: Array, share: Array) -> Array:
+    """How far to believe that both images show the same scene: (h, w)."""
+    values = [
+        ndimage.gaussian_filter(x, SOFT, mode='nearest', axes=(0, 1))
+        for x in (after, found)
+    ]
+    weight = share[..., None]
+    mean = _near(weight * values[0]) / (_near(weight) + 1e-9)
+    total = (share / share.mean()) * np.square(values[0] - mean).sum(-1)
+    wrong = (share / share.mean()) * np.square(values[0] - values[1]).sum(-1)
+    total, wrong = (
+        _near(x[..., None])[..., 0] + ANCHOR * x.mean() for x in (total, wrong)
+    )
+    explained = 1 - wrong / (total + PLAIN)
+    return np.clip((explained - UNLIKE) / (ALIKE - UNLIKE), 0, 1)
+
+
+def _near(values: Array) -> Array:
+    """Mean (h, w, K) of the neighbourhood of each pixel."""
+    return np.asarray(
+        ndimage.gaussian_filter(values, REGION, mode='nearest', axes=(0, 1))
+    )
+
+
+def _exact(before: Array, after: Array, share: Array) -> Array:
+    """Colours by a mixture of maps, corrected where the match is sure."""
+    member = _memberships(before)
+    found = _apply(_maps(before, after, member, share), member, before)
+    wrong = np.square(after - found).sum(-1) / MISMATCH**2
+    sure = (share / (1 + wrong))[..., None]
+    parts = np.concatenate([sure * (after - found), sure], axis=-1)
+    parts = ndimage.gaussian_filter(
+        parts, CORRECTION, mode='nearest', axes=(0, 1)
+    )
+    return np.asarray(found + parts[..., :3] / (parts[..., 3:] + SURE))
+
+
+def _warped(
+    target: Array, field: FloatArray, shape: tuple[int, ...]
+) -> tuple[Array, Array]:
+    """Pixels of the target on the source's grid, and which are inside."""
+    size = (shape[0], shape[1])
+    sides = (target.shape[0], target.shape[1])
+    at = Mapping(field, size, sides).positions(slice(0, size[0]))
+    seen = np.stack(
+        [
+            ndimage.map_coordinates(
+                target[..., k], at, order=1, mode='nearest'
+            )
+            for k in range(3)
+        ],
+        axis=-1,
+    )
+    last = np.array(sides).reshape(2, 1, 1) - 0.5
+    inside = ((at >= -0.5) & (at <= last)).all(axis=0)
+    return seen, inside.astype(np.float64)
+
+
+def _memberships(image: Array) -> Array:
+    """Share (h, w, K) of every class of colour in every pixel."""
+    colours = image[::STEP, ::STEP].reshape(-1, 3)
+    centres = colours.mean(axis=0)[None]
+    for _ in range(CLASSES - 1):
+        # Nearly the furthest colour: the very furthest is an outlier.
+        near = _distances(colours, centres).min(axis=-1)
+        index = np.argsort(near, kind='stable')[int(0.98 * (len(near) - 1))]
+        centres = np.concatenate([centres, colours[index][None]])
+    for _ in range(ROUNDS):
+        label = _distances(colours, centres).argmin(axis=-1)
+        count = np.bincount(label, minlength=CLASSES)
+        total = np.stack(
+            [
+                np.bincount(label, weights=band, minlength=CLASSES)
+                for band in colours.T
+            ],
+            axis=-1,
+        )
+        mean = total / np.maximum(count, 1)[:, None]
+        centres = np.where(count[:, None] > 0, mean, centres)
+    width = _distances(colours, centres).min(axis=-1).mean() + 1e-5
+    far = _distances(image, centres)
+    share = np.exp((far.min(axis=-1, keepdims=True) - far) / (2 * width))
+    return np.asarray(share / share.sum(axis=-1, keepdims=True))
+
+
+def _distances(colours: Array, centres: Array) -> Array:
+    """Squared distances (..., K) of colours from K centres."""
+    return np.asarray(np.square(colours[..., None, :] - centres).sum(axis=-1))
+
+
+def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
+    """Affine map (r, c, K, 4, 3) of each class in each cell of a grid."""
+    count = member.shape[-1]
+    grid = tuple(min(side, CELLS) for side in before.shape[:2])
+    one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
+    # Second moments of colours before, and of those before with those after.
+    moments = (
+        one[..., :, None] * np.concatenate([one, after], axis=-1)[..., None, :]
+    )
+    moments = moments.reshape(*share.shape, 28)
+    moments *= (share / share.mean())[..., None]
+    mixed = member[..., :, None] * moments[..., None, :]
+    cells = resized(mixed.reshape(*share.shape, count * 28), *grid)
+    near = ndimage.gaussian_filter(
+        cells, NEIGHBOURHOOD, mode='nearest', axes=(0, 1)
+    )
+    near = near.reshape(*grid, count, 4, 7)
+    whole = cells.reshape(-1, count, 4, 7).mean(axis=0)
+    every = whole.sum(axis=0)
+    plain = PLAIN * np.diag([1, 1, 1, 1e-3])
+    start = np.eye(4, 3)
+    overall = np.linalg.solve(
+        every[:, :4] + plain, every[:, 4:] + plain @ start
+    )
+    pull = (CLASS_PULL * every[:, :4] + plain) / count
+    of_class = np.linalg.solve(
+        whole[..., :4] + pull, whole[..., 4:] + pull @ overall
+    )
+    mass = np.maximum(whole[:, 3:, 3:4], 1e-6)
+    pull = (LOCAL_PULL * whole[..., :4] / mass + 0.1 * plain) / count
+    return np.asarray(
+        np.linalg.solve(near[..., :4] + pull, near[..., 4:] + pull @ of_class)
+    )
+
+
+def _apply(maps: Array, member: Array, image: Array) -> Array:
+    """Colours (h, w, 3) that the mixture gives an image."""
+    rows, columns = image.shape[:2]
+    grid, count = maps.shape[:2], maps.shape[2]
+    wide = resized(maps.reshape(*grid, count * 12), rows, columns)
+    blend = np.einsum(
+        'ijk,ijkm->ijm', member, wide.reshape(rows, columns, count, 12)
+    ).reshape(rows, columns, 4, 3)
+    return np.asarray(
+        np.einsum('ijc,ijcd->ijd', image, blend[..., :3, :]) + blend[..., 3, :]
+    )
