@@ -87,8 +87,8 @@ class SpeedRequest:
 
     options: MatchOptions
     protocol: Protocol
-    repeats: int = 5
-    pairs: int = 5
+    repeats: int = 3
+    pairs: int = 3
     sizes: tuple[int, ...] = (128, 256, 512, 1024)
     quick: bool = False
 

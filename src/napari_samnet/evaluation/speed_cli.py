@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ['add_speed_options', 'open_pairs', 'run_speed']
 
-REPEATS = 5
+REPEATS = 3
 SIZES = (128, 256, 512, 1024)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_samnet.colour_detail import transfer_colours
+from napari_samnet.colour_model import recoloured
 from napari_samnet.devices import Place, has_bf16, resolve_place
 from napari_samnet.engine import Stages
 from napari_samnet.errors import DeviceError
@@ -64,6 +65,9 @@ class Variant:
         Both directions as one batch; times are per direction.
     cached : bool
         The features of both images are at hand.
+    decoded : bool
+        The image shown is decoded, instead of the source's pixels in the
+        target's colours.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Variant:
     literal: bool = False
     both: bool = False
     cached: bool = False
+    decoded: bool = True
 
 
 class Found(NamedTuple):
@@ -153,6 +158,7 @@ def variants(
     if has_bf16(resolve_place(options.device).device):
         alone('bf16', 'bf16', precision='bf16')
     alone('feature_feedback', 'feature feedback', feedback='feature')
+    alone('recoloured', 'recoloured, not decoded', decoded=False)
     for precision in ('fp32', 'bf16', 'int8'):
         alone(
             f'openvino_{precision}',
@@ -163,12 +169,13 @@ def variants(
         )
     usual = replace(options, reference=False)
     found += [
-        Variant(name='default', text='default', options=usual),
+        Variant(name='default', text='default', options=usual, decoded=False),
         Variant(
             name='default_cached',
             text='default, features cached',
             options=usual,
             cached=True,
+            decoded=False,
         ),
         Variant(
             name='correspondence_only',
@@ -176,18 +183,40 @@ def variants(
             options=replace(usual, attributes=False),
         ),
     ]
-    if any(variant.name == 'openvino_int8' for variant in found):
-        exact = replace(
-            usual, precision='int8', backend='openvino', device='cpu'
+    for precision in ('fp32', 'int8'):
+        if precision == 'int8' and not any(
+            variant.name == 'openvino_int8' for variant in found
+        ):
+            continue
+        chosen = replace(
+            usual, precision=precision, backend='auto', device='cpu'
         )
-        found.append(
-            Variant(name='default_int8', text='default in int8', options=exact)
-        )
+        found += [
+            Variant(
+                name=f'default_{precision}',
+                text=f'default in {precision}',
+                options=chosen,
+                decoded=False,
+            ),
+            Variant(
+                name=f'correspondence_only_{precision}',
+                text=f'correspondence only in {precision}',
+                options=replace(chosen, attributes=False),
+            ),
+        ]
     return found
 
 
 #: What a variant says beside its options.
-FLAGS = {'banded', 'gather', 'scheduled', 'literal', 'both', 'cached'}
+FLAGS = {
+    'banded',
+    'gather',
+    'scheduled',
+    'literal',
+    'both',
+    'cached',
+    'decoded',
+}
 
 
 class _PartlyFast(SAMNet):
@@ -323,7 +352,7 @@ def run_variant(
     with stages.timed('iterate'):
         state = _last(model.iterate(own, other, recurrence))
     picture = None
-    if options.attributes:
+    if options.attributes and variant.decoded:
         # Unless there is a schedule, the last iteration made an image.
         clock = stages if variant.scheduled else unclocked
         with clock.timed('decode'):
@@ -336,12 +365,15 @@ def run_variant(
     flow = flow_of(state.field)[0].flip(0).permute(1, 2, 0)
     forward = (flow / flow.new_tensor(flow.shape[:2])).float().cpu().numpy()
     transferred = None
-    if picture is not None:
-        after = picture[0].permute(1, 2, 0).float().cpu().numpy()
+    if options.attributes:
         with stages.timed('colours'):
-            transferred = transfer_colours(
-                source, small[0], after, weight=_trust(state, options)
-            )
+            if picture is not None:
+                after = picture[0].permute(1, 2, 0).float().cpu().numpy()
+                colours = small[0], after
+            else:
+                trust = _trust(state, options)
+                colours = recoloured(*small, forward, trust)
+            transferred = transfer_colours(source, *colours)
     return Found(forward, transferred, stages.seconds, state.step + 1)
 
 
