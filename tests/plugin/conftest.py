@@ -14,6 +14,7 @@ pytest.importorskip('qtpy')
 from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_samnet.correspondence import Correspondence
 
@@ -162,7 +163,10 @@ def layer_mime() -> type[LayerMime]:
 
 @pytest.fixture
 def drop() -> Callable[[Any, QMimeData], bool]:
-    """Drag mime data over a widget and drop it; tells if it was taken."""
+    """Drag mime data over a shown widget and drop it; tells if it was taken.
+
+    The events go through Qt, as those of the mouse do.
+    """
 
     def do(widget: Any, mime: QMimeData) -> bool:
         rest = (
@@ -172,15 +176,14 @@ def drop() -> Callable[[Any, QMimeData], bool]:
             Qt.KeyboardModifier.NoModifier,
         )
         enter = QDragEnterEvent(QPoint(5, 5), *rest)
+        enter.ignore()
+        QApplication.sendEvent(widget, enter)
+        if not enter.isAccepted():
+            # The cursor says no, and the mouse cannot drop.
+            return False
         event = QDropEvent(QPointF(5, 5), *rest)
-        for qevent, handler in (
-            (enter, widget.dragEnterEvent),
-            (event, widget.dropEvent),
-        ):
-            qevent.ignore()
-            handler(qevent)
-            if not qevent.isAccepted():
-                return False
-        return True
+        event.ignore()
+        QApplication.sendEvent(widget, event)
+        return bool(event.isAccepted())
 
     return do

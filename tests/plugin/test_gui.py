@@ -13,6 +13,7 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+import napari_samnet
 from napari_samnet.plugin.results import METADATA
 
 pytestmark = pytest.mark.gui
@@ -79,7 +80,12 @@ def test_script_and_menu_open_the_same_dock(docked: Any, window: Any) -> None:
 
 
 def test_commands_work_from_the_selection(
-    docked: Any, window: Any, npe2pm: Any, mask: np.ndarray, qtbot: Any
+    docked: Any,
+    window: Any,
+    npe2pm: Any,
+    photos: Any,
+    mask: np.ndarray,
+    fast: dict[str, Any],
 ) -> None:
     layers = window.layers
     layers.selection = {layers['photo'], layers['other'], layers['mask']}
@@ -87,7 +93,11 @@ def test_commands_work_from_the_selection(
     commands.execute(f'{NAME}.run', kwargs={'viewer': window})
     assert docked.running
     docked.wait(WAIT)
-    assert set(results(window)) == {'flow', 'labels', 'transferred'}
+    made = results(window)
+    assert set(made) == {'flow', 'labels', 'transferred'}
+    found = napari_samnet.match(*photos, labels=mask, **fast)
+    np.testing.assert_array_equal(made['labels'].data, found.warped_labels)
+    np.testing.assert_array_equal(made['transferred'].data, found.transferred)
     second = window.add_labels((mask > 0).astype(np.uint8), name='two')
     layers.selection = {second}
     commands.execute(f'{NAME}.transfer', kwargs={'viewer': window})
@@ -167,6 +177,20 @@ def test_the_menu_opens_the_dock(docked: Any, window: Any) -> None:
     assert list(window.window.dock_widgets) == before
 
 
+def test_commands_are_in_the_palette(docked: Any) -> None:
+    from app_model.types import MenuItem
+    from napari._app_model import get_app_model
+
+    menus = get_app_model().menus
+    found = {
+        item.command.id
+        for item in menus.get_menu(menus.COMMAND_PALETTE_ID)
+        if isinstance(item, MenuItem)
+    }
+    wanted = {f'{NAME}.{x}' for x in ('open', 'run', 'transfer')}
+    assert wanted <= found
+
+
 def test_a_second_mask_is_instant(
     docked: Any, window: Any, drop: Any, layer_mime: Any, mask: np.ndarray
 ) -> None:
@@ -179,23 +203,46 @@ def test_a_second_mask_is_instant(
     assert 'other ← two' in window.layers
 
 
-def test_napari_is_not_busy_after_an_error(
-    docked: Any, window: Any, qtbot: Any
+def fail(name: str) -> Exception:
+    """An error as torch raises it; both are RuntimeErrors."""
+    torch = pytest.importorskip('torch')
+    if name == 'memory':
+        return torch.OutOfMemoryError('CUDA out of memory. Tried to …')
+    return RuntimeError('The size of tensor a must match\nsecond line')
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('memory', 'Out of memory: choose a smaller working size, or the CPU'),
+        ('shapes', 'RuntimeError: The size of tensor a must match'),
+    ],
+)
+def test_an_error_is_one_notification_and_run_comes_back(
+    docked: Any, window: Any, qtbot: Any, name: str, text: str
 ) -> None:
+    from napari.utils.notifications import notification_manager
     from napari.utils.progress import progress
 
-    torch = pytest.importorskip('torch')
+    def get(key: str) -> Any:
+        raise fail(name)
 
-    def fail(key: str) -> Any:
-        raise torch.OutOfMemoryError('CUDA out of memory')
-
-    docked._cache.get = fail
+    kept, docked._cache.get = docked._cache.get, get
+    notification_manager.records.clear()
     with warnings.catch_warnings():
+        # Errors from warnings hide what superqt does with RuntimeError.
         warnings.simplefilter('default')
-        with pytest.raises(RuntimeError, match='Out of memory'):
-            docked.run(wait=True, timeout=WAIT)
+        docked.panel.run.click()
+        qtbot.waitUntil(lambda: not docked.running, timeout=60_000)
     qtbot.waitUntil(lambda: not progress._all_instances)
+    (record,) = notification_manager.records
+    assert record.message.startswith(text)
+    assert '\n' not in record.message
     assert docked.panel.run.isEnabled()
+    notification_manager.records.clear()
+    docked._cache.get = kept
+    docked.run(wait=True, timeout=WAIT)
+    assert results(window)
 
 
 @pytest.mark.parametrize('when', ['dock', 'window'])

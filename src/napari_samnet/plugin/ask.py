@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class AskTool:
     ----------
     viewer : napari.components.ViewerModel
         Where clicks happen.
+    add : callable
+        Adds a layer just above an image, given that image's identity.
     ask : callable
         Gives the current match, or None if there is none.
     say : callable
@@ -47,10 +49,12 @@ class AskTool:
     def __init__(
         self,
         viewer: Any,
+        add: Callable[[Any, Hashable], None],
         ask: Callable[[], Asked | None],
         say: Callable[[str], None],
     ) -> None:
         self._viewer = viewer
+        self._add = add
         self._ask = ask
         self._say = say
         self._on = False
@@ -130,11 +134,15 @@ class AskTool:
         """Which image was clicked: the active one, else the uppermost."""
         sides = {source.uid: 'source', target.uid: 'target'}
         hit = []
-        layers = self._layers_under_cursor()
+        layers, cell = self._layers_under_cursor()
         active = self._viewer.layers.selection.active
         first = [active] if active in layers else []
         for layer in (*first, *reversed(layers)):
             side = sides.get(getattr(layer, 'unique_id', None))
+            if side is None and cell:
+                # What lies on an image has a cell of its own.
+                about = layer.metadata.get(METADATA, {})
+                side = sides.get(about.get('on'))
             if side is None or not layer.visible:
                 continue
             stack = source if side == 'source' else target
@@ -146,21 +154,21 @@ class AskTool:
                 hit.append(side)
         return hit[0] if hit else None
 
-    def _layers_under_cursor(self) -> list[Any]:
+    def _layers_under_cursor(self) -> tuple[list[Any], bool]:
         """Layers of the grid's cell that was clicked, or all of them."""
         viewer = self._viewer
         layers = list(viewer.layers)
         grid = getattr(viewer, 'canvas', viewer).grid
         cell = getattr(viewer.cursor, 'viewbox', None)
         if not grid.enabled or cell is None:
-            return layers
+            return layers, False
         if not hasattr(grid, 'iter_viewboxes'):
             # Before napari 0.7 the cells share one view.
-            return layers
+            return layers, False
         for at, indices in grid.iter_viewboxes(viewer.layers):
             if at == cell:
-                return [layers[index] for index in sorted(indices)]
-        return layers
+                return [layers[index] for index in sorted(indices)], True
+        return layers, False
 
     def _mark(
         self,
@@ -193,10 +201,12 @@ class AskTool:
                     'anchor': 'upper_left',
                     'color': 'white',
                 },
-                metadata={METADATA: {'key': key, 'role': role}},
+                metadata={
+                    METADATA: {'key': key, 'role': role, 'on': stack.uid}
+                },
                 **stack.grid.spatial,
             )
-            self._viewer.add_layer(layer)
+            self._add(layer, stack.uid)
             return number
         layer = found[0]
         if number is None:

@@ -58,7 +58,7 @@ class Judging:
         self._current = current
         self._status = status
         self._warped_layer: Any = None
-        self.asking = AskTool(viewer, current, status.say)
+        self.asking = AskTool(viewer, results.add_beside, current, status.say)
         self._sure_timer = self._timer(self._apply_sure)
         self._mix_timer = self._timer(self._apply_mix)
         panel.sure.valueChanged.connect(self._on_sure)

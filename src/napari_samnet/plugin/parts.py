@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+#: Width of a new dock, which shows the whole of its title.
+COMFORTABLE = 320
+
+
 class Fold(QWidget):
     """A heading that folds away what is below it.
 
@@ -210,9 +214,8 @@ class Scroll(QScrollArea):
         return QSize(width, 160)
 
     def sizeHint(self) -> QSize:
-        return QSize(
-            self.minimumSizeHint().width(), self.widget().sizeHint().height()
-        )
+        width = max(self.minimumSizeHint().width(), COMFORTABLE)
+        return QSize(width, self.widget().sizeHint().height())
 
 
 class Footer(QWidget):

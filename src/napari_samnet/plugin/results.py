@@ -235,7 +235,8 @@ def _ours(layer: Any) -> bool:
 
 
 def _metadata(product: Product) -> dict[str, Any]:
-    return {METADATA: {**product.about, 'key': product.key}}
+    about = {**product.about, 'key': product.key, 'on': product.owner}
+    return {METADATA: about}
 
 
 def _update_labels(layer: Any, data: NDArray[Any]) -> bool:
