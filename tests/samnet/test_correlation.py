@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -212,3 +215,75 @@ def test_all_pairs() -> None:
     assert volume.shape == (2, 2, 3, 4, 5)
     expected = (source[1, :, 1, 2] * target[1, :, 3, 0]).sum()
     torch.testing.assert_close(volume[1, 1, 2, 3, 0], expected)
+
+
+_INTERPRETED = """
+import torch
+from napari_samnet.samnet.correlation import (
+    banded_correlation,
+    local_correlation_reference,
+)
+from napari_samnet.samnet.triton_correlation import (
+    _CHOSEN,
+    fastest,
+    triton_correlation,
+)
+
+torch.manual_seed(0)
+for batch, channels, height, width, window in (
+    (1, 70, 5, 18, 5),
+    (2, 33, 3, 5, 3),
+):
+    shape = batch, channels, height, width
+    source, target = torch.randn(2, *shape) / channels**0.5
+    expected = local_correlation_reference(source, target, window)
+    last = target.contiguous(memory_format=torch.channels_last)
+    for given in (target, last):
+        found = triton_correlation(source, given, window)
+        assert (found - expected).abs().max() < 1e-5, shape
+    # The interpreter cannot multiply bfloat16.
+    half = triton_correlation(source.half(), target.half(), window)
+    assert half.dtype == torch.float16
+    assert (half.float() - expected).abs().max() < 3e-3, shape
+
+calls = []
+
+
+def seconds(work):
+    calls.append(work())
+    return [2.0, 1.0, 1.0, 2.0][len(calls) - 1]
+
+
+pair = source, target
+for size, winner in ((1, banded_correlation), (3, triton_correlation)):
+    for _ in range(2):
+        way = fastest(*pair, size, banded_correlation, seconds=seconds)
+        assert way is winner
+assert len(calls) == 4
+assert (calls[0] - calls[1]).abs().max() < 1e-5
+
+
+def broken(work):
+    calls.append(work)
+    if len(calls) == 5:
+        raise ValueError('no such architecture')
+    return 1.0
+
+
+pair = source.double(), target.double()
+way = fastest(*pair, 3, banded_correlation, seconds=broken)
+assert way is banded_correlation
+assert len(calls) == 6
+"""
+
+
+def test_triton_kernel_by_its_interpreter() -> None:
+    pytest.importorskip('triton', reason='needs Triton')
+    done = subprocess.run(
+        [sys.executable, '-c', _INTERPRETED],
+        env={**os.environ, 'TRITON_INTERPRET': '1'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

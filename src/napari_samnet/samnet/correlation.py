@@ -7,12 +7,15 @@ Outside the image the feature is zero.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
     'all_pairs',
+    'banded_correlation',
     'centre_index',
     'confidence',
     'inside_window',
@@ -89,6 +92,17 @@ def local_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
         ``(B, K*K, H, W)``.
     """
     _check(source, target, window)
+    if source.is_cuda and not torch.is_grad_enabled():
+        with suppress(ImportError):
+            from napari_samnet.samnet.triton_correlation import fastest
+
+            way = fastest(source, target, window, banded_correlation)
+            return way(source, target, window)
+    return banded_correlation(source, target, window)
+
+
+def banded_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
+    """Compute :func:`local_correlation` by matrix products of whole rows."""
     batch, channels, height, width = source.shape
     radius = window // 2
     wide = width + window - 1
