@@ -6,6 +6,7 @@ checked, before it is needed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ __all__ = [
 
 #: Below this working size, less memory is not worth the loss.
 LEAST_SIZE = 128
+
+
+#: The process in which torch was first used here.
+_process: dict[str, int] = {}
 
 
 class MemoryShortageError(DeviceError):
@@ -213,6 +218,7 @@ def resolve_place(
     DeviceError
         If one is not there, or they do not go together.
     """
+    settle_process()
     if backend not in ('auto', 'torch', 'openvino'):
         raise DeviceError(
             f'backend must be auto, torch or openvino, got {backend!r}'
@@ -285,6 +291,19 @@ def smaller_places(
         half = half // 2 // SIZE_STEP * SIZE_STEP
     if place.device != 'cpu':
         yield Place('cpu', 'torch', resolve_precision('auto', 'cpu')), size
+
+
+def settle_process() -> None:
+    """Make torch usable in a process forked from one that has used it.
+
+    The threads of OpenMP do not come along in a fork, and torch would wait
+    for them for ever: such a process computes with one.
+    """
+    if _process.setdefault('torch', os.getpid()) != os.getpid():
+        import torch
+
+        torch.set_num_threads(1)
+        _process['torch'] = os.getpid()
 
 
 @contextmanager

@@ -97,6 +97,9 @@ class PairRun:
         self._place = place
         self._weights = weights
         self._options = options
+        # What an earlier match has left may have skips that this one does
+        # not ask for.
+        self._skips = options.attributes and options.feedback == 'image'
         parts = [self._encode(image) for image in small]
         own, other = (
             Features(
@@ -105,7 +108,8 @@ class PairRun:
                 tuple(
                     torch.cat(level)
                     for level in zip(
-                        *(part.skips for part in pair), strict=True
+                        *(part.skips if self._skips else () for part in pair),
+                        strict=True,
                     )
                 ),
             )
@@ -137,10 +141,9 @@ class PairRun:
         from napari_samnet.samnet.feature_cache import FEATURES
 
         options = self._options
-        skips = options.attributes and options.feedback == 'image'
         digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
         key = (digest, image.shape, self._weights, self._place)
-        found = FEATURES.get(key, skips=skips)
+        found = FEATURES.get(key, skips=self._skips)
         if found is not None and not options.reference:
             return found
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
@@ -148,7 +151,7 @@ class PairRun:
         if not options.reference:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with convolutions(self._place.device, exact=options.reference):
-            found = self._model.encode(batch, skips=skips)
+            found = self._model.encode(batch, skips=self._skips)
         if not options.reference:
             FEATURES.put(key, found)
         return found
