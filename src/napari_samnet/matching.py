@@ -184,9 +184,11 @@ class _Job:
 
     def forget(self) -> None:
         """Free what was kept for other matches."""
+        from napari_samnet.samnet.cuda_graph import clear_recordings
         from napari_samnet.samnet.feature_cache import FEATURES
 
         FEATURES.clear()
+        clear_recordings()
 
     def attempt(
         self, place: Place, size: int
