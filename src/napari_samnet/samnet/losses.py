@@ -41,21 +41,30 @@ def content_loss(transferred: Tensor, source: Tensor) -> Tensor:
     return difference.square().sum(1).mean()
 
 
-def matching_loss(transferred: Tensor, warped: Tensor) -> Tensor:
+def matching_loss(
+    transferred: Tensor, warped: Tensor, *, weight: Tensor | None = None
+) -> Tensor:
     """D of (11) on normalised features, mean over cells.
 
     Parameters
     ----------
     transferred, warped : Tensor
         F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    weight : Tensor, optional
+        ``(B, 1, H, W)`` weights of the cells.
     """
     distance = (normalize(transferred) - normalize(warped)).square().sum(1)
-    return (
-        9
-        * F.avg_pool2d(
-            distance.unsqueeze(1), 3, 1, 1, count_include_pad=False
-        ).mean()
+    patches = 9 * F.avg_pool2d(
+        distance.unsqueeze(1), 3, 1, 1, count_include_pad=False
     )
+    return _mean(patches, weight)
+
+
+def _mean(loss: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean over cells, weighted if there are weights."""
+    if weight is None:
+        return loss.mean()
+    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
 def patch_probability(
@@ -115,10 +124,7 @@ def semantic_attribute_matching_loss(
     """
     loss = -patch_probability(transferred, warped, window=window)
     limit = loss.clamp_max if truncate == 'min' else loss.clamp_min
-    loss = limit(tau)
-    if weight is None:
-        return loss.mean()
-    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
+    return _mean(limit(tau), weight)
 
 
 def endpoint_loss(flow: Tensor, truth: Tensor, valid: Tensor) -> Tensor:

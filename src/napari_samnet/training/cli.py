@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_samnet.training.runs import Progress
 
 __all__ = ['add_parser', 'run']
 
@@ -22,8 +26,9 @@ def add_parser(subparsers: Any) -> None:
         help='train the network, or train it further on own images',
         description=(
             'Train the decoder as an auto-encoder and the matching network '
-            'on synthetic pairs of photographs. An interrupted run goes on '
-            'when the same command is given again.'
+            'on synthetic pairs of photographs and on pairs of one category. '
+            'With several GPUs, start it by torchrun. An interrupted run '
+            'goes on when the same command is given again.'
         ),
     )
     parser.add_argument(
@@ -88,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         check_own_name(args.name)
 
     from napari_samnet.training.data import read_images
+    from napari_samnet.training.distributed import processes, rank
     from napari_samnet.training.recipe import train_steps
     from napari_samnet.training.runs import WEIGHTS_NAME
 
@@ -96,24 +102,11 @@ def run(args: argparse.Namespace) -> int:
         from napari_samnet.training.process import speak
 
         return speak(images, args.out, options, name=args.name)
-    last: dict[str, dict[str, float]] = {}
-    mean: dict[str, float] = {}
-    bar = tqdm(file=sys.stderr, unit='step')
-    for progress in train_steps(images, args.out, options):
-        if bar.desc != progress.stage:
-            bar.reset(progress.total)
-            bar.set_description_str(progress.stage)
-            mean = {}
-        for key, value in progress.losses.items():
-            mean[key] = mean.get(key, value) + (
-                value - mean.get(key, value)
-            ) / min(progress.step, AVERAGED)
-        bar.n = progress.step
-        bar.set_postfix(
-            {key: f'{value:.3f}' for key, value in mean.items()}, refresh=True
-        )
-        last[progress.stage] = dict(mean)
-    bar.close()
+    with processes():
+        bar = tqdm(file=sys.stderr, unit='step', disable=rank() > 0)
+        last = _show(bar, train_steps(images, args.out, options))
+        if rank():
+            return 0
     path = args.out / WEIGHTS_NAME
     if args.name:
         from napari_samnet.training.keeping import keep_network
@@ -131,6 +124,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stderr.write(f'{path}\n')
     return 0
+
+
+def _show(bar: Any, steps: Iterable[Progress]) -> dict[str, dict[str, float]]:
+    """Train, show how far it is, and return each stage's last mean losses."""
+    last: dict[str, dict[str, float]] = {}
+    mean: dict[str, float] = {}
+    for progress in steps:
+        if progress.stage not in last:
+            bar.reset(progress.total)
+            bar.set_description_str(progress.stage)
+            mean = {}
+        for key, value in progress.losses.items():
+            mean[key] = mean.get(key, value) + (
+                value - mean.get(key, value)
+            ) / min(progress.step, AVERAGED)
+        bar.n = progress.step
+        bar.set_postfix(
+            {key: f'{value:.3f}' for key, value in mean.items()}, refresh=True
+        )
+        last[progress.stage] = dict(mean)
+    bar.close()
+    return last
 
 
 def _read_options(given: list[str]) -> Any:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_samnet.errors import WeightsError
+from napari_samnet.training.distributed import average, rank, share
 from napari_samnet.training.runs import CHECKPOINT, CURVE_NAME, Progress
 
 __all__ = ['Progress', 'Run', 'cosine_rate']
@@ -69,7 +70,9 @@ class Run:
     step: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(self.seed)
+        # Processes that train together learn from different pairs.
+        own = self.seed + 1_000_003 * rank()
+        self.generator = torch.Generator().manual_seed(own)
         torch.manual_seed(self.seed)
         self.optimizer = torch.optim.AdamW(
             self._parameters(), lr=self.rate, weight_decay=1e-4
@@ -151,6 +154,7 @@ class Run:
         """
         began = time.perf_counter()
         parameters = self._parameters()
+        share(parameters)
         try:
             while self.step < self.total:
                 for group in self.optimizer.param_groups:
@@ -161,8 +165,10 @@ class Run:
                 total = torch.stack(list(terms.values())).sum()
                 self.optimizer.zero_grad(set_to_none=True)
                 total.backward()
-                nn.utils.clip_grad_norm_(parameters, self.clip)
-                if bool(total.isfinite()):
+                average(parameters)
+                norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+                # Of the average, so that all processes decide alike.
+                if bool(norm.isfinite()):
                     self.optimizer.step()
                 self.step += 1
                 values = {

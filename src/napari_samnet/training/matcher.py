@@ -3,41 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from napari_samnet.samnet.correlation import local_correlation
+from napari_samnet.samnet.correlation import confidence
 from napari_samnet.samnet.features import normalize
-from napari_samnet.samnet.field import flow_of, warp
+from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.losses import endpoint_loss
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Recurrence, schedule
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.synthetic import CachedPairs
 
-__all__ = ['endpoint_errors', 'recur', 'train_matcher']
+__all__ = ['SEQUENCE', 'Turn', 'endpoint_errors', 'train_matcher', 'turns']
 
 #: Weight of an iteration against the one that follows it.
 SEQUENCE = 0.8
 
 
-def recur(
-    model: SAMNet, pairs: CachedPairs, *, iterations: int, init: str
-) -> Iterator[Tensor]:
-    """Flow ``(B, 2, H, W)`` after each iteration, matching F^s with F^t.
+class Turn(NamedTuple):
+    """State after one iteration in training.
+
+    Attributes
+    ----------
+    field : Tensor
+        T^{l+1}, with the gradient of this iteration alone.
+    transferred : Tensor
+        F^{s<-t,l+1}, without gradient.
+    """
+
+    field: Tensor
+    transferred: Tensor
+
+
+def turns(
+    model: SAMNet,
+    source: Tensor,
+    target: Tensor,
+    *,
+    iterations: int,
+    init: str = 'global',
+    attributes: bool = True,
+) -> Iterator[Turn]:
+    """Recurrence as :meth:`SAMNet.iterate` runs it by default, to learn from.
 
     The field is detached between iterations: each one learns to do its best
     from where it starts, and the gradients stay short.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Whose matcher gets the gradient.
+    source, target : Tensor
+        Matching features ``(B, C, H, W)``.
+    iterations : int
+        L.
+    init : {'global', 'identity'}
+        T^0.
+    attributes : bool
+        Whether to match with the transferred feature too.
+
+    Yields
+    ------
+    Turn
+        After each iteration.
     """
-    start = model.start(pairs.source, pairs.target, init).detach()
-    field = start
+    options = Recurrence(
+        window=model.config.window, init=init, attributes=attributes
+    )
+    start = model.start(source, target, init).detach()
+    field, transferred = start, source
+    limit = options.lambda_max if attributes else 0.0
     for index in range(iterations):
-        with torch.no_grad():
-            seen = normalize(warp(pairs.target, field))
-            volume = local_correlation(pairs.source, seen, model.config.window)
         field = field.detach()
+        with torch.no_grad():
+            volume = model.correlate(
+                source,
+                transferred,
+                target,
+                field,
+                weight=schedule(index, limit),
+                options=options,
+            )
         field = field + model.matcher(volume, field, start, index)
-        yield flow_of(field)
+        if attributes:
+            with torch.no_grad():
+                mixed = model.mix(
+                    source,
+                    target,
+                    field,
+                    confidence(volume, options.beta),
+                    weight=schedule(index + 1),
+                    options=options,
+                )
+                transferred = normalize(mixed)
+        yield Turn(field, transferred)
 
 
 def train_matcher(
@@ -69,12 +131,23 @@ def train_matcher(
         # Seldom from no motion: that start must not be unlearnt.
         chance = torch.rand((), generator=run.generator)
         init = 'identity' if chance < 0.2 else 'global'
+        # Backwards as well: the inverse of a smooth field is known too.
+        if torch.rand((), generator=run.generator) < 0.5:
+            drawn = drawn.swapped()
+        attributes = bool(torch.rand((), generator=run.generator) < 0.5)
         found = {}
-        for index, flow in enumerate(
-            recur(model, drawn, iterations=iterations, init=init)
+        for index, turn in enumerate(
+            turns(
+                model,
+                drawn.source,
+                drawn.target,
+                iterations=iterations,
+                init=init,
+                attributes=attributes,
+            )
         ):
             weight = SEQUENCE ** (iterations - 1 - index)
-            error = endpoint_loss(flow, drawn.flow, drawn.valid)
+            error = endpoint_loss(flow_of(turn.field), drawn.flow, drawn.valid)
             found[f'epe{index + 1}'] = weight * error
         return found
 
@@ -105,7 +178,12 @@ def endpoint_errors(
         part = pairs.part(slice(first, first + batch))
         start = model.start(part.source, part.target, 'global')
         flows = [flow_of(start)]
-        flows += recur(model, part, iterations=iterations, init='global')
+        flows += [
+            flow_of(turn.field)
+            for turn in turns(
+                model, part.source, part.target, iterations=iterations
+            )
+        ]
         for index, flow in enumerate(flows):
             error = endpoint_loss(flow, part.flow, part.valid)
             totals[index] += float(error) * len(part)

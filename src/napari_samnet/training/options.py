@@ -26,12 +26,17 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'matcher_steps': (0, 1_000_000),
     'pairs': (1, 100_000),
     'iterations': (1, 20),
-    'size': (64, 1024),
+    # Less than nine cells, the search window, do not do.
+    'size': (96, 1024),
     'crop': (32, 1024),
     'decoder_batch': (1, 256),
     'matcher_batch': (1, 256),
     'decoder_rate': (1e-5, 1e-1),
     'matcher_rate': (1e-5, 1e-1),
+    'category_steps': (0, 1_000_000),
+    'category_images': (2, 100_000),
+    'category_batch': (1, 256),
+    'category_rate': (1e-6, 1e-1),
     'seed': (0, 2**31 - 1),
 }
 
@@ -39,6 +44,7 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     'device': CHOICES['device'],
     'precision': ('auto', 'fp32', 'bf16'),
     'preprocessing': ('oxford', 'torchvision'),
+    'loss': ('attribute', 'matching'),
 }
 
 
@@ -70,6 +76,26 @@ class TrainingOptions:
         Peak learning rate of the decoder.
     matcher_rate : float
         Peak learning rate of the matching network.
+    category_steps : int
+        Steps of the matching network on pairs of one category that show a
+        similar view; a folder of similar images is enough. 0 leaves this
+        out.
+    category_images : int
+        Images among which such pairs are looked for, 4 MB of memory each at
+        size 256.
+    category_batch : int
+        Pairs per step of the category stage.
+    category_rate : float
+        Peak learning rate of the category stage.
+    loss : {'attribute', 'matching'}
+        What category pairs are compared by: the semantic attribute matching
+        loss, equation (12), or the distance of features, (11).
+    validation : str
+        CSV file of keypoint pairs, with the columns of ``benchmark
+        keypoints``, whose images are not trained on. The category stage then
+        keeps only what is better on them.
+    validation_root : str
+        What its paths are relative to; its own folder if empty.
     start : str
         Weights to start from: a packaged or own network's name, or a file.
         Empty to build a new network around an ImageNet backbone.
@@ -97,6 +123,13 @@ class TrainingOptions:
     matcher_batch: int = 6
     decoder_rate: float = 6e-4
     matcher_rate: float = 1e-3
+    category_steps: int = 0
+    category_images: int = 400
+    category_batch: int = 3
+    category_rate: float = 1e-4
+    loss: str = 'attribute'
+    validation: str = ''
+    validation_root: str = ''
     start: str = ''
     backbone_weights: str = ''
     preprocessing: str = 'oxford'
@@ -117,11 +150,20 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
-        if self.preprocessing not in TRAINING_CHOICES['preprocessing']:
-            raise InputError(
-                f"preprocessing must be 'oxford' or 'torchvision', got "
-                f'{self.preprocessing!r}'
-            )
+        for name in ('preprocessing', 'loss'):
+            allowed = TRAINING_CHOICES[name]
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f'{name} must be {" or ".join(map(repr, allowed))}, got '
+                    f'{getattr(self, name)!r}'
+                )
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps of each stage that there is, in the order of the stages."""
+        stages = ('decoder', 'matcher', 'category')
+        found = {name: getattr(self, f'{name}_steps', 0) for name in stages}
+        return {name: count for name, count in found.items() if count}
 
     @property
     def checked(self) -> int:

@@ -24,8 +24,10 @@ from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.samnet.weights import get_weights, read_model, save_model
 from napari_samnet.training.backbone import load_backbone, scale_activations
+from napari_samnet.training.categorystage import category_stage
 from napari_samnet.training.data import ImageList, batches, split
 from napari_samnet.training.decoder import train_decoder
+from napari_samnet.training.distributed import own_folder
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.matcher import endpoint_errors, train_matcher
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
@@ -33,6 +35,7 @@ from napari_samnet.training.runs import (
     MATCHER_NAME,
     OPTIONS_NAME,
     WEIGHTS_NAME,
+    made_steps,
 )
 from napari_samnet.training.synthetic import CachedPairs, cache_pairs
 
@@ -76,6 +79,7 @@ def train_steps(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    folder = own_folder(folder)
     _claim(folder, options)
     device = resolve_device(options.device)
     bf16 = resolve_precision(options.precision, device) == 'bf16'
@@ -113,7 +117,8 @@ def train_steps(
                 bf16=bf16,
             )
             save_model(model, folder / WEIGHTS_NAME, half=False)
-        if options.matcher_steps:
+        made = made_steps(folder).get('matcher', 0)
+        if made < options.matcher_steps:
             run = Run(
                 stage='matcher',
                 trained=model.matcher.requires_grad_(True),
@@ -124,6 +129,11 @@ def train_steps(
             )
             yield from _matcher_stage(
                 model, run, chosen, held_out, options, bf16=bf16, watch=watch
+            )
+            save_model(model, folder / WEIGHTS_NAME, half=False)
+        if options.category_steps:
+            yield from category_stage(
+                model, folder, chosen, options, bf16=bf16, watch=watch
             )
     finally:
         # Whoever stops early has what was learnt so far.

@@ -24,9 +24,16 @@ from napari_samnet.evaluation.synthetic import (
     warp_photograph,
 )
 from napari_samnet.samnet.features import STRIDE, VGGFeatures
+from napari_samnet.samnet.field import grid
 from napari_samnet.training.data import ImageList, read_working, to_tensor
 
-__all__ = ['CachedPairs', 'cache_pairs', 'synthetic_pair']
+__all__ = [
+    'CachedPairs',
+    'cache_each',
+    'cache_pairs',
+    'inverse_flow',
+    'synthetic_pair',
+]
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,20 @@ class CachedPairs:
             torch.randint(len(self), (count,), generator=generator)
         )
 
+    def swapped(self) -> CachedPairs:
+        """Pairs the other way round, with the inverse fields."""
+        inverse = inverse_flow(self.flow)
+        height, width = inverse.shape[-2:]
+        reached = grid(height, width, inverse) + inverse
+        sides = inverse.new_tensor((width - 1, height - 1)).view(1, 2, 1, 1)
+        inside = ((reached >= 0) & (reached <= sides)).all(1, keepdim=True)
+        # Where the iteration has not settled, the inverse is not known.
+        error = (inverse + _sample(self.flow, reached)).norm(
+            dim=1, keepdim=True
+        )
+        valid = (inside & (error < 0.1)).float()
+        return CachedPairs(self.target, self.source, inverse, valid)
+
     def part(self, chosen: slice | Tensor) -> CachedPairs:
         """Some pairs in single precision."""
         return CachedPairs(
@@ -75,6 +96,43 @@ class CachedPairs:
             self.flow[chosen],
             self.valid[chosen],
         )
+
+
+def _sample(flow: Tensor, positions: Tensor) -> Tensor:
+    """Flow at positions in cells, that of the rim beyond it."""
+    height, width = flow.shape[-2:]
+    size = positions.new_tensor((width, height)).view(1, 2, 1, 1)
+    normalised = (2 * positions + 1) / size - 1
+    return F.grid_sample(
+        flow,
+        normalised.permute(0, 2, 3, 1),
+        padding_mode='border',
+        align_corners=False,
+    )
+
+
+def inverse_flow(flow: Tensor, *, rounds: int = 20) -> Tensor:
+    """Flow that leads back, by fixed-point iteration.
+
+    Parameters
+    ----------
+    flow : Tensor
+        ``(B, 2, H, W)`` in (x, y) cells, smooth and one-to-one.
+    rounds : int
+        Iterations.
+
+    Returns
+    -------
+    Tensor
+        g with ``g(p) = -flow(p + g(p))``, on the grid of the target.
+    """
+    points = grid(flow.shape[-2], flow.shape[-1], flow)
+    inverse = -flow
+    for _ in range(rounds):
+        # Half a step: a whole one oscillates where scales change much.
+        found = -_sample(flow, points + inverse)
+        inverse = (inverse + found) / 2
+    return inverse
 
 
 def synthetic_pair(
@@ -111,7 +169,6 @@ def synthetic_pair(
     return source, target, flow, valid
 
 
-@torch.no_grad()
 def cache_pairs(
     features: VGGFeatures,
     images: ImageList,
@@ -142,16 +199,49 @@ def cache_pairs(
         Compute the convolutions in bf16.
     """
     rng = np.random.default_rng(seed)
+    drawn = [images[int(rng.integers(len(images)))] for _ in range(count)]
+    yield from cache_each(
+        features, drawn, size=size, rng=rng, batch=batch, bf16=bf16
+    )
+
+
+@torch.no_grad()
+def cache_each(
+    features: VGGFeatures,
+    images: ImageList,
+    *,
+    size: int,
+    rng: np.random.Generator,
+    batch: int = 4,
+    bf16: bool = True,
+) -> Iterator[CachedPairs]:
+    """Encode one synthetic pair of each image, in order.
+
+    Parameters
+    ----------
+    features : VGGFeatures
+        W_F.
+    images : sequence of TrainingImage
+        The photographs, which become the targets.
+    size : int
+        Working size in pixels.
+    rng : Generator
+        Source of randomness.
+    batch : int
+        Pairs per batch.
+    bf16 : bool
+        Compute the convolutions in bf16.
+
+    Yields
+    ------
+    CachedPairs
+        So many of them as they are done.
+    """
     device = next(features.parameters()).device
-    for start in range(0, count, batch):
+    for start in range(0, len(images), batch):
         made = [
-            synthetic_pair(
-                read_working(
-                    images[int(rng.integers(len(images)))].path, size
-                ),
-                rng,
-            )
-            for _ in range(min(batch, count - start))
+            synthetic_pair(read_working(image.path, size), rng)
+            for image in images[start : start + batch]
         ]
         sources, targets, flows, valids = zip(*made, strict=True)
         both = to_tensor([*sources, *targets]).to(device)

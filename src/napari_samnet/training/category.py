@@ -1,0 +1,317 @@
+"""Second step for W_G: pairs of one category, whose field nobody knows.
+
+From an image I, its warp I' by a known field W, and another image J of a
+similar view, three terms are learnt from (no labels are needed):
+
+- warp consistency: I' to J to I must come to the same as W;
+- semantic attribute matching (12)-(13), or (11), of I' with J and J with I;
+- the synthetic pair I' and I, so that nothing is unlearnt.
+
+Against the degenerate solution of (12), the transferred feature is held
+fixed for the field, the source's own feature keeps a term, and points that
+do not match anyway are cut off. Cells count by how well the network that the
+step starts from agrees with itself there and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_samnet.samnet.field import flow_of, warp
+from napari_samnet.samnet.losses import (
+    endpoint_loss,
+    matching_loss,
+    semantic_attribute_matching_loss,
+)
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.matcher import SEQUENCE, turns
+from napari_samnet.training.synthetic import CachedPairs
+from napari_samnet.training.viewpairs import choose_pairs
+
+__all__ = [
+    'CategoryPairs',
+    'category_losses',
+    'consistency_errors',
+    'find_pairs',
+    'train_category',
+]
+
+#: Cells at which the trust in a match there and back has fallen to 61 %.
+_CONSISTENT = 1.5
+#: Pairs that agree with themselves less than this are left out.
+_LEAST_TRUST = 0.3
+#: From this many cells on, a composed flow's error hardly counts any more.
+_ROBUST = 2.0
+#: Weights of the terms.
+_BIPATH, _OWN, _TRANSFERRED = 0.5, 0.1, 0.1
+
+
+@dataclass(frozen=True)
+class CategoryPairs:
+    """Images with a warp of each, and which of them make pairs.
+
+    Attributes
+    ----------
+    images : CachedPairs
+        Per image its warp as source and itself as target.
+    pairs : Tensor
+        ``(P, 2)`` indices of images.
+    trust : Tensor
+        ``(P, 2, H, W)`` in [0, 1]: of the cells of the first image towards
+        the second, and of the second towards the first.
+    """
+
+    images: CachedPairs
+    pairs: Tensor
+    trust: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def draw(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[CachedPairs, CachedPairs, Tensor]:
+        """Random pairs, either way round.
+
+        Returns
+        -------
+        own, other : CachedPairs
+            I and J with their warps.
+        trust : Tensor
+            ``(count, 2, H, W)`` of I to J and J to I.
+        """
+        chosen = torch.randint(len(self), (count,), generator=generator)
+        turned = torch.randint(2, (count,), generator=generator)
+        pairs, trust = self.pairs[chosen], self.trust[chosen]
+        rows = torch.arange(count)
+        order = torch.stack((turned, 1 - turned), 1)
+        first, second = pairs.gather(1, order).unbind(1)
+        trust = torch.stack((trust[rows, turned], trust[rows, 1 - turned]), 1)
+        return self.images.part(first), self.images.part(second), trust
+
+    def split(self, *, every: int = 10) -> tuple[CategoryPairs, CategoryPairs]:
+        """Pairs to learn from, and one of `every` to check with."""
+        held = torch.arange(len(self)) % every == every - 1
+        return self._some(~held), self._some(held)
+
+    def _some(self, chosen: Tensor) -> CategoryPairs:
+        return CategoryPairs(
+            self.images, self.pairs[chosen], self.trust[chosen]
+        )
+
+
+def _flows(
+    model: SAMNet, source: Tensor, target: Tensor, iterations: int
+) -> Tensor:
+    """Flow after the last iteration."""
+    flow = source
+    for turn in turns(model, source, target, iterations=iterations):
+        flow = flow_of(turn.field)
+    return flow
+
+
+@torch.no_grad()
+def find_pairs(
+    model: SAMNet,
+    images: CachedPairs,
+    categories: Sequence[str],
+    *,
+    iterations: int,
+    batch: int = 8,
+) -> CategoryPairs:
+    """Choose pairs of similar views on which the network agrees with itself.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network that the step starts from.
+    images : CachedPairs
+        All images and their warps.
+    categories : sequence of str
+        Of every image.
+    iterations : int
+        L.
+    batch : int
+        Pairs at a time.
+    """
+    pairs = choose_pairs(images.target, categories)
+    height, width = images.flow.shape[-2:]
+    trusts = [torch.zeros(0, 2, height, width)]
+    for part in pairs.split(batch):
+        first = images.target[part[:, 0]].float()
+        second = images.target[part[:, 1]].float()
+        flow = _flows(
+            model,
+            torch.cat((first, second)),
+            torch.cat((second, first)),
+            iterations,
+        )
+        there, back = flow.chunk(2)
+        errors = torch.stack(
+            (
+                (there + warp(back, there)).square().sum(1),
+                (back + warp(there, back)).square().sum(1),
+            ),
+            1,
+        )
+        trusts.append(torch.exp(-errors / (2 * _CONSISTENT**2)).cpu())
+    trust = torch.cat(trusts)
+    kept = trust.mean((1, 2, 3)) > _LEAST_TRUST
+    return CategoryPairs(images, pairs[kept], trust[kept])
+
+
+def category_losses(
+    model: SAMNet,
+    own: CachedPairs,
+    other: CachedPairs,
+    trust: Tensor,
+    *,
+    iterations: int,
+    loss: str = 'attribute',
+) -> dict[str, Tensor]:
+    """Terms of one step.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Its matcher gets the gradient.
+    own, other : CachedPairs
+        I and J with their warps.
+    trust : Tensor
+        ``(B, 2, H, W)`` of I to J and J to I.
+    iterations : int
+        L.
+    loss : {'attribute', 'matching'}
+        (12) or (11).
+    """
+    count = len(own)
+    # I' to J, J to I, I' to I in one batch.
+    source = torch.cat((own.source, other.target, own.source))
+    target = torch.cat((other.target, own.target, own.target))
+    # What is trusted of I is trusted of its warp where that shows it.
+    seen = warp(trust[:, :1], own.flow) * own.valid
+    weight = torch.cat((seen, trust[:, 1:]))
+    found: dict[str, Tensor] = {}
+    bipath, synthetic = [], []
+    turn = None
+    for index, turn in enumerate(
+        turns(model, source, target, iterations=iterations)
+    ):
+        share = SEQUENCE ** (iterations - 1 - index)
+        there, back, direct = flow_of(turn.field).split(count)
+        composed = there + warp(back, there)
+        error = (composed - own.flow).square().sum(1, keepdim=True)
+        # Geman-McClure: what is hidden in J must not pull.
+        robust = (error + 1e-6).sqrt() / (1 + error / _ROBUST**2)
+        mean = (robust * seen).sum() / seen.sum().clamp_min(1e-6)
+        bipath.append(share * mean)
+        synthetic.append(share * endpoint_loss(direct, own.flow, own.valid))
+    if turn is None:
+        raise ValueError('there must be at least one iteration')
+    found['synthetic'] = torch.stack(synthetic).sum()
+    found['bipath'] = _BIPATH * torch.stack(bipath).sum()
+    both = slice(2 * count)
+    warped = warp(target[both], turn.field[both])
+    measure = (
+        semantic_attribute_matching_loss
+        if loss == 'attribute'
+        else matching_loss
+    )
+    found['own'] = _OWN * measure(source[both], warped, weight=weight)
+    found['transferred'] = _TRANSFERRED * measure(
+        turn.transferred[both].detach(), warped, weight=weight
+    )
+    return found
+
+
+def train_category(
+    model: SAMNet,
+    pairs: CategoryPairs,
+    run: Run,
+    *,
+    iterations: int,
+    batch: int,
+    loss: str = 'attribute',
+) -> Generator[Progress, None, None]:
+    """Train W_G on pairs of a category.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Its matcher is trained.
+    pairs : CategoryPairs
+        Of :func:`find_pairs`.
+    run : Run
+        Optimises the matcher's parameters.
+    iterations : int
+        L in training.
+    batch : int
+        Pairs per step.
+    loss : {'attribute', 'matching'}
+        (12) or (11).
+
+    Yields
+    ------
+    Progress
+        After every step.
+    """
+
+    def losses() -> dict[str, Tensor]:
+        return category_losses(
+            model,
+            *pairs.draw(batch, run.generator),
+            iterations=iterations,
+            loss=loss,
+        )
+
+    model.matcher.train()
+    yield from run.steps(losses)
+    model.matcher.eval()
+
+
+@torch.no_grad()
+def consistency_errors(
+    model: SAMNet, pairs: CategoryPairs, *, iterations: int, batch: int = 4
+) -> dict[str, float]:
+    """Error in cells of W by way of another image, where it is trusted.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network.
+    pairs : CategoryPairs
+        Held-out pairs.
+    iterations : int
+        L.
+    batch : int
+        Pairs at a time.
+
+    Returns
+    -------
+    dict
+        ``bipath``, robust mean, and ``synthetic``, mean end-point error.
+    """
+    sums = {'bipath': 0.0, 'synthetic': 0.0}
+    for first in range(0, len(pairs), batch):
+        rows = slice(first, first + batch)
+        own = pairs.images.part(pairs.pairs[rows, 0])
+        other = pairs.images.part(pairs.pairs[rows, 1])
+        there = _flows(model, own.source, other.target, iterations)
+        back = _flows(model, other.target, own.target, iterations)
+        direct = _flows(model, own.source, own.target, iterations)
+        seen = warp(pairs.trust[rows, :1], own.flow) * own.valid
+        composed = there + warp(back, there)
+        error = (composed - own.flow).square().sum(1, keepdim=True)
+        robust = error.sqrt() / (1 + error / _ROBUST**2)
+        mean = (robust * seen).sum() / seen.sum().clamp_min(1e-6)
+        sums['bipath'] += float(mean) * len(own)
+        sums['synthetic'] += len(own) * float(
+            endpoint_loss(direct, own.flow, own.valid)
+        )
+    count = max(len(pairs), 1)
+    return {name: round(value / count, 4) for name, value in sums.items()}

@@ -1,0 +1,298 @@
+"""The stage of the recipe that learns from categories, and its judgement."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation.manifests import read_keypoint_pairs
+from napari_samnet.files import atomic_write
+from napari_samnet.samnet.features import STRIDE
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.category import (
+    CategoryPairs,
+    consistency_errors,
+    find_pairs,
+    train_category,
+)
+from napari_samnet.training.data import ImageList, TrainingImage
+from napari_samnet.training.keypoints import (
+    CachedKeypoints,
+    cache_keypoints,
+    keypoint_scores,
+)
+from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.synthetic import CachedPairs, cache_each
+
+__all__ = ['category_of', 'category_stage', 'choose_images', 'is_better']
+
+STAGE = 'category'
+#: What the stage found and decided.
+RECORD_NAME = 'category.json'
+#: W_G before it.
+START_NAME = 'category.start.safetensors'
+
+#: Images of one category at most, so that no category takes all.
+_PER_CATEGORY = 120
+#: How much worse synthetic pairs may get for the sake of real ones.
+_ALLOWED = 1.03
+#: How often the network is measured on the way.
+_MEASUREMENTS = 5
+
+Scores = dict[str, float]
+
+
+def category_of(image: TrainingImage) -> str:
+    """Category whose images may make a pair, as ``dataset:prefix``."""
+    return f'{image.dataset}:{image.category.split("/")[0]}'
+
+
+def choose_images(
+    images: ImageList, count: int, seed: int
+) -> list[TrainingImage]:
+    """Images of categories that have at least two of them.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        All images.
+    count : int
+        How many to take at most.
+    seed : int
+        Which ones.
+    """
+    rng = np.random.default_rng(seed)
+    members: dict[str, list[TrainingImage]] = {}
+    for index in rng.permutation(len(images)):
+        image = images[int(index)]
+        members.setdefault(category_of(image), []).append(image)
+    # Small categories seldom hold two similar views.
+    large = sorted(members.values(), key=len, reverse=True)
+    chosen: list[TrainingImage] = []
+    for group in large:
+        if len(group) > 1:
+            chosen += group[: min(_PER_CATEGORY, count - len(chosen))]
+    return chosen
+
+
+def is_better(before: Scores, after: Scores) -> bool:
+    """Whether the trained network is to be kept.
+
+    The keypoints decide where there are some, the consistency of held-out
+    category pairs otherwise; synthetic pairs must not suffer in either case.
+
+    Parameters
+    ----------
+    before, after : dict of str to float
+        Of the same measurements.
+    """
+    if after['synthetic'] > _ALLOWED * before['synthetic']:
+        return False
+    if 'pck@0.10' in before:
+        return after['pck@0.10'] > before['pck@0.10']
+    return after['bipath'] < before['bipath']
+
+
+def _measure(
+    model: SAMNet,
+    checked: CategoryPairs,
+    keypoints: CachedKeypoints | None,
+    iterations: int,
+) -> Scores:
+    """All that judges the network."""
+    training = model.matcher.training
+    model.matcher.eval()
+    found = consistency_errors(model, checked, iterations=iterations)
+    if keypoints is not None:
+        found |= keypoint_scores(model, keypoints)
+    model.matcher.train(training)
+    return found
+
+
+def category_stage(
+    model: SAMNet,
+    folder: Path,
+    images: ImageList,
+    options: TrainingOptions,
+    *,
+    bf16: bool,
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> Generator[Progress, None, None]:
+    """Find pairs, train W_G on them, and keep it only if it got better.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Its matcher is trained.
+    folder : Path
+        Of the run.
+    images : sequence of TrainingImage
+        Photographs with their categories.
+    options : TrainingOptions
+        The recipe.
+    bf16 : bool
+        Compute the convolutions in bf16.
+    watch : callable, optional
+        Told of images encoded, as stage 'pairs'.
+
+    Yields
+    ------
+    Progress
+        After every step.
+
+    Raises
+    ------
+    InputError
+        If no two images of a category show a similar view.
+    """
+    began = time.perf_counter()
+    chosen = choose_images(images, options.category_images, options.seed)
+    cached = _encode(model, chosen, options, bf16=bf16, watch=watch)
+    untrained = _start(model, folder)
+    pairs = find_pairs(
+        model,
+        cached,
+        [category_of(image) for image in chosen],
+        iterations=options.iterations,
+    )
+    if len(pairs) < 2:
+        raise InputError(
+            f'the category step needs images of one category in similar '
+            f'views; among {len(images)} images, {len(pairs)} pairs were '
+            f'found'
+        )
+    learnt, checked = pairs.split(every=min(10, len(pairs)))
+    keypoints = None
+    if options.validation:
+        listed = Path(options.validation)
+        root = Path(options.validation_root or listed.parent)
+        keypoints = cache_keypoints(
+            model,
+            read_keypoint_pairs(listed, root),
+            size=options.size,
+            bf16=bf16,
+        )
+    before = _measure(model, checked, keypoints, options.iterations)
+    run = Run(
+        stage=STAGE,
+        trained=model.matcher.requires_grad_(True),
+        total=options.category_steps,
+        rate=options.category_rate,
+        folder=folder,
+        seed=options.seed,
+    )
+    run.resume()
+    watch(
+        Progress(
+            STAGE,
+            run.step,
+            run.total,
+            {},
+            time.perf_counter() - began,
+            held_out=STRIDE * before['synthetic'],
+        )
+    )
+    try:
+        # Closed with this one, so that its checkpoint is written first.
+        with closing(
+            train_category(
+                model,
+                learnt,
+                run,
+                iterations=options.iterations,
+                batch=options.category_batch,
+                loss=options.loss,
+            )
+        ) as steps:
+            for progress in steps:
+                if progress.step % max(1, run.total // _MEASUREMENTS):
+                    yield progress
+                    continue
+                found = _measure(model, checked, None, options.iterations)
+                yield replace(progress, held_out=STRIDE * found['synthetic'])
+    finally:
+        model.matcher.eval()
+        after = _measure(model, checked, keypoints, options.iterations)
+        kept = is_better(before, after)
+        if not kept:
+            model.matcher.load_state_dict(untrained)
+        _record(folder, len(pairs), before, after, kept=kept)
+
+
+def _start(model: SAMNet, folder: Path) -> dict[str, Tensor]:
+    """W_G that the stage starts from, kept so that a run that goes on does
+    not take what it has learnt so far for the start.
+    """
+    path = folder / START_NAME
+    if path.is_file():
+        model.matcher.load_state_dict(load_file(path))
+    state = {
+        key: value.detach().cpu().clone()
+        for key, value in model.matcher.state_dict().items()
+    }
+    if not path.is_file():
+        with atomic_write(path) as file:
+            file.write(save(state))
+    return state
+
+
+def _encode(
+    model: SAMNet,
+    images: Sequence[TrainingImage],
+    options: TrainingOptions,
+    *,
+    bf16: bool,
+    watch: Callable[[Progress], None],
+) -> CachedPairs:
+    """Features of the images and of a warp of each."""
+    began = time.perf_counter()
+    parts: list[CachedPairs] = []
+    done = 0
+    for part in cache_each(
+        model.features,
+        images,
+        size=options.size,
+        rng=np.random.default_rng(options.seed + 3),
+        bf16=bf16,
+    ):
+        parts.append(part)
+        done += len(part)
+        watch(
+            Progress(
+                'pairs',
+                done,
+                len(images),
+                {},
+                time.perf_counter() - began,
+            )
+        )
+    if not parts:
+        raise InputError(
+            'the category step needs at least two images of one category'
+        )
+    return CachedPairs.joined(parts)
+
+
+def _record(
+    folder: Path, pairs: int, before: Scores, after: Scores, *, kept: bool
+) -> None:
+    """Write down what was measured and decided."""
+    record: dict[str, Any] = {
+        'pairs': pairs,
+        'before': before,
+        'after': after,
+        'kept': kept,
+    }
+    text = json.dumps(record, indent=2)
+    (folder / RECORD_NAME).write_text(text, encoding='utf-8')

@@ -1,0 +1,176 @@
+"""Accuracy on keypoints of images that were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation.files import read_image
+from napari_samnet.evaluation.manifests import KeypointPair
+from napari_samnet.evaluation.metrics import box_side, pck
+from napari_samnet.evaluation.protocols.keypoints import fit_points
+from napari_samnet.images import to_working
+from napari_samnet.samnet.features import Features
+from napari_samnet.samnet.field import flow_of
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Recurrence
+from napari_samnet.training.data import to_tensor
+
+__all__ = ['CachedKeypoints', 'cache_keypoints', 'keypoint_scores']
+
+#: Tolerances in shares of the longest side of the keypoints' box.
+ALPHAS = (0.05, 0.10, 0.15)
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CachedKeypoints:
+    """Features of images, and pairs of them with points in both.
+
+    Attributes
+    ----------
+    features : Tensor
+        Matching features of the images, ``(N, C, H, W)`` in bf16.
+    pairs : list of (int, int)
+        Source and target.
+    points : list of (ndarray, ndarray)
+        ``(K, 2)`` row, column in pixels of the files.
+    shapes : list of (int, int)
+        Of the files.
+    """
+
+    features: Tensor
+    pairs: list[tuple[int, int]]
+    points: list[tuple[Points, Points]]
+    shapes: list[tuple[int, int]]
+
+
+@torch.no_grad()
+def cache_keypoints(
+    model: SAMNet, pairs: Sequence[KeypointPair], *, size: int, bf16: bool
+) -> CachedKeypoints:
+    """Encode every image of the pairs once.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Whose features are used.
+    pairs : sequence of KeypointPair
+        Pairs with points.
+    size : int
+        Working size in pixels.
+    bf16 : bool
+        Compute the convolutions in bf16.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be read or does not fit its points.
+    """
+    files = sorted({path for p in pairs for path in (p.source, p.target)})
+    place = {path: index for index, path in enumerate(files)}
+    device = next(model.parameters()).device
+    features, shapes = [], []
+    for path in files:
+        image = read_image(path)
+        shapes.append((image.shape[0], image.shape[1]))
+        batch = to_tensor([to_working(image, size=size, name=path.name)])
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            found = model.features.match_only(batch.to(device))
+        features.append(found.to(torch.bfloat16).cpu())
+    if not features:
+        raise InputError('there must be at least one pair with keypoints')
+    indices = [(place[p.source], place[p.target]) for p in pairs]
+    points = [
+        (
+            fit_points(p.source_points, p.source_shape, shapes[a], p.where),
+            fit_points(p.target_points, p.target_shape, shapes[b], p.where),
+        )
+        for p, (a, b) in zip(pairs, indices, strict=True)
+    ]
+    return CachedKeypoints(torch.cat(features), indices, points, shapes)
+
+
+def _moved(
+    flow: Tensor,
+    points: Points,
+    shape: tuple[int, int],
+    other: tuple[int, int],
+) -> Points:
+    """Points of an image of that shape in the other one."""
+    height, width = flow.shape[-2:]
+    share = (points + 0.5) / np.array(shape)
+    # grid_sample wants (x, y) in [-1, 1].
+    at = torch.from_numpy(2 * share[:, ::-1] - 1).to(flow)
+    found = F.grid_sample(
+        flow[None],
+        at.view(1, 1, -1, 2),
+        padding_mode='border',
+        align_corners=False,
+    )[0, :, 0].T.flip(1)
+    steps = found.cpu().numpy().astype(np.float64) / np.array((height, width))
+    moved: Points = (share + steps) * np.array(other) - 0.5
+    return moved
+
+
+@torch.no_grad()
+def keypoint_scores(
+    model: SAMNet,
+    cached: CachedKeypoints,
+    *,
+    options: Recurrence | None = None,
+    batch: int = 8,
+) -> dict[str, float]:
+    """PCK by the box of the target's keypoints, mean over the pairs.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network.
+    cached : CachedKeypoints
+        Of :func:`cache_keypoints`, with the same features.
+    options : Recurrence, optional
+        How to match; like `match` by default.
+    batch : int
+        Pairs at a time.
+
+    Returns
+    -------
+    dict
+        ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
+    """
+    options = options or Recurrence(window=model.config.window, tolerance=0.05)
+    device = next(model.parameters()).device
+    sums = dict.fromkeys((f'pck@{alpha:.2f}' for alpha in ALPHAS), 0.0)
+    for first in range(0, len(cached.pairs), batch):
+        rows = slice(first, first + batch)
+        part = cached.pairs[rows]
+        own, other = (
+            cached.features[[pair[side] for pair in part]].float().to(device)
+            for side in (0, 1)
+        )
+        none = own.new_zeros(len(part), 0, 1, 1)
+        flow = none
+        for state in model.iterate(
+            Features(own, none, ()), Features(other, none, ()), options
+        ):
+            flow = flow_of(state.field)
+        for one, (a, b), (points, truth) in zip(
+            flow, part, cached.points[rows], strict=True
+        ):
+            found = _moved(one, points, cached.shapes[a], cached.shapes[b])
+            side = box_side(truth)
+            for alpha in ALPHAS:
+                sums[f'pck@{alpha:.2f}'] += pck(found, truth, side, alpha)
+    return {
+        name: round(total / len(cached.pairs), 5)
+        for name, total in sums.items()
+    }
