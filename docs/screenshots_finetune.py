@@ -19,7 +19,6 @@ from typing import Any
 # What whoever runs this has set and trained is neither shown nor changed.
 _OWN = Path(tempfile.mkdtemp())
 os.environ['NAPARI_CONFIG'] = str(_OWN / 'settings.yaml')
-os.environ['NAPARI_SAMNET_HOME'] = str(_OWN / 'samnet')
 
 import napari
 from make_screenshots import WINDOW, open_stack, settle
@@ -37,14 +36,13 @@ QUICK = {
 }
 
 
-def play(viewer: Any, widget: Any, state: str, name: str) -> None:
+def play(viewer: Any, widget: Any, state: str) -> None:
     """Bring the dock into a state."""
     if state == 'empty':
         return
     open_stack(viewer)
     viewer.reset_view()
     settle()
-    widget.set_name(name)
     if state == 'ready':
         return
     widget.set_options(**QUICK)
@@ -64,6 +62,7 @@ def play(viewer: Any, widget: Any, state: str, name: str) -> None:
 
 def take(state: str, theme: str, path: Path) -> None:
     """Take the picture of one state."""
+    os.environ['NAPARI_SAMNET_HOME'] = str(_OWN / path.stem)
     viewer = napari.Viewer(show=False)
     viewer.theme = theme
     _, widget = viewer.window.add_plugin_dock_widget(
@@ -73,7 +72,7 @@ def take(state: str, theme: str, path: Path) -> None:
     # Only now, or the size of the last session wins.
     viewer.window.resize(*WINDOW)
     settle()
-    play(viewer, widget, state, f'sections-{theme}')
+    play(viewer, widget, state)
     settle()
     viewer.screenshot(str(path), canvas_only=False, flash=False)
     widget.cancel()

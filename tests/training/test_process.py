@@ -35,7 +35,8 @@ SMALL = TrainingOptions(
     matcher_steps=400,
     pairs=2,
     iterations=1,
-    size=64,
+    # A search window of nine cells must fit.
+    size=96,
     crop=32,
     matcher_batch=1,
     device='cpu',
@@ -171,7 +172,8 @@ def test_a_child_without_its_parent_ends_in_good_order(
         f' "train", *{[str(photographs), "--out", str(out)]!r},'
         f' "--json-lines", *{words!r}],'
         ' stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n'
-        'while b"epe1" not in child.stdout.readline(): pass\n'
+        'for line in child.stdout:\n'
+        '    if b"epe1" in line: break\n'
         'print(child.pid, flush=True)\n'
         'sys.stdin.read()\n'
     )

@@ -158,7 +158,7 @@ class FineTune(QWidget):
         # Crops are for the decoder alone; a smaller size means them too.
         values['crop'] = min(values['crop'], values['size'])
         found = TrainingOptions(**values)
-        if not found.matcher_steps and not found.decoder_steps:
+        if not found.steps:
             raise InputError('choose how many steps to train')
         return found
 
@@ -270,7 +270,10 @@ class FineTune(QWidget):
             self.panel.images.source(), self.name, self.options
         )
         self._trained, self._stage = None, ''
-        self.panel.use.setVisible(False)
+        for curve in (self.panel.loss, self.panel.error):
+            curve.clear(0, 1)
+        for part in (self.panel.view, self.panel.use):
+            part.setVisible(False)
         self._tasks.add(
             Task(
                 'Fine-tuning',
@@ -353,13 +356,11 @@ class FineTune(QWidget):
 
     def _follow_run(self) -> None:
         """Show the options of an unfinished run, or the user's own again."""
-        name = self.name
-        folder = own_run(name)
+        folder = own_run(self.name)
         try:
-            options = read_options(folder) if name in self._runs else None
+            check_own_name(self.name)
+            options = read_options(folder)
         except InputError:
-            # What cannot be understood cannot go on.
-            discard_run(folder)
             options = None
         shown = self.panel.options
         blocked = shown.blockSignals(True)
@@ -368,7 +369,7 @@ class FineTune(QWidget):
                 self._mine = shown.values
             shown.show({key: getattr(options, key) for key in shown})
             made = sum(made_steps(folder).values())
-            total = options.decoder_steps + options.matcher_steps
+            total = sum(options.steps.values())
             self.panel.show_unfinished(f'Stopped at step {made} of {total}')
         elif self._mine is not None:
             shown.show(self._mine)

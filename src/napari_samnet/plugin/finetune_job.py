@@ -45,8 +45,9 @@ IMAGES_NAME = 'images.json'
 #: What is going on, by stage.
 STAGES = {
     'decoder': 'decoder, step',
-    'pairs': 'making pairs,',
-    'matcher': 'step',
+    'pairs': 'preparing image',
+    'matcher': 'warps, step',
+    'category': 'pairs, step',
 }
 
 
@@ -135,8 +136,13 @@ def finetune_steps(
             yield from _write(request.images, source, request, stop)
         if stop.is_set():
             return FineTuned([], {}, True, 'Stopped before it began')
-        trained = yield from _train(request, source, folder, mark, stop)
-    text = summary(request, trained, made_steps(folder).get('matcher'))
+        try:
+            trained = yield from _train(request, source, folder, mark, stop)
+        finally:
+            if not made_steps(folder):
+                # A run that was refused must not hold on to its options.
+                discard_run(folder)
+    text = summary(request, trained, sum(made_steps(folder).values()))
     if trained.finished:
         # There is nothing to go on with.
         discard_run(folder)
@@ -204,9 +210,7 @@ def _check_same_images(folder: Path, names: list[str]) -> str:
     return mark
 
 
-def summary(
-    request: FineTuneRequest, trained: Trained, step: int | None
-) -> str:
+def summary(request: FineTuneRequest, trained: Trained, step: int) -> str:
     """Say what fine-tuning has brought.
 
     Parameters
@@ -215,8 +219,8 @@ def summary(
         What was asked for.
     trained : Trained
         What came of it.
-    step : int or None
-        Step of the matching network that was reached, if any.
+    step : int
+        Steps made.
 
     Returns
     -------
@@ -225,7 +229,8 @@ def summary(
     """
     parts = []
     if not trained.finished:
-        reached = f' after step {step} of {request.options.matcher_steps}'
+        total = sum(request.options.steps.values())
+        reached = f' after step {step} of {total}'
         parts.append(f'Stopped{reached if step else ""}.')
     if trained.held_out is not None:
         parts.append(_compare(trained.held_out))

@@ -36,13 +36,18 @@ __all__ = ['LABELS', 'FineTunePanel']
 #: Names on the screen.
 LABELS = {
     'start': 'Start from',
-    'matcher_steps': 'Steps',
+    'matcher_steps': 'Steps on warps',
+    'category_steps': 'Steps on pairs',
     'size': 'Working size',
     'device': 'Device',
-    'pairs': 'Pairs',
+    'pairs': 'Warped pairs',
     'iterations': 'Iterations',
-    'matcher_batch': 'Pairs per step',
-    'matcher_rate': 'Learning rate',
+    'matcher_batch': 'Warps per step',
+    'matcher_rate': 'Rate on warps',
+    'category_images': 'Images for pairs',
+    'category_batch': 'Pairs per step',
+    'category_rate': 'Rate on pairs',
+    'loss': 'Loss of pairs',
     'decoder_steps': 'Decoder steps',
     'decoder_batch': 'Crops per step',
     'decoder_rate': 'Decoder rate',
@@ -52,9 +57,15 @@ LABELS = {
 }
 
 #: What everybody sees; the rest is folded away.
-MAIN = ('start', 'matcher_steps', 'size', 'device')
-#: Only for networks that are made from nothing.
-_UNSEEN = ('backbone_weights', 'preprocessing')
+_SEEN = ('start', 'matcher_steps', 'category_steps', 'size', 'device')
+#: For networks that are made from nothing, and for files of keypoints.
+_UNSEEN = (
+    'backbone_weights',
+    'preprocessing',
+    'validation',
+    'validation_root',
+)
+MAIN = tuple(name for name in _SEEN if name in option_names())
 ADVANCED = tuple(
     name for name in option_names() if name not in (*MAIN, *_UNSEEN)
 )
@@ -67,11 +78,13 @@ PLAN = FieldPlan(
     choices=TRAINING_CHOICES,
     steps={
         'matcher_steps': 50,
+        'category_steps': 10,
         'decoder_steps': 50,
         'size': 32,
         'crop': 16,
         'pairs': 16,
         'matcher_rate': 1e-4,
+        'category_rate': 1e-5,
         'decoder_rate': 1e-4,
     },
     weights='start',
@@ -207,6 +220,7 @@ class FineTunePanel(QWidget):
         """Line up the fields once the theme has set the fonts."""
         super().showEvent(event)
         align(self.rows)
+        self.scroll.updateGeometry()
 
     def show_unfinished(self, text: str) -> None:
         """Show that a run goes on, whose options are fixed; '' for none."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_samnet.errors import InputError
@@ -157,6 +157,23 @@ class _Stop:
         self.event.set()
 
 
+class _Worker(GeneratorWorker):
+    """Ends its work when the window is closed, where napari only leaves it.
+
+    What the work holds, such as a process, is let go in this thread.
+    """
+
+    steps: Generator[Any, None, Any] | None = None
+
+    def work(self) -> Any:
+        """Do the work."""
+        try:
+            return super().work()
+        finally:
+            if self.steps is not None:
+                self.steps.close()
+
+
 class Runner(QObject):
     """Runs one generator at a time in a napari worker.
 
@@ -214,12 +231,15 @@ class Runner(QObject):
         self._stop.event = Event()
         # A total of 0 shows at once, as a bar without an end; the first
         # report then says how many steps there are.
+        steps = make(self._stop.event)
         worker = create_worker(
             guarded,
-            make(self._stop.event),
+            steps,
             _start_thread=False,
             _progress={'total': 0, 'desc': title},
+            _worker_class=_Worker,
         )
+        worker.steps = steps
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)

@@ -9,9 +9,9 @@ from napari_samnet.training.runs import Progress
 
 __all__ = ['Timetable', 'duration']
 
-#: Seconds on two cores of a laptop: until the first step, for a pair and
-#: for measuring one at size 256, for a pair of a matching step and
-#: iteration, and for a crop of 128 pixels of a decoder step.
+#: Seconds on two cores of a laptop: until the first step; at size 256 for
+#: making a pair, for measuring one, for a pair of a step and an iteration;
+#: and for a crop of 128 pixels of a decoder step.
 START = 10.0
 PAIR = 0.5
 MEASURED = 0.12
@@ -41,7 +41,12 @@ class Timetable:
             'decoder': CROP * crops * self._left(options, 'decoder'),
             'pairs': 0.0,
             'matcher': 0.0,
+            'category': 0.0,
         }
+        if options.steps.get('category'):
+            matched = 2 * options.category_batch * options.iterations
+            steps = self._left(options, 'category')
+            self._parts['category'] = MATCHED * area * matched * steps
         if options.matcher_steps:
             checked = options.checked
             pairs = options.pairs + checked
@@ -54,8 +59,7 @@ class Timetable:
         self._done = 0.0
 
     def _left(self, options: TrainingOptions, stage: str) -> int:
-        total: int = getattr(options, f'{stage}_steps')
-        return max(0, total - self._made.get(stage, 0))
+        return max(0, options.steps.get(stage, 0) - self._made.get(stage, 0))
 
     @property
     def seconds(self) -> float:
@@ -105,7 +109,7 @@ def duration(seconds: float) -> str:
     """
     minutes = round(seconds / 60)
     if seconds < 50:
-        return 'less than a minute'
+        return 'under a minute'
     if minutes < 2:
         return 'about a minute'
     if minutes < 100:
