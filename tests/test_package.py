@@ -6,11 +6,10 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from importlib import resources
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +17,7 @@ import napari_samnet
 from napari_samnet.cli import main
 
 if TYPE_CHECKING:
-    from napari_samnet.samples import SamplePair
+    pass
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,20 +63,6 @@ def test_imports_nothing_heavy(code: str) -> None:
     )
 
 
-#: A docstring, its summary, and every parameter and result described.
-ASKED = {'GL08', 'SS01', 'SS03', 'PR01', 'PR02', 'PR07', 'RT01', 'RT03'}
-
-
-@pytest.mark.parametrize(
-    'name', ['Correspondence', 'MatchOptions', 'load_model', 'match']
-)
-def test_public_names_are_documented(name: str) -> None:
-    from numpydoc.validate import validate
-
-    found = validate(f'napari_samnet.{name}')['errors']
-    assert [error for error in found if error[0] in ASKED] == []
-
-
 def test_match_needs_torch_only_when_it_runs() -> None:
     code = (
         'import sys\n'
@@ -103,28 +88,6 @@ def test_weights_ship_with_their_cards() -> None:
     assert len(card['sha256']) == 64
 
 
-def test_wheel_holds_what_is_needed(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, '-m', 'hatchling', 'build', '-t', 'wheel']
-        + ['-d', str(tmp_path)],
-        cwd=ROOT,
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob('*.whl')
-    with zipfile.ZipFile(wheel) as content:
-        names = set(content.namelist())
-    expected = {
-        'napari_samnet/napari.yaml',
-        'napari_samnet/py.typed',
-        'napari_samnet/weights/samnet.json',
-        'napari_samnet/weights/samnet.safetensors',
-    }
-    assert expected <= names
-    assert not [name for name in names if 'test' in name.split('/')[0]]
-
-
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
@@ -133,25 +96,6 @@ def test_readme_links_to_files_that_exist() -> None:
     local = [link for link in links if '://' not in link]
     assert local
     assert [link for link in local if not (ROOT / link).is_file()] == []
-
-
-@pytest.mark.slow
-def test_python_of_the_readme_runs(
-    coffee: SamplePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (code,) = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {
-        'source': coffee.source,
-        'target': coffee.target,
-        'labels': coffee.labels,
-        'points': [[100.0, 200.0], [300.0, 400.0]],
-    }
-    exec(code, names)
-    assert names['labels_on_target'].shape == coffee.target.shape[:2]
-    assert names['points_on_target'].shape == (2, 2)
-    assert names['source_like_target'].shape == coffee.source.shape
-    assert (tmp_path / 'match.npz').is_file()
 
 
 def test_commands_of_the_readme_exist() -> None:
