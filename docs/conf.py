@@ -35,14 +35,7 @@ exclude_patterns += [
     f'{name}.md'
     for name in (
         'attribute-transfer',
-        'batch',
-        'fine-tuning',
-        'gpu',
-        'large-images',
-        'plugin',
         'reliability',
-        'speed',
-        'training',
     )
 ]
 suppress_warnings = ['myst.xref_missing']
