@@ -117,7 +117,9 @@ def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> Report:
 def _try(kind: Format, path: Path, report: Report) -> str | None:
     """Read one file; what was wrong about how it went."""
     start, before = time.perf_counter(), peak_memory()
-    faulthandler.dump_traceback_later(HANGS_AFTER, exit=True)
+    faulthandler.dump_traceback_later(
+        HANGS_AFTER, exit=True, file=sys.__stderr__
+    )
     message = None
     try:
         kind.read(path)

@@ -32,6 +32,9 @@ LARGEST_GROWTH = 24 * 2**20
 WARM_SHARE = 0.25
 
 
+#: glibc's number for the largest number of arenas.
+_ARENA_MAX = -8
+
 #: Where torch keeps compiled code, made once by importing its optimisers.
 _TORCH_CACHE = 'torchinductor'
 
@@ -190,5 +193,7 @@ def _trimmer() -> Any:
     if sys.platform == 'linux':
         library = ctypes.CDLL(None)
         if hasattr(library, 'malloc_trim'):
+            # Every thread would have its own arena, with holes in each.
+            library.mallopt(_ARENA_MAX, 1)
             return lambda: library.malloc_trim(0)
     return lambda: None

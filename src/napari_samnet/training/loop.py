@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_samnet.errors import WeightsError
+from napari_samnet.files import atomic_write
 from napari_samnet.training.distributed import average, rank, share
 from napari_samnet.training.runs import CHECKPOINT, CURVE_NAME, Progress
 
@@ -103,13 +103,13 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint; it appears whole or not at all."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         if self.checkpoint is None:
             return
-        temporary = self.checkpoint.with_suffix('.part')
-        save_file(self.state(), temporary)
-        os.replace(temporary, self.checkpoint)
+        content = save(self.state())
+        with atomic_write(self.checkpoint) as file:
+            file.write(content)
 
     def resume(self) -> bool:
         """Go on from the checkpoint, if there is one."""
