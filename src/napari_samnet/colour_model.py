@@ -1,20 +1,28 @@
 """Colours of the target for the source, at working size.
 
-The target's own pixels, warped onto the source, show what every place ought
-to look like, but neither sharply nor everywhere: the field is smooth, and
-some of the source has no match. So a model of the change of colour is fitted
-to them, and the source's own pixels are put through it.
+The paper shows the image that its decoder paints; here that image serves the
+recurrence alone, and the one that is shown is made as follows, which is ours.
 
-The model is a mixture of affine maps of colour, one for each of a few
-classes of alike colours of the source, which vary slowly over the image.
-Every map is drawn to the one that its class has in the whole image, and this
-to the one of all colours: what lies side by side and differs in colour does
-not mix, and a part without a match is given the colours that pixels like it
-take elsewhere. What of the target the maps cannot express, such as light
-that changes within an object, is added where the match is sure, as a
-correction that is smooth and does not count pixels that look mismatched.
+The target's own pixels, warped onto the source by the field, show what every
+place ought to look like, but neither sharply nor everywhere: the field is
+smooth, and some of the source has no match. So a change of colour is fitted
+to them, weighted by the confidence of the match, and the source's own pixels
+are put through it. The pair decides which:
 
-This is ours; the paper shows the image that the decoder makes.
+- Where both images show the same scene, a mixture of affine maps of colour,
+  one for each of a few classes of alike colours of the source, which vary
+  over the image. Every map is drawn to the one that its class has in the
+  whole image, and this to the one of all colours: what lies side by side and
+  differs in colour does not mix, and a part without a match is given the
+  colours that pixels like it take elsewhere. What the maps cannot express,
+  such as light that changes within an object, is added where the match is
+  sure, smoothly and without pixels that look mismatched.
+- Where they show different things of one kind, no pixel of one belongs to a
+  pixel of the other. There only the colour statistics of wide neighbourhoods
+  are carried over, which keep contrast and structure.
+
+How far the colour statistics of narrow neighbourhoods explain the target's
+pixels tells the one from the other, region by region.
 """
 
 from __future__ import annotations
@@ -182,7 +190,7 @@ def _warped(
     size = (shape[0], shape[1])
     sides = (target.shape[0], target.shape[1])
     at = Mapping(field, size, sides).positions(slice(0, size[0]))
-    seen = np.stack(
+    seen: Array = np.stack(
         [
             ndimage.map_coordinates(
                 target[..., k], at, order=1, mode='nearest'
@@ -192,8 +200,8 @@ def _warped(
         axis=-1,
     )
     last = np.array(sides).reshape(2, 1, 1) - 0.5
-    inside = ((at >= -0.5) & (at <= last)).all(axis=0)
-    return seen, inside.astype(np.float64)
+    inside = np.logical_and(at >= -0.5, at <= last)
+    return seen, np.all(inside, axis=0).astype(np.float64)
 
 
 def _memberships(image: Array) -> Array:

@@ -117,8 +117,9 @@ class MatchOptions:
         Compute everything literally, as an oracle of the fast ways: single
         precision, plain kernels, both terms of equation (5), every image
         decoded and encoded again, each direction on its own and no early
-        stop. More than ten times slower. Sets `precision`, `backend`,
-        `feedback` and `tolerance`.
+        stop. More than ten times slower. The transferred image is then the
+        one that the decoder paints. Sets `precision`, `backend`, `feedback`
+        and `tolerance`.
     """
 
     window: int = 9
