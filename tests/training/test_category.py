@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,8 @@ class TestPairs:
     ) -> None:
         assert len(pairs) >= 2
         generator = torch.Generator().manual_seed(0)
-        own, other, trust = pairs.draw(8, generator)
+        own, other, trust, pixels = pairs.draw(8, generator)
+        assert pixels is None
         assert trust.shape == (8, 2, 12, 12)
         for row in range(8):
             found = [
@@ -215,6 +217,44 @@ class TestLosses:
         for name, term in terms.items():
             (gradient,) = torch.autograd.grad(term, last, retain_graph=True)
             assert float(gradient.abs().sum()) > 0, name
+
+    def test_the_decoder_learns_through_the_image(
+        self, model: SAMNet, pairs: CategoryPairs
+    ) -> None:
+        torch.manual_seed(0)
+        pixels = torch.randint(0, 256, (4, 2, 3, 96, 96), dtype=torch.uint8)
+        drawn = replace(pairs, pixels=pixels).draw(
+            1, torch.Generator().manual_seed(1)
+        )
+        model.decoder.requires_grad_(True)
+        try:
+            terms = category_losses(model, *drawn, iterations=1)
+            weights = {
+                'decoder': model.decoder.enter.weight,
+                'matcher': model.matcher.network.last.weight,
+            }
+            learns = {
+                (term, part): bool(gradient is not None and gradient.any())
+                for term, value in terms.items()
+                for part, gradient in zip(
+                    weights,
+                    torch.autograd.grad(
+                        value,
+                        list(weights.values()),
+                        retain_graph=True,
+                        allow_unused=True,
+                    ),
+                    strict=True,
+                )
+            }
+        finally:
+            model.decoder.requires_grad_(False)
+        for term in ('decoder', 'content', 'variation'):
+            assert learns[term, 'decoder']
+            assert not learns[term, 'matcher']
+        for term in ('synthetic', 'bipath', 'own', 'transferred'):
+            assert learns[term, 'matcher']
+            assert not learns[term, 'decoder']
 
     def test_the_truth_costs_less_than_no_motion(
         self, model: SAMNet, cached: CachedPairs
@@ -323,10 +363,12 @@ class TestStage:
         lines = (out / 'curve.jsonl').read_text().splitlines()
         assert json.loads(lines[0])['stage'] == 'category'
 
+    @pytest.mark.parametrize('feedback', ['feature', 'image'])
     def test_an_interrupted_stage_makes_the_same_steps(
-        self, similar: Path, tmp_path: Path
+        self, similar: Path, tmp_path: Path, feedback: str
     ) -> None:
-        images, options = read_images(similar), TrainingOptions(**SMALL)
+        images = read_images(similar)
+        options = TrainingOptions(**SMALL, category_feedback=feedback)
         whole = list(train_steps(images, tmp_path / 'whole', options))
         first = train_steps(images, tmp_path / 'parts', options)
         parts = list(islice(first, 1))

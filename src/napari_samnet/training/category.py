@@ -16,20 +16,24 @@ step starts from agrees with itself there and back.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from napari_samnet.samnet.features import CONTENT_LAYER
 from napari_samnet.samnet.field import flow_of, warp
 from napari_samnet.samnet.losses import (
+    content_loss,
     endpoint_loss,
     matching_loss,
     semantic_attribute_matching_loss,
+    total_variation,
 )
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Recurrence, schedule
 from napari_samnet.training.loop import Progress, Run
-from napari_samnet.training.matcher import SEQUENCE, turns
+from napari_samnet.training.matcher import SEQUENCE, Turn, turns
 from napari_samnet.training.synthetic import CachedPairs
 from napari_samnet.training.viewpairs import choose_pairs
 
@@ -49,6 +53,7 @@ _LEAST_TRUST = 0.3
 _ROBUST = 2.0
 #: Weights of the terms.
 _BIPATH, _OWN, _TRANSFERRED = 0.5, 0.1, 0.1
+_CONTENT, _VARIATION = 1.0, 1e-4
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,22 @@ class CategoryPairs:
     trust : Tensor
         ``(P, 2, H, W)`` in [0, 1]: of the cells of the first image towards
         the second, and of the second towards the first.
+    pixels : Tensor, optional
+        ``(N, 2, 3, size, size)`` 8-bit, the warps and the images. With them,
+        the transferred feature is that of the decoded image.
     """
 
     images: CachedPairs
     pairs: Tensor
     trust: Tensor
+    pixels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def draw(
         self, count: int, generator: torch.Generator
-    ) -> tuple[CachedPairs, CachedPairs, Tensor]:
+    ) -> tuple[CachedPairs, CachedPairs, Tensor, Tensor | None]:
         """Random pairs, either way round.
 
         Returns
@@ -84,6 +93,8 @@ class CategoryPairs:
             I and J with their warps.
         trust : Tensor
             ``(count, 2, H, W)`` of I to J and J to I.
+        pixels : Tensor or None
+            ``(count, 3, 3, size, size)`` in [0, 1]: I', J and I.
         """
         chosen = torch.randint(len(self), (count,), generator=generator)
         turned = torch.randint(2, (count,), generator=generator)
@@ -92,7 +103,20 @@ class CategoryPairs:
         order = torch.stack((turned, 1 - turned), 1)
         first, second = pairs.gather(1, order).unbind(1)
         trust = torch.stack((trust[rows, turned], trust[rows, 1 - turned]), 1)
-        return self.images.part(first), self.images.part(second), trust
+        pixels = None
+        if self.pixels is not None:
+            drawn = (
+                self.pixels[first, 0],
+                self.pixels[second, 1],
+                self.pixels[first, 1],
+            )
+            pixels = torch.stack(drawn, 1).float() / 255
+        return (
+            self.images.part(first),
+            self.images.part(second),
+            trust,
+            pixels,
+        )
 
     def split(self, *, every: int = 10) -> tuple[CategoryPairs, CategoryPairs]:
         """Pairs to learn from, and one of `every` to check with."""
@@ -100,8 +124,8 @@ class CategoryPairs:
         return self._some(~held), self._some(held)
 
     def _some(self, chosen: Tensor) -> CategoryPairs:
-        return CategoryPairs(
-            self.images, self.pairs[chosen], self.trust[chosen]
+        return replace(
+            self, pairs=self.pairs[chosen], trust=self.trust[chosen]
         )
 
 
@@ -170,9 +194,11 @@ def category_losses(
     own: CachedPairs,
     other: CachedPairs,
     trust: Tensor,
+    pixels: Tensor | None = None,
     *,
     iterations: int,
     loss: str = 'attribute',
+    bf16: bool = False,
 ) -> dict[str, Tensor]:
     """Terms of one step.
 
@@ -184,10 +210,15 @@ def category_losses(
         I and J with their warps.
     trust : Tensor
         ``(B, 2, H, W)`` of I to J and J to I.
+    pixels : Tensor, optional
+        ``(B, 3, 3, size, size)``: I', J and I. With them, the transferred
+        feature is that of the decoded image, and the decoder learns too.
     iterations : int
         L.
     loss : {'attribute', 'matching'}
         (12) or (11).
+    bf16 : bool
+        Compute the convolutions in bf16.
     """
     count = len(own)
     # I' to J, J to I, I' to I in one batch.
@@ -223,10 +254,54 @@ def category_losses(
         else matching_loss
     )
     found['own'] = _OWN * measure(source[both], warped, weight=weight)
+    transferred = turn.transferred[both]
+    if pixels is not None:
+        shown = Turn(*(part[both].detach() for part in turn))
+        transferred, terms = _through_image(
+            model, pixels, shown, weight=schedule(iterations), bf16=bf16
+        )
+        # Neither of the two moves to where the other one is easy to fit.
+        found['decoder'] = _TRANSFERRED * measure(
+            transferred, warped.detach(), weight=weight
+        )
+        found |= terms
     found['transferred'] = _TRANSFERRED * measure(
-        turn.transferred[both].detach(), warped, weight=weight
+        transferred.detach(), warped, weight=weight
     )
     return found
+
+
+def _through_image(
+    model: SAMNet, pixels: Tensor, turn: Turn, *, weight: float, bf16: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """F^{s<-t} of decoded images, and what the decoder is held to by (2)."""
+    device = turn.field.device
+    warped, other, own = pixels.to(device).unbind(1)
+    options = Recurrence(window=model.config.window, feedback='image')
+    features = model.features
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with torch.no_grad():
+            source = model.encode(torch.cat((warped, other)))
+            target = model.encode(torch.cat((other, own)), skips=False)
+        image = model.synthesise(
+            source,
+            target,
+            turn.field,
+            turn.alpha,
+            weight=weight,
+            options=options,
+        )
+        again = features.activations(
+            features.prepare(image.clamp(0, 1)),
+            {*features.matching_layers, CONTENT_LAYER},
+        )
+        transferred = features.matching_feature(again)
+    terms = {
+        'content': _CONTENT
+        * content_loss(again[CONTENT_LAYER].float(), source.content.float()),
+        'variation': _VARIATION * total_variation(image),
+    }
+    return transferred.float(), terms
 
 
 def train_category(
@@ -237,8 +312,9 @@ def train_category(
     iterations: int,
     batch: int,
     loss: str = 'attribute',
+    bf16: bool = False,
 ) -> Generator[Progress, None, None]:
-    """Train W_G on pairs of a category.
+    """Train W_G on pairs of a category, and W_D if pixels are there.
 
     Parameters
     ----------
@@ -254,6 +330,8 @@ def train_category(
         Pairs per step.
     loss : {'attribute', 'matching'}
         (12) or (11).
+    bf16 : bool
+        Compute the convolutions in bf16.
 
     Yields
     ------
@@ -267,11 +345,12 @@ def train_category(
             *pairs.draw(batch, run.generator),
             iterations=iterations,
             loss=loss,
+            bf16=bf16,
         )
 
-    model.matcher.train()
+    run.trained.train()
     yield from run.steps(losses)
-    model.matcher.eval()
+    run.trained.eval()
 
 
 @torch.no_grad()

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.manifests import read_keypoint_pairs
@@ -40,7 +41,7 @@ __all__ = ['category_of', 'category_stage', 'choose_images', 'is_better']
 STAGE = 'category'
 #: What the stage found and decided.
 RECORD_NAME = 'category.json'
-#: W_G before it.
+#: What was trained, before it.
 START_NAME = 'category.start.safetensors'
 
 #: Images of one category at most, so that no category takes all.
@@ -158,8 +159,11 @@ def category_stage(
     """
     began = time.perf_counter()
     chosen = choose_images(images, options.category_images, options.seed)
-    cached = _encode(model, chosen, options, bf16=bf16, watch=watch)
-    untrained = _start(model, folder)
+    cached, pixels = _encode(model, chosen, options, bf16=bf16, watch=watch)
+    trained = nn.ModuleDict({'matcher': model.matcher})
+    if pixels is not None:
+        trained['decoder'] = model.decoder
+    untrained = _start(trained, folder)
     pairs = find_pairs(
         model,
         cached,
@@ -172,6 +176,7 @@ def category_stage(
             f'views; among {len(images)} images, {len(pairs)} pairs were '
             f'found'
         )
+    pairs = replace(pairs, pixels=pixels)
     learnt, checked = pairs.split(every=min(10, len(pairs)))
     keypoints = None
     if options.validation:
@@ -186,7 +191,7 @@ def category_stage(
     before = _measure(model, checked, keypoints, options.iterations)
     run = Run(
         stage=STAGE,
-        trained=model.matcher.requires_grad_(True),
+        trained=trained.requires_grad_(True),
         total=options.category_steps,
         rate=options.category_rate,
         folder=folder,
@@ -213,6 +218,7 @@ def category_stage(
                 iterations=options.iterations,
                 batch=options.category_batch,
                 loss=options.loss,
+                bf16=bf16,
             )
         ) as steps:
             for progress in steps:
@@ -222,24 +228,26 @@ def category_stage(
                 found = _measure(model, checked, None, options.iterations)
                 yield replace(progress, held_out=STRIDE * found['synthetic'])
     finally:
-        model.matcher.eval()
+        trained.eval()
         after = _measure(model, checked, keypoints, options.iterations)
         kept = is_better(before, after)
         if not kept:
-            model.matcher.load_state_dict(untrained)
+            trained.load_state_dict(untrained)
         _record(folder, len(pairs), before, after, kept=kept)
 
 
-def _start(model: SAMNet, folder: Path) -> dict[str, Tensor]:
-    """W_G that the stage starts from, kept so that a run that goes on does
-    not take what it has learnt so far for the start.
+def _start(trained: nn.Module, folder: Path) -> dict[str, Tensor]:
+    """Parameters that the stage starts from.
+
+    They are kept, so that a run that goes on does not take what it has
+    learnt so far for the start.
     """
     path = folder / START_NAME
     if path.is_file():
-        model.matcher.load_state_dict(load_file(path))
+        trained.load_state_dict(load_file(path))
     state = {
-        key: value.detach().cpu().clone()
-        for key, value in model.matcher.state_dict().items()
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in trained.state_dict().items()
     }
     if not path.is_file():
         with atomic_write(path) as file:
@@ -254,9 +262,12 @@ def _encode(
     *,
     bf16: bool,
     watch: Callable[[Progress], None],
-) -> CachedPairs:
-    """Features of the images and of a warp of each."""
+) -> tuple[CachedPairs, Tensor | None]:
+    """Features of the images and of a warp of each, and pixels if needed."""
     began = time.perf_counter()
+    pixels: list[Tensor] | None = (
+        [] if options.category_feedback == 'image' else None
+    )
     parts: list[CachedPairs] = []
     done = 0
     for part in cache_each(
@@ -265,6 +276,7 @@ def _encode(
         size=options.size,
         rng=np.random.default_rng(options.seed + 3),
         bf16=bf16,
+        pixels=pixels,
     ):
         parts.append(part)
         done += len(part)
@@ -281,7 +293,8 @@ def _encode(
         raise InputError(
             'the category step needs at least two images of one category'
         )
-    return CachedPairs.joined(parts)
+    joined = CachedPairs.joined(parts)
+    return joined, torch.cat(pixels) if pixels is not None else None
 
 
 def _record(

@@ -32,10 +32,13 @@ class Turn(NamedTuple):
         T^{l+1}, with the gradient of this iteration alone.
     transferred : Tensor
         F^{s<-t,l+1}, without gradient.
+    alpha : Tensor
+        Confidence (9), without gradient.
     """
 
     field: Tensor
     transferred: Tensor
+    alpha: Tensor
 
 
 def turns(
@@ -88,18 +91,19 @@ def turns(
                 options=options,
             )
         field = field + model.matcher(volume, field, start, index)
+        alpha = confidence(volume, options.beta)
         if attributes:
             with torch.no_grad():
                 mixed = model.mix(
                     source,
                     target,
                     field,
-                    confidence(volume, options.beta),
+                    alpha,
                     weight=schedule(index + 1),
                     options=options,
                 )
                 transferred = normalize(mixed)
-        yield Turn(field, transferred)
+        yield Turn(field, transferred, alpha)
 
 
 def train_matcher(

@@ -44,6 +44,7 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     'device': CHOICES['device'],
     'precision': ('auto', 'fp32', 'bf16'),
     'preprocessing': ('oxford', 'torchvision'),
+    'category_feedback': ('feature', 'image'),
     'loss': ('attribute', 'matching'),
 }
 
@@ -87,6 +88,11 @@ class TrainingOptions:
         Pairs per step of the category stage.
     category_rate : float
         Peak learning rate of the category stage.
+    category_feedback : {'feature', 'image'}
+        Where the transferred feature of category pairs comes from: blended,
+        as matching does by default, or of the decoded image, as in the
+        paper; then the decoder learns too, and a step takes many times
+        longer.
     loss : {'attribute', 'matching'}
         What category pairs are compared by: the semantic attribute matching
         loss, equation (12), or the distance of features, (11).
@@ -127,6 +133,7 @@ class TrainingOptions:
     category_images: int = 400
     category_batch: int = 3
     category_rate: float = 1e-4
+    category_feedback: str = 'feature'
     loss: str = 'attribute'
     validation: str = ''
     validation_root: str = ''
@@ -150,7 +157,7 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
-        for name in ('preprocessing', 'loss'):
+        for name in ('preprocessing', 'loss', 'category_feedback'):
             allowed = TRAINING_CHOICES[name]
             if getattr(self, name) not in allowed:
                 raise InputError(

@@ -214,6 +214,7 @@ def cache_each(
     rng: np.random.Generator,
     batch: int = 4,
     bf16: bool = True,
+    pixels: list[Tensor] | None = None,
 ) -> Iterator[CachedPairs]:
     """Encode one synthetic pair of each image, in order.
 
@@ -231,6 +232,9 @@ def cache_each(
         Pairs per batch.
     bf16 : bool
         Compute the convolutions in bf16.
+    pixels : list of Tensor, optional
+        Gets the images as well: per batch ``(B, 2, 3, size, size)``, 8-bit,
+        sources before targets.
 
     Yields
     ------
@@ -247,6 +251,9 @@ def cache_each(
         both = to_tensor([*sources, *targets]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             found = features.match_only(both).to(torch.bfloat16).cpu()
+        if pixels is not None:
+            halves = torch.stack(both.cpu().chunk(2), 1)
+            pixels.append((255 * halves.clamp(0, 1)).round().byte())
         flow = torch.from_numpy(np.stack(flows)).float().permute(0, 3, 1, 2)
         valid = torch.from_numpy(np.stack(valids)).float().unsqueeze(1)
         yield CachedPairs(
