@@ -422,6 +422,17 @@ class TestTexts:
                 'of before are kept. Nothing better to save.',
             ),
             (
+                Trained(
+                    True,
+                    'x',
+                    HeldOut(2.0, 1.5, 1.5),
+                    HeldOut(4.0, 5.0, 4.0),
+                ),
+                'Held-out error 2.00 → 1.50 px (25 % less). Error between '
+                'images 4.00 px before, 5.00 px after: the weights of '
+                "before are kept. Saved as 'mine'.",
+            ),
+            (
                 Trained(False, '', None),
                 'Stopped after step 7 of 100. Nothing better to save.',
             ),

@@ -233,7 +233,9 @@ def summary(request: FineTuneRequest, trained: Trained, step: int) -> str:
         reached = f' after step {step} of {total}'
         parts.append(f'Stopped{reached if step else ""}.')
     if trained.held_out is not None:
-        parts.append(_compare(trained.held_out))
+        parts.append(_compare('Held-out error', trained.held_out))
+    if trained.pairs is not None:
+        parts.append(_compare('Error between images', trained.pairs))
     parts.append(
         f'Saved as {request.name!r}.'
         if trained.weights
@@ -242,14 +244,14 @@ def summary(request: FineTuneRequest, trained: Trained, step: int) -> str:
     return ' '.join(parts)
 
 
-def _compare(errors: HeldOut) -> str:
+def _compare(what: str, errors: HeldOut) -> str:
     if errors.kept < errors.before:
         change = 100 * (1 - errors.kept / errors.before)
         return (
-            f'Held-out error {errors.before:.2f} → {errors.kept:.2f} px '
+            f'{what} {errors.before:.2f} → {errors.kept:.2f} px '
             f'({change:.0f} % less).'
         )
     return (
-        f'Held-out error {errors.before:.2f} px before, {errors.after:.2f} px '
+        f'{what} {errors.before:.2f} px before, {errors.after:.2f} px '
         f'after: the weights of before are kept.'
     )

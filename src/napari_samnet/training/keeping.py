@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import (
+    CATEGORY_NAME,
     MATCHER_NAME,
     WEIGHTS_NAME,
     made_steps,
@@ -17,7 +18,7 @@ from napari_samnet.training.runs import (
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['HeldOut', 'keep_network', 'read_held_out']
+__all__ = ['HeldOut', 'keep_network', 'read_held_out', 'read_pairs']
 
 #: Pixels at working size per cell.
 CELL = 8
@@ -25,7 +26,7 @@ CELL = 8
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Mean end-point error of held-out pairs, in pixels at working size.
+    """Mean error of held-out pairs, in pixels at working size.
 
     Attributes
     ----------
@@ -61,6 +62,30 @@ def read_held_out(folder: Path) -> HeldOut | None:
     cells = json.loads(path.read_text(encoding='utf-8'))['held_out_epe_cells']
     names = ('before', 'after', 'kept')
     return HeldOut(*(round(CELL * cells[name][-1], 3) for name in names))
+
+
+def read_pairs(folder: Path) -> HeldOut | None:
+    """Errors on pairs of images that a run has noted.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    HeldOut or None
+        How far matching to another image and back misses; None if no pairs
+        were trained on.
+    """
+    path = folder / CATEGORY_NAME
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding='utf-8'))
+    before, after = (
+        round(CELL * record[name]['bipath'], 3) for name in ('before', 'after')
+    )
+    return HeldOut(before, after, after if record['kept'] else before)
 
 
 def keep_network(
@@ -126,5 +151,11 @@ def _card(
         card['held_out_epe_px'] = {
             'before': errors.before,
             'kept': errors.kept,
+        }
+    pairs = read_pairs(folder)
+    if pairs is not None:
+        card['held_out_pairs_px'] = {
+            'before': pairs.before,
+            'kept': pairs.kept,
         }
     return card

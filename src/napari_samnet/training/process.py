@@ -27,9 +27,14 @@ from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from napari_samnet.errors import InputError, TrainingError
-from napari_samnet.training.keeping import HeldOut, keep_network, read_held_out
+from napari_samnet.training.keeping import (
+    HeldOut,
+    keep_network,
+    read_held_out,
+    read_pairs,
+)
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
-from napari_samnet.training.runs import Progress
+from napari_samnet.training.runs import Progress, made_steps
 
 if TYPE_CHECKING:
     from napari_samnet.training.data import ImageList
@@ -56,12 +61,15 @@ class Trained:
         The weights file among the user's own; empty if nothing better than
         the start was found, or no name was given.
     held_out : HeldOut or None
-        Errors on held-out pairs, where they were measured.
+        Errors on held-out warps of the images, where they were measured.
+    pairs : HeldOut or None
+        Errors on held-out pairs of images, likewise.
     """
 
     finished: bool
     weights: str
     held_out: HeldOut | None
+    pairs: HeldOut | None = None
 
 
 # The child.
@@ -125,11 +133,23 @@ def speak(
         finished = True
     except _Stopped:
         steps.close()
+    except InputError:
+        # Such as images without pairs of a similar view; what was learnt
+        # before is kept.
+        if name and made_steps(folder):
+            keep_network(folder, name, options, images=len(images))
+        raise
     kept = None
     if name:
         kept = keep_network(folder, name, options, images=len(images))
-    held_out = read_held_out(folder)
-    write(Trained(finished, '' if kept is None else str(kept), held_out))
+    write(
+        Trained(
+            finished,
+            '' if kept is None else str(kept),
+            read_held_out(folder),
+            read_pairs(folder),
+        )
+    )
     return 0
 
 
@@ -286,10 +306,10 @@ def _understand(line: str) -> Progress | Trained | None:
         ((kind, values),) = json.loads(line).items()
         if kind == 'Progress':
             return Progress(**values)
-        held_out = values.pop('held_out')
-        if held_out is not None:
-            held_out = HeldOut(**held_out)
-        return Trained(**values, held_out=held_out)
+        for name in ('held_out', 'pairs'):
+            if values[name] is not None:
+                values[name] = HeldOut(**values[name])
+        return Trained(**values)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
 

@@ -16,6 +16,7 @@ from napari_samnet.training.options import TrainingOptions
 from napari_samnet.userfolder import user_folder
 
 __all__ = [
+    'CATEGORY_NAME',
     'CHECKPOINT',
     'CURVE_NAME',
     'MATCHER_NAME',
@@ -32,6 +33,7 @@ __all__ = [
 WEIGHTS_NAME = 'samnet.safetensors'
 OPTIONS_NAME = 'options.json'
 MATCHER_NAME = 'matcher.json'
+CATEGORY_NAME = 'category.json'
 CURVE_NAME = 'curve.jsonl'
 #: Behind the name of a stage.
 CHECKPOINT = '.checkpoint.safetensors'
