@@ -29,10 +29,10 @@ from qtpy.QtWidgets import QApplication
 from napari_samnet.plugin.commands import dock
 from napari_samnet.plugin.sample_data import sample_layers
 
-WINDOW = (1280, 800)
+WINDOW = (1180, 760)
 
 #: Colours of a picture; more make the files larger and look the same.
-COLOURS = 200
+COLOURS = 256
 
 STATES = ('empty', 'ready', 'running', 'done', 'error', 'judging', 'stack')
 
@@ -120,7 +120,9 @@ def take(state: str, theme: str, path: Path, options: Any) -> None:
     play(viewer, widget, state, options)
     settle()
     pixels = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(pixels[..., :3]).quantize(COLOURS)
+    picture = Image.fromarray(pixels[..., :3])
+    palette = picture.quantize(COLOURS, kmeans=1)
+    picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     picture.save(path, optimize=True)
     widget.cancel()
     settle(lambda: not widget.running)

@@ -92,6 +92,54 @@ def test_a_second_run_updates_the_layer(
     assert (layer.name, layer.opacity) == ('mine', 0.3)
 
 
+def test_points_are_updated_in_place(viewer: ViewerModel) -> None:
+    results = Results(viewer)
+    for count in (2, 3, 0, 1):
+        keywords = {
+            'features': {'name': [f'p{n}' for n in range(count)]},
+            'size': np.arange(count) + 3.0,
+            'face_color': np.eye(4)[:count],
+            'opacity': 0.9,
+        }
+        data = np.arange(2.0 * count).reshape(count, 2)
+        made = product('points', data, keywords=keywords)
+        (layer,) = results.show([made])
+        if count == 2:
+            first = layer
+            layer.opacity = 0.3
+            viewer.layers.selection = {layer}
+        assert layer is first
+        np.testing.assert_array_equal(layer.data, data)
+        np.testing.assert_array_equal(layer.size, keywords['size'])
+        np.testing.assert_allclose(layer.face_color, np.eye(4)[:count])
+        assert list(layer.features['name']) == keywords['features']['name']
+    assert first.opacity == 0.3
+    assert viewer.layers.selection == {first}
+
+
+def test_shapes_are_updated_in_place(viewer: ViewerModel) -> None:
+    results = Results(viewer)
+    for count in (2, 3, 0, 1):
+        keywords = {
+            'features': {'name': [f's{n}' for n in range(count)]},
+            'edge_width': [n + 1.0 for n in range(count)],
+            'face_color': np.eye(4)[:count],
+            'shape_type': ['path', 'polygon', 'path'][:count],
+        }
+        data = [np.eye(4, 2) * 9 + n for n in range(count)]
+        made = product('shapes', data, keywords=keywords)
+        (layer,) = results.show([made])
+        if count == 2:
+            first = layer
+        assert layer is first
+        assert len(layer.data) == count
+        for one, other in zip(layer.data, data, strict=True):
+            np.testing.assert_allclose(one, other)
+        assert list(layer.edge_width) == keywords['edge_width']
+        assert list(layer.shape_type) == keywords['shape_type']
+        assert list(layer.features['name']) == keywords['features']['name']
+
+
 def test_updated_labels_can_be_undone(viewer: ViewerModel) -> None:
     results = Results(viewer)
     first = np.zeros((80, 100), np.int32)

@@ -431,6 +431,55 @@ def test_cancel_keeps_the_iterations_done(
     assert ready.panel.run.isEnabled()
 
 
+def test_cancel_answers_after_the_iteration(qtbot: Any, ready: Any) -> None:
+    ready.set_options(iterations=20, tolerance=0.0)
+    heard: list[tuple[bool, str]] = []
+    runner = ready._tasks.runner
+    runner.reported.connect(
+        lambda _: heard.append((runner.cancelling, ready.message))
+    )
+    ready.run()
+    qtbot.waitUntil(lambda: len(ready.panel.plot.changes) > 0, timeout=60_000)
+    ready.cancel()
+    assert ready.panel.cancel.text() == 'Cancelling…'
+    ready.wait(WAIT)
+    after = [text for cancelling, text in heard if cancelling]
+    # At most the iteration that was under way, then the answer.
+    assert len(after) <= 2
+    assert after[-1].startswith('Stopped after iteration')
+
+
+def test_the_field_is_shown_after_every_iteration(ready: Any) -> None:
+    ready.set_options(iterations=5, tolerance=0.0)
+    pictures: list[np.ndarray] = []
+    ready._tasks.runner.reported.connect(
+        lambda x: pictures.append(x.picture) if x.picture is not None else 0
+    )
+    ready.run(wait=True, timeout=WAIT)
+    # One an iteration, and the result's, with the transferred image beside.
+    assert len(pictures) == 6
+    rows, width, _ = pictures[0].shape
+    assert max(rows, width) == 160
+    assert pictures[-1].shape[1] > 2 * width
+    fields = [picture[:, -width:] for picture in pictures]
+    assert not np.array_equal(fields[0], fields[1])
+
+
+@pytest.mark.parametrize('colour', ['Direction', 'Confidence'])
+def test_arrows_are_coloured_as_chosen(
+    ready: Any, viewer: ViewerModel, colour: str
+) -> None:
+    ready.set_outputs('flow')
+    ready.panel.colour.setCurrentText(colour)
+    ready.run(wait=True, timeout=WAIT)
+    flow = results(viewer)['flow']
+    values = flow.features[colour.lower()]
+    low, high = flow.edge_contrast_limits
+    expected = flow.edge_colormap.map((values - low) / (high - low))
+    np.testing.assert_allclose(flow.edge_color, expected, atol=1e-3)
+    assert len(np.unique(flow.edge_color, axis=0)) > 1
+
+
 def test_a_cancelled_match_is_not_taken_for_a_whole_one(
     qtbot: Any, ready: Any
 ) -> None:

@@ -35,20 +35,23 @@ PICTURE = 160
 PICTURE_SHARE = 0.2
 
 
-def _shrink(
+def _small(
     image: NDArray[Any], shape: tuple[int, int], name: str
 ) -> NDArray[np.uint8]:
-    """Nearest-neighbour thumbnail as 8-bit RGB, which takes no time."""
+    """Thumbnail as 8-bit RGB, in little time however large the image is."""
+    from PIL.Image import Resampling, fromarray
+
     from napari_samnet.images import to_rgb
 
-    places = [
-        ((np.arange(n) + 0.5) / n * size).astype(int)
+    steps = [
+        max(1, size // (2 * n))
         for n, size in zip(shape, image.shape, strict=False)
     ]
-    small = image[places[0]][:, places[1]]
-    axis = 2 if small.ndim == 3 else None
-    rgb = to_rgb(small, name=name, channel_axis=axis)
-    return np.asarray(np.rint(rgb * 255), np.uint8)
+    some = image[:: steps[0], :: steps[1]]
+    axis = 2 if some.ndim == 3 else None
+    rgb = to_rgb(some, name=name, channel_axis=axis)
+    picture = fromarray(np.rint(rgb * 255).astype(np.uint8))
+    return np.asarray(picture.resize(shape[::-1], Resampling.BILINEAR))
 
 
 def _thumbnails(found: Correspondence) -> dict[str, NDArray[np.uint8]]:
@@ -60,9 +63,9 @@ def _thumbnails(found: Correspondence) -> dict[str, NDArray[np.uint8]]:
     shape = max(1, round(rows * scale)), max(1, round(cols * scale))
     length = np.linalg.norm(found.forward, axis=-1)
     field = flow_to_rgb(found.forward, float(np.percentile(length, 98)))
-    made = {'field': _shrink(field, shape, 'field')}
+    made = {'field': _small(field, shape, 'field')}
     if found.transferred is not None:
-        made['image'] = _shrink(found.transferred, shape, 'transferred')
+        made['image'] = _small(found.transferred, shape, 'transferred')
     return made
 
 

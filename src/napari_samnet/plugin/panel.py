@@ -89,6 +89,8 @@ class Panel(QWidget):
             layout.addWidget(part)
         layout.addStretch(1)
         self.scroll = Scroll(body)
+        self._watching = False
+        self.scroll.verticalScrollBar().rangeChanged.connect(self._on_range)
         for fold in (self.advanced, self.judging):
             fold.toggled.connect(self.scroll.updateGeometry)
         outer = QVBoxLayout(self)
@@ -271,6 +273,16 @@ class Panel(QWidget):
         layout.addWidget(self.plot)
         self.view.setVisible(False)
         return self.view
+
+    def watch(self, on: bool) -> None:
+        """Bring picture and plot into sight where they need room, or not."""
+        self._watching = on
+        if on:
+            self.view.setVisible(True)
+
+    def _on_range(self, low: int, high: int) -> None:  # noqa: ARG002
+        if self._watching:
+            self.scroll.verticalScrollBar().setValue(high)
 
     def showEvent(self, event: Any) -> None:
         """Line up the fields once the theme has set the fonts."""

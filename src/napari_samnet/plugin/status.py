@@ -103,6 +103,10 @@ class Status(FooterStatus):
         super().__init__(panel.footer, tasks, reason)
         self._panel = panel
         self._options: MatchOptions | None = None
+        tasks.idle.connect(self._on_idle)
+
+    def _on_idle(self) -> None:
+        self._panel.watch(False)
 
     def expect(self, options: MatchOptions) -> None:
         """Take the options of the run to come, for its plot."""
@@ -115,7 +119,7 @@ class Status(FooterStatus):
             panel.plot.restart(
                 self._options.iterations, self._options.tolerance
             )
-            panel.view.setVisible(True)
+            panel.watch(True)
         if report.change is not None:
             panel.plot.add(report.change)
         if report.picture is not None:
