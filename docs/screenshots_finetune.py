@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 # What whoever runs this has set and trained is neither shown nor changed.
-_OWN = Path(tempfile.mkdtemp())
-os.environ['NAPARI_CONFIG'] = str(_OWN / 'settings.yaml')
+os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
 
 import napari
 from make_screenshots import WINDOW, open_stack, settle
@@ -62,7 +61,8 @@ def play(viewer: Any, widget: Any, state: str) -> None:
 
 def take(state: str, theme: str, path: Path) -> None:
     """Take the picture of one state."""
-    os.environ['NAPARI_SAMNET_HOME'] = str(_OWN / path.stem)
+    home = Path(os.environ['NAPARI_CONFIG']).parent / path.stem
+    os.environ['NAPARI_SAMNET_HOME'] = str(home)
     viewer = napari.Viewer(show=False)
     viewer.theme = theme
     _, widget = viewer.window.add_plugin_dock_widget(

@@ -122,6 +122,8 @@ class FineTunePanel(QWidget):
             'Stop after this step and keep what is learnt. It can go on '
             'later.',
         )
+        # In sight whatever is scrolled.
+        self.footer.layout().addWidget(self.use)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -212,7 +214,6 @@ class FineTunePanel(QWidget):
         self.use.setVisible(False)
         layout.addWidget(self.loss)
         layout.addWidget(self.error)
-        layout.addWidget(self.use)
         self.view.setVisible(False)
         return self.view
 
