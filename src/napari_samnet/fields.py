@@ -19,9 +19,9 @@ from napari_samnet.resampling import (
 
 __all__ = [
     'Mapping',
+    'exact_kind',
     'full_flow',
     'full_map',
-    'gather',
     'lerp',
     'reach',
     'round_trip',
@@ -254,25 +254,21 @@ def reach(
     return box[0], box[1]
 
 
-def gather(values: npt.NDArray[Any], index: Any) -> npt.NDArray[Any]:
-    """Take values as floating point that can tell them apart.
+def exact_kind(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The smaller floating point that can tell all numbers apart.
 
     Parameters
     ----------
-    values : ndarray
-        What is gathered from, of any real dtype.
-    index : index
-        Anything that indexes `values` with arrays.
+    dtype : numpy.dtype
+        Of the numbers.
 
     Returns
     -------
-    ndarray of float32 or float64
-        A new array.
+    numpy.dtype
+        float32 or float64.
     """
-    exact = values.dtype.itemsize <= 2 or values.dtype == np.float32
-    kind = np.float32 if exact else np.float64
-    found: npt.NDArray[Any] = values[index].astype(kind)
-    return found
+    small = dtype.itemsize <= 2 or dtype == np.float32
+    return np.dtype(np.float32 if small else np.float64)
 
 
 def lerp(

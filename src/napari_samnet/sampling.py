@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.fields import Mapping, gather, lerp
+from napari_samnet.fields import Mapping, exact_kind, lerp
 from napari_samnet.resampling import Tile, Upsampler
 from napari_samnet.values import as_dtype
 
@@ -149,9 +149,11 @@ class Bilinear:
         if not inside.any():
             target[...] = self.fill
             return
-        # A place that is in the window for those that are not.
-        np.copyto(y, y[inside][0], where=~inside)
-        np.copyto(x, x[inside][0], where=~inside)
+        outside = None if inside.all() else ~inside
+        if outside is not None:
+            # A place that is in the window for those that are not.
+            np.copyto(y, y[inside][0], where=outside)
+            np.copyto(x, x[inside][0], where=outside)
         top, below, down = _neighbours(y, height)
         left, right, along = _neighbours(x, width)
         flat = found.reshape(-1, *found.shape[2:])
@@ -160,15 +162,22 @@ class Bilinear:
         left, right = left - corner[1], right - corner[1]
         if flat.ndim == 2:
             down, along = down[..., None], along[..., None]
+        kind = exact_kind(flat.dtype)
+
+        def at(row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]) -> Any:
+            # All of them are there; to clip spares looking for errors.
+            taken = np.take(flat, row + column, axis=0, mode='clip')
+            return taken.astype(kind, copy=False)
+
         upper, lower = (
-            lerp(gather(flat, row + left), gather(flat, row + right), along)
-            for row in (top, below)
+            lerp(at(row, left), at(row, right), along) for row in (top, below)
         )
         value = lerp(upper, lower, down)
         # A float keeps its infinities.
         same = target.dtype.kind == 'f'
         target[...] = value if same else as_dtype(value, target.dtype)
-        target[~inside] = self.fill
+        if outside is not None:
+            target[outside] = self.fill
 
 
 def _neighbours(
