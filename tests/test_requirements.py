@@ -142,3 +142,21 @@ class TestPythons:
         matrix = workflow['jobs']['matrix']['strategy']['matrix']
         assert set(matrix['python']) == classified
         assert set(matrix['qt']) == {'pyqt6', 'pyside6'}
+
+    def test_every_environment_that_the_workflow_runs_is_there(self) -> None:
+        path = ROOT / '.github' / 'workflows' / 'test.yml'
+        if not path.is_file():
+            pytest.skip('not in the source archive')
+        jobs = yaml.safe_load(path.read_text(encoding='utf-8'))['jobs']
+        tox = (ROOT / 'tox.ini').read_text(encoding='utf-8')
+        run = {
+            name: step['run']
+            for name, job in jobs.items()
+            for step in job['steps']
+            if 'tox run' in step.get('run', '')
+        }
+        assert 'py311-${QT}-oldest' in run['oldest']
+        assert 'py311-{pyqt6,pyside6}-oldest' in tox
+        assert 'napari-dev-${QT}' in run['napari-dev']
+        assert '[testenv:napari-dev-{pyqt6,pyside6}]' in tox
+        assert 'schedule' in jobs['napari-dev']['if']
