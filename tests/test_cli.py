@@ -22,12 +22,15 @@ from napari_samnet.cli import main
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.flowfile import read_flo
 from napari_samnet.parameters import MatchOptions
+from napari_samnet.pointfiles import read_points, write_points
 from napari_samnet.results import FILES
 
 if TYPE_CHECKING:
     from napari_samnet.samples import SamplePair
 
 QUICK = ['--size', '128', '--iterations', '2', '--device', 'cpu']
+
+POINTS = np.array([[150.0, 200.0], [210.5, 99.25]])
 
 
 @pytest.fixture(scope='module')
@@ -43,6 +46,8 @@ def files(
     Image.fromarray(coffee.source).save(paths['source'])
     Image.fromarray(coffee.target).save(paths['target'])
     Image.fromarray(coffee.labels).save(paths['labels'])
+    paths['points'] = str(folder / 'points.csv')
+    write_points(paths['points'], POINTS)
     return paths
 
 
@@ -55,7 +60,8 @@ def written(
     command = [
         *(sys.executable, '-m', 'napari_samnet', 'transfer'),
         *(files['source'], files['target'], '--labels', files['labels']),
-        *('--out', str(folder), '--json', *QUICK),
+        *('--points', files['points'], '--out', str(folder)),
+        *('--json', *QUICK),
     ]
     run = subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False
@@ -82,6 +88,10 @@ class TestTransfer:
         labels = tifffile.imread(folder / 'warped_labels.tif')
         assert labels.dtype == coffee.labels.dtype
         np.testing.assert_array_equal(labels, found.warp_labels(coffee.labels))
+        np.testing.assert_allclose(
+            read_points(folder / 'warped_points.csv'),
+            found.warp_points(POINTS),
+        )
         with Image.open(folder / 'transferred.png') as image:
             np.testing.assert_array_equal(np.asarray(image), found.transferred)
 

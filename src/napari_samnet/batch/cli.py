@@ -118,7 +118,12 @@ def run(arguments: argparse.Namespace) -> int:
     weights = get_weights(options.weights)
     if arguments.scheduler is None:
         # Else every pair would fail in the same way.
-        resolve_place(options.device, options.precision, options.backend)
+        resolve_place(
+            options.device,
+            options.precision,
+            options.backend,
+            weights=weights,
+        )
 
     from tqdm import tqdm
 
