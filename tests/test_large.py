@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -273,7 +274,7 @@ def test_transfer_maps_what_is_large(
     assert main([*words, str(tmp_path / 'small')]) == 0
     monkeypatch.setattr(lazy, 'MAPPED_BYTES', 1000)
     mapped = isinstance(read_labels(names['marks']).base, np.memmap)
-    assert mapped == (kind != 'packed.tif' or hasattr(os, 'posix_fallocate'))
+    assert mapped
     assert main([*words, str(tmp_path / 'large')]) == 0
     for key, name in FILES.items():
         if key in ('overview', 'correspondence', 'warped_points'):
@@ -294,6 +295,30 @@ def test_transfer_maps_what_is_large(
     monkeypatch.undo()
     assert main([*words, str(tmp_path / 'large')]) == 0
     assert not (tmp_path / 'large' / LARGE['transferred']).exists()
+
+
+@pytest.mark.parametrize('full', [False, True])
+@pytest.mark.parametrize('reserves', [False, True])
+def test_large_arrays_are_on_the_disk_if_it_has_room(
+    full: bool, reserves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError('no space left on device')
+
+    monkeypatch.setattr(lazy, 'MAPPED_BYTES', 1000)
+    if not reserves:
+        monkeypatch.delattr(os, 'posix_fallocate', raising=False)
+        free = 100 if full else 10**9
+        monkeypatch.setattr(
+            lazy.shutil, 'disk_usage', lambda _: SimpleNamespace(free=free)
+        )
+    elif full:
+        monkeypatch.setattr(os, 'posix_fallocate', no_room, raising=False)
+    found = lazy.new_array((40, 50), np.int16)
+    assert isinstance(found.base, np.memmap) is not full
+    found[...] = 7
+    assert found.sum() == 14000
+    assert not isinstance(lazy.new_array((4, 5), np.int16).base, np.memmap)
 
 
 _HUGE = """

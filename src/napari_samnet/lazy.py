@@ -8,6 +8,7 @@ fit the chunks.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from math import prod
 from threading import Lock
@@ -50,15 +51,24 @@ def new_array(
     ndarray
     """
     size = prod(shape) * np.dtype(dtype).itemsize
-    if not is_large(size) or not hasattr(os, 'posix_fallocate'):
+    if not is_large(size):
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(suffix='.napari-samnet') as file:
         try:
-            # A full disk must show here: later it would end the process.
-            os.posix_fallocate(file.fileno(), 0, size)
+            _reserve(file.fileno(), size)
         except OSError:
             return np.empty(shape, dtype)
         return np.memmap(file, dtype, 'r+', shape=shape).view(np.ndarray)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take room on the disk: if it were full later, the process would end."""
+    if hasattr(os, 'posix_fallocate'):
+        os.posix_fallocate(file, 0, size)
+    elif shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
+        raise OSError('the disk is nearly full')
+    else:
+        os.truncate(file, size)
 
 
 def chunk_shape(array: Any) -> tuple[int, ...] | None:
