@@ -226,8 +226,14 @@ def cancel_once(widget: Any) -> dict[str, Any]:
     }
 
 
+def tell(name: str, value: Any) -> None:
+    """Print one result, at once."""
+    sys.stdout.write(f'{name}: {json.dumps(value, indent=2)}\n')
+    sys.stdout.flush()
+
+
 def main() -> None:
-    """Measure, and print what was found as JSON."""
+    """Measure, and print what was found, one result after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--pair', default='coffee', help='a sample pair')
     parser.add_argument('--size', type=int, default=256, help='working size')
@@ -244,10 +250,8 @@ def main() -> None:
     start = time.perf_counter()
     widget = dock(viewer)
     QApplication.processEvents()
-    found: dict[str, Any] = {
-        'widget opens in, ms': round(1000 * (time.perf_counter() - start)),
-        'torch imported by opening': 'torch' in sys.modules,
-    }
+    tell('widget opens in, ms', round(1000 * (time.perf_counter() - start)))
+    tell('torch imported by opening', 'torch' in sys.modules)
     settle()
     widget.set_options(
         size=arguments.size, iterations=arguments.iterations, tolerance=0.0
@@ -255,20 +259,19 @@ def main() -> None:
     watched = []
     for number in range(arguments.runs):
         widget._cache.clear()
-        name = 'first run, torch is loaded' if not number else f'run {number}'
-        found[name], gaps = run_once(widget, trace=arguments.trace)
+        found, gaps = run_once(widget, trace=arguments.trace)
+        tell('run' if number else 'first run, torch is loaded', found)
         watched += gaps.stacks
-    found['napari alone adds a layer, largest gap, ms'] = napari_alone(viewer)
-    found['cancel'] = cancel_once(widget)
+    alone = napari_alone(viewer)
+    tell('napari alone adds such a layer, largest gap, ms', alone)
+    tell('cancel', cancel_once(widget))
     widget.run(wait=True)
     labels = viewer.layers[f'{arguments.pair} labels']
     second = viewer.add_labels((np.asarray(labels.data) > 0).astype(np.uint8))
     settle()
     start = time.perf_counter()
     widget.transfer(second, wait=True)
-    found['second mask, ms'] = round(1000 * (time.perf_counter() - start))
-    json.dump(found, sys.stdout, indent=2)
-    sys.stdout.write('\n')
+    tell('second mask, ms', round(1000 * (time.perf_counter() - start)))
     for late, text in sorted(watched, reverse=True)[:12]:
         sys.stdout.write(f'\n--- {late:.0f} ms\n{text}')
     viewer.close()
