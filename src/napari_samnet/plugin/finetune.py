@@ -24,15 +24,15 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.finetune_curves import LearningCurves
 from napari_samnet.plugin.finetune_job import (
     FineTuned,
     FineTuneRequest,
-    TrainingReport,
     finetune_steps,
 )
 from napari_samnet.plugin.finetune_panel import LABELS, FineTunePanel
 from napari_samnet.plugin.inputs import sentence
-from napari_samnet.plugin.request import Outcome, Report
+from napari_samnet.plugin.request import Outcome
 from napari_samnet.plugin.status import FooterStatus
 from napari_samnet.plugin.tasks import Task, TaskQueue
 from napari_samnet.samnet.own import check_own_name
@@ -41,7 +41,6 @@ from napari_samnet.training.estimate import Timetable, duration
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.process import Trained
 from napari_samnet.training.runs import (
-    Progress,
     discard_run,
     made_steps,
     own_run,
@@ -50,11 +49,6 @@ from napari_samnet.training.runs import (
 )
 
 __all__ = ['FineTune']
-
-#: Steps over which the loss that is shown is averaged.
-AVERAGED = 25
-#: Most points of a curve.
-POINTS = 500
 
 
 class FineTune(QWidget):
@@ -89,8 +83,7 @@ class FineTune(QWidget):
         #: The options of before, while those of an unfinished run are shown.
         self._mine: dict[str, Any] | None = None
         self._trained: Trained | None = None
-        self._stage = ''
-        self._mean = 0.0
+        self._curves = LearningCurves(self.panel)
         self._fill_names()
         self._wire()
         self.refresh()
@@ -108,7 +101,7 @@ class FineTune(QWidget):
         panel.footer.run.clicked.connect(self._on_run)
         panel.footer.cancel.clicked.connect(self.cancel)
         panel.footer.add_shortcut(self, self._on_run)
-        tasks.runner.reported.connect(self._on_reported)
+        tasks.runner.reported.connect(self._curves.on_report)
         tasks.started.connect(self.refresh)
         tasks.idle.connect(self._on_idle)
 
@@ -269,11 +262,9 @@ class FineTune(QWidget):
         request = FineTuneRequest(
             self.panel.images.source(), self.name, self.options
         )
-        self._trained, self._stage = None, ''
-        for curve in (self.panel.loss, self.panel.error):
-            curve.clear(0, 1)
-        for part in (self.panel.view, self.panel.use):
-            part.setVisible(False)
+        self._trained = None
+        self._curves.restart()
+        self.panel.use.setVisible(False)
         self._tasks.add(
             Task(
                 'Fine-tuning',
@@ -345,9 +336,10 @@ class FineTune(QWidget):
         """How long it will take, if that can be said."""
         try:
             options = self.options
+            count = self.panel.images.source().count
         except InputError:
             return ''
-        table = Timetable(options, self._made())
+        table = Timetable(options, self._made(), images=count)
         time = duration(table.seconds)
         return f'Takes {time} on a laptop, less on a graphics card'
 
@@ -414,35 +406,14 @@ class FineTune(QWidget):
         if not self.running and not self.reason:
             self.run()
 
-    def _on_reported(self, report: Report) -> None:
-        progress = getattr(report, 'progress', None)
-        if isinstance(report, TrainingReport) and progress is not None:
-            self._plot(progress)
-
-    def _plot(self, progress: Progress) -> None:
-        panel = self.panel
-        if progress.stage == 'pairs':
-            return
-        panel.view.setVisible(True)
-        if progress.stage != self._stage:
-            self._stage = progress.stage
-            begun = progress.step - (1 if progress.losses else 0)
-            for curve in (panel.loss, panel.error):
-                curve.clear(begun, progress.total, progress.held_out or 0.0)
-            panel.loss.clear(begun, progress.total)
-            panel.error.setVisible(progress.held_out is not None)
-            self._first = begun
-        if progress.losses:
-            loss = sum(progress.losses.values())
-            steps = min(progress.step - self._first, AVERAGED)
-            self._mean += (loss - self._mean) / max(1, steps)
-            if progress.step % max(1, progress.total // POINTS) == 0:
-                panel.loss.put(progress.step, self._mean)
-        if progress.held_out is not None:
-            panel.error.put(progress.step, progress.held_out)
-
     def _show(self, outcome: Outcome) -> Iterator[Any]:
-        """Take note of what a run has brought."""
+        """Take note of what a run has brought.
+
+        Yields
+        ------
+        None
+            There is nothing to show part by part.
+        """
         assert isinstance(outcome, FineTuned)
         self._trained = outcome.trained
         saved = outcome.trained is not None and bool(outcome.trained.weights)

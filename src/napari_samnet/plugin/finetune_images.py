@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 
@@ -126,14 +127,20 @@ class FolderImages:
 
     path: Path
 
+    @property
+    def count(self) -> int:
+        """How many images there are, as far as a glance could tell."""
+        return self._seen[0]
+
     def describe(self) -> str:
-        """Say how many there are, as far as a glance can tell."""
-        found, complete = self._glance()
+        """Say how many there are, as far as a glance could tell."""
+        found, complete = self._seen
         number = _number(found, 'image')
         return number if complete else f'more than {number}'
 
-    def _glance(self) -> tuple[int, bool]:
-        """Count, but not for long."""
+    @cached_property
+    def _seen(self) -> tuple[int, bool]:
+        """Count, once and not for long."""
         until = time.monotonic() + PATIENCE
         found = 0
         for path in self.path.rglob('*'):
@@ -152,7 +159,7 @@ class FolderImages:
         """
         if not self.path.is_dir():
             raise InputError(f'there is no folder {self.path}')
-        found, complete = self._glance()
+        found, complete = self._seen
         if complete:
             check_count(found)
 

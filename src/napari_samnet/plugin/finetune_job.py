@@ -167,7 +167,9 @@ def _train(
     mark: str,
     stop: Event,
 ) -> Generator[Report, None, Trained]:
-    table = Timetable(request.options, made_steps(folder))
+    table = Timetable(
+        request.options, made_steps(folder), images=request.images.count
+    )
     began = time.monotonic()
     text = 'starting'
     steps = train_apart(

@@ -57,7 +57,7 @@ class ImagePicker(QWidget):
         self._viewer = viewer
         self._layers: list[Any] = []
         self._chosen: list[Any] = []
-        self._folder: Path | None = None
+        self._folder: FolderImages | None = None
         self._text = ''
         self.way = QComboBox()
         self.way.addItems(WAYS)
@@ -110,7 +110,7 @@ class ImagePicker(QWidget):
                 raise InputError(
                     'Choose a folder of images that show something alike'
                 )
-            return FolderImages(self._folder)
+            return self._folder
         images = LayerImages(tuple(map(stack_of, self._chosen)))
         if images.count < LEAST:
             raise InputError(
@@ -122,7 +122,7 @@ class ImagePicker(QWidget):
     def suggestion(self) -> str:
         """What the network may be called."""
         if self.way.currentIndex() == 1 and self._folder is not None:
-            return self._folder.name
+            return self._folder.path.name
         return str(self._chosen[0].name) if len(self._chosen) == 1 else ''
 
     def choose(self, layers: Iterable[Any]) -> None:
@@ -162,7 +162,7 @@ class ImagePicker(QWidget):
         """
         folder = FolderImages(path)
         folder.check()
-        self._folder = path
+        self._folder = folder
         self._text = folder.describe()
         self.path.setText(str(path))
         self.path.setToolTip(str(path))
@@ -259,7 +259,7 @@ class ImagePicker(QWidget):
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(
-            self, 'Images to learn from', str(self._folder or '')
+            self, 'Images to learn from', self.path.text()
         )
         if not path:
             return

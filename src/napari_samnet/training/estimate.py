@@ -14,9 +14,11 @@ __all__ = ['Timetable', 'duration']
 #: and for a crop of 128 pixels of a decoder step.
 START = 10.0
 PAIR = 0.5
-MEASURED = 0.12
+MEASURED = 0.2
 MATCHED = 0.05
 CROP = 0.3
+#: Steps on pairs of images match to and fro and transfer attributes.
+AMONG = 9
 
 
 class Timetable:
@@ -28,10 +30,16 @@ class Timetable:
         Of the run.
     made : mapping, optional
         Steps made before, by stage.
+    images : int
+        How many images there are.
     """
 
     def __init__(
-        self, options: TrainingOptions, made: Mapping[str, int] | None = None
+        self,
+        options: TrainingOptions,
+        made: Mapping[str, int] | None = None,
+        *,
+        images: int = 20,
     ) -> None:
         self._made = dict(made or {})
         area = (options.size / 256) ** 2
@@ -44,9 +52,12 @@ class Timetable:
             'category': 0.0,
         }
         if options.steps.get('category'):
-            matched = 2 * options.category_batch * options.iterations
+            matched = options.category_batch * options.iterations
             steps = self._left(options, 'category')
-            self._parts['category'] = MATCHED * area * matched * steps
+            seen = min(images, options.category_images)
+            self._parts['category'] = area * (
+                AMONG * MATCHED * matched * steps + 2 * PAIR * seen
+            )
         if options.matcher_steps:
             checked = options.checked
             pairs = options.pairs + checked
