@@ -30,15 +30,6 @@ extensions = [
 ]
 source_suffix = {'.md': 'markdown'}
 exclude_patterns = ['_build', '_ext', 'images', 'figures', 'screenshots']
-# Pages that are being written.
-exclude_patterns += [
-    f'{name}.md'
-    for name in (
-        'attribute-transfer',
-        'reliability',
-    )
-]
-suppress_warnings = ['myst.xref_missing']
 
 myst_enable_extensions = ['attrs_inline', 'colon_fence', 'dollarmath']
 myst_heading_anchors = 3

@@ -30,11 +30,6 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 #: All pictures together, in bytes: a clone stays quick.
 LARGEST_PICTURES = 5_000_000
 
-#: Pages that are being written.
-PENDING = {
-    'attribute-transfer.md', 'reliability.md',
-}  # fmt: skip
-
 #: Programs of others that may stand in blocks which are not run.
 KNOWN = {
     'cd', 'conda', 'dask', 'do', 'done', 'for', 'git', 'pre-commit',
@@ -113,8 +108,6 @@ def test_links_of_the_file_lead_somewhere(name: str) -> None:
     for link in links:
         path = link.partition('#')[0]
         if path and '://' not in path and not path.startswith('mailto:'):
-            if path in PENDING:
-                continue
             assert (page.parent / path).exists(), link
 
 
