@@ -100,7 +100,7 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
         viewer.dims.set_current_step(0, 4)
     if state == 'judging':
         for layer in viewer.layers:
-            layer.visible = isinstance(layer, napari.layers.Image)
+            layer.visible = layer in (widget.source, widget.target)
         widget.panel.judging.open()
         widget.preview('checkerboard', 0.3, wait=True)
         widget.panel.asking.setChecked(True)

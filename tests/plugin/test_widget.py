@@ -465,6 +465,30 @@ def test_the_field_is_shown_after_every_iteration(ready: Any) -> None:
     assert not np.array_equal(fields[0], fields[1])
 
 
+def test_the_bar_and_the_line_count_iterations(ready: Any) -> None:
+    ready.set_options(iterations=3, tolerance=0.0)
+    bar = ready.panel.footer.bar
+    seen: list[tuple[int, int, str]] = []
+    ready._tasks.runner.reported.connect(
+        lambda _: seen.append((bar.value(), bar.maximum(), ready.message))
+    )
+    ready.run(wait=True, timeout=WAIT)
+    assert [(n, total) for n, total, text in seen if 'teration' in text] == [
+        (1, 3),
+        (2, 3),
+        (3, 3),
+    ]
+    assert not bar.isVisibleTo(ready)
+
+
+def test_advanced_options_are_folded_away(ready: Any) -> None:
+    fold = ready.panel.advanced
+    assert not fold.is_open
+    assert not fold.body.isVisibleTo(ready)
+    fold.button.click()
+    assert fold.body.isVisibleTo(ready)
+
+
 @pytest.mark.parametrize('colour', ['Direction', 'Confidence'])
 def test_arrows_are_coloured_as_chosen(
     ready: Any, viewer: ViewerModel, colour: str

@@ -195,7 +195,7 @@ class AskTool:
                 face_color=_COLOURS[[(number - 1) % len(_COLOURS)]],
                 border_color='black',
                 border_width=0.1,
-                size=max(4.0, 0.02 * max(stack.grid.plane_shape)),
+                size=max(4.0, 0.035 * max(stack.grid.plane_shape)),
                 text={
                     'string': '{number}',
                     'anchor': 'upper_left',
