@@ -118,7 +118,7 @@ def _try(kind: Format, path: Path, report: Report) -> str | None:
     """Read one file; what was wrong about how it went."""
     start, before = time.perf_counter(), peak_memory()
     faulthandler.dump_traceback_later(
-        HANGS_AFTER, exit=True, file=sys.__stderr__
+        HANGS_AFTER, exit=True, file=sys.__stderr__ or sys.stderr
     )
     message = None
     try:
