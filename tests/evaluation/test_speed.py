@@ -68,6 +68,9 @@ def test_json_has_the_documented_names(measured):
     ):
         expected = seconds['reference'] / seconds[name]
         assert measured[key] == pytest.approx(expected, rel=0.01)
+    assert set(measured['core_seconds']) == set(seconds)
+    assert measured['core_speedup']['reference'] == 1
+    assert all(value > 0 for value in measured['core_seconds'].values())
     assert ('speedup_int8' in measured) == ('default_int8' in seconds)
     assert set(measured['deviation']) == set(seconds) - {'reference'}
     assert measured['peak_mb'] is None or measured['peak_mb'] > 1

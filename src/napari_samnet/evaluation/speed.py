@@ -99,6 +99,7 @@ class _Record:
 
     text: str
     seconds: list[float] = field(default_factory=list)
+    core_seconds: list[float] = field(default_factory=list)
     stages: list[dict[str, float]] = field(default_factory=list)
     iterations: list[int] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
@@ -219,6 +220,7 @@ class _Rounds:
             found = run_variant(self._models, variant, small, pair.source)
             record = self._records[variant.name]
             record.seconds.append(found.seconds)
+            record.core_seconds.append(found.core_seconds)
             record.stages.append(found.stages)
             record.iterations.append(found.iterations)
             answer = _answer(pair, found)
@@ -266,6 +268,14 @@ class _Rounds:
         }
         found['speedup'] = {
             name: round(literal / value, 2) for name, value in seconds.items()
+        }
+        cores = {name: median(r.core_seconds) for name, r in records.items()}
+        found['core_seconds'] = {
+            name: round(value, 5) for name, value in cores.items()
+        }
+        found['core_speedup'] = {
+            name: round(cores['reference'] / value, 2)
+            for name, value in cores.items()
         }
         found['texts'] = {name: r.text for name, r in records.items()}
         found['iterations_used'] = {

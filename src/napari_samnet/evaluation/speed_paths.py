@@ -7,6 +7,9 @@ each of the others is added alone to the last of these.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -34,8 +37,6 @@ from napari_samnet.samnet.recurrence import Iteration, Recurrence
 from napari_samnet.samnet.weights import get_weights, load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari_samnet.samnet.recurrence import Feedback
 
 __all__ = ['Found', 'Models', 'Variant', 'run_variant', 'variants']
@@ -91,6 +92,8 @@ class Found(NamedTuple):
     transferred: FloatArray | None
     #: Seconds by stage.
     stages: dict[str, float]
+    #: Seconds of all cores together, which other work hardly changes.
+    core_seconds: float
     iterations: int
 
     @property
@@ -297,6 +300,19 @@ class Models:
         return self._held[key], place.device
 
 
+class _Clock(Stages):
+    """Stages, and the time that all cores together spent in them."""
+
+    core_seconds = 0.0
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        start = time.process_time()
+        with super().timed(name):
+            yield
+        self.core_seconds += time.process_time() - start
+
+
 def _partly(model: SAMNet, variant: Variant) -> SAMNet:
     """The same network with the kernels of a variant."""
     other = _PartlyFast(model.config)
@@ -342,7 +358,7 @@ def run_variant(
         ]
     skips = options.attributes and options.feedback == 'image'
     unclocked = Stages(device)
-    stages = Stages(device)
+    stages = _Clock(device)
     with (unclocked if variant.cached else stages).timed('encode'):
         one, two = (model.encode(image, skips=skips) for image in images)
     own, other = (_pair(one, two), _pair(two, one))
@@ -362,6 +378,7 @@ def run_variant(
     if variant.both:
         for stage in ('encode', 'iterate'):
             stages.seconds[stage] /= 2
+        stages.core_seconds /= 2
     flow = flow_of(state.field)[0].flip(0).permute(1, 2, 0)
     forward = (flow / flow.new_tensor(flow.shape[:2])).float().cpu().numpy()
     transferred = None
@@ -374,7 +391,13 @@ def run_variant(
                 trust = _trust(state, options)
                 colours = recoloured(*small, forward, trust)
             transferred = transfer_colours(source, *colours)
-    return Found(forward, transferred, stages.seconds, state.step + 1)
+    return Found(
+        forward,
+        transferred,
+        stages.seconds,
+        stages.core_seconds,
+        state.step + 1,
+    )
 
 
 def _recurrence(options: MatchOptions, *, scheduled: bool) -> Recurrence:

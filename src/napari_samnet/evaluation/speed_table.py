@@ -60,6 +60,8 @@ def _variants(result: Mapping[str, Any]) -> str:
         'variant',
         's',
         '× faster',
+        'core s',
+        '× less',
         'iterations',
         *(f'{stage} ms' for stage in STAGES),
         'max Δf px',
@@ -76,6 +78,8 @@ def _variants(result: Mapping[str, Any]) -> str:
                 result['texts'][name],
                 seconds,
                 result['speedup'][name],
+                result['core_seconds'][name],
+                result['core_speedup'][name],
                 result['iterations_used'][name],
                 *(
                     1000 * result['stages'][name][stage]
@@ -92,15 +96,15 @@ def _variants(result: Mapping[str, Any]) -> str:
         )
     literal = result['seconds']['reference']
     for name, row in result['baselines'].items():
-        blank = [''] * (len(STAGES) + 4)
+        blank = [''] * (len(STAGES) + 6)
         rows.append(
             [name, row['seconds'], literal / row['seconds'], *blank]
             + [row.get(score), '']
         )
     text = (
-        'One direction of one pair, medians. The first rows add one path '
-        'after the other; from "both directions" on, each is added alone to '
-        'these.\n\n'
+        'One direction of one pair, medians; "core s" adds up all cores. The '
+        'first rows add one path after the other; from "both directions" on, '
+        'each is added alone to these.\n\n'
     ) + _table(head, rows)
     for name, reason in result['not_measured'].items():
         text += f'\n{name}: not measured, {reason}\n'
