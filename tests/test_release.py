@@ -129,7 +129,7 @@ class TestSdist:
             'tox.ini',
         }
         assert needed - in_sdist == set()
-        for folder in ('docs', 'recipe', 'requirements', 'tests'):
+        for folder in ('docs', 'examples', 'recipe', 'requirements', 'tests'):
             assert tracked(folder) - in_sdist == set(), folder
 
     def test_holds_no_leftovers(self, in_sdist: set[str]) -> None:

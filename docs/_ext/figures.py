@@ -1,8 +1,8 @@
 """Tables made from the files that hold the figures, when pages are built.
 
 ``model-card`` shows what is known of the packaged weights, ``figures`` what
-the benchmark command wrote into ``docs/figures``, ``gallery`` the examples.
-No figure is typed twice.
+the benchmark command wrote into ``docs/figures``, ``gallery`` the examples,
+and ``states`` the screenshots. No figure is typed twice.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from napari_samnet.evaluation.report import markdown
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / 'figures'
+IMAGES = HERE.parent / 'images'
 EXAMPLES = HERE.parents[1] / 'examples'
 WEIGHTS = HERE.parents[1] / 'src' / 'napari_samnet' / 'weights'
 
@@ -175,9 +176,32 @@ class Gallery(Generated):
         return lines
 
 
+class States(Generated):
+    """Every state of the docks, in both themes."""
+
+    def text(self) -> list[str]:
+        lines: list[str] = []
+        for path in sorted(IMAGES.glob('widget-*-dark.png')):
+            self.env.note_dependency(str(path))
+            state = path.stem.removeprefix('widget-').removesuffix('-dark')
+            lines += [f'## {words(state.replace("-", " ")).capitalize()}', '']
+            for theme in ('dark', 'light'):
+                picture = path.with_name(f'widget-{state}-{theme}.png')
+                if picture.is_file():
+                    lines += [
+                        f'```{{image}} images/{picture.name}',
+                        f':alt: {words(state)}, {theme} theme',
+                        ':class: picture',
+                        '```',
+                        '',
+                    ]
+        return lines
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known."""
     app.add_directive('model-card', ModelCard)
     app.add_directive('figures', Figures)
     app.add_directive('gallery', Gallery)
+    app.add_directive('states', States)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}
