@@ -97,5 +97,5 @@ def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             f'{path}: flow32 must be (height, width, 2), got {packed.shape}'
         )
     valid = (packed != UNKNOWN).all(axis=-1)
-    flow = packed[..., ::-1].astype(np.float32) / PER_PIXEL
+    flow = packed[..., ::-1].astype(np.float32) / np.float32(PER_PIXEL)
     return np.where(valid[..., None], flow, 0), valid
