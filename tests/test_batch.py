@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +82,10 @@ def command(table: str, out: Path, *more: str) -> list[str]:
     ]
 
 
-def started(*args: Any) -> subprocess.Popen[str]:
+@contextmanager
+def started(*args: Any) -> Iterator[subprocess.Popen[str]]:
     """The same, not waited for, with a process group of its own."""
-    return subprocess.Popen(
+    with subprocess.Popen(
         command(*args),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -90,7 +93,11 @@ def started(*args: Any) -> subprocess.Popen[str]:
         start_new_session=True,
         # Where the tests run in the background, it is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
@@ -128,7 +135,7 @@ def alive(pid: int) -> bool:
     )
 
 
-def waited(condition: Any, seconds: float = 120) -> None:
+def waited(condition: Any, seconds: float = 400) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not condition():
@@ -445,20 +452,19 @@ class TestWorkers:
         out = tmp_path / 'out'
         rows = [f'source.png,target{k % 8}.png,labels.png' for k in range(60)]
         table = listed(folder, rows)
-        process = started(table, out, '--workers', '2')
-        waited(lambda: out.exists() and list(out.glob('source-*')))
-        children = [
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if 'spawn_main' in ' '.join(child.cmdline())
-        ]
-        assert len(children) >= 2
-        children[0].kill()
-        before = len(complete(out))
-        waited(lambda: len(complete(out)) > before + 2)
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.communicate()
+        with started(table, out, '--workers', '2') as process:
+            waited(lambda: out.exists() and list(out.glob('source-*')))
+            itself = psutil.Process(process.pid)
+            children = [
+                child
+                for child in itself.children(recursive=True)
+                if 'spawn_main' in ' '.join(child.cmdline())
+            ]
+            assert len(children) >= 2
+            children[0].kill()
+            before = len(complete(out))
+            waited(lambda: len(complete(out)) > before + 2)
+            family = itself.children(recursive=True)
         # No worker stays behind.
         waited(lambda: not any(alive(child.pid) for child in family))
         there = complete(out)
@@ -475,10 +481,10 @@ class TestWorkers:
     ) -> None:
         out = tmp_path / 'out'
         rows = [f'source.png,target{k % 8}.png,labels.png' for k in range(400)]
-        process = started(listed(folder, rows), out)
-        waited(lambda: out.exists() and list(out.glob('source-*')))
-        os.killpg(process.pid, signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        with started(listed(folder, rows), out) as process:
+            waited(lambda: out.exists() and list(out.glob('source-*')))
+            os.killpg(process.pid, signal.SIGINT)
+            _, error = process.communicate(timeout=120)
         assert process.returncode == 130
         assert 'give the same command again to go on' in error
         assert 'Traceback' not in error
