@@ -9,7 +9,9 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from napari_samnet.errors import InputError
 from napari_samnet.soak.leaks import Meter, memory_growth, own_temporaries
 
 __all__ = ['Report', 'add_parser', 'run', 'soak']
+
+#: Runs until every kind of network and trial has been there, about.
+WARM = 100
 
 #: Runs between two looks at memory, threads and files.
 EVERY = 5
@@ -101,8 +106,12 @@ def soak(
     shares = np.array(list(chosen.values()), float)
     report = Report()
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as name, own_temporaries() as folder:
-        meter = Meter(folder)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        own_temporaries() as folder,
+        _without_threads_of_dask(),
+    ):
+        meter = Meter(folder, WARM)
         while report.runs < runs and report.seconds < seconds:
             # Each run has its own, so that one can be made again alone.
             rng = np.random.default_rng((seed, report.runs))
@@ -124,8 +133,21 @@ def soak(
                 progress(report)
         meter.sample(report.runs)
         report.leaks = meter.leaks()
-        report.growth, report.slope = memory_growth(meter.samples)
+        report.growth, report.slope = memory_growth(meter.samples, WARM)
     return report
+
+
+def _without_threads_of_dask() -> AbstractContextManager[Any]:
+    """Lazy images are computed in the caller's thread.
+
+    dask keeps its pools, and some memory for every thread that has asked.
+    """
+    if find_spec('dask') is None:
+        return nullcontext()
+    from dask import config
+
+    context: AbstractContextManager[Any] = config.set(scheduler='synchronous')
+    return context
 
 
 def add_parser(subparsers: Any) -> None:

@@ -70,9 +70,13 @@ class Meter:
     ----------
     folder : Path
         Where temporary files go meanwhile.
+    warm : int
+        Runs at the beginning that do not count, but at least a quarter of
+        all.
     """
 
     folder: Path
+    warm: int = 0
     samples: list[Sample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -101,10 +105,10 @@ class Meter:
 
     def leaks(self) -> list[str]:
         """Say what grew; nothing if nothing did."""
-        first = self.samples[int(len(self.samples) * WARM_SHARE)]
+        first = _counted(self.samples, self.warm)[0]
         last = self.samples[-1]
         found = []
-        growth, slope = memory_growth(self.samples)
+        growth, slope = memory_growth(self.samples, self.warm)
         if growth > LARGEST_GROWTH:
             found.append(
                 f'memory grew by {growth / 2**20:.0f} MB, {slope / 1024:.0f} '
@@ -119,13 +123,21 @@ class Meter:
         return found
 
 
-def memory_growth(samples: list[Sample]) -> tuple[float, float]:
+def _counted(samples: list[Sample], warm: int) -> list[Sample]:
+    """Those after warming up; the last one at least."""
+    rest = samples[int(len(samples) * WARM_SHARE) :]
+    return [sample for sample in rest if sample.run > warm] or rest[-1:]
+
+
+def memory_growth(samples: list[Sample], warm: int = 0) -> tuple[float, float]:
     """Fit a line to the memory of the runs after warming up.
 
     Parameters
     ----------
     samples : list of Sample
         At least two.
+    warm : int
+        Runs at the beginning that do not count.
 
     Returns
     -------
@@ -134,7 +146,7 @@ def memory_growth(samples: list[Sample]) -> tuple[float, float]:
     slope : float
         Bytes per run.
     """
-    counted = samples[int(len(samples) * WARM_SHARE) :]
+    counted = _counted(samples, warm)
     runs = np.array([sample.run for sample in counted], float)
     memory = np.array([sample.memory for sample in counted], float)
     if len(counted) < 3 or np.ptp(runs) == 0:

@@ -1,0 +1,110 @@
+"""The soak run finds nothing, and would find something if there were."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samnet.cli import main
+from napari_samnet.matching import match
+from napari_samnet.soak import trials
+from napari_samnet.soak.cli import soak
+from napari_samnet.soak.images import blobs
+from napari_samnet.soak.leaks import Meter
+
+
+def test_random_runs_with_faults_are_as_promised() -> None:
+    report = soak(runs=24, seed=3)
+    assert report.found == []
+    assert report.runs == 24
+    assert 5 < report.faults < 24
+    assert len(report.trials) > 4
+
+
+def test_200_runs_take_no_more_memory(tmp_path: Path) -> None:
+    meter = Meter(tmp_path)
+    for run in range(200):
+        sides = 40 + run % 7, 50 + run % 5
+        match(
+            blobs(sides, 3, run),
+            blobs(sides[::-1], 1, run)[..., 0],
+            size=64,
+            window=5,
+            iterations=1,
+            device='cpu',
+            precision='fp32',
+            attributes=run % 2 == 0,
+        )
+        if run % 10 == 9:
+            meter.sample(run)
+    assert meter.leaks() == []
+
+
+class TestFinds:
+    def run(
+        self, monkeypatch: pytest.MonkeyPatch, trial: Any, runs: int = 160
+    ) -> Any:
+        monkeypatch.setattr(trials, 'TRIALS', {trial: 1.0})
+        return soak(runs=runs, seed=0)
+
+    def test_a_broken_promise(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(rng: Any, folder: Path) -> None:
+            trials.demand(rng.random() < 0.5, 'a coin fell')
+
+        report = self.run(monkeypatch, broken)
+        assert 40 < len(report.found) < 120
+        assert 'a coin fell' in report.found[0]
+        again = self.run(monkeypatch, broken)
+        assert [x[:9] for x in again.found] == [x[:9] for x in report.found]
+
+    def test_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        kept = []
+
+        def leaking(rng: Any, folder: Path) -> None:
+            kept.append(np.ones(1 << 18))
+
+        report = self.run(monkeypatch, leaking)
+        assert 'memory grew' in report.leaks[0]
+        assert report.slope == pytest.approx(2**21, rel=0.2)
+
+    def test_threads_and_files(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        end, held = threading.Event(), []
+
+        def leaking(rng: Any, folder: Path) -> None:
+            threading.Thread(target=end.wait, daemon=True).start()
+            held.append(open(__file__))  # noqa: SIM115
+
+        report = self.run(monkeypatch, leaking)
+        end.set()
+        for file in held:
+            file.close()
+        assert [x.partition(':')[0] for x in report.leaks] == [
+            'threads',
+            'files',
+        ]
+
+    def test_temporary_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import tempfile
+
+        def leaking(rng: Any, folder: Path) -> None:
+            tempfile.mkdtemp(prefix='left')
+
+        report = self.run(monkeypatch, leaking, runs=15)
+        assert report.leaks[0].startswith('temporary files: left')
+
+
+def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(['soak', '--runs', '2', '--no-faults', '--json'])
+    facts = json.loads(capsys.readouterr().out)
+    assert status == 0, facts
+    assert facts['runs'] == 2
+    assert facts['faults'] == 0
+    assert main(['soak', '--minutes', '0']) == 2
+    assert main(['soak', '--runs', '0']) == 2
