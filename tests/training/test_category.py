@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,12 @@ from napari_samnet.training.category import (
     consistency_errors,
     find_pairs,
 )
-from napari_samnet.training.categorystage import choose_images, is_better
+from napari_samnet.training.categorystage import (
+    choose_images,
+    is_better,
+    validation_pairs,
+    without,
+)
 from napari_samnet.training.data import TrainingImage
 from napari_samnet.training.imagelist import read_images
 from napari_samnet.training.keypoints import (
@@ -337,11 +343,12 @@ class TestStage:
         self, similar: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / 'run'
-        out.mkdir()
+        judged = tmp_path / 'judged'
+        shutil.copytree(similar, judged)
         options = TrainingOptions(
             **SMALL,
             validation=str(_keypoint_list(tmp_path)),
-            validation_root=str(similar),
+            validation_root=str(judged),
         )
         images = read_images(similar)
         told = []
@@ -362,6 +369,17 @@ class TestStage:
         assert same != record['kept']
         lines = (out / 'curve.jsonl').read_text().splitlines()
         assert json.loads(lines[0])['stage'] == 'category'
+
+    def test_images_with_keypoints_are_not_learnt_from(
+        self, similar: Path, tmp_path: Path
+    ) -> None:
+        options = TrainingOptions(
+            **SMALL,
+            validation=str(_keypoint_list(tmp_path)),
+            validation_root=str(similar),
+        )
+        left = without(read_images(similar), validation_pairs(options))
+        assert sorted(image.path.name for image in left) == ['2.png', '3.png']
 
     @pytest.mark.parametrize('feedback', ['feature', 'image'])
     def test_an_interrupted_stage_makes_the_same_steps(

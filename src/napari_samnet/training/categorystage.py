@@ -16,7 +16,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.manifests import read_keypoint_pairs
+from napari_samnet.evaluation.manifests import (
+    KeypointPair,
+    read_keypoint_pairs,
+)
 from napari_samnet.files import atomic_write
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet
@@ -36,7 +39,14 @@ from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.synthetic import CachedPairs, cache_each
 
-__all__ = ['category_of', 'category_stage', 'choose_images', 'is_better']
+__all__ = [
+    'category_of',
+    'category_stage',
+    'choose_images',
+    'is_better',
+    'validation_pairs',
+    'without',
+]
 
 STAGE = 'category'
 #: What the stage found and decided.
@@ -85,6 +95,25 @@ def choose_images(
         if len(group) > 1:
             chosen += group[: min(_PER_CATEGORY, count - len(chosen))]
     return chosen
+
+
+def validation_pairs(options: TrainingOptions) -> list[KeypointPair]:
+    """Pairs with keypoints that judge the network; none by default."""
+    if not options.validation:
+        return []
+    listed = Path(options.validation)
+    root = Path(options.validation_root or listed.parent)
+    return read_keypoint_pairs(listed, root)
+
+
+def without(
+    images: ImageList, pairs: Sequence[KeypointPair]
+) -> list[TrainingImage]:
+    """Images that are not among those of the pairs."""
+    judged = {
+        p.resolve() for pair in pairs for p in (pair.source, pair.target)
+    }
+    return [image for image in images if image.path.resolve() not in judged]
 
 
 def is_better(before: Scores, after: Scores) -> bool:
@@ -180,13 +209,8 @@ def category_stage(
     learnt, checked = pairs.split(every=min(10, len(pairs)))
     keypoints = None
     if options.validation:
-        listed = Path(options.validation)
-        root = Path(options.validation_root or listed.parent)
         keypoints = cache_keypoints(
-            model,
-            read_keypoint_pairs(listed, root),
-            size=options.size,
-            bf16=bf16,
+            model, validation_pairs(options), size=options.size, bf16=bf16
         )
     before = _measure(model, checked, keypoints, options.iterations)
     run = Run(

@@ -24,7 +24,11 @@ from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.samnet.weights import get_weights, read_model, save_model
 from napari_samnet.training.backbone import load_backbone, scale_activations
-from napari_samnet.training.categorystage import category_stage
+from napari_samnet.training.categorystage import (
+    category_stage,
+    validation_pairs,
+    without,
+)
 from napari_samnet.training.data import ImageList, batches, split
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.distributed import own_folder
@@ -83,9 +87,11 @@ def train_steps(
     _claim(folder, options)
     device = resolve_device(options.device)
     bf16 = resolve_precision(options.precision, device) == 'bf16'
-    chosen, held_out = split(images)
+    chosen, held_out = split(without(images, validation_pairs(options)))
     # Of a handful of images all may be held out.
-    chosen = chosen or list(images)
+    chosen = chosen or held_out
+    if not chosen:
+        raise InputError('all images belong to the validation')
     model = _begin(folder, chosen, options)
     model.to(device)
     model.features.to(memory_format=torch.channels_last)
