@@ -302,9 +302,12 @@ class _Job:
                 ):
                     colours = (small[0], run.picture(state))
             with stages.timed('recolour'):
+                if colours is None:
+                    own, other = small
+                    colours = recoloured(own, other, forward, trust[0] ** 2)
                 transferred = transfer_colours(
                     self._images['source'],
-                    *(colours or recoloured(*small, forward, trust[0] ** 2)),
+                    *colours,
                     channel_axis=self._axes['source'],
                 )
         return Correspondence(
