@@ -122,6 +122,17 @@ class TestAsk:
         np.testing.assert_allclose(asked[0].face_color, asked[1].face_color)
         assert len(np.unique(asked[0].face_color, axis=0)) == 2
 
+    def test_each_question_has_a_colour_of_its_own(
+        self, done: Any, viewer: ViewerModel
+    ) -> None:
+        for row in (10, 20, 30, 40):
+            done.ask((row, 40))
+        for name in ('photo asked', 'other asked'):
+            layer = viewer.layers[name]
+            assert list(layer.features['number']) == [1, 2, 3, 4]
+            assert len(np.unique(layer.face_color, axis=0)) == 4
+            assert not layer.selected_data
+
     def test_points_lie_on_the_grids(
         self, done: Any, viewer: ViewerModel
     ) -> None:

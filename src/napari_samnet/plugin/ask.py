@@ -212,9 +212,12 @@ class AskTool:
         if number is None:
             numbers = layer.features['number']
             number = int(numbers.max()) + 1 if len(numbers) else 1
+        # The colour to come would be that of the points selected, too.
+        layer.selected_data = set()
         layer.feature_defaults = {'number': number}
         layer.current_face_color = tuple(
             _COLOURS[(number - 1) % len(_COLOURS)]
         )
         layer.add(coords)
+        layer.selected_data = set()
         return number
