@@ -196,7 +196,7 @@ class TestClaims:
 
     def test_png(self, tmp_path: Path) -> None:
         path = tmp_path / 'large.png'
-        png(path, 13_000, content=100)
+        png(path, 9_000, content=100)
         assert 'cannot hold' in refused(read_image, path)
 
     @pytest.mark.parametrize('suffix', ['.bmp', '.gif', '.jpg', '.ppm'])
