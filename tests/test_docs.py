@@ -205,11 +205,9 @@ def run_shell(code: str) -> None:
 
 def commands(code: str) -> list[list[str]]:
     """The words of each command, without comments."""
-    lines = code.replace('\\\n', ' ').splitlines()
-    parts = [
-        part for line in lines for part in re.split(r'&&|;|\|', line + '\n')
-    ]
-    words = [shlex.split(part, comments=True) for part in parts]
+    lines = re.sub(r'(?<!\S)#.*', '', code.replace('\\\n', ' ')).splitlines()
+    parts = [part for line in lines for part in re.split(r'&&|;|\|', line)]
+    words = [shlex.split(part) for part in parts]
     return [found for found in words if found]
 
 
