@@ -6,6 +6,7 @@ import json
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -209,6 +210,18 @@ class TestBackbone:
         path.write_bytes(b'nothing of the kind')
         with pytest.raises(WeightsError, match='cannot be read'):
             load_backbone(VGGFeatures(), path)
+
+    def test_without_internet_it_says_what_to_do(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def offline(*_: Any, **__: Any) -> None:
+            raise URLError('no route to host')
+
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+        monkeypatch.setattr(torch.hub, 'urlopen', offline)
+        with pytest.raises(WeightsError, match='no route.*backbone_weights'):
+            load_backbone(VGGFeatures())
+        assert not [path for path in tmp_path.rglob('*') if path.is_file()]
 
 
 class TestRun:

@@ -39,10 +39,23 @@ def _state_indices(backbone: str) -> dict[str, int]:
 
 def _torchvision_state(backbone: str) -> dict[str, Tensor]:
     """torchvision's own ImageNet weights; needs internet the first time."""
-    from torchvision import models
+    from torch.hub import load_state_dict_from_url
+    from torchvision.models import VGG16_Weights, VGG19_Weights
 
-    builder = {'vgg16': models.vgg16, 'vgg19': models.vgg19}[backbone]
-    return dict(builder(weights='IMAGENET1K_V1').state_dict())
+    known = {'vgg16': VGG16_Weights, 'vgg19': VGG19_Weights}
+    url = known[backbone].IMAGENET1K_V1.url
+    try:
+        # Tensors alone are unpickled, and only from a file with this hash.
+        state: dict[str, Tensor] = load_state_dict_from_url(
+            url, map_location='cpu', check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f'the ImageNet weights of {backbone} could not be downloaded '
+            f'from {url} ({error}); put them into a safetensors file '
+            f'yourself, and name it with backbone_weights'
+        ) from error
+    return state
 
 
 def load_backbone(
@@ -68,7 +81,8 @@ def load_backbone(
     Raises
     ------
     WeightsError
-        If the file lacks a layer, or a layer has another shape.
+        If the file lacks a layer, a layer has another shape, or nothing can
+        be downloaded.
     """
     if path is None:
         state = _torchvision_state(features.backbone)
