@@ -219,7 +219,7 @@ class TestBackbone:
 
         monkeypatch.setenv('TORCH_HOME', str(tmp_path))
         monkeypatch.setattr(torch.hub, 'urlopen', offline)
-        with pytest.raises(WeightsError, match='no route.*backbone_weights'):
+        with pytest.raises(WeightsError, match=r'no route.*backbone_weights'):
             load_backbone(VGGFeatures())
         assert not [path for path in tmp_path.rglob('*') if path.is_file()]
 
