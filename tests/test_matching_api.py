@@ -318,8 +318,9 @@ class TestRefused:
 
         FEATURES.clear()
         monkeypatch.setattr(SAMNet, part, full)
+        options = {**SMALL, 'feedback': 'image'}
         with pytest.raises(DeviceError, match='choose a smaller') as caught:
-            match(source, target, **SMALL)
+            match(source, target, **options)
         assert 'size 64' in str(caught.value)
         assert '\n' not in str(caught.value)
         monkeypatch.undo()

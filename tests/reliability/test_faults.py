@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from napari_samnet import engine
-from napari_samnet import matching as api
+from napari_samnet import match_job as api
 from napari_samnet.correspondence import ARRAYS, Correspondence
 from napari_samnet.devices import MemoryShortageError
 from napari_samnet.errors import InputError
