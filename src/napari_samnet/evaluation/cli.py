@@ -203,6 +203,8 @@ def run(args: argparse.Namespace) -> int:
     preset = args.preset or (args.protocol if args.protocol in PRESETS else '')
     if preset:
         outcome.result['preset'] = preset
+    if args.limit is not None:
+        outcome.result['limit'] = args.limit
     if args.json:
         sys.stdout.write(json.dumps(outcome.result) + '\n')
     else:
