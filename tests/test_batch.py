@@ -463,7 +463,13 @@ class TestWorkers:
             assert len(children) >= 2
             children[0].kill()
             before = len(complete(out))
-            waited(lambda: len(complete(out)) > before + 2)
+            waited(
+                lambda: (
+                    len(complete(out)) > before + 2
+                    or process.poll() is not None
+                )
+            )
+            assert process.poll() is None
             family = itself.children(recursive=True)
         # No worker stays behind.
         waited(lambda: not any(alive(child.pid) for child in family))

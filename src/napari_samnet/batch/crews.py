@@ -152,11 +152,22 @@ class _Distributed:
     def hands(self) -> list[Hand]:
         """Describe all workers."""
         at_once = self._client.nthreads()
-        found = self._client.run(describe)
         return [
             Hand(**{**vars(hand), 'at_once': at_once.get(address, 1)})
-            for address, hand in found.items()
+            for address, hand in self._described().items()
         ]
+
+    def _described(self) -> dict[str, Hand]:
+        """Each worker by its address, but those that end meanwhile."""
+        found = self._client.run(describe, on_error='return')
+        for answer in found.values():
+            if isinstance(answer, ImportError):
+                raise answer
+        return {
+            address: answer
+            for address, answer in found.items()
+            if isinstance(answer, Hand)
+        }
 
     def _submit(self, pair: BatchPair, **how: Any) -> Any:
         return self._client.submit(
@@ -212,13 +223,14 @@ class _Distributed:
         -------
         Done
         """
-        address, hand = next(iter(self._client.run(describe).items()))
-        future = self._submit(
-            pair,
-            threads=hand.cores,
-            workers=[address],
-            allow_other_workers=True,
-        )
+        place = {}
+        for address, hand in self._described().items():
+            place = {
+                'threads': hand.cores,
+                'workers': [address],
+                'allow_other_workers': True,
+            }
+        future = self._submit(pair, **place)
         from distributed import wait
 
         wait(future)
