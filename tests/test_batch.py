@@ -500,7 +500,7 @@ class TestWorkers:
     def test_no_scheduler_is_one_line(
         self, folder: Path, tmp_path: Path, capsys, monkeypatch
     ) -> None:
-        pytest.importorskip('distributed')
+        distributed = pytest.importorskip('distributed')
         from napari_samnet.batch import crews
 
         monkeypatch.setattr(crews, 'PATIENCE', 1)
@@ -512,3 +512,6 @@ class TestWorkers:
             assert status == 2
             error = capsys.readouterr().err
             assert f'no scheduler with workers at {address}' in error
+        # What dask computes from then on is not given to nobody.
+        with pytest.raises(ValueError, match='No clients found'):
+            distributed.default_client()

@@ -180,6 +180,12 @@ class _Distributed:
             **how,
         )
 
+    def _ended(self, *futures: Any) -> Any:
+        """Futures as they end; more may be added."""
+        from distributed import as_completed
+
+        return as_completed(futures, loop=self._client.loop)
+
     def work(self, pairs: Iterable[BatchPair]) -> Iterator[Done]:
         """Do pairs, never more than a few ahead of the workers.
 
@@ -193,11 +199,9 @@ class _Distributed:
         Done
             In the order in which they end.
         """
-        from distributed import as_completed
-
         todo = iter(pairs)
         waiting: dict[Any, BatchPair] = {}
-        ended = as_completed()
+        ended = self._ended()
         while True:
             # Workers may come and go.
             room = AHEAD * sum(self._client.nthreads().values()) or 1
@@ -231,10 +235,7 @@ class _Distributed:
                 'allow_other_workers': True,
             }
         future = self._submit(pair, **place)
-        from distributed import wait
-
-        wait(future)
-        return self._result(future, pair)
+        return self._result(next(self._ended(future)), pair)
 
     def _result(self, future: Any, pair: BatchPair) -> Done:
         if self._client.status != 'running' or future.cancelled():
@@ -315,7 +316,11 @@ def open_crew(
         else:
             place = scheduler
         try:
-            client = stack.enter_context(Client(place, timeout=PATIENCE))
+            # As the default, even one that finds nobody would be given all
+            # that dask computes in this process from then on.
+            client = stack.enter_context(
+                Client(place, timeout=PATIENCE, set_as_default=False)
+            )
             client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             raise InputError(
