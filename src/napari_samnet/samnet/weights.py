@@ -84,7 +84,7 @@ def available_weights() -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _hash(path: str, *_state: int) -> str:
-    """SHA-256 of a file; its size and time make the cache see a change."""
+    """SHA-256 of a file; by what its status says, a change is seen."""
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
@@ -134,7 +134,10 @@ def get_weights(name: str | os.PathLike[str]) -> Weights:
         )
     try:
         status = path.stat()
-        digest = _hash(str(path), status.st_size, status.st_mtime_ns)
+        # Two files may be written within one tick of the clock.
+        digest = _hash(
+            str(path), status.st_ino, status.st_size, status.st_mtime_ns
+        )
         card = _read_card(path.with_suffix('.json'))
     except OSError as error:
         raise WeightsError(f'{path.name} cannot be read: {error}') from error
