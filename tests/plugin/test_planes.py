@@ -209,7 +209,9 @@ class TestPairwise:
             lambda report: heard.append((report.index, len(set(read))))
         )
         widget.run(wait=True, timeout=WAIT)
-        assert all(planes <= index + 1 for index, planes in heard)
+        # When it is heard, the worker may be at the next plane already.
+        assert all(planes <= index + 2 for index, planes in heard)
+        assert heard[0][1] < 3
         assert results(viewer)['transferred'].data.shape == (3, 80, 100)
 
     def test_cancel_keeps_the_planes_done(
