@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_samnet.samnet.analytic import (
+    GLOBAL_CELLS,
     AnalyticMatching,
     global_affine,
     peak_of,
@@ -247,6 +248,26 @@ class TestGlobal:
         assert error.norm(dim=0).mean() < min(0.6, 0.1 * none)
         linear = step_of(found) - step_of(truth)
         assert linear.abs().max() < 0.1
+
+    def test_large_maps_are_compared_by_means(self, smooth: Smooth) -> None:
+        height, width = 2 * GLOBAL_CELLS + 9, 3 * GLOBAL_CELLS
+        motion = about_the_middle(
+            degrees=10.0, shift=(11.0, -8.0), size=(height, width)
+        )
+        truth = affine_field(motion, height, width)
+        # As fine a texture in the cells that are compared as elsewhere.
+        source, target = (
+            smooth(points * GLOBAL_CELLS / width)
+            for points in (
+                grid(height, width, truth)[None] + flow_of(truth),
+                grid(height, width, truth)[None],
+            )
+        )
+        found = global_affine(source, target)
+        assert found.shape == truth.shape
+        error = (flow_of(found) - flow_of(truth))[0, :, stays_inside(truth)]
+        none = flow_of(truth)[0].norm(dim=0).mean()
+        assert error.norm(dim=0).mean() < 0.1 * none
 
     def test_is_one_affine_map(self, smooth: Smooth) -> None:
         truth = affine_field(about_the_middle(degrees=10.0), HEIGHT, WIDTH)

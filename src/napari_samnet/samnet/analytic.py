@@ -20,9 +20,19 @@ from napari_samnet.samnet.correlation import (
     inside_window,
     window_offsets,
 )
+from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import affine_field, flow_of, grid
 
-__all__ = ['AnalyticMatching', 'Peak', 'global_affine', 'peak_of']
+__all__ = [
+    'GLOBAL_CELLS',
+    'AnalyticMatching',
+    'Peak',
+    'global_affine',
+    'peak_of',
+]
+
+#: Cells a side that are compared for T^0, those of a 256 x 256 image.
+GLOBAL_CELLS = 32
 
 
 class Peak(NamedTuple):
@@ -229,10 +239,25 @@ def _mutual_matches(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return positions, mutual.clamp(0, 1) ** 16
 
 
+def _few_cells(feature: Tensor) -> Tensor:
+    """At most GLOBAL_CELLS a side: all pairs grow with the square of them."""
+    height, width = feature.shape[-2:]
+    longer = max(height, width)
+    if longer <= GLOBAL_CELLS:
+        return feature
+    few = [
+        max(1, round(side * GLOBAL_CELLS / longer)) for side in (height, width)
+    ]
+    return normalize(F.interpolate(feature, size=few, mode='area'))
+
+
 def global_affine(
     source: Tensor, target: Tensor, *, rounds: int = 8
 ) -> Tensor:
     """T^0 from all pairs of cells: one robust affine map per image.
+
+    Of maps with more cells a side than ``GLOBAL_CELLS``, means are compared,
+    so that time and memory do not grow with the square of the pixels.
 
     Parameters
     ----------
@@ -247,8 +272,14 @@ def global_affine(
         ``(B, 6, H, W)`` field.
     """
     batch, _, height, width = source.shape
-    positions, mutual = _mutual_matches(source.float(), target.float())
-    cells = grid(height, width, source).view(2, -1)
+    source, target = (_few_cells(one.float()) for one in (source, target))
+    positions, mutual = _mutual_matches(source, target)
+    cells = grid(*source.shape[-2:], source).view(2, -1)
+    # From the cells compared to those of the field, centre to centre.
+    step = cells.new_tensor(
+        (width / source.shape[-1], height / source.shape[-2])
+    ).view(2, 1)
+    cells, positions = ((at + 0.5) * step - 0.5 for at in (cells, positions))
     middle = cells.new_tensor(((width - 1) / 2, (height - 1) / 2)).view(2, 1)
     half = max(height, width) / 2
     x = torch.cat(((cells - middle) / half, torch.ones_like(cells[:1])))
