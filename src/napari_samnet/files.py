@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from napari_samnet.errors import InputError
 
-__all__ = ['atomic_write']
+__all__ = ['atomic_files', 'atomic_write', 'write_text']
 
 
 @contextmanager
@@ -51,3 +52,54 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Make several files that replace others together when all are complete.
+
+    Parameters
+    ----------
+    folder : Path
+        Destination, which is there.
+
+    Yields
+    ------
+    Path
+        An empty folder to write them to.
+
+    Raises
+    ------
+    InputError
+        If they cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=folder, prefix='.napari-samnet-'
+        ) as draft:
+            yield Path(draft)
+            for file in sorted(Path(draft).iterdir()):
+                os.replace(file, folder / file.name)
+    except OSError as error:
+        raise InputError(
+            f'cannot write to {folder}: {error.strerror or error}'
+        ) from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        Destination.
+    text : str
+        Content, written as UTF-8.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    with atomic_write(path) as file:
+        file.write(text.encode())

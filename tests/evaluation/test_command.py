@@ -137,9 +137,12 @@ def test_wrong_use_is_one_line(benchmark, words, message):
 def test_report_where_nothing_can_be_written(benchmark, keypoints, tmp_path):
     blocked = tmp_path / 'file'
     blocked.write_text('')
-    status, _, err = benchmark(*keypoints, '--report', blocked)
+    status, out, err = benchmark(*keypoints, '--report', blocked)
     assert status == 2
-    assert 'cannot make the folder' in err
+    # Before anything is computed.
+    assert out == ''
+    assert err.count('\n') == 1
+    assert f'{blocked} is a file, expected a folder' in err
 
 
 def test_the_evaluation_imports_neither_torch_nor_napari():

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,15 @@ import pytest
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.files import atomic_write
+from napari_samnet.evaluation import benchmark
+from napari_samnet.evaluation.ablation import write_ablation
+from napari_samnet.evaluation.methods import get_methods
+from napari_samnet.evaluation.presets import Request, open_protocol
+from napari_samnet.evaluation.report import check_folder, write_report
+from napari_samnet.files import atomic_write, write_text
 from napari_samnet.flowfile import write_flo
 from napari_samnet.imagefiles import write_png, write_tiff
+from napari_samnet.parameters import DEFAULTS
 from napari_samnet.results import Products, write_results
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.samnet.weights import save_model
@@ -59,6 +66,36 @@ def results(path: Path, seed: int) -> None:
     write_results(path, Products(result=result, labels=labels, **images))
 
 
+@cache
+def benchmarked() -> tuple[Any, ...]:
+    """A benchmark of one pair."""
+    protocol = open_protocol('synthetic', Request(), None)
+    methods = get_methods(['identity'], DEFAULTS)
+    return protocol, methods, benchmark.run(protocol, methods, limit=1)
+
+
+def report(path: Path, seed: int) -> None:
+    protocol, methods, outcome = benchmarked()
+    outcome.result['seed'] = seed
+    check_folder(path)
+    write_report(path, protocol, methods, outcome)
+
+
+def ablation(path: Path, seed: int) -> None:
+    weights = {'name': 'w', 'sha256': '0' * 64}
+    tables = {'iterations': {'1': {'pck@0.10': 0.5 + seed}}}
+    check_folder(path)
+    write_ablation(
+        path,
+        {
+            'measured_by': 'pck@0.10',
+            'pairs': 1,
+            'weights': weights,
+            'tables': tables,
+        },
+    )
+
+
 #: Every file that the package writes, by its name.
 WRITERS: dict[str, Write] = {
     'a.flo': lambda path, seed: write_flo(
@@ -71,7 +108,10 @@ WRITERS: dict[str, Write] = {
     'a.png': lambda path, seed: write_png(path, blobs((90, 80), 3, seed)),
     'a.safetensors': lambda path, _: save_model(NETWORK, path),
     'a.checkpoint.safetensors': checkpoint,
+    'a.json': lambda path, seed: write_text(path, str(seed) * 99),
     'results': results,
+    'report': report,
+    'ablation': ablation,
 }
 
 
@@ -131,6 +171,10 @@ def test_on_a_full_disk(tmp_path: Path, name: str) -> None:
     assert content(tmp_path).keys() == first.keys()
 
 
+#: As the system says it, or we, where it is known before.
+DENIED = 'ermission|nothing may be written to'
+
+
 @pytest.mark.skipif(
     not hasattr(os, 'seteuid'), reason='nobody can be locked out here'
 )
@@ -145,7 +189,7 @@ def test_without_permission(name: str) -> None:
         WRITERS[name](place / name, 1)
         first = content(place)
         with read_only(place):
-            with pytest.raises(InputError, match='ermission') as caught:
+            with pytest.raises(InputError, match=DENIED) as caught:
                 WRITERS[name](place / name, 2)
             assert '\n' not in str(caught.value)
         assert content(place) == first

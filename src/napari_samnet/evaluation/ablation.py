@@ -24,6 +24,7 @@ from napari_samnet.evaluation.benchmark import (
 )
 from napari_samnet.evaluation.methods import Samnet
 from napari_samnet.evaluation.report import table
+from napari_samnet.files import atomic_files, write_text
 from napari_samnet.parameters import MatchOptions
 
 __all__ = [
@@ -225,10 +226,11 @@ def write_ablation(folder: Path, result: Mapping[str, Any]) -> list[Path]:
     """Write ablation.md and ablation.json, and return their paths."""
     import json
 
-    files = {
-        folder / 'ablation.md': as_markdown(result),
-        folder / 'ablation.json': json.dumps(result, indent=2) + '\n',
+    texts = {
+        'ablation.md': as_markdown(result),
+        'ablation.json': json.dumps(result, indent=2) + '\n',
     }
-    for path, text in files.items():
-        path.write_text(text, encoding='utf-8')
-    return list(files)
+    with atomic_files(folder) as draft:
+        for name, text in texts.items():
+            write_text(draft / name, text)
+    return [folder / name for name in texts]

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 
+from napari_samnet import results
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import Method, Outcome, Protocol
+from napari_samnet.files import atomic_files, write_text
+from napari_samnet.imagefiles import write_png
 
 __all__ = ['check_folder', 'markdown', 'table', 'write_report']
 
@@ -110,13 +112,14 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Make the report's folder.
+    """Make the report's folder, before hours are spent on its content.
 
     Raises
     ------
     InputError
-        If it cannot be made.
+        If it cannot be made, or nothing may be written there.
     """
+    results.check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -196,23 +199,20 @@ def write_report(
             f'\n## Best, median and worst pair of {first.name}\n\n'
             f'![Best, median and worst pair](pairs.png)\n'
         )
-    try:
-        (folder / 'report.md').write_text(text, encoding='utf-8')
-        (folder / 'pairs.csv').write_text(
-            _pair_table(outcome), encoding='utf-8'
-        )
-        (folder / 'result.json').write_text(
-            json.dumps(outcome.result, indent=2) + '\n', encoding='utf-8'
-        )
+    texts = {
+        'report.md': text,
+        'pairs.csv': _pair_table(outcome),
+        'result.json': json.dumps(outcome.result, indent=2) + '\n',
+    }
+    with atomic_files(folder) as draft:
+        for name, content in texts.items():
+            write_text(draft / name, content)
+        names = list(texts)
         if rows:
             picture = np.round(draw.sheet(rows) * 255).astype(np.uint8)
-            PIL.Image.fromarray(picture).save(folder / 'pairs.png')
-    except OSError as error:
-        raise InputError(
-            f'cannot write the report to {folder}: {error.strerror}'
-        ) from None
-    names = ['report.md', 'pairs.csv', 'result.json', 'pairs.png']
-    return [folder / name for name in names if (folder / name).is_file()]
+            write_png(draft / 'pairs.png', picture)
+            names.append('pairs.png')
+    return [folder / name for name in names]
 
 
 def _pair_table(outcome: Outcome) -> str:

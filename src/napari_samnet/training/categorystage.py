@@ -20,7 +20,7 @@ from napari_samnet.evaluation.manifests import (
     KeypointPair,
     read_keypoint_pairs,
 )
-from napari_samnet.files import atomic_write
+from napari_samnet.files import atomic_write, write_text
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.category import (
@@ -332,4 +332,4 @@ def _record(
         'kept': kept,
     }
     text = json.dumps(record, indent=2)
-    (folder / RECORD_NAME).write_text(text, encoding='utf-8')
+    write_text(folder / RECORD_NAME, text)

@@ -20,6 +20,7 @@ import torch
 
 from napari_samnet.devices import resolve_device, resolve_precision
 from napari_samnet.errors import InputError
+from napari_samnet.files import write_text
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.samnet.weights import get_weights, read_model, save_model
@@ -159,7 +160,7 @@ def _claim(folder: Path, options: TrainingOptions) -> None:
                 f'({", ".join(other)}); choose another folder'
             )
     else:
-        path.write_text(json.dumps(mine, indent=2), encoding='utf-8')
+        write_text(path, json.dumps(mine, indent=2))
 
 
 def _begin(
@@ -287,7 +288,7 @@ def _record(path: Path, before: list[float], after: list[float]) -> None:
         'held_out_epe_cells': {'before': first, 'after': after, 'kept': kept},
         'kept': kept[-1] < first[-1],
     }
-    path.write_text(json.dumps(record, indent=2), encoding='utf-8')
+    write_text(path, json.dumps(record, indent=2))
 
 
 def _gather(
