@@ -274,11 +274,10 @@ def global_affine(
     batch, _, height, width = source.shape
     source, target = (_few_cells(one.float()) for one in (source, target))
     positions, mutual = _mutual_matches(source, target)
-    cells = grid(*source.shape[-2:], source).view(2, -1)
+    rows, columns = source.shape[-2:]
+    cells = grid(rows, columns, source).view(2, -1)
     # From the cells compared to those of the field, centre to centre.
-    step = cells.new_tensor(
-        (width / source.shape[-1], height / source.shape[-2])
-    ).view(2, 1)
+    step = cells.new_tensor((width / columns, height / rows)).view(2, 1)
     cells, positions = ((at + 0.5) * step - 0.5 for at in (cells, positions))
     middle = cells.new_tensor(((width - 1) / 2, (height - 1) / 2)).view(2, 1)
     half = max(height, width) / 2
