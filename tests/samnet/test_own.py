@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import platformdirs
@@ -130,3 +131,20 @@ def test_the_folder_is_the_platform_s(
     assert user_folder('weights') == (
         platformdirs.user_data_path('napari-samnet', False) / 'weights'
     )
+
+
+@pytest.mark.skipif(
+    not hasattr(os, 'seteuid') or os.geteuid() != 0,
+    reason='only root can become somebody else',
+)
+def test_where_nobody_may_look_the_packaged_ones_are_found(
+    home: Path, small: SAMNet
+) -> None:
+    save_own_weights(small, 'my-cups', {})
+    home.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        assert available_weights() == packaged_weights()
+        assert get_weights('samnet').name == 'samnet'
+    finally:
+        os.seteuid(0)

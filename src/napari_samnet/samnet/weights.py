@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -73,12 +74,15 @@ def packaged_weights() -> tuple[str, ...]:
 def available_weights() -> tuple[str, ...]:
     """Names of the packaged networks, then of the user's own."""
     packaged = packaged_weights()
-    own = sorted(
-        path.stem
-        for path in user_folder('weights').glob('*.safetensors')
-        # Hidden files are being written.
-        if not path.name.startswith('.')
-    )
+    own: list[str] = []
+    # Where nobody may look, as in a container run for another user, are none.
+    with suppress(PermissionError):
+        own = sorted(
+            path.stem
+            for path in user_folder('weights').glob('*.safetensors')
+            # Hidden files are being written.
+            if not path.name.startswith('.')
+        )
     return *packaged, *(name for name in own if name not in packaged)
 
 
