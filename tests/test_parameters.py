@@ -134,6 +134,21 @@ def test_texts_name_the_limits(name: str) -> None:
         assert f'{limit:g}' in parameter_text(name)
 
 
+def test_texts_are_the_same_in_every_python() -> None:
+    """From 3.13 on, the compiler takes the indentation of docstrings away."""
+    kept, removed = (
+        type('Options', (), {'__doc__': text})
+        for text in (
+            """X.\n\n    Parameters\n    ----------\n    size : int\n"""
+            """        First\n        and second.\n    """,
+            """X.\n\nParameters\n----------\nsize : int\n"""
+            """    First\n    and second.\n""",
+        )
+    )
+    assert parameter_text('size', kept) == 'First and second.'
+    assert parameter_text('size', removed) == 'First and second.'
+
+
 def test_a_text_that_is_not_there() -> None:
     with pytest.raises(KeyError, match='MatchOptions does not describe'):
         parameter_text('wind')

@@ -6,6 +6,7 @@ of :func:`napari_samnet.match` are all read from :class:`MatchOptions`.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from dataclasses import dataclass, fields
@@ -241,8 +242,10 @@ def parameter_text(name: str, cls: type[Any] = MatchOptions) -> str:
     KeyError
         If the docstring does not describe `name`.
     """
-    pattern = rf'^\s*{re.escape(name)} : [^\n]*\n((?:^ {{8,}}\S[^\n]*\n)+)'
-    found = re.search(pattern, (cls.__doc__ or '') + '\n', re.MULTILINE)
+    pattern = rf'^{re.escape(name)} : [^\n]*\n((?:^ {{4,}}\S[^\n]*\n)+)'
+    # Python 3.13 takes the indentation away itself.
+    text = inspect.cleandoc(cls.__doc__ or '') + '\n'
+    found = re.search(pattern, text, re.MULTILINE)
     if found is None:
         raise KeyError(f'{cls.__name__} does not describe {name!r}')
     return ' '.join(found.group(1).split())
