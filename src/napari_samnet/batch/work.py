@@ -307,7 +307,11 @@ def _install(draft: Path, final: Path) -> None:
     if final.exists():
         outdated = draft.with_name(uuid.uuid4().hex)
         os.rename(final, outdated)
-        os.rename(draft, final)
+        try:
+            os.rename(draft, final)
+        except OSError:
+            os.rename(outdated, final)
+            raise
         shutil.rmtree(outdated, ignore_errors=True)
     else:
         os.rename(draft, final)
