@@ -92,6 +92,7 @@ def transfer_colours(
     image: Any,
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
+    rest: FloatArray | None = None,
     *,
     name: str = 'source',
     channel_axis: int | None = None,
@@ -110,6 +111,8 @@ def transfer_colours(
         The source, see :func:`~napari_samnet.images.to_rgb`.
     source_small, transferred_small : array_like of float, shape (h, w, 3)
         The source and the transferred image at working size, in [0, 1].
+    rest : ndarray of float32, shape (h, w, 3), optional
+        What is added to the colours that the two lead to.
     name : str
         What the messages call the image.
     channel_axis : int, optional
@@ -134,11 +137,15 @@ def transfer_colours(
         contrast_limits=contrast_limits,
     )
     recolour = _recolouring(source_small, transferred_small, plane.shape)
+    finer = None if rest is None else Upsampler(rest, plane.shape)
     out, pixels = plane.empty()
     _ = plane.limits  # found once, before the threads ask for it
 
     def work(rows: slice) -> None:
         colours = recolour(rows, plane.rgb_rows(rows))
+        if finer is not None:
+            colours += np.moveaxis(finer.rows(rows), 0, -1)
+            np.clip(colours, 0, 1, out=colours)
         pixels[rows] = plane.with_colours(rows, colours)
 
     run_tiles(work, plane.bands())
@@ -202,12 +209,17 @@ def _fit(
     moments = moments.reshape(rows, columns, 28)
     # Pixels on an edge are of neither side.
     moments *= _away_from_edges(before)[..., None]
-    gain = np.broadcast_to(np.eye(3), (rows, columns, 3, 3))
+    gain = np.eye(3)[None, None]
     for width, pull in NEIGHBOURHOODS:
         if width is None:
             near = moments.mean(axis=(0, 1), keepdims=True)
         else:
-            near = _blurred(moments, width)
+            # Wide means vary slowly: a coarser grid of them is enough.
+            step = max(1, round(width / 2))
+            size = -(-rows // step), -(-columns // step)
+            near = _blurred(resized(moments, *size), width / step)
+            gain = resized(gain.reshape(*gain.shape[:2], 9), *size)
+            gain = gain.reshape(*size, 3, 3)
         near = near.reshape(*near.shape[:2], 4, 7)
         near = near / near[..., 3:, 3:4]
         mean = near[..., 3, :]

@@ -16,7 +16,10 @@ are put through it. The pair decides which:
   differs in colour does not mix, and a part without a match is given the
   colours that pixels like it take elsewhere. What the maps cannot express,
   such as light that changes within an object, is added where the match is
-  sure, smoothly and without pixels that look mismatched.
+  sure, smoothly and without pixels that look mismatched. With the source in
+  these colours the field is made exact to a part of a pixel, the maps are
+  fitted once more, and what they still cannot express, such as grain or
+  blur, is the rest that is left to be added.
 - Where they show different things of one kind, no pixel of one belongs to a
   pixel of the other. There only the colour statistics of wide neighbourhoods
   are carried over, which keep contrast and structure.
@@ -27,16 +30,20 @@ pixels tells the one from the other, region by region.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_samnet.colour_alignment import aligned, sampled
+from napari_samnet.colour_detail import apply_at_native
 from napari_samnet.colour_statistics import statistical_picture
 from napari_samnet.errors import InputError
 from napari_samnet.fields import Mapping
 from napari_samnet.resampling import resized
 
-__all__ = ['recoloured']
+__all__ = ['Recoloured', 'recoloured']
 
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
@@ -80,9 +87,39 @@ ANCHOR = 0.3
 UNLIKE = 0.5
 ALIKE = 0.7
 
+#: Share of the image that must show the same scene for pixels to be matched
+#: exactly, and the least side in pixels for which it is worth it. Then,
+#: confidence from which they are believed in full, difference of colour at
+#: which they count half, widths in pixels of the blurs between which detail
+#: lies, and the correlation of the detail of both images from which and up
+#: to which it is believed to be of the same thing.
+SAME_SCENE = 0.05
+SMALLEST = 32
+TRUSTED = 0.2
+UNEQUAL = 0.15
+FINE, COARSE = 1.0, 4.0
+RELATED, IDENTICAL = 0.74, 0.82
+
 #: Rounds of k-means, and one in how many pixels of a side it looks at.
 ROUNDS = 8
 STEP = 2
+
+
+class Recoloured(NamedTuple):
+    """A small image before and after, and what finer detail there is.
+
+    Attributes
+    ----------
+    before, after : ndarray of float32, shape (at most 128, at most 128, 3)
+        In [0, 1].
+    rest : ndarray of float32, shape (h, w, 3), or None
+        To be added to the image that the two lead to. None unless both
+        images show the same scene.
+    """
+
+    before: FloatArray
+    after: FloatArray
+    rest: FloatArray | None
 
 
 def recoloured(
@@ -90,7 +127,7 @@ def recoloured(
     target: npt.ArrayLike,
     field: FloatArray,
     weight: npt.ArrayLike,
-) -> tuple[FloatArray, FloatArray]:
+) -> Recoloured:
     """The source, and what it looks like in the target's colours, both small.
 
     Parameters
@@ -105,16 +142,16 @@ def recoloured(
 
     Returns
     -------
-    before, after : ndarray of float32, shape (at most 128, at most 128, 3)
-        In [0, 1].
+    Recoloured
+        For :func:`~napari_samnet.colour_detail.transfer_colours`.
 
     Raises
     ------
     InputError
         If the shapes do not fit.
     """
-    own = np.asarray(source, np.float64)
-    other = np.asarray(target, np.float64)
+    own = np.asarray(source, np.float32)
+    other = np.asarray(target, np.float32)
     for name, image in (('source', own), ('target', other)):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise InputError(
@@ -126,32 +163,98 @@ def recoloured(
         raise InputError(
             f'weight must have shape {field.shape[:2]}, got {trust.shape}'
         )
-    rows, columns = (min(side, FIT_SIDE) for side in own.shape[:2])
-    before = resized(own, rows, columns)
-    seen, inside = _warped(other, field, own.shape[:2])
-    after = resized(seen, rows, columns)
-    share = resized(inside[..., None], rows, columns)[..., 0]
-    share *= resized(trust[..., None], rows, columns)[..., 0]
-    share = np.maximum(share, 1e-6)
+    shape = own.shape[0], own.shape[1]
+    small = min(shape[0], FIT_SIDE), min(shape[1], FIT_SIDE)
+    before = resized(own.astype(np.float64), *small)
+    trust = resized(trust[..., None], *small)[..., 0]
+    mapping = Mapping(field, shape, (other.shape[0], other.shape[1]))
+    places = mapping.positions(slice(0, shape[0]))
+    after, share = _shown(other, places, trust)
 
     near, calm = (
         statistical_picture(before, after, share, width=width, anchor=anchor)
         for width, anchor in (NARROW, WIDE)
     )
     same = _agreement(after, near, share)[..., None]
-    picture = calm + same * (_exact(before, after, share) - calm)
-    return (
-        before.astype(np.float32),
-        np.clip(picture, 0, 1).astype(np.float32),
+
+    member = _memberships(before)
+
+    def picture() -> FloatArray:
+        exact = _exact(before, after, member, share)
+        found = calm + same * (exact - calm)
+        return np.clip(found, 0, 1).astype(np.float32)
+
+    small_source = before.astype(np.float32)
+    found = picture()
+    if min(*shape, *other.shape[:2]) < SMALLEST or same.mean() < SAME_SCENE:
+        return Recoloured(small_source, found, None)
+    like = apply_at_native(own, small_source, found)
+    places = aligned(like, other, places)
+    after, share = _shown(other, places, trust)
+    found = picture()
+    sure = resized(same * np.minimum(1, share / TRUSTED)[..., None], *shape)
+    like = apply_at_native(own, small_source, found)
+    rest = _believed(like, sampled(other, places), sure)
+    return Recoloured(small_source, found, rest)
+
+
+def _shown(
+    target: FloatArray, places: FloatArray, trust: Array
+) -> tuple[Array, Array]:
+    """The target on the source's grid, and how much each pixel counts.
+
+    Both at the size of `trust`, float64.
+    """
+    size = trust.shape
+    seen = resized(sampled(target, places).astype(np.float64), *size)
+    last = np.array(target.shape[:2]).reshape(2, 1, 1) - 0.5
+    within = np.logical_and(places >= -0.5, places <= last)
+    inside = np.all(within, axis=0, keepdims=True).astype(np.float64)
+    share = resized(np.moveaxis(inside, 0, -1), *size)[..., 0]
+    return seen, np.maximum(share * trust, 1e-6)
+
+
+def _believed(
+    picture: FloatArray, seen: FloatArray, sure: Array
+) -> FloatArray | None:
+    """What is seen beyond the picture, where both are alike in detail.
+
+    Two things of one kind may be alike in every part but the details. Those
+    of the target are then its structure, not its look.
+    """
+    shape = picture.shape[0], picture.shape[1]
+    fine, other = (_soft(x, FINE) - _soft(x, COARSE) for x in (picture, seen))
+    parts = [
+        (sure * a * b).sum(axis=-1)
+        for a, b in ((fine, other), (fine, fine), (other, other))
+    ]
+    small = [min(side, FIT_SIDE) for side in shape]
+    sums = resized(np.stack(parts, axis=-1), *small)
+    sums = _near(sums) + ANCHOR * sums.mean(axis=(0, 1))
+    alike = sums[..., :1] / (np.sqrt(sums[..., 1:2] * sums[..., 2:]) + 1e-12)
+    alike = np.clip((alike - RELATED) / (IDENTICAL - RELATED), 0, 1)
+    if not alike.any():
+        return None
+    rest = seen - picture
+    wrong = np.square(_soft(rest)).sum(-1, keepdims=True) / UNEQUAL**2
+    share = sure * resized(alike, *shape) / (1 + wrong)
+    return np.asarray(_soft(share) * rest, np.float32)
+
+
+def _soft(
+    values: npt.NDArray[np.floating], width: float = SOFT
+) -> npt.NDArray[np.floating]:
+    """Values (h, w, K) without the finest detail."""
+    return np.asarray(
+        ndimage.gaussian_filter(
+            values, width, mode='nearest', axes=(0, 1), truncate=3.0
+        )
     )
 
 
 def _agreement(after: Array, found: Array, share: Array) -> Array:
     """How far to believe that both images show the same scene: (h, w)."""
-    values = [
-        ndimage.gaussian_filter(x, SOFT, mode='nearest', axes=(0, 1))
-        for x in (after, found)
-    ]
+    values = [_soft(x) for x in (after, found)]
     weight = share[..., None]
     mean = _near(weight * values[0]) / (_near(weight) + 1e-9)
     total = (share / share.mean()) * np.square(values[0] - mean).sum(-1)
@@ -170,9 +273,8 @@ def _near(values: Array) -> Array:
     )
 
 
-def _exact(before: Array, after: Array, share: Array) -> Array:
+def _exact(before: Array, after: Array, member: Array, share: Array) -> Array:
     """Colours by a mixture of maps, corrected where the match is sure."""
-    member = _memberships(before)
     found = _apply(_maps(before, after, member, share), member, before)
     wrong = np.square(after - found).sum(-1) / MISMATCH**2
     sure = (share / (1 + wrong))[..., None]
@@ -181,27 +283,6 @@ def _exact(before: Array, after: Array, share: Array) -> Array:
         parts, CORRECTION, mode='nearest', axes=(0, 1)
     )
     return np.asarray(found + parts[..., :3] / (parts[..., 3:] + SURE))
-
-
-def _warped(
-    target: Array, field: FloatArray, shape: tuple[int, ...]
-) -> tuple[Array, Array]:
-    """Pixels of the target on the source's grid, and which are inside."""
-    size = (shape[0], shape[1])
-    sides = (target.shape[0], target.shape[1])
-    at = Mapping(field, size, sides).positions(slice(0, size[0]))
-    seen: Array = np.stack(
-        [
-            ndimage.map_coordinates(
-                target[..., k], at, order=1, mode='nearest'
-            )
-            for k in range(3)
-        ],
-        axis=-1,
-    )
-    last = np.array(sides).reshape(2, 1, 1) - 0.5
-    inside = np.logical_and(at >= -0.5, at <= last)
-    return seen, np.all(inside, axis=0).astype(np.float64)
 
 
 def _memberships(image: Array) -> Array:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.colour_detail import transfer_colours
-from napari_samnet.colour_model import recoloured
+from napari_samnet.colour_model import Recoloured, recoloured
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.devices import Place, out_of_memory_explained
 from napari_samnet.engine import (
@@ -211,7 +211,7 @@ class MatchJob:
                     out_of_memory_explained(record['device'], record['size']),
                     stages.timed('decode'),
                 ):
-                    colours = (small[0], run.picture(state))
+                    colours = Recoloured(small[0], run.picture(state), None)
             with (
                 out_of_memory_explained(record['device'], record['size']),
                 stages.timed('recolour'),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_samnet.colour_detail import transfer_colours
-from napari_samnet.colour_model import recoloured
+from napari_samnet.colour_model import Recoloured, recoloured
 from napari_samnet.devices import Place, has_bf16, resolve_place
 from napari_samnet.engine import Stages
 from napari_samnet.errors import DeviceError
@@ -386,7 +386,7 @@ def run_variant(
         with stages.timed('colours'):
             if picture is not None:
                 after = picture[0].permute(1, 2, 0).float().cpu().numpy()
-                colours = small[0], after
+                colours = Recoloured(small[0], after, None)
             else:
                 trust = _trust(state, options)
                 colours = recoloured(*small, forward, trust)
