@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_samnet.cli import main
-from napari_samnet.evaluation import speed_paths
+from napari_samnet.evaluation import speed_models, speed_paths
 from napari_samnet.evaluation.cli import add_parser
 from napari_samnet.evaluation.presets import Request, open_protocol
 from napari_samnet.evaluation.speed_children import peak_mb, reset_peak
@@ -56,7 +56,7 @@ def run(name, pair, options=OPTIONS):
         for image in (pair.source, pair.target)
     )
     return speed_paths.run_variant(
-        speed_paths.Models(), known[name], small, pair.source
+        speed_models.Models(), known[name], small, pair.source
     )
 
 
@@ -142,13 +142,13 @@ def test_each_variant_runs_its_own_kernels(pair, monkeypatch):
     calls = Counter()
 
     def counted(name):
-        real = getattr(speed_paths, name)
+        real = getattr(speed_models, name)
 
         def call(*args, **named):
             calls[name] += 1
             return real(*args, **named)
 
-        monkeypatch.setattr(speed_paths, name, call)
+        monkeypatch.setattr(speed_models, name, call)
 
     kernels = (
         'local_correlation',

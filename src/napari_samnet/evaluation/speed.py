@@ -29,13 +29,8 @@ from napari_samnet.evaluation.benchmark import (
 )
 from napari_samnet.evaluation.methods import from_fields, get_methods
 from napari_samnet.evaluation.speed_children import fresh_runs, large_labels
-from napari_samnet.evaluation.speed_paths import (
-    Found,
-    Models,
-    Variant,
-    run_variant,
-    variants,
-)
+from napari_samnet.evaluation.speed_models import Models, Variant
+from napari_samnet.evaluation.speed_paths import Found, run_variant, variants
 from napari_samnet.evaluation.speed_scaling import Scaling, exponent
 from napari_samnet.evaluation.speed_statistics import (
     deviation,

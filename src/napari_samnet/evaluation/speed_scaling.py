@@ -12,7 +12,8 @@ import numpy as np
 from napari_samnet.devices import resolve_place
 from napari_samnet.errors import DeviceError
 from napari_samnet.evaluation.benchmark import Pair
-from napari_samnet.evaluation.speed_paths import Models, Variant, run_variant
+from napari_samnet.evaluation.speed_models import Models, Variant
+from napari_samnet.evaluation.speed_paths import run_variant
 from napari_samnet.images import to_working
 
 __all__ = ['Scaling', 'exponent']
