@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -392,3 +394,15 @@ class TestCalibration:
         assert found['mean_px'] == found['max_px'] == 0
         assert found['epe_change_px'] == 0
         assert found['psnr_db'] == 120
+
+
+def test_importing_openvino_reports_nothing_to_its_makers() -> None:
+    code = (
+        'import sys, multiprocessing\n'
+        'def start(self): raise AssertionError("a report was sent")\n'
+        'multiprocessing.Process.start = start\n'
+        'import napari_samnet.samnet.openvino_backend as backend\n'
+        'assert backend.ov.__version__\n'
+        'assert not any(n.startswith(backend.REPORTER) for n in sys.modules)\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=60)

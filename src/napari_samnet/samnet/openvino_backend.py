@@ -13,6 +13,7 @@ training images beforehand, see :mod:`napari_samnet.samnet.quantisation`.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
-from openvino import opset13 as op
 from torch import Tensor, nn
 
 from napari_samnet.samnet.attributes import DroplinkDecoder
@@ -34,6 +33,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_samnet.samnet.network import SAMNet
+
+#: What tells OpenVINO's makers over the network that it was imported.
+REPORTER = 'openvino_telemetry'
+
+
+@contextmanager
+def _nothing_reported() -> Iterator[None]:
+    """Import OpenVINO as where its reporter is not installed.
+
+    Nothing is to leave the machine, and every report forks the process, which
+    holds up the window that it may have.
+    """
+    if REPORTER in sys.modules:
+        yield
+        return
+    sys.modules[REPORTER] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[REPORTER]
+
+
+with _nothing_reported():
+    import openvino as ov
+    from openvino import opset13 as op
 
 __all__ = ['OpenVINODecoder', 'OpenVINOFeatures', 'use_openvino']
 
