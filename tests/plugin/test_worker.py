@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 import warnings
 import weakref
@@ -12,11 +13,17 @@ from threading import Event
 from typing import Any
 
 import pytest
+from napari.resources import LOADING_GIF_PATH
 from napari.utils.progress import progress
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QMovie
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.busy_sign import CALM, OWN
+from napari_samnet.plugin.parts import Footer
 from napari_samnet.plugin.request import Report
+from napari_samnet.plugin.turns import SHORT
 from napari_samnet.plugin.worker import Failure, Runner, explain
 
 Make = Callable[[Event], Generator[Report, None, Any]]
@@ -186,8 +193,10 @@ def test_the_bar_of_the_activity_dock_counts_and_goes(
     seen = []
 
     def look(report: Report) -> None:
+        runner.reported.disconnect(look)
         (bar,) = progress._all_instances
-        seen.append((bar.desc, bar.n, bar.total))
+        for change in (bar.events.description, bar.events.value):
+            change.connect(lambda _: seen.append((bar.desc, bar.n, bar.total)))
 
     runner.reported.connect(look)
 
@@ -200,6 +209,130 @@ def test_the_bar_of_the_activity_dock_counts_and_goes(
     qtbot.waitUntil(lambda: not progress._all_instances)
     assert seen == [
         ('Test, loading: ', 0, 0),
+        ('Test, iteration 1: ', 0, 3),
         ('Test, iteration 1: ', 1, 3),
+        ('Test, iteration 3: ', 1, 3),
         ('Test, iteration 3: ', 3, 3),
     ]
+
+
+def test_the_window_has_its_turn_soon_while_something_runs(
+    qtbot: Any, runner: Runner
+) -> None:
+    before = sys.getswitchinterval()
+    other = Runner(runner.parent())
+    seen = []
+    go = Event()
+
+    def short(stop: Event) -> Any:
+        yield Report(1, 1, 'one')
+        seen.append(sys.getswitchinterval())
+        return 'done'
+
+    def long(stop: Event) -> Any:
+        yield Report(1, 1, 'one')
+        go.wait(10)
+        seen.append(sys.getswitchinterval())
+        raise ValueError('odd')
+
+    with qtbot.waitSignal(other.reported, timeout=10_000):
+        other.start(long, 'Test')
+    run(qtbot, runner, short)
+    with qtbot.waitSignal(other.finished, timeout=10_000):
+        go.set()
+    assert seen == pytest.approx([SHORT, SHORT])
+    assert sys.getswitchinterval() == before
+
+
+def test_a_later_report_has_the_last_word(qtbot: Any, runner: Runner) -> None:
+    texts = []
+
+    def note(report: Report) -> None:
+        for bar in progress._all_instances:
+            bar.events.description.connect(lambda e: texts.append(e.value))
+            # As napari's bar does, which lets the window live.
+            bar.events.description.connect(
+                lambda _: QApplication.processEvents()
+            )
+        runner.reported.disconnect(note)
+
+    def make(stop: Event) -> Any:
+        for index in range(1, 30):
+            yield Report(index, 29, f'step {index}')
+
+    runner.reported.connect(note)
+    heard = run(qtbot, runner, make)
+    reported = [text for kind, text in heard if kind == 'reported']
+    assert reported == [f'step {index}' for index in range(1, 30)]
+    numbers = [int(text.split()[-1]) for text in texts]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 29
+
+
+def test_the_sign_of_activity_turns_slowly_meanwhile(qtbot: Any) -> None:
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    sign, movie = QLabel(), QMovie(LOADING_GIF_PATH)
+    sign.setMovie(movie)
+    window.statusBar().addPermanentWidget(sign)
+    runner, other = Runner(window), Runner(window)
+    go = Event()
+    paces = []
+
+    def make(stop: Event) -> Any:
+        yield Report(1, 1, 'one')
+        go.wait(10)
+
+    runner.reported.connect(lambda _: paces.append(movie.speed()))
+    with qtbot.waitSignals([runner.reported, other.reported], timeout=10_000):
+        runner.start(make, 'Test')
+        other.start(one_report, 'Test')
+    qtbot.waitUntil(lambda: not other.running)
+    assert movie.speed() == CALM
+    with qtbot.waitSignal(runner.finished, timeout=10_000):
+        go.set()
+    assert paces == [CALM]
+    assert movie.speed() == OWN
+
+
+def one_report(stop: Event) -> Generator[Report, None, None]:
+    yield Report(1, 1, 'one')
+
+
+def test_a_report_draws_the_footer_once_with_all_that_changed(
+    qtbot: Any,
+) -> None:
+    footer = Footer('Run', 'Starts', 'Stops')
+    qtbot.addWidget(footer)
+    with qtbot.waitExposed(footer):
+        footer.show()
+    footer.show_steps(0, 10)
+    QApplication.processEvents()
+    with Paints(footer.bar) as paints:
+        footer.show_steps(4, 10)
+        assert paints.count == 0
+        qtbot.waitUntil(lambda: paints.count > 0)
+        drawn = paints.count
+        footer.show_steps(4, 10)
+        QApplication.processEvents()
+    assert (footer.bar.value(), footer.bar.maximum()) == (4, 10)
+    assert paints.count == drawn == 1
+
+
+class Paints(QObject):
+    """Counts how often a widget is drawn."""
+
+    def __init__(self, widget: Any) -> None:
+        super().__init__()
+        self.widget, self.count = widget, 0
+
+    def __enter__(self) -> Paints:
+        self.widget.installEventFilter(self)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.widget.removeEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        self.count += event.type() == QEvent.Type.Paint
+        return False

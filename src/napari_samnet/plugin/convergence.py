@@ -7,7 +7,6 @@ napari's theme.
 from __future__ import annotations
 
 import math
-from bisect import bisect
 from typing import Any
 
 import numpy as np
@@ -91,14 +90,9 @@ class Curve(QWidget):
         self.update()
 
     def put(self, place: float, value: float) -> None:
-        """Add a value at its place.
-
-        Reports may overtake each other: napari's own bar lets the window
-        breathe while it is drawn.
-        """
-        where = bisect(self._places, place)
-        self._places.insert(where, place)
-        self._values.insert(where, value)
+        """Add a value at its place, which is right of those before."""
+        self._places.append(place)
+        self._values.append(value)
         self.update()
 
     def _height(self, value: float) -> float:

@@ -264,6 +264,17 @@ class Footer(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.message)
 
+    def show_steps(self, done: int, total: int) -> None:
+        """Move the bar; a total of 0 means that nobody knows."""
+        if (self.bar.value(), self.bar.maximum()) == (done, total):
+            return
+        # A bar that is on screen draws itself, and with it the window, at
+        # once; this way it is drawn together with what else changes.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.bar.setUpdatesEnabled(True)
+
     def add_shortcut(self, scope: QWidget, callback: Any) -> None:
         """Run with the keyboard, inside the dock only."""
         shortcut = QShortcut(QKeySequence('Ctrl+Return'), scope)

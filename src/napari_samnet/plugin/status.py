@@ -66,8 +66,7 @@ class FooterStatus:
         self.show()
 
     def _on_reported(self, report: Report) -> None:
-        self._footer.bar.setRange(0, report.total)
-        self._footer.bar.setValue(report.index)
+        self._footer.show_steps(report.index, report.total)
         if report.stopped or not self._tasks.runner.cancelling:
             self._text = report.text[:1].upper() + report.text[1:]
             self._footer.message.setText(self._text)

@@ -19,7 +19,9 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.busy_sign import CALM, OWN, pace_sign, top_of
 from napari_samnet.plugin.request import Report
+from napari_samnet.plugin.turns import short_turns
 
 __all__ = ['Failure', 'Runner', 'as_failure', 'explain', 'guarded']
 
@@ -167,11 +169,12 @@ class _Worker(GeneratorWorker):
 
     def work(self) -> Any:
         """Do the work."""
-        try:
-            return super().work()
-        finally:
-            if self.steps is not None:
-                self.steps.close()
+        with short_turns():
+            try:
+                return super().work()
+            finally:
+                if self.steps is not None:
+                    self.steps.close()
 
 
 class Runner(QObject):
@@ -198,6 +201,7 @@ class Runner(QObject):
         super().__init__(parent)
         self._worker: Any = None
         self._title = ''
+        self._latest: Report | None = None
         self._stop = _Stop()
         # Without its owner nobody waits for a run.
         self.destroyed.connect(self._stop.ask)
@@ -244,6 +248,7 @@ class Runner(QObject):
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
         self._worker, self._title = worker, title
+        self._pace_sign()
         self.started.emit(title)
         worker.start()
 
@@ -252,14 +257,18 @@ class Runner(QObject):
         self._stop.ask()
 
     def _on_yielded(self, report: Report) -> None:
-        bar = getattr(self._worker, 'pbar', None)
-        if bar is not None:
-            if report.total and bar.total != report.total:
-                bar.total = report.total
-            bar.set_description(f'{self._title}, {report.text}')
-            if report.index > bar.n:
-                bar.update(report.index - bar.n)
+        self._latest = report
         self.reported.emit(report)
+        # Last, because napari's bar lets the window draw: all at once, and
+        # perhaps with a later report, which then has the last word.
+        bar = getattr(self._worker, 'pbar', None)
+        if bar is None or report is not self._latest:
+            return
+        if report.total and bar.total != report.total:
+            bar.total = report.total
+        bar.set_description(f'{self._title}, {report.text}')
+        if report.index > bar.n:
+            bar.update(report.index - bar.n)
 
     def _on_returned(self, result: Any) -> None:
         if isinstance(result, Failure):
@@ -269,4 +278,10 @@ class Runner(QObject):
 
     def _on_finished(self) -> None:
         self._worker = None
+        self._pace_sign()
         self.finished.emit()
+
+    def _pace_sign(self) -> None:
+        window = top_of(self)
+        busy = any(runner.running for runner in window.findChildren(Runner))
+        pace_sign(window, CALM if busy else OWN)
