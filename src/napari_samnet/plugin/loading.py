@@ -13,6 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,11 +25,21 @@ LIBRARIES = {'linux': 'libtorch.so', 'darwin': 'libtorch.dylib'}
 
 def load_torch() -> None:
     """Import torch, and what matching needs of it."""
-    if 'torch' not in sys.modules:
-        map_libraries()
     with _collector_at_rest():
-        import napari_samnet.matching
-        import napari_samnet.samnet.network  # noqa: F401
+        if 'torch' in sys.modules:
+            _import()
+            return
+        map_libraries()
+        # torch up to 2.7 at least keeps Python's state of the thread that
+        # imports it. Qt's threads have another one in each run, and a later
+        # run would end the process; this thread goes, and its state with it.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(_import).result()
+
+
+def _import() -> None:
+    import napari_samnet.matching
+    import napari_samnet.samnet.network  # noqa: F401
 
 
 def map_libraries() -> bool:
