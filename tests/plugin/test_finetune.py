@@ -325,6 +325,22 @@ class TestRuns:
         assert found.metadata['weights']['name'] == 'mine'
 
     @pytest.mark.skipif(os.name != 'posix', reason='uses signals')
+    def test_steps_on_pairs_learn_between_the_images(
+        self, ready: FineTune, viewer: ViewerModel, photos: Any
+    ) -> None:
+        views = [np.roll(photos[0], 4 * k, axis=1) for k in range(6)]
+        ready.set_layers(viewer.add_image(np.stack(views), name='views'))
+        ready.set_name('mine')
+        ready.set_options(decoder_steps=0, category_steps=2, category_batch=1)
+        said: list[str] = []
+        ready._tasks.runner.reported.connect(lambda x: said.append(x.text))
+        trained = ready.run(wait=True, timeout=WAIT)
+        assert trained is not None
+        assert trained.finished
+        assert trained.pairs is not None
+        assert any('pairs, step 2 of 2' in text for text in said)
+        assert 'Error between images' in ready.message
+
     def test_stopped_it_goes_on_and_survives_a_kill(
         self, ready: FineTune, qtbot: Any, viewer: ViewerModel, home: Path
     ) -> None:

@@ -205,8 +205,8 @@ class WeightsField(QWidget):
 
     def _add(self, name: str) -> None:
         self._names.append(name)
-        packaged = Path(name).name == name
-        self.combo.addItem(name if packaged else Path(name).name)
+        # The end of a file's name is cut off in a narrow dock.
+        self.combo.addItem(Path(name).name.removesuffix('.safetensors'))
         self.combo.setItemData(
             self.combo.count() - 1, name, Qt.ItemDataRole.ToolTipRole
         )

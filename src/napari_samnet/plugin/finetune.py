@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.docks import Dock
 from napari_samnet.plugin.finetune_curves import LearningCurves
 from napari_samnet.plugin.finetune_job import (
     FineTuned,
@@ -34,7 +35,7 @@ from napari_samnet.plugin.finetune_panel import LABELS, FineTunePanel
 from napari_samnet.plugin.inputs import sentence
 from napari_samnet.plugin.request import Outcome
 from napari_samnet.plugin.status import FooterStatus
-from napari_samnet.plugin.tasks import Task, TaskQueue
+from napari_samnet.plugin.tasks import Task
 from napari_samnet.samnet.own import check_own_name
 from napari_samnet.samnet.weights import available_weights
 from napari_samnet.training.estimate import Timetable, duration
@@ -51,7 +52,7 @@ from napari_samnet.training.runs import (
 __all__ = ['FineTune']
 
 
-class FineTune(QWidget):
+class FineTune(Dock):
     """Adapt the network to images of one's own.
 
     Parameters
@@ -62,23 +63,15 @@ class FineTune(QWidget):
         Qt parent.
     """
 
+    panel: FineTunePanel
+
     def __init__(
         self, napari_viewer: Any, parent: QWidget | None = None
     ) -> None:
-        super().__init__(parent)
-        self.setSizePolicy(
-            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
-        )
-        self.viewer = napari_viewer
-        self.panel = FineTunePanel(napari_viewer)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.panel)
-        self._tasks = TaskQueue(self)
+        super().__init__(napari_viewer, FineTunePanel(napari_viewer), parent)
         self._status = FooterStatus(
             self.panel.footer, self._tasks, self._reason
         )
-        self._listening = False
         self._named = False
         #: The options of before, while those of an unfinished run are shown.
         self._mine: dict[str, Any] | None = None
@@ -98,38 +91,9 @@ class FineTune(QWidget):
         panel.reset.clicked.connect(panel.reset_fields)
         panel.over.clicked.connect(self.start_over)
         panel.use.clicked.connect(self.use)
-        panel.footer.run.clicked.connect(self._on_run)
-        panel.footer.cancel.clicked.connect(self.cancel)
-        panel.footer.add_shortcut(self, self._on_run)
         tasks.runner.reported.connect(self._curves.on_report)
         tasks.started.connect(self.refresh)
         tasks.idle.connect(self._on_idle)
-
-    def _events(self) -> list[tuple[Any, Any]]:
-        layers = self.viewer.layers.events
-        return [
-            (layers.inserted, self._on_layers),
-            (layers.removed, self._on_layers),
-            (layers.reordered, self._on_layers),
-            (layers.renamed, self._on_layers),
-        ]
-
-    def showEvent(self, event: Any) -> None:
-        """Follow the viewer while the dock is on screen."""
-        super().showEvent(event)
-        if not self._listening:
-            self._listening = True
-            for emitter, callback in self._events():
-                emitter.connect(callback)
-            self._on_layers()
-
-    def hideEvent(self, event: Any) -> None:
-        """Stop following: the dock's x hides it, and nothing else tells."""
-        super().hideEvent(event)
-        if self._listening:
-            self._listening = False
-            for emitter, callback in self._events():
-                emitter.disconnect(callback)
 
     # For scripts.
 
@@ -154,21 +118,6 @@ class FineTune(QWidget):
         if not found.steps:
             raise InputError('choose how many steps to train')
         return found
-
-    @property
-    def reason(self) -> str:
-        """Why a run is not possible, in one line; empty if it is."""
-        return self._reason()
-
-    @property
-    def message(self) -> str:
-        """The line below the buttons."""
-        return str(self.panel.footer.message.text())
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._tasks.busy
 
     @property
     def trained(self) -> Trained | None:
@@ -278,11 +227,6 @@ class FineTune(QWidget):
         """Wait until nothing runs; see :meth:`run`."""
         self._tasks.wait(timeout)
         return self._trained
-
-    def cancel(self) -> None:
-        """Stop after the current step and keep what was learnt."""
-        self._tasks.cancel()
-        self._status.show()
 
     def start_over(self) -> None:
         """Forget the unfinished run of the current name."""
@@ -401,10 +345,6 @@ class FineTune(QWidget):
         if not self._named and not self.running:
             self.panel.name.setEditText(self._free_name())
         self.refresh()
-
-    def _on_run(self) -> None:
-        if not self.running and not self.reason:
-            self.run()
 
     def _show(self, outcome: Outcome) -> Iterator[Any]:
         """Take note of what a run has brought.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,6 @@ __all__ = [
     'Request',
     'plane_pairs',
 ]
-
-Mode = Literal['current', 'pairwise', 'propagate']
 
 #: Ways through a stack, and their texts.
 MODES: dict[str, tuple[str, str]] = {

@@ -11,32 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels, Layer
-from qtpy.QtWidgets import QWidget
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.parameters import MatchOptions
 from napari_samnet.plugin.choosers import LayerChooser, unwrapped
+from napari_samnet.plugin.docks import Dock
 from napari_samnet.plugin.inputs import Inputs
 from napari_samnet.plugin.judging import Judging
 from napari_samnet.plugin.maskfiles import read_mask
 from napari_samnet.plugin.panel import Panel
 from napari_samnet.plugin.request import MODES, Request
 from napari_samnet.plugin.results import Results
-from napari_samnet.plugin.tasks import TaskQueue
+from napari_samnet.plugin.status import Status
 
 __all__ = ['Scripting']
 
 
-class Scripting(QWidget):
+class Scripting(Dock):
     """Methods of the dock for scripts; see ``SemanticTransfer``."""
 
-    viewer: Any
     panel: Panel
     _inputs: Inputs
-    _tasks: TaskQueue
     _results: Results
     _judging: Judging
+    _status: Status
     _last: Correspondence | None
     _labels_set: bool
 
@@ -67,21 +66,6 @@ class Scripting(QWidget):
             If the fields do not fit together.
         """
         return self.panel.options.options()
-
-    @property
-    def reason(self) -> str:
-        """Why a run is not possible, in one line; empty if it is."""
-        return self._reason()
-
-    @property
-    def message(self) -> str:
-        """The line below the buttons."""
-        return str(self.panel.message.text())
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._tasks.busy
 
     @property
     def correspondence(self) -> Correspondence | None:
@@ -300,11 +284,6 @@ class Scripting(QWidget):
         self.panel.labels.choose(layer)
         self.transfer(layer, **keywords)
 
-    def cancel(self) -> None:
-        """Stop after the current iteration and keep what is done."""
-        self._tasks.cancel()
-        self._status.show()
-
     def wait(self, timeout: float | None = None) -> None:
         """Wait until nothing runs; see :meth:`run` for what it raises."""
         self._tasks.wait(timeout)
@@ -355,9 +334,6 @@ class Scripting(QWidget):
         raise NotImplementedError
 
     def _start(self, request: Request, into: Any = None) -> None:
-        raise NotImplementedError
-
-    def _reason(self) -> str:
         raise NotImplementedError
 
     def _catch_up(self) -> None:

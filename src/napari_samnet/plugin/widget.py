@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
@@ -39,7 +39,7 @@ from napari_samnet.plugin.results import METADATA, Results, add_into
 from napari_samnet.plugin.scripting import Scripting
 from napari_samnet.plugin.settings import load_settings, save_settings
 from napari_samnet.plugin.status import Status
-from napari_samnet.plugin.tasks import Task, TaskQueue
+from napari_samnet.plugin.tasks import Task
 
 __all__ = ['SemanticTransfer']
 
@@ -58,23 +58,12 @@ class SemanticTransfer(Scripting):
     def __init__(
         self, napari_viewer: Any, parent: QWidget | None = None
     ) -> None:
-        super().__init__(parent)
-        # It scrolls: all the height there is can be used.
-        self.setSizePolicy(
-            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
-        )
-        self.viewer = napari_viewer
-        self.panel = Panel(napari_viewer)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.panel)
+        super().__init__(napari_viewer, Panel(napari_viewer), parent)
         self._inputs = Inputs(napari_viewer, self.panel)
         self._cache = CorrespondenceCache()
         self._results = Results(napari_viewer)
-        self._tasks = TaskQueue(self)
         self._matches: dict[Any, Correspondence] = {}
         self._last: Correspondence | None = None
-        self._listening = False
         self._labels_set = False
         self._status = Status(self.panel, self._tasks, self._reason)
         self._judging = Judging(
@@ -100,40 +89,22 @@ class SemanticTransfer(Scripting):
         panel.outputs.changed.connect(self._status.show)
         for combo in (panel.mode, panel.axis):
             combo.activated.connect(self.refresh)
-        panel.run.clicked.connect(self._on_run)
-        panel.cancel.clicked.connect(self.cancel)
         panel.reset.clicked.connect(self.reset_defaults)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
-        panel.footer.add_shortcut(self, self._on_run)
 
     def _events(self) -> list[tuple[Any, Any]]:
-        layers = self.viewer.layers.events
         return [
-            (layers.inserted, self._on_layers),
-            (layers.removed, self._on_layers),
-            (layers.reordered, self._on_layers),
-            (layers.renamed, self._on_layers),
+            *super()._events(),
             (self.viewer.dims.events.current_step, self._on_step),
             (self.viewer.layers.selection.events.active, self._on_active),
         ]
 
-    def showEvent(self, event: Any) -> None:
-        """Follow the viewer while the dock is on screen."""
-        super().showEvent(event)
-        if not self._listening:
-            self._listening = True
-            for emitter, callback in self._events():
-                emitter.connect(callback)
-            self._on_layers()
-
     def hideEvent(self, event: Any) -> None:
-        """Stop following: the dock's x hides it, and nothing else tells."""
+        """Stop asking, too."""
+        followed = self._listening
         super().hideEvent(event)
-        if self._listening:
-            self._listening = False
-            for emitter, callback in self._events():
-                emitter.disconnect(callback)
+        if followed:
             self._judging.stop()
 
     def refresh(self, *_: Any) -> None:
@@ -190,10 +161,6 @@ class SemanticTransfer(Scripting):
         self.panel.into.refresh()
         self.panel.show_axes(self.source)
         self.refresh()
-
-    def _on_run(self) -> None:
-        if not self.running and not self.reason:
-            self.run()
 
     def _on_layers_dropped(self, layers: Sequence[Any]) -> None:
         try:
