@@ -11,6 +11,7 @@ from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_samnet.plugin.ask import cells_of
 from napari_samnet.plugin.results import METADATA
 
 pytestmark = pytest.mark.gui
@@ -50,6 +51,11 @@ def rows_mime(viewer: Any, *names: str) -> QMimeData:
     top = len(viewer.layers) - 1
     numbers = [top - viewer.layers.index(name) for name in names]
     return rows.mimeData([rows.index(number, 0) for number in numbers])
+
+
+def grid_of(viewer: Any) -> Any:
+    """Its grid; before napari 0.8 the viewer itself had it."""
+    return getattr(viewer, 'canvas', viewer).grid
 
 
 def ours(viewer: Any) -> set[str]:
@@ -95,10 +101,10 @@ def click(viewer: Any, name: str, cell_of: str = '') -> None:
     layer = viewer.layers[name]
     middle = layer.data_to_world([size / 2 for size in layer.data.shape[:2]])
     box = canvas.view
-    grid = viewer.canvas.grid
+    grid = grid_of(viewer)
     if grid.enabled:
         number = viewer.layers.index(cell_of or name)
-        cells = grid.iter_viewboxes(viewer.layers)
+        cells = cells_of(grid, viewer.layers)
         (cell,) = [at for at, inside in cells if number in inside]
         box = canvas.grid[cell]
     x, y = box.scene.transform.map([*middle[::-1], 0, 1])[:2]
@@ -117,7 +123,7 @@ def test_a_click_marks_the_point_in_the_other_image(
     raw.layers.remove('mask')
     docked.set_outputs('flow')
     found = docked.run(wait=True, timeout=WAIT)
-    raw.canvas.grid.enabled = grid
+    grid_of(raw).enabled = grid
     if not grid:
         raw.layers['other'].translate = (0, 120)
     raw.reset_view()

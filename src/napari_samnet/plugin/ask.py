@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari_samnet.plugin.capture import Stack
 from napari_samnet.plugin.grids import Index
 from napari_samnet.plugin.results import METADATA, undisturbed
 
-__all__ = ['AskTool', 'Asked']
+__all__ = ['AskTool', 'Asked', 'cells_of']
 
 #: Colours that tell neighbouring questions apart, light enough for any image.
 _COLOURS = np.array(
@@ -29,6 +30,15 @@ _COLOURS = np.array(
 
 #: Pair of images, planes of each, and how they correspond.
 Asked = tuple[Stack, Stack, tuple[Index, Index], Correspondence]
+
+
+def cells_of(grid: Any, layers: Any) -> Iterable[tuple[Any, tuple[int, ...]]]:
+    """Cells of napari's grid, and the numbers of the layers in each."""
+    # napari 0.7.1 wants to know how many layers there are, later ones which.
+    if 'nlayers' in signature(grid.iter_viewboxes).parameters:
+        layers = len(layers)
+    found: Iterable[tuple[Any, tuple[int, ...]]] = grid.iter_viewboxes(layers)
+    return found
 
 
 class AskTool:
@@ -162,10 +172,7 @@ class AskTool:
         cell = getattr(viewer.cursor, 'viewbox', None)
         if not grid.enabled or cell is None:
             return layers, False
-        if not hasattr(grid, 'iter_viewboxes'):
-            # Before napari 0.7 the cells share one view.
-            return layers, False
-        for at, indices in grid.iter_viewboxes(viewer.layers):
+        for at, indices in cells_of(grid, viewer.layers):
             if at == cell:
                 return [layers[index] for index in sorted(indices)], True
         return layers, False
