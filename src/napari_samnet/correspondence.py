@@ -26,6 +26,7 @@ from napari_samnet.checks import (
     checked_output,
     checked_points,
     checked_shape,
+    checked_votes,
 )
 from napari_samnet.errors import InputError
 from napari_samnet.fields import (
@@ -36,7 +37,8 @@ from napari_samnet.fields import (
 )
 from napari_samnet.lazy import new_array
 from napari_samnet.resampling import run_tiles, tiles
-from napari_samnet.warping import Pixels, warp_bilinear, warp_nearest
+from napari_samnet.voting import label_kernel
+from napari_samnet.warping import Canvas, Pixels, warp, warp_bilinear
 
 __all__ = ['Correspondence']
 
@@ -68,6 +70,10 @@ class Correspondence:
         Confidence of `forward`, from 0 to 1.
     backward_confidence : ndarray of float32, shape (h2, w2)
         Confidence of `backward`, from 0 to 1.
+    votes : ndarray of float, shape (h2, w2, K, K), optional
+        How likely each displacement around `backward` is, by (row, column)
+        in cells of the source, not below 0; K is odd. See
+        :mod:`napari_samnet.voting`.
     source_shape, target_shape : tuple of int
         Rows and columns of the two images.
     transferred : ndarray, optional
@@ -98,6 +104,7 @@ class Correspondence:
     backward_confidence: FloatArray
     source_shape: tuple[int, int]
     target_shape: tuple[int, int]
+    votes: npt.NDArray[Any] | None = None
     transferred: npt.NDArray[Any] | None = None
     warped_labels: npt.NDArray[Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -114,6 +121,8 @@ class Correspondence:
             trust = f'{name}_confidence'
             given = getattr(self, trust)
             settle(trust, checked_confidence(trust, given, values.shape[:2]))
+        if self.votes is not None:
+            settle('votes', checked_votes(self.votes, self.backward.shape[:2]))
         if not isinstance(self.metadata, dict):
             raise InputError(
                 f'metadata must be a dict, got a '
@@ -185,9 +194,14 @@ class Correspondence:
         labels: Any,
         *,
         min_confidence: float = 0.0,
+        vote: bool = True,
         out: Any = None,
     ) -> Any:
         """Labels of the source on the target's grid.
+
+        The field brings the nearest label. Where the displacements around it
+        have voted for another one, that is taken; labels that are too small
+        for a vote stay as the field brings them.
 
         Parameters
         ----------
@@ -195,14 +209,17 @@ class Correspondence:
             In memory or lazy.
         min_confidence : float
             Pixels that are matched with less confidence get 0.
+        vote : bool
+            Let the displacements in `votes` decide where outlines lie.
+            Without it, or without `votes`, the field alone does.
         out : array_like, shape (Ht, Wt), optional
             Where to put the result, such as a memory map or zarr array.
 
         Returns
         -------
         ndarray, shape (Ht, Wt)
-            The nearest label, in the dtype of `labels`; 0 where the target
-            shows what is outside of the source.
+            In the dtype of `labels`; 0 where the target shows what is
+            outside of the source.
 
         Raises
         ------
@@ -212,14 +229,11 @@ class Correspondence:
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, self.source_shape)
         out = checked_output(out, self.target_shape, labels.dtype)
-        warp_nearest(
-            Pixels.of(labels),
-            self.source_shape,
-            self.backward,
-            out,
-            confidence=self.backward_confidence,
-            min_confidence=min_confidence,
+        pixels = Pixels.of(labels)
+        kernel = label_kernel(
+            self, pixels, min_confidence=min_confidence, vote=vote
         )
+        warp(pixels, self.source_shape, self.backward, Canvas(out), kernel)
         return out
 
     def warp_image(
@@ -392,6 +406,7 @@ ARRAYS = (
     'backward',
     'forward_confidence',
     'backward_confidence',
+    'votes',
     'transferred',
     'warped_labels',
 )

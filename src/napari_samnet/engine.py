@@ -170,6 +170,35 @@ class PairRun:
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
+    def votes(self, state: Iteration) -> NDArray[np.float16]:
+        """Likelihood of displacements from target to source.
+
+        Parameters
+        ----------
+        state : Iteration
+            Of :meth:`states`.
+
+        Returns
+        -------
+        ndarray of float16, (rows, columns, K, K)
+            Around the field of `state`, by (row, column) in cells.
+        """
+        from napari_samnet.samnet.correlation import (
+            likelihood,
+            local_correlation,
+        )
+        from napari_samnet.samnet.features import normalize
+        from napari_samnet.samnet.field import warp
+
+        second = slice(1, 2)
+        window = self._options.window
+        warped = warp(self._other.matching[second], state.field[second])
+        volume = local_correlation(
+            self._own.matching[second], normalize(warped), window
+        )
+        found = likelihood(volume)[0].permute(1, 2, 0).half().cpu().numpy()
+        return found.reshape(*found.shape[:2], window, window)
+
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
         from napari_samnet.samnet.arithmetic import convolutions

@@ -7,6 +7,7 @@ the part of the input that it shows.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ from napari_samnet.checks import as_array, check_labels, checked_image
 from napari_samnet.errors import InputError
 from napari_samnet.fields import Mapping, reach
 from napari_samnet.resampling import Tile, tiles
-from napari_samnet.sampling import Bilinear, Nearest
+from napari_samnet.sampling import Bilinear
+from napari_samnet.voting import label_kernel, sparse_indices
 from napari_samnet.warping import Pixels
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def lazy_labels(
     labels: Any,
     *,
     min_confidence: float = 0.0,
+    vote: bool = True,
     side: int = BLOCK_SIDE,
 ) -> dask.array.Array:
     """Labels of the source on the target's grid, computed when asked for.
@@ -50,6 +53,9 @@ def lazy_labels(
         In memory or lazy.
     min_confidence : float
         Pixels that are matched with less confidence get 0.
+    vote : bool
+        As for :meth:`Correspondence.warp_labels`. The first block then reads
+        all of the labels.
     side : int
         Side of the result's blocks in pixels.
 
@@ -66,19 +72,30 @@ def lazy_labels(
     """
     labels = as_array(labels, 'labels')
     check_labels('labels', labels, found.source_shape)
-    kernel = Nearest(
-        found.source_shape,
-        found.target_shape,
-        found.backward_confidence,
-        min_confidence,
+    dask = _find_dask()
+    lazy = isinstance(labels, dask.array.Array)
+    make = partial(
+        label_kernel,
+        found,
+        None if lazy else Pixels(labels, None, None),
+        min_confidence=min_confidence,
+        vote=vote,
     )
+    # As large as a few blocks of labels, and needed by each of the result.
+    sparse = None
+    if lazy and vote and found.votes is not None:
+        rows, columns = sparse_indices(
+            found.source_shape, found.forward.shape[:2]
+        )
+        sparse = labels[rows][:, columns]
+    kernel = dask.delayed(make, traverse=False)(sparse=sparse)
     return _warped(
         labels,
         None,
         found.source_shape,
         found.backward,
         found.target_shape,
-        kernel,
+        (kernel, 0),
         side,
     )
 
@@ -126,9 +143,8 @@ def lazy_image(
     field = found.forward if to_source else found.backward
     name = 'target' if to_source else 'source'
     image, axis = checked_image(image, shape, name)
-    return _warped(
-        image, axis, shape, field, grid, Bilinear(shape, fill), side
-    )
+    kernel = _find_dask().delayed(Bilinear(shape, fill), traverse=False)
+    return _warped(image, axis, shape, field, grid, (kernel, fill), side)
 
 
 def _warped(
@@ -137,17 +153,16 @@ def _warped(
     shape: Shape,
     field: npt.NDArray[np.float32],
     grid: Shape,
-    kernel: Kernel,
+    filled: tuple[Any, float],
     side: int,
 ) -> dask.array.Array:
-    """Blocks of a grid, each a task on the window that it shows."""
-    try:
-        import dask
-        import dask.array as da
-    except ImportError:
-        raise InputError(
-            'a lazy result needs dask; install it with: pip install dask'
-        ) from None
+    """Blocks of a grid, each a task on the window that it shows.
+
+    `filled` is the delayed kernel, and its value outside.
+    """
+    dask = _find_dask()
+    da = dask.array
+    kernel, fill = filled
     lazy = isinstance(data, da.Array)
     if lazy and axis is not None:
         data, axis = da.moveaxis(data, axis, -1), 2
@@ -158,17 +173,17 @@ def _warped(
         sides = tuple(part.stop - part.start for part in tile) + rest
         window = reach(field, grid, shape, tile)
         if window is None:
-            block = da.full(sides, kernel.fill, dtype=data.dtype)
+            block = da.full(sides, fill, dtype=data.dtype)
         else:
             place = _Place(field, shape, grid, tile, window)
             if lazy:
                 rows, across = window
                 parts = [data[slice(*rows), slice(*across)]]
-                paint = _Block(place, kernel)
+                paint = _Block(place)
             else:
                 parts = []
-                paint = _Block(place, kernel, pixels)
-            task = dask.delayed(paint, traverse=False)(*parts)
+                paint = _Block(place, pixels)
+            task = dask.delayed(paint, traverse=False)(kernel, *parts)
             block = da.from_delayed(task, sides, dtype=data.dtype)
         if not tile[0].start:
             columns.append([])
@@ -176,6 +191,18 @@ def _warped(
     return da.concatenate(
         [da.concatenate(column, axis=0) for column in columns], axis=1
     )
+
+
+def _find_dask() -> Any:
+    """The package dask, with its arrays."""
+    try:
+        import dask
+        import dask.array
+    except ImportError:
+        raise InputError(
+            'a lazy result needs dask; install it with: pip install dask'
+        ) from None
+    return dask
 
 
 class _Place(NamedTuple):
@@ -195,20 +222,17 @@ class _Block:
     ----------
     place : _Place
         Which one.
-    kernel : Kernel
-        How.
     pixels : Pixels, optional
         Where the window is read from, unless dask brings it.
     """
 
-    def __init__(
-        self, place: _Place, kernel: Kernel, pixels: Pixels | None = None
-    ) -> None:
+    def __init__(self, place: _Place, pixels: Pixels | None = None) -> None:
         self._place = place
-        self._kernel = kernel
         self._pixels = pixels
 
-    def __call__(self, *given: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def __call__(
+        self, kernel: Kernel, *given: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
         field, shape, grid, (rows, columns), window = self._place
         if self._pixels is not None:
             given = (self._pixels.window(*window),)
@@ -219,5 +243,5 @@ class _Block:
         corner = window[0][0], window[1][0]
         for band, _ in tiles(sides):
             inner = slice(rows.start + band.start, rows.start + band.stop)
-            self._kernel(mapping, (inner, columns), found, corner, out[band])
+            kernel(mapping, (inner, columns), found, corner, out[band])
         return out

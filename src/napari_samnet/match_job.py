@@ -202,6 +202,8 @@ class MatchJob:
 
         with out_of_memory_explained(record['device'], record['size']):
             forward, backward, trust = directions(state, self._options.window)
+            with torch.inference_mode():
+                votes = run.votes(state)
         transferred = None
         if transfer and self._options.attributes:
             colours = None
@@ -229,6 +231,7 @@ class MatchJob:
             backward=backward,
             forward_confidence=trust[0],
             backward_confidence=trust[1],
+            votes=votes,
             source_shape=self._shapes[0],
             target_shape=self._shapes[1],
             transferred=transferred,

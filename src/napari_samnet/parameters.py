@@ -134,7 +134,7 @@ class MatchOptions:
     init: str = 'global'
     coarse_iterations: int = 0
     feedback: str = 'feature'
-    lambda_max: float = 0.5
+    lambda_max: float = 0.1
     skip: float = 0.5
     tolerance: float = 0.4
     reference: bool = False

@@ -80,9 +80,9 @@ class Nearest:
         # Seen as unsigned, negative numbers are too large as well.
         inside = row.view(np.uintp) < height
         inside &= column.view(np.uintp) < width
-        if self.confidence is not None and self.min_confidence > 0:
-            trust = self._confidence(tile[1]).rows(tile[0])[0]
-            inside &= trust >= self.min_confidence
+        trusted = self.trusted(tile)
+        if trusted is not None:
+            inside &= trusted
         if not inside.any():
             target[...] = 0
             return
@@ -93,14 +93,29 @@ class Nearest:
         np.take(found.reshape(-1), row, out=target, mode='clip')
         np.copyto(target, False, where=~inside)
 
-    def _confidence(self, columns: slice) -> Upsampler:
+    def trusted(self, tile: Tile) -> npt.NDArray[np.bool_] | None:
+        """Where a block is confident enough.
+
+        Parameters
+        ----------
+        tile : tuple of slice
+            Rows and columns of the block.
+
+        Returns
+        -------
+        ndarray of bool, or None
+            None if everything is.
+        """
+        if self.confidence is None or self.min_confidence <= 0:
+            return None
+        trust = self._confidence(self.confidence, tile[1]).rows(tile[0])[0]
+        return np.asarray(trust >= self.min_confidence)
+
+    def _confidence(self, small: FloatArray, columns: slice) -> Upsampler:
         """The confidence of a strip of columns."""
-        assert self.confidence is not None
         key = columns.start, columns.stop
         if key not in self._trust:
-            self._trust[key] = Upsampler(
-                self.confidence, self.grid, columns=columns
-            )
+            self._trust[key] = Upsampler(small, self.grid, columns=columns)
         return self._trust[key]
 
 

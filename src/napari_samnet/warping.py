@@ -18,9 +18,9 @@ import numpy.typing as npt
 from napari_samnet.fields import Mapping, reach
 from napari_samnet.lazy import chunk_shape
 from napari_samnet.resampling import Tile, run_tiles, tiles
-from napari_samnet.sampling import Bilinear, Nearest
+from napari_samnet.sampling import Bilinear
 
-__all__ = ['Canvas', 'Pixels', 'warp', 'warp_bilinear', 'warp_nearest']
+__all__ = ['Canvas', 'Pixels', 'warp', 'warp_bilinear']
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
@@ -328,37 +328,6 @@ def warp(
         canvas.put(tile, block)
 
     run_tiles(work, parts)
-
-
-def warp_nearest(
-    pixels: Pixels,
-    shape: Shape,
-    field: FloatArray,
-    out: Any,
-    *,
-    confidence: FloatArray | None = None,
-    min_confidence: float = 0.0,
-) -> None:
-    """Fill a grid with the nearest pixels of another; outside is 0.
-
-    Parameters
-    ----------
-    pixels : Pixels
-        What is sampled, without channels.
-    shape : tuple of int
-        Its rows and columns.
-    field : ndarray, shape (h, w, 2)
-        Normalised displacement, from the grid that is filled.
-    out : array_like, shape (H, W)
-        The grid that is filled, of the dtype of `pixels`.
-    confidence : ndarray, shape (h, w), optional
-        Confidence of `field`.
-    min_confidence : float
-        Where the confidence is below, `out` is 0.
-    """
-    canvas = Canvas(out)
-    kernel = Nearest(shape, canvas.shape, confidence, min_confidence)
-    warp(pixels, shape, field, canvas, kernel)
 
 
 def warp_bilinear(

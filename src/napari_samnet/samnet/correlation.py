@@ -19,6 +19,7 @@ __all__ = [
     'centre_index',
     'confidence',
     'inside_window',
+    'likelihood',
     'local_correlation',
     'local_correlation_reference',
     'merge_sources',
@@ -173,6 +174,37 @@ def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
     top = logits.amax(1, keepdim=True)
     total = (logits - top).exp().sum(1, keepdim=True)
     return (logits[:, centre : centre + 1] - top).exp() / total
+
+
+def likelihood(
+    correlation: Tensor, *, beta: float = 30.0, sigma: float = 2.0
+) -> Tensor:
+    """How likely each displacement of the window is.
+
+    The softmax of (9) for all of the window instead of its centre, with a
+    Gaussian prior for what the field says.
+
+    Parameters
+    ----------
+    correlation : Tensor
+        ``(B, K*K, H, W)`` cosines at the final field.
+    beta : float
+        Inverse temperature.
+    sigma : float
+        Width of the prior in cells.
+
+    Returns
+    -------
+    Tensor
+        ``(B, K*K, H, W)``, sums to 1 over the window.
+    """
+    _, count, height, width = correlation.shape
+    window = round(count**0.5)
+    away = window_offsets(window, correlation).square().sum(1)
+    inside = inside_window(height, width, window, correlation)
+    logits = beta * correlation.float()
+    logits = logits - away.view(1, -1, 1, 1) / (2 * sigma**2)
+    return logits.masked_fill(~inside, -torch.inf).softmax(1)
 
 
 def all_pairs(source: Tensor, target: Tensor) -> Tensor:

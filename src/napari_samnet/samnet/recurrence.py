@@ -62,7 +62,7 @@ class Recurrence:
     feedback: Feedback = 'feature'
     init: str = 'global'
     coarse_iterations: int = 0
-    lambda_max: float = 0.5
+    lambda_max: float = 0.1
     skip: float = 0.5
     gate: bool = True
     beta: float = 10.0
