@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from skimage import data
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import Pair
@@ -138,3 +139,17 @@ def test_names_of_methods():
     # Without a field of its own, a method takes part in attributes alone.
     with pytest.raises(InputError, match='method must be one of'):
         get_methods(['reinhard'])
+
+
+def test_the_field_alone_is_run_when_asked_for() -> None:
+    (field,) = get_methods(['field'], MatchOptions(size=128, iterations=1))
+    (network,) = get_methods(['samnet'], MatchOptions(size=128, iterations=1))
+    image = data.chelsea()[:200, :200] / np.float32(255)
+    pair = Pair('cat', '', image, np.roll(image, 5, 1), None)
+    alone, whole = (
+        method.answer(pair).correspondence for method in (field, network)
+    )
+    assert alone.votes is None
+    assert whole.votes is not None
+    np.testing.assert_array_equal(alone.backward, whole.backward)
+    assert 'field' not in [method.name for method in get_methods(['all'])]

@@ -33,7 +33,8 @@ iterations, search windows and runs without attribute transfer on such pairs.
 
 _METHODS = """\
 method to measure; repeat it, or separate names by commas. samnet is the
-default network with default settings; identity keeps normalised
+default network with default settings, and field the same without the vote on
+labels; identity keeps normalised
 coordinates; nearest and affine use the network's features alone; tvl1, ilk,
 dis and elastix are other packages (extra bench); warp, reinhard and
 histogram take part in attributes; any packaged weights by name; all. By

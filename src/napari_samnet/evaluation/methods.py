@@ -25,9 +25,10 @@ from napari_samnet.parameters import DEFAULTS, MatchOptions
 __all__ = [
     'COLOUR_METHODS',
     'METHODS',
+    'PARTS',
     'Identity',
-    'PlainWarp',
     'Samnet',
+    'Without',
     'from_fields',
     'get_methods',
     'require',
@@ -143,14 +144,26 @@ class Samnet(IterativeMethod):
         return Answer(result, partial=partial, paused=paused)
 
 
-class PlainWarp(Method):
-    """The network's field with the target's own pixels as its image."""
+class Without(Method):
+    """The network's result without one of its parts.
 
-    name = 'warp'
+    Parameters
+    ----------
+    name : str
+        Name in the results.
+    part : {'transferred', 'votes'}
+        What is left out: then the image is the target's own pixels where the
+        field leads, or labels go where the field leads.
+    options : MatchOptions
+        Of the network.
+    """
+
     packages = ('torch', 'safetensors')
 
-    def __init__(self, options: MatchOptions) -> None:
-        self._network = Samnet(self.name, options)
+    def __init__(self, name: str, part: str, options: MatchOptions) -> None:
+        self.name = name
+        self._part = part
+        self._network = Samnet(name, options)
 
     def prepare(self) -> None:
         self._network.prepare()
@@ -160,7 +173,8 @@ class PlainWarp(Method):
 
     def answer(self, pair: Pair) -> Answer:
         found = self._network.answer(pair).correspondence
-        return Answer(replace(found, transferred=None))
+        left_out: dict[str, Any] = {self._part: None}
+        return Answer(replace(found, **left_out))
 
 
 @dataclass(frozen=True)
@@ -215,9 +229,14 @@ METHODS: dict[str, Callable[[_Setup], Method]] = {
 
 #: Methods that only make a transferred image.
 COLOUR_METHODS: dict[str, Callable[[_Setup], Method]] = {
-    'warp': lambda setup: PlainWarp(setup.options),
+    'warp': lambda setup: Without('warp', 'transferred', setup.options),
     'reinhard': _colour('reinhard'),
     'histogram': _colour('histogram'),
+}
+
+#: Parts of the network's own method, run where they are asked for by name.
+PARTS: dict[str, Callable[[_Setup], Method]] = {
+    'field': lambda setup: Without('field', 'votes', setup.options),
 }
 
 
@@ -233,7 +252,7 @@ def get_methods(
     ----------
     names : sequence of str
         Keys of `METHODS` (and of `COLOUR_METHODS` with `colour`), names of
-        packaged weights, or ``'all'``.
+        packaged weights, ``'all'`` of these, or keys of `PARTS`.
     options : MatchOptions
         Working size and network parameters. A method named after packaged
         weights runs with those.
@@ -260,13 +279,14 @@ def get_methods(
         wanted += [*known, *networks] if name == 'all' else [name]
     methods: list[Method] = []
     for name in dict.fromkeys(wanted):
-        if name in known:
-            methods.append(known[name](setup))
+        if name in known or name in PARTS:
+            methods.append({**known, **PARTS}[name](setup))
         elif name in networks:
             methods.append(Samnet(name, replace(options, weights=name)))
         else:
             raise InputError(
-                f'method must be one of {", ".join((*known, *networks))} or '
-                f'all, got {name!r}'
+                f'method must be one of '
+                f'{", ".join((*known, *PARTS, *networks))} or all, got '
+                f'{name!r}'
             )
     return methods
