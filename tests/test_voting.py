@@ -80,7 +80,9 @@ class TestOutcome:
 
     def test_the_majority_decides(self) -> None:
         labels = square((32, 88), (40, 88))
-        found = still(votes_for((0, 2), (0, 2), (0, 0))).warp_labels(labels)
+        found = still(votes_for((0, 2), (0, 2), (0, 2), (0, 0))).warp_labels(
+            labels
+        )
         moved = np.roll(labels, -2 * CELL, 1)
         assert iou(found > 0, moved > 0) > 0.85
 
@@ -101,7 +103,7 @@ class TestOutcome:
         assert (found[40:80, 30] == 1).all()
 
     def test_no_label_is_erased(self) -> None:
-        labels = square((48, 72), (48, 72))
+        labels = square((48, 80), (48, 80))
         every = [(r, c) for r in range(-2, 3) for c in range(-2, 3)]
         found = still(votes_for(*every)).warp_labels(labels)
         assert (found == 1).sum() >= (labels == 1).sum() / 2

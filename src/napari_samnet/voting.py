@@ -56,11 +56,11 @@ Shape = tuple[int, int]
 SAMPLES = 2
 
 #: Lead of the label that the field brings.
-HEAD_START = 0.1
+HEAD_START = 0.2
 
 #: Side in samples of the square that must fit into a label for it to be
 #: voted on. The features do not resolve what is smaller.
-SOLID = 5
+SOLID = 7
 
 #: A label that would keep less than this share of its area is left as the
 #: field brings it: a vote moves outlines and erases nothing.
