@@ -18,18 +18,16 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.ballot import HEAD_START, Ballot, Voted
 from napari_samnet.fields import Mapping
 from napari_samnet.resampling import (
-    Tile,
     Upsampler,
     centres,
-    linear_taps,
     tiles,
 )
 from napari_samnet.sampling import Nearest
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
     from napari_samnet.warping import Kernel
 
 __all__ = [
-    'Ballot',
-    'Voted',
     'hold_vote',
     'label_kernel',
     'sparse_indices',
@@ -55,9 +51,6 @@ Shape = tuple[int, int]
 #: Samples per cell and axis.
 SAMPLES = 2
 
-#: Lead of the label that the field brings.
-HEAD_START = 0.2
-
 #: Side in samples of the square that must fit into a label for it to be
 #: voted on. The features do not resolve what is smaller.
 SOLID = 7
@@ -68,137 +61,6 @@ KEPT = 0.5
 
 #: Labels times samples of a vote, which bounds its memory.
 MOST_VOTES = 1 << 23
-
-
-@dataclass(frozen=True, eq=False)
-class Ballot:
-    """Outcome of a vote.
-
-    Parameters
-    ----------
-    values : ndarray, shape (L,)
-        The labels that were voted on, in ascending order.
-    shares : ndarray of float32, shape (L, n, m)
-        Their votes on a grid over the target.
-    contested : ndarray of bool, shape (n, m)
-        Where another label than the field's has won, and around it.
-    """
-
-    values: Labels
-    shares: FloatArray
-    contested: npt.NDArray[np.bool_]
-
-    def settle(
-        self, tile: Tile, grid: Shape, block: Labels, allowed: Any = None
-    ) -> None:
-        """Put the winners into a block of labels.
-
-        Parameters
-        ----------
-        tile : tuple of slice
-            Rows and columns of the block.
-        grid : tuple of int
-            Rows and columns of the target.
-        block : ndarray
-            What the field brings; changed in place.
-        allowed : ndarray of bool, optional
-            Where it may be changed.
-        """
-        at = [
-            (np.arange(side)[part] * count) // side
-            for side, part, count in zip(
-                grid, tile, self.contested.shape, strict=True
-            )
-        ]
-        here = self.contested[np.ix_(*at)]
-        rows, columns = (np.flatnonzero(here.any(1 - k)) for k in range(2))
-        if not rows.size:
-            return
-        inner = (
-            slice(rows[0], rows[-1] + 1),
-            slice(columns[0], columns[-1] + 1),
-        )
-        here, own = here[inner], block[inner]
-        if allowed is not None:
-            here = here & allowed[inner]
-        place = np.searchsorted(self.values, own)
-        np.minimum(place, len(self.values) - 1, out=place)
-        here &= self.values[place] == own
-        share = self._shares(tile, inner, grid)
-        best = np.full(own.shape, -1, np.float32)
-        won = own.copy()
-        brought = set(np.unique(place[here]).tolist())
-        for index, value in enumerate(self.values):
-            votes = share(index, always=index in brought)
-            if votes is None:
-                continue
-            if index in brought:
-                votes[own == value] += HEAD_START
-            better = votes > best
-            np.copyto(best, votes, where=better)
-            np.copyto(won, value, where=better)
-        np.copyto(own, won, where=here)
-
-    def _shares(self, tile: Tile, inner: Tile, grid: Shape) -> Any:
-        """Bilinear votes for a label within a block."""
-        taps = []
-        for side, part, cut, count in zip(
-            grid, tile, inner, self.contested.shape, strict=True
-        ):
-            low, high, weight = linear_taps(count, centres(side)[part][cut])
-            taps.append((low, high, weight))
-        (above, below, down), (left, right, along) = taps
-        top, bottom = int(above[0]), int(below[-1]) + 1
-        first, last = int(left[0]), int(right[-1]) + 1
-
-        def share(index: int, *, always: bool) -> FloatArray | None:
-            near = self.shares[index, top:bottom, first:last]
-            if not always and not near.any():
-                return None
-            start = near[:, left - first]
-            wide = start + along * (near[:, right - first] - start)
-            upper = wide[above - top]
-            found: FloatArray = wide[below - top] - upper
-            found *= down[:, None]
-            found += upper
-            return found
-
-        return share
-
-
-@dataclass(frozen=True, eq=False)
-class Voted:
-    """The nearest label, or the one that has won there.
-
-    Parameters
-    ----------
-    nearest : Nearest
-        What the field brings.
-    ballot : Ballot
-        Of the same labels.
-    """
-
-    nearest: Nearest
-    ballot: Ballot
-
-    @property
-    def fill(self) -> float:
-        """What stands outside."""
-        return self.nearest.fill
-
-    def __call__(
-        self,
-        mapping: Mapping,
-        tile: Tile,
-        found: Labels,
-        corner: Shape,
-        target: Labels,
-    ) -> None:
-        """Fill one block, see :class:`~napari_samnet.sampling.Nearest`."""
-        self.nearest(mapping, tile, found, corner, target)
-        self.ballot.settle(
-            tile, self.nearest.grid, target, self.nearest.trusted(tile)
-        )
 
 
 def label_kernel(

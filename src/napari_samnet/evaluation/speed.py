@@ -228,7 +228,9 @@ class _Rounds:
                     deviation(found, reference, self._request.options.size)
                 )
         if answer is not None:
-            labels = np.ones(pair.source.shape[:2], np.int32)
+            rows, columns = pair.source.shape[:2]
+            labels = np.zeros((rows, columns), np.int32)
+            labels[rows // 4 : -rows // 4, columns // 4 : -columns // 4] = 1
             start = time.perf_counter()
             answer.correspondence.warp_labels(labels)
             self._common.append(

@@ -184,11 +184,15 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     wave = np.sin(angle)[:, None] * np.cos(angle)
     field = (0.1 * np.stack([wave, wave.T], axis=-1)).astype(np.float32)
     trust = np.ones(field.shape[:2], np.float32)
+    # A cell off, so that outlines are contested everywhere.
+    votes = np.zeros((*field.shape[:2], 9, 9), np.float16)
+    votes[..., 4, 5] = 1
     found = Correspondence(
         forward=field,
         backward=field,
         forward_confidence=trust,
         backward_confidence=trust,
+        votes=votes,
         source_shape=(side, side),
         target_shape=(side, side),
     )
@@ -215,12 +219,13 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
 
 
 def _write_labels(path: Path, side: int) -> None:
-    """Squares with a number each, written band by band."""
+    """Squares with a number each, large on the left; band by band."""
     out = np.lib.format.open_memmap(path, 'w+', np.int32, (side, side))
-    columns = np.arange(side) // 32
+    columns = np.arange(side)
+    square = np.where(columns < side // 2, side // 4, 32)
     for top in range(0, side, 256):
-        rows = np.arange(top, min(top + 256, side)) // 32
-        out[top : top + 256] = rows[:, None] * 1000 + columns
+        rows = np.arange(top, min(top + 256, side))[:, None]
+        out[top : top + 256] = rows // square * 1000 + columns // square
     out.flush()
 
 

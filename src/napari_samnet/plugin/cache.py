@@ -59,6 +59,7 @@ def _weight(found: Correspondence) -> int:
         found.backward,
         found.forward_confidence,
         found.backward_confidence,
+        found.votes,
         found.transferred,
     )
     return sum(array.nbytes for array in arrays if array is not None)
