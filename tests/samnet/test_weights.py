@@ -77,6 +77,17 @@ def write(path: Path, header: dict[str, Any], tensors: bytes) -> None:
     path.write_bytes(struct.pack('<Q', len(text)) + text + tensors)
 
 
+def test_the_same_network_makes_the_same_file(
+    small: SAMNet, tmp_path: Path
+) -> None:
+    notes = {f'note{number}': 'any' for number in range(8)}
+    digests = {
+        save_model(small, tmp_path / 'some.safetensors', notes=notes)
+        for _ in range(6)
+    }
+    assert len(digests) == 1
+
+
 class TestSave:
     @pytest.mark.parametrize('half', [True, False])
     def test_comes_back(

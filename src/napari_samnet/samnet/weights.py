@@ -357,7 +357,15 @@ def save_model(
         'format': FORMAT,
         'config': json.dumps(model.config.to_dict()),
     }
-    content = save(state, metadata=header)
+    content = _ordered(save(state, metadata=header))
     with atomic_write(path) as file:
         file.write(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file whose header has an order, so that hashes repeat."""
+    end = 8 + int.from_bytes(content[:8], 'little')
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
+    header += b' ' * (-len(header) % 8)
+    return len(header).to_bytes(8, 'little') + header + content[end:]
