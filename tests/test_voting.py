@@ -235,6 +235,11 @@ class TestNetwork:
         best = votes.reshape(16, 16, -1).argmax(2)
         assert (best == 24).mean() > 0.95
 
+    def test_without_vote_there_are_none(self) -> None:
+        image = data.chelsea()
+        given = {'size': 128, 'attributes': False, 'iterations': 1}
+        assert match(image, image, vote=False, **given).votes is None
+
     def test_known_warp_is_followed_as_well_as_by_the_field(self) -> None:
         photograph = data.astronaut()[:384, :384] / np.float32(255)
         rng = np.random.default_rng(3)

@@ -203,7 +203,7 @@ class MatchJob:
         with out_of_memory_explained(record['device'], record['size']):
             forward, backward, trust = directions(state, self._options.window)
             with torch.inference_mode():
-                votes = run.votes(state)
+                votes = run.votes(state) if self._options.vote else None
         transferred = None
         if transfer and self._options.attributes:
             colours = None

@@ -115,6 +115,7 @@ def match(
     backend: str = DEFAULTS.backend,
     weights: str = DEFAULTS.weights,
     attributes: bool = DEFAULTS.attributes,
+    vote: bool = DEFAULTS.vote,
     init: str = DEFAULTS.init,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
     feedback: str = DEFAULTS.feedback,
@@ -138,8 +139,8 @@ def match(
         Labels of the source, ``(H, W)``; warped to the target they are the
         result's `warped_labels`.
     window, iterations, size, device, precision, backend, weights, \
-attributes, init, coarse_iterations, feedback, lambda_max, skip, tolerance, \
-reference
+attributes, vote, init, coarse_iterations, feedback, lambda_max, skip, \
+tolerance, reference
         See :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -181,6 +182,7 @@ reference
         backend=backend,
         weights=weights,
         attributes=attributes,
+        vote=vote,
         init=init,
         coarse_iterations=coarse_iterations,
         feedback=feedback,

@@ -91,6 +91,10 @@ class MatchOptions:
         Transfer the target's attributes to the source, and match with the
         transferred image. Without it the run is several times faster and
         gives the correspondence alone.
+    vote : bool
+        Let the similarities around the field vote on where the outlines of
+        carried labels lie. Without it, labels go exactly where the field
+        leads.
     init : {'global', 'identity'}
         First field: a robust global affine from all pairs of cells, or no
         motion, as in the paper.
@@ -131,6 +135,7 @@ class MatchOptions:
     backend: str = 'auto'
     weights: str = 'samnet'
     attributes: bool = True
+    vote: bool = True
     init: str = 'global'
     coarse_iterations: int = 0
     feedback: str = 'feature'
@@ -157,7 +162,7 @@ class MatchOptions:
             if kind(value) != value:
                 raise InputError(f'{name} must be whole, got {value}')
             object.__setattr__(self, name, kind(value))
-        for name in ('attributes', 'reference'):
+        for name in ('attributes', 'vote', 'reference'):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InputError(

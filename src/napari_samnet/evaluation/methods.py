@@ -27,8 +27,8 @@ __all__ = [
     'METHODS',
     'PARTS',
     'Identity',
+    'PlainWarp',
     'Samnet',
-    'Without',
     'from_fields',
     'get_methods',
     'require',
@@ -144,26 +144,14 @@ class Samnet(IterativeMethod):
         return Answer(result, partial=partial, paused=paused)
 
 
-class Without(Method):
-    """The network's result without one of its parts.
+class PlainWarp(Method):
+    """The network's field with the target's own pixels as its image."""
 
-    Parameters
-    ----------
-    name : str
-        Name in the results.
-    part : {'transferred', 'votes'}
-        What is left out: then the image is the target's own pixels where the
-        field leads, or labels go where the field leads.
-    options : MatchOptions
-        Of the network.
-    """
-
+    name = 'warp'
     packages = ('torch', 'safetensors')
 
-    def __init__(self, name: str, part: str, options: MatchOptions) -> None:
-        self.name = name
-        self._part = part
-        self._network = Samnet(name, options)
+    def __init__(self, options: MatchOptions) -> None:
+        self._network = Samnet(self.name, options)
 
     def prepare(self) -> None:
         self._network.prepare()
@@ -173,8 +161,7 @@ class Without(Method):
 
     def answer(self, pair: Pair) -> Answer:
         found = self._network.answer(pair).correspondence
-        left_out: dict[str, Any] = {self._part: None}
-        return Answer(replace(found, **left_out))
+        return Answer(replace(found, transferred=None))
 
 
 @dataclass(frozen=True)
@@ -229,14 +216,14 @@ METHODS: dict[str, Callable[[_Setup], Method]] = {
 
 #: Methods that only make a transferred image.
 COLOUR_METHODS: dict[str, Callable[[_Setup], Method]] = {
-    'warp': lambda setup: Without('warp', 'transferred', setup.options),
+    'warp': lambda setup: PlainWarp(setup.options),
     'reinhard': _colour('reinhard'),
     'histogram': _colour('histogram'),
 }
 
 #: Parts of the network's own method, run where they are asked for by name.
 PARTS: dict[str, Callable[[_Setup], Method]] = {
-    'field': lambda setup: Without('field', 'votes', setup.options),
+    'field': lambda setup: Samnet('field', replace(setup.options, vote=False)),
 }
 
 

@@ -57,6 +57,7 @@ LABELS = {
     'precision': 'Precision',
     'backend': 'Backend',
     'attributes': 'Transfer appearance',
+    'vote': 'Vote on outlines',
     'init': 'First field',
     'coarse_iterations': 'Coarse iterations',
     'feedback': 'Feedback',
