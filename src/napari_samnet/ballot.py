@@ -21,6 +21,9 @@ Shape = tuple[int, int]
 #: Lead of the label that the field brings.
 HEAD_START = 0.2
 
+#: So many labels are few.
+FEW = 4
+
 
 @dataclass(frozen=True, eq=False)
 class Ballot:
@@ -73,23 +76,26 @@ class Ballot:
         here, own = here[inner], block[inner]
         if allowed is not None:
             here = here & allowed[inner]
-        place = np.searchsorted(self.values, own)
-        np.minimum(place, len(self.values) - 1, out=place)
-        here &= self.values[place] == own
         share = self._shares(tile, inner, grid)
         best = np.full(own.shape, -1, np.float32)
         won = own.copy()
-        brought = set(np.unique(place[here]).tolist())
+        known = np.zeros(own.shape, bool)
+        # To look for each of a few is faster than to find out which are there.
+        few = len(self.values) <= FEW
+        present: Any = few or np.isin(self.values, own)
         for index, value in enumerate(self.values):
-            votes = share(index, always=index in brought)
+            brought = bool(few or present[index])
+            votes = share(index, always=brought)
             if votes is None:
                 continue
-            if index in brought:
-                votes[own == value] += HEAD_START
+            if brought:
+                same = own == value
+                known |= same
+                np.add(votes, HEAD_START, out=votes, where=same)
             better = votes > best
             np.copyto(best, votes, where=better)
             np.copyto(won, value, where=better)
-        np.copyto(own, won, where=here)
+        np.copyto(own, won, where=here & known)
 
     def _shares(self, tile: Tile, inner: Tile, grid: Shape) -> Any:
         """Bilinear votes for a label within a block."""
