@@ -5,14 +5,41 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+free_gb() {
+  df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024 / 1024) }'
+}
+
 bash scripts/display-libraries.sh
 
 python=${PYTHON:-python3}
 environment=${VENV:-.venv-test}
+# Torch for Linux brings CUDA along, so that all of it takes 10 GB on disk.
+needed_gb=12
+if [ ! -x "$environment/bin/python" ] && [ -z "${VENV:-}" ] &&
+  [ "$(free_gb .)" -lt $needed_gb ]; then
+  for folder in "${TMPDIR:-/tmp}" /var/tmp /dev/shm; do
+    [ -w "$folder" ] || continue
+    if [ "$(free_gb "$folder")" -ge $needed_gb ]; then
+      TMPDIR=$(mktemp -d "$folder/napari-samnet.XXXXXX")
+      export TMPDIR
+      trap 'rm -rf "$TMPDIR"' EXIT
+      environment=$TMPDIR/venv
+      break
+    fi
+  done
+  if [ "$environment" = .venv-test ]; then
+    echo "The tests need $needed_gb GB on disk, and there are" \
+      "$(free_gb .) GB here. Give a roomier folder as VENV and TMPDIR." >&2
+    exit 1
+  fi
+  echo "$(free_gb .) GB free here: the tests' environment goes to" \
+    "$environment until they end." >&2
+fi
 [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
 bin=$environment/bin
 "$bin/python" -m pip install --quiet --upgrade pip
-"$bin/python" -m pip install --quiet --editable '.[all,docs,pyside6,test]'
+"$bin/python" -m pip install --quiet --no-cache-dir \
+  --editable '.[all,docs,pyside6,test]'
 
 "$bin/ruff" check
 "$bin/ruff" format --check
@@ -29,4 +56,4 @@ done
 # In a process of their own: software OpenGL and torch's compiler each bring
 # an LLVM, and the second one to be loaded crashes.
 QT_API=pyqt6 PYTEST_QT_API=pyqt6 \
-  exec "$bin/python" -m pytest -q --ignore=tests/plugin "$@"
+  "$bin/python" -m pytest -q --ignore=tests/plugin "$@"
