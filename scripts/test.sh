@@ -22,6 +22,8 @@ if [ ! -x "$environment/bin/python" ] && [ -z "${VENV:-}" ] &&
     if [ "$(free_gb "$folder")" -ge $needed_gb ]; then
       TMPDIR=$(mktemp -d "$folder/napari-samnet.XXXXXX")
       export TMPDIR
+      # Some tests run as another user.
+      chmod 755 "$TMPDIR"
       trap 'rm -rf "$TMPDIR"' EXIT
       environment=$TMPDIR/venv
       break
