@@ -83,12 +83,29 @@ class TestSameNumbers:
         other = load_model(backend='openvino', precision='fp32')
         image = photograph(64)
         with torch.inference_mode():
-            content = exact.encode(image).content
+            found = exact.encode(image)
+            parts = found.content, found.matching
             torch.testing.assert_close(
-                other.features.continue_from_content(content),
-                exact.features.match_only(image),
+                other.features.continue_from_content(*parts),
+                exact.features.continue_from_content(*parts),
                 rtol=0,
                 atol=1e-4,
+            )
+
+    # An odd number of rows is padded on both sides, an even one on one.
+    @pytest.mark.parametrize('size', [(96, 96), (144, 80)])
+    @pytest.mark.parametrize('precision', PRECISIONS)
+    def test_light_network(
+        self, exact: SAMNet, size: tuple[int, int], precision: str
+    ) -> None:
+        other = load_model(backend='openvino', precision=precision)
+        image = torch.rand(1, 3, *size)
+        mine, theirs = exact.features.light, other.features.light
+        assert mine is not None
+        assert theirs is not None
+        with torch.inference_mode():
+            torch.testing.assert_close(
+                theirs(image), mine(image), rtol=1e-4, atol=1e-3
             )
 
     @pytest.mark.parametrize('skip', [0.0, 0.5])
@@ -401,7 +418,7 @@ def test_importing_openvino_reports_nothing_to_its_makers() -> None:
         'import sys, multiprocessing\n'
         'def start(self): raise AssertionError("a report was sent")\n'
         'multiprocessing.Process.start = start\n'
-        'import napari_samnet.samnet.openvino_backend as backend\n'
+        'import napari_samnet.samnet.openvino_graphs as backend\n'
         'assert backend.ov.__version__\n'
         'assert not any(n.startswith(backend.REPORTER) for n in sys.modules)\n'
     )

@@ -1,8 +1,9 @@
 """What each part of the method is worth: the paper's Sec. 5.3 as one run.
 
 Iterations 1 to 10 with and without attribute transfer, search windows 5 to
-13, and other weights, such as those trained with another loss, all on the
-same pairs. Features are computed once per image and network.
+13, the layers of the matching feature, and other weights, such as those
+trained with another loss, all on the same pairs. Features are computed once
+per image and network.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_samnet.errors import InputError
@@ -33,6 +35,7 @@ __all__ = [
     'ablate',
     'as_markdown',
     'parse_networks',
+    'with_layers',
     'write_ablation',
 ]
 
@@ -66,7 +69,9 @@ class _Variant:
 
 
 def _variants(
-    options: MatchOptions, networks: Mapping[str, str]
+    options: MatchOptions,
+    networks: Mapping[str, str],
+    layers: Mapping[str, str],
 ) -> list[_Variant]:
     """Everything that is compared, table by table."""
     # Without the early stop every number of iterations is what it says.
@@ -99,10 +104,57 @@ def _variants(
         if window <= cells
     ]
     found += [
-        _Variant('weights', name, Samnet(name, replace(options, weights=file)))
-        for name, file in networks.items()
+        _Variant(kind, name, Samnet(name, replace(options, weights=file)))
+        for kind, files in (('layers', layers), ('weights', networks))
+        for name, file in files.items()
     ]
     return found
+
+
+def with_layers(
+    weights: str, layers: Sequence[str], path: Path, *, half: bool = True
+) -> None:
+    """Write a network that matches by some of another's layers alone.
+
+    Parameters
+    ----------
+    weights : str
+        Of a network that has these layers, or deeper ones.
+    layers : sequence of str
+        Matching layers of the new one.
+    path : Path
+        Of its weights.
+    half : bool
+        Store fp16, as the packaged weights are.
+    """
+    from napari_samnet.samnet.network import SAMNet
+    from napari_samnet.samnet.weights import (
+        get_weights,
+        read_model,
+        save_model,
+    )
+
+    whole = read_model(get_weights(weights).path)
+    part = SAMNet(replace(whole.config, matching_layers=tuple(layers)))
+    wanted = part.state_dict().keys()
+    part.load_state_dict(
+        {k: v for k, v in whole.state_dict().items() if k in wanted}
+    )
+    save_model(part, path, half=half)
+
+
+def _layer_networks(weights: str, folder: Path) -> dict[str, str]:
+    """The paper's layer alone, then one more of the network's at a time."""
+    from napari_samnet.samnet.weights import get_weights, read_model
+
+    own = read_model(get_weights(weights).path).config.matching_layers
+    choices = [('relu4_1',), *(own[:count] for count in range(1, len(own)))]
+    found = {}
+    for layers in dict.fromkeys(choices):
+        path = folder / f'{"_".join(layers)}.safetensors'
+        with_layers(weights, layers, path)
+        found[' + '.join(layers)] = str(path)
+    return {**found, ' + '.join(own): weights}
 
 
 def parse_networks(texts: Sequence[str]) -> dict[str, str]:
@@ -160,7 +212,20 @@ def ablate(
     networks = dict(networks or {})
     if networks:
         networks = {'default': options.weights, **networks}
-    variants = _variants(options, networks)
+    with TemporaryDirectory(prefix='napari-samnet-') as folder:
+        layers = _layer_networks(options.weights, Path(folder))
+        variants = _variants(options, networks, layers)
+        return _measure(protocol, options, variants, limit, on_pair)
+
+
+def _measure(
+    protocol: Protocol,
+    options: MatchOptions,
+    variants: Sequence[_Variant],
+    limit: int | None,
+    on_pair: Callable[[int, int, str], None] | None,
+) -> dict[str, Any]:
+    """Score every variant on the same pairs; see :func:`ablate`."""
     for variant in variants:
         variant.method.prepare()
     chosen = spread(len(protocol), limit)
@@ -199,6 +264,7 @@ _TITLES = {
     'iterations': 'Matching iterations, no early stop',
     'attributes': 'Attribute transfer, default iterations',
     'window': 'Search window in cells',
+    'layers': 'Layers of the matching feature',
     'weights': 'Weights',
 }
 

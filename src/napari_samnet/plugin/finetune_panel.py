@@ -61,6 +61,7 @@ _SEEN = ('start', 'matcher_steps', 'category_steps', 'size', 'device')
 #: For networks that are made from nothing, and for files of keypoints.
 _UNSEEN = (
     'backbone_weights',
+    'light_weights',
     'preprocessing',
     'validation',
     'validation_root',

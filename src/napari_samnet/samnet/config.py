@@ -18,7 +18,7 @@ class SAMNetConfig:
         Feature network. The paper's is VGG-19.
     matching_layers : tuple of str
         Layers in which the correlation is taken; the paper's are
-        ``('relu4_1',)``.
+        ``('relu4_1',)``. Those of the light network come last.
     matcher : {'residual', 'rtn'}
         W_G: parameter-free estimate plus small residual network, or the
         plan of RTNs.
@@ -31,7 +31,12 @@ class SAMNetConfig:
     """
 
     backbone: str = 'vgg16'
-    matching_layers: tuple[str, ...] = ('relu4_3', 'relu5_1')
+    matching_layers: tuple[str, ...] = (
+        'relu4_3',
+        'relu5_1',
+        'lite10',
+        'lite12',
+    )
     matcher: str = 'residual'
     window: int = 9
     width: int = 16

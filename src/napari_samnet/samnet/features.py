@@ -6,17 +6,20 @@ One network sees source, target and synthesised image. It gives
 * the *skip* features relu3_1, relu2_1, relu1_1 of the droplink decoder (10),
 * the *matching* feature, in which the correlation (5) is taken. The paper
   uses relu4_1 for it; deeper layers, each L2-normalised and concatenated,
-  are more accurate.
+  are more accurate, and so are those of a second network beside VGG, see
+  :mod:`napari_samnet.samnet.lite`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from napari_samnet.samnet.lite import LITE_CHANNELS, LiteFeatures
 
 __all__ = ['STRIDE', 'Features', 'VGGFeatures', 'layer_plan', 'normalize']
 
@@ -102,7 +105,8 @@ class VGGFeatures(nn.Module):
         Which VGG. The paper's is VGG-19.
     matching_layers : sequence of str
         Layers of the matching feature, from relu3_1 on. ``('relu4_1',)`` is
-        the paper's.
+        the paper's. After those of VGG, there may be some of
+        :data:`~napari_samnet.samnet.lite.LITE_CHANNELS`.
 
     Notes
     -----
@@ -123,17 +127,23 @@ class VGGFeatures(nn.Module):
         super().__init__()
         plan = layer_plan(backbone)
         names = [name for name, _ in plan]
-        if not matching_layers:
+        known = list(LITE_CHANNELS)
+        light = [layer for layer in matching_layers if layer in known]
+        own = matching_layers[: len(matching_layers) - len(light)]
+        if not own:
             raise ValueError('there must be at least one matching layer')
-        for layer in matching_layers:
+        for layer in own:
             if layer not in names or layer < 'relu3_1':
                 raise ValueError(
                     f'matching layers must be relu3_1 or deeper of '
-                    f'{backbone}, got {layer!r}'
+                    f'{backbone}, then {", ".join(known)}, got '
+                    f'{layer!r}'
                 )
         self.backbone = backbone
         self.matching_layers = tuple(matching_layers)
-        wanted = {*matching_layers, CONTENT_LAYER}
+        self.light = LiteFeatures(light) if light else None
+        self._wanted = {*own, CONTENT_LAYER}
+        wanted = self._wanted
         last = max(names.index(name) for name in wanted)
         self.convolutions = nn.ModuleDict()
         previous = 3
@@ -149,7 +159,7 @@ class VGGFeatures(nn.Module):
     @property
     def matching_channels(self) -> int:
         """Channels of the matching feature."""
-        channels = dict(layer_plan(self.backbone))
+        channels = {**dict(layer_plan(self.backbone)), **LITE_CHANNELS}
         return sum(channels[layer] for layer in self.matching_layers)
 
     def activations(
@@ -199,6 +209,22 @@ class VGGFeatures(nn.Module):
         weight = self.convolutions['conv1_1'].get_parameter('weight')
         return x.to(weight.dtype)
 
+    def layers(
+        self, images: Tensor, more: Iterable[str] = ()
+    ) -> dict[str, Tensor]:
+        """Outputs of both networks: matching layers, relu4_1 and others.
+
+        Parameters
+        ----------
+        images : Tensor
+            ``(B, 3, H, W)`` RGB in [0, 1].
+        more : iterable of str
+            Further layers of VGG.
+        """
+        wanted = {*self._wanted, *more}
+        found = self.activations(self.prepare(images), wanted)
+        return found if self.light is None else found | self.light(images)
+
     def matching_feature(self, found: dict[str, Tensor]) -> Tensor:
         """Concatenate the normalised matching layers on the relu4_1 grid."""
         height, width = found[CONTENT_LAYER].shape[-2:]
@@ -231,8 +257,7 @@ class VGGFeatures(nn.Module):
             On the grid of relu4_1, ``H/8`` by ``W/8`` cells.
         """
         kept = SKIP_LAYERS if skips else ()
-        wanted = {*self.matching_layers, CONTENT_LAYER, *kept}
-        found = self.activations(self.prepare(images), wanted)
+        found = self.layers(images, kept)
         return Features(
             self.matching_feature(found),
             found[CONTENT_LAYER],
@@ -241,20 +266,22 @@ class VGGFeatures(nn.Module):
 
     def match_only(self, images: Tensor) -> Tensor:
         """Matching feature of images, without keeping the skips."""
-        wanted = {*self.matching_layers, CONTENT_LAYER}
-        return self.matching_feature(
-            self.activations(self.prepare(images), wanted)
-        )
+        return self.matching_feature(self.layers(images))
 
-    def continue_from_content(self, content: Tensor) -> Tensor:
+    def continue_from_content(
+        self, content: Tensor, matching: Tensor | None = None
+    ) -> Tensor:
         """Matching feature from relu4_1 on, for the blended feature of (8).
 
         Parameters
         ----------
         content : Tensor
             ``(B, 512, H, W)``.
+        matching : Tensor, optional
+            ``(B, C, H, W)`` blended matching feature, of which the layers of
+            the light network are taken. Needed where there is one.
         """
-        wanted = set(self.matching_layers) - {CONTENT_LAYER}
+        wanted = self._wanted - {CONTENT_LAYER}
         if any(layer < CONTENT_LAYER for layer in wanted):
             raise ValueError(
                 f'matching layers before {CONTENT_LAYER} cannot be had from '
@@ -263,4 +290,13 @@ class VGGFeatures(nn.Module):
         found = {CONTENT_LAYER: content}
         if wanted:
             found |= self.activations(content, wanted, after=CONTENT_LAYER)
+        if self.light is not None:
+            if matching is None:
+                raise ValueError(
+                    'the light network starts from images: its part of the '
+                    'matching feature must be given'
+                )
+            sizes = [LITE_CHANNELS[layer] for layer in self.light.layers]
+            parts = matching[:, -sum(sizes) :].split(sizes, 1)
+            found |= dict(zip(self.light.layers, parts, strict=True))
         return self.matching_feature(found)

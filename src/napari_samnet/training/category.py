@@ -291,10 +291,7 @@ def _through_image(
             weight=weight,
             options=options,
         )
-        again = features.activations(
-            features.prepare(image.clamp(0, 1)),
-            {*features.matching_layers, CONTENT_LAYER},
-        )
+        again = features.layers(image.clamp(0, 1))
         transferred = features.matching_feature(again)
     terms = {
         'content': _CONTENT

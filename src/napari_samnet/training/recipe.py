@@ -24,7 +24,11 @@ from napari_samnet.files import write_text
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.samnet.weights import get_weights, read_model, save_model
-from napari_samnet.training.backbone import load_backbone, scale_activations
+from napari_samnet.training.backbone import (
+    load_backbone,
+    load_light,
+    scale_activations,
+)
 from napari_samnet.training.categorystage import (
     category_stage,
     validation_pairs,
@@ -183,6 +187,7 @@ def _begin(
             else 'oxford'
         ),
     )
+    load_light(model.features, options.light_weights or None)
     seen = batches(
         images,
         batch=4,
