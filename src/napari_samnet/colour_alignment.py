@@ -11,6 +11,8 @@ fine.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -103,11 +105,12 @@ def _solved(
         wrong -= ndimage.uniform_filter(
             wrong, (round(WIDE * width) | 1,) * 2, mode='nearest', axes=(0, 1)
         )
-        trust = 1 / (1 + np.square(wrong).sum(-1) / DIFFERENCE**2)
+        unlike: Any = _dots(wrong, wrong)
+        trust = 1 / (1 + unlike / DIFFERENCE**2)
         down, right = slope
         parts = [(down, down), (down, right), (right, right)]
         parts += [(down, wrong), (right, wrong)]
-        sums = np.stack([(a * b).sum(-1) for a, b in parts], axis=-1)
+        sums = np.stack([_dots(a, b) for a, b in parts], axis=-1)
         sums = _blurred(trust[..., None] * sums, width)
         yy, yx, xx, y, x = np.moveaxis(sums, -1, 0)
         yy, xx = yy + PLAIN, xx + PLAIN
@@ -122,6 +125,11 @@ def _solved(
             _blurred(np.moveaxis(motion, 0, -1), width / 2), -1, 0
         )
     return motion
+
+
+def _dots(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Sums over the channels of products; faster than over a short axis."""
+    return np.asarray(np.einsum('...k,...k->...', one, other))
 
 
 def _slopes(image: FloatArray) -> FloatArray:

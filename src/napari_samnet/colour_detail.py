@@ -16,6 +16,7 @@ keep their texture.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,19 @@ def _fit(
             f'both small images must have one shape (h, w, 3), got '
             f'{before.shape} and {after.shape}'
         )
-    rows, columns = (min(side, FIT_SIDE) for side in before.shape[:2])
+    return _fitted(before.tobytes(), after.tobytes(), before.shape)
+
+
+@lru_cache(maxsize=2)
+def _fitted(
+    before_bytes: bytes, after_bytes: bytes, shape: tuple[int, int, int]
+) -> Array:
+    """The same from the bytes of both: the same pair is asked for again."""
+    before, after = (
+        np.frombuffer(values).reshape(shape)
+        for values in (before_bytes, after_bytes)
+    )
+    rows, columns = (min(side, FIT_SIDE) for side in shape[:2])
     before, after = (resized(x, rows, columns) for x in (before, after))
     one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
     moments = (

@@ -177,11 +177,13 @@ def recoloured(
     )
     same = _agreement(after, near, share)[..., None]
 
-    member = _memberships(before)
+    member = _memberships(before) if same.any() else None
 
     def picture() -> FloatArray:
-        exact = _exact(before, after, member, share)
-        found = calm + same * (exact - calm)
+        found = calm
+        if member is not None:
+            exact = _exact(before, after, member, share)
+            found = calm + same * (exact - calm)
         return np.clip(found, 0, 1).astype(np.float32)
 
     small_source = before.astype(np.float32)
@@ -314,7 +316,8 @@ def _memberships(image: Array) -> Array:
 
 def _distances(colours: Array, centres: Array) -> Array:
     """Squared distances (..., K) of colours from K centres."""
-    return np.asarray(np.square(colours[..., None, :] - centres).sum(axis=-1))
+    apart = colours[..., None, :] - centres
+    return np.asarray(np.einsum('...k,...k->...', apart, apart))
 
 
 def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
@@ -328,8 +331,11 @@ def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
     )
     moments = moments.reshape(*share.shape, 28)
     moments *= (share / share.mean())[..., None]
-    mixed = member[..., :, None] * moments[..., None, :]
+    # By far the largest array here: in single precision it takes half as long.
+    moments, single = moments.astype(np.float32), member.astype(np.float32)
+    mixed = single[..., :, None] * moments[..., None, :]
     cells = resized(mixed.reshape(*share.shape, count * 28), *grid)
+    cells = cells.astype(np.float64)
     near = ndimage.gaussian_filter(
         cells, NEIGHBOURHOOD, mode='nearest', axes=(0, 1)
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -165,6 +166,7 @@ class Upsampler:
         return out
 
 
+@lru_cache(maxsize=64)
 def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
     """One axis of a resize that does not alias, as a sparse matrix.
 

@@ -48,7 +48,7 @@ def test_every_variant_of_the_paper_is_a_row(
     assert json.loads((report / 'ablation.json').read_text()) == result
     text = (report / 'ablation.md').read_text()
     assert '| 10 without attributes | ' in text
-    assert text.count("\n## ") == 5
+    assert text.count('\n## ') == 5
 
 
 def test_what_cannot_be_ablated_is_one_clear_line(
