@@ -111,9 +111,7 @@ def _variants(
     return found
 
 
-def with_layers(
-    weights: str, layers: Sequence[str], path: Path, *, half: bool = True
-) -> None:
+def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
     """Write a network that matches by some of another's layers alone.
 
     Parameters
@@ -123,9 +121,7 @@ def with_layers(
     layers : sequence of str
         Matching layers of the new one.
     path : Path
-        Of its weights.
-    half : bool
-        Store fp16, as the packaged weights are.
+        Of its weights, fp16 as the packaged ones are.
     """
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.weights import (
@@ -140,7 +136,7 @@ def with_layers(
     part.load_state_dict(
         {k: v for k, v in whole.state_dict().items() if k in wanted}
     )
-    save_model(part, path, half=half)
+    save_model(part, path)
 
 
 def _layer_networks(weights: str, folder: Path) -> dict[str, str]:

@@ -168,17 +168,18 @@ def _fold(layer: nn.Conv2d, name: str, state: dict[str, Tensor]) -> None:
         'filter': ('_depthwise_conv', '_bn1'),
         'narrow': ('_project_conv', '_bn2'),
     }[part]
-    weight = state.get(f'{prefix}{kernel}.weight')
-    if weight is None or weight.shape != layer.weight.shape:
-        raise WeightsError(
-            f'EfficientNet-Lite0 needs {prefix}{kernel}.weight of shape '
-            f'{tuple(layer.weight.shape)}, got '
-            f'{None if weight is None else tuple(weight.shape)}'
-        )
-    gamma, beta, mean, variance = (
-        state[f'{prefix}{norm}.{key}']
+    channels = (layer.out_channels,)
+    wanted = {f'{prefix}{kernel}.weight': tuple(layer.weight.shape)} | {
+        f'{prefix}{norm}.{key}': channels
         for key in ('weight', 'bias', 'running_mean', 'running_var')
-    )
+    }
+    for key, shape in wanted.items():
+        found = tuple(state[key].shape) if key in state else None
+        if found != shape:
+            raise WeightsError(
+                f'EfficientNet-Lite0 needs {key} of shape {shape}, got {found}'
+            )
+    weight, gamma, beta, mean, variance = (state[key] for key in wanted)
     scale = gamma / (variance + _LITE_EPS).sqrt()
     layer.weight.data.copy_(weight * scale[:, None, None, None])
     assert layer.bias is not None
