@@ -100,6 +100,7 @@ class PairRun:
         # What an earlier match has left may have skips that this one does
         # not ask for.
         self._skips = options.attributes and options.feedback == 'image'
+        self._project = options.feedback == 'feature'
         parts = [self._encode(image) for image in small]
         own, other = (
             Features(
@@ -142,7 +143,13 @@ class PairRun:
 
         options = self._options
         digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
-        key = (digest, image.shape, self._weights, self._place)
+        key = (
+            digest,
+            image.shape,
+            self._weights,
+            self._place,
+            self._project,
+        )
         found = FEATURES.get(key, skips=self._skips)
         if found is not None and not options.reference:
             return found
@@ -151,7 +158,9 @@ class PairRun:
         if not options.reference:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with convolutions(self._place.device, exact=options.reference):
-            found = self._model.encode(batch, skips=self._skips)
+            found = self._model.encode(
+                batch, skips=self._skips, project=self._project
+            )
         if not options.reference:
             FEATURES.put(key, found)
         return found

@@ -198,3 +198,50 @@ class TestGrid:
         )
         # Nothing is known beyond the outermost centres.
         assert math.isclose(seen[0, 0], 0.0, abs_tol=1e-6)
+
+
+class TestProjection:
+    @pytest.fixture
+    def found(self, vgg: VGGFeatures) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            return vgg.layers(torch.rand(1, 3, 32, 48))
+
+    def make(self, directions: torch.Tensor) -> VGGFeatures:
+        with torch.device('meta'):
+            made = VGGFeatures(
+                matching_layers=('relu4_1', 'relu5_1'),
+                projection=directions.shape[1],
+            )
+        made.projection = directions
+        return made
+
+    def test_a_rotation_keeps_every_cosine(
+        self, found: dict[str, torch.Tensor]
+    ) -> None:
+        rotation = torch.linalg.qr(torch.randn(1024, 1024))[0]
+        rotated = self.make(rotation)
+        whole = rotated.matching_feature(found, project=False).flatten(2)
+        turned = rotated.matching_feature(found).flatten(2)
+        torch.testing.assert_close(turned.mT @ turned, whole.mT @ whole)
+        assert not torch.allclose(turned, whole, atol=1e-2)
+
+    def test_it_is_that_of_the_concatenated_feature(
+        self, found: dict[str, torch.Tensor]
+    ) -> None:
+        directions = torch.randn(1024, 7)
+        features = self.make(directions)
+        whole = features.matching_feature(found, project=False)
+        expected = torch.einsum('bchw,cd->bdhw', whole, directions)
+        projected = features.matching_feature(found)
+        torch.testing.assert_close(projected, normalize(expected))
+        assert features.is_projected(projected)
+        assert not features.is_projected(whole)
+
+    def test_a_network_without_one_has_whole_features(
+        self, vgg: VGGFeatures, found: dict[str, torch.Tensor]
+    ) -> None:
+        assert 'projection' not in vgg.state_dict()
+        torch.testing.assert_close(
+            vgg.matching_feature(found),
+            vgg.matching_feature(found, project=False),
+        )

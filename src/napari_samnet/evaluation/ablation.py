@@ -131,7 +131,9 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
     )
 
     whole = read_model(get_weights(weights).path)
-    part = SAMNet(replace(whole.config, matching_layers=tuple(layers)))
+    part = SAMNet(
+        replace(whole.config, matching_layers=tuple(layers), projection=0)
+    )
     wanted = part.state_dict().keys()
     part.load_state_dict(
         {k: v for k, v in whole.state_dict().items() if k in wanted}

@@ -49,6 +49,8 @@ class Variant:
     decoded : bool
         The image shown is decoded, instead of the source's pixels in the
         target's colours.
+    projected : bool
+        Match in the directions that best tell cells apart.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Variant:
     both: bool = False
     cached: bool = False
     decoded: bool = True
+    projected: bool = False
 
 
 class _PartlyFast(SAMNet):

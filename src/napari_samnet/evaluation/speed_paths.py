@@ -115,6 +115,7 @@ def variants(
     if has_bf16(resolve_place(options.device).device):
         alone('bf16', 'bf16', precision='bf16')
     alone('feature_feedback', 'feature feedback', feedback='feature')
+    alone('projected', 'projected features', projected=True)
     alone('recoloured', 'recoloured, not decoded', decoded=False)
     for precision in ('fp32', 'bf16', 'int8'):
         alone(
@@ -125,21 +126,16 @@ def variants(
             device='cpu',
         )
     usual = replace(options, reference=False)
-    found += [
-        Variant(name='default', text='default', options=usual, decoded=False),
-        Variant(
-            name='default_cached',
-            text='default, features cached',
-            options=usual,
-            cached=True,
-            decoded=False,
-        ),
-        Variant(
-            name='correspondence_only',
-            text='correspondence only',
-            options=replace(usual, attributes=False),
-        ),
-    ]
+
+    def add(name: str, text: str, changed: MatchOptions, **flags: Any) -> None:
+        projected = changed.feedback == 'feature'
+        flags |= {'decoded': False, 'projected': projected}
+        found.append(Variant(name=name, text=text, options=changed, **flags))
+
+    add('default', 'default', usual)
+    add('default_cached', 'default, features cached', usual, cached=True)
+    alone_text = 'correspondence only'
+    add('correspondence_only', alone_text, replace(usual, attributes=False))
     for precision in ('fp32', 'int8'):
         if precision == 'int8' and not any(
             variant.name == 'openvino_int8' for variant in found
@@ -148,19 +144,12 @@ def variants(
         chosen = replace(
             usual, precision=precision, backend='auto', device='cpu'
         )
-        found += [
-            Variant(
-                name=f'default_{precision}',
-                text=f'default in {precision}',
-                options=chosen,
-                decoded=False,
-            ),
-            Variant(
-                name=f'correspondence_only_{precision}',
-                text=f'correspondence only in {precision}',
-                options=replace(chosen, attributes=False),
-            ),
-        ]
+        add(f'default_{precision}', f'default in {precision}', chosen)
+        add(
+            f'correspondence_only_{precision}',
+            f'{alone_text} in {precision}',
+            replace(chosen, attributes=False),
+        )
     return found
 
 
@@ -173,6 +162,7 @@ FLAGS = {
     'both',
     'cached',
     'decoded',
+    'projected',
 }
 
 
@@ -228,7 +218,10 @@ def run_variant(
     unclocked = Stages(device)
     stages = _Clock(device)
     with (unclocked if variant.cached else stages).timed('encode'):
-        one, two = (model.encode(image, skips=skips) for image in images)
+        one, two = (
+            model.encode(image, skips=skips, project=variant.projected)
+            for image in images
+        )
     own, other = (_pair(one, two), _pair(two, one))
     if not variant.both:
         own, other = own.part(slice(1)), other.part(slice(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ['SAMNetConfig']
 
@@ -28,6 +28,8 @@ class SAMNetConfig:
         Channels of the residual network's finest level.
     decoder_depth : int
         Convolutions of W_D at the resolution of relu3_1.
+    projection : int
+        Channels that the matching feature can be projected to, 0 for none.
     """
 
     backbone: str = 'vgg16'
@@ -41,6 +43,10 @@ class SAMNetConfig:
     window: int = 9
     width: int = 16
     decoder_depth: int = 2
+    projection: int = 0
+
+    #: Inclusive limits of whole numbers: a damaged one must not fill memory.
+    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {'projection': (0, 4096)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
@@ -59,9 +65,9 @@ class SAMNetConfig:
                     f'{known.name} must be {type(known.default).__name__}, '
                     f'got {value!r}'
                 )
-            # A damaged number must not fill the memory.
-            if isinstance(value, int) and not 1 <= value <= 64:
+            low, high = cls.LIMITS.get(known.name, (1, 64))
+            if isinstance(value, int) and not low <= value <= high:
                 raise ValueError(
-                    f'{known.name} must be from 1 to 64, got {value}'
+                    f'{known.name} must be from {low} to {high}, got {value}'
                 )
         return config

@@ -82,6 +82,7 @@ class SAMNet(nn.Module):
         self.features = VGGFeatures(
             backbone=self.config.backbone,
             matching_layers=self.config.matching_layers,
+            projection=self.config.projection,
         )
         self.matcher: nn.Module
         if self.config.matcher == 'rtn':
@@ -97,10 +98,13 @@ class SAMNet(nn.Module):
             )
         self.decoder = DroplinkDecoder(depth=self.config.decoder_depth)
 
-    def encode(self, images: Tensor, *, skips: bool = True) -> Features:
+    def encode(
+        self, images: Tensor, *, skips: bool = True, project: bool = True
+    ) -> Features:
         """Features of ``(B, 3, H, W)`` RGB images in [0, 1].
 
-        Without `skips` they are fit for everything but links of the decoder.
+        Without `skips` they are fit for everything but links of the decoder,
+        and if projected for all feedback but 'continue'.
         """
         size = images.shape[-2:]
         if any(side % (2 * STRIDE) for side in size):
@@ -108,7 +112,7 @@ class SAMNet(nn.Module):
                 f'height and width must be multiples of {2 * STRIDE}, got '
                 f'{tuple(size)}'
             )
-        found: Features = self.features(images, skips=skips)
+        found: Features = self.features(images, skips=skips, project=project)
         return found
 
     def start(self, source: Tensor, target: Tensor, init: str) -> Tensor:
@@ -213,7 +217,10 @@ class SAMNet(nn.Module):
             image = self.synthesise(
                 source, target, field, alpha, weight=weight, options=options
             )
-            return self.features.match_only(image.clamp(0, 1))
+            return self.features.match_only(
+                image.clamp(0, 1),
+                project=self.features.is_projected(source.matching),
+            )
         mix = partial(
             self.mix, field=field, alpha=alpha, weight=weight, options=options
         )

@@ -1,0 +1,163 @@
+"""Directions in which a network's matching features tell places apart.
+
+``python -m napari_samnet.training.projection IMAGES --out FILE`` writes the
+network with them. Features are then matched in these directions alone, which
+takes a fraction of the time; the rest of the network stays as it is.
+
+They are the principal directions of the difference between cells of one image
+that lie close to each other, for these are what a match must tell apart. Those
+of the features themselves say more of what an image shows than of where, and
+places are found less exactly in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_samnet.errors import InputError
+from napari_samnet.parameters import MatchOptions
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.weights import get_weights, read_model, save_model
+from napari_samnet.training.data import (
+    read_images,
+    read_working,
+    split,
+    to_tensor,
+)
+
+__all__ = ['CHANNELS', 'find_projection', 'main', 'with_projection']
+
+#: Directions that are kept.
+CHANNELS = 384
+
+#: Distance in cells of those that are to be told apart.
+APART = 2
+
+
+@torch.inference_mode()
+def find_projection(
+    model: SAMNet, images: Iterable[np.ndarray], channels: int = CHANNELS
+) -> tuple[Tensor, float]:
+    """Principal directions of the difference of cells that lie close by.
+
+    The mean feature is one of them, so that cosines stay what they are.
+
+    Parameters
+    ----------
+    model : SAMNet
+        In fp32 on the CPU.
+    images : iterable of ndarray of float32, (size, size, 3)
+        Training images at working size.
+    channels : int
+        How many directions.
+
+    Returns
+    -------
+    projection : Tensor
+        ``(matching channels, channels)``, orthonormal columns.
+    kept : float
+        Share of the differences' squared length that lies in them.
+
+    Raises
+    ------
+    InputError
+        If the features have fewer channels, or there is no image.
+    """
+    whole = model.features.matching_channels
+    if not 1 <= channels <= whole:
+        raise InputError(
+            f'channels must be from 1 to {whole}, those of the matching '
+            f'feature, got {channels}'
+        )
+    moments = torch.zeros(whole, whole, dtype=torch.float64)
+    mean = torch.zeros(whole, 1, dtype=torch.float64)
+    for image in images:
+        found = model.features.match_only(to_tensor([image]), project=False)[0]
+        mean += found.mean((1, 2)).double()[:, None]
+        for axis in (1, 2):
+            count = found.shape[axis] - APART
+            apart = found.narrow(axis, APART, count)
+            apart = (apart - found.narrow(axis, 0, count)).flatten(1)
+            moments += (apart @ apart.T).double()
+    if not mean.any():
+        raise InputError('there must be at least one image, got none')
+    # In ascending order.
+    vectors = torch.linalg.eigh(moments).eigenvectors
+    strongest = vectors[:, whole - channels + 1 :].flip(1)
+    found = torch.linalg.qr(torch.cat((mean, strongest), 1)).Q
+    kept = torch.trace(found.T @ moments @ found) / torch.trace(moments)
+    return found.float().contiguous(), float(kept)
+
+
+def with_projection(model: SAMNet, projection: Tensor) -> SAMNet:
+    """The same network, with that projection of its matching features.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Stays as it is.
+    projection : Tensor
+        ``(matching channels, channels)``.
+    """
+    config = replace(model.config, projection=projection.shape[1])
+    other = SAMNet(config)
+    state = {**model.state_dict(), 'features.projection': projection}
+    other.load_state_dict(state)
+    return other.eval().requires_grad_(False)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Find the directions and write the network with them."""
+    parser = argparse.ArgumentParser(
+        prog='python -m napari_samnet.training.projection',
+        description='Give a network directions that it is matched fast in.',
+    )
+    parser.add_argument('images', type=Path, help='folder or CSV file')
+    parser.add_argument('--out', type=Path, required=True, help='weights file')
+    parser.add_argument('--root', type=Path, help='of the files of a CSV file')
+    parser.add_argument('--weights', default=MatchOptions.weights)
+    parser.add_argument('--channels', type=int, default=CHANNELS)
+    parser.add_argument('--count', type=int, default=256, help='of images')
+    args = parser.parse_args(words)
+    try:
+        _project(args)
+    except InputError as error:
+        parser.error(str(error))
+
+
+def _project(args: argparse.Namespace) -> None:
+    from safetensors import safe_open
+
+    weights = get_weights(os.fspath(args.weights))
+    model = read_model(weights.path)
+    train, _ = split(read_images(args.images, root=args.root))
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(train), min(args.count, len(train)), replace=False)
+    size = MatchOptions.size
+    projection, kept = find_projection(
+        model,
+        (read_working(train[i].path, size) for i in chosen),
+        args.channels,
+    )
+    with safe_open(weights.path, framework='pt') as file:
+        notes = file.metadata() or {}
+    digest = save_model(
+        with_projection(model, projection), args.out, notes=notes
+    )
+    sys.stdout.write(
+        f'{args.out}: {projection.shape[1]} of {projection.shape[0]} '
+        f'channels keep {kept:.1%} of what differs, SHA-256 {digest}\n'
+    )
+
+
+if __name__ == '__main__':
+    main()

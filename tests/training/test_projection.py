@@ -1,0 +1,171 @@
+"""Directions to match in: found on photographs, written into a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data, io, transform
+
+from napari_samnet import match
+from napari_samnet.errors import InputError
+from napari_samnet.samnet.weights import get_weights, read_model
+from napari_samnet.training.projection import (
+    find_projection,
+    main,
+    with_projection,
+)
+
+SIZE = 64
+
+
+@pytest.fixture(scope='module')
+def photographs() -> list[np.ndarray]:
+    return [
+        transform.resize(image, (SIZE, SIZE), anti_aliasing=True).astype(
+            np.float32
+        )
+        for image in (data.astronaut(), data.coffee(), data.rocket())
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    where = tmp_path / 'images'
+    where.mkdir()
+    for name in ('astronaut', 'coffee', 'rocket', 'chelsea'):
+        io.imsave(where / f'{name}.png', getattr(data, name)())
+    return where
+
+
+class TestFinding:
+    def test_directions_are_orthonormal_and_keep_most(
+        self, photographs: list[np.ndarray]
+    ) -> None:
+        model = read_model(get_weights('samnet').path)
+        few, less = find_projection(model, photographs, 4)
+        many, more = find_projection(model, photographs, 32)
+        torch.testing.assert_close(
+            many.T @ many, torch.eye(32), atol=1e-5, rtol=0
+        )
+        # The first ones are the principal ones, up to their sign.
+        same = (many[:, :4] * few).sum(0).abs()
+        torch.testing.assert_close(same, torch.ones(4))
+        assert 0.1 < less < more < 1
+
+    def test_no_other_directions_keep_more(
+        self, photographs: list[np.ndarray]
+    ) -> None:
+        model = read_model(get_weights('samnet').path)
+        found, kept = find_projection(model, photographs, 8)
+        batch = torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2)
+        whole = model.features.match_only(batch, project=False)
+        apart = (
+            whole[:, :, 2:] - whole[:, :, :-2],
+            whole[..., 2:] - whole[..., :-2],
+        )
+        rows = torch.cat([each.flatten(2).mT.flatten(0, 1) for each in apart])
+
+        def share(directions: torch.Tensor) -> float:
+            along = (rows @ directions).square().sum()
+            return float(along / rows.square().sum())
+
+        assert share(found) == pytest.approx(kept, abs=1e-4)
+        for _ in range(5):
+            change = 0.02 * torch.randn_like(found)
+            change[:, 0] = 0  # the mean, which is kept in any case
+            other = torch.linalg.qr(found + change)[0]
+            assert share(other) < share(found)
+
+    def test_the_mean_is_kept(self, photographs: list[np.ndarray]) -> None:
+        model = read_model(get_weights('samnet').path)
+        found, _ = find_projection(model, photographs, 2)
+        batch = torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2)
+        mean = model.features.match_only(batch, project=False).mean((0, 2, 3))
+        along = found.T @ mean
+        torch.testing.assert_close(along.norm(), mean.norm())
+
+    @pytest.mark.parametrize('channels', [0, 1329])
+    def test_impossible_numbers(
+        self, photographs: list[np.ndarray], channels: int
+    ) -> None:
+        model = read_model(get_weights('samnet').path)
+        with pytest.raises(InputError, match=f'from 1 to 1328.* {channels}'):
+            find_projection(model, photographs, channels)
+
+    def test_no_images(self) -> None:
+        model = read_model(get_weights('samnet').path)
+        with pytest.raises(InputError, match='at least one image, got none'):
+            find_projection(model, [])
+
+
+class TestNetworks:
+    def test_the_packaged_one_has_all_that_the_fast_ways_need(self) -> None:
+        model = read_model(get_weights('samnet').path)
+        found = model.features.projection
+        assert found is not None
+        assert found.shape == (1328, 384)
+        # As far as half precision goes.
+        torch.testing.assert_close(
+            found.T @ found, torch.eye(384), atol=1e-3, rtol=0
+        )
+
+    def test_only_blended_features_are_matched_in_it(
+        self, photographs: list[np.ndarray], tmp_path: Path
+    ) -> None:
+        from napari_samnet.samnet.weights import save_model
+
+        model = read_model(get_weights('samnet').path)
+        other = tmp_path / 'other.safetensors'
+        wrong = torch.linalg.qr(torch.randn(1328, 16))[0]
+        save_model(with_projection(model, wrong), other)
+
+        def flows(**options: object) -> list[np.ndarray]:
+            return [
+                match(
+                    *photographs[:2],
+                    weights=weights,
+                    size=SIZE,
+                    window=5,
+                    iterations=2,
+                    device='cpu',
+                    precision='fp32',
+                    **options,
+                ).flow
+                for weights in ('samnet', other)
+            ]
+
+        for feedback in ('image', 'continue'):
+            same = flows(feedback=feedback)
+            np.testing.assert_array_equal(*same)
+        np.testing.assert_array_equal(*flows(reference=True))
+        # After the others: what they left in the cache is not taken.
+        one, two = flows()
+        assert np.abs(one - two).max() > 0.1
+
+    def test_command(
+        self,
+        folder: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        out = tmp_path / 'net.safetensors'
+        main([str(folder), '--out', str(out), '--channels', '12'])
+        assert '12 of 1328 channels keep' in capsys.readouterr().out
+        old, new = read_model(get_weights('samnet').path), read_model(out)
+        assert new.config.projection == 12
+        kept = new.state_dict()
+        for name, value in old.state_dict().items():
+            if name != 'features.projection':
+                torch.testing.assert_close(kept[name], value)
+
+    def test_command_refuses(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / 'net.safetensors'
+        with pytest.raises(SystemExit):
+            main([str(tmp_path / 'nowhere'), '--out', str(out)])
+        assert 'nowhere' in capsys.readouterr().err
+        assert not out.exists()
