@@ -178,7 +178,7 @@ class TestLoadLight:
 class TestInTheMatchingFeature:
     def test_every_layer_counts_alike(self, shipped: SAMNet) -> None:
         images = torch.rand(1, 3, 64, 64)
-        matching = shipped.encode(images, skips=False).matching
+        matching = shipped.encode(images, skips=False, project=False).matching
         sizes = [512, 512, 112, 192]
         lengths = [
             float(part.norm(dim=1).median())
@@ -194,13 +194,18 @@ class TestInTheMatchingFeature:
 
     def test_blended_part_is_taken_over(self, shipped: SAMNet) -> None:
         features = shipped.features
-        found = shipped.encode(torch.rand(1, 3, 64, 64), skips=False)
+        images = torch.rand(1, 3, 64, 64)
+        found = shipped.encode(images, skips=False, project=False)
         again = features.continue_from_content(found.content, found.matching)
         # Enlarged maps are a little short of unit length, unless they are
         # scaled anew.
         assert (again * found.matching).sum(1).min() > 0.99
         with pytest.raises(ValueError, match='light network'):
             features.continue_from_content(found.content)
+        with pytest.raises(ValueError, match=r'all 1328 channels.*\(1, 384'):
+            features.continue_from_content(
+                found.content, shipped.encode(images).matching
+            )
 
     def test_configuration_without_it_is_vgg_alone(self) -> None:
         config = SAMNetConfig(matching_layers=('relu4_1',))
