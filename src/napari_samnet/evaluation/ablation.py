@@ -142,17 +142,23 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
 
 
 def _layer_networks(weights: str, folder: Path) -> dict[str, str]:
-    """The paper's layer alone, then one more of the network's at a time."""
+    """The paper's layer alone, then one more of the network's at a time.
+
+    All channels of each, not projected.
+    """
     from napari_samnet.samnet.weights import get_weights, read_model
 
     own = read_model(get_weights(weights).path).config.matching_layers
-    choices = [('relu4_1',), *(own[:count] for count in range(1, len(own)))]
+    choices = [
+        ('relu4_1',),
+        *(own[:count] for count in range(1, len(own) + 1)),
+    ]
     found = {}
     for layers in dict.fromkeys(choices):
         path = folder / f'{"_".join(layers)}.safetensors'
         with_layers(weights, layers, path)
         found[' + '.join(layers)] = str(path)
-    return {**found, ' + '.join(own): weights}
+    return found
 
 
 def parse_networks(texts: Sequence[str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ from napari_samnet.samnet.weights import get_weights, read_model
 from napari_samnet.training.data import (
     ImageList,
     read_images,
+    read_some,
     read_working,
     split,
     to_tensor,
@@ -217,10 +218,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     weights = get_weights(os.fspath(args.weights))
     model = read_model(weights.path)
     train, held_out = split(read_images(args.images, root=args.root))
-    rng = np.random.default_rng(0)
-    chosen = rng.choice(len(train), min(args.count, len(train)), replace=False)
-    size = MatchOptions.size
-    photographs = [read_working(train[i].path, size) for i in chosen]
+    photographs = read_some(train, args.count, MatchOptions.size)
     parts = {'features': model.features.convolutions, 'decoder': model.decoder}
     made: dict[str, Any] = {
         'weights': weights.sha256,

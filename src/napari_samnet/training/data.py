@@ -35,6 +35,23 @@ def read_working(path: Path, size: int) -> np.ndarray:
     return _read_bytes(path, size).astype(np.float32) / 255
 
 
+def read_some(images: ImageList, count: int, size: int) -> list[np.ndarray]:
+    """Read images drawn at random, always the same ones; see `read_working`.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        Where to draw from.
+    count : int
+        How many at most.
+    size : int
+        Working size in pixels.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(images), min(count, len(images)), replace=False)
+    return [read_working(images[int(i)].path, size) for i in chosen]
+
+
 def to_tensor(images: Sequence[np.ndarray]) -> Tensor:
     """Stack ``(H, W, 3)`` arrays to ``(B, 3, H, W)``."""
     stacked = torch.from_numpy(np.ascontiguousarray(np.stack(images)))

@@ -29,7 +29,7 @@ from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.weights import get_weights, read_model, save_model
 from napari_samnet.training.data import (
     read_images,
-    read_working,
+    read_some,
     split,
     to_tensor,
 )
@@ -140,14 +140,8 @@ def _project(args: argparse.Namespace) -> None:
     weights = get_weights(os.fspath(args.weights))
     model = read_model(weights.path)
     train, _ = split(read_images(args.images, root=args.root))
-    rng = np.random.default_rng(0)
-    chosen = rng.choice(len(train), min(args.count, len(train)), replace=False)
-    size = MatchOptions.size
-    projection, kept = find_projection(
-        model,
-        (read_working(train[i].path, size) for i in chosen),
-        args.channels,
-    )
+    photographs = read_some(train, args.count, MatchOptions.size)
+    projection, kept = find_projection(model, photographs, args.channels)
     with safe_open(weights.path, framework='pt') as file:
         notes = file.metadata() or {}
     digest = save_model(
