@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from napari_samnet import match
-from napari_samnet.evaluation.files import read_image
+from napari_samnet.datasets.reading import read_image
+from napari_samnet.datasets.samples import SAMPLES, load_sample
 from napari_samnet.evaluation.protocols.attributes import Attributes
 from napari_samnet.evaluation.protocols.synthetic import Photographs
-from napari_samnet.images import to_rgb
-from napari_samnet.samples import SAMPLES, load_sample
+from napari_samnet.images.rgb import to_rgb
 
 SHEET = Path(__file__).parent / 'images' / 'transferred.jpg'
 

@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import color, data, draw
 
 from napari_samnet import Correspondence, MatchOptions, match, match_steps
-from napari_samnet.panels import (
+from napari_samnet.datasets.samples import SamplePair, load_sample
+from napari_samnet.outputs.panels import (
     FINE,
     confidence_picture,
     faded,
@@ -30,7 +31,6 @@ from napari_samnet.panels import (
     with_labels,
     with_points,
 )
-from napari_samnet.samples import SamplePair, load_sample
 
 FOLDER = Path(__file__).parent / 'images'
 

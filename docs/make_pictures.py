@@ -15,9 +15,9 @@ from pathlib import Path
 from PIL import Image
 
 from napari_samnet import match
-from napari_samnet.display import missing_display
-from napari_samnet.overview import draw_overview
-from napari_samnet.samples import SAMPLES, load_sample
+from napari_samnet.cli.display import missing_display
+from napari_samnet.datasets.samples import SAMPLES, load_sample
+from napari_samnet.outputs.overview import draw_overview
 
 FOLDER = Path(__file__).parent / 'images'
 
@@ -56,10 +56,10 @@ def window() -> Image.Image:
         from qtpy.QtWidgets import QApplication
 
         from napari_samnet.plugin import open_demo
-        from napari_samnet.plugin.commands import dock
+        from napari_samnet.plugin.transfer.docks import open_dock
 
         viewer = open_demo()
-        dock(viewer).wait(600)
+        open_dock(viewer).wait(600)
         # After showing, else the stored size wins.
         viewer.window.resize(1500, 950)
         for _ in range(20):

@@ -26,8 +26,8 @@ from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_samnet.plugin.commands import dock
-from napari_samnet.plugin.sample_data import sample_layers
+from napari_samnet.plugin.contributions.sample_data import sample_layers
+from napari_samnet.plugin.transfer.docks import open_dock
 
 WINDOW = (1180, 760)
 
@@ -56,7 +56,7 @@ def open_pair(viewer: Any, name: str) -> None:
 
 def open_stack(viewer: Any) -> None:
     """Add a stack whose planes move through a section, one annotated."""
-    from napari_samnet.samples import load_sample
+    from napari_samnet.datasets.samples import load_sample
 
     pair = load_sample('tissue')
     side = min(pair.source.shape[:2]) - 80
@@ -112,7 +112,7 @@ def take(state: str, theme: str, path: Path, options: Any) -> None:
     """Take the picture of one state."""
     viewer = napari.Viewer(show=False)
     viewer.theme = theme
-    widget = dock(viewer)
+    widget = open_dock(viewer)
     viewer.show()
     # Only now, or the size of the last session wins.
     viewer.window.resize(*WINDOW)

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.io import imsave
 
 from napari_samnet import match
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('coffee')
 result = match(pair.source, pair.target)

@@ -7,7 +7,7 @@ something alike. Here the right answer is known, so the overlap is printed.
 from skimage.io import imsave
 
 from napari_samnet import match
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('coffee')
 result = match(pair.source, pair.target, labels=pair.labels, attributes=False)

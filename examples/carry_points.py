@@ -7,7 +7,7 @@ less it should be trusted.
 import numpy as np
 
 from napari_samnet import match
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('cat')
 result = match(pair.source, pair.target, attributes=False)

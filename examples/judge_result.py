@@ -7,8 +7,8 @@ from PIL import Image
 from skimage import data
 
 from napari_samnet import match
-from napari_samnet.overview import draw_overview
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
+from napari_samnet.outputs.overview import draw_overview
 
 cat = load_sample('cat')
 for name, target in [('cat', cat.target), ('rocket', data.rocket())]:

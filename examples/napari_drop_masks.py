@@ -8,7 +8,7 @@ import time
 
 import napari
 
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('cat')
 viewer = napari.Viewer()

@@ -7,7 +7,7 @@ image to see them.
 import napari
 import numpy as np
 
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('tissue')
 views = [np.s_[12 * k : 400 + 12 * k, 16 * k : 400 + 16 * k] for k in range(5)]

@@ -6,7 +6,7 @@ painting.
 
 import napari
 
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('coffee')
 viewer = napari.Viewer()

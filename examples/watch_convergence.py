@@ -7,7 +7,7 @@ generator stops the run.
 import numpy as np
 
 from napari_samnet import MatchOptions, match_steps
-from napari_samnet.samples import load_sample
+from napari_samnet.datasets.samples import load_sample
 
 pair = load_sample('cat')
 known = np.isfinite(pair.flow).all(axis=-1) & (pair.labels > 0)

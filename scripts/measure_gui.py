@@ -39,9 +39,9 @@ from napari.utils import progress
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_samnet.plugin.commands import dock
-from napari_samnet.plugin.results import METADATA
-from napari_samnet.plugin.sample_data import sample_layers
+from napari_samnet.plugin.contributions.commands import dock
+from napari_samnet.plugin.contributions.sample_data import sample_layers
+from napari_samnet.plugin.layers.results import METADATA
 
 #: Milliseconds from one tick to the next.
 TICK = 5

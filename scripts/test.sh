@@ -46,6 +46,7 @@ bin=$environment/bin
 "$bin/ruff" check
 "$bin/ruff" format --check
 "$bin/mypy"
+"$bin/lint-imports"
 find src -name '*.py' -exec "$bin/numpydoc" lint {} +
 "$bin/npe2" validate napari-samnet --imports
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_samnet.samples import SamplePair, load_sample
-from napari_samnet.userfolder import HOME_VARIABLE
+from napari_samnet.datasets.samples import SamplePair, load_sample
+from napari_samnet.files import HOME_VARIABLE
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -45,6 +45,6 @@ def coffee() -> SamplePair:
 @pytest.fixture(scope='session')
 def found(coffee: SamplePair) -> Correspondence:
     """A quick match of the pair, with the real network."""
-    from napari_samnet.matching import match
+    from napari_samnet.matching.match import match
 
     return match(coffee.source, coffee.target, labels=coffee.labels, **QUICK)

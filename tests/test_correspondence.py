@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from napari_samnet import warping
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.warping import warp as warping
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.errors import InputError
-    from napari_samnet.matching import match, match_steps
-    from napari_samnet.parameters import MatchOptions
+    from napari_samnet.matching.match import match, match_steps
+    from napari_samnet.options import MatchOptions
+    from napari_samnet.runtime.loading import load_model
     from napari_samnet.samnet.network import SAMNet
-    from napari_samnet.samnet.weights import load_model
 
     __version__: str
 
@@ -33,11 +33,11 @@ __all__ = [
 _HOMES = {
     'Correspondence': 'napari_samnet.correspondence',
     'InputError': 'napari_samnet.errors',
-    'MatchOptions': 'napari_samnet.parameters',
+    'MatchOptions': 'napari_samnet.options',
     'SAMNet': 'napari_samnet.samnet.network',
-    'load_model': 'napari_samnet.samnet.weights',
-    'match': 'napari_samnet.matching',
-    'match_steps': 'napari_samnet.matching',
+    'load_model': 'napari_samnet.runtime.loading',
+    'match': 'napari_samnet.matching.match',
+    'match_steps': 'napari_samnet.matching.match',
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from napari_samnet.cli import main
+from napari_samnet.cli.main import main
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet import archive
-from napari_samnet.checks import (
+from napari_samnet.arrays.checks import (
     as_array,
     check_labels,
     check_transferred,
@@ -28,17 +27,18 @@ from napari_samnet.checks import (
     checked_shape,
     checked_votes,
 )
+from napari_samnet.arrays.lazy import new_array
+from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
-from napari_samnet.fields import (
+from napari_samnet.io import npz as archive
+from napari_samnet.warping.fields import (
     full_flow,
     full_map,
     round_trip,
     sample_field,
 )
-from napari_samnet.lazy import new_array
-from napari_samnet.resampling import run_tiles, tiles
-from napari_samnet.voting import label_kernel
-from napari_samnet.warping import Canvas, Pixels, warp, warp_bilinear
+from napari_samnet.warping.label_voting import LabelField, label_kernel
+from napari_samnet.warping.warp import Canvas, Pixels, warp, warp_bilinear
 
 __all__ = ['Correspondence']
 
@@ -73,7 +73,7 @@ class Correspondence:
     votes : ndarray of float, shape (h2, w2, K, K), optional
         How likely each displacement around `backward` is, by (row, column)
         in cells of the source, not below 0; K is odd. See
-        :mod:`napari_samnet.voting`.
+        :mod:`napari_samnet.warping.label_voting`.
     source_shape, target_shape : tuple of int
         Rows and columns of the two images.
     transferred : ndarray, optional
@@ -231,10 +231,23 @@ class Correspondence:
         out = checked_output(out, self.target_shape, labels.dtype)
         pixels = Pixels.of(labels)
         kernel = label_kernel(
-            self, pixels, min_confidence=min_confidence, vote=vote
+            self.label_field, pixels, min_confidence=min_confidence, vote=vote
         )
         warp(pixels, self.source_shape, self.backward, Canvas(out), kernel)
         return out
+
+    @property
+    def label_field(self) -> LabelField:
+        """What carries labels of the source to the target's grid."""
+        rows, columns = self.forward.shape[:2]
+        return LabelField(
+            self.source_shape,
+            self.target_shape,
+            self.backward,
+            self.backward_confidence,
+            self.votes,
+            (rows, columns),
+        )
 
     def warp_image(
         self,

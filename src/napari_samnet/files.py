@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the folder of the user's own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import platformdirs
+
 from napari_samnet.errors import InputError
 
-__all__ = ['atomic_files', 'atomic_write', 'write_text']
+__all__ = [
+    'HOME_VARIABLE',
+    'atomic_files',
+    'atomic_write',
+    'user_folder',
+    'write_text',
+]
+
+#: Environment variable that names another folder for the user's own files.
+HOME_VARIABLE = 'NAPARI_SAMNET_HOME'
 
 
 @contextmanager
@@ -103,3 +114,23 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def user_folder(part: str) -> Path:
+    """Folder of the user's own files; it need not exist yet.
+
+    Parameters
+    ----------
+    part : str
+        Which part of it: 'weights' or 'training'.
+
+    Returns
+    -------
+    Path
+        Below what the environment variable NAPARI_SAMNET_HOME names, or
+        else below the platform's folder for data of applications.
+    """
+    home = os.environ.get(HOME_VARIABLE)
+    if home:
+        return Path(home).expanduser() / part
+    return platformdirs.user_data_path('napari-samnet', False) / part

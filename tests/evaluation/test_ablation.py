@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_samnet.cli import main
+from napari_samnet.cli.main import main
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.ablation import ITERATIONS, parse_networks
 

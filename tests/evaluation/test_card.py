@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from napari_samnet.cli import main as command
+from napari_samnet.cli.main import main as command
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.card import main, with_figures
-from napari_samnet.samnet.weights import get_weights
+from napari_samnet.runtime.weights import get_weights
 
 
 @pytest.fixture(scope='module')

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_samnet.datasets.published import read_flow_pairs
+from napari_samnet.datasets.reading import read_flow
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import Answer, run
-from napari_samnet.evaluation.estimates import Estimates, with_estimates
-from napari_samnet.evaluation.files import read_flow
-from napari_samnet.evaluation.layouts import read_flow_pairs
-from napari_samnet.evaluation.methods import Identity, from_fields
+from napari_samnet.evaluation.methods.base import Identity, from_fields
+from napari_samnet.evaluation.methods.estimates import (
+    Estimates,
+    with_estimates,
+)
 from napari_samnet.evaluation.protocols.flow import Flow, consistent
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, Pair, run, spread
-from napari_samnet.evaluation.manifests import (
+from napari_samnet.datasets.pair_lists import (
     read_keypoint_pairs,
     read_mask_pairs,
 )
-from napari_samnet.evaluation.methods import Identity, from_fields
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation.benchmark import Answer, Pair, run, spread
+from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 from napari_samnet.evaluation.protocols.landmarks import Landmarks
 from napari_samnet.evaluation.protocols.masks import Masks

@@ -108,7 +108,7 @@ def make_found() -> Callable[..., Correspondence]:
 @pytest.fixture
 def make_widget(qtbot: Any) -> Iterator[Callable[..., Any]]:
     """Shown widgets of a viewer, waited for at the end."""
-    from napari_samnet.plugin.widget import SemanticTransfer
+    from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
     made = []
 

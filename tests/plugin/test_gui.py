@@ -14,7 +14,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 import napari_samnet
-from napari_samnet.plugin.results import METADATA
+from napari_samnet.plugin.layers.results import METADATA
 
 pytestmark = pytest.mark.gui
 
@@ -110,7 +110,7 @@ def test_commands_say_what_is_missing(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(
-        'napari_samnet.plugin.commands.show_error', said.append
+        'napari_samnet.plugin.contributions.commands.show_error', said.append
     )
     window.layers.selection = set()
     kwargs = {'viewer': window}
@@ -328,7 +328,7 @@ def test_the_demonstration_opens_and_runs(
 
     values = settings.load_settings() | {'size': 64, 'window': 5}
     monkeypatch.setattr(
-        'napari_samnet.plugin.widget.load_settings', lambda: values
+        'napari_samnet.plugin.transfer.widget.load_settings', lambda: values
     )
     viewer = open_demo(make_napari_viewer(), 'cat')
     widget = viewer.window.dock_widgets[f'{DOCK} ({NAME})']

@@ -16,9 +16,9 @@ from napari.utils.progress import progress
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_samnet.plugin import widget as module
-from napari_samnet.plugin.widget import SemanticTransfer
-from napari_samnet.plugin.worker import explain
+from napari_samnet.plugin.run.worker import explain
+from napari_samnet.plugin.transfer import widget as module
+from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
 TIMES = 50
 

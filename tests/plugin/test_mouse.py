@@ -11,8 +11,8 @@ from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_samnet.plugin.ask import cells_of
-from napari_samnet.plugin.results import METADATA
+from napari_samnet.plugin.layers.ask import cells_of
+from napari_samnet.plugin.layers.results import METADATA
 
 pytestmark = pytest.mark.gui
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from soak.faults import can_limit_files, full_disk
+from soak.images import blobs
 
 from napari_samnet.batch.record import read_record
-from napari_samnet.cli import main
-from napari_samnet.imagefiles import write_png
-from napari_samnet.soak.faults import can_limit_files, full_disk
-from napari_samnet.soak.images import blobs
+from napari_samnet.cli.main import main
+from napari_samnet.io.image_files import write_png
 
 QUICK = [
     *('--size', '64', '--window', '5', '--iterations', '1'),

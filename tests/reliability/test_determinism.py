@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 from skimage.io import imsave
+from soak.images import blobs
 
-from napari_samnet.cli import main
+from napari_samnet.cli.main import main
 from napari_samnet.correspondence import ARRAYS, Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.matching import match
-from napari_samnet.repeat import repeat
-from napari_samnet.samnet.feature_cache import FEATURES
-from napari_samnet.soak.images import blobs
+from napari_samnet.matching.match import match
+from napari_samnet.matching.reproduce import repeat
+from napari_samnet.runtime.feature_cache import FEATURES
 
 OPTIONS: dict[str, Any] = {
     'size': 64,

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from soak.faults import torch_calls, without_memory
+from soak.images import blobs
 
-from napari_samnet import engine
-from napari_samnet import match_job as api
 from napari_samnet.correspondence import ARRAYS, Correspondence
-from napari_samnet.devices import MemoryShortageError
 from napari_samnet.errors import InputError
-from napari_samnet.matching import match, match_steps
-from napari_samnet.parameters import MatchOptions
-from napari_samnet.samnet import weights
-from napari_samnet.samnet.feature_cache import FEATURES
-from napari_samnet.soak.faults import torch_calls, without_memory
-from napari_samnet.soak.images import blobs
+from napari_samnet.matching import job as api
+from napari_samnet.matching import pair as engine
+from napari_samnet.matching.match import match, match_steps
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime import weights
+from napari_samnet.runtime.devices import MemoryShortageError
+from napari_samnet.runtime.feature_cache import FEATURES
 
 OPTIONS: dict[str, Any] = {
     'size': 64,

@@ -16,24 +16,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from soak.faults import can_limit_files, full_disk
+from soak.formats import _run, some_correspondence
+from soak.images import blobs
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import benchmark
 from napari_samnet.evaluation.ablation import write_ablation
-from napari_samnet.evaluation.methods import get_methods
-from napari_samnet.evaluation.presets import Request, open_protocol
+from napari_samnet.evaluation.methods.registry import get_methods
+from napari_samnet.evaluation.protocols.registry import Request, open_protocol
 from napari_samnet.evaluation.report import check_folder, write_report
 from napari_samnet.files import atomic_write, write_text
-from napari_samnet.flowfile import write_flo
-from napari_samnet.imagefiles import write_png, write_tiff
-from napari_samnet.parameters import DEFAULTS
-from napari_samnet.results import Products, write_results
+from napari_samnet.io.flo import write_flo
+from napari_samnet.io.image_files import write_png, write_tiff
+from napari_samnet.options import DEFAULTS
+from napari_samnet.outputs.folder import Products, write_results
+from napari_samnet.runtime.weights import save_model
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
-from napari_samnet.samnet.weights import save_model
-from napari_samnet.soak.faults import can_limit_files, full_disk
-from napari_samnet.soak.formats import _run, some_correspondence
-from napari_samnet.soak.images import blobs
 
 Write = Callable[[Path, int], Any]
 

@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from napari_samnet.errors import InputError
-from napari_samnet.images import check_image, from_rgb, to_rgb, to_working
-from napari_samnet.matching import match
-from napari_samnet.soak.images import (
+from soak.images import (
     ACCESS,
     CHANNELS,
     DTYPES,
@@ -22,6 +18,10 @@ from napari_samnet.soak.images import (
     SHAPES,
     ImageKind,
 )
+
+from napari_samnet.errors import InputError
+from napari_samnet.images.rgb import check_image, from_rgb, to_rgb, to_working
+from napari_samnet.matching.match import match
 
 SMALL: dict[str, Any] = {
     'size': 64,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import data
+from soak.images import blobs
 
-from napari_samnet.matching import match
-from napari_samnet.soak.images import blobs
+from napari_samnet.matching.match import match
 
 #: Working size, and side of a cell in its pixels.
 SIZE, CELL = 64, 8

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from soak import cli, trials
+from soak.__main__ import main
+from soak.cli import soak
+from soak.images import blobs
+from soak.leaks import Meter
 
-from napari_samnet.cli import main
-from napari_samnet.matching import match
-from napari_samnet.soak import cli, trials
-from napari_samnet.soak.cli import soak
-from napari_samnet.soak.images import blobs
-from napari_samnet.soak.leaks import Meter
+from napari_samnet.matching.match import match
 
 
 def test_random_runs_with_faults_are_as_promised() -> None:

@@ -17,17 +17,17 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from soak import formats, fuzz
+from soak.__main__ import main
+from soak.leaks import peak_memory
 
 import napari_samnet
-from napari_samnet.archive import read_member
-from napari_samnet.cli import main
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.flowfile import read_flo
-from napari_samnet.imagefiles import read_image, read_labels, read_stack
-from napari_samnet.samnet.weights import read_model
-from napari_samnet.soak import formats, fuzz
-from napari_samnet.soak.leaks import peak_memory
+from napari_samnet.io.flo import read_flo
+from napari_samnet.io.image_files import read_image, read_labels, read_stack
+from napari_samnet.io.npz import read_member
+from napari_samnet.runtime.weights import read_model
 
 SOURCES = sorted(Path(napari_samnet.__file__).parent.rglob('*.py'))
 

@@ -43,7 +43,7 @@ def smooth() -> Smooth:
 @pytest.fixture(scope='session')
 def shipped() -> SAMNet:
     """The packaged network; not to be changed."""
-    from napari_samnet.samnet.weights import load_model
+    from napari_samnet.runtime.loading import load_model
 
     return load_model('samnet')
 

@@ -224,7 +224,7 @@ from napari_samnet.samnet.correlation import (
     banded_correlation,
     local_correlation_reference,
 )
-from napari_samnet.samnet.triton_correlation import (
+from napari_samnet.samnet.kernels.triton_correlation import (
     _CHOSEN,
     fastest,
     triton_correlation,

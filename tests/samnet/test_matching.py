@@ -9,12 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_samnet.samnet.analytic import (
-    GLOBAL_CELLS,
-    AnalyticMatching,
-    global_affine,
-    peak_of,
-)
 from napari_samnet.samnet.correlation import (
     centre_index,
     local_correlation,
@@ -28,6 +22,12 @@ from napari_samnet.samnet.field import (
     identity_field,
     step_of,
     warp,
+)
+from napari_samnet.samnet.least_squares import (
+    GLOBAL_CELLS,
+    AnalyticMatching,
+    global_affine,
+    peak_of,
 )
 from napari_samnet.samnet.matching import (
     EncoderDecoder,

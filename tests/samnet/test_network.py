@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_samnet.images import to_working
-from napari_samnet.samnet.analytic import global_affine
+from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.attributes import blend, matchable
 from napari_samnet.samnet.features import Features, normalize
 from napari_samnet.samnet.field import (
     flow_of,
     grid,
 )
+from napari_samnet.samnet.least_squares import global_affine
 from napari_samnet.samnet.network import (
     Iteration,
     Recurrence,
@@ -29,8 +29,8 @@ from napari_samnet.samnet.network import (
 )
 
 if TYPE_CHECKING:
+    from napari_samnet.datasets.samples import SamplePair
     from napari_samnet.samnet.recurrence import Feedback
-    from napari_samnet.samples import SamplePair
 
 Smooth = Callable[[Tensor], Tensor]
 

@@ -16,12 +16,13 @@ from skimage import data
 from skimage.io import imsave
 from skimage.transform import rotate
 
+from napari_samnet.datasets.image_lists import read_images
+from napari_samnet.datasets.pair_lists import read_keypoint_pairs
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.manifests import read_keypoint_pairs
+from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.features import Features, normalize
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
-from napari_samnet.samnet.weights import get_weights, read_model
 from napari_samnet.training.category import (
     CategoryPairs,
     category_losses,
@@ -35,7 +36,6 @@ from napari_samnet.training.categorystage import (
     without,
 )
 from napari_samnet.training.data import TrainingImage
-from napari_samnet.training.imagelist import read_images
 from napari_samnet.training.keypoints import (
     cache_keypoints,
     keypoint_scores,

@@ -17,7 +17,8 @@ from skimage import data
 from skimage.io import imsave
 
 from napari_samnet.errors import InputError, TrainingError
-from napari_samnet.samnet.weights import available_weights, get_weights
+from napari_samnet.files import HOME_VARIABLE
+from napari_samnet.runtime.weights import available_weights, get_weights
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.process import Trained, train_apart
 from napari_samnet.training.runs import (
@@ -27,7 +28,6 @@ from napari_samnet.training.runs import (
     made_steps,
     read_options,
 )
-from napari_samnet.userfolder import HOME_VARIABLE
 
 SMALL = TrainingOptions(
     start='samnet',

@@ -11,7 +11,7 @@ from skimage import data, io, transform
 
 from napari_samnet import match
 from napari_samnet.errors import InputError
-from napari_samnet.samnet.weights import get_weights, read_model
+from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.training.projection import (
     find_projection,
     main,
@@ -115,7 +115,7 @@ class TestNetworks:
     def test_only_blended_features_are_matched_in_it(
         self, photographs: list[np.ndarray], tmp_path: Path
     ) -> None:
-        from napari_samnet.samnet.weights import save_model
+        from napari_samnet.runtime.weights import save_model
 
         model = read_model(get_weights('samnet').path)
         other = tmp_path / 'other.safetensors'

@@ -16,11 +16,11 @@ from skimage import data
 from skimage.io import imsave
 from torch import nn
 
-from napari_samnet.cli import main
+from napari_samnet.cli.main import main
 from napari_samnet.errors import InputError, WeightsError
+from napari_samnet.runtime.weights import read_model, save_model
 from napari_samnet.samnet.features import VGGFeatures, layer_plan
 from napari_samnet.samnet.network import SAMNet
-from napari_samnet.samnet.weights import read_model, save_model
 from napari_samnet.training.backbone import load_backbone, scale_activations
 from napari_samnet.training.data import batches, read_images, split
 from napari_samnet.training.loop import Run, cosine_rate

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from napari_samnet.datasets.pair_lists import Row, read_rows
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.manifests import Row, read_rows
 
 __all__ = ['BatchPair', 'read_pairs']
 

@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from napari_samnet.batch.crews import Crew, Hand
 from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.record import is_current, read_record
 from napari_samnet.batch.work import UNFINISHED, Done, Settings, inputs_of
+from napari_samnet.batch.workers import Crew, Hand
 from napari_samnet.errors import InputError
 
 __all__ = ['Batch', 'Speed', 'claimed']

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.record import RECORD, seen, write_record
 from napari_samnet.errors import InputError
-from napari_samnet.parameters import MatchOptions
+from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -212,10 +212,10 @@ def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
             f'{final} is there already and no batch has made it: choose '
             f'another name or folder'
         )
-    from napari_samnet.imagefiles import read_image
-    from napari_samnet.matching import match
-    from napari_samnet.results import Products
-    from napari_samnet.samnet.feature_cache import FEATURES
+    from napari_samnet.io.image_files import read_image
+    from napari_samnet.matching.match import match
+    from napari_samnet.outputs.folder import Products
+    from napari_samnet.runtime.feature_cache import FEATURES
 
     source = _source(pair)
     target, axis = read_image(pair.target, name='target')
@@ -285,10 +285,10 @@ def _source(pair: BatchPair) -> _Source:
 
 
 def _read(files: dict[str, Path]) -> _Source:
-    from napari_samnet.checks import check_labels
-    from napari_samnet.imagefiles import read_image, read_labels
-    from napari_samnet.images import check_image
-    from napari_samnet.pointfiles import read_points
+    from napari_samnet.arrays.checks import check_labels
+    from napari_samnet.images.rgb import check_image
+    from napari_samnet.io.image_files import read_image, read_labels
+    from napari_samnet.io.points_csv import read_points
 
     pixels, axis = read_image(files['source'], name='source')
     labels = points = None

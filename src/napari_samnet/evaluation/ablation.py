@@ -24,10 +24,10 @@ from napari_samnet.evaluation.benchmark import (
     package_versions,
     spread,
 )
-from napari_samnet.evaluation.methods import Samnet
+from napari_samnet.evaluation.methods.base import Samnet
 from napari_samnet.evaluation.report import table
 from napari_samnet.files import atomic_files, write_text
-from napari_samnet.parameters import MatchOptions
+from napari_samnet.options import MatchOptions
 
 __all__ = [
     'ITERATIONS',
@@ -123,12 +123,12 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
     path : Path
         Of its weights, fp16 as the packaged ones are.
     """
-    from napari_samnet.samnet.network import SAMNet
-    from napari_samnet.samnet.weights import (
+    from napari_samnet.runtime.weights import (
         get_weights,
         read_model,
         save_model,
     )
+    from napari_samnet.samnet.network import SAMNet
 
     whole = read_model(get_weights(weights).path)
     part = SAMNet(
@@ -146,7 +146,7 @@ def _layer_networks(weights: str, folder: Path) -> dict[str, str]:
 
     All channels of each, not projected.
     """
-    from napari_samnet.samnet.weights import get_weights, read_model
+    from napari_samnet.runtime.weights import get_weights, read_model
 
     own = read_model(get_weights(weights).path).config.matching_layers
     choices = [

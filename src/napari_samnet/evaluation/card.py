@@ -17,7 +17,7 @@ from typing import Any
 
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
-from napari_samnet.parameters import DEFAULTS
+from napari_samnet.options import DEFAULTS
 
 __all__ = ['main', 'with_figures']
 

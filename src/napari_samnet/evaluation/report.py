@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet import results
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import Method, Outcome, Protocol
 from napari_samnet.files import atomic_files, write_text
-from napari_samnet.imagefiles import write_png
+from napari_samnet.io.image_files import write_png
+from napari_samnet.outputs import folder as results
 
 __all__ = ['check_folder', 'markdown', 'table', 'write_report']
 

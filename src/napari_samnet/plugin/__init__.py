@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_samnet.plugin.demo import open_demo
-    from napari_samnet.plugin.widget import SemanticTransfer
+    from napari_samnet.plugin.contributions.demo import open_demo
+    from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
 __all__ = ['SemanticTransfer', 'open_demo']
 
@@ -20,11 +20,11 @@ __all__ = ['SemanticTransfer', 'open_demo']
 def __getattr__(name: str) -> Any:
     """Import on first use, so that readers and samples do not pay for Qt."""
     if name == 'SemanticTransfer':
-        from napari_samnet.plugin.widget import SemanticTransfer
+        from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
         return SemanticTransfer
     if name == 'open_demo':
-        from napari_samnet.plugin.demo import open_demo
+        from napari_samnet.plugin.contributions.demo import open_demo
 
         return open_demo
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

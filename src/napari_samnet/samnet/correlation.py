@@ -95,7 +95,7 @@ def local_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
     _check(source, target, window)
     if source.is_cuda and not torch.is_grad_enabled():
         with suppress(ImportError):
-            from napari_samnet.samnet.triton_correlation import fastest
+            from napari_samnet.samnet.kernels.triton_correlation import fastest
 
             way = fastest(source, target, window, banded_correlation)
             return way(source, target, window)

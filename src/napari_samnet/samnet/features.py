@@ -7,7 +7,7 @@ One network sees source, target and synthesised image. It gives
 * the *matching* feature, in which the correlation (5) is taken. The paper
   uses relu4_1 for it; deeper layers, each L2-normalised and concatenated,
   are more accurate, and so are those of a second network beside VGG, see
-  :mod:`napari_samnet.samnet.lite`. Together they have many more channels than
+  :mod:`.efficientnet_lite`. Together they have many more channels than
   directions in which places differ: projected to the main ones, they match
   as well in a fraction of the time.
 """
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.samnet.lite import LITE_CHANNELS, LiteFeatures
+from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS, LiteFeatures
 
 __all__ = ['STRIDE', 'Features', 'VGGFeatures', 'layer_plan', 'normalize']
 
@@ -109,7 +109,7 @@ class VGGFeatures(nn.Module):
     matching_layers : sequence of str
         Layers of the matching feature, from relu3_1 on. ``('relu4_1',)`` is
         the paper's. After those of VGG, there may be some of
-        :data:`~napari_samnet.samnet.lite.LITE_CHANNELS`.
+        :data:`~napari_samnet.samnet.efficientnet_lite.LITE_CHANNELS`.
     projection : int
         Channels that the matching feature can be projected to, 0 for none.
 

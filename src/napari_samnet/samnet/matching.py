@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.samnet.analytic import AnalyticMatching, peak_of
 from napari_samnet.samnet.features import normalize
+from napari_samnet.samnet.least_squares import AnalyticMatching, peak_of
 
 __all__ = [
     'RTNMatching',

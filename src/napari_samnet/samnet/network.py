@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.samnet.analytic import global_affine
 from napari_samnet.samnet.attributes import (
     DroplinkDecoder,
     blend,
@@ -32,7 +31,6 @@ from napari_samnet.samnet.correlation import (
     local_correlation_reference,
     merge_sources,
 )
-from napari_samnet.samnet.cuda_graph import recording_for
 from napari_samnet.samnet.features import (
     STRIDE,
     Features,
@@ -47,6 +45,8 @@ from napari_samnet.samnet.field import (
     sample_reference,
     warp,
 )
+from napari_samnet.samnet.kernels.cuda_graph import recording_for
+from napari_samnet.samnet.least_squares import global_affine
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 

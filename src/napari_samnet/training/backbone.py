@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.errors import WeightsError
+from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.features import VGGFeatures, layer_plan
-from napari_samnet.samnet.weights import get_weights, read_model
 
 __all__ = ['load_backbone', 'load_light', 'scale_activations']
 

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
-from napari_samnet.parameters import MatchOptions
-from napari_samnet.samnet.network import SAMNet
-from napari_samnet.samnet.quantisation import (
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.int8 import (
     Calibration,
     calibration_path,
     digest_of,
     within_bounds,
 )
-from napari_samnet.samnet.weights import get_weights, read_model
+from napari_samnet.runtime.weights import get_weights, read_model
+from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.data import (
     ImageList,
     read_images,
@@ -150,7 +150,7 @@ def measure_deviation(
         error in px, of the PSNR of the transferred image in dB; and the
         largest change of the field.
     """
-    from napari_samnet.matching import match
+    from napari_samnet.matching.match import match
 
     size = MatchOptions.size
     rng = np.random.default_rng(seed)

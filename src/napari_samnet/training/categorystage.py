@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from napari_samnet.errors import InputError
-from napari_samnet.evaluation.manifests import (
+from napari_samnet.datasets.pair_lists import (
     KeypointPair,
     read_keypoint_pairs,
 )
+from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write, write_text
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet

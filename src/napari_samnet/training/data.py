@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_samnet.images import to_working
-from napari_samnet.training.imagelist import (
+from napari_samnet.datasets.image_lists import (
     ImageList,
     TrainingImage,
     read_images,
     split,
 )
+from napari_samnet.images.rgb import to_working
 
 __all__ = ['ImageList', 'TrainingImage', 'batches', 'read_images', 'split']
 

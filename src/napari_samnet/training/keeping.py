@@ -110,8 +110,8 @@ def keep_network(
         The weights file; None if the network is the one that the run
         started from, since nothing better was found.
     """
-    from napari_samnet.samnet.own import save_own_weights
-    from napari_samnet.samnet.weights import get_weights, read_model
+    from napari_samnet.runtime.user_weights import save_own_weights
+    from napari_samnet.runtime.weights import get_weights, read_model
 
     model = read_model(folder / WEIGHTS_NAME)
     if options.start:

@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_samnet.datasets.metrics import box_side, pck
+from napari_samnet.datasets.pair_lists import KeypointPair, fit_points
+from napari_samnet.datasets.reading import read_image
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.files import read_image
-from napari_samnet.evaluation.manifests import KeypointPair
-from napari_samnet.evaluation.metrics import box_side, pck
-from napari_samnet.evaluation.protocols.keypoints import fit_points
-from napari_samnet.images import to_working
+from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.features import Features
 from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.network import SAMNet

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from napari_samnet.errors import InputError
-from napari_samnet.parameters import CHOICES
+from napari_samnet.options import CHOICES
 
 __all__ = [
     'FINE_TUNING_DEFAULTS',

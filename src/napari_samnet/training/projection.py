@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from napari_samnet.errors import InputError
-from napari_samnet.parameters import MatchOptions
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.network import SAMNet
-from napari_samnet.samnet.weights import get_weights, read_model, save_model
 from napari_samnet.training.data import (
     read_images,
     read_some,

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import torch
 
-from napari_samnet.devices import resolve_device, resolve_precision
 from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
+from napari_samnet.runtime.devices import resolve_device, resolve_precision
+from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
-from napari_samnet.samnet.weights import get_weights, read_model, save_model
 from napari_samnet.training.backbone import (
     load_backbone,
     load_light,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_samnet.errors import InputError
+from napari_samnet.files import user_folder
 from napari_samnet.training.options import TrainingOptions
-from napari_samnet.userfolder import user_folder
 
 __all__ = [
     'CATEGORY_NAME',

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_samnet.evaluation.synthetic import (
+from napari_samnet.datasets.synthetic import (
     WarpRanges,
     jitter,
     random_field,

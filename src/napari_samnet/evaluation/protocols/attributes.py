@@ -10,7 +10,21 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
 
-from napari_samnet.evaluation.attributes import CHANGES, change, regions
+from napari_samnet.datasets.appearance_changes import CHANGES, change, regions
+from napari_samnet.datasets.metrics import (
+    delta_e,
+    edge_ssim,
+    label_accuracy,
+    mean_iou,
+    psnr,
+    ssim,
+)
+from napari_samnet.datasets.synthetic import (
+    BUNDLED,
+    WarpRanges,
+    random_field,
+    warp_photograph,
+)
 from napari_samnet.evaluation.benchmark import (
     Answer,
     Image,
@@ -19,22 +33,8 @@ from napari_samnet.evaluation.benchmark import (
     Protocol,
     Scores,
 )
-from napari_samnet.evaluation.metrics import (
-    delta_e,
-    edge_ssim,
-    label_accuracy,
-    mean_iou,
-    psnr,
-    ssim,
-)
 from napari_samnet.evaluation.protocols.synthetic import Photographs
-from napari_samnet.evaluation.synthetic import (
-    BUNDLED,
-    WarpRanges,
-    random_field,
-    warp_photograph,
-)
-from napari_samnet.images import to_rgb
+from napari_samnet.images.rgb import to_rgb
 
 __all__ = ['Attributes']
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.datasets.metrics import flow_accuracy, iou
+from napari_samnet.datasets.pair_lists import FlowPair
+from napari_samnet.datasets.reading import read_flow, read_image, read_labels
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import (
@@ -21,10 +24,8 @@ from napari_samnet.evaluation.benchmark import (
     Protocol,
     Scores,
 )
-from napari_samnet.evaluation.files import read_flow, read_image, read_labels
-from napari_samnet.evaluation.metrics import flow_accuracy, iou
 
-__all__ = ['Flow', 'FlowPair', 'consistent']
+__all__ = ['Flow', 'consistent']
 
 #: Percent of the longer side of the other image.
 THRESHOLD = 5
@@ -33,21 +34,6 @@ THRESHOLD = 5
 CONSISTENCY = 20
 
 GREEN, RED = (0.1, 0.8, 0.2), (0.9, 0.1, 0.1)
-
-
-@dataclass(frozen=True)
-class FlowPair:
-    """A folder of the kit: two images, masks, and flows both ways."""
-
-    group: str
-    name: str
-    folder: Path
-
-    @property
-    def flipped(self) -> bool:
-        """Whether the object faces the other way in the second image."""
-        file = self.folder / 'flip_gt.txt'
-        return file.is_file() and file.read_text().strip() == '1'
 
 
 @dataclass(frozen=True)

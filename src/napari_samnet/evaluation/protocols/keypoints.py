@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.datasets.metrics import box_side, pck
+from napari_samnet.datasets.pair_lists import KeypointPair, fit_points
+from napari_samnet.datasets.reading import read_image
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import (
@@ -17,11 +20,8 @@ from napari_samnet.evaluation.benchmark import (
     Protocol,
     Scores,
 )
-from napari_samnet.evaluation.files import read_image
-from napari_samnet.evaluation.manifests import KeypointPair
-from napari_samnet.evaluation.metrics import box_side, pck
 
-__all__ = ['THRESHOLDS', 'Keypoints', 'fit_points']
+__all__ = ['THRESHOLDS', 'Keypoints']
 
 #: What the tolerance is a share of.
 THRESHOLDS = ('kp-box', 'box', 'image')
@@ -29,31 +29,6 @@ ALPHAS = (0.05, 0.10, 0.15, 0.20)
 
 #: Side of the square that both images are scaled to under `image`.
 SCNET_SIDE = 224
-
-
-def fit_points(
-    points: NDArray[np.float64],
-    listed: tuple[int, int] | None,
-    shape: tuple[int, ...],
-    where: str,
-) -> NDArray[np.float64]:
-    """Points of the listed image size, moved to the size of the file.
-
-    Raises
-    ------
-    InputError
-        If the sizes have another ratio of sides.
-    """
-    if listed is None or listed == shape[:2]:
-        return points
-    scale = np.array(shape[:2]) / np.array(listed)
-    # One pixel of rounding is allowed on either side.
-    if abs(scale[0] / scale[1] - 1) > 2 / min(*listed, *shape[:2]):
-        raise InputError(
-            f'{where}: the points belong to an image of {listed[1]}x'
-            f'{listed[0]} pixels, the file has {shape[1]}x{shape[0]}'
-        )
-    return (points + 0.5) * scale - 0.5
 
 
 class Keypoints(Protocol):

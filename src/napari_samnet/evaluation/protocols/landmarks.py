@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from napari_samnet.datasets.metrics import relative_tre
+from napari_samnet.datasets.pair_lists import KeypointPair
 from napari_samnet.evaluation.benchmark import Answer, Pair, Scores
-from napari_samnet.evaluation.manifests import KeypointPair
-from napari_samnet.evaluation.metrics import relative_tre
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 
 __all__ = ['Landmarks']

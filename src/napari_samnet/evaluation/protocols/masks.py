@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.datasets.metrics import iou, label_accuracy, mean_iou
+from napari_samnet.datasets.pair_lists import MaskPair
+from napari_samnet.datasets.reading import read_image, read_labels
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import (
@@ -17,9 +20,6 @@ from napari_samnet.evaluation.benchmark import (
     Protocol,
     Scores,
 )
-from napari_samnet.evaluation.files import read_image, read_labels
-from napari_samnet.evaluation.manifests import MaskPair
-from napari_samnet.evaluation.metrics import iou, label_accuracy, mean_iou
 
 __all__ = ['Masks']
 

@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.datasets.pair_lists import ImageFile
+from napari_samnet.datasets.reading import read_image
+from napari_samnet.datasets.synthetic import (
+    BUNDLED,
+    bundled_photograph,
+    jitter,
+    random_field,
+    warp_photograph,
+)
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import (
     Answer,
@@ -19,15 +28,6 @@ from napari_samnet.evaluation.benchmark import (
     Panel,
     Protocol,
     Scores,
-)
-from napari_samnet.evaluation.files import read_image
-from napari_samnet.evaluation.manifests import ImageFile
-from napari_samnet.evaluation.synthetic import (
-    BUNDLED,
-    bundled_photograph,
-    jitter,
-    random_field,
-    warp_photograph,
 )
 
 __all__ = ['SIDE', 'Photographs', 'Synthetic']

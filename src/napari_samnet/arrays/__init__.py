@@ -1,0 +1,1 @@
+"""Arrays of any kind: checks, data types, tiles, resizing, lazy reading."""

@@ -1,0 +1,328 @@
+"""What a correspondence must be made of, and what it can be applied to.
+
+Every function raises :class:`~napari_samnet.errors.InputError` with what was
+expected and what came.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.lazy import new_array
+from napari_samnet.errors import InputError
+
+__all__ = [
+    'as_array',
+    'check_labels',
+    'check_transferred',
+    'checked_confidence',
+    'checked_field',
+    'checked_image',
+    'checked_output',
+    'checked_points',
+    'checked_shape',
+    'checked_votes',
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Displacements beyond this many sides of an image are damage, not motion.
+LARGEST_DISPLACEMENT = 1e6
+
+
+def as_array(value: Any, name: str) -> Any:
+    """Array as it came, lazy or not; anything else as a numpy array.
+
+    Parameters
+    ----------
+    value : array_like
+        What came.
+    name : str
+        What the message calls it.
+
+    Returns
+    -------
+    array_like
+        With `shape`, and a numpy `dtype`.
+    """
+    if isinstance(getattr(value, 'dtype', None), np.dtype):
+        return value
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        raise InputError(
+            f'{name} must be an array of numbers, got a '
+            f'{type(value).__name__} that makes none'
+        ) from None
+
+
+def checked_shape(name: str, shape: Any) -> tuple[int, int]:
+    """Rows and columns as two positive ints.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls them.
+    shape : sequence of int
+        What came.
+
+    Returns
+    -------
+    tuple of int
+    """
+    try:
+        rows, columns = (int(side) for side in shape)
+    except (TypeError, ValueError, OverflowError):
+        rows = columns = 0
+    if not (0 < rows < 2**31 and 0 < columns < 2**31):
+        raise InputError(
+            f'{name} must be two positive whole numbers, got {shape!r}'
+        )
+    return rows, columns
+
+
+def checked_field(name: str, values: Any) -> FloatArray:
+    """A displacement field as contiguous float32.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    values : array_like of float, shape (h, w, 2)
+        What came: finite.
+
+    Returns
+    -------
+    ndarray of float32, shape (h, w, 2)
+    """
+    array = np.asarray(values)
+    if array.dtype.kind != 'f' or array.ndim != 3 or array.shape[2] != 2:
+        raise InputError(
+            f'{name} must be float of shape (h, w, 2), got {array.dtype} of '
+            f'shape {array.shape}'
+        )
+    if not array.size:
+        raise InputError(f'{name} must have cells, got shape {array.shape}')
+    largest = float(np.abs(array).max())
+    # Written so that NaN fails.
+    if not largest <= LARGEST_DISPLACEMENT:
+        raise InputError(
+            f'{name} must be finite, in units of the side, got values up to '
+            f'{largest:g}'
+        )
+    return np.ascontiguousarray(array, np.float32)
+
+
+def checked_confidence(
+    name: str, values: Any, shape: tuple[int, ...]
+) -> FloatArray:
+    """A confidence map as contiguous float32 in [0, 1].
+
+    Parameters
+    ----------
+    name : str
+        What the message calls it.
+    values : array_like of float
+        What came: from 0 to 1, but for rounding.
+    shape : tuple of int
+        The shape it must have.
+
+    Returns
+    -------
+    ndarray of float32
+    """
+    array = np.asarray(values)
+    if array.dtype.kind != 'f' or array.shape != shape:
+        raise InputError(
+            f'{name} must be float of shape {shape} like its field, got '
+            f'{array.dtype} of shape {array.shape}'
+        )
+    low, high = float(array.min()), float(array.max())
+    # Written so that NaN fails.
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise InputError(
+            f'{name} must be from 0 to 1, got {low:g} to {high:g}'
+        )
+    return np.ascontiguousarray(np.clip(array, 0, 1), np.float32)
+
+
+def checked_votes(
+    values: Any, shape: tuple[int, ...]
+) -> npt.NDArray[np.floating[Any]]:
+    """Likelihoods of displacements, as they are.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (h, w, K, K)
+        What came: finite, from 0 on, K odd.
+    shape : tuple of int
+        Rows and columns of the field they belong to.
+
+    Returns
+    -------
+    ndarray of float, shape (h, w, K, K)
+    """
+    array = np.asarray(values)
+    sides = array.shape[2:]
+    fits = array.ndim == 4 and array.shape[:2] == tuple(shape)
+    if array.dtype.kind != 'f' or not fits or len({*sides}) > 1:
+        raise InputError(
+            f'votes must be float of shape ({shape[0]}, {shape[1]}, K, K), '
+            f'got {array.dtype} of shape {array.shape}'
+        )
+    if sides[0] % 2 == 0:
+        raise InputError(f'votes must have an odd K, got {sides[0]}')
+    low, high = float(array.min()), float(array.max())
+    if not 0 <= low <= high < np.inf:
+        raise InputError(
+            f'votes must be finite and not below 0, got values from {low:g} '
+            f'to {high:g}'
+        )
+    return array
+
+
+def checked_output(
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Any:
+    """The array to fill: the one that was given, or a new one.
+
+    Parameters
+    ----------
+    out : array_like or None
+        What came: anything that slices can be assigned to.
+    shape : tuple of int
+        The shape it must have.
+    dtype : numpy.dtype
+        The dtype it must have.
+
+    Returns
+    -------
+    array_like
+    """
+    if out is None:
+        return new_array(shape, dtype)
+    # What is assigned to a dask array only makes its graph longer.
+    if not hasattr(out, '__setitem__') or hasattr(out, '__dask_graph__'):
+        raise InputError(
+            f'out must be an array that can be filled, got '
+            f'{type(out).__module__}.{type(out).__name__}'
+        )
+    if tuple(out.shape) != shape or out.dtype != dtype:
+        raise InputError(
+            f'out must be {dtype} of shape {shape}, got {out.dtype} of '
+            f'shape {tuple(out.shape)}'
+        )
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise InputError('out must be writeable, got a read-only array')
+    return out
+
+
+def checked_points(points: Any) -> npt.NDArray[np.float64]:
+    """Places in an image as float64.
+
+    Parameters
+    ----------
+    points : array_like of float, shape (N, 2)
+        What came: finite.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 2)
+    """
+    try:
+        at = np.asarray(points, np.float64)
+    except (TypeError, ValueError):
+        raise InputError('points must be numbers') from None
+    if at.ndim != 2 or at.shape[1] != 2 or not np.isfinite(at).all():
+        raise InputError(
+            f'points must be finite, of shape (N, 2), got {at.shape}'
+        )
+    return at
+
+
+def checked_image(
+    image: Any, plane: tuple[int, int], side: str
+) -> tuple[Any, int | None]:
+    """An image of the expected size, and the axis of its channels.
+
+    Parameters
+    ----------
+    image : array_like
+        What came: real numbers.
+    plane : tuple of int
+        Rows and columns it must have.
+    side : str
+        Whose size that is.
+
+    Returns
+    -------
+    image : array_like
+        An array, lazy if it came so.
+    channel_axis : int or None
+        None for an image without channels.
+    """
+    image = as_array(image, 'image')
+    if image.dtype.kind not in 'biuf':
+        raise InputError(f'image must hold real numbers, got {image.dtype}')
+    return image, _channels_around(tuple(image.shape), plane, side)
+
+
+def _channels_around(
+    shape: tuple[int, ...], plane: tuple[int, int], side: str
+) -> int | None:
+    """Axis of the channels of an image whose plane is known."""
+    if shape == plane:
+        return None
+    if len(shape) == 3 and shape[:2] == plane:
+        return 2
+    if len(shape) == 3 and shape[1:] == plane:
+        return 0
+    raise InputError(
+        f'image must have the shape of the {side}, {plane}, and perhaps '
+        f'channels, got shape {shape}'
+    )
+
+
+def check_transferred(image: Any, shape: tuple[int, int]) -> None:
+    """Refuse a transferred image that is not on the source's grid.
+
+    Parameters
+    ----------
+    image : ndarray
+        What came.
+    shape : tuple of int
+        Rows and columns of the source.
+    """
+    sides = tuple(image.shape)
+    planes = [sides]
+    if len(sides) == 3:
+        planes = [sides[:k] + sides[k + 1 :] for k in range(3)]
+    if shape not in planes or image.dtype.kind not in 'biuf':
+        raise InputError(
+            f'transferred must hold real numbers in the shape of the source, '
+            f'{shape}, got {image.dtype} of shape {sides}'
+        )
+
+
+def check_labels(name: str, labels: Any, shape: tuple[int, int]) -> None:
+    """Refuse labels that are not whole numbers on the expected grid.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls them.
+    labels : array_like
+        What came.
+    shape : tuple of int
+        Rows and columns they must have.
+    """
+    if labels.dtype.kind not in 'biu':
+        raise InputError(f'{name} must be integer or bool, got {labels.dtype}')
+    if tuple(labels.shape) != shape:
+        raise InputError(
+            f'{name} must have the shape of their image, {shape}, got '
+            f'{tuple(labels.shape)}'
+        )

@@ -1,0 +1,1 @@
+"""The command line, ``napari-samnet``: one module per command."""

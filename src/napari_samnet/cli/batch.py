@@ -1,0 +1,230 @@
+"""``napari-samnet batch`` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from napari_samnet.cli.arguments import (
+    add_match_options,
+    add_write_option,
+    read_match_options,
+    read_write_option,
+)
+from napari_samnet.errors import InputError
+
+__all__ = ['add_parser', 'run']
+
+#: Failures that are told on the screen; all of them are in the table.
+TOLD = 20
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of ``napari-samnet``.
+    """
+    parser = commands.add_parser(
+        'batch',
+        help='do many pairs, on all cores or on many computers',
+        description='Match every pair of PAIRS.csv and write, into a folder '
+        'of DIR for each, what transfer writes. Pairs that are there already, '
+        'from the same files with the same options, are left out, so that a '
+        'run that was interrupted goes on with the same command.',
+    )
+    parser.add_argument(
+        'pairs',
+        metavar='PAIRS.csv',
+        help='columns source and target, and perhaps labels (or mask), '
+        'points, and name (of the folder)',
+    )
+    parser.add_argument(
+        '--out', metavar='DIR', required=True, help='folder for the results'
+    )
+    parser.add_argument(
+        '--root',
+        metavar='DIR',
+        help='folder that the paths in PAIRS.csv start from. Default: where '
+        'PAIRS.csv is.',
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        '--workers',
+        metavar='N',
+        type=int,
+        default=0,
+        help='processes on this computer. Default: 0, in this process with '
+        'all cores for one pair at a time.',
+    )
+    where.add_argument(
+        '--scheduler',
+        metavar='ADDRESS',
+        help='use the workers of this dask scheduler instead; they must see '
+        'the same files under the same paths',
+    )
+    parser.add_argument(
+        '--anew',
+        action='store_true',
+        help='do pairs again that are there already',
+    )
+    add_write_option(parser)
+    parser.add_argument(
+        '--json',
+        action='store_true',
+        help='print one JSON object instead of text',
+    )
+    add_match_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do a batch.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0 if all pairs are there, 1 if some could not be done.
+
+    Raises
+    ------
+    InputError
+        If nothing can be begun.
+    """
+    options = read_match_options(arguments)
+    only = read_write_option(arguments)
+    if arguments.workers < 0:
+        raise InputError(f'workers must be 0 or more, got {arguments.workers}')
+    from napari_samnet.batch.pairs import read_pairs
+    from napari_samnet.outputs.folder import check_folder
+
+    table = Path(arguments.pairs)
+    pairs = read_pairs(table, Path(arguments.root or table.parent))
+    out = check_folder(arguments.out).absolute()
+
+    from napari_samnet.runtime.devices import resolve_place
+    from napari_samnet.runtime.weights import get_weights
+
+    weights = get_weights(options.weights)
+    if arguments.scheduler is None:
+        # Else every pair would fail in the same way.
+        resolve_place(
+            options.device,
+            options.precision,
+            options.backend,
+            weights=weights,
+        )
+
+    from tqdm import tqdm
+
+    from napari_samnet.batch.run import Batch, claimed
+    from napari_samnet.batch.work import Done, Settings
+    from napari_samnet.batch.workers import open_crew
+
+    settings = Settings(out, options, only, weights.sha256)
+    start = time.perf_counter()
+    with (
+        claimed(out),
+        tqdm(total=len(pairs), unit='pair', file=sys.stderr) as bar,
+    ):
+
+        def tell(done: Done) -> None:
+            bar.update()
+            if done.error:
+                bar.set_postfix(failed=len(batch.failed))
+
+        batch = Batch(pairs, settings, tell)
+        todo = batch.pending(anew=arguments.anew)
+        bar.update(len(pairs) - len(todo))
+        try:
+            if todo:
+                with open_crew(
+                    settings,
+                    workers=min(arguments.workers, len(todo)),
+                    scheduler=arguments.scheduler,
+                ) as crew:
+                    batch.do(todo, crew)
+        except KeyboardInterrupt:
+            bar.close()
+            there = len(pairs) - len(todo) + batch.done
+            sys.stderr.write(
+                f'napari-samnet: {there} of {len(pairs)} pairs are there; '
+                f'give the same command again to go on\n'
+            )
+            raise
+        finally:
+            tables = batch.write_tables()
+    facts = _facts(batch, len(pairs), len(pairs) - len(todo))
+    facts['seconds'] = round(time.perf_counter() - start, 3)
+    facts['files'] = tables
+    if arguments.json:
+        sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + '\n')
+    else:
+        sys.stdout.write(_text(facts))
+    return 1 if batch.failed else 0
+
+
+def _facts(batch: Any, total: int, skipped: int) -> dict[str, Any]:
+    """What is printed, and the JSON object."""
+    speed = batch.speed
+    rate = None if speed.per_core is None else speed.per_core * speed.cores
+    peaks = [h.peak_mb for h in speed.hands if h.peak_mb is not None]
+    return {
+        'pairs': total,
+        'skipped': skipped,
+        'done': batch.done,
+        'failed': len(batch.failed),
+        'failures': [
+            {'name': done.pair.name, 'error': done.error}
+            for done in batch.failed
+        ],
+        'workers': len(speed.hands),
+        'threads_per_pair': next((h.threads for h in speed.hands), None),
+        'cores': speed.cores,
+        'images_encoded': batch.encoded,
+        'pairs_per_second': _rounded(rate),
+        'pairs_per_second_per_core': _rounded(speed.per_core),
+        'single_pair_seconds': _rounded(speed.single),
+        'single_pairs_per_second_per_core': _rounded(speed.single_per_core),
+        'peak_mb_per_worker': max(peaks, default=None),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _text(facts: dict[str, Any]) -> str:
+    lines = [
+        f'{facts["pairs"]} pairs: {facts["done"]} done, {facts["skipped"]} '
+        f'were there, {facts["failed"]} failed'
+    ]
+    if facts['pairs_per_second_per_core'] is not None:
+        lines.append(
+            f'{facts["pairs_per_second_per_core"]:.3f} pairs per second and '
+            f'core, {facts["pairs_per_second"]:.3f} on {facts["cores"]} cores '
+            f'by {facts["workers"]} workers'
+        )
+    if facts['single_pair_seconds'] is not None:
+        lines.append(
+            f'{facts["single_pairs_per_second_per_core"]:.3f} for a single '
+            f'pair, which took {facts["single_pair_seconds"]:.2f} s alone'
+        )
+    lines += [
+        f'failed: {failure["name"]}: {failure["error"]}'
+        for failure in facts['failures'][:TOLD]
+    ]
+    if facts['failed'] > TOLD:
+        lines.append(f'and {facts["failed"] - TOLD} more')
+    lines += list(facts['files'].values())
+    return '\n'.join(lines) + '\n'

@@ -1,0 +1,271 @@
+"""``napari-samnet benchmark``: protocols and baselines as one command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from napari_samnet.cli.ablation import (
+    add_ablation_options,
+    run_ablation,
+)
+from napari_samnet.cli.arguments import add_match_options, read_match_options
+from napari_samnet.cli.speed import add_speed_options, run_speed
+from napari_samnet.errors import InputError
+from napari_samnet.options import DEFAULTS, MatchOptions
+
+__all__ = ['add_parser', 'run']
+
+_DESCRIPTION = """\
+Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
+(PCK), masks (IoU, LT-ACC), flow (T5 of the TSS kit), landmarks (rTRE),
+synthetic (end-point error on known warps) and attributes (known-answer
+attribute transfer), or a data set as it is published: pf-willow, pf-pascal,
+tss, weizmann, photo-style, histology, which then lies in --root. speed
+measures times, memory and the deviation of every fast path, on PF-WILLOW if
+--root is given and on synthetic pairs otherwise. ablation compares numbers of
+iterations, search windows and runs without attribute transfer on such pairs.
+"""
+
+_METHODS = """\
+method to measure; repeat it, or separate names by commas. samnet is the
+default network with default settings, and field the same without the vote on
+labels; identity keeps normalised
+coordinates; nearest and affine use the network's features alone; tvl1, ilk,
+dis and elastix are other packages (extra bench); warp, reinhard and
+histogram take part in attributes; any packaged weights by name; all. By
+default samnet and identity, for attributes also warp, reinhard and
+histogram
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command ``benchmark``.
+
+    Parameters
+    ----------
+    subparsers : argparse subparsers
+        Of the program.
+    """
+    parser = subparsers.add_parser(
+        'benchmark',
+        help='measure the accuracy on published and synthetic sets',
+        description=_DESCRIPTION,
+    )
+    add = parser.add_argument
+    add('protocol', metavar='PROTOCOL', help='protocol or data set')
+    add('--pairs', metavar='FILE', type=Path, help='list of pairs (CSV)')
+    add(
+        '--root',
+        metavar='DIR',
+        type=Path,
+        default=Path(),
+        help='folder that the paths of the list start from, or that holds '
+        'the data set; by default the current folder',
+    )
+    add('--preset', metavar='NAME', help='data set, after a protocol')
+    add(
+        '--method',
+        '--methods',
+        metavar='NAME',
+        dest='methods',
+        action='append',
+        help=_METHODS,
+    )
+    add(
+        '--limit',
+        metavar='N',
+        type=int,
+        help='take only N pairs, evenly spread over the list',
+    )
+    add(
+        '--threshold-by',
+        metavar='LENGTH',
+        help="what PCK's tolerance is a share of: kp-box, the longest side "
+        'of the box of the keypoints; box, that of the object box; image, '
+        '224 with both images scaled to 224x224 (SCNet)',
+    )
+    add(
+        '--move',
+        choices=('source', 'target'),
+        default='source',
+        help='whose keypoints are moved to the other image; default: source',
+    )
+    add(
+        '--seed',
+        metavar='N',
+        type=int,
+        default=0,
+        help='of the pairs of synthetic and attributes; default: 0',
+    )
+    add(
+        '--estimates',
+        metavar='DIR',
+        type=Path,
+        help='also score <group>/<pair>/flow1.flo and flow2.flo of another '
+        'program (flow)',
+    )
+    add(
+        '--option',
+        metavar='NAME=VALUE',
+        action='append',
+        default=[],
+        help='any parameter of the match, as an alternative to its flag',
+    )
+    add('--json', action='store_true', help='print one JSON object')
+    add(
+        '--report',
+        metavar='DIR',
+        type=Path,
+        help='write report.md, pairs.csv, result.json and pairs.png, the '
+        'best, median and worst pair of the first method',
+    )
+    add_speed_options(parser)
+    add_ablation_options(parser)
+    add_match_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Of the parser made by :func:`add_parser`.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Raises
+    ------
+    InputError
+        If anything asked for is not there or does not fit.
+    """
+    options = _with_options(read_match_options(args), args.option)
+    if args.limit is not None and args.limit < 1:
+        raise InputError(f'limit must be at least 1, got {args.limit}')
+    if args.seed < 0:
+        raise InputError(f'seed must not be negative, got {args.seed}')
+    if args.protocol == 'speed':
+        return run_speed(args, options)
+    if args.protocol == 'ablation':
+        return run_ablation(args, options)
+
+    from napari_samnet.evaluation import benchmark
+    from napari_samnet.evaluation.methods.estimates import Estimates
+    from napari_samnet.evaluation.methods.registry import get_methods
+    from napari_samnet.evaluation.protocols.registry import (
+        PRESETS,
+        Request,
+        open_protocol,
+    )
+    from napari_samnet.evaluation.report import (
+        check_folder,
+        markdown,
+        write_report,
+    )
+
+    protocol = open_protocol(
+        args.protocol,
+        Request(
+            pairs=args.pairs,
+            root=args.root,
+            threshold_by=args.threshold_by,
+            move=args.move,
+            seed=args.seed,
+            estimates=args.estimates,
+        ),
+        args.preset,
+    )
+    names = [
+        name.strip()
+        for text in args.methods or protocol.default_methods
+        for name in text.split(',')
+    ]
+    methods = get_methods(names, options, colour=protocol.name == 'attributes')
+    if args.estimates is not None:
+        if protocol.name != 'flow':
+            raise InputError('estimates can only be scored by flow')
+        methods.append(Estimates(args.estimates))
+    if args.report is not None:
+        check_folder(args.report)
+
+    with _Progress() as progress:
+        outcome = benchmark.run(
+            protocol, methods, limit=args.limit, on_pair=progress
+        )
+    preset = args.preset or (args.protocol if args.protocol in PRESETS else '')
+    if preset:
+        outcome.result['preset'] = preset
+    if args.limit is not None:
+        outcome.result['limit'] = args.limit
+    if args.json:
+        sys.stdout.write(json.dumps(outcome.result) + '\n')
+    else:
+        sys.stdout.write(markdown(outcome.result))
+    if args.report is not None:
+        files = write_report(args.report, protocol, methods, outcome)
+        for file in files:
+            sys.stderr.write(f'wrote {file}\n')
+    return 0
+
+
+def _with_options(options: MatchOptions, texts: list[str]) -> MatchOptions:
+    """Options with ``name=value`` texts applied."""
+    kinds = {
+        field.name: type(getattr(DEFAULTS, field.name))
+        for field in fields(MatchOptions)
+    }
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition('=')
+        name = name.strip().replace('-', '_')
+        if not equals or name not in kinds:
+            raise InputError(
+                f'option must be NAME=VALUE with a name of '
+                f'{", ".join(kinds)}, got {text!r}'
+            )
+        values[name] = _value(name, value.strip(), kinds[name])
+    return replace(options, **values)
+
+
+def _value(name: str, text: str, kind: type[Any]) -> Any:
+    if kind is bool:
+        known = {'true': True, 'false': False, '1': True, '0': False}
+        if text.lower() not in known:
+            raise InputError(f'{name} must be true or false, got {text!r}')
+        return known[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        what = 'a whole number' if kind is int else 'a number'
+        raise InputError(f'{name} must be {what}, got {text!r}') from None
+
+
+class _Progress:
+    """Progress bar on standard error."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        # Logs keep every update of a bar that a terminal overwrites.
+        pause = 0.5 if sys.stderr.isatty() else 30
+        self._bar = tqdm(file=sys.stderr, unit='pair', mininterval=pause)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        self._bar.total = total
+        self._bar.set_description_str(name, refresh=False)
+        self._bar.update(done - self._bar.n)

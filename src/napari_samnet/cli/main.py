@@ -1,0 +1,342 @@
+"""The ``napari-samnet`` command.
+
+Standard output carries the result, one JSON object if asked for; progress
+and messages go to standard error. What a user can put right ends with one
+line and status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import warnings
+from dataclasses import asdict
+from importlib import import_module
+from importlib.metadata import version
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.cli.arguments import (
+    OneLineParser,
+    add_match_options,
+    add_write_option,
+    read_match_options,
+    read_write_option,
+)
+from napari_samnet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_samnet.matching.match import Step
+
+__all__ = ['main']
+
+#: Commands that live elsewhere and are imported when called.
+_ELSEWHERE = {
+    'benchmark': (
+        'napari_samnet.cli.benchmark',
+        'measure the accuracy on published and synthetic sets',
+    ),
+    'train': (
+        'napari_samnet.cli.train',
+        'train the network, or fine-tune it on your images',
+    ),
+    'batch': (
+        'napari_samnet.cli.batch',
+        'do many pairs, on all cores or on many computers',
+    ),
+    'repeat': (
+        'napari_samnet.matching.reproduce',
+        'make a saved result again and compare',
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 done in part, 2 wrong input, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    # What decoders say of a damaged file is said once, by the error.
+    logging.getLogger('tifffile').addHandler(logging.NullHandler())
+    warnings.filterwarnings('ignore', module=r'PIL\.')
+    try:
+        arguments = _parser(words).parse_args(words)
+        status: int = arguments.run(arguments)
+    except InputError as error:
+        sys.stderr.write(f'napari-samnet: {" ".join(str(error).split())}\n')
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write('napari-samnet: interrupted\n')
+        return 130
+    return status
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog='napari-samnet',
+        description='Find what corresponds in two images that show something '
+        'alike, and carry labels and appearance across.',
+    )
+    parser.add_argument(
+        '--version',
+        action='version',
+        version=f'%(prog)s {version("napari-samnet")}',
+    )
+    commands = parser.add_subparsers(
+        metavar='COMMAND', required=True, title='commands'
+    )
+    _add_transfer(commands)
+    _add_demo(commands)
+    _add_info(commands)
+    for name, (module, text) in _ELSEWHERE.items():
+        if name in words[:1]:
+            command = import_module(module)
+            command.add_parser(commands)
+            commands.choices[name].set_defaults(run=command.run)
+        else:
+            commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _add_transfer(commands: Any) -> None:
+    parser = commands.add_parser(
+        'transfer',
+        help='match two images and write everything found',
+        description='Match SOURCE with TARGET and write into DIR: flow.flo '
+        '(source to target, Middlebury), confidence.tif, warped_labels.tif '
+        "(MASK on the target's grid), warped_points.csv (POINTS in the "
+        'target), transferred.png (the source with the '
+        "target's look), correspondence.npz and overview.png.",
+    )
+    parser.add_argument('source', metavar='SOURCE', help='image with labels')
+    parser.add_argument('target', metavar='TARGET', help='image to carry to')
+    parser.add_argument(
+        '--labels', metavar='MASK', help='labels of SOURCE, a mask or ids'
+    )
+    parser.add_argument(
+        '--points',
+        metavar='CSV',
+        help='points of SOURCE as napari saves them, or with the columns '
+        'row and column',
+    )
+    parser.add_argument(
+        '--out', metavar='DIR', required=True, help='folder for the results'
+    )
+    add_write_option(parser)
+    parser.add_argument(
+        '--json',
+        action='store_true',
+        help='print one JSON object instead of text',
+    )
+    add_match_options(parser)
+    parser.set_defaults(run=_transfer)
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    options = read_match_options(arguments)
+    only = read_write_option(arguments)
+    from napari_samnet.outputs.folder import (
+        Products,
+        check_folder,
+        write_results,
+    )
+
+    folder = check_folder(arguments.out)
+
+    from napari_samnet.io.image_files import read_image, read_labels
+
+    source, source_axis = read_image(arguments.source, name='source')
+    target, target_axis = read_image(arguments.target, name='target')
+    labels = (
+        None if arguments.labels is None else read_labels(arguments.labels)
+    )
+    points = None
+    if arguments.points is not None:
+        from napari_samnet.io.points_csv import read_points
+
+        points = read_points(arguments.points)
+
+    from napari_samnet.images.rgb import check_image
+    from napari_samnet.matching.match import match
+    from napari_samnet.outputs.overview import summary
+
+    check_image(source, name='source', channel_axis=source_axis)
+    check_image(target, name='target', channel_axis=target_axis)
+    with _Progress() as progress:
+        result = match(
+            source,
+            target,
+            labels=labels,
+            source_channel_axis=source_axis,
+            target_channel_axis=target_axis,
+            on_step=progress,
+            **asdict(options),
+        )
+    files = write_results(
+        folder,
+        Products(
+            result=result,
+            source=source,
+            target=target,
+            labels=labels,
+            points=points,
+            axes=(source_axis, target_axis),
+            only=only,
+        ),
+    )
+    if arguments.json:
+        facts = result.metadata
+        error = result.mean_consistency()
+        _write_json(
+            {
+                'iterations_used': facts['iterations_used'],
+                'seconds': round(float(facts['seconds']), 3),
+                'device': facts['device'],
+                'precision': facts['precision'],
+                # NaN is not JSON: no point of the source stays inside.
+                'mean_consistency_px': error if isfinite(error) else None,
+                'files': files,
+            }
+        )
+    else:
+        sys.stdout.write(summary(result) + '\n')
+        sys.stdout.writelines(f'{path}\n' for path in files.values())
+    return 0
+
+
+class _Progress:
+    """Progress bar on standard error, driven by the steps of a match."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=1,
+            desc='starting',
+            file=sys.stderr,
+            bar_format='{desc:<28} |{bar:30}| {n_fmt}/{total_fmt} [{elapsed}]',
+        )
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(self, step: Step) -> None:
+        self._bar.total = step.total
+        self._bar.n = step.index
+        self._bar.set_description_str(step.text)
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        'demo',
+        help='show what it does on a bundled pair of images',
+        description='Open napari with a bundled pair, run, and show the '
+        'layers. Without a display, or with --headless, write overview.png.',
+    )
+    parser.add_argument(
+        '--headless', action='store_true', help='write a picture, no window'
+    )
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        default='.',
+        help='folder for the picture, by default the current one',
+    )
+    parser.add_argument(
+        '--pair',
+        metavar='NAME',
+        default='coffee',
+        help='which pair: coffee (default), cat, tissue, motorcycle',
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from napari_samnet.datasets.samples import load_sample
+
+    if not arguments.headless:
+        from napari_samnet.cli.display import missing_display
+
+        reason = missing_display()
+        if reason is None:
+            return _demo_in_napari(arguments.pair)
+        sys.stderr.write(f'napari-samnet: {reason}, so there is a picture\n')
+    from napari_samnet.outputs.folder import check_folder, write_overview
+
+    folder = check_folder(arguments.out)
+    pair = load_sample(arguments.pair)
+
+    from napari_samnet.matching.match import match
+
+    with _Progress() as progress:
+        result = match(
+            pair.source, pair.target, labels=pair.labels, on_step=progress
+        )
+    path = write_overview(
+        folder,
+        result,
+        source=pair.source,
+        target=pair.target,
+        labels=pair.labels,
+        heading=pair.title,
+    )
+    sys.stdout.write(f'{path.absolute()}\n')
+    return 0
+
+
+def _demo_in_napari(pair: str) -> int:
+    import napari
+
+    from napari_samnet.plugin import open_demo
+
+    open_demo(pair=pair)
+    napari.run()
+    return 0
+
+
+def _add_info(commands: Any) -> None:
+    parser = commands.add_parser(
+        'info',
+        help='print versions, devices and the packaged weights',
+        description='Print versions, devices, and the packaged weights with '
+        'the figures measured with them.',
+    )
+    parser.add_argument(
+        '--json',
+        action='store_true',
+        help='print one JSON object instead of text',
+    )
+    parser.set_defaults(run=_info)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from napari_samnet.cli.info import as_text, collect
+
+    facts = collect()
+    if arguments.json:
+        _write_json(facts)
+    else:
+        sys.stdout.write(as_text(facts))
+    return 0
+
+
+def _write_json(value: dict[str, Any]) -> None:
+    """Write one JSON object to standard output."""
+    json.dump(value, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write('\n')

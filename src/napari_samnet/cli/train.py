@@ -1,0 +1,177 @@
+"""``napari-samnet train``: the recipe on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_samnet.training.runs import Progress
+
+__all__ = ['add_parser', 'run']
+
+#: Steps over which the printed loss is averaged.
+AVERAGED = 25
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand; torch is not imported for it."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        'train',
+        help='train the network, or train it further on own images',
+        description=(
+            'Train the decoder as an auto-encoder and the matching network '
+            'on synthetic pairs of photographs and on pairs of one category. '
+            'With several GPUs, start it by torchrun. An interrupted run '
+            'goes on when the same command is given again.'
+        ),
+    )
+    parser.add_argument(
+        'images',
+        type=Path,
+        help='folder of images, or a CSV file with a column "file"',
+    )
+    parser.add_argument(
+        '--root',
+        type=Path,
+        help="what the CSV file's paths are relative to; its own folder by "
+        'default',
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, help='folder of the run'
+    )
+    parser.add_argument(
+        '--name',
+        default='',
+        help='keep the network under this name too, which --weights and the '
+        'plugin then know; not if it has not become better',
+    )
+    parser.add_argument(
+        '--json', action='store_true', help='print one JSON object at the end'
+    )
+    parser.add_argument(
+        '--json-lines',
+        action='store_true',
+        help='for programs: print one JSON object per step, and stop, with '
+        'what was learnt kept, when standard input ends',
+    )
+    parser.add_argument(
+        '--option',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='any option of the recipe, such as matcher_steps=500 or '
+        'start=samnet; may be repeated',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    InputError
+        If an option, the images or the folder cannot be used.
+    """
+    from tqdm import tqdm
+
+    options = _read_options(args.option)
+    if args.name:
+        from napari_samnet.runtime.user_weights import check_own_name
+
+        check_own_name(args.name)
+
+    from napari_samnet.training.data import read_images
+    from napari_samnet.training.distributed import processes, rank
+    from napari_samnet.training.recipe import train_steps
+    from napari_samnet.training.runs import WEIGHTS_NAME
+
+    images = read_images(args.images, root=args.root)
+    if args.json_lines:
+        from napari_samnet.training.process import speak
+
+        return speak(images, args.out, options, name=args.name)
+    with processes():
+        bar = tqdm(file=sys.stderr, unit='step', disable=rank() > 0)
+        last = _show(bar, train_steps(images, args.out, options))
+        if rank():
+            return 0
+    path = args.out / WEIGHTS_NAME
+    if args.name:
+        from napari_samnet.training.keeping import keep_network
+
+        kept = keep_network(args.out, args.name, options, images=len(images))
+        sys.stderr.write(
+            'no better than before, so not kept\n'
+            if kept is None
+            else f'kept as {args.name}\n'
+        )
+    if args.json:
+        sys.stdout.write(
+            json.dumps({'weights': str(path), 'losses': last}) + '\n'
+        )
+    else:
+        sys.stderr.write(f'{path}\n')
+    return 0
+
+
+def _show(bar: Any, steps: Iterable[Progress]) -> dict[str, dict[str, float]]:
+    """Train, show how far it is, and return each stage's last mean losses."""
+    last: dict[str, dict[str, float]] = {}
+    mean: dict[str, float] = {}
+    for progress in steps:
+        if progress.stage not in last:
+            bar.reset(progress.total)
+            bar.set_description_str(progress.stage)
+            mean = {}
+        for key, value in progress.losses.items():
+            mean[key] = mean.get(key, value) + (
+                value - mean.get(key, value)
+            ) / min(progress.step, AVERAGED)
+        bar.n = progress.step
+        bar.set_postfix(
+            {key: f'{value:.3f}' for key, value in mean.items()}, refresh=True
+        )
+        last[progress.stage] = dict(mean)
+    bar.close()
+    return last
+
+
+def _read_options(given: list[str]) -> Any:
+    """TrainingOptions from ``NAME=VALUE`` texts."""
+    from napari_samnet.errors import InputError
+    from napari_samnet.training.options import (
+        TRAINING_DEFAULTS,
+        TrainingOptions,
+    )
+
+    kinds = {
+        field.name: type(getattr(TRAINING_DEFAULTS, field.name))
+        for field in fields(TrainingOptions)
+    }
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition('=')
+        if not equals or name not in kinds:
+            raise InputError(
+                f'--option must be NAME=VALUE with NAME one of '
+                f'{", ".join(kinds)}, got {text!r}'
+            )
+        try:
+            values[name] = kinds[name](value)
+        except ValueError:
+            raise InputError(
+                f'{name} must be of type {kinds[name].__name__}, got {value!r}'
+            ) from None
+    return TrainingOptions(**values)

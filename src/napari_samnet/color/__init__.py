@@ -1,0 +1,1 @@
+"""Attribute transfer for display: colors of the target on the source."""

@@ -1,0 +1,261 @@
+"""Colours found at working size, with the detail of the native image.
+
+The transferred image is made at working size. Enlarging it would lose every
+finer detail of the source. Instead a colour model is fitted to the small pair
+of images, as in a fast guided filter (He and Sun, "Fast guided filter",
+arXiv:1505.00996): around each point, the transferred colour is an affine
+function of the source's colour. Its twelve coefficients are enlarged, and
+applied to the source at its own size, so that an edge in the result is one of
+the source.
+
+Where a neighbourhood is too plain to tell a gain of colour from a shift, the
+gain is that of a wider neighbourhood, or of the whole image: plain surfaces
+keep their texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_samnet.arrays.resize import Upsampler, resized
+from napari_samnet.arrays.tiles import run_tiles, tiles
+from napari_samnet.errors import InputError
+from napari_samnet.images.plane import Plane
+
+__all__ = ['apply_at_native', 'transfer_colours']
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+
+#: Larger pairs are reduced to this many pixels a side before the fit, and the
+#: maps to a grid of at most so many cells.
+FIT_SIDE = 128
+GRID = 64
+
+#: Width in pixels of the neighbourhoods of the fit, the whole image first,
+#: and the variance of colour below which each leaves the gain to the former.
+NARROW = 1.0
+EDGE = 0.05
+NEIGHBOURHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
+
+
+def apply_at_native(
+    source_rgb: npt.ArrayLike,
+    source_small: npt.ArrayLike,
+    transferred_small: npt.ArrayLike,
+) -> FloatArray:
+    """A transferred image at the source's own size.
+
+    Parameters
+    ----------
+    source_rgb : array_like of float, shape (H, W, 3)
+        The source at its own size, in [0, 1].
+    source_small, transferred_small : array_like of float, shape (h, w, 3)
+        The source and the transferred image at working size, in [0, 1].
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, 3)
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    source = np.asarray(source_rgb)
+    if source.ndim != 3 or source.shape[2] != 3 or not source.size:
+        raise InputError(
+            f'source_rgb must have shape (H, W, 3), got {source.shape}'
+        )
+    shape = (source.shape[0], source.shape[1])
+    recolour = _recolouring(source_small, transferred_small, shape)
+    out = np.empty((*shape, 3), np.float32)
+
+    def work(rows: slice) -> None:
+        out[rows] = recolour(rows, source[rows])
+
+    run_tiles(work, (rows for rows, _ in tiles(shape)))
+    return out
+
+
+def transfer_colours(
+    image: Any,
+    source_small: npt.ArrayLike,
+    transferred_small: npt.ArrayLike,
+    rest: FloatArray | None = None,
+    *,
+    name: str = 'source',
+    channel_axis: int | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+) -> npt.NDArray[Any]:
+    """A transferred image in the size, dtype and channels of the source.
+
+    The same as :func:`apply_at_native` between
+    :func:`~napari_samnet.images.rgb.to_rgb` and
+    :func:`~napari_samnet.images.rgb.from_rgb`, in bands of rows: beyond the
+    result it takes memory for a few bands only.
+
+    Parameters
+    ----------
+    image : array_like
+        The source, see :func:`~napari_samnet.images.rgb.to_rgb`.
+    source_small, transferred_small : array_like of float, shape (h, w, 3)
+        The source and the transferred image at working size, in [0, 1].
+    rest : ndarray of float32, shape (h, w, 3), optional
+        What is added to the colours that the two lead to.
+    name : str
+        What the messages call the image.
+    channel_axis : int, optional
+        As for :func:`~napari_samnet.images.rgb.to_rgb`.
+    contrast_limits : tuple of float, optional
+        As for :func:`~napari_samnet.images.rgb.to_rgb`.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `image`.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit, or the image is none.
+    """
+    plane = Plane.of(
+        image,
+        name=name,
+        channel_axis=channel_axis,
+        contrast_limits=contrast_limits,
+    )
+    recolour = _recolouring(source_small, transferred_small, plane.shape)
+    finer = None if rest is None else Upsampler(rest, plane.shape)
+    out, pixels = plane.empty()
+    _ = plane.limits  # found once, before the threads ask for it
+
+    def work(rows: slice) -> None:
+        colours = recolour(rows, plane.rgb_rows(rows))
+        if finer is not None:
+            colours += np.moveaxis(finer.rows(rows), 0, -1)
+            np.clip(colours, 0, 1, out=colours)
+        pixels[rows] = plane.with_colours(rows, colours)
+
+    run_tiles(work, plane.bands())
+    return out
+
+
+def _recolouring(
+    source_small: npt.ArrayLike,
+    transferred_small: npt.ArrayLike,
+    shape: tuple[int, int],
+) -> Callable[[slice, npt.NDArray[Any]], FloatArray]:
+    """The fitted model as a function of a band of rows and its colours."""
+    maps = _fit(source_small, transferred_small)
+    upsampler = Upsampler(maps.reshape(*maps.shape[:2], 12), shape)
+
+    def recolour(rows: slice, colours: npt.NDArray[Any]) -> FloatArray:
+        maps = upsampler.rows(rows)
+        out = np.empty(colours.shape, np.float32)
+        for channel in range(3):
+            matrix = maps[4 * channel : 4 * channel + 4]
+            value = matrix[3]
+            for k in range(3):
+                matrix[k] *= colours[..., k]
+                value += matrix[k]
+            np.clip(value, 0, 1, out=out[..., channel])
+        return out
+
+    return recolour
+
+
+def _fit(
+    source_small: npt.ArrayLike, transferred_small: npt.ArrayLike
+) -> Array:
+    """Affine maps of colour from one small image to another.
+
+    Parameters
+    ----------
+    source_small, transferred_small : array_like, shape (h, w, 3)
+        Before and after.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns, 3, 4)
+        At each cell of a grid over the image: a new colour is
+        ``map[:, :3] @ colour + map[:, 3]``.
+    """
+    before = np.asarray(source_small, np.float64)
+    after = np.asarray(transferred_small, np.float64)
+    fits = before.ndim == 3 and before.shape[2] == 3 and before.size
+    if not fits or before.shape != after.shape:
+        raise InputError(
+            f'both small images must have one shape (h, w, 3), got '
+            f'{before.shape} and {after.shape}'
+        )
+    return _fitted(before.tobytes(), after.tobytes(), before.shape)
+
+
+@lru_cache(maxsize=2)
+def _fitted(
+    before_bytes: bytes, after_bytes: bytes, shape: tuple[int, int, int]
+) -> Array:
+    """The same from the bytes of both: the same pair is asked for again."""
+    before, after = (
+        np.frombuffer(values).reshape(shape)
+        for values in (before_bytes, after_bytes)
+    )
+    rows, columns = (min(side, FIT_SIDE) for side in shape[:2])
+    before, after = (resized(x, rows, columns) for x in (before, after))
+    one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
+    moments = (
+        one[..., :, None] * np.concatenate([one, after], axis=-1)[..., None, :]
+    )
+    moments = moments.reshape(rows, columns, 28)
+    # Pixels on an edge are of neither side.
+    moments *= _away_from_edges(before)[..., None]
+    gain = np.eye(3)[None, None]
+    for width, pull in NEIGHBOURHOODS:
+        if width is None:
+            near = moments.mean(axis=(0, 1), keepdims=True)
+        else:
+            # Wide means vary slowly: a coarser grid of them is enough.
+            step = max(1, round(width / 2))
+            size = -(-rows // step), -(-columns // step)
+            near = _blurred(resized(moments, *size), width / step)
+            gain = resized(gain.reshape(*gain.shape[:2], 9), *size)
+            gain = gain.reshape(*size, 3, 3)
+        near = near.reshape(*near.shape[:2], 4, 7)
+        near = near / near[..., 3:, 3:4]
+        mean = near[..., 3, :]
+        spread = near[..., :3, :] - mean[..., :3, None] * mean[..., None, :]
+        towards = pull * np.eye(3)
+        gain = np.linalg.solve(
+            spread[..., :3] + towards, spread[..., 4:] + towards @ gain
+        )
+    offset = mean[..., None, 4:] - mean[..., None, :3] @ gain
+    maps = np.concatenate([gain, offset], axis=-2).reshape(rows, columns, 12)
+    # A pixel takes the mean of the maps of all neighbourhoods it is in.
+    maps = _blurred(maps, NARROW)
+    maps = resized(maps, min(rows, GRID), min(columns, GRID))
+    return np.swapaxes(maps.reshape(*maps.shape[:2], 4, 3), -1, -2)
+
+
+def _away_from_edges(image: Array) -> Array:
+    """Weight (h, w) of each pixel, less the steeper its colours are."""
+    steep = sum(
+        np.square(ndimage.sobel(image, axis, mode='nearest') / 8).sum(axis=-1)
+        for axis in (0, 1)
+    )
+    return np.asarray(1 / (1 + steep / EDGE**2))
+
+
+def _blurred(values: Array, width: float) -> Array:
+    """Values (h, w, K), each the mean of its neighbourhood."""
+    return np.asarray(
+        ndimage.gaussian_filter(values, width, mode='nearest', axes=(0, 1))
+    )

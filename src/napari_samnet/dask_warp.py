@@ -1,0 +1,247 @@
+"""Warped labels and images as dask arrays, block by block when asked for.
+
+For results that shall not be in memory at once and have no file to go to:
+they are shown by napari as they are, or stored by dask. Each block reads only
+the part of the input that it shows.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.checks import as_array, check_labels, checked_image
+from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.errors import InputError
+from napari_samnet.warping.fields import Mapping, reach
+from napari_samnet.warping.kernels import Bilinear
+from napari_samnet.warping.label_voting import label_kernel, sparse_indices
+from napari_samnet.warping.warp import Pixels
+
+if TYPE_CHECKING:
+    import dask.array
+
+    from napari_samnet.correspondence import Correspondence, Side
+    from napari_samnet.warping.warp import Kernel
+
+__all__ = ['lazy_image', 'lazy_labels']
+
+Shape = tuple[int, int]
+
+#: Side of the blocks of a result.
+BLOCK_SIDE = 1024
+
+
+def lazy_labels(
+    found: Correspondence,
+    labels: Any,
+    *,
+    min_confidence: float = 0.0,
+    vote: bool = True,
+    side: int = BLOCK_SIDE,
+) -> dask.array.Array:
+    """Labels of the source on the target's grid, computed when asked for.
+
+    Parameters
+    ----------
+    found : Correspondence
+        Of the two images.
+    labels : array_like of int or bool, shape (Hs, Ws)
+        In memory or lazy.
+    min_confidence : float
+        Pixels that are matched with less confidence get 0.
+    vote : bool
+        As for :meth:`Correspondence.warp_labels`. The first block then reads
+        all of the labels.
+    side : int
+        Side of the result's blocks in pixels.
+
+    Returns
+    -------
+    dask.array.Array, shape (Ht, Wt)
+        The same as :meth:`Correspondence.warp_labels` gives.
+
+    Raises
+    ------
+    InputError
+        If the labels are not of the source's shape or not whole numbers, or
+        dask is not installed.
+    """
+    labels = as_array(labels, 'labels')
+    check_labels('labels', labels, found.source_shape)
+    dask = _find_dask()
+    lazy = isinstance(labels, dask.array.Array)
+    make = partial(
+        label_kernel,
+        found.label_field,
+        None if lazy else Pixels(labels, None, None),
+        min_confidence=min_confidence,
+        vote=vote,
+    )
+    # As large as a few blocks of labels, and needed by each of the result.
+    sparse = None
+    if lazy and vote and found.votes is not None:
+        rows, columns = sparse_indices(
+            found.source_shape, found.forward.shape[:2]
+        )
+        sparse = labels[rows][:, columns]
+    kernel = dask.delayed(make, traverse=False)(sparse=sparse)
+    return _warped(
+        labels,
+        None,
+        found.source_shape,
+        found.backward,
+        found.target_shape,
+        (kernel, 0),
+        side,
+    )
+
+
+def lazy_image(
+    found: Correspondence,
+    image: Any,
+    *,
+    to: Side = 'source',
+    fill: float = 0.0,
+    side: int = BLOCK_SIDE,
+) -> dask.array.Array:
+    """An image of one side on the grid of the other, when asked for.
+
+    Parameters
+    ----------
+    found : Correspondence
+        Of the two images.
+    image : array_like, shape (H, W), (H, W, C) or (C, H, W)
+        Of the size of the target if `to` is 'source', of the source if it is
+        'target'.
+    to : {'source', 'target'}
+        Whose grid the result lives on.
+    fill : float
+        Value where that grid shows what is outside of `image`.
+    side : int
+        Side of the result's blocks in pixels.
+
+    Returns
+    -------
+    dask.array.Array
+        The same as :meth:`Correspondence.warp_image` gives, channels last.
+
+    Raises
+    ------
+    InputError
+        If the image is not of that size, or not of real numbers, or dask is
+        not installed.
+    """
+    if to not in ('source', 'target'):
+        raise InputError(f"to must be 'source' or 'target', got {to!r}")
+    to_source = to == 'source'
+    shape = found.target_shape if to_source else found.source_shape
+    grid = found.source_shape if to_source else found.target_shape
+    field = found.forward if to_source else found.backward
+    name = 'target' if to_source else 'source'
+    image, axis = checked_image(image, shape, name)
+    kernel = _find_dask().delayed(Bilinear(shape, fill), traverse=False)
+    return _warped(image, axis, shape, field, grid, (kernel, fill), side)
+
+
+def _warped(
+    data: Any,
+    axis: int | None,
+    shape: Shape,
+    field: npt.NDArray[np.float32],
+    grid: Shape,
+    filled: tuple[Any, float],
+    side: int,
+) -> dask.array.Array:
+    """Blocks of a grid, each a task on the window that it shows.
+
+    `filled` is the delayed kernel, and its value outside.
+    """
+    dask = _find_dask()
+    da = dask.array
+    kernel, fill = filled
+    lazy = isinstance(data, da.Array)
+    if lazy and axis is not None:
+        data, axis = da.moveaxis(data, axis, -1), 2
+    pixels = Pixels(data, axis, None)
+    rest = () if axis is None else (data.shape[axis],)
+    columns: list[list[Any]] = []
+    for tile in tiles(grid, side=(side, side)):
+        sides = tuple(part.stop - part.start for part in tile) + rest
+        window = reach(field, grid, shape, tile)
+        if window is None:
+            block = da.full(sides, fill, dtype=data.dtype)
+        else:
+            place = _Place(field, shape, grid, tile, window)
+            if lazy:
+                rows, across = window
+                parts = [data[slice(*rows), slice(*across)]]
+                paint = _Block(place)
+            else:
+                parts = []
+                paint = _Block(place, pixels)
+            task = dask.delayed(paint, traverse=False)(kernel, *parts)
+            block = da.from_delayed(task, sides, dtype=data.dtype)
+        if not tile[0].start:
+            columns.append([])
+        columns[-1].append(block)
+    return da.concatenate(
+        [da.concatenate(column, axis=0) for column in columns], axis=1
+    )
+
+
+def _find_dask() -> Any:
+    """The package dask, with its arrays."""
+    try:
+        import dask
+        import dask.array
+    except ImportError:
+        raise InputError(
+            'a lazy result needs dask; install it with: pip install dask'
+        ) from None
+    return dask
+
+
+class _Place(NamedTuple):
+    """Where a block lies, and the window of pixels that it shows."""
+
+    field: npt.NDArray[np.float32]
+    shape: Shape
+    grid: Shape
+    tile: Tile
+    window: tuple[Shape, Shape]
+
+
+class _Block:
+    """The task that fills one block.
+
+    Parameters
+    ----------
+    place : _Place
+        Which one.
+    pixels : Pixels, optional
+        Where the window is read from, unless dask brings it.
+    """
+
+    def __init__(self, place: _Place, pixels: Pixels | None = None) -> None:
+        self._place = place
+        self._pixels = pixels
+
+    def __call__(
+        self, kernel: Kernel, *given: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        field, shape, grid, (rows, columns), window = self._place
+        if self._pixels is not None:
+            given = (self._pixels.window(*window),)
+        found = np.ascontiguousarray(given[0])
+        sides = rows.stop - rows.start, columns.stop - columns.start
+        out = np.empty((*sides, *found.shape[2:]), found.dtype)
+        mapping = Mapping(field, grid, shape, columns)
+        corner = window[0][0], window[1][0]
+        for band, _ in tiles(sides):
+            inner = slice(rows.start + band.start, rows.start + band.stop)
+            kernel(mapping, (inner, columns), found, corner, out[band])
+        return out

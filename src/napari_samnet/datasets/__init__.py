@@ -1,0 +1,1 @@
+"""Pairs of images: samples, known warps, published benchmarks, metrics."""

@@ -1,0 +1,345 @@
+"""Sample pairs that need no network, each with labels and a known field.
+
+All pictures come with scikit-image itself, so that a pair opens at once on a
+computer without internet. One is a real stereo pair with measured ground
+truth; in the others the second picture is made from the first, as another
+photograph of something alike: bent, turned, recoloured and lit anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import color, data, draw, filters, measure, morphology
+
+from napari_samnet.datasets.known_motion import Light, Motion
+from napari_samnet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ['SAMPLES', 'SamplePair', 'load_sample']
+
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SamplePair:
+    """Two images with an annotation of the first and the truth.
+
+    Parameters
+    ----------
+    name : str
+        Short name, as given to :func:`load_sample`.
+    title : str
+        Name for people.
+    source : ndarray of uint8, shape (rows, columns, 3)
+        The annotated image.
+    target : ndarray of uint8, shape (rows, columns, 3)
+        The image that shows something alike, possibly of another size.
+    labels : ndarray of uint8, shape (rows, columns)
+        Annotation on the source's grid.
+    label_names : tuple of str
+        What the labels 1, 2, ... show.
+    target_labels : ndarray of uint8, shape (rows, columns)
+        The same annotation where it belongs on the target's grid.
+    flow : ndarray of float32, shape (rows, columns, 2)
+        True displacement from the source to the target on the source's
+        grid, row and column in pixels; NaN where it is not known.
+    credit : str
+        Whose picture it is.
+    """
+
+    name: str
+    title: str
+    source: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    labels: Labels
+    label_names: tuple[str, ...]
+    target_labels: Labels
+    flow: NDArray[np.float32]
+    credit: str
+
+
+def _paint(labels: Labels, value: int, outline: list[tuple[int, int]]) -> None:
+    """Fill an outline of (column, row) corners, as one reads a picture."""
+    columns, rows = zip(*outline, strict=True)
+    inside = draw.polygon(rows, columns, labels.shape)
+    labels[inside] = value
+
+
+def _coffee_labels(shape: tuple[int, int]) -> Labels:
+    labels = np.zeros(shape, np.uint8)
+    saucer = [
+        (77, 205), (81, 172), (97, 132), (124, 102), (160, 78), (183, 67),
+        (400, 100), (420, 102), (447, 132), (469, 167), (480, 205),
+        (480, 240), (471, 281), (450, 323), (417, 357), (377, 380),
+        (330, 390), (285, 391), (240, 387), (197, 373), (155, 349),
+        (120, 320), (95, 285), (81, 247),
+    ]  # fmt: skip
+    spoon = [
+        (403, 69), (415, 66), (424, 75), (419, 92), (408, 108), (395, 170),
+        (384, 236), (402, 254), (406, 275), (402, 300), (388, 317),
+        (365, 325), (342, 318), (328, 299), (325, 280), (332, 258),
+        (318, 256), (320, 246), (345, 238), (370, 232), (383, 205),
+    ]  # fmt: skip
+    cup = [
+        (173, 110), (180, 75), (200, 47), (230, 28), (265, 19), (295, 18),
+        (330, 24), (365, 42), (390, 65), (404, 95), (404, 125), (396, 165),
+        (380, 205), (365, 232), (345, 236), (320, 246), (318, 258),
+        (328, 268), (315, 280), (285, 284), (262, 282), (248, 272),
+        (240, 292), (225, 306), (210, 306), (198, 295), (197, 278),
+        (205, 252), (216, 236), (199, 212), (184, 180), (175, 145),
+    ]  # fmt: skip
+    drink = [
+        (204, 140), (213, 122), (230, 107), (255, 98), (290, 97), (320, 102),
+        (345, 115), (362, 133), (369, 155), (360, 172), (335, 186),
+        (300, 193), (262, 188), (232, 174), (212, 157),
+    ]  # fmt: skip
+    for value, outline in enumerate((saucer, cup, drink, spoon), start=1):
+        _paint(labels, value, outline)
+    return labels
+
+
+def _recolour(
+    image: NDArray[np.float64], where: NDArray[np.bool_], turn: float
+) -> NDArray[np.float64]:
+    """Turn the hue of what is painted in a part, white staying white."""
+    hsv = color.rgb2hsv(image)
+    painted = np.clip((hsv[..., 1] - 0.5) / 0.2, 0, 1)
+    hsv[..., 0] = (hsv[..., 0] + turn) % 1
+    share = filters.gaussian(where * painted, 1.2)[..., None]
+    return share * color.hsv2rgb(hsv) + (1 - share) * image
+
+
+def _coffee() -> SamplePair:
+    source = data.coffee()
+    labels = _coffee_labels(source.shape[:2])
+    motion = Motion(
+        source_shape=source.shape[:2],
+        target_shape=(368, 470),
+        rotation=-12,
+        zoom=0.93,
+        shift=(-2, 8),
+        bend=6,
+    )
+    # The cup is another one, the coffee is not.
+    drink = morphology.dilation(labels == 3, morphology.disk(20))
+    blue = _recolour(source / 255.0, (labels > 0) & ~drink, 0.58)
+    light = Light(
+        gains=(0.92, 1.02, 1.12),
+        gamma=0.85,
+        saturation=0.75,
+        shade=0.5,
+        direction=150,
+    )
+    return SamplePair(
+        name='coffee',
+        title='Coffee: a cup, and another cup',
+        source=source,
+        target=light.on(motion.move_image(blue)),
+        labels=labels,
+        label_names=('saucer', 'cup', 'coffee', 'spoon'),
+        target_labels=motion.move_labels(labels),
+        flow=motion.flow(),
+        credit='Rachel Michetti, CC0; second picture made from it',
+    )
+
+
+def _cat() -> SamplePair:
+    source = data.chelsea()
+    labels = np.zeros(source.shape[:2], np.uint8)
+    nose = [
+        (229, 226), (250, 229), (275, 228), (292, 233), (283, 247),
+        (266, 258), (256, 264), (250, 250), (241, 238),
+    ]  # fmt: skip
+    labels[draw.ellipse(114, 170, 30, 34, labels.shape)] = 1
+    labels[draw.ellipse(136, 318, 27, 23, labels.shape, rotation=0.2)] = 1
+    _paint(labels, 2, nose)
+    motion = Motion(
+        source_shape=source.shape[:2],
+        target_shape=(360, 400),
+        rotation=11,
+        zoom=1.08,
+        shift=(8, 6),
+        bend=6,
+        waves=(1.1, 0.8),
+    )
+    moonlight = Light(
+        gains=(0.62, 0.74, 1.0),
+        gamma=1.25,
+        saturation=0.6,
+        shade=0.7,
+        direction=35,
+        noise=0.02,
+    )
+    return SamplePair(
+        name='cat',
+        title='Cat: by day and by moonlight',
+        source=source,
+        target=moonlight.on(motion.move_image(source / 255.0)),
+        labels=labels,
+        label_names=('eyes', 'nose'),
+        target_labels=motion.move_labels(labels),
+        flow=motion.flow(),
+        credit='Stéfan van der Walt, CC0; second picture made from it',
+    )
+
+
+def _tissue() -> SamplePair:
+    source = data.immunohistochemistry()
+    stains = color.rgb2hed(source)
+    brown = filters.gaussian(stains[..., 2], 5)
+    glands = brown > filters.threshold_otsu(brown)
+    glands = morphology.opening(glands, morphology.disk(6))
+    glands = ndimage.binary_fill_holes(glands)
+    labels = measure.label(glands).astype(np.uint8)
+    # The antibody's brown becomes weak, the counterstain strong: as a next
+    # section in another stain.
+    restained = color.hed2rgb(
+        np.stack(
+            [
+                stains[..., 0] * 0.9 + stains[..., 2] * 0.35,
+                stains[..., 2] * 0.75 + stains[..., 0] * 0.1,
+                stains[..., 2] * 0.05,
+            ],
+            axis=-1,
+        )
+    )
+    motion = Motion(
+        source_shape=source.shape[:2],
+        target_shape=(480, 480),
+        rotation=-17,
+        zoom=1.12,
+        shift=(-6, 20),
+        bend=9,
+        waves=(0.8, 1.1),
+    )
+    light = Light(shade=0.1, direction=90, noise=0.015)
+    return SamplePair(
+        name='tissue',
+        title='Tissue: a section, and the next in another stain',
+        source=source,
+        target=light.on(motion.move_image(restained)),
+        labels=labels,
+        label_names=tuple(
+            f'gland {index}' for index in range(1, int(labels.max()) + 1)
+        ),
+        target_labels=motion.move_labels(labels),
+        flow=motion.flow(),
+        credit=(
+            'Center for Microscopy and Molecular Imaging, no known '
+            'restrictions; second picture made from it'
+        ),
+    )
+
+
+def _motorcycle() -> SamplePair:
+    left, right, disparity = data.stereo_motorcycle()
+    # The right camera sees everything further to the left.
+    move = np.where(np.isfinite(disparity), -disparity, np.nan)
+    move[np.arange(disparity.shape[1]) + move < 0] = np.nan
+    flow = np.stack([np.where(np.isnan(move), np.nan, 0), move], axis=-1)
+    flow = flow.astype(np.float32)
+    labels = _motorcycle_labels(disparity)
+    return SamplePair(
+        name='motorcycle',
+        title='Motorcycle: two cameras, measured truth',
+        source=left,
+        target=right,
+        labels=labels,
+        label_names=('frame', 'rear wheel', 'front wheel'),
+        target_labels=_splat(labels, flow),
+        flow=flow,
+        credit='Middlebury 2014 stereo benchmark, D. Scharstein et al.',
+    )
+
+
+def _motorcycle_labels(disparity: NDArray[np.float32]) -> Labels:
+    """Annotate what stands before wall and floor inside rough outlines."""
+    labels = np.zeros(disparity.shape, np.uint8)
+    frame = [
+        (80, 185), (135, 135), (180, 150), (330, 170), (325, 110),
+        (470, 120), (485, 15), (525, 15), (585, 100), (590, 160),
+        (565, 200), (600, 265), (650, 320), (505, 340), (480, 360),
+        (350, 385), (345, 440), (320, 440), (310, 370), (100, 260),
+    ]  # fmt: skip
+    front_wheel = [
+        (505, 340), (514, 300), (540, 288), (600, 288), (640, 316),
+        (665, 340), (692, 390), (690, 430), (665, 452), (635, 456),
+        (600, 445), (565, 420), (535, 385), (515, 355),
+    ]  # fmt: skip
+    _paint(labels, 1, frame)
+    labels[draw.ellipse(318, 200, 84, 82, labels.shape)] = 2
+    _paint(labels, 3, front_wheel)
+    near = np.nan_to_num(disparity, nan=0, posinf=0) > _backdrop(
+        disparity.shape
+    )
+    return np.where(morphology.closing(near, morphology.disk(2)), labels, 0)
+
+
+def _backdrop(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Disparity just before the wall above and the floor below, by row."""
+    rows = np.arange(shape[0], dtype=float)[:, None]
+    return np.interp(rows, [0, 370, 499], [38, 38, 62])
+
+
+def _splat(labels: Labels, flow: NDArray[np.float32]) -> Labels:
+    """Carry labels along a flow, what is nearer covering what is behind."""
+    known = np.argwhere(np.isfinite(flow).all(axis=-1))
+    moves = flow[tuple(known.T)]
+    # The nearer a point, the further it moves: drawn last, it stays.
+    order = np.argsort(np.abs(moves).sum(axis=-1), kind='stable')
+    known, moves = known[order], moves[order]
+    places = np.round(known + moves).astype(int)
+    kept = np.all((places >= 0) & (places < labels.shape), axis=-1)
+    moved = np.zeros_like(labels)
+    unseen = np.ones(labels.shape, bool)
+    moved[tuple(places[kept].T)] = labels[tuple(known[kept].T)]
+    unseen[tuple(places[kept].T)] = False
+    # Cracks close from beside; what only the second camera sees stays empty.
+    cracks = unseen & morphology.closing(~unseen, morphology.disk(2))
+    nearest = ndimage.distance_transform_edt(
+        unseen, return_distances=False, return_indices=True
+    )
+    moved[cracks] = moved[tuple(nearest)][cracks]
+    return moved
+
+
+#: The pairs by name, the first being the one for a demonstration.
+SAMPLES: dict[str, Callable[[], SamplePair]] = {
+    'coffee': _coffee,
+    'cat': _cat,
+    'tissue': _tissue,
+    'motorcycle': _motorcycle,
+}
+
+
+def load_sample(name: str = 'coffee') -> SamplePair:
+    """Load or make a sample pair.
+
+    Parameters
+    ----------
+    name : str
+        One of the keys of `SAMPLES`.
+
+    Returns
+    -------
+    SamplePair
+        Images, labels and truth.
+
+    Raises
+    ------
+    InputError
+        If there is no such pair.
+    """
+    if name not in SAMPLES:
+        raise InputError(
+            f'there is no sample pair {name!r}, choose from '
+            f'{", ".join(SAMPLES)}'
+        )
+    return SAMPLES[name]()

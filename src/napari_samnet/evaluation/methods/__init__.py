@@ -1,0 +1,1 @@
+"""Methods that are measured, from the identity to the network."""

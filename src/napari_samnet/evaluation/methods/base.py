@@ -1,0 +1,154 @@
+"""What all methods share, and those that need nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation.benchmark import (
+    Answer,
+    IterativeMethod,
+    Method,
+    Pair,
+)
+from napari_samnet.options import DEFAULTS, MatchOptions
+
+__all__ = ['Identity', 'PlainWarp', 'Samnet', 'from_fields', 'require']
+
+Field = NDArray[np.floating]
+
+
+def require(module: str, package: str, method: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises
+    ------
+    InputError
+        If it is not installed; the message says how to get it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(
+            f'method {method!r} needs {package}; install it with: '
+            f"pip install 'napari-samnet[bench]'"
+        ) from None
+
+
+def from_fields(
+    pair: Pair,
+    forward: Field,
+    backward: Field,
+    transferred: NDArray[np.float32] | None = None,
+) -> Correspondence:
+    """Correspondence of two fields in normalised units, fully confident."""
+    return Correspondence(
+        forward=np.asarray(forward, np.float32),
+        backward=np.asarray(backward, np.float32),
+        forward_confidence=np.ones(forward.shape[:2], np.float32),
+        backward_confidence=np.ones(backward.shape[:2], np.float32),
+        source_shape=(pair.source.shape[0], pair.source.shape[1]),
+        target_shape=(pair.target.shape[0], pair.target.shape[1]),
+        transferred=transferred,
+        metadata={},
+    )
+
+
+class Identity(Method):
+    """No warp: normalised coordinates are kept, and the source's colours."""
+
+    name = 'identity'
+
+    def answer(self, pair: Pair) -> Answer:
+        still = np.zeros((2, 2, 2), np.float32)
+        return Answer(from_fields(pair, still, still, np.array(pair.source)))
+
+
+class Samnet(IterativeMethod):
+    """The network with given options.
+
+    Parameters
+    ----------
+    name : str
+        Name in the results.
+    options : MatchOptions
+        All of its parameters.
+    """
+
+    packages = ('torch', 'safetensors')
+
+    def __init__(
+        self, name: str = 'samnet', options: MatchOptions = DEFAULTS
+    ) -> None:
+        self.name = name
+        self.options = options
+
+    def prepare(self) -> None:
+        from napari_samnet.runtime.weights import get_weights
+
+        self._weights = get_weights(self.options.weights)
+        # The first run loads the network and lets torch choose its kernels.
+        grey = np.full((32, 32, 3), 0.5, np.float32)
+        self.answer(Pair('', '', grey, grey, None))
+
+    def details(self) -> dict[str, Any]:
+        return {
+            'weights': {
+                'name': self._weights.name,
+                'sha256': self._weights.sha256,
+            },
+            'options': asdict(self.options),
+        }
+
+    def answer(self, pair: Pair) -> Answer:
+        return self.trace(pair, ())
+
+    def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
+        from napari_samnet.matching.match import match_steps
+
+        steps = match_steps(pair.source, pair.target, self.options)
+        partial: dict[int, Correspondence] = {}
+        paused = 0.0
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: Correspondence = end.value
+                break
+            if step.snapshot is not None and step.index in iterations:
+                start = time.perf_counter()
+                partial[step.index] = step.snapshot()
+                paused += time.perf_counter() - start
+        # A run that has converged would not move any more.
+        for count in iterations:
+            partial.setdefault(count, result)
+        return Answer(result, partial=partial, paused=paused)
+
+
+class PlainWarp(Method):
+    """The network's field with the target's own pixels as its image."""
+
+    name = 'warp'
+    packages = ('torch', 'safetensors')
+
+    def __init__(self, options: MatchOptions) -> None:
+        self._network = Samnet(self.name, options)
+
+    def prepare(self) -> None:
+        self._network.prepare()
+
+    def details(self) -> dict[str, Any]:
+        return self._network.details()
+
+    def answer(self, pair: Pair) -> Answer:
+        found = self._network.answer(pair).correspondence
+        return Answer(replace(found, transferred=None))

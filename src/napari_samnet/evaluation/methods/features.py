@@ -1,0 +1,165 @@
+"""What the network's features give without the network's matching.
+
+Nearest neighbours and a global affine, on the very features that the
+network compares: the difference to its own figures is what iterating,
+smoothness and attribute transfer are worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import ransac
+from skimage.transform import AffineTransform
+
+from napari_samnet.evaluation.benchmark import Answer, Method, Pair
+from napari_samnet.evaluation.methods.base import from_fields
+from napari_samnet.images.rgb import to_working
+from napari_samnet.options import MatchOptions
+
+__all__ = ['FeatureMatching', 'affine_fields', 'nearest_fields']
+
+Array = NDArray[np.floating]
+
+#: Matches within this many cells of the affine support it.
+INLIER_CELLS = 2.0
+TRIALS = 1000
+
+
+def _centres(height: int, width: int) -> Array:
+    """Normalised centres of cells, (height * width, 2) row, column."""
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    return np.stack([rows / height, columns / width], axis=-1).reshape(-1, 2)
+
+
+def nearest_fields(
+    forward: NDArray[np.integer],
+    backward: NDArray[np.integer],
+    shape: tuple[int, int],
+) -> tuple[Array, Array]:
+    """Fields that send every cell to its nearest neighbour.
+
+    Parameters
+    ----------
+    forward, backward : ndarray of int, (height * width,)
+        Index of the best cell of the other image.
+    shape : (height, width)
+        Cells of both images.
+
+    Returns
+    -------
+    forward, backward : ndarray, (8 height, 8 width, 2)
+        Displacements in normalised units, constant over a cell.
+    """
+    centres = _centres(*shape)
+    fields = []
+    for best in (forward, backward):
+        field = (centres[best] - centres).reshape(*shape, 2)
+        # Interpolating between neighbours that point apart would invent
+        # positions that no cell was matched to.
+        fields.append(field.repeat(8, axis=0).repeat(8, axis=1))
+    return fields[0], fields[1]
+
+
+def affine_fields(
+    forward: NDArray[np.integer],
+    backward: NDArray[np.integer],
+    shape: tuple[int, int],
+) -> tuple[Array, Array]:
+    """Fields of the affine that most mutual nearest neighbours agree on.
+
+    Parameters and results as for :func:`nearest_fields`, but at cell
+    resolution. Where no affine can be found, nothing moves.
+    """
+    still = np.zeros((*shape, 2))
+    cells = np.arange(forward.size)
+    mutual = backward[forward] == cells
+    centres = _centres(*shape)
+    start, end = centres[mutual], centres[forward[mutual]]
+    if len(start) < 3:
+        return still, still
+    model, _ = ransac(
+        (start, end),
+        AffineTransform,
+        min_samples=3,
+        residual_threshold=INLIER_CELLS / max(shape),
+        max_trials=TRIALS,
+        rng=0,
+    )
+    if not model or abs(np.linalg.det(model.params[:2, :2])) < 1e-3:
+        return still, still
+    fields = [
+        (transform(centres) - centres).reshape(*shape, 2)
+        for transform in (model, model.inverse)
+    ]
+    return fields[0], fields[1]
+
+
+_ESTIMATORS = {'nearest': nearest_fields, 'affine': affine_fields}
+
+
+class FeatureMatching(Method):
+    """Nearest neighbours of the network's features, or an affine of them.
+
+    Parameters
+    ----------
+    name : {'nearest', 'affine'}
+        Estimator.
+    options : MatchOptions
+        Weights, device, precision and size are used.
+    """
+
+    packages = ('torch', 'scikit-image')
+
+    def __init__(self, name: str, options: MatchOptions) -> None:
+        self.name = name
+        self._options = options
+        self._estimate = _ESTIMATORS[name]
+
+    def prepare(self) -> None:
+        from napari_samnet.runtime.devices import (
+            resolve_device,
+            resolve_precision,
+        )
+        from napari_samnet.runtime.loading import load_model
+
+        self._device = resolve_device(self._options.device)
+        self._model = load_model(
+            self._options.weights,
+            device=self._device,
+            precision=resolve_precision(self._options.precision, self._device),
+        )
+
+    def details(self) -> dict[str, Any]:
+        names = ('weights', 'size', 'device', 'precision')
+        options = asdict(self._options)
+        return {'options': {name: options[name] for name in names}}
+
+    def _neighbours(
+        self, pair: Pair
+    ) -> tuple[NDArray[np.integer], NDArray[np.integer], tuple[int, int]]:
+        import torch
+
+        images = np.stack(
+            [
+                to_working(image, size=self._options.size)
+                for image in (pair.source, pair.target)
+            ]
+        )
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            found = self._model.encode(batch.to(self._device)).matching
+            source, target = found.float().flatten(2)
+            likeness = source.T @ target
+            forward = likeness.argmax(dim=1).cpu().numpy()
+            backward = likeness.argmax(dim=0).cpu().numpy()
+        height, width = found.shape[-2:]
+        return forward, backward, (height, width)
+
+    def answer(self, pair: Pair) -> Answer:
+        return Answer(
+            from_fields(pair, *self._estimate(*self._neighbours(pair)))
+        )

@@ -1,0 +1,128 @@
+"""The methods that can be measured, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation.benchmark import Method
+from napari_samnet.evaluation.methods.base import Identity, PlainWarp, Samnet
+from napari_samnet.options import DEFAULTS, MatchOptions
+
+__all__ = ['COLOUR_METHODS', 'METHODS', 'PARTS', 'get_methods']
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What a method may be made from."""
+
+    options: MatchOptions
+
+    @property
+    def size(self) -> int:
+        return self.options.size
+
+
+def _baseline(name: str) -> Callable[[_Setup], Method]:
+    def make(setup: _Setup) -> Method:
+        from napari_samnet.evaluation.methods.dense_flow import DenseFlow
+
+        return DenseFlow(name, size=setup.size)
+
+    return make
+
+
+def _learned(name: str) -> Callable[[_Setup], Method]:
+    def make(setup: _Setup) -> Method:
+        from napari_samnet.evaluation.methods.features import FeatureMatching
+
+        return FeatureMatching(name, setup.options)
+
+    return make
+
+
+def _colour(name: str) -> Callable[[_Setup], Method]:
+    def make(_: _Setup) -> Method:
+        from napari_samnet.evaluation.methods.color import ColourTransfer
+
+        return ColourTransfer(name)
+
+    return make
+
+
+#: Methods that find a field, in the order in which they are shown.
+METHODS: dict[str, Callable[[_Setup], Method]] = {
+    'samnet': lambda setup: Samnet('samnet', setup.options),
+    'identity': lambda _: Identity(),
+    'nearest': _learned('nearest'),
+    'affine': _learned('affine'),
+    'tvl1': _baseline('tvl1'),
+    'ilk': _baseline('ilk'),
+    'dis': _baseline('dis'),
+    'elastix': _baseline('elastix'),
+}
+
+#: Methods that only make a transferred image.
+COLOUR_METHODS: dict[str, Callable[[_Setup], Method]] = {
+    'warp': lambda setup: PlainWarp(setup.options),
+    'reinhard': _colour('reinhard'),
+    'histogram': _colour('histogram'),
+}
+
+#: Parts of the network's own method, run where they are asked for by name.
+PARTS: dict[str, Callable[[_Setup], Method]] = {
+    'field': lambda setup: Samnet('field', replace(setup.options, vote=False)),
+}
+
+
+def get_methods(
+    names: Sequence[str],
+    options: MatchOptions = DEFAULTS,
+    *,
+    colour: bool = False,
+) -> list[Method]:
+    """Make methods by name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of `METHODS` (and of `COLOUR_METHODS` with `colour`), names of
+        packaged weights, ``'all'`` of these, or keys of `PARTS`.
+    options : MatchOptions
+        Working size and network parameters. A method named after packaged
+        weights runs with those.
+    colour : bool
+        Whether methods that find no field may take part.
+
+    Returns
+    -------
+    list of Method
+        In the order asked for, each once.
+
+    Raises
+    ------
+    InputError
+        If there is no such method.
+    """
+    from napari_samnet.runtime.weights import available_weights
+
+    known = {**METHODS, **(COLOUR_METHODS if colour else {})}
+    networks = [name for name in available_weights() if name not in known]
+    setup = _Setup(options)
+    wanted: list[str] = []
+    for name in names:
+        wanted += [*known, *networks] if name == 'all' else [name]
+    methods: list[Method] = []
+    for name in dict.fromkeys(wanted):
+        if name in known or name in PARTS:
+            methods.append({**known, **PARTS}[name](setup))
+        elif name in networks:
+            methods.append(Samnet(name, replace(options, weights=name)))
+        else:
+            raise InputError(
+                f'method must be one of '
+                f'{", ".join((*known, *PARTS, *networks))} or all, got '
+                f'{name!r}'
+            )
+    return methods

@@ -1,0 +1,1 @@
+"""How long a match takes, stage by stage."""

@@ -1,0 +1,211 @@
+"""Measurements that need a process of their own: memory, and the first run.
+
+The largest memory of a process only ever grows, and whatever has been
+imported or run before makes the next run faster. So each of these starts
+Python anew and reports one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.memory import peak_mb, reset_peak
+
+__all__ = ['fresh_runs', 'large_labels', 'main']
+
+#: Side of the mask that a user adds to a finished match.
+SECOND_MASK = 1024
+
+
+def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
+    """First run, warm run and memory of a default match.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        Of the match.
+    sizes : sequence of int
+        Further working sizes whose memory is measured.
+
+    Returns
+    -------
+    dict
+        Of the match at its own size: ``start_s``, from the start of the
+        process until all but torch is imported;
+        ``import_torch_s``; ``first_s``, with loading the network; ``warm_s``
+        and ``again_s``, with other images and with the same; ``total_s``,
+        from the start of the process to the first result; ``peak_mb`` on
+        top of importing torch. ``peak_mb_by_size`` for the sizes.
+    """
+    found = _child('match', asdict(options))
+    found['peak_mb_by_size'] = {
+        str(size): (
+            found
+            if size == options.size
+            else _child('match', asdict(replace(options, size=size)))
+        )['peak_mb']
+        for size in sizes
+    }
+    return found
+
+
+def large_labels(side: int) -> dict[str, Any]:
+    """Seconds and memory of carrying labels over, once the match is there.
+
+    Parameters
+    ----------
+    side : int
+        Of the large label image.
+
+    Returns
+    -------
+    dict of dict
+        Median and first ``seconds``, and ``peak_mb`` of labels and result
+        together, by what was warped.
+    """
+    jobs = [('mask', SECOND_MASK, 'array')]
+    jobs += [('labels', side, kind) for kind in ('array', 'memmap', 'dask')]
+    with tempfile.TemporaryDirectory(prefix='napari-samnet-') as folder:
+        return {
+            f'{name} {size} {kind}': _child(
+                'labels', {'side': size, 'kind': kind, 'folder': folder}
+            )
+            for name, size, kind in jobs
+        }
+
+
+def _child(job: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Run a job of this module in a new Python."""
+    words = [sys.executable, '-m', __spec__.name, job, json.dumps(given)]
+    done = subprocess.run(
+        [*words, repr(time.time())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ['no reason given']
+        raise InputError(f'measuring {job} failed: {lines[-1]}')
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _grown(before: float | None) -> float | None:
+    after = peak_mb()
+    if before is None or after is None:
+        return None
+    return round(after - before, 1)
+
+
+def _clock(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return round(time.perf_counter() - start, 4)
+
+
+def _match(given: dict[str, Any], started: float) -> dict[str, Any]:
+    """A match of two photographs, its first and later runs."""
+    from napari_samnet.datasets.samples import load_sample
+    from napari_samnet.matching.match import match
+
+    start = time.time() - started
+    torch = _clock(lambda: __import__('torch'))
+    pair = load_sample('coffee')
+    reset_peak()
+    before = peak_mb()
+    found = []
+    # Mirrored, they are other images of the same kind.
+    for step in (1, -1, -1):
+        images = [image[:, ::step] for image in (pair.source, pair.target)]
+        found.append(_clock(partial(match, *images, **given)))
+        if len(found) == 1:
+            peak = _grown(before)
+    return {
+        'start_s': round(start, 4),
+        'import_torch_s': torch,
+        'first_s': found[0],
+        'total_s': round(start + torch + found[0], 4),
+        'warm_s': found[1],
+        'again_s': found[2],
+        'peak_mb': peak,
+    }
+
+
+def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: ARG001
+    """One label image through a smooth field."""
+    from napari_samnet.correspondence import Correspondence
+
+    side = given['side']
+    angle = np.linspace(0, 3, 32)
+    wave = np.sin(angle)[:, None] * np.cos(angle)
+    field = (0.1 * np.stack([wave, wave.T], axis=-1)).astype(np.float32)
+    trust = np.ones(field.shape[:2], np.float32)
+    # A cell off, so that outlines are contested everywhere.
+    votes = np.zeros((*field.shape[:2], 9, 9), np.float16)
+    votes[..., 4, 5] = 1
+    found = Correspondence(
+        forward=field,
+        backward=field,
+        forward_confidence=trust,
+        backward_confidence=trust,
+        votes=votes,
+        source_shape=(side, side),
+        target_shape=(side, side),
+    )
+    path = Path(given['folder']) / f'{side}.npy'
+    if not path.exists():
+        _write_labels(path, side)
+    if given['kind'] == 'dask':
+        import dask.array as da
+    reset_peak()
+    before = peak_mb()
+    labels: Any = np.load(path, mmap_mode='r')
+    if given['kind'] == 'array':
+        labels = np.array(labels)
+    elif given['kind'] == 'dask':
+        # Without a name dask would read everything to find one.
+        labels = da.from_array(labels, chunks=1024, name=False)
+    first = _clock(lambda: found.warp_labels(labels))
+    later = [_clock(lambda: found.warp_labels(labels)) for _ in range(3)]
+    return {
+        'first_s': first,
+        'seconds': sorted(later)[1],
+        'peak_mb': _grown(before),
+    }
+
+
+def _write_labels(path: Path, side: int) -> None:
+    """Squares with a number each, large on the left; band by band."""
+    out = np.lib.format.open_memmap(path, 'w+', np.int32, (side, side))
+    columns = np.arange(side)
+    square = np.where(columns < side // 2, side // 4, 32)
+    for top in range(0, side, 256):
+        rows = np.arange(top, min(top + 256, side))[:, None]
+        out[top : top + 256] = rows // square * 1000 + columns // square
+    out.flush()
+
+
+def main() -> None:
+    """Run the job that the command line names, and print what it gives."""
+    job, given, started = sys.argv[1:]
+    result = {'match': _match, 'labels': _labels}[job](
+        json.loads(given), float(started)
+    )
+    sys.stdout.write(json.dumps(result) + '\n')
+
+
+if __name__ == '__main__':
+    main()

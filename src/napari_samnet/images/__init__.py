@@ -1,0 +1,1 @@
+"""Images of any kind as float RGB, and back."""

@@ -1,0 +1,351 @@
+"""One 2-D image of any kind, read in bands of rows.
+
+In memory or lazy (dask, zarr, HDF5, memory maps), grey, RGB, RGBA or with any
+number of channels: only slices of the user's array are ever read, and they
+come back as numbers in [0, 1] or as colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.checks import as_array
+from napari_samnet.arrays.dtypes import as_dtype, check_limits, value_range
+from napari_samnet.arrays.lazy import RowCache, new_array
+from napari_samnet.arrays.tiles import tiles
+from napari_samnet.errors import InputError
+
+__all__ = ['Plane']
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Without `channel_axis`, an axis up to this long is read as channels.
+MAX_TRAILING_CHANNELS = 8
+MAX_LEADING_CHANNELS = 4
+
+#: ITU-R BT.709 weights of red, green and blue in luminance.
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+
+#: Values looked at to find the range of an image.
+SAMPLE_VALUES = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A checked 2-D image, seen as rows of pixels with channels last.
+
+    Use :meth:`of` to make one.
+
+    Parameters
+    ----------
+    data : array_like
+        The image as it came; only slices of it are ever read.
+    channel_axis : int or None
+        Axis of `data` that holds the channels; None for a grey image.
+    contrast_limits : tuple of float or None
+        Values that become 0 and 1, instead of the image's own range.
+    """
+
+    data: Any
+    channel_axis: int | None = None
+    contrast_limits: tuple[float, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        array: Any,
+        *,
+        name: str = 'image',
+        channel_axis: int | None = None,
+        contrast_limits: tuple[float, float] | None = None,
+    ) -> Plane:
+        """Check an image and find its channels.
+
+        Parameters
+        ----------
+        array : array_like
+            See :func:`to_rgb`.
+        name : str
+            What the messages call it.
+        channel_axis : int, optional
+            See :func:`to_rgb`.
+        contrast_limits : tuple of float, optional
+            See :func:`to_rgb`.
+
+        Returns
+        -------
+        Plane
+
+        Raises
+        ------
+        InputError
+            If it is not a 2-D image of real numbers.
+        """
+        array = as_array(array, name)
+        if array.dtype.kind not in 'biuf':
+            hint = (
+                ': take its magnitude or real part'
+                if array.dtype.kind == 'c'
+                else ''
+            )
+            raise InputError(
+                f'{name} must hold real numbers (bool, integer or float), '
+                f'got {array.dtype}{hint}'
+            )
+        axis = _channel_axis(tuple(array.shape), name, channel_axis)
+        if 0 in array.shape:
+            raise InputError(
+                f'{name} must have at least one pixel, got shape '
+                f'{tuple(array.shape)}'
+            )
+        if contrast_limits is not None:
+            contrast_limits = check_limits(contrast_limits, name)
+        return cls(array, axis, contrast_limits)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number of the image."""
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, 1 for grey."""
+        if self.channel_axis is None:
+            return 1
+        return int(self.data.shape[self.channel_axis])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        sides = list(self.data.shape)
+        if self.channel_axis is not None:
+            del sides[self.channel_axis]
+        return int(sides[0]), int(sides[1])
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is opacity, which is left alone."""
+        return self.channel_axis == 2 and self.channels == 4
+
+    def rows(self, rows: slice, step: int = 1) -> npt.NDArray[Any]:
+        """Read pixels.
+
+        Parameters
+        ----------
+        rows : slice
+            Start and stop.
+        step : int
+            Take every so many pixels, in both directions.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns, channels)
+            In the image's own dtype.
+        """
+        if step == 1:
+            block = self._cache.rows(rows)
+        else:
+            where: list[slice] = [
+                slice(rows.start, rows.stop, step),
+                slice(None, None, step),
+            ]
+            if self.channel_axis is not None:
+                where.insert(self.channel_axis, slice(None))
+            block = np.asarray(self.data[tuple(where)])
+        if self.channel_axis is None:
+            return block[..., None]
+        return np.moveaxis(block, self.channel_axis, -1)
+
+    @cached_property
+    def _cache(self) -> RowCache:
+        return RowCache(self.data, 1 if self.channel_axis == 0 else 0)
+
+    @cached_property
+    def limits(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """Values of each channel that become 0 and 1: two arrays (C,).
+
+        The given contrast limits; else 0 to 1 for bool and for floats within
+        it; 0 to 255 for uint8; else the range of the finite values, or of
+        the central 99.8 % of them where a few outliers would take up more
+        than half of it. The colours of an RGB image share one range, the
+        channels of a multi-channel image have their own.
+        """
+        ones = np.ones(self.channels)
+        if self.contrast_limits is not None:
+            low, high = self.contrast_limits
+            return low * ones, high * ones
+        if self.dtype.kind == 'b':
+            return 0 * ones, ones
+        if self.dtype == np.uint8:
+            return 0 * ones, 255 * ones
+        height, width = self.shape
+        count = height * width * self.channels
+        step = int(np.ceil(np.sqrt(max(1.0, count / SAMPLE_VALUES))))
+        sample = self.rows(slice(0, height), step)
+        if self.channels == 3 or self.has_alpha:
+            low, high = value_range(sample[..., :3])
+            return low * ones, high * ones
+        pairs = [value_range(sample[..., k]) for k in range(self.channels)]
+        return tuple(np.array(pairs).T)
+
+    def unit_rows(self, rows: slice) -> FloatArray:
+        """Read pixels, scaled to [0, 1] and finite.
+
+        Parameters
+        ----------
+        rows : slice
+            Start and stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns, channels)
+        """
+        block = self.rows(rows)
+        low, high = (limit.astype(self._exact) for limit in self.limits)
+        with np.errstate(over='ignore', invalid='ignore'):
+            unit: npt.NDArray[Any] = block.astype(self._exact)
+            if low.any():
+                unit -= low
+            if (high - low != 1).any():
+                unit /= high - low
+        if self.dtype.kind == 'f':
+            np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        np.clip(unit, 0, 1, out=unit)
+        return np.asarray(unit, np.float32, order='C')
+
+    @property
+    def _exact(self) -> type[np.floating[Any]]:
+        """Float that tells all numbers of the image apart.
+
+        Wider numbers than 16 bits may differ by less than float32 resolves.
+        """
+        return np.float32 if self.dtype.itemsize <= 2 else np.float64
+
+    @cached_property
+    def to_colour(self) -> FloatArray:
+        """Linear map from channels to red, green and blue: (3, C).
+
+        Grey is repeated, the colours of RGB and RGBA are taken as they are,
+        and other channels are shown in hues spread around the colour circle.
+        """
+        count = self.channels
+        if count == 1:
+            return np.ones((3, 1), np.float32)
+        if count == 3 or self.has_alpha:
+            return np.eye(3, count, dtype=np.float32)
+        hue = 6 * np.arange(count) / count
+        ramp = np.abs((hue + np.array([[0], [4], [2]])) % 6 - 3) - 1
+        colours = np.clip(ramp, 0, 1)
+        return np.asarray(colours / colours.sum(1, keepdims=True), np.float32)
+
+    @cached_property
+    def from_colour(self) -> FloatArray:
+        """Linear map back: (C, 3); a right inverse where there is one."""
+        if self.channels == 1:
+            return np.array([LUMINANCE], np.float32)
+        return np.linalg.pinv(self.to_colour).astype(np.float32)
+
+    def rgb_rows(self, rows: slice) -> FloatArray:
+        """Read pixels as colours.
+
+        Parameters
+        ----------
+        rows : slice
+            Start and stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns, 3)
+            In [0, 1].
+        """
+        unit = self.unit_rows(rows)
+        if self.channels == 3:
+            return unit
+        if self.channels == 1:
+            return np.repeat(unit, 3, axis=-1)
+        if self.has_alpha:
+            return np.ascontiguousarray(unit[..., :3])
+        # Weights that sum to 1 may round to more.
+        return np.minimum(unit @ self.to_colour.T, np.float32(1))
+
+    def with_colours(
+        self, rows: slice, colours: FloatArray
+    ) -> npt.NDArray[Any]:
+        """The image's own pixels with other colours.
+
+        What colours cannot express stays: alpha, and of more than three
+        channels the part that their three colours do not show.
+
+        Parameters
+        ----------
+        rows : slice
+            Start and stop.
+        colours : ndarray of float, shape (rows, columns, 3)
+            In [0, 1]; values outside are clipped.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns, channels)
+            In the image's own dtype and range of values.
+        """
+        unit: npt.NDArray[Any] = colours
+        if self.channels == 1:
+            unit = colours @ self.from_colour.T
+        elif self.channels != 3:
+            unit = self.unit_rows(rows)
+            change = colours - unit @ self.to_colour.T
+            unit = unit + change @ self.from_colour.T
+        low, high = (limit.astype(self._exact) for limit in self.limits)
+        values = np.nan_to_num(unit.astype(self._exact), nan=0.0, copy=False)
+        np.clip(values, 0, 1, out=values)
+        values *= high - low
+        values += low
+        out = as_dtype(values, self.dtype)
+        if self.has_alpha:
+            alpha = self.rows(rows)[..., 3]
+            np.copyto(out[..., 3], alpha, where=np.isfinite(alpha))
+        return out
+
+    def bands(self) -> Iterator[slice]:
+        """Blocks of rows that cover the image."""
+        for rows, _ in tiles(self.shape):
+            yield rows
+
+    def empty(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """An array like the image, and a view of it with channels last."""
+        out = new_array(tuple(self.data.shape), self.dtype)
+        if self.channel_axis is None:
+            return out, out[..., None]
+        return out, np.moveaxis(out, self.channel_axis, -1)
+
+
+def _channel_axis(
+    shape: tuple[int, ...], name: str, channel_axis: int | None
+) -> int | None:
+    """Axis of the channels from 0 to 2, or None."""
+    if channel_axis is not None:
+        if len(shape) != 3 or not -3 <= channel_axis < 3:
+            raise InputError(
+                f'{name} must have three axes, one of them '
+                f'channel_axis={channel_axis}, got shape {shape}'
+            )
+        return channel_axis % 3
+    if len(shape) == 2:
+        return None
+    if len(shape) == 3:
+        if shape[2] <= MAX_TRAILING_CHANNELS:
+            return 2
+        if shape[0] <= MAX_LEADING_CHANNELS:
+            return 0
+    raise InputError(
+        f'{name} must be a 2-D image, grey or with channels, got shape '
+        f'{shape}: take one plane of a stack, or say which axis holds the '
+        f'channels'
+    )

@@ -1,0 +1,225 @@
+"""Any image a user has, as RGB in [0, 1], and back.
+
+An image is read in bands of rows, so that one of a gigabyte that is not in
+memory needs a few megabytes to be brought to working size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import antialias_matrix
+from napari_samnet.arrays.tiles import run_tiles
+from napari_samnet.errors import InputError
+from napari_samnet.images.plane import Plane
+
+__all__ = ['check_image', 'from_rgb', 'to_rgb', 'to_working']
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def check_image(
+    array: Any,
+    *,
+    name: str = 'image',
+    channel_axis: int | None = None,
+) -> tuple[int, int]:
+    """Check that an array is a 2-D image that can be matched.
+
+    Parameters
+    ----------
+    array : array_like
+        See :func:`to_rgb`. No pixel is read.
+    name : str
+        What the messages call it.
+    channel_axis : int, optional
+        See :func:`to_rgb`.
+
+    Returns
+    -------
+    tuple of int
+        Rows and columns.
+
+    Raises
+    ------
+    InputError
+        If it is not a 2-D image of real numbers.
+    """
+    return Plane.of(array, name=name, channel_axis=channel_axis).shape
+
+
+def to_rgb(
+    array: Any,
+    *,
+    name: str = 'image',
+    channel_axis: int | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+) -> FloatArray:
+    """Any 2-D image as RGB.
+
+    Parameters
+    ----------
+    array : array_like, shape (H, W), (H, W, C), (C, H, W) or (H, C, W)
+        Bool, integer or float, in memory or lazy. NaN and minus infinity
+        become 0, infinity becomes 1. Alpha, the fourth of four channels on
+        the last axis, is ignored.
+    name : str
+        What the messages call it.
+    channel_axis : int, optional
+        Axis of the channels. By default the last axis if it has at most 8
+        entries, else the first if it has at most 4.
+    contrast_limits : tuple of float, optional
+        Values that become 0 and 1. By default see :attr:`Plane.limits`.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, 3)
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        If it is not a 2-D image of real numbers.
+    """
+    plane = Plane.of(
+        array,
+        name=name,
+        channel_axis=channel_axis,
+        contrast_limits=contrast_limits,
+    )
+    out = np.empty((*plane.shape, 3), np.float32)
+    _ = plane.limits  # found once, before the threads ask for it
+
+    def convert(rows: slice) -> None:
+        out[rows] = plane.rgb_rows(rows)
+
+    run_tiles(convert, plane.bands())
+    return out
+
+
+def to_working(
+    array: Any,
+    *,
+    size: int,
+    name: str = 'image',
+    channel_axis: int | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+) -> FloatArray:
+    """Any 2-D image as RGB, squashed to the square the network works on.
+
+    Shrinking is free of aliasing: each output pixel is the mean under a
+    triangle two output pixels wide.
+
+    Parameters
+    ----------
+    array : array_like
+        See :func:`to_rgb`. Read once, in bands of rows.
+    size : int
+        Side of the square in pixels.
+    name : str
+        What the messages call it.
+    channel_axis : int, optional
+        See :func:`to_rgb`.
+    contrast_limits : tuple of float, optional
+        See :func:`to_rgb`.
+
+    Returns
+    -------
+    ndarray of float32, shape (size, size, 3)
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        If it is not a 2-D image of real numbers.
+    """
+    plane = Plane.of(
+        array,
+        name=name,
+        channel_axis=channel_axis,
+        contrast_limits=contrast_limits,
+    )
+    height, width = plane.shape
+    grey = plane.channels == 1
+    read = plane.unit_rows if grey else plane.rgb_rows
+    channels = 1 if grey else 3
+    down = antialias_matrix(height, size)
+    tall = np.zeros((size, width * channels), np.float32)
+    by_column = down.tocsc()
+    for rows in plane.bands():
+        part = by_column[:, rows.start : rows.stop]
+        if not part.nnz:
+            # No output pixel looks at these rows.
+            continue
+        first, last = part.indices.min(), part.indices.max() + 1
+        band = read(rows).reshape(rows.stop - rows.start, -1)
+        tall[first:last] += part.tocsr()[first:last] @ band
+    across = antialias_matrix(width, size)
+    columns = tall.reshape(size, width, channels).swapaxes(0, 1)
+    flat = across @ columns.reshape(width, -1)
+    small = flat.reshape(size, size, channels).swapaxes(0, 1)
+    out = np.broadcast_to(np.clip(small, 0, 1), (size, size, 3))
+    return np.ascontiguousarray(out, np.float32)
+
+
+def from_rgb(
+    rgb: npt.ArrayLike,
+    *,
+    like: Any,
+    channel_axis: int | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    name: str = 'image',
+) -> npt.NDArray[Any]:
+    """Colours as an image of the dtype, channels and range of another.
+
+    The inverse of :func:`to_rgb`. Grey gets the luminance, alpha stays, and
+    of two or more than three channels the part that their colours do not
+    show stays.
+
+    Parameters
+    ----------
+    rgb : array_like of float, shape (H, W, 3)
+        In [0, 1]; values outside are clipped.
+    like : array_like
+        The image that `rgb` was made from.
+    channel_axis : int, optional
+        As it was given to :func:`to_rgb`.
+    contrast_limits : tuple of float, optional
+        As they were given to :func:`to_rgb`.
+    name : str
+        What the messages call `like`.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `like`.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    plane = Plane.of(
+        like,
+        name=name,
+        channel_axis=channel_axis,
+        contrast_limits=contrast_limits,
+    )
+    colours = np.asarray(rgb)
+    expected = (*plane.shape, 3)
+    if colours.shape != expected:
+        raise InputError(
+            f'the colours of {name} must have shape {expected}, got '
+            f'{colours.shape}'
+        )
+    out, pixels = plane.empty()
+    _ = plane.limits
+
+    def convert(rows: slice) -> None:
+        pixels[rows] = plane.with_colours(rows, colours[rows])
+
+    run_tiles(convert, plane.bands())
+    return out

@@ -1,0 +1,1 @@
+"""Files: images, labels, fields, points; bounded on untrusted input."""

@@ -1,0 +1,109 @@
+"""NumPy's ``.npy`` format, read without trust.
+
+No object arrays, so no pickle; and the shape that a header claims is
+compared with the bytes that are there before any memory is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from napari_samnet.arrays.lazy import is_large
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+__all__ = ['read_npy', 'read_npy_header']
+
+#: The numbers of a header: shape, column-major order, dtype.
+Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+
+
+def read_npy_header(file: Any, name: str, size: int) -> Header:
+    """Read a header that says what the rest of the file is.
+
+    Parameters
+    ----------
+    file : binary file
+        At its beginning; at the first number afterwards.
+    name : str
+        What the messages call it.
+    size : int
+        Bytes of the whole file, header included.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of the array.
+    fortran : bool
+        Whether columns are stored one after another.
+    dtype : numpy.dtype
+        Numbers or bools, perhaps complex.
+
+    Raises
+    ------
+    ValueError
+        If it is no such header, or does not fit the size.
+    """
+    try:
+        version = npy.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = npy.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = npy.read_array_header_2_0(file)
+        else:
+            raise ValueError(f'its version is {version}')
+    except OSError:
+        raise
+    except Exception as error:
+        # A header is read as Python, and raises what damaged Python does.
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise ValueError(f'{name} has no npy header: {reason}') from error
+    # Objects would need pickle, and records or texts are no images.
+    if dtype.kind not in 'biufc':
+        raise ValueError(f'{name} holds {dtype}, which is no kind of number')
+    left = size - file.tell()
+    if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != left:
+        raise ValueError(f'{name} claims shape {shape} but holds {left} bytes')
+    return shape, fortran, dtype
+
+
+def read_npy(file: BufferedReader, name: str) -> npt.NDArray[Any]:
+    """Read an array of numbers.
+
+    Parameters
+    ----------
+    file : binary file
+        Open on disk.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    ndarray
+        In the file's dtype and order; a large one is mapped, not read, and
+        must not be written to.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a file, or not what its header says.
+    OSError
+        If it cannot be read.
+    """
+    size = os.fstat(file.fileno()).st_size
+    shape, fortran, dtype = read_npy_header(file, name, size)
+    if is_large(prod(shape) * dtype.itemsize) and not fortran:
+        start = file.tell()
+        return np.memmap(file, dtype, 'r', start, shape).view(np.ndarray)
+    array = np.empty(shape, dtype, order='F' if fortran else 'C')
+    flat = array.reshape(-1, order='A')
+    if file.readinto(flat.view(np.uint8).data) != array.nbytes:
+        raise ValueError(f'{name} ended while it was read')
+    return array

@@ -1,0 +1,245 @@
+"""Arrays and a JSON header in one ``.npz`` file, read without trust.
+
+The members are stored without compression. So the size of the file bounds
+the memory that reading it takes, whatever its headers claim, and the
+checksum of every member is checked before it is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from napari_samnet.errors import InputError
+from napari_samnet.files import atomic_write
+from napari_samnet.io.npy import read_npy_header
+from napari_samnet.io.size_limits import check_claim
+
+__all__ = ['is_archive', 'read', 'read_member', 'write']
+
+FORMAT = 'napari-samnet correspondence'
+VERSION = 1
+
+#: Name of the member that holds the header, as UTF-8 bytes.
+HEADER = 'header'
+
+#: What the standard library and numpy raise on damaged files.
+DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+
+
+def write(
+    path: str | os.PathLike[str],
+    header: dict[str, Any],
+    arrays: dict[str, npt.NDArray[Any]],
+) -> Path:
+    """Write a file that :func:`read` and :func:`numpy.load` can read.
+
+    Parameters
+    ----------
+    path : path-like
+        Destination; whole or not at all.
+    header : dict
+        Anything that JSON can hold.
+    arrays : dict of str to ndarray
+        Numbers or bools.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written or JSON cannot hold the header.
+    """
+    try:
+        text = json.dumps({'format': FORMAT, 'version': VERSION, **header})
+    except (TypeError, ValueError) as error:
+        raise InputError(f'metadata must be JSON: {error}') from None
+    members = {HEADER: np.frombuffer(text.encode(), np.uint8), **arrays}
+    with atomic_write(path) as file, zipfile.ZipFile(file, 'w') as archive:
+        for name, array in members.items():
+            # Without a time, equal contents give equal files.
+            info = zipfile.ZipInfo(f'{name}.npy')
+            with archive.open(info, 'w', force_zip64=True) as member:
+                npy.write_array(
+                    member,
+                    np.ascontiguousarray(array),
+                    version=(1, 0),
+                    allow_pickle=False,
+                )
+    return Path(path)
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    needed: Collection[str],
+    allowed: Collection[str] = (),
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read a file that :func:`write` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    needed, allowed : collection of str
+        Arrays that it must hold, and others that it may.
+
+    Returns
+    -------
+    header : dict
+        As it was given.
+    arrays : dict of str to ndarray
+        As they were given.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind, or damaged.
+    """
+    try:
+        with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
+            _check_members(archive, os.fstat(file.fileno()).st_size)
+            members = {
+                info.filename.removesuffix('.npy'): _array(archive, info)
+                for info in archive.infolist()
+            }
+        header = json.loads(members.pop(HEADER).tobytes())
+        if header['format'] != FORMAT:
+            raise ValueError(f'its format is {header["format"]!r}')
+        if header['version'] != VERSION:
+            raise ValueError(
+                f'version {VERSION} was expected, got {header["version"]!r}'
+            )
+    except OSError as error:
+        raise InputError(
+            f'cannot read {path}: {error.strerror or error}'
+        ) from error
+    except DAMAGE as error:
+        raise InputError(
+            f'{path} is not a saved correspondence, or damaged: '
+            f'{_reason(error)}'
+        ) from error
+    if not {*needed} <= {*members} <= {*needed, *allowed}:
+        raise InputError(
+            f'{path} is damaged: it must hold {", ".join(needed)}, got '
+            f'{", ".join(sorted(members)) or "nothing"}'
+        )
+    return header, members
+
+
+def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
+    """Read one array of an ``.npz`` file that others wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, compressed or not.
+    name : str
+        Of the array.
+
+    Returns
+    -------
+    ndarray
+        Numbers or bools.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, does not hold the array, or claims
+        more than an honest one would.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(f'{name}.npy')
+            check_claim(name, Path(path), info.file_size)
+            return _array(archive, info)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f'cannot read {path}: {error.strerror or error}'
+        ) from error
+    except DAMAGE as error:
+        raise InputError(
+            f'{path} is not an .npz file with {name}, or damaged: '
+            f'{_reason(error)}'
+        ) from error
+
+
+def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
+    """Tell a file of :func:`write` from other archives by its names alone.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file.
+    members : collection of str
+        Arrays that it must hold.
+
+    Returns
+    -------
+    bool
+        False for whatever cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, *DAMAGE):
+        return False
+    return {f'{name}.npy' for name in (HEADER, *members)} <= names
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, in one line."""
+    return ' '.join(str(error).split())[:200] or type(error).__name__
+
+
+def _check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse what could take more memory than the file is large."""
+    members = archive.infolist()
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise ValueError('its members must be stored without compression')
+    if sum(info.file_size for info in members) > size:
+        raise ValueError('its members claim more than the file holds')
+    damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f'the checksum of {damaged} is wrong')
+
+
+def _array(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> npt.NDArray[Any]:
+    """One member, whose claimed shape is checked before memory is taken."""
+    with archive.open(info) as member:
+        shape, fortran, dtype = read_npy_header(
+            member, info.filename, info.file_size
+        )
+        flat = np.frombuffer(bytearray(member.read()), dtype, prod(shape))
+        return flat.reshape(shape, order='F' if fortran else 'C')

@@ -1,0 +1,246 @@
+"""One match as a job: attempts at a place and a size, each a generator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.color.guided_affine import transfer_colours
+from napari_samnet.color.transfer import Recoloured, recoloured
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.images.rgb import check_image, to_working
+from napari_samnet.matching.pair import (
+    FloatArray,
+    PairRun,
+    Stages,
+    directions,
+)
+from napari_samnet.matching.provenance import circumstances
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.devices import Place, out_of_memory_explained
+
+if TYPE_CHECKING:
+    from napari_samnet.samnet.network import Iteration
+
+__all__ = ['STRIDE', 'MatchJob', 'Step']
+
+#: Pixels per cell at working size.
+STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress of a match.
+
+    Attributes
+    ----------
+    index : int
+        Iterations done; 0 while preparing.
+    total : int
+        Largest number of iterations.
+    text : str
+        What was done or is being done.
+    change : float or None
+        Mean change of the field in this iteration, in pixels at working
+        size; None while preparing.
+    snapshot : callable or None
+        Gives the :class:`~napari_samnet.Correspondence` so far; None while
+        preparing. ``snapshot(transfer=False)`` leaves out the transferred
+        image, which takes longer than an iteration.
+    """
+
+    index: int
+    total: int
+    text: str
+    change: float | None = None
+    snapshot: Callable[..., Correspondence] | None = None
+
+
+class MatchJob:
+    """One match, which may need several attempts.
+
+    Parameters
+    ----------
+    source, target : array_like
+        The images.
+    options : MatchOptions
+        How to match them.
+    axes : dict
+        Channel axes of 'source' and 'target'.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        target: Any,
+        options: MatchOptions,
+        axes: dict[str, int | None],
+    ) -> None:
+        self._started = time.perf_counter()
+        self._images = {'source': source, 'target': target}
+        self._axes = axes
+        self._options = options
+        self._shapes = [
+            check_image(image, name=name, channel_axis=axes[name])
+            for name, image in self._images.items()
+        ]
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Note what the user did not ask for."""
+        self.warnings.append(text)
+
+    def forget(self) -> None:
+        """Free what was kept for other matches."""
+        from napari_samnet.runtime.feature_cache import FEATURES
+        from napari_samnet.samnet.kernels.cuda_graph import clear_recordings
+
+        FEATURES.clear()
+        clear_recordings()
+
+    def attempt(
+        self, place: Place, size: int
+    ) -> Generator[Step, None, Correspondence]:
+        """Match at a place and a working size.
+
+        Parameters
+        ----------
+        place : Place
+            Where.
+        size : int
+            Working size in pixels.
+
+        Yields
+        ------
+        Step
+            See :func:`napari_samnet.matching.match.match_steps`.
+
+        Returns
+        -------
+        Correspondence
+            As the generator's value.
+        """
+        import torch
+
+        from napari_samnet.runtime.loading import load_model
+        from napari_samnet.runtime.weights import get_weights
+
+        options = self._options
+        stages = Stages(place.device)
+        with stages.timed('load'):
+            weights = get_weights(options.weights)
+            with out_of_memory_explained(place.device, size):
+                model = load_model(
+                    options.weights,
+                    device=place.device,
+                    precision=place.precision,
+                    backend=place.backend,
+                    literal=options.reference,
+                )
+        with stages.timed('shrink'):
+            small = [
+                to_working(
+                    image, size=size, name=name, channel_axis=self._axes[name]
+                )
+                for name, image in self._images.items()
+            ]
+        yield Step(0, options.iterations, 'describing the images')
+        record = {
+            'options': asdict(options),
+            **place._asdict(),
+            'size': size,
+            'weights': {'name': weights.name, 'sha256': weights.sha256},
+            **circumstances(place.device, small, self._axes),
+            'warnings': list(self.warnings),
+        }
+        with (
+            torch.inference_mode(),
+            out_of_memory_explained(place.device, size),
+            stages.timed('encode'),
+        ):
+            run = PairRun(
+                model, (small[0], small[1]), options, place, weights.sha256
+            )
+            states = run.states()
+        changes: tuple[float, ...] = ()
+        while True:
+            with (
+                torch.inference_mode(),
+                out_of_memory_explained(place.device, size),
+                stages.timed('match'),
+            ):
+                state = next(states)
+            changes = (*changes, round(STRIDE * state.change, 4))
+            snapshot = partial(
+                self._snapshot, run, state, small, stages, record, changes
+            )
+            yield Step(
+                state.step + 1,
+                options.iterations,
+                f'iteration {state.step + 1} of at most {options.iterations}',
+                changes[-1],
+                snapshot,
+            )
+            if state.last:
+                return snapshot()
+
+    def _snapshot(
+        self,
+        run: PairRun,
+        state: Iteration,
+        small: list[FloatArray],
+        stages: Stages,
+        record: dict[str, Any],
+        changes: tuple[float, ...],
+        *,
+        transfer: bool = True,
+    ) -> Correspondence:
+        """What is found after an iteration."""
+        import torch
+
+        with out_of_memory_explained(record['device'], record['size']):
+            forward, backward, trust = directions(state, self._options.window)
+            with torch.inference_mode():
+                votes = run.votes(state) if self._options.vote else None
+        transferred = None
+        if transfer and self._options.attributes:
+            colours = None
+            if self._options.reference:
+                with (
+                    torch.inference_mode(),
+                    out_of_memory_explained(record['device'], record['size']),
+                    stages.timed('decode'),
+                ):
+                    colours = Recoloured(small[0], run.picture(state), None)
+            with (
+                out_of_memory_explained(record['device'], record['size']),
+                stages.timed('recolour'),
+            ):
+                if colours is None:
+                    own, other = small
+                    colours = recoloured(own, other, forward, trust[0] ** 2)
+                transferred = transfer_colours(
+                    self._images['source'],
+                    *colours,
+                    channel_axis=self._axes['source'],
+                )
+        return Correspondence(
+            forward=forward,
+            backward=backward,
+            forward_confidence=trust[0],
+            backward_confidence=trust[1],
+            votes=votes,
+            source_shape=self._shapes[0],
+            target_shape=self._shapes[1],
+            transferred=transferred,
+            metadata={
+                **record,
+                'iterations_used': len(changes),
+                'changes': list(changes),
+                'stages': stages.rounded(),
+                'seconds': round(time.perf_counter() - self._started, 4),
+            },
+        )

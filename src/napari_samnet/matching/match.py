@@ -1,0 +1,224 @@
+"""match(source, target): from two images to their correspondence.
+
+Underneath is a generator, :func:`match_steps`, that yields after every
+iteration and can be closed between any two: the plugin's worker, the command
+line's progress bar and :func:`match` all drive the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+from napari_samnet.arrays.checks import as_array, check_labels
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.images.rgb import check_image
+from napari_samnet.matching.job import STRIDE, MatchJob, Step
+from napari_samnet.options import DEFAULTS, MatchOptions
+from napari_samnet.runtime.devices import (
+    MemoryShortageError,
+    resolve_place,
+    smaller_places,
+)
+
+__all__ = ['Step', 'match', 'match_steps']
+
+
+def match_steps(
+    source: Any,
+    target: Any,
+    options: MatchOptions = DEFAULTS,
+    *,
+    source_channel_axis: int | None = None,
+    target_channel_axis: int | None = None,
+) -> Generator[Step, None, Correspondence]:
+    """Match two images step by step.
+
+    Parameters
+    ----------
+    source, target : array_like
+        2-D images, see :func:`match`.
+    options : MatchOptions
+        How.
+    source_channel_axis, target_channel_axis : int, optional
+        Axis of the channels, where it is not the last of an RGB image.
+
+    Yields
+    ------
+    Step
+        Two while preparing, then one per iteration.
+
+    Returns
+    -------
+    Correspondence
+        As the generator's value. Close the generator to stop early, and call
+        the last step's `snapshot` for what has been found.
+
+    Raises
+    ------
+    InputError
+        If the images, the options, the weights or the device cannot be used.
+    """
+    from napari_samnet.runtime.weights import get_weights
+
+    job = MatchJob(
+        source,
+        target,
+        options,
+        {'source': source_channel_axis, 'target': target_channel_axis},
+    )
+    total = options.iterations
+    yield Step(0, total, 'loading the network')
+    place = resolve_place(
+        options.device,
+        options.precision,
+        options.backend,
+        weights=get_weights(options.weights),
+    )
+    shortage = ''
+    for tried, size in (
+        (place, options.size),
+        *smaller_places(place, options.size, _least_size(options)),
+    ):
+        if shortage:
+            job.warn(
+                f'{shortage.partition(";")[0]}: going on at size {size} on '
+                f'{tried.device}'
+            )
+            yield Step(0, total, job.warnings[-1])
+        try:
+            return (yield from job.attempt(tried, size))
+        except MemoryShortageError as error:
+            shortage = str(error)
+        job.forget()
+    raise MemoryShortageError(shortage)
+
+
+def _least_size(options: MatchOptions) -> int:
+    """Smallest working size that the search window fits in."""
+    cells = options.window * (2 if options.coarse_iterations else 1)
+    return STRIDE * cells
+
+
+def match(
+    source: Any,
+    target: Any,
+    *,
+    labels: Any = None,
+    window: int = DEFAULTS.window,
+    iterations: int = DEFAULTS.iterations,
+    size: int = DEFAULTS.size,
+    device: str = DEFAULTS.device,
+    precision: str = DEFAULTS.precision,
+    backend: str = DEFAULTS.backend,
+    weights: str = DEFAULTS.weights,
+    attributes: bool = DEFAULTS.attributes,
+    vote: bool = DEFAULTS.vote,
+    init: str = DEFAULTS.init,
+    coarse_iterations: int = DEFAULTS.coarse_iterations,
+    feedback: str = DEFAULTS.feedback,
+    lambda_max: float = DEFAULTS.lambda_max,
+    skip: float = DEFAULTS.skip,
+    tolerance: float = DEFAULTS.tolerance,
+    reference: bool = DEFAULTS.reference,
+    source_channel_axis: int | None = None,
+    target_channel_axis: int | None = None,
+    on_step: Callable[[Step], object] | None = None,
+) -> Correspondence:
+    """Find the dense semantic correspondence of two images [1]_.
+
+    Parameters
+    ----------
+    source, target : array_like
+        2-D images of any size and real dtype: grey ``(H, W)``, RGB or RGBA
+        ``(H, W, 3 or 4)``, or with any number of channels along a given
+        axis. The two need not have the same size, dtype or channels.
+    labels : array_like of int or bool, optional
+        Labels of the source, ``(H, W)``; warped to the target they are the
+        result's `warped_labels`.
+    window, iterations, size, device, precision, backend, weights, \
+attributes, vote, init, coarse_iterations, feedback, lambda_max, skip, \
+tolerance, reference
+        See :class:`~napari_samnet.MatchOptions`.
+    source_channel_axis, target_channel_axis : int, optional
+        Axis of the channels, where it is not the last of an RGB image.
+    on_step : callable, optional
+        Called with a :class:`Step` after each one. If it returns True, the
+        match stops there and its result so far is returned.
+
+    Returns
+    -------
+    Correspondence
+        Fields in both directions at the images' own size, confidence, and
+        the attribute-transferred source.
+
+    Raises
+    ------
+    InputError
+        If the images, labels, options, weights or device cannot be used.
+
+    References
+    ----------
+    .. [1] Kim, Min, Jeong, Kim, Jeon, Sohn. Semantic Attribute Matching
+       Networks. CVPR 2019. arXiv:1904.02969
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_samnet import match
+    >>> image = np.random.default_rng(0).random((64, 64, 3))
+    >>> result = match(image, image, size=64, window=5, iterations=1)
+    >>> result.flow.shape
+    (64, 64, 2)
+    """
+    options = MatchOptions(
+        window=window,
+        iterations=iterations,
+        size=size,
+        device=device,
+        precision=precision,
+        backend=backend,
+        weights=weights,
+        attributes=attributes,
+        vote=vote,
+        init=init,
+        coarse_iterations=coarse_iterations,
+        feedback=feedback,
+        lambda_max=lambda_max,
+        skip=skip,
+        tolerance=tolerance,
+        reference=reference,
+    )
+    if labels is not None:
+        shape = check_image(
+            source, name='source', channel_axis=source_channel_axis
+        )
+        labels = as_array(labels, 'labels')
+        check_labels('labels', labels, shape)
+    steps = match_steps(
+        source,
+        target,
+        options,
+        source_channel_axis=source_channel_axis,
+        target_channel_axis=target_channel_axis,
+    )
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Correspondence = end.value
+            break
+        if on_step is not None and on_step(step) is True:
+            if step.snapshot is None:
+                raise InputError(
+                    'on_step stopped the match before its first iteration, '
+                    'when there is no result yet'
+                )
+            result = step.snapshot()
+            steps.close()
+            break
+    if labels is None:
+        return result
+    return replace(result, warped_labels=result.warp_labels(labels))

@@ -1,0 +1,279 @@
+"""A pair of images on the network: arrays in, arrays out, torch between."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.options import MatchOptions
+
+if TYPE_CHECKING:
+    from napari_samnet.runtime.devices import Place
+    from napari_samnet.samnet.features import Features
+    from napari_samnet.samnet.network import Iteration, SAMNet
+    from napari_samnet.samnet.recurrence import Feedback
+
+__all__ = ['PairRun', 'Stages', 'directions']
+
+FloatArray = NDArray[np.float32]
+
+#: Forward-backward error, in cells, at which the confidence has fallen to
+#: 61 %.
+CONSISTENT_CELLS = 2.0
+
+
+@dataclass
+class Stages:
+    """Seconds spent per stage of a match.
+
+    Parameters
+    ----------
+    device : str
+        What to wait for at the end of a stage.
+    seconds : dict of str to float
+        Sums so far.
+    """
+
+    device: str = 'cpu'
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the time within to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+            if self.device.startswith('cuda'):
+                import torch
+
+                torch.cuda.synchronize(self.device)
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+    def rounded(self) -> dict[str, float]:
+        """To a tenth of a millisecond."""
+        return {name: round(value, 4) for name, value in self.seconds.items()}
+
+
+class PairRun:
+    """Both directions of a pair as one batch of two.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network.
+    small : sequence of ndarray
+        Source and target at working size, float32 ``(size, size, 3)``.
+    options : MatchOptions
+        How to match.
+    place : Place
+        Where the model is.
+    weights : str
+        Hash of the weights, for the cache of features.
+    """
+
+    def __init__(
+        self,
+        model: SAMNet,
+        small: tuple[FloatArray, FloatArray],
+        options: MatchOptions,
+        place: Place,
+        weights: str,
+    ) -> None:
+        import torch
+
+        from napari_samnet.samnet.features import STRIDE, Features
+        from napari_samnet.samnet.network import Recurrence
+
+        self._model = model
+        self._place = place
+        self._weights = weights
+        self._options = options
+        # What an earlier match has left may have skips that this one does
+        # not ask for.
+        self._skips = options.attributes and options.feedback == 'image'
+        self._project = options.feedback == 'feature'
+        parts = [self._encode(image) for image in small]
+        own, other = (
+            Features(
+                torch.cat([part.matching for part in pair]),
+                torch.cat([part.content for part in pair]),
+                tuple(
+                    torch.cat(level)
+                    for level in zip(
+                        *(part.skips if self._skips else () for part in pair),
+                        strict=True,
+                    )
+                ),
+            )
+            for pair in (parts, parts[::-1])
+        )
+        self._own, self._other = own, other
+        self._recurrence = Recurrence(
+            window=options.window,
+            iterations=options.iterations,
+            attributes=options.attributes,
+            feedback=cast('Feedback', options.feedback),
+            init=options.init,
+            coarse_iterations=options.coarse_iterations,
+            lambda_max=options.lambda_max,
+            skip=options.skip,
+            tolerance=options.tolerance / STRIDE,
+            reference=options.reference,
+        )
+
+    def _encode(self, image: FloatArray) -> Features:
+        """Features of one image, from the cache if they are there.
+
+        Never two images at once: it needs half the memory, and the result
+        does not depend on what was cached.
+        """
+        import torch
+
+        from napari_samnet.runtime.feature_cache import FEATURES
+        from napari_samnet.runtime.precision import convolutions
+
+        options = self._options
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
+        key = (
+            digest,
+            image.shape,
+            self._weights,
+            self._place,
+            self._project,
+        )
+        found = FEATURES.get(key, skips=self._skips)
+        if found is not None and not options.reference:
+            return found
+        batch = torch.from_numpy(image).permute(2, 0, 1)[None]
+        batch = batch.to(self._place.device)
+        if not options.reference:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        with convolutions(self._place.device, exact=options.reference):
+            found = self._model.encode(
+                batch, skips=self._skips, project=self._project
+            )
+        if not options.reference:
+            FEATURES.put(key, found)
+        return found
+
+    def states(self) -> Iterator[Iteration]:
+        """Run the recurrence."""
+        if not self._options.reference:
+            return self._model.iterate(
+                self._own, self._other, self._recurrence
+            )
+        runs = [
+            self._model.iterate(
+                self._own.part(one), self._other.part(one), self._recurrence
+            )
+            for one in (slice(0, 1), slice(1, 2))
+        ]
+        return (_joined(*pair) for pair in zip(*runs, strict=True))
+
+    def votes(self, state: Iteration) -> NDArray[np.float16]:
+        """Likelihood of displacements from target to source.
+
+        Parameters
+        ----------
+        state : Iteration
+            Of :meth:`states`.
+
+        Returns
+        -------
+        ndarray of float16, (rows, columns, K, K)
+            Around the field of `state`, by (row, column) in cells.
+        """
+        from napari_samnet.samnet.correlation import (
+            likelihood,
+            local_correlation,
+        )
+        from napari_samnet.samnet.features import normalize
+        from napari_samnet.samnet.field import warp
+
+        second = slice(1, 2)
+        window = self._options.window
+        warped = warp(self._other.matching[second], state.field[second])
+        volume = local_correlation(
+            self._own.matching[second], normalize(warped), window
+        )
+        found = likelihood(volume)[0].permute(1, 2, 0).half().cpu().numpy()
+        return found.reshape(*found.shape[:2], window, window)
+
+    def picture(self, state: Iteration) -> FloatArray:
+        """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
+        from napari_samnet.runtime.precision import convolutions
+
+        first = slice(1)
+        exact = self._options.reference
+        with convolutions(self._place.device, exact=exact):
+            image = self._model.picture(
+                self._own.part(first),
+                self._other.part(first),
+                state,
+                self._recurrence,
+            )
+        picture: FloatArray = image[0].permute(1, 2, 0).float().cpu().numpy()
+        return picture
+
+
+def _joined(one: Iteration, other: Iteration) -> Iteration:
+    """Two directions that ran on their own, as of one batch."""
+    import torch
+
+    from napari_samnet.samnet.network import Iteration
+
+    return Iteration(
+        one.step,
+        torch.cat((one.field, other.field)),
+        torch.cat((one.correlation, other.correlation)),
+        torch.cat((one.alpha, other.alpha)),
+        (one.change + other.change) / 2,
+        one.last,
+    )
+
+
+def directions(
+    state: Iteration, window: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fields in normalised (row, column) units and their confidences.
+
+    Parameters
+    ----------
+    state : Iteration
+        Of a batch of both directions.
+    window : int
+        That it was matched with.
+
+    Returns
+    -------
+    forward, backward : ndarray of float32, (rows, columns, 2)
+        On the grid of cells.
+    confidence : ndarray of float32, (2, rows, columns)
+        Of both, in [0, 1].
+    """
+    import torch
+
+    from napari_samnet.samnet.attributes import matchable
+    from napari_samnet.samnet.field import flow_of, warp
+
+    with torch.inference_mode():
+        flow = flow_of(state.field)
+        height, width = flow.shape[-2:]
+        # Where both directions disagree, one of them is wrong.
+        error = flow + warp(flow.flip(0), flow)
+        squared = error.square().sum(1) / CONSISTENT_CELLS**2
+        trust = matchable(state.alpha, window)[:, 0] * torch.exp(-squared / 2)
+        cells = flow.flip(1).permute(0, 2, 3, 1)
+        normalised = cells / cells.new_tensor((height, width))
+        both = normalised.float().cpu().numpy()
+        confidence = trust.clamp(0, 1).float().cpu().numpy()
+    return both[0], both[1], confidence

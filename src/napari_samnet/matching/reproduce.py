@@ -1,0 +1,227 @@
+"""``napari-samnet repeat``: make a saved result again, and compare.
+
+On the same computer with the same libraries every array comes out bit for
+bit; elsewhere, the differences are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from napari_samnet.correspondence import ARRAYS, Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.options import MatchOptions
+
+__all__ = ['Repetition', 'add_parser', 'repeat', 'run']
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A result made again.
+
+    Parameters
+    ----------
+    result : Correspondence
+        The new one.
+    differences : dict of str to float
+        Largest difference of each array; of labels, the share of pixels that
+        differ.
+    circumstances : list of str
+        What is not as it was, such as the version of a library.
+    """
+
+    result: Correspondence
+    differences: dict[str, float]
+    circumstances: list[str]
+
+    @property
+    def same(self) -> bool:
+        """Whether every array is the same, bit for bit."""
+        return not any(self.differences.values())
+
+
+def repeat(
+    found: Correspondence, source: Any, target: Any, *, labels: Any = None
+) -> Repetition:
+    """Match the same images in the same way as before.
+
+    Parameters
+    ----------
+    found : Correspondence
+        What was found, with its metadata.
+    source, target : array_like
+        The images, as they were given to the match.
+    labels : array_like of int or bool, optional
+        Labels of the source; warped only if `found` holds warped labels.
+
+    Returns
+    -------
+    Repetition
+
+    Raises
+    ------
+    InputError
+        If the metadata do not say how, or the images are others.
+    """
+    from napari_samnet.matching.match import match
+
+    about = found.metadata
+    options = _options(about)
+    axes = {
+        name: _entry(_entry(about, 'images'), name).get('channel_axis')
+        for name in ('source', 'target')
+    }
+    if found.warped_labels is not None and labels is None:
+        raise InputError('the result holds warped labels: labels are needed')
+    again = match(
+        source,
+        target,
+        labels=labels if found.warped_labels is not None else None,
+        source_channel_axis=axes['source'],
+        target_channel_axis=axes['target'],
+        **{f.name: getattr(options, f.name) for f in fields(options)},
+    )
+    for name in ('source', 'target'):
+        before, after = (
+            _entry(x['images'], name).get('digest')
+            for x in (about, again.metadata)
+        )
+        if before != after:
+            raise InputError(f'the {name} is not the image that was matched')
+    if again.metadata['weights'] != about.get('weights'):
+        raise InputError(
+            f'these are other weights than those of the result: SHA-256 '
+            f'{_entry(about, "weights").get("sha256")} was expected, got '
+            f'{again.metadata["weights"]["sha256"]}'
+        )
+    differences = {
+        name: _difference(getattr(found, name), getattr(again, name))
+        for name in ARRAYS
+        if getattr(found, name) is not None
+    }
+    return Repetition(again, differences, _changes(about, again.metadata))
+
+
+def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
+    found = values.get(name)
+    if not isinstance(found, dict):
+        raise InputError(
+            f'the result does not say how it was made: its metadata have no '
+            f'{name!r}'
+        )
+    return found
+
+
+def _options(about: dict[str, Any]) -> MatchOptions:
+    """Options with everything settled that was left open."""
+    given = _entry(about, 'options')
+    known = {field.name for field in fields(MatchOptions)}
+    if not {*given} <= known:
+        raise InputError(
+            f'the result was made with options that this version does not '
+            f'have: {", ".join(sorted({*given} - known))}'
+        )
+    options = MatchOptions(**given)
+    settled = {
+        name: about[name]
+        for name in ('device', 'backend', 'precision', 'size')
+        if name in about
+    }
+    # It may have been stopped, or come to rest, before the last iteration.
+    return replace(
+        options,
+        iterations=about.get('iterations_used', options.iterations),
+        tolerance=0.0,
+        **settled,
+    )
+
+
+def _difference(before: Any, after: Any) -> float:
+    if after is None or before.shape != after.shape:
+        return float('inf')
+    if np.array_equal(before, after) and before.dtype == after.dtype:
+        return 0.0
+    if before.dtype.kind in 'biu' and before.ndim == 2:
+        return float(np.mean(before != after))
+    return float(np.abs(before.astype(float) - after.astype(float)).max())
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Versions and hardware that are not as they were."""
+    found = []
+    for part in ('versions', 'environment'):
+        then, now = before.get(part), after[part]
+        then = then if isinstance(then, dict) else {}
+        for name in sorted({*then, *now}):
+            one, other = then.get(name), now.get(name)
+            if one != other:
+                found.append(f'{name}: {one} then, {other} now')
+    return found
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command ``repeat``.
+
+    Parameters
+    ----------
+    subparsers : argparse subparsers
+        Of the program.
+    """
+    parser = subparsers.add_parser(
+        'repeat',
+        help='make a saved result again and compare',
+        description='Match SOURCE with TARGET as it was done for RESULT, a '
+        'correspondence.npz, and compare every array. Status 0 if all are '
+        'the same bit for bit, 1 if not.',
+    )
+    parser.add_argument('result', metavar='RESULT', help='a saved result')
+    parser.add_argument('source', metavar='SOURCE', help='its source image')
+    parser.add_argument('target', metavar='TARGET', help='its target image')
+    parser.add_argument('--labels', metavar='MASK', help='labels of SOURCE')
+    parser.add_argument(
+        '--json', action='store_true', help='print one JSON object'
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of the parser.
+
+    Returns
+    -------
+    int
+        0 if every array is the same, else 1.
+    """
+    from napari_samnet.io.image_files import read_image, read_labels
+
+    made = repeat(
+        Correspondence.load(arguments.result),
+        read_image(arguments.source, name='source')[0],
+        read_image(arguments.target, name='target')[0],
+        labels=None
+        if arguments.labels is None
+        else read_labels(arguments.labels),
+    )
+    if arguments.json:
+        facts = {
+            'same': made.same,
+            'differences': made.differences,
+            'circumstances': made.circumstances,
+        }
+        sys.stdout.write(json.dumps(facts, indent=2) + '\n')
+        return 0 if made.same else 1
+    for name, difference in made.differences.items():
+        told = f'differs by up to {difference:g}' if difference else 'the same'
+        sys.stdout.write(f'{name}: {told}\n')
+    sys.stdout.writelines(f'{line}\n' for line in made.circumstances)
+    return 0 if made.same else 1

@@ -1,0 +1,249 @@
+"""The folder of results that one match leaves behind.
+
+All files are made in a hidden folder beside the destination and moved there
+at the end, so that a run that fails or is interrupted leaves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.arrays.lazy import is_large
+from napari_samnet.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_samnet.correspondence import Correspondence
+
+__all__ = [
+    'FILES',
+    'Products',
+    'check_folder',
+    'write_overview',
+    'write_results',
+]
+
+#: Every file that a match can leave, by what it holds.
+FILES = {
+    'flow': 'flow.flo',
+    'confidence': 'confidence.tif',
+    'warped_labels': 'warped_labels.tif',
+    'warped_points': 'warped_points.csv',
+    'transferred': 'transferred.png',
+    'correspondence': 'correspondence.npz',
+    'overview': 'overview.png',
+}
+
+#: Those that have another name where the image is very large.
+LARGE = {'transferred': 'transferred.tif'}
+
+
+def check_folder(folder: str | os.PathLike[str]) -> Path:
+    """Check that results can be written to a folder, existing or not.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the results shall be.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or nothing may be written there.
+    """
+    path = Path(folder)
+    above = _nearest(path)
+    if not above.is_dir():
+        raise InputError(f'{above} is a file, expected a folder for results')
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f'nothing may be written to the folder {above}')
+    return path
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Products:
+    """A match and what it was made from, ready to be written.
+
+    Parameters
+    ----------
+    result : Correspondence
+        What was found.
+    source, target : array_like
+        The images.
+    labels : array_like, optional
+        Labels of the source.
+    points : ndarray, shape (N, 2), optional
+        Points of the source.
+    axes : tuple of int or None
+        Axes of the channels of source and target.
+    only : collection of str
+        Keys of `FILES` that are wanted.
+    """
+
+    result: Correspondence
+    source: Any
+    target: Any
+    labels: Any = None
+    points: Any = None
+    axes: tuple[int | None, int | None] = (None, None)
+    only: Collection[str] = tuple(FILES)
+
+    def write(self, folder: Path) -> None:
+        """Write the files into a folder that is there.
+
+        Parameters
+        ----------
+        folder : Path
+            Where.
+        """
+        from napari_samnet.io.flo import write_flo
+        from napari_samnet.io.image_files import write_png, write_tiff
+        from napari_samnet.io.points_csv import write_points
+
+        result = self.result
+        paths = {
+            key: folder / name
+            for key, name in FILES.items()
+            if key in self.only
+        }
+        if path := paths.get('flow'):
+            write_flo(path, result.flow)
+        if path := paths.get('confidence'):
+            write_tiff(path, result.confidence)
+        path = paths.get('warped_labels')
+        if path and self.labels is not None:
+            carried = result.warped_labels
+            if carried is None:
+                carried = result.warp_labels(self.labels)
+            write_tiff(path, carried)
+        path = paths.get('warped_points')
+        if path and self.points is not None:
+            write_points(path, result.warp_points(self.points))
+        axis = self.axes[0]
+        path = paths.get('transferred')
+        if path and result.transferred is not None:
+            if is_large(result.transferred.nbytes):
+                # A PNG would be made in memory, and few programs open it.
+                path = folder / LARGE['transferred']
+                write_tiff(path, result.transferred, channel_axis=axis)
+            else:
+                write_png(path, result.transferred, channel_axis=axis)
+        if path := paths.get('correspondence'):
+            result.save(path)
+        if 'overview' in paths:
+            write_overview(
+                folder,
+                result,
+                source=self.source,
+                target=self.target,
+                labels=self.labels,
+                source_channel_axis=self.axes[0],
+                target_channel_axis=self.axes[1],
+            )
+
+
+def write_results(folder: Path, products: Products) -> dict[str, str]:
+    """Write what was found, replacing an earlier run's files.
+
+    Parameters
+    ----------
+    folder : Path
+        Destination, made if it is not there.
+    products : Products
+        What.
+
+    Returns
+    -------
+    dict of str to str
+        Path of each file that was written, by a key of `FILES`.
+
+    Raises
+    ------
+    InputError
+        If the files cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=_nearest(folder), prefix='.napari-samnet-'
+        ) as draft:
+            products.write(Path(draft))
+            return _move(Path(draft), folder)
+    except OSError as error:
+        raise InputError(
+            f'cannot write the results to {folder}: {error.strerror or error}'
+        ) from error
+
+
+def write_overview(
+    folder: Path, result: Correspondence, **pictured: Any
+) -> Path:
+    """Write the overview alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Destination, made if it is not there.
+    result : Correspondence
+        What was found.
+    **pictured
+        Further arguments of
+        :func:`~napari_samnet.outputs.overview.draw_overview`.
+
+    Returns
+    -------
+    Path
+        The picture.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    from PIL import Image
+
+    from napari_samnet.files import atomic_write
+    from napari_samnet.outputs.overview import draw_overview
+
+    picture = Image.fromarray(draw_overview(result=result, **pictured))
+    path = folder / FILES['overview']
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f'cannot make the folder {folder}: {error.strerror or error}'
+        ) from error
+    with atomic_write(path) as file:
+        picture.save(file, format='png')
+    return path
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself or the nearest thing above it that exists."""
+    for path in (folder, *folder.absolute().parents):
+        if path.exists():
+            return path
+    return Path(folder.absolute().anchor)
+
+
+def _move(draft: Path, folder: Path) -> dict[str, str]:
+    """Move the files; what an earlier run left and this one not goes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for key, name in (*FILES.items(), *LARGE.items()):
+        if (draft / name).exists():
+            os.replace(draft / name, folder / name)
+            written[key] = str(folder / name)
+        else:
+            with suppress(FileNotFoundError):
+                (folder / name).unlink()
+    return written

@@ -1,0 +1,1 @@
+"""What the npe2 manifest names besides the docks."""

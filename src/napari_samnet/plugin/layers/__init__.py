@@ -1,0 +1,1 @@
+"""From results to napari layers, and questions asked of them."""

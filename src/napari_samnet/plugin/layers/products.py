@@ -1,0 +1,282 @@
+"""From correspondences to the data of layers, plane by plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.plugin.layers.arrows import (
+    Arrows,
+    arrow_style,
+    arrows_of,
+    join,
+)
+from napari_samnet.plugin.model.capture import Stack
+from napari_samnet.plugin.model.grids import Grid, Index
+from napari_samnet.plugin.model.masks import Mask
+from napari_samnet.plugin.model.request import PlanePair, Product, Request
+
+__all__ = ['Collector', 'describe', 'make_mask_product']
+
+
+def describe(
+    found: Correspondence, source: str, target: str, role: str
+) -> dict[str, Any]:
+    """What a layer's metadata say of how it came about.
+
+    Parameters
+    ----------
+    found : Correspondence
+        What the layer shows.
+    source, target : str
+        Names of the images.
+    role : str
+        What the layer is.
+
+    Returns
+    -------
+    dict
+        Plain values: the role, the images, the version, and what the
+        correspondence says of parameters, weights and device.
+    """
+    return {
+        'role': role,
+        'source': source,
+        'target': target,
+        'version': version('napari-samnet'),
+        **found.metadata,
+    }
+
+
+class _Planes:
+    """Fills an array plane by plane, without one where there is only one."""
+
+    def __init__(self, leading: Index) -> None:
+        self._leading = leading
+        self._array: NDArray[Any] | None = None
+
+    def put(self, slot: Index, plane: NDArray[Any]) -> None:
+        """Put a plane in its place."""
+        if all(size == 1 for size in self._leading):
+            self._array = plane.reshape(self._leading + plane.shape)
+            return
+        if self._array is None:
+            self._array = np.zeros(self._leading + plane.shape, plane.dtype)
+        self._array[slot] = plane
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """All planes; those never put are 0."""
+        assert self._array is not None
+        return self._array
+
+
+class Collector:
+    """Takes the planes of a run as they are done.
+
+    Parameters
+    ----------
+    request : Request
+        What is wanted of them.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._images: dict[str, _Planes] = {}
+        self._arrows: list[Arrows] = []
+        self._carried: list[dict[Index, Any]] = [{} for _ in request.masks]
+        self._backward: dict[Index, Correspondence] = {}
+        self._last: Correspondence | None = None
+        # So that a stack has no more arrows than can be drawn.
+        self._count = max(64, request.arrows // max(1, len(request.pairs)))
+
+    def add(
+        self,
+        pair: PlanePair,
+        target: NDArray[Any],
+        found: Correspondence,
+    ) -> None:
+        """Take what a plane gives.
+
+        Parameters
+        ----------
+        pair : PlanePair
+            The planes.
+        target : ndarray
+            Pixels of the target's plane.
+        found : Correspondence
+            How they correspond.
+        """
+        self._last = found
+        wanted = self._request.outputs
+        if 'flow' in wanted:
+            self._arrows.append(
+                arrows_of(found, pair.source_at, count=self._count)
+            )
+        if 'transferred' in wanted and found.transferred is not None:
+            self._put('transferred', pair.source_slot, found.transferred)
+        if 'confidence' in wanted:
+            self._put('confidence', pair.source_slot, found.confidence)
+        if 'warped' in wanted:
+            warped = found.warp_image(target, to='source')
+            self._put('warped', pair.source_slot, warped)
+        for mask, carried in zip(
+            self._request.masks, self._carried, strict=True
+        ):
+            plane = mask.plane(pair.source)
+            slot = (
+                pair.target_slot if mask.kind == 'labels' else pair.target_at
+            )
+            carried[slot] = mask.carry(plane, found, min_confidence=0.0)
+            self._backward[pair.target_slot] = _without_image(found)
+
+    def _put(self, role: str, slot: Index, plane: NDArray[Any]) -> None:
+        leading = self._request.source_grid.leading
+        self._images.setdefault(role, _Planes(leading)).put(slot, plane)
+
+    def products(self) -> list[Product]:
+        """Layers to be, in the order in which they are to be added."""
+        assert self._last is not None
+        made = [self._image(role) for role in self._images]
+        if self._arrows:
+            made.append(self._flow())
+        for mask, carried in zip(
+            self._request.masks, self._carried, strict=True
+        ):
+            made.append(self._mask(mask, carried))
+        return made
+
+    def _about(self, role: str) -> dict[str, Any]:
+        assert self._last is not None
+        request = self._request
+        about = describe(
+            self._last, request.source.name, request.target.name, role
+        )
+        if len(request.pairs) > 1:
+            about['planes'] = len(request.pairs)
+        return about
+
+    def _key(self, role: str) -> str:
+        request = self._request
+        if len(request.pairs) > 1:
+            where = 'all'
+        else:
+            pair = request.pairs[0]
+            where = f'{pair.source_at}{pair.target_at}'
+        return f'{role} {request.source.uid} {request.target.uid} {where}'
+
+    def _image(self, role: str) -> Product:
+        source, target = self._request.source, self._request.target
+        keywords: dict[str, Any]
+        if role == 'confidence':
+            name = f'{source.name} → {target.name} confidence'
+            keywords = {'colormap': 'viridis', 'contrast_limits': (0, 1)}
+        else:
+            like: Stack = source if role == 'transferred' else target
+            keywords = {**like.display, 'rgb': like.rgb}
+            name = (
+                f'{source.name} like {target.name}'
+                if role == 'transferred'
+                else f'{target.name} warped to {source.name}'
+            )
+        return Product(
+            kind='image',
+            key=self._key(role),
+            name=name,
+            data=self._images[role].array,
+            grid=self._request.source_grid,
+            keywords=keywords,
+            owner=source.uid,
+            about=self._about(role),
+        )
+
+    def _flow(self) -> Product:
+        request = self._request
+        arrows = join(self._arrows)
+        about = self._about('flow')
+        if len(request.pairs) == 1:
+            # So that the layer can be saved as a dense flow.
+            about['correspondence'] = self._last
+        return Product(
+            kind='vectors',
+            key=self._key('flow'),
+            name=f'{request.source.name} → {request.target.name} flow',
+            data=arrows.vectors,
+            grid=request.source_space,
+            keywords=arrow_style(arrows, request.colour),
+            owner=request.source.uid,
+            about=about,
+        )
+
+    def _mask(self, mask: Mask, carried: Mapping[Index, Any]) -> Product:
+        request = self._request
+        flat = mask.kind == 'labels'
+        grid = request.target_grid if flat else request.target_space
+        return make_mask_product(
+            mask,
+            carried,
+            grid,
+            key=self._key(f'{mask.kind} {mask.uid}'),
+            name=f'{request.target.name} ← {mask.name}',
+            owner=request.target.uid,
+            about=self._about(mask.kind),
+            found=self._backward if flat else {},
+        )
+
+
+def make_mask_product(
+    mask: Mask,
+    carried: Mapping[Index, Any],
+    grid: Grid,
+    *,
+    key: str,
+    name: str,
+    owner: Any,
+    about: Mapping[str, Any],
+    found: Mapping[Index, Correspondence],
+) -> Product:
+    """Make a product of a carried annotation.
+
+    Parameters
+    ----------
+    mask : Mask
+        The annotation.
+    carried : mapping
+        Its planes on the target, by slot.
+    grid : Grid
+        Where they live.
+    key, name, owner, about
+        As in :class:`Product`.
+    found : mapping
+        Correspondence behind each plane of labels.
+
+    Returns
+    -------
+    Product
+        Layer to be.
+    """
+    data, keywords = mask.assemble(carried, grid)
+    return Product(
+        kind=mask.kind,
+        key=key,
+        name=name,
+        data=data,
+        grid=grid,
+        keywords=keywords,
+        owner=owner,
+        about=about,
+        # The layer's own data may be painted on; this stays as it was.
+        full=data.copy() if mask.kind == 'labels' else None,
+        found=dict(found),
+    )
+
+
+def _without_image(found: Correspondence) -> Correspondence:
+    """Drop what confidence does not need."""
+    return replace(found, transferred=None, warped_labels=None)

@@ -1,0 +1,1 @@
+"""What a run is asked for: grids, masks and arrays, captured once."""

@@ -1,0 +1,380 @@
+"""Annotations that travel: labels, points and shapes.
+
+A mask is captured from a layer on the GUI thread and carried plane by plane
+in the worker. Each kind knows how a plane of it is read, carried through a
+correspondence, and put together again for a new layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.model.grids import Grid, Index
+
+__all__ = ['LabelsMask', 'Mask', 'PointsMask', 'ShapesMask']
+
+Coordinates = NDArray[np.floating[Any]]
+
+#: Rows of a plane's points that belong to it.
+_HALF_PLANE = 0.5
+
+
+class Mask(Protocol):
+    """What the worker asks of an annotation."""
+
+    @property
+    def kind(self) -> str:
+        """Type of its layer, as napari writes it."""
+
+    @property
+    def name(self) -> str:
+        """Name of its layer."""
+
+    @property
+    def uid(self) -> Hashable:
+        """Identity of its layer."""
+
+    def plane(self, index: Index) -> Any:
+        """Read what lies on one plane of the source."""
+
+    def is_empty(self, plane: Any) -> bool:
+        """Tell whether there is nothing on a plane."""
+
+    def carry(
+        self, plane: Any, found: Correspondence, *, min_confidence: float
+    ) -> Any:
+        """Take one plane to the target."""
+
+    def assemble(
+        self, planes: Mapping[Index, Any], grid: Grid
+    ) -> tuple[Any, dict[str, Any]]:
+        """Join carried planes: data and keywords of a new layer."""
+
+
+@dataclass(frozen=True)
+class LabelsMask:
+    """A Labels layer.
+
+    Parameters
+    ----------
+    name, uid : str, hashable
+        Name and identity of the layer.
+    data : array-like of int or bool
+        Rows and columns, with or without the source's leading axes.
+    keywords : mapping
+        Colormap, features and the like for the new layer.
+    """
+
+    name: str
+    uid: Hashable
+    data: Any
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = 'labels'
+
+    def plane(self, index: Index) -> NDArray[Any]:
+        """Copy one plane, so that painting meanwhile does no harm."""
+        flat = len(self.data.shape) == 2
+        return np.array(self.data if flat else self.data[index])
+
+    def is_empty(self, plane: NDArray[Any]) -> bool:
+        """Tell whether a plane has no label."""
+        return not plane.any()
+
+    def carry(
+        self,
+        plane: NDArray[Any],
+        found: Correspondence,
+        *,
+        min_confidence: float = 0.0,
+    ) -> NDArray[Any]:
+        """Take one plane to the target."""
+        return found.warp_labels(plane, min_confidence=min_confidence)
+
+    def assemble(
+        self, planes: Mapping[Index, NDArray[Any]], grid: Grid
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Join planes to an array of the grid's shape."""
+        if len(planes) == 1 and set(grid.leading) <= {1}:
+            (plane,) = planes.values()
+            return plane.reshape(grid.shape), dict(self.keywords)
+        dtype = next(iter(planes.values())).dtype
+        data = np.zeros(grid.shape, dtype)
+        for index, plane in planes.items():
+            data[index] = plane
+        return data, dict(self.keywords)
+
+
+@dataclass(frozen=True)
+class _Located:
+    """Coordinates of one plane and the rows they have in the layer."""
+
+    rows: NDArray[np.intp]
+    coords: Sequence[Coordinates]
+
+
+def _take(
+    keywords: Mapping[str, Any], rows: NDArray[np.intp], count: int
+) -> dict[str, Any]:
+    """Keep what belongs to some rows of everything that is kept by row."""
+    kept: dict[str, Any] = {}
+    for name, value in keywords.items():
+        if name == 'features':
+            kept[name] = value.iloc[rows].reset_index(drop=True)
+        elif isinstance(value, np.ndarray) and len(value) == count:
+            kept[name] = value[rows]
+        elif isinstance(value, list) and len(value) == count:
+            kept[name] = [value[row] for row in rows]
+        else:
+            kept[name] = value
+    return kept
+
+
+@dataclass(frozen=True)
+class PointsMask:
+    """A Points layer.
+
+    Parameters
+    ----------
+    name, uid : str, hashable
+        Name and identity of the layer.
+    coords : ndarray, shape (n, ndim)
+        Points in data coordinates of the source image.
+    keywords : mapping
+        Size, symbol, colours, features for the new layer, by point.
+    """
+
+    name: str
+    uid: Hashable
+    coords: Coordinates
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = 'points'
+
+    def plane(self, index: Index) -> _Located:
+        """Points that lie on a plane."""
+        off = np.abs(self.coords[:, :-2] - np.array(index, float))
+        rows = np.flatnonzero((off <= _HALF_PLANE).all(axis=1))
+        return _Located(rows, [self.coords[rows, -2:]])
+
+    def is_empty(self, plane: _Located) -> bool:
+        """Tell whether no point lies on a plane."""
+        return not len(plane.rows)
+
+    def carry(
+        self,
+        plane: _Located,
+        found: Correspondence,
+        *,
+        min_confidence: float = 0.0,  # noqa: ARG002
+    ) -> _Located:
+        """Take the points to the target."""
+        (coords,) = plane.coords
+        return replace(plane, coords=[found.warp_points(coords)])
+
+    def assemble(
+        self, planes: Mapping[Index, _Located], grid: Grid
+    ) -> tuple[Coordinates, dict[str, Any]]:
+        """Join planes to points with leading coordinates."""
+        ndim = len(grid.shape)
+        parts: list[Coordinates] = [np.empty((0, ndim))]
+        rows = [np.empty(0, np.intp)]
+        for index, plane in planes.items():
+            parts += [_lift(part, index) for part in plane.coords]
+            rows.append(plane.rows)
+        order = np.concatenate(rows)
+        kept = _take(self.keywords, order, len(self.coords))
+        return np.concatenate(parts), kept
+
+
+def _lift(coords: Coordinates, index: Index) -> Coordinates:
+    """Put leading coordinates before rows and columns."""
+    lead = np.broadcast_to(np.array(index, float), (len(coords), len(index)))
+    return np.concatenate([lead, coords], axis=1)
+
+
+#: Corners to a side of a carried rectangle, and of a carried ellipse.
+_SIDE, _ROUND = 8, 48
+
+
+def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
+    """Vertices of a shape that stay true to it when they are moved freely.
+
+    A rectangle or an ellipse is no longer one after a warp.
+    """
+    if kind == 'rectangle':
+        along = np.arange(_SIDE)[:, None] / _SIDE
+        following = np.roll(corners, -1, axis=0)
+        pairs = zip(corners, following, strict=True)
+        sides = [a + along * (b - a) for a, b in pairs]
+        return np.concatenate(sides), 'polygon'
+    if kind == 'ellipse':
+        centre = corners.mean(axis=0)
+        first = (corners[1] - corners[0]) / 2
+        second = (corners[3] - corners[0]) / 2
+        angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
+        turn = np.cos(angle) * first + np.sin(angle) * second
+        return centre + turn, 'polygon'
+    return corners, kind
+
+
+@dataclass(frozen=True)
+class ShapesMask:
+    """A Shapes layer.
+
+    Parameters
+    ----------
+    name, uid : str, hashable
+        Name and identity of the layer.
+    outlines : sequence of ndarray, shape (k, ndim)
+        Vertices in data coordinates of the source image.
+    types : sequence of str
+        Type of each shape.
+    keywords : mapping
+        Colours, widths, features for the new layer, by shape.
+    """
+
+    name: str
+    uid: Hashable
+    outlines: Sequence[Coordinates]
+    types: Sequence[str]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = 'shapes'
+
+    def plane(self, index: Index) -> _Located:
+        """Shapes that lie on a plane, as outlines that can be bent."""
+        rows, coords = [], []
+        pairs = zip(self.outlines, self.types, strict=True)
+        for row, (outline, kind) in enumerate(pairs):
+            off = np.abs(outline[:, :-2] - np.array(index, float))
+            if (off <= _HALF_PLANE).all():
+                rows.append(row)
+                coords.append(_outline(outline[:, -2:], kind)[0])
+        return _Located(np.array(rows, np.intp), coords)
+
+    def is_empty(self, plane: _Located) -> bool:
+        """Tell whether no shape lies on a plane."""
+        return not len(plane.rows)
+
+    def carry(
+        self,
+        plane: _Located,
+        found: Correspondence,
+        *,
+        min_confidence: float = 0.0,  # noqa: ARG002
+    ) -> _Located:
+        """Take the outlines to the target."""
+        return replace(
+            plane, coords=[found.warp_points(c) for c in plane.coords]
+        )
+
+    def assemble(
+        self,
+        planes: Mapping[Index, _Located],
+        grid: Grid,  # noqa: ARG002
+    ) -> tuple[list[Coordinates], dict[str, Any]]:
+        """Join planes to outlines with leading coordinates."""
+        data: list[Coordinates] = []
+        rows = [np.empty(0, np.intp)]
+        for index, plane in planes.items():
+            data += [_lift(part, index) for part in plane.coords]
+            rows.append(plane.rows)
+        order = np.concatenate(rows)
+        kept = _take(self.keywords, order, len(self.outlines))
+        kept['shape_type'] = [
+            _outline(np.zeros((4, 2)), self.types[row])[1] for row in order
+        ]
+        return data, kept
+
+
+#: What a new layer inherits from the layer that was carried, by kind.
+INHERITED: dict[str, tuple[str, ...]] = {
+    'labels': ('colormap', 'features', 'opacity', 'blending'),
+    'points': (
+        'features',
+        'size',
+        'symbol',
+        'border_width_is_relative',
+        'border_width',
+        'border_color',
+        'face_color',
+        'shown',
+        'opacity',
+        'blending',
+    ),
+    'shapes': (
+        'features',
+        'edge_width',
+        'edge_color',
+        'face_color',
+        'z_index',
+        'opacity',
+        'blending',
+    ),
+}
+
+
+def capture_mask(
+    layer: Any, source: Grid, to_source: Callable[[Any], Coordinates]
+) -> Mask:
+    """Capture an annotation layer for a source image.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels, Points or Shapes
+        The annotation.
+    source : Grid
+        Grid of the source image.
+    to_source : callable
+        Takes vertices of the layer to data coordinates of the source.
+
+    Returns
+    -------
+    Mask
+        The annotation, as the worker sees it.
+
+    Raises
+    ------
+    InputError
+        If the layer cannot annotate this image.
+    """
+    kind = layer.as_layer_data_tuple()[2]
+    if kind not in INHERITED:
+        raise InputError(
+            f'a {kind} layer cannot be transferred; expected Labels, Points '
+            'or Shapes'
+        )
+    keywords = {name: getattr(layer, name) for name in INHERITED[kind]}
+    keywords['features'] = layer.features.copy()
+    about: dict[str, Any] = {'name': layer.name, 'uid': layer.unique_id}
+    if kind == 'labels':
+        data = layer.data[0] if layer.multiscale else layer.data
+        if data.shape not in (source.shape, source.plane_shape):
+            raise InputError(
+                f'{layer.name!r} has shape {_sizes(data.shape)}, the source '
+                f'has {_sizes(source.shape)}'
+            )
+        return LabelsMask(data=data, keywords=keywords, **about)
+    if kind == 'points':
+        keywords = {
+            name: value.copy() if isinstance(value, np.ndarray) else value
+            for name, value in keywords.items()
+        }
+        coords = to_source(np.asarray(layer.data, float))
+        return PointsMask(coords=coords, keywords=keywords, **about)
+    return ShapesMask(
+        outlines=[to_source(np.asarray(x, float)) for x in layer.data],
+        types=list(layer.shape_type),
+        keywords=keywords,
+        **about,
+    )
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    """Write a shape as people do."""
+    return ' × '.join(str(size) for size in shape)

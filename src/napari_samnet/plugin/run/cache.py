@@ -1,0 +1,106 @@
+"""Correspondences already found, by the content of the two images.
+
+A second mask for the same pair then needs no matching. The key is the pixels
+and the parameters rather than the layers, so that renaming or duplicating a
+layer changes nothing and painting over an image does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import astuple
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.options import MatchOptions
+
+__all__ = ['CorrespondenceCache', 'pair_key']
+
+
+def pair_key(
+    source: NDArray[Any],
+    target: NDArray[Any],
+    options: MatchOptions,
+    weights: str,
+) -> str:
+    """Name the content of a pair and how it is matched.
+
+    Parameters
+    ----------
+    source, target : ndarray
+        The two images.
+    options : MatchOptions
+        How they are matched.
+    weights : str
+        Hash of the weights, since a file of the same name may change.
+
+    Returns
+    -------
+    str
+        The same for the same content.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for image in (source, target):
+        digest.update(f'{image.shape}{image.dtype.str}'.encode())
+        digest.update(np.ascontiguousarray(image).view(np.uint8).data)
+    digest.update(repr((astuple(options), weights)).encode())
+    return digest.hexdigest()
+
+
+def _weight(found: Correspondence) -> int:
+    """Bytes that a correspondence holds."""
+    arrays = (
+        found.forward,
+        found.backward,
+        found.forward_confidence,
+        found.backward_confidence,
+        found.votes,
+        found.transferred,
+    )
+    return sum(array.nbytes for array in arrays if array is not None)
+
+
+class CorrespondenceCache:
+    """The most recently used correspondences, bounded in memory.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes to hold. The newest entry is kept whatever its size.
+    """
+
+    def __init__(self, limit: int = 512 * 2**20) -> None:
+        self._limit = limit
+        self._held: OrderedDict[str, Correspondence] = OrderedDict()
+        # Filled by the worker while the GUI may clear it.
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: str) -> Correspondence | None:
+        """Return what was found for a key, if it is still held."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: str, found: Correspondence) -> None:
+        """Hold a correspondence, and let go of the oldest beyond the limit."""
+        with self._lock:
+            self._held[key] = found
+            self._held.move_to_end(key)
+            total = sum(map(_weight, self._held.values()))
+            while total > self._limit and len(self._held) > 1:
+                _, oldest = self._held.popitem(last=False)
+                total -= _weight(oldest)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._held.clear()

@@ -1,0 +1,306 @@
+"""A run, in the worker: match planes one by one, and make products.
+
+Everything here is a generator of :class:`Report` that returns an
+:class:`Outcome`, knows neither napari nor Qt, and looks at a flag between
+iterations and between planes. Whatever is done by then is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.plugin.layers.products import Collector
+from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.request import Outcome, Report, Request
+from napari_samnet.plugin.run.cache import CorrespondenceCache, pair_key
+from napari_samnet.plugin.run.loading import load_torch
+from napari_samnet.runtime.weights import get_weights
+
+__all__ = ['Steps', 'match_pair', 'run_steps']
+
+Steps = Generator[Report, None, Outcome]
+
+#: Side of the pictures shown during a run.
+PICTURE = 160
+
+#: Share of the time that transferred images on the way may cost.
+PICTURE_SHARE = 0.2
+
+
+def _small(
+    image: NDArray[Any], shape: tuple[int, int], name: str
+) -> NDArray[np.uint8]:
+    """Thumbnail as 8-bit RGB, in little time however large the image is."""
+    from PIL.Image import Resampling, fromarray
+
+    from napari_samnet.images.rgb import to_rgb
+
+    steps = [
+        max(1, size // (2 * n))
+        for n, size in zip(shape, image.shape, strict=False)
+    ]
+    some = image[:: steps[0], :: steps[1]]
+    axis = 2 if some.ndim == 3 else None
+    rgb = to_rgb(some, name=name, channel_axis=axis)
+    picture = fromarray(np.rint(rgb * 255).astype(np.uint8))
+    return np.asarray(picture.resize(shape[::-1], Resampling.BILINEAR))
+
+
+def _thumbnails(found: Correspondence) -> dict[str, NDArray[np.uint8]]:
+    """Field and, where there is one, transferred image, both small."""
+    from napari_samnet.outputs.colormaps import flow_to_rgb
+
+    rows, cols = found.source_shape
+    scale = PICTURE / max(rows, cols)
+    shape = max(1, round(rows * scale)), max(1, round(cols * scale))
+    length = np.linalg.norm(found.forward, axis=-1)
+    field = flow_to_rgb(found.forward, float(np.percentile(length, 98)))
+    made = {'field': _small(field, shape, 'field')}
+    if found.transferred is not None:
+        made['image'] = _small(found.transferred, shape, 'transferred')
+    return made
+
+
+def picture_of(found: Correspondence) -> NDArray[np.uint8]:
+    """Transferred image and field side by side, small.
+
+    Parameters
+    ----------
+    found : Correspondence
+        What is found so far.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 4)
+        RGBA; the field alone where nothing was transferred.
+    """
+    made = _thumbnails(found)
+    return _beside([made[n] for n in ('image', 'field') if n in made])
+
+
+def _beside(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Panels in a row on a clear ground, with a space between them."""
+    opaque = [
+        np.dstack([p, np.full(p.shape[:2], 255, np.uint8)]) for p in panels
+    ]
+    space = np.zeros((panels[0].shape[0], PICTURE // 20, 4), np.uint8)
+    parts = [part for panel in opaque for part in (panel, space)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+class _Pictures:
+    """Makes pictures of a run, but only as long as they cost little.
+
+    The field is shown after every iteration. The transferred image takes
+    longer than an iteration does, so it is made anew only now and then.
+    """
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._start = time.perf_counter()
+        self._spent = self._last = 0.0
+        self._image: NDArray[np.uint8] | None = None
+
+    def of(
+        self, index: int, snapshot: Callable[..., Correspondence] | None
+    ) -> NDArray[np.uint8] | None:
+        """Picture of the state after an iteration, or None."""
+        if not self._live or snapshot is None:
+            return None
+        now = time.perf_counter()
+        share = PICTURE_SHARE * (now - self._start)
+        # The first iteration is far from the result.
+        due = index > 1 and self._spent + self._last <= share
+        made = _thumbnails(snapshot(transfer=due))
+        if due:
+            self._last = time.perf_counter() - now
+            self._spent += self._last
+            self._image = made.get('image')
+        panels = [self._image, made['field']]
+        return _beside([panel for panel in panels if panel is not None])
+
+
+def match_pair(
+    source: NDArray[Any],
+    target: NDArray[Any],
+    request: Request,
+    cache: CorrespondenceCache,
+    stop: Event,
+    *,
+    partial: bool = True,
+) -> Generator[Report, None, Correspondence | None]:
+    """Match two planes, or recall what was found for them.
+
+    Parameters
+    ----------
+    source, target : ndarray
+        The planes.
+    request : Request
+        How they are matched.
+    cache : CorrespondenceCache
+        Where complete correspondences are kept.
+    stop : threading.Event
+        Set to stop after the current iteration.
+    partial : bool
+        Whether what was found by then is wanted.
+
+    Yields
+    ------
+    Report
+        One for each step.
+
+    Returns
+    -------
+    Correspondence or None
+        What was found so far if it was stopped; None if that is nothing.
+    """
+    weights = get_weights(request.options.weights).sha256
+    key = pair_key(source, target, request.options, weights)
+    known = cache.get(key)
+    if known is not None:
+        return known
+    # The first text is on screen before torch is imported.
+    yield Report(0, 0, 'loading the network', first=True)
+    load_torch()
+    from napari_samnet.matching.match import match_steps
+
+    steps = match_steps(
+        source,
+        target,
+        request.options,
+        source_channel_axis=request.source.channel_axis,
+        target_channel_axis=request.target.channel_axis,
+    )
+    pictures = _Pictures(live=request.live)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            found: Correspondence = end.value
+            cache.put(key, found)
+            if request.live:
+                # The last picture is of the result, however dear.
+                yield Report(
+                    step.index, step.total, 'done', picture=picture_of(found)
+                )
+            return found
+        yield Report(
+            step.index,
+            step.total,
+            step.text,
+            change=step.change,
+            picture=pictures.of(step.index, step.snapshot),
+        )
+        if stop.is_set():
+            kept = None
+            if partial and step.snapshot is not None:
+                text = f'stopped after iteration {step.index}, making results'
+                yield Report(step.index, step.total, text, stopped=True)
+                kept = step.snapshot()
+            steps.close()
+            return kept
+
+
+def run_steps(
+    request: Request, cache: CorrespondenceCache, stop: Event
+) -> Steps:
+    """Carry out a run.
+
+    Parameters
+    ----------
+    request : Request
+        What to do.
+    cache : CorrespondenceCache
+        Correspondences found before.
+    stop : threading.Event
+        Set to stop after the current iteration, keeping what is done.
+
+    Yields
+    ------
+    Report
+        Progress.
+
+    Returns
+    -------
+    Outcome
+        Layers to be.
+    """
+    started = time.perf_counter()
+    collector = Collector(request)
+    found: dict[tuple[Index, Index], Correspondence] = {}
+    count = len(request.pairs)
+    for number, pair in enumerate(request.pairs):
+        if stop.is_set():
+            break
+        source = request.source.plane(pair.source)
+        target = request.target.plane(pair.target)
+        steps = match_pair(source, target, request, cache, stop)
+        result = yield from _numbered(steps, number, count)
+        if result is None:
+            break
+        collector.add(pair, target, result)
+        # Pictures of a whole stack are in the products already.
+        found[pair.source, pair.target] = (
+            result if count == 1 else replace(result, transferred=None)
+        )
+        if count > 1:
+            yield Report(number + 1, count, f'plane {number + 1}/{count} done')
+    cancelled = stop.is_set()
+    last = next(reversed(found.values()), None)
+    return Outcome(
+        products=collector.products() if found else (),
+        found=found,
+        cancelled=cancelled,
+        text=_summary(
+            last, len(found), count, time.perf_counter() - started, cancelled
+        ),
+        last=last,
+    )
+
+
+def _numbered(
+    steps: Generator[Report, None, Any], number: int, count: int
+) -> Generator[Report, None, Any]:
+    """Count planes instead of iterations where there are several."""
+    if count == 1:
+        return (yield from steps)
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield replace(
+            report,
+            index=number,
+            total=count,
+            text=f'plane {number + 1}/{count}, {report.text}',
+        )
+
+
+def _summary(
+    last: Correspondence | None,
+    planes: int,
+    count: int,
+    seconds: float,
+    cancelled: bool,
+) -> str:
+    """One line on how a run ended."""
+    if last is None:
+        return 'Cancelled before the first iteration; nothing was added'
+    about = last.metadata
+    used = about.get('iterations_used')
+    device = about.get('device', 'cpu')
+    if count > 1:
+        done = f'{planes} of {count} planes'
+    else:
+        done = f'{used} iteration' + ('' if used == 1 else 's')
+    start = f'Cancelled, kept {done}' if cancelled else f'Done, {done}'
+    return f'{start}, {seconds:.1f} s on {device}'

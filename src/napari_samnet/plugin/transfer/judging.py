@@ -1,0 +1,191 @@
+"""What helps to judge a match: preview, questions, confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from qtpy.QtCore import QTimer
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.ask import Asked, AskTool
+from napari_samnet.plugin.layers.confidence import set_threshold
+from napari_samnet.plugin.layers.preview import MODES, start_preview
+from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.request import Outcome
+from napari_samnet.plugin.run.tasks import Task, TaskQueue
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.status import Status
+
+__all__ = ['Judging']
+
+#: A slider acts when it has rested for this many milliseconds.
+REST = 150
+
+
+class Judging:
+    """Connects the controls for judging a match.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where results are.
+    panel : Panel
+        Where the controls are.
+    tasks : TaskQueue
+        Where previews are made.
+    results : Results
+        Our layers.
+    current : callable
+        Gives the match of the planes shown, or None.
+    status : Status
+        Where answers are shown.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        panel: Panel,
+        tasks: TaskQueue,
+        results: Results,
+        current: Callable[[], Asked | None],
+        status: Status,
+    ) -> None:
+        self._viewer = viewer
+        self._panel = panel
+        self._tasks = tasks
+        self._results = results
+        self._current = current
+        self._status = status
+        self._warped_layer: Any = None
+        self.asking = AskTool(viewer, results.add_beside, current, status.say)
+        self._sure_timer = self._timer(self._apply_sure)
+        self._mix_timer = self._timer(self._apply_mix)
+        panel.sure.valueChanged.connect(self._on_sure)
+        panel.amount.valueChanged.connect(self._mix_timer.start)
+        panel.preview.activated.connect(self._on_preview)
+        panel.asking.toggled.connect(self._on_asking)
+
+    def _timer(self, callback: Callable[[], None]) -> QTimer:
+        timer = QTimer(self._panel)
+        timer.setSingleShot(True)
+        timer.setInterval(REST)
+        timer.timeout.connect(callback)
+        return timer
+
+    @property
+    def mode(self) -> str:
+        """How the warped target is shown."""
+        return list(MODES)[self._panel.preview.currentIndex()]
+
+    def preview(self, mode: str, amount: float) -> None:
+        """Show the warped target over the source; see the widget."""
+        if mode not in MODES:
+            raise InputError(
+                f'preview must be one of {", ".join(MODES)}, got {mode!r}'
+            )
+        if mode != 'off' and self._current() is None:
+            raise InputError('nothing to preview: match these planes first')
+        self._panel.preview.setCurrentIndex(list(MODES).index(mode))
+        self._panel.amount.setValue(round(100 * amount))
+        self._mix_timer.stop()
+        self._show_preview()
+
+    def set_min_confidence(self, value: float) -> None:
+        """Hide warped labels below a confidence; see the widget."""
+        self._panel.sure.setValue(round(100 * value))
+        self._sure_timer.stop()
+        self._apply_sure()
+
+    def results_changed(self, layers: Sequence[Any]) -> None:
+        """Act on new results."""
+        for layer in layers:
+            if self._results.warped_of(layer) is not None:
+                self._warped_layer = layer
+        if self.mode != 'off' and not any(
+            self._is_preview(layer) for layer in layers
+        ):
+            self._show_preview()
+
+    def follow_selection(self) -> None:
+        """Let the slider show the selected warped layer."""
+        active = self._viewer.layers.selection.active
+        warped = None if active is None else self._results.warped_of(active)
+        if warped is not None:
+            self._warped_layer = active
+            slider = self._panel.sure
+            blocked = slider.blockSignals(True)
+            slider.setValue(round(100 * warped.threshold))
+            slider.blockSignals(blocked)
+            self._panel.sure_text.setText(f'{slider.value()} %')
+
+    def stop(self) -> None:
+        """Leave the mouse alone."""
+        self._panel.asking.setChecked(False)
+
+    def _on_sure(self, value: int) -> None:
+        self._panel.sure_text.setText(f'{value} %')
+        self._sure_timer.start()
+
+    def _apply_sure(self) -> None:
+        layer = self._warped_layer
+        if layer is None or layer not in self._viewer.layers:
+            return
+        warped = self._results.warped_of(layer)
+        if warped is not None:
+            set_threshold(layer, warped, self._panel.sure.value() / 100)
+
+    def _on_preview(self, index: int) -> None:  # noqa: ARG002
+        if self.mode != 'off' and self._current() is None:
+            self._panel.preview.setCurrentIndex(0)
+            self._status.say('Nothing to preview: match these planes first')
+            return
+        self._show_preview()
+
+    def _apply_mix(self) -> None:
+        if self.mode == 'blend':
+            layer = self._preview_layer()
+            if layer is not None:
+                layer.opacity = self._panel.amount.value() / 100
+        elif self.mode == 'checkerboard':
+            self._show_preview()
+
+    def _show_preview(self) -> None:
+        mode = self.mode
+        current = self._current()
+        if mode == 'off' or current is None:
+            layer = self._preview_layer()
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            return
+        amount = self._panel.amount.value() / 100
+        self._tasks.add(
+            Task(
+                'Warp preview',
+                start_preview(*current, mode, amount),
+                self._put_preview,
+                quiet=True,
+            )
+        )
+
+    def _put_preview(self, outcome: Outcome) -> Iterator[Any]:
+        for product in outcome.products:
+            for layer in self._results.show([product]):
+                layer.opacity = product.keywords['opacity']
+                yield layer
+
+    def _preview_layer(self) -> Any:
+        for layer in self._viewer.layers:
+            if self._is_preview(layer):
+                return layer
+        return None
+
+    @staticmethod
+    def _is_preview(layer: Any) -> bool:
+        about = layer.metadata.get('napari-samnet', {})
+        return bool(about.get('role') == 'preview')
+
+    def _on_asking(self, on: bool) -> None:
+        self.asking.turn(on)
+        if on:
+            self._status.say('Click in the source or the target')

@@ -1,0 +1,347 @@
+"""The view: every field, button and line, and no behaviour.
+
+Top to bottom as one works: the images, how to match, what to add; then masks
+to drop and ways to judge the match. The footer stays in sight.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_samnet.options import seen_defaults
+from napari_samnet.plugin.layers.arrows import ARROW_LIMIT, COLOURS
+from napari_samnet.plugin.layers.preview import MODES as PREVIEWS
+from napari_samnet.plugin.model.grids import shape_of
+from napari_samnet.plugin.model.request import MODES, OUTPUTS
+from napari_samnet.plugin.widgets.choosers import LayerChooser, PairChoosers
+from napari_samnet.plugin.widgets.convergence import ConvergencePlot, Picture
+from napari_samnet.plugin.widgets.dropzone import DropZone
+from napari_samnet.plugin.widgets.fields import (
+    ADVANCED,
+    MAIN,
+    OptionFields,
+    tooltip,
+)
+from napari_samnet.plugin.widgets.parts import (
+    Checks,
+    Fold,
+    Footer,
+    Scroll,
+    align,
+    form,
+    label,
+    row,
+)
+
+__all__ = ['DEFAULT_OUTPUTS', 'Panel']
+
+DEFAULT_OUTPUTS = ('flow', 'labels', 'transferred')
+DEFAULT_ARROWS = 400
+
+
+def _is_image(layer: Any) -> bool:
+    return isinstance(layer, Image)
+
+
+def _is_labels(layer: Any) -> bool:
+    return isinstance(layer, Labels)
+
+
+class Panel(QWidget):
+    """All widgets of the dock.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers the choosers offer.
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        body = QWidget()
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(14)
+        for part in (
+            self._make_images(),
+            self._make_options(),
+            self._make_masks(),
+            self._make_judging(),
+            self._make_view(),
+        ):
+            layout.addWidget(part)
+        layout.addStretch(1)
+        self.scroll = Scroll(body)
+        self._watching = False
+        self.scroll.verticalScrollBar().rangeChanged.connect(self._on_range)
+        for fold in (self.advanced, self.judging):
+            fold.toggled.connect(self.scroll.updateGeometry)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(self.scroll, 1)
+        outer.addWidget(self._make_footer())
+
+    def _make_images(self) -> QWidget:
+        box = QWidget()
+        rows = form(box)
+        self.source = LayerChooser(self._viewer, _is_image)
+        self.target = LayerChooser(self._viewer, _is_image)
+        self.pair = PairChoosers(self.source, self.target)
+        self.labels = LayerChooser(self._viewer, _is_labels, none='none')
+        self.swap = QToolButton()
+        self.swap.setText('⇅')
+        self.swap.setAccessibleName('Swap source and target')
+        self.swap.setToolTip(tooltip('Swap source and target.'))
+        self.swap.clicked.connect(self.pair.swap)
+        self.mode = QComboBox()
+        for number, (text, tip) in enumerate(MODES.values()):
+            self.mode.addItem(text)
+            self.mode.setItemData(
+                number, tooltip(tip), Qt.ItemDataRole.ToolTipRole
+            )
+        self.axis = QComboBox()
+        self.axis.setToolTip(tooltip('Axis to propagate along.'))
+        texts = {
+            'source': 'The image that is annotated.',
+            'target': 'The image that shows something alike.',
+            'labels': "Labels of the source; they land on the target's grid.",
+            'planes': 'What is matched where the images are stacks.',
+        }
+        for name, widget in (
+            ('source', self.source),
+            ('target', row(self.target, self.swap)),
+            ('labels', self.labels),
+            ('planes', self.mode),
+        ):
+            made = label(name.capitalize(), texts[name])
+            getattr(self, name, self.mode).setToolTip(tooltip(texts[name]))
+            rows.addRow(made, widget)
+        rows.addRow(label('Along'), self.axis)
+        self.image_rows = rows
+        for chooser in (self.source, self.target, self.labels, self.mode):
+            chooser.setMinimumWidth(90)
+        return box
+
+    def _make_options(self) -> QWidget:
+        box = QWidget()
+        layout = QVBoxLayout(box)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        self.options = OptionFields(self)
+        rows = form()
+        self.option_rows = rows
+        self.options.add_to(rows, MAIN)
+        layout.addLayout(rows)
+        layout.addWidget(label('Add to the viewer'))
+        self.outputs = Checks(OUTPUTS, DEFAULT_OUTPUTS)
+        layout.addWidget(self.outputs)
+        self.advanced = Fold('Advanced')
+        inner = form(self.advanced.body)
+        inner.setContentsMargins(12, 0, 0, 0)
+        self.options.add_to(inner, ADVANCED)
+        self.colour = QComboBox()
+        self.colour.addItems([name.capitalize() for name in COLOURS])
+        self.arrows = QSpinBox()
+        self.arrows.setRange(16, ARROW_LIMIT)
+        self.arrows.setSingleStep(100)
+        self.arrows.setValue(DEFAULT_ARROWS)
+        self.live = QCheckBox('Show progress as a picture')
+        self.live.setChecked(True)
+        self.reset = QPushButton('Reset defaults')
+        tips = {
+            'colour': 'What the colour of the arrows shows.',
+            'arrows': 'Largest number of arrows.',
+            'live': 'Show transferred image and field while they converge.',
+            'reset': 'Set every field above to its default.',
+        }
+        for name, tip in tips.items():
+            getattr(self, name).setToolTip(tooltip(tip))
+        inner.addRow(label('Arrow colour', tips['colour']), self.colour)
+        inner.addRow(label('Arrows', tips['arrows']), self.arrows)
+        inner.addRow(self.live)
+        inner.addRow(self.reset)
+        layout.addWidget(self.advanced)
+        return box
+
+    def _make_masks(self) -> QWidget:
+        box = QWidget()
+        layout = QVBoxLayout(box)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        self.drop = DropZone(self._viewer)
+        self.into = LayerChooser(
+            self._viewer, self._fits_target, none='a new layer'
+        )
+        self.into.setToolTip(
+            tooltip(
+                'Where dropped labels go: a layer of their own, or into '
+                'labels of the target that are there already. Both can be '
+                'undone.'
+            )
+        )
+        self.sure = QSlider(Qt.Orientation.Horizontal)
+        self.sure.setRange(0, 100)
+        self.sure.setAccessibleName('Smallest confidence')
+        self.sure_text = QLabel('0 %')
+        self.sure_text.setMinimumWidth(
+            self.sure_text.fontMetrics().horizontalAdvance('100 %')
+        )
+        self.sure_text.setAlignment(
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        )
+        self.sure.setToolTip(
+            tooltip(
+                'Hide warped labels where the match is less sure than this. '
+                'Acts on the selected warped layer, or on the latest.'
+            )
+        )
+        rows = form()
+        rows.addRow(label('Put into'), self.into)
+        rows.addRow(
+            label('Hide unsure', 'Smallest confidence of warped labels.'),
+            row(self.sure, self.sure_text),
+        )
+        self.mask_rows = rows
+        layout.addWidget(self.drop)
+        layout.addLayout(rows)
+        return box
+
+    def _fits_target(self, layer: Any) -> bool:
+        """Whether carried labels can go into a layer."""
+        # The target chooser is made first, but filled later.
+        target = self.target.layer
+        if target is None or not isinstance(layer, Labels):
+            return False
+        shape = shape_of(target)
+        return shape_of(layer) in (shape, shape[-2:])
+
+    def _make_judging(self) -> QWidget:
+        self.judging = Fold('Judge the match')
+        rows = form(self.judging.body)
+        rows.setContentsMargins(12, 0, 0, 0)
+        self.preview = QComboBox()
+        self.preview.addItems(list(PREVIEWS.values()))
+        self.preview.setToolTip(
+            tooltip('Lay the warped target over the source.')
+        )
+        self.amount = QSlider(Qt.Orientation.Horizontal)
+        self.amount.setRange(0, 100)
+        self.amount.setValue(50)
+        self.amount.setToolTip(
+            tooltip('Share of the target, or fineness of the tiles.')
+        )
+        self.asking = QCheckBox('Click to ask')
+        self.asking.setToolTip(
+            tooltip(
+                'A click in one image marks the matching point in the other.'
+            )
+        )
+        rows.addRow(label('Warp preview'), self.preview)
+        rows.addRow(label('Mix'), self.amount)
+        rows.addRow(self.asking)
+        return self.judging
+
+    def _make_view(self) -> QWidget:
+        self.view = QWidget()
+        layout = QVBoxLayout(self.view)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        self.picture = Picture()
+        self.picture.setToolTip(
+            tooltip('Transferred image and field, so far.')
+        )
+        self.plot = ConvergencePlot()
+        layout.addWidget(self.picture)
+        layout.addWidget(self.plot)
+        self.view.setVisible(False)
+        return self.view
+
+    def watch(self, on: bool) -> None:
+        """Bring picture and plot into sight where they need room, or not."""
+        self._watching = on
+        if on:
+            self.view.setVisible(True)
+
+    def _on_range(self, low: int, high: int) -> None:  # noqa: ARG002
+        if self._watching:
+            self.scroll.verticalScrollBar().setValue(high)
+
+    def showEvent(self, event: Any) -> None:
+        """Line up the fields once the theme has set the fonts."""
+        super().showEvent(event)
+        align(self.image_rows, self.option_rows, self.mask_rows)
+
+    @property
+    def choosers(self) -> tuple[LayerChooser, ...]:
+        """All choosers of layers."""
+        return self.source, self.target, self.labels, self.into
+
+    def show_planes(self, *, has_planes: bool, mode: str) -> None:
+        """Show what only stacks need.
+
+        Parameters
+        ----------
+        has_planes : bool
+            Whether an image is a stack.
+        mode : str
+            Way through it.
+        """
+        rows = self.image_rows
+        rows.setRowVisible(self.mode, has_planes)
+        propagating = mode == 'propagate'
+        rows.setRowVisible(self.axis, propagating and self.axis.count() > 1)
+        self.target.setEnabled(not propagating)
+        self.swap.setEnabled(not propagating)
+        self.outputs.setEnabled(not propagating)
+
+    def show_axes(self, source: Any) -> None:
+        """Offer the leading axes of an image to propagate along."""
+        leading = 0 if source is None else len(shape_of(source)) - 2
+        names = [] if source is None else source.axis_labels[:leading]
+        kept = self.axis.currentIndex()
+        self.axis.clear()
+        self.axis.addItems([str(name) for name in names])
+        self.axis.setCurrentIndex(min(max(kept, 0), leading - 1))
+
+    def follow_options(self) -> None:
+        """Offer only what the parameters allow."""
+        attributes = self.options.values['attributes']
+        self.outputs.boxes['transferred'].setEnabled(attributes)
+
+    def reset_fields(self) -> None:
+        """Set every field that is no layer to its default."""
+        self.options.show(seen_defaults())
+        self.outputs.set(DEFAULT_OUTPUTS)
+        self.colour.setCurrentIndex(0)
+        self.arrows.setValue(DEFAULT_ARROWS)
+        self.live.setChecked(True)
+        self.mode.setCurrentIndex(0)
+        self.sure.setValue(0)
+
+    def _make_footer(self) -> QWidget:
+        self.footer = Footer(
+            'Run',
+            'Match the images (Ctrl+Return).',
+            'Stop after this iteration and keep what is done.',
+        )
+        self.run, self.cancel = self.footer.run, self.footer.cancel
+        self.bar, self.message = self.footer.bar, self.footer.message
+        return self.footer

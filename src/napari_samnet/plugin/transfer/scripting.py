@@ -1,0 +1,368 @@
+"""The interface of the dock for scripts.
+
+Everything a user can do with the mouse has a method here, with typed
+arguments, and says what is wrong as an exception instead of a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Labels, Layer
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.options import MatchOptions
+from napari_samnet.plugin.layers.maskfiles import read_mask
+from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.request import MODES, Request
+from napari_samnet.plugin.transfer.docks import Dock
+from napari_samnet.plugin.transfer.inputs import Inputs
+from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
+
+__all__ = ['Scripting']
+
+
+class Scripting(Dock):
+    """Methods of the dock for scripts; see ``SemanticTransfer``."""
+
+    panel: Panel
+    _inputs: Inputs
+    _results: Results
+    _judging: Judging
+    _status: Status
+    _last: Correspondence | None
+    _labels_set: bool
+
+    # Reading and setting what the panel shows.
+
+    @property
+    def source(self) -> Layer | None:
+        """The annotated image."""
+        return self.panel.source.layer
+
+    @property
+    def target(self) -> Layer | None:
+        """The image that shows something alike."""
+        return self.panel.target.layer
+
+    @property
+    def labels(self) -> Layer | None:
+        """Labels of the source."""
+        return self.panel.labels.layer
+
+    @property
+    def options(self) -> MatchOptions:
+        """How images are matched.
+
+        Raises
+        ------
+        InputError
+            If the fields do not fit together.
+        """
+        return self.panel.options.options()
+
+    @property
+    def correspondence(self) -> Correspondence | None:
+        """What the last run found, the last plane of a stack."""
+        return self._last
+
+    def set_source(self, layer: Layer | str) -> None:
+        """Choose the annotated image, by layer or name.
+
+        If it was the target, the two are swapped.
+
+        Raises
+        ------
+        InputError
+            If there is no such image.
+        """
+        self._choose(self.panel.source, layer, 'an image')
+
+    def set_target(self, layer: Layer | str) -> None:
+        """Choose the image that shows something alike, by layer or name.
+
+        If it was the source, the two are swapped.
+
+        Raises
+        ------
+        InputError
+            If there is no such image.
+        """
+        self._choose(self.panel.target, layer, 'an image')
+
+    def set_labels(self, layer: Layer | str | None) -> None:
+        """Choose the source's labels, by layer or name, or none.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer of labels.
+        """
+        self._labels_set = True
+        self._choose(self.panel.labels, layer, 'a layer of labels')
+
+    def set_options(self, **options: Any) -> None:
+        """Set some parameters of the match.
+
+        Parameters
+        ----------
+        **options
+            Fields of :class:`~napari_samnet.MatchOptions`.
+
+        Raises
+        ------
+        InputError
+            If one is not known or not possible; nothing is set then.
+        """
+        values = self.panel.options.values | options
+        unknown = set(values) - set(self.panel.options)
+        if unknown:
+            raise InputError(
+                f'there is no option {", ".join(sorted(unknown))}'
+            )
+        MatchOptions(**values)
+        self.panel.options.show(options)
+
+    def set_outputs(self, *names: str) -> None:
+        """Choose the layers that a run adds.
+
+        Parameters
+        ----------
+        *names : str
+            Any of 'flow', 'labels', 'transferred', 'confidence' and
+            'warped'.
+
+        Raises
+        ------
+        InputError
+            If one is not known.
+        """
+        try:
+            self.panel.outputs.set(names)
+        except KeyError as error:
+            raise InputError(f'there is no output {error.args[0]}') from None
+
+    def set_planes(self, mode: str, *, axis: int = 0) -> None:
+        """Choose what is matched where the images are stacks.
+
+        Parameters
+        ----------
+        mode : {'current', 'pairwise', 'propagate'}
+            The planes shown, all planes one by one, or labels through the
+            source itself.
+        axis : int
+            Leading axis to propagate along.
+
+        Raises
+        ------
+        InputError
+            If there is no such mode or axis.
+        """
+        if mode not in MODES:
+            raise InputError(
+                f'planes must be one of {", ".join(MODES)}, got {mode!r}'
+            )
+        if axis and not 0 <= axis < self.panel.axis.count():
+            raise InputError(f'there is no leading axis {axis}')
+        self.panel.mode.setCurrentIndex(list(MODES).index(mode))
+        self.panel.axis.setCurrentIndex(axis)
+        self.refresh()
+
+    def set_min_confidence(self, value: float) -> None:
+        """Hide warped labels below a confidence from 0 to 1."""
+        self._judging.set_min_confidence(value)
+
+    def reset_defaults(self) -> None:
+        """Set every field that is no layer to its default."""
+        self.panel.reset_fields()
+        self.refresh()
+
+    # Running.
+
+    def run(
+        self, *, wait: bool = False, timeout: float | None = None
+    ) -> Correspondence | None:
+        """Match the images and add the results.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to return only when it is done. The window stays alive.
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        Correspondence or None
+            What was found, if it was waited for; the last plane of a stack.
+
+        Raises
+        ------
+        InputError
+            If something is missing or does not fit.
+        RuntimeError
+            If it was waited for and went wrong.
+        TimeoutError
+            If it takes longer than `timeout`. The run goes on.
+        """
+        reason = self.reason
+        if reason:
+            raise InputError(reason)
+        self._start(self._inputs.request())
+        return self._waited(wait, timeout)
+
+    def transfer(
+        self,
+        *layers: Layer | str,
+        into: Layer | str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> Correspondence | None:
+        """Carry annotations of the source to the target.
+
+        Parameters
+        ----------
+        *layers : napari layer or str
+            Labels, Points or Shapes.
+        into : napari layer or str, optional
+            Labels on the target to write into, which can be undone. By
+            default new layers are added.
+        wait, timeout
+            As in :meth:`run`.
+
+        Returns
+        -------
+        Correspondence or None
+            As in :meth:`run`. Nothing is matched if this pair was before.
+
+        Raises
+        ------
+        InputError
+            If something is missing or does not fit.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        masks = [self._layer(layer) for layer in layers]
+        if not masks:
+            raise InputError('there is no annotation to transfer')
+        self._catch_up()
+        destination = None if into is None else self._layer(into)
+        if destination is not None and not isinstance(destination, Labels):
+            raise InputError(f'{destination.name!r} is no layer of labels')
+        request = self._inputs.request(masks, outputs=())
+        self._start(request, destination)
+        return self._waited(wait, timeout)
+
+    def transfer_file(self, path: str, **keywords: Any) -> None:
+        """Carry a mask file of the source to the target.
+
+        Parameters
+        ----------
+        path : str
+            Image file of labels.
+        **keywords
+            As in :meth:`transfer`.
+
+        Raises
+        ------
+        InputError
+            If it is no mask, or not one of this source.
+        """
+        source, _ = self._inputs.stacks()
+        data = read_mask(path, source.grid)
+        grid = source.grid
+        if data.shape != grid.shape:
+            grid = grid.plane()
+        layer = Labels(data, name=Path(path).stem, **grid.spatial)
+        self._results.add_beside(layer, source.uid)
+        self.panel.labels.choose(layer)
+        self.transfer(layer, **keywords)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until nothing runs; see :meth:`run` for what it raises."""
+        self._tasks.wait(timeout)
+
+    def preview(
+        self, mode: str = 'blend', amount: float = 0.5, *, wait: bool = False
+    ) -> None:
+        """Lay the warped target over the source.
+
+        Parameters
+        ----------
+        mode : {'blend', 'checkerboard', 'off'}
+            How.
+        amount : float
+            From 0 to 1: share of the target, or fineness of the tiles.
+        wait : bool
+            Whether to return only when it is shown.
+
+        Raises
+        ------
+        InputError
+            If there is no such mode, or nothing was matched yet.
+        """
+        self._judging.preview(mode, amount)
+        if wait:
+            self.wait()
+
+    def ask(self, position: Sequence[float]) -> tuple[str, Any] | None:
+        """Mark where a point of one image lies in the other.
+
+        Parameters
+        ----------
+        position : sequence of float
+            World coordinates, as of a click.
+
+        Returns
+        -------
+        tuple of str and ndarray, or None
+            Which image the answer is in, 'source' or 'target', and row and
+            column there; None if there is none.
+        """
+        return self._judging.asking.answer(position)
+
+    # What the dock itself must know how to do.
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the panel up to date with viewer and fields."""
+        raise NotImplementedError
+
+    def _start(self, request: Request, into: Any = None) -> None:
+        raise NotImplementedError
+
+    def _catch_up(self) -> None:
+        raise NotImplementedError
+
+    def _layer(self, layer: Layer | str) -> Any:
+        if isinstance(layer, str):
+            if layer not in self.viewer.layers:
+                raise InputError(f'there is no layer {layer!r}')
+            layer = self.viewer.layers[layer]
+        layer = unwrapped(layer)
+        if layer not in self.viewer.layers:
+            raise InputError(f'{layer.name!r} is not in the viewer')
+        return layer
+
+    def _choose(
+        self, chooser: LayerChooser, layer: Layer | str | None, what: str
+    ) -> None:
+        chosen = None if layer is None else self._layer(layer)
+        try:
+            chooser.choose(chosen)
+        except ValueError:
+            name = getattr(chosen, 'name', None)
+            raise InputError(f'{name!r} is not {what}') from None
+
+    def _waited(
+        self, wait: bool, timeout: float | None
+    ) -> Correspondence | None:
+        if not wait:
+            return None
+        self.wait(timeout)
+        return self._last

@@ -1,0 +1,125 @@
+"""The footer: buttons, bar, the line below, and how a run is getting on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari.utils.notifications import show_error, show_info
+
+from napari_samnet.options import MatchOptions
+from napari_samnet.plugin.model.request import Outcome, Report
+from napari_samnet.plugin.run.tasks import Task, TaskQueue
+from napari_samnet.plugin.run.worker import Failure
+from napari_samnet.plugin.transfer.inputs import sentence
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.widgets.parts import Footer
+
+__all__ = ['FooterStatus', 'Status']
+
+
+class FooterStatus:
+    """Keeps a footer true to what is going on.
+
+    Parameters
+    ----------
+    footer : Footer
+        Bar, buttons and line.
+    tasks : TaskQueue
+        What is going on.
+    reason : callable
+        Why nothing can run, in one line; empty if it can.
+    """
+
+    def __init__(
+        self, footer: Footer, tasks: TaskQueue, reason: Callable[[], str]
+    ) -> None:
+        self._footer = footer
+        self._tasks = tasks
+        self._reason = reason
+        self._text = ''
+        tasks.started.connect(self._on_started)
+        tasks.succeeded.connect(self._on_succeeded)
+        tasks.failed.connect(self._on_failed)
+        tasks.idle.connect(self.show)
+        tasks.runner.reported.connect(self._on_reported)
+
+    def say(self, text: str) -> None:
+        """Show a line until something else happens."""
+        self._text = text
+        self.show()
+
+    def show(self) -> None:
+        """Bring buttons, bar and line up to date."""
+        footer, busy = self._footer, self._tasks.busy
+        reason = '' if busy else self._reason()
+        cancelling = self._tasks.runner.cancelling
+        footer.run.setEnabled(not busy and not reason)
+        footer.cancel.setEnabled(busy and not cancelling)
+        footer.cancel.setText('Cancelling…' if cancelling else 'Cancel')
+        footer.bar.setVisible(busy)
+        footer.message.setText(reason or self._text)
+
+    def _on_started(self, task: Task) -> None:
+        if not task.quiet:
+            self._text = f'{task.title}…'
+        self._footer.bar.setRange(0, 0)
+        self.show()
+
+    def _on_reported(self, report: Report) -> None:
+        self._footer.show_steps(report.index, report.total)
+        if report.stopped or not self._tasks.runner.cancelling:
+            self._text = report.text[:1].upper() + report.text[1:]
+            self._footer.message.setText(self._text)
+
+    def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
+        self._text = '' if task.quiet else outcome.text
+        if not task.quiet and not self._footer.isVisible():
+            # Nobody sees the line of a dock that was closed meanwhile.
+            show_info(outcome.text)
+
+    def _on_failed(self, task: Task, failure: Failure) -> None:  # noqa: ARG002
+        self._text = sentence(failure.message)
+        if not self._tasks.watched:
+            show_error(self._text)
+
+
+class Status(FooterStatus):
+    """Keeps the footer of a panel true, and its picture and plot.
+
+    Parameters
+    ----------
+    panel : Panel
+        Whose footer.
+    tasks : TaskQueue
+        What is going on.
+    reason : callable
+        Why nothing can run, in one line; empty if it can.
+    """
+
+    def __init__(
+        self, panel: Panel, tasks: TaskQueue, reason: Callable[[], str]
+    ) -> None:
+        super().__init__(panel.footer, tasks, reason)
+        self._panel = panel
+        self._options: MatchOptions | None = None
+        tasks.idle.connect(self._on_idle)
+
+    def _on_idle(self) -> None:
+        self._panel.watch(False)
+
+    def expect(self, options: MatchOptions) -> None:
+        """Take the options of the run to come, for its plot."""
+        self._options = options
+
+    def _on_reported(self, report: Report) -> None:
+        super()._on_reported(report)
+        panel = self._panel
+        if report.first and self._options is not None:
+            panel.plot.restart(
+                self._options.iterations, self._options.tolerance
+            )
+            panel.watch(True)
+        if report.change is not None:
+            panel.plot.add(report.change)
+        if report.picture is not None:
+            panel.picture.show_array(report.picture)

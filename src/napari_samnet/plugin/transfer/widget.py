@@ -1,0 +1,241 @@
+"""The dock 'Semantic transfer', and its interface for scripts.
+
+Examples
+--------
+In a running napari:
+
+>>> _, transfer = viewer.window.add_plugin_dock_widget(
+...     'napari-samnet', 'Semantic transfer'
+... )  # doctest: +SKIP
+>>> transfer.set_source('photo')  # doctest: +SKIP
+>>> transfer.set_target('other photo')  # doctest: +SKIP
+>>> transfer.set_options(size=128, iterations=3)  # doctest: +SKIP
+>>> found = transfer.run(wait=True)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from napari.layers import Labels
+from qtpy.QtWidgets import QWidget
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.ask import Asked
+from napari_samnet.plugin.layers.results import METADATA, Results, add_into
+from napari_samnet.plugin.model.grids import shape_of
+from napari_samnet.plugin.model.request import Outcome, Request
+from napari_samnet.plugin.run.cache import CorrespondenceCache
+from napari_samnet.plugin.run.job import run_steps
+from napari_samnet.plugin.run.propagate import propagate_steps
+from napari_samnet.plugin.run.tasks import Task
+from napari_samnet.plugin.transfer.inputs import Inputs, sentence
+from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.scripting import Scripting
+from napari_samnet.plugin.transfer.settings import load_settings, save_settings
+from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.widgets.choosers import unwrapped
+
+__all__ = ['SemanticTransfer']
+
+
+class SemanticTransfer(Scripting):
+    """Match two images and carry annotations and appearance across.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+        Viewer whose layers are matched, and to which results are added.
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    def __init__(
+        self, napari_viewer: Any, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(napari_viewer, Panel(napari_viewer), parent)
+        self._inputs = Inputs(napari_viewer, self.panel)
+        self._cache = CorrespondenceCache()
+        self._results = Results(napari_viewer)
+        self._matches: dict[Any, Correspondence] = {}
+        self._last: Correspondence | None = None
+        self._labels_set = False
+        self._status = Status(self.panel, self._tasks, self._reason)
+        self._judging = Judging(
+            napari_viewer,
+            self.panel,
+            self._tasks,
+            self._results,
+            self._current_match,
+            self._status,
+        )
+        self._wire()
+        self.panel.options.show(load_settings())
+        self._prefer_selected()
+        self._suggest_labels()
+        self.refresh()
+
+    def _wire(self) -> None:
+        panel = self.panel
+        for chooser in (panel.source, panel.target, panel.labels):
+            chooser.chosen.connect(self._on_chosen)
+        panel.labels.activated.connect(self._on_labels_activated)
+        panel.options.changed.connect(self.refresh)
+        panel.outputs.changed.connect(self._status.show)
+        for combo in (panel.mode, panel.axis):
+            combo.activated.connect(self.refresh)
+        panel.reset.clicked.connect(self.reset_defaults)
+        panel.drop.layers_dropped.connect(self._on_layers_dropped)
+        panel.drop.files_dropped.connect(self._on_files_dropped)
+
+    def _events(self) -> list[tuple[Any, Any]]:
+        return [
+            *super()._events(),
+            (self.viewer.dims.events.current_step, self._on_step),
+            (self.viewer.layers.selection.events.active, self._on_active),
+        ]
+
+    def hideEvent(self, event: Any) -> None:
+        """Stop asking, too."""
+        followed = self._listening
+        super().hideEvent(event)
+        if followed:
+            self._judging.stop()
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the panel up to date with viewer and fields."""
+        self.panel.show_planes(
+            has_planes=self._inputs.has_planes, mode=self._inputs.mode
+        )
+        self.panel.follow_options()
+        self._status.show()
+
+    def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
+        fresh = self.source is None or self.target is None
+        for chooser in self.panel.choosers:
+            chooser.refresh()
+        if fresh:
+            self._prefer_selected()
+        self._suggest_labels()
+        self._results.forget_removed()
+        present = {layer.unique_id for layer in self.viewer.layers}
+        for key in [k for k in self._matches if not {*k[:2]} <= present]:
+            del self._matches[key]
+        self.refresh()
+
+    def _prefer_selected(self) -> None:
+        """Take two selected images as the pair; one alone says nothing."""
+        chosen = {unwrapped(x) for x in self.viewer.layers.selection}
+        images = [x for x in self.panel.source.layers if x in chosen]
+        if len(images) > 1:
+            self.panel.pair.prefer(images)
+
+    def _suggest_labels(self) -> None:
+        """Choose labels that fit the source, until the user has chosen."""
+        source, labels = self.source, self.labels
+        if self._labels_set or labels is not None or source is None:
+            return
+        shape = shape_of(source)
+        for layer in self.panel.labels.layers:
+            fits = shape_of(layer) in (shape, shape[-2:])
+            if fits and METADATA not in layer.metadata:
+                self.panel.labels.choose(layer)
+                return
+
+    def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
+        self._labels_set = True
+
+    def _on_step(self, event: Any = None) -> None:  # noqa: ARG002
+        if self._inputs.has_planes:
+            self._status.show()
+
+    def _on_active(self, event: Any = None) -> None:  # noqa: ARG002
+        self._judging.follow_selection()
+
+    def _on_chosen(self, layer: Any) -> None:  # noqa: ARG002
+        self.panel.into.refresh()
+        self.panel.show_axes(self.source)
+        self.refresh()
+
+    def _on_layers_dropped(self, layers: Sequence[Any]) -> None:
+        try:
+            self.transfer(*layers, into=self._into(layers))
+        except InputError as error:
+            self._refuse(error)
+
+    def _on_files_dropped(self, paths: Sequence[str]) -> None:
+        try:
+            for path in paths:
+                self.transfer_file(path, into=self.panel.into.layer)
+        except InputError as error:
+            self._refuse(error)
+
+    def _into(self, layers: Sequence[Any]) -> Any:
+        """Where dropped labels go; points and shapes have their own layers."""
+        carried = all(isinstance(layer, Labels) for layer in layers)
+        return self.panel.into.layer if carried else None
+
+    def _refuse(self, error: InputError) -> None:
+        self.panel.drop.refuse(sentence(str(error)))
+
+    # Inner workings.
+
+    def _reason(self) -> str:
+        self._catch_up()
+        return self._inputs.reason()
+
+    def _catch_up(self) -> None:
+        """Look at the layers where a hidden dock did not hear of them."""
+        if not self._listening:
+            for chooser in self.panel.choosers:
+                chooser.refresh()
+
+    def _start(self, request: Request, into: Any = None) -> None:
+        if self._inputs.mode == 'propagate':
+            axis = self._inputs.axis
+            make = partial(propagate_steps, request, axis, self._cache)
+            title = 'Propagating labels'
+        else:
+            make = partial(run_steps, request, self._cache)
+            title = 'Semantic transfer'
+        self._status.expect(request.options)
+        self._tasks.add(Task(title, make, partial(self._show, request, into)))
+
+    def _show(
+        self, request: Request, into: Any, outcome: Outcome
+    ) -> Iterator[Any]:
+        """Bring what a run made into the viewer, part by part."""
+        pair = request.source.uid, request.target.uid
+        for planes, found in outcome.found.items():
+            self._matches[*pair, *planes] = found
+        if outcome.last is not None:
+            self._last = outcome.last
+        products = list(outcome.products)
+        threshold = self.panel.sure.value() / 100
+        if into is not None and into in self.viewer.layers:
+            for product in [p for p in products if p.kind == 'labels']:
+                products.remove(product)
+                yield add_into(into, product, request.target.grid, threshold)
+        if products:
+            # What worked is what the next session starts with.
+            save_settings(asdict(request.options))
+        layers = []
+        for layer in self._results.show(products, threshold):
+            layers.append(layer)
+            yield layer
+        self._judging.results_changed(layers)
+
+    def _current_match(self) -> Asked | None:
+        """The match of the planes shown, if they were matched."""
+        try:
+            source, target = self._inputs.stacks()
+        except InputError:
+            return None
+        at = self._inputs.planes(source, target)
+        found = self._matches.get((source.uid, target.uid, *at))
+        return None if found is None else (source, target, at, found)

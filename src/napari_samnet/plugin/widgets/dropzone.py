@@ -1,0 +1,205 @@
+"""Where masks are dropped: rows of the layer list, or files.
+
+The type of a dragged layer is looked at as soon as it enters, so that the
+cursor says at once whether it can be dropped, and the zone says why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QPainter, QPalette, QPen
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_samnet.plugin.widgets.choosers import unwrapped
+
+__all__ = ['LAYER_ROWS', 'DropZone', 'dragged_files', 'dragged_layers']
+
+#: What napari's layer list offers when rows are dragged.
+LAYER_ROWS = 'application/x-list-index'
+
+#: Types of layers that can be carried, as napari writes them.
+CARRIED = ('labels', 'points', 'shapes')
+
+#: Milliseconds for which a reason stays.
+_REASON_TIME = 5000
+
+#: Alignment and text flags are enumerations of their own.
+_CENTRED = Qt.AlignmentFlag.AlignCenter.value | Qt.TextFlag.TextWordWrap.value
+
+PROMPT = 'Drop a mask here\nLabels, Points, Shapes or a file'
+
+
+def dragged_layers(event: Any, viewer: Any) -> list[Any]:
+    """Layers that an event drags out of the layer list.
+
+    Parameters
+    ----------
+    event : QDropEvent
+        Enter, move or drop.
+    viewer : napari.components.ViewerModel
+        Whose list.
+
+    Returns
+    -------
+    list of napari layer
+        Of any type, from the top of the list down; empty if it drags
+        something else. The payload itself is never decoded: another program
+        may offer the same format.
+    """
+    mime = event.mimeData()
+    if not mime.hasFormat(LAYER_ROWS):
+        return []
+    items = getattr(mime, 'items', None)
+    if items is None and event.source() is not None:
+        # All dragged rows are selected.
+        items = [x for x in viewer.layers if x in viewer.layers.selection]
+        items = items[::-1]
+    layers = [unwrapped(item) for item in items or ()]
+    return [x for x in layers if x in viewer.layers]
+
+
+def dragged_files(event: Any) -> list[str]:
+    """Paths of the local files that an event drags."""
+    mime = event.mimeData()
+    if not mime.hasUrls():
+        return []
+    return [u.toLocalFile() for u in mime.urls() if u.isLocalFile()]
+
+
+def kind_of(layer: Any) -> str:
+    """Type of a layer, as napari writes it."""
+    return type(layer).__name__.lower()
+
+
+class DropZone(QWidget):
+    """A place to drop annotations.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers can be dropped.
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    #: Layers were dropped: list, all of a type that can be carried.
+    layers_dropped = Signal(object)
+    #: Files were dropped: list of str.
+    files_dropped = Signal(object)
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._hot = False
+        self._reason = ''
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REASON_TIME)
+        self._timer.timeout.connect(self._on_time)
+        self.setAcceptDrops(True)
+        self.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
+        )
+        self.setAccessibleName('Drop zone for masks')
+        self.setToolTip(
+            '<p>Drag a layer from the layer list, or a mask file from a '
+            'folder, and drop it here: it is carried to the target at '
+            'once.</p>'
+        )
+
+    @property
+    def reason(self) -> str:
+        """Why the last drag was refused; empty if it was not."""
+        return self._reason
+
+    @property
+    def is_hot(self) -> bool:
+        """Whether something that can be dropped is over the zone."""
+        return self._hot
+
+    def refuse(self, reason: str) -> None:
+        """Show for a while why something cannot be dropped."""
+        self._reason = reason
+        self._timer.stop()
+        if reason:
+            self._timer.start()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(180, 3 * self.fontMetrics().height() + 20)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(80, self.sizeHint().height())
+
+    def dragEnterEvent(self, event: Any) -> None:
+        layers = dragged_layers(event, self._viewer)
+        self.refuse('')
+        if dragged_files(event) or any(kind_of(x) in CARRIED for x in layers):
+            self._heat(True)
+            event.acceptProposedAction()
+            return
+        event.ignore()
+        if layers:
+            self.refuse(_why_not(layers))
+
+    def dragLeaveEvent(self, event: Any) -> None:  # noqa: ARG002
+        self._heat(False)
+
+    def dropEvent(self, event: Any) -> None:
+        self._heat(False)
+        carried = [
+            layer
+            for layer in dragged_layers(event, self._viewer)
+            if kind_of(layer) in CARRIED
+        ]
+        files = dragged_files(event)
+        if not carried and not files:
+            event.ignore()
+            return
+        # Moving is all that the layer list offers; the row stays there.
+        event.acceptProposedAction()
+        if carried:
+            self.layers_dropped.emit(carried)
+        else:
+            self.files_dropped.emit(files)
+
+    def _on_time(self) -> None:
+        self.refuse('')
+
+    def _heat(self, hot: bool) -> None:
+        self._hot = hot
+        self.update()
+
+    def paintEvent(self, event: Any) -> None:  # noqa: ARG002
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ink = self.palette().color(QPalette.ColorRole.WindowText)
+        line = self.palette().color(QPalette.ColorRole.WindowText)
+        line.setAlpha(255 if self._hot else 110)
+        pen = QPen(line, 2.0 if self._hot else 1.0)
+        if not self._hot:
+            pen.setStyle(Qt.PenStyle.DashLine)
+        painter.setPen(pen)
+        if self._hot:
+            fill = self.palette().color(QPalette.ColorRole.WindowText)
+            fill.setAlpha(28)
+            painter.setBrush(fill)
+        area = QRectF(self.rect()).adjusted(1.5, 1.5, -1.5, -1.5)
+        painter.drawRoundedRect(area, 4, 4)
+        painter.setPen(ink)
+        painter.drawText(
+            area.adjusted(6, 2, -6, -2),
+            _CENTRED,
+            self._reason or PROMPT,
+        )
+        painter.end()
+
+
+def _why_not(layers: Sequence[Any]) -> str:
+    """Why none of some layers can be dropped."""
+    kind = type(layers[0]).__name__
+    article = 'An' if kind[0] in 'AEIOU' else 'A'
+    return f'{article} {kind} layer is no mask: drop Labels, Points or Shapes'

@@ -1,0 +1,282 @@
+"""Small pieces of the panel: a fold, a heading, rows and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QShortcut,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_samnet.plugin.widgets.fields import tooltip
+
+__all__ = [
+    'Checks',
+    'Fold',
+    'Footer',
+    'Scroll',
+    'align',
+    'form',
+    'label',
+    'row',
+]
+
+
+#: Width of a new dock, which shows the whole of its title.
+COMFORTABLE = 320
+
+
+class Fold(QWidget):
+    """A heading that folds away what is below it.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    parent : QWidget, optional
+        Qt parent.
+    """
+
+    #: Opened (True) or closed.
+    toggled = Signal(bool)
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.button = QToolButton()
+        self.button.setText(title)
+        self.button.setCheckable(True)
+        self.button.setAutoRaise(True)
+        self.button.setToolButtonStyle(
+            Qt.ToolButtonStyle.ToolButtonTextBesideIcon
+        )
+        self.button.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
+        )
+        self.body = QWidget()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.button)
+        layout.addWidget(self.body)
+        self.button.toggled.connect(self._on_toggled)
+        self._on_toggled(False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the body shows."""
+        return self.button.isChecked()
+
+    def open(self, opened: bool = True) -> None:
+        """Open or close."""
+        self.button.setChecked(opened)
+
+    def _on_toggled(self, opened: bool) -> None:
+        self.button.setArrowType(
+            Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
+        )
+        self.body.setVisible(opened)
+        self.toggled.emit(opened)
+
+
+def label(text: str, tip: str = '') -> QLabel:
+    """A label whose tooltip wraps."""
+    made = QLabel(text)
+    if tip:
+        made.setToolTip(tooltip(tip))
+    return made
+
+
+def row(*widgets: Any, stretch: int = 0) -> QWidget:
+    """Widgets beside each other; one of them takes the space left."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if number == stretch else 0)
+    return box
+
+
+def form(parent: QWidget | None = None) -> QFormLayout:
+    """A form whose fields fill the width."""
+    layout = QFormLayout(parent) if parent is not None else QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(8)
+    layout.setVerticalSpacing(4)
+    layout.setFieldGrowthPolicy(
+        QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
+    )
+    layout.setLabelAlignment(
+        Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+    )
+    return layout
+
+
+def align(*forms: QFormLayout) -> None:
+    """Give the labels of several forms one width, so that fields line up."""
+    role = QFormLayout.ItemRole.LabelRole
+    labels = []
+    for rows in forms:
+        items = (rows.itemAt(n, role) for n in range(rows.rowCount()))
+        labels += [item.widget() for item in items if item is not None]
+    width = max(made.sizeHint().width() for made in labels)
+    for made in labels:
+        made.setMinimumWidth(width)
+
+
+class Checks(QWidget):
+    """Check boxes in two columns.
+
+    Parameters
+    ----------
+    texts : mapping
+        Name to text and tooltip.
+    checked : iterable of str
+        Names that are checked at first.
+    """
+
+    #: Something was checked or unchecked.
+    changed = Signal()
+
+    def __init__(
+        self, texts: Mapping[str, tuple[str, str]], checked: Iterable[str]
+    ) -> None:
+        super().__init__()
+        self.boxes: dict[str, QCheckBox] = {}
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setHorizontalSpacing(8)
+        layout.setVerticalSpacing(2)
+        for number, (name, (text, tip)) in enumerate(texts.items()):
+            box = QCheckBox(text)
+            box.setToolTip(tooltip(tip))
+            box.toggled.connect(self.changed)
+            self.boxes[name] = box
+            layout.addWidget(box, number // 2, number % 2)
+        self.set(checked)
+
+    def set(self, names: Iterable[str]) -> None:
+        """Check these, uncheck the others."""
+        wanted = frozenset(names)
+        unknown = wanted - set(self.boxes)
+        if unknown:
+            raise KeyError(', '.join(sorted(unknown)))
+        for name, box in self.boxes.items():
+            box.setChecked(name in wanted)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is checked and can be."""
+        return frozenset(
+            name
+            for name, box in self.boxes.items()
+            if box.isChecked() and box.isEnabled()
+        )
+
+
+class Scroll(QScrollArea):
+    """Scrolls up and down only, and is never narrower than its body.
+
+    Parameters
+    ----------
+    body : QWidget
+        What is scrolled.
+    """
+
+    def __init__(self, body: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(
+            Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        )
+        self.setWidget(body)
+
+    def minimumSizeHint(self) -> QSize:
+        bar = self.verticalScrollBar().sizeHint().width()
+        width = self.widget().minimumSizeHint().width() + bar
+        return QSize(width, 160)
+
+    def sizeHint(self) -> QSize:
+        width = max(self.minimumSizeHint().width(), COMFORTABLE)
+        return QSize(width, self.widget().sizeHint().height())
+
+
+class Footer(QWidget):
+    """What stays in sight: bar, buttons, and a line that tells what is on.
+
+    Parameters
+    ----------
+    run, run_tip : str
+        Text and tooltip of the button that starts.
+    cancel_tip : str
+        Tooltip of the button that stops.
+    """
+
+    def __init__(self, run: str, run_tip: str, cancel_tip: str) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.setSpacing(6)
+        self.run = QPushButton(run)
+        self.run.setToolTip(tooltip(run_tip))
+        self.cancel = QPushButton('Cancel')
+        self.cancel.setToolTip(tooltip(cancel_tip))
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        # Hidden between runs without anything moving.
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+        )
+        # Always two lines high, so that nothing jumps when it is filled.
+        self.message.setMinimumHeight(
+            2 * self.message.fontMetrics().lineSpacing()
+        )
+        self.message.setAlignment(
+            Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
+        )
+        buttons = QHBoxLayout()
+        buttons.setSpacing(6)
+        buttons.addWidget(self.run, 2)
+        buttons.addWidget(self.cancel, 1)
+        layout.addWidget(self.bar)
+        layout.addLayout(buttons)
+        layout.addWidget(self.message)
+
+    def show_steps(self, done: int, total: int) -> None:
+        """Move the bar; a total of 0 means that nobody knows."""
+        if (self.bar.value(), self.bar.maximum()) == (done, total):
+            return
+        # A bar that is on screen draws itself, and with it the window, at
+        # once; this way it is drawn together with what else changes.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.bar.setUpdatesEnabled(True)
+
+    def add_shortcut(self, scope: QWidget, callback: Any) -> None:
+        """Run with the keyboard, inside the dock only."""
+        shortcut = QShortcut(QKeySequence('Ctrl+Return'), scope)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(callback)

@@ -1,0 +1,1 @@
+"""What surrounds the network when it runs: devices, weights, fast backends."""

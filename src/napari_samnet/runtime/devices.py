@@ -1,0 +1,342 @@
+"""Where the network runs and in which arithmetic.
+
+torch is imported inside the functions: names can be listed, and options
+checked, before it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_samnet.errors import DeviceError
+from napari_samnet.options import SIZE_STEP
+
+if TYPE_CHECKING:
+    from napari_samnet.runtime.weights import Weights
+
+__all__ = [
+    'MemoryShortageError',
+    'Place',
+    'has_bf16',
+    'out_of_memory_explained',
+    'resolve_device',
+    'resolve_place',
+    'resolve_precision',
+    'smaller_places',
+]
+
+#: Below this working size, less memory is not worth the loss.
+LEAST_SIZE = 128
+
+
+#: The process in which torch was first used here.
+_process: dict[str, int] = {}
+
+
+class MemoryShortageError(DeviceError):
+    """Too little memory on the device for the working size."""
+
+
+class Place(NamedTuple):
+    """Where and how the network runs.
+
+    Attributes
+    ----------
+    device : str
+        A torch device.
+    backend : str
+        'torch' or 'openvino'.
+    precision : str
+        'fp32', 'bf16' or 'int8'.
+    """
+
+    device: str = 'cpu'
+    backend: str = 'torch'
+    precision: str = 'fp32'
+
+
+def resolve_device(name: str = 'auto') -> str:
+    """Turn a device's name into one that torch has here.
+
+    Parameters
+    ----------
+    name : str
+        'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'. 'auto' takes CUDA, then
+        MPS, then the CPU.
+
+    Returns
+    -------
+    str
+        A torch device.
+
+    Raises
+    ------
+    DeviceError
+        If the device was asked for by name and is not there.
+    """
+    import torch
+
+    if name == 'auto':
+        if torch.cuda.is_available():
+            return 'cuda'
+        return 'mps' if torch.backends.mps.is_available() else 'cpu'
+    kind, _, index = name.partition(':')
+    if kind == 'cuda':
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise DeviceError(
+                "device 'cuda' was asked for, but torch finds no CUDA "
+                "device here; choose 'auto' or 'cpu'"
+            )
+        if index and not (index.isdecimal() and int(index) < count):
+            raise DeviceError(
+                f'device must be cuda:0 to cuda:{count - 1}, got {name!r}'
+            )
+    elif kind == 'mps':
+        if not torch.backends.mps.is_available():
+            raise DeviceError(
+                "device 'mps' was asked for, but torch finds no Apple GPU "
+                "here; choose 'auto' or 'cpu'"
+            )
+    elif name != 'cpu':
+        raise DeviceError(
+            f'device must be auto, cpu, cuda, cuda:N or mps, got {name!r}'
+        )
+    return name
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """Turn 'auto' into 'bf16' where that is faster than 'fp32'.
+
+    Parameters
+    ----------
+    name : {'auto', 'fp32', 'bf16', 'int8'}
+        What was asked for.
+    device : str
+        A torch device, see :func:`resolve_device`.
+
+    Returns
+    -------
+    str
+        'fp32', 'bf16' or 'int8'.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such precision, or not on that device.
+    """
+    if name not in ('auto', 'fp32', 'bf16', 'int8'):
+        raise DeviceError(
+            f'precision must be auto, fp32, bf16 or int8, got {name!r}'
+        )
+    if name == 'int8' and device != 'cpu':
+        raise DeviceError(
+            f"precision 'int8' runs on the device 'cpu' alone, got {device!r}"
+        )
+    if name != 'auto':
+        return name
+    able = _processor()
+    # Intel's processors with AMX, which have fp16 too, leave bf16 to its
+    # tiles: where these are switched off, bf16 is slower than fp32.
+    slower = able.get('avx512_fp16') and not able.get('amx_bf16')
+    if device == 'cpu' and slower:
+        return 'fp32'
+    return 'bf16' if has_bf16(device) else 'fp32'
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the hardware computes in bf16, without emulation.
+
+    Parameters
+    ----------
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    bool
+    """
+    import torch
+
+    if device.startswith('cuda'):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = _processor()
+    return device == 'cpu' and bool(
+        able.get('avx512_bf16') or able.get('amx_bf16')
+    )
+
+
+def _processor() -> dict[str, Any]:
+    """What the processor can do; empty where torch cannot tell."""
+    import torch
+
+    found: dict[str, Any] = getattr(torch.cpu, 'get_capabilities', dict)()
+    return found
+
+
+def _takes_int8(weights: Weights) -> bool:
+    """Whether int8 is there, is faster, and was shown to be exact enough."""
+    from napari_samnet.runtime.int8 import within_bounds
+
+    able = _processor()
+    faster = ('avx512_vnni', 'avx_vnni', 'amx_int8')
+    return (
+        find_spec('openvino') is not None
+        and any(able.get(name) for name in faster)
+        and within_bounds(weights)
+    )
+
+
+def resolve_place(
+    device: str = 'auto',
+    precision: str = 'auto',
+    backend: str = 'auto',
+    *,
+    weights: Weights | None = None,
+) -> Place:
+    """Choose device, backend and precision that go together.
+
+    Parameters
+    ----------
+    device, precision, backend : str
+        See :class:`~napari_samnet.MatchOptions`.
+    weights : Weights, optional
+        Of the network. Without them, 'auto' does not consider 'int8'.
+
+    Returns
+    -------
+    Place
+        Free of 'auto'.
+
+    Raises
+    ------
+    DeviceError
+        If one is not there, or they do not go together.
+    """
+    settle_process()
+    if backend not in ('auto', 'torch', 'openvino'):
+        raise DeviceError(
+            f'backend must be auto, torch or openvino, got {backend!r}'
+        )
+    if (
+        precision == 'auto'
+        and backend != 'torch'
+        and device in ('auto', 'cpu')
+        and weights is not None
+        and resolve_device(device) == 'cpu'
+        and _takes_int8(weights)
+    ):
+        precision = 'int8'
+    if backend == 'auto':
+        backend = 'openvino' if precision == 'int8' else 'torch'
+    if backend == 'torch':
+        if precision == 'int8':
+            raise DeviceError(
+                "precision 'int8' needs the backend 'openvino' or 'auto', "
+                "got 'torch'"
+            )
+        device = resolve_device(device)
+        return Place(device, backend, resolve_precision(precision, device))
+    if device not in ('auto', 'cpu'):
+        raise DeviceError(
+            f"the backend 'openvino' runs on the device 'cpu' alone, got "
+            f'{device!r}'
+        )
+    check_openvino()
+    return Place('cpu', backend, resolve_precision(precision, 'cpu'))
+
+
+def check_openvino() -> None:
+    """Check that OpenVINO is installed.
+
+    Raises
+    ------
+    DeviceError
+        If it is not, with the way to get it.
+    """
+    if find_spec('openvino') is None:
+        raise DeviceError(
+            "the backend 'openvino' and the precision 'int8' need OpenVINO: "
+            "pip install 'napari-samnet[openvino]'"
+        )
+
+
+def smaller_places(
+    place: Place, size: int, least: int
+) -> Iterator[tuple[Place, int]]:
+    """What to try in turn where memory does not suffice.
+
+    Parameters
+    ----------
+    place : Place
+        Where it was to run.
+    size : int
+        Working size that was asked for.
+    least : int
+        Smallest working size that the other parameters allow.
+
+    Yields
+    ------
+    Place, int
+        Half the size, a quarter and so on, then the CPU at full size.
+    """
+    half = size // 2 // SIZE_STEP * SIZE_STEP
+    while half >= max(least, LEAST_SIZE):
+        yield place, half
+        half = half // 2 // SIZE_STEP * SIZE_STEP
+    if place.device != 'cpu':
+        yield Place('cpu', 'torch', resolve_precision('auto', 'cpu')), size
+
+
+def settle_process() -> None:
+    """Make torch usable in a process forked from one that has used it.
+
+    The threads of OpenMP do not come along in a fork, and torch would wait
+    for them for ever: such a process computes with one.
+    """
+    if _process.setdefault('torch', os.getpid()) != os.getpid():
+        import torch
+
+        torch.set_num_threads(1)
+        _process['torch'] = os.getpid()
+
+
+@contextmanager
+def out_of_memory_explained(device: str, size: int) -> Iterator[None]:
+    """Turn an out-of-memory error into one that names the remedy.
+
+    Raises
+    ------
+    MemoryShortageError
+        In place of torch's error, after its cache has been emptied.
+    """
+    import torch
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # For the CPU and MPS, torch has no error class of its own.
+        if not (
+            isinstance(error, MemoryError | torch.OutOfMemoryError)
+            or re.search('allocate memory|out of memory', str(error))
+        ):
+            raise
+        remedy = 'a smaller size'
+        if device != 'cpu':
+            remedy += " or device 'cpu'"
+        message = (
+            f'{device} has too little free memory for working size {size}; '
+            f'choose {remedy}'
+        )
+        # The kept traceback would keep its tensors alive.
+        error.__traceback__ = None
+    else:
+        return
+    if device.startswith('cuda'):
+        torch.cuda.empty_cache()
+    raise MemoryShortageError(message)

@@ -1,0 +1,86 @@
+"""Networks that the user has trained, known by name like the packaged ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.errors import InputError
+from napari_samnet.files import atomic_write, user_folder
+from napari_samnet.runtime.weights import packaged_weights, save_model
+
+if TYPE_CHECKING:
+    from napari_samnet.samnet.network import SAMNet
+
+__all__ = ['check_own_name', 'save_own_weights']
+
+#: A name is a file's name on every system, and never looks like a path.
+_NAME = re.compile(r'\w([\w.-]{0,58}\w)?')
+
+
+def check_own_name(name: str) -> None:
+    """Refuse names that no own network can have.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be used, or a packaged network has it.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"name must be of at most 60 letters, digits, '-', '_' and '.', "
+            f'got {name!r}'
+        )
+    if name.lower() in packaged_weights():
+        raise InputError(
+            f'{name!r} is the name of a packaged network, choose another'
+        )
+
+
+def save_own_weights(model: SAMNet, name: str, card: dict[str, Any]) -> Path:
+    """Keep a network among the user's own, with its model card.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network.
+    name : str
+        How it will be known; a network of that name is replaced.
+    card : dict
+        What to say of it: data, recipe, measured figures.
+
+    Returns
+    -------
+    Path
+        The weights file.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be used or nothing can be written.
+    """
+    check_own_name(name)
+    folder = user_folder('weights')
+    path = folder / f'{name}.safetensors'
+    beside = path.with_suffix('.json')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Without a card a file is as good as before, with another's it is
+        # damaged: so that every moment in between is a good one.
+        beside.unlink(missing_ok=True)
+        digest = save_model(model, path)
+    except OSError as error:
+        raise InputError(
+            f'cannot write {path}: {error.strerror or error}'
+        ) from error
+    text = json.dumps({**card, 'name': name, 'sha256': digest}, indent=2)
+    with atomic_write(beside) as file:
+        file.write(text.encode())
+    return path

@@ -1,0 +1,292 @@
+"""Small fields of displacement, and what they say at the size of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.lazy import new_array
+from napari_samnet.arrays.resize import Upsampler, centres, linear_taps
+from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+
+__all__ = [
+    'Mapping',
+    'exact_kind',
+    'full_flow',
+    'full_map',
+    'lerp',
+    'reach',
+    'round_trip',
+    'sample_field',
+]
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int, int]
+
+
+class Mapping:
+    """Where the pixels of one grid lie in another.
+
+    Parameters
+    ----------
+    field : ndarray, shape (h, w, 2)
+        Displacement (row, column) in normalised units.
+    shape : tuple of int
+        Rows and columns of the grid that the field starts from.
+    other : tuple of int
+        Rows and columns of the grid that it leads to.
+    columns : slice
+        The columns wanted, all by default.
+    relative : bool
+        Give positions minus the pixel's own index: a flow.
+    """
+
+    def __init__(
+        self,
+        field: FloatArray,
+        shape: Shape,
+        other: Shape,
+        columns: slice = slice(None),
+        *,
+        relative: bool = False,
+    ) -> None:
+        self._displacement = Upsampler(
+            field * np.asarray(other, np.float32),
+            shape,
+            columns=columns,
+            extrapolate=True,
+        )
+        row, column = (
+            (np.arange(size) + 0.5) * (other_size / size)
+            - 0.5
+            - (np.arange(size) if relative else 0)
+            for size, other_size in zip(shape, other, strict=True)
+        )
+        self._row = row.astype(np.float32)[:, None]
+        # The column's part is the same in every row, so it costs nothing to
+        # have it in the interpolated values.
+        self._displacement.wide[:, 1] += column[columns].astype(np.float32)
+
+    def positions(self, rows: slice) -> FloatArray:
+        """Positions in pixels of the other grid.
+
+        Parameters
+        ----------
+        rows : slice
+            Start and stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (2, rows, columns)
+            Row and column; pixel centres are whole numbers.
+        """
+        at = self._displacement.rows(rows)
+        at[0] += self._row[rows]
+        return at
+
+
+def full_flow(
+    displacement: FloatArray, shape: Shape, other: Shape
+) -> FloatArray:
+    """Flow in pixels at full size.
+
+    Parameters
+    ----------
+    displacement : ndarray, shape (h, w, 2)
+        Displacement (row, column) in normalised units.
+    shape, other : tuple of int
+        Rows and columns of the image it starts from, and of the one it leads
+        to.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, 2)
+        Position in the other image minus own index.
+    """
+    out = new_array((*shape, 2), np.float32)
+    mapping = Mapping(displacement, shape, other, relative=True)
+
+    def work(rows: slice) -> None:
+        out[rows] = np.moveaxis(mapping.positions(rows), 0, -1)
+
+    run_tiles(work, (rows for rows, _ in tiles(shape)))
+    return out
+
+
+def full_map(small: FloatArray, shape: Shape) -> FloatArray:
+    """Confidence at full size.
+
+    Parameters
+    ----------
+    small : ndarray, shape (h, w)
+        Confidence at the cells.
+    shape : tuple of int
+        Rows and columns wanted.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        From 0 to 1.
+    """
+    out = new_array(shape, np.float32)
+    upsampler = Upsampler(small, shape)
+
+    def work(rows: slice) -> None:
+        np.clip(upsampler.rows(rows)[0], 0, 1, out=out[rows])
+
+    run_tiles(work, (rows for rows, _ in tiles(shape)))
+    return out
+
+
+def sample_field(
+    field: FloatArray, at: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.float64]:
+    """Bilinear values of a field at any points.
+
+    Parameters
+    ----------
+    field : ndarray, shape (h, w, K)
+        Samples at cell centres.
+    at : ndarray, shape (2, ...)
+        Normalised rows and columns. Beyond the outermost centres the
+        outermost slope goes on.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, ...)
+    """
+    top, below, down = linear_taps(field.shape[0], at[0], extrapolate=True)
+    left, right, along = linear_taps(field.shape[1], at[1], extrapolate=True)
+    down, along = down[..., None], along[..., None]
+    corners = [
+        field[row, column].astype(np.float64)
+        for row in (top, below)
+        for column in (left, right)
+    ]
+    upper = lerp(corners[0], corners[1], along)
+    lower = lerp(corners[2], corners[3], along)
+    return np.moveaxis(lerp(upper, lower, down), -1, 0)
+
+
+def round_trip(
+    forward: FloatArray,
+    backward: FloatArray,
+    shape: Shape,
+    rows: slice,
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """How far from its start a point ends that goes there and back.
+
+    Parameters
+    ----------
+    forward, backward : ndarray, shape (h, w, 2)
+        Normalised displacements of the two directions.
+    shape : tuple of int
+        Rows and columns of the grid of starting points.
+    rows : slice
+        The rows of it that are wanted.
+
+    Returns
+    -------
+    error : ndarray of float32, shape (2, rows, columns)
+        In normalised units of the starting image. A point that leaves the
+        other image comes back with the displacement of the border it left
+        through.
+    inside : ndarray of bool, shape (rows, columns)
+        Where the point stays inside the other image.
+    """
+    error = Upsampler(forward, shape, extrapolate=True).rows(rows)
+    there = error.copy()
+    there[0] += centres(shape[0])[rows, None]
+    there[1] += centres(shape[1])
+    inside = np.all((there >= 0) & (there < 1), axis=0)
+    error += sample_field(backward, np.clip(there, 0, 1, out=there))
+    return error, inside
+
+
+def reach(
+    field: FloatArray, shape: Shape, other: Shape, tile: Tile
+) -> tuple[Shape, Shape] | None:
+    """Which part of another grid a tile needs.
+
+    Parameters
+    ----------
+    field : ndarray, shape (h, w, 2)
+        Displacement (row, column) in normalised units.
+    shape, other : tuple of int
+        Rows and columns of the grid that the tile is of, and of the other.
+    tile : tuple of slice
+        Rows and columns, with start and stop.
+
+    Returns
+    -------
+    tuple of tuple of int, or None
+        Start and stop of the rows, and of the columns, with all neighbours
+        that interpolation takes. None if the tile shows nothing of the other
+        grid.
+    """
+    # Between these lines the position is bilinear, so that its extremes are
+    # where they cross.
+    lines = []
+    for side, cells, part in zip(shape, field.shape[:2], tile, strict=True):
+        first, last = (part.start + 0.5) / side, (part.stop - 0.5) / side
+        inner = centres(cells)
+        inner = inner[(inner > first) & (inner < last)]
+        lines.append(np.concatenate([[first], inner, [last]]))
+    at = np.stack(np.meshgrid(*lines, indexing='ij'))
+    at += sample_field(field, at)
+    box = []
+    for positions, side in zip(at, other, strict=True):
+        # float32 is off by less than the pixel that is added.
+        low = np.floor(positions.min() * side - 0.5) - 1
+        high = np.ceil(positions.max() * side - 0.5) + 2
+        start, stop = (int(np.clip(end, 0, side)) for end in (low, high))
+        if start >= stop:
+            return None
+        box.append((start, stop))
+    return box[0], box[1]
+
+
+def exact_kind(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The smaller floating point that can tell all numbers apart.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of the numbers.
+
+    Returns
+    -------
+    numpy.dtype
+        float32 or float64.
+    """
+    small = dtype.itemsize <= 2 or dtype == np.float32
+    return np.dtype(np.float32 if small else np.float64)
+
+
+def lerp(
+    one: npt.NDArray[Any], other: npt.NDArray[Any], weight: FloatArray
+) -> npt.NDArray[Any]:
+    """Interpolate linearly, in place.
+
+    Parameters
+    ----------
+    one, other : ndarray of float
+        Values at weight 0 and 1. Both are overwritten.
+    weight : ndarray of float32
+        Where it is 0, the other value does not count, even if it is NaN.
+
+    Returns
+    -------
+    ndarray of float
+        The first array, with the result.
+    """
+    # The difference of two infinities is none, which may not count.
+    with np.errstate(invalid='ignore', over='ignore'):
+        other -= one
+        other *= weight
+        if not np.isfinite(other).all():
+            np.copyto(other, 0, where=weight == 0)
+        one += other
+    return one

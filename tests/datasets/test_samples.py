@@ -1,0 +1,138 @@
+"""Sample pairs: there offline, and true to what they claim."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_samnet.datasets.known_motion import Light, Motion
+from napari_samnet.datasets.samples import SAMPLES, SamplePair, load_sample
+from napari_samnet.errors import InputError
+
+
+@pytest.fixture(scope='module', params=SAMPLES)
+def pair(request: pytest.FixtureRequest) -> SamplePair:
+    return load_sample(request.param)
+
+
+def test_arrays_fit_together(pair: SamplePair) -> None:
+    assert pair.source.dtype == pair.target.dtype == np.uint8
+    assert pair.source.shape[2] == pair.target.shape[2] == 3
+    assert pair.labels.shape == pair.source.shape[:2] == pair.flow.shape[:2]
+    assert pair.target_labels.shape == pair.target.shape[:2]
+    count = len(pair.label_names)
+    everything = set(range(count + 1))
+    assert set(np.unique(pair.labels).tolist()) == everything
+    assert set(np.unique(pair.target_labels).tolist()) == everything
+    assert pair.title
+    assert pair.credit
+
+
+def test_flow_leads_to_the_same_label(pair: SamplePair) -> None:
+    start = np.argwhere((pair.labels > 0) & np.isfinite(pair.flow[..., 0]))
+    end = np.round(start + pair.flow[tuple(start.T)]).astype(int)
+    inside = np.all((end >= 0) & (end < pair.target_labels.shape), axis=1)
+    start, end = start[inside], end[inside]
+    same = pair.labels[tuple(start.T)] == pair.target_labels[tuple(end.T)]
+    # Pixels on an outline may round to its other side, and in the stereo
+    # pair what one camera sees may hide from the other.
+    assert same.mean() > 0.97
+
+
+def test_flow_leads_to_the_same_look(pair: SamplePair) -> None:
+    known = np.isfinite(pair.flow[..., 0])
+    start = np.argwhere(known)
+    places = (start + pair.flow[known]).T
+    source = pair.source.mean(axis=-1)[known]
+    target = pair.target.mean(axis=-1)
+
+    def likeness(rows_and_columns: np.ndarray) -> float:
+        seen = ndimage.map_coordinates(
+            target, rows_and_columns, order=1, mode='nearest'
+        )
+        return float(np.corrcoef(source, seen)[0, 1])
+
+    assert likeness(places) > 0.75
+    assert likeness(places) > likeness(start.T.astype(float)) + 0.2
+
+
+def test_displacement_is_worth_finding(pair: SamplePair) -> None:
+    lengths = np.hypot(*np.moveaxis(pair.flow, -1, 0))
+    assert np.nanmean(lengths) > 0.04 * max(pair.source.shape)
+
+
+def test_same_picture_each_time() -> None:
+    first, second = load_sample('cat'), load_sample('cat')
+    np.testing.assert_array_equal(first.target, second.target)
+
+
+def test_unknown_pair_is_refused() -> None:
+    with pytest.raises(InputError, match='coffee, cat, tissue, motorcycle'):
+        load_sample('dog')
+
+
+def test_needs_no_network_and_no_download_helper() -> None:
+    code = (
+        'import socket, sys\n'
+        "sys.modules['pooch'] = None\n"
+        'def refuse(*_): raise OSError\n'
+        'socket.socket.connect = refuse\n'
+        'from napari_samnet.datasets.samples import SAMPLES, load_sample\n'
+        'for name in SAMPLES: load_sample(name)\n'
+        "assert not {'torch', 'napari', 'qtpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
+
+
+MOTION = Motion(
+    source_shape=(50, 80),
+    target_shape=(64, 60),
+    rotation=12,
+    zoom=0.9,
+    shift=(3, -2),
+    bend=1.5,
+)
+
+
+def test_motion_there_and_back_ends_where_it_began() -> None:
+    start = np.stack(np.mgrid[0:50:7, 0:80:9], axis=-1).astype(float)
+    back = MOTION.to_source(MOTION.to_target(start))
+    np.testing.assert_allclose(back, start, atol=1e-6)
+
+
+def test_no_motion_changes_nothing() -> None:
+    still = Motion(source_shape=(20, 30), target_shape=(20, 30))
+    image = np.random.default_rng(0).random((20, 30, 3))
+    labels = np.arange(600, dtype=np.uint16).reshape(20, 30).astype(np.uint8)
+    np.testing.assert_array_equal(still.flow(), 0)
+    np.testing.assert_allclose(still.move_image(image), image, atol=1e-9)
+    np.testing.assert_array_equal(still.move_labels(labels), labels)
+
+
+def test_rotation_turns_with_the_clock() -> None:
+    quarter = Motion(source_shape=(21, 21), target_shape=(21, 21), rotation=90)
+    top = np.array([[0.0, 10.0]])
+    right = np.array([[10.0, 20.0]])
+    np.testing.assert_allclose(quarter.to_target(top), right, atol=1e-9)
+
+
+def test_flow_is_unknown_outside_the_target() -> None:
+    away = Motion(source_shape=(20, 20), target_shape=(20, 20), shift=(0, 15))
+    flow = away.flow()
+    np.testing.assert_allclose(flow[:, :5], [0, 15] * np.ones((20, 5, 2)))
+    assert np.isnan(flow[:, 5:]).all()
+
+
+def test_light_without_change_keeps_the_image() -> None:
+    image = np.random.default_rng(1).random((8, 9, 3))
+    same = Light(noise=0).on(image)
+    np.testing.assert_array_equal(same, np.round(image * 255))
+
+
+def test_light_comes_from_its_direction() -> None:
+    lit = Light(shade=0.8, direction=90, noise=0).on(np.full((9, 9, 3), 0.5))
+    assert lit[0].mean() > lit[4].mean() > lit[8].mean()

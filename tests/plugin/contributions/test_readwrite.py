@@ -1,0 +1,100 @@
+"""Files that napari opens and saves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.io.flo import read_flo, write_flo
+
+PLUGIN = 'napari-samnet'
+
+
+@pytest.fixture
+def flow_layer(ready: Any, viewer: ViewerModel) -> Any:
+    ready.run(wait=True, timeout=60)
+    return viewer.layers['photo → other flow']
+
+
+def test_flow_round_trip(
+    viewer: ViewerModel, flow_layer: Any, ready: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / 'flow.flo'
+    assert flow_layer.save(str(path)) == [str(path)]
+    np.testing.assert_allclose(read_flo(path), ready.correspondence.flow)
+    (opened,) = viewer.open(str(path), plugin=PLUGIN)
+    start = opened.data[:, 0].astype(int)
+    np.testing.assert_allclose(
+        opened.data[:, 1],
+        ready.correspondence.flow[start[:, 0], start[:, 1]],
+        atol=1e-5,
+    )
+    again = tmp_path / 'again.flo'
+    opened.save(str(again))
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_correspondence_round_trip(
+    viewer: ViewerModel, flow_layer: Any, ready: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / 'found.npz'
+    assert flow_layer.save(str(path)) == [str(path)]
+    loaded = Correspondence.load(path)
+    np.testing.assert_array_equal(loaded.forward, ready.correspondence.forward)
+    image, arrows = viewer.open(str(path), plugin=PLUGIN)
+    np.testing.assert_array_equal(image.data, ready.correspondence.transferred)
+    assert len(arrows.data) > 100
+    again = tmp_path / 'again.npz'
+    arrows.save(str(again))
+    np.testing.assert_array_equal(
+        Correspondence.load(again).backward, loaded.backward
+    )
+
+
+def test_unknown_flow_has_no_arrows(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    flow = np.ones((20, 30, 2), np.float32)
+    flow[:10] = 1e10
+    write_flo(tmp_path / 'holes.flo', flow)
+    (layer,) = viewer.open(str(tmp_path / 'holes.flo'), plugin=PLUGIN)
+    assert len(layer.data)
+    assert layer.data[:, 0, 0].min() >= 10
+
+
+def test_other_archives_are_left_to_others(tmp_path: Path) -> None:
+    from napari_samnet.plugin.contributions.readwrite import (
+        correspondence_reader,
+    )
+
+    other, broken = tmp_path / 'other.npz', tmp_path / 'broken.npz'
+    np.savez(other, a=np.zeros(3))
+    broken.write_bytes(b'nothing')
+    for path in (other, broken, tmp_path / 'none.npz'):
+        assert correspondence_reader(str(path)) is None
+    assert correspondence_reader([str(other)]) is None
+
+
+def test_arrows_that_are_no_flow_cannot_be_saved(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    from napari_samnet.plugin.contributions.readwrite import (
+        write_correspondence,
+        write_flow,
+    )
+
+    layer = viewer.add_vectors(np.zeros((3, 2, 2)))
+    data, meta, _ = layer.as_layer_data_tuple()
+    for name, write in (
+        ('a.flo', write_flow),
+        ('a.npz', write_correspondence),
+    ):
+        with pytest.raises(InputError, match='3 arrows'):
+            write(str(tmp_path / name), data, meta)
+    assert list(tmp_path.glob('a.*')) == []

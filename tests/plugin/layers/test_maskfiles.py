@@ -1,0 +1,103 @@
+"""Mask files are checked before they become layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Image
+from PIL import Image as Picture
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.maskfiles import read_mask
+from napari_samnet.plugin.model.grids import Grid, grid_of
+
+
+@pytest.fixture
+def grid() -> Grid:
+    return grid_of(Image(np.zeros((6, 8))))
+
+
+@pytest.fixture
+def stack() -> Grid:
+    return grid_of(Image(np.zeros((3, 6, 8))))
+
+
+def save(path: Path, array: np.ndarray) -> str:
+    if path.suffix == '.npy':
+        np.save(path, array)
+    elif path.suffix == '.tif':
+        tifffile.imwrite(path, array, photometric='minisblack')
+    else:
+        Picture.fromarray(array).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tif', '.npy'])
+def test_masks_keep_ids_and_dtype(
+    tmp_path: Path, grid: Grid, suffix: str
+) -> None:
+    mask = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    read = read_mask(save(tmp_path / f'mask{suffix}', mask), grid)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, mask)
+
+
+def test_a_black_and_white_mask_becomes_numbers(
+    tmp_path: Path, grid: Grid
+) -> None:
+    mask = np.eye(6, 8, dtype=bool)
+    read = read_mask(save(tmp_path / 'mask.npy', mask), grid)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, mask)
+
+
+@pytest.mark.parametrize(
+    ('array', 'reason'),
+    [
+        (np.zeros((6, 8), np.float32), 'whole numbers, got float32'),
+        (np.zeros((5, 8), np.uint8), 'is 5 × 8, the source 6 × 8'),
+    ],
+)
+def test_what_is_no_mask_is_refused(
+    tmp_path: Path, grid: Grid, array: Any, reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        read_mask(save(tmp_path / 'mask.tif', array), grid)
+
+
+def test_an_rgb_picture_is_refused(tmp_path: Path, grid: Grid) -> None:
+    path = save(tmp_path / 'mask.png', np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(InputError, match='one number per pixel'):
+        read_mask(path, grid)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path, grid: Grid) -> None:
+    with pytest.raises(InputError, match='no file'):
+        read_mask(str(tmp_path / 'none.png'), grid)
+
+
+@pytest.mark.parametrize('suffix', ['.tif', '.npy'])
+@pytest.mark.parametrize('shape', [(3, 6, 8), (6, 8)])
+def test_stacks_take_stacks_and_single_planes(
+    tmp_path: Path, stack: Grid, suffix: str, shape: tuple[int, ...]
+) -> None:
+    mask = np.ones(shape, np.uint16)
+    path = save(tmp_path / f'mask{suffix}', mask)
+    np.testing.assert_array_equal(read_mask(path, stack), mask)
+
+
+def test_float_stacks_are_refused(tmp_path: Path, stack: Grid) -> None:
+    path = save(tmp_path / 'mask.tif', np.zeros((3, 6, 8), np.float32))
+    with pytest.raises(InputError, match='whole numbers'):
+        read_mask(path, stack)
+
+
+def test_damaged_stacks_are_refused(tmp_path: Path, stack: Grid) -> None:
+    path = tmp_path / 'mask.npy'
+    path.write_bytes(b'no array')
+    with pytest.raises(InputError, match='cannot be read'):
+        read_mask(str(path), stack)

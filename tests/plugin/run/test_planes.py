@@ -1,0 +1,361 @@
+"""Stacks: the current plane, all planes, and labels carried through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+import napari_samnet
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.results import METADATA
+
+da = pytest.importorskip('dask.array')
+
+WAIT = 120.0
+
+
+def results(viewer: ViewerModel) -> dict[str, Any]:
+    """Our layers by role."""
+    return {
+        layer.metadata[METADATA]['role']: layer
+        for layer in viewer.layers
+        if METADATA in layer.metadata
+    }
+
+
+@pytest.fixture
+def stacks(photos: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Two stacks of three RGB planes, each plane shifted further."""
+    return tuple(
+        np.stack([np.roll(photo, 2 * k, 1) for k in range(3)])
+        for photo in photos
+    )
+
+
+@pytest.fixture
+def masks(mask: np.ndarray) -> np.ndarray:
+    return np.stack([np.roll(mask, 2 * k, 1) for k in range(3)])
+
+
+@pytest.fixture
+def stacked(
+    viewer: ViewerModel, make_widget: Any, stacks: Any, masks: np.ndarray
+) -> Any:
+    place = {'scale': (2, 0.5, 0.5), 'translate': (10, 1, 2)}
+    viewer.add_image(stacks[0], name='photo', rgb=True, **place)
+    viewer.add_labels(masks, name='mask', **place)
+    viewer.add_image(stacks[1], name='other', rgb=True, **place)
+    widget = make_widget(viewer)
+    widget.set_source('photo')
+    widget.set_target('other')
+    widget.set_labels('mask')
+    return widget
+
+
+def test_only_stacks_offer_planes(ready: Any, viewer: ViewerModel) -> None:
+    assert not ready.panel.mode.isVisibleTo(ready)
+    viewer.add_image(np.zeros((3, 80, 100)), name='stack')
+    ready.set_source('stack')
+    assert ready.panel.mode.isVisibleTo(ready)
+
+
+class TestCurrent:
+    """The plane that is shown."""
+
+    def test_results_lie_on_their_plane(
+        self,
+        stacked: Any,
+        viewer: ViewerModel,
+        stacks: Any,
+        masks: np.ndarray,
+        fast: dict[str, Any],
+    ) -> None:
+        viewer.dims.set_point(0, 12)
+        stacked.run(wait=True, timeout=WAIT)
+        found = napari_samnet.match(
+            stacks[0][1], stacks[1][1], labels=masks[1], **fast
+        )
+        made = results(viewer)
+        assert made['labels'].data.shape == (1, 72, 96)
+        np.testing.assert_array_equal(
+            made['labels'].data[0], found.warped_labels
+        )
+        np.testing.assert_allclose(
+            made['labels'].data_to_world((0, 3, 4)),
+            viewer.layers['other'].data_to_world((1, 3, 4)),
+        )
+        assert made['transferred'].data.shape == (1, 80, 100, 3)
+        assert set(made['flow'].data[:, 0, 0]) == {1.0}
+
+    def test_another_plane_keeps_the_first_one(
+        self, stacked: Any, viewer: ViewerModel
+    ) -> None:
+        stacked.set_outputs('labels')
+        for point in (10, 14, 14):
+            viewer.dims.set_point(0, point)
+            stacked.run(wait=True, timeout=WAIT)
+        made = [x for x in viewer.layers if METADATA in x.metadata]
+        assert [float(x.translate[0]) for x in made] == [10, 14]
+
+    def test_points_of_the_plane_are_carried(
+        self, stacked: Any, viewer: ViewerModel
+    ) -> None:
+        viewer.dims.set_point(0, 12)
+        viewer.add_points([[10, 11.0, 22], [12, 11, 22]], name='dots', ndim=3)
+        found = stacked.transfer('dots', wait=True, timeout=WAIT)
+        made = results(viewer)['points']
+        expected = found.warp_points([[20, 40]])[0]
+        np.testing.assert_allclose(made.data, [[1, *expected]], rtol=1e-5)
+        world = made.data_to_world(made.data[0])
+        np.testing.assert_allclose(world[0], 12)
+
+    def test_flat_points_mean_the_current_plane(
+        self, stacked: Any, viewer: ViewerModel
+    ) -> None:
+        viewer.dims.set_point(0, 14)
+        viewer.add_points([[11.0, 22]], name='dots')
+        stacked.transfer('dots', wait=True, timeout=WAIT)
+        assert results(viewer)['points'].data[0, 0] == 2
+
+
+class TestPairwise:
+    """Every plane with the same plane."""
+
+    def test_arrays_are_those_of_each_pair(
+        self,
+        stacked: Any,
+        viewer: ViewerModel,
+        stacks: Any,
+        masks: np.ndarray,
+        fast: dict[str, Any],
+    ) -> None:
+        stacked.set_planes('pairwise')
+        stacked.run(wait=True, timeout=WAIT)
+        made = results(viewer)
+        assert made['labels'].data.shape == (3, 72, 96)
+        assert made['transferred'].data.shape == (3, 80, 100, 3)
+        for k in range(3):
+            found = napari_samnet.match(
+                stacks[0][k], stacks[1][k], labels=masks[k], **fast
+            )
+            np.testing.assert_array_equal(
+                made['labels'].data[k], found.warped_labels
+            )
+            np.testing.assert_array_equal(
+                made['transferred'].data[k], found.transferred
+            )
+        assert set(made['flow'].data[:, 0, 0]) == {0.0, 1.0, 2.0}
+        at = (2, 3, 4)
+        np.testing.assert_allclose(
+            made['labels'].data_to_world(at),
+            viewer.layers['other'].data_to_world(at),
+        )
+        assert stacked.message.startswith('Done, 3 of 3 planes')
+
+    def test_one_image_with_every_plane(
+        self,
+        stacked: Any,
+        viewer: ViewerModel,
+        photos: Any,
+        mask: np.ndarray,
+    ) -> None:
+        viewer.add_image(photos[0], name='one', scale=(0.5, 0.5))
+        viewer.add_labels(mask, name='flat', scale=(0.5, 0.5))
+        stacked.set_source('one')
+        stacked.set_target('other')
+        stacked.set_labels('flat')
+        stacked.set_planes('pairwise')
+        stacked.run(wait=True, timeout=WAIT)
+        made = results(viewer)
+        assert made['labels'].data.shape == (3, 72, 96)
+        assert made['transferred'].data.shape == (3, 80, 100, 3)
+        world = made['transferred'].data_to_world((1, 6, 8))
+        np.testing.assert_allclose(world, (12, 3, 4))
+
+    def test_stacks_of_different_length_are_refused(
+        self, stacked: Any, viewer: ViewerModel
+    ) -> None:
+        viewer.add_image(np.zeros((5, 80, 100)), name='long')
+        stacked.set_target('long')
+        stacked.set_planes('pairwise')
+        assert 'source has 3 planes, the target 5 planes' in stacked.reason
+
+    def test_lazy_stacks_are_read_plane_by_plane(
+        self, viewer: ViewerModel, make_widget: Any, stacks: Any
+    ) -> None:
+        read = []
+
+        def watch(block: np.ndarray, block_info: Any = None) -> np.ndarray:
+            if block_info is not None:
+                read.append(block_info[0]['chunk-location'][0])
+            return block
+
+        grey = stacks[0].mean(axis=-1)
+        lazy = da.from_array(grey, chunks=(1, 80, 100)).map_blocks(
+            watch, dtype=grey.dtype, meta=np.empty((0, 0, 0))
+        )
+        viewer.add_image(lazy, name='lazy', contrast_limits=(0, 255))
+        viewer.add_image(stacks[1].mean(axis=-1), name='other')
+        widget = make_widget(viewer)
+        widget.set_source('lazy')
+        widget.set_planes('pairwise')
+        widget.set_outputs('transferred')
+        read.clear()
+        heard = []
+        widget._tasks.runner.reported.connect(
+            lambda report: heard.append((report.index, len(set(read))))
+        )
+        widget.run(wait=True, timeout=WAIT)
+        # When it is heard, the worker may be at the next plane already.
+        assert all(planes <= index + 2 for index, planes in heard)
+        assert heard[0][1] < 3
+        assert results(viewer)['transferred'].data.shape == (3, 80, 100)
+
+    def test_cancel_keeps_the_planes_done(
+        self, qtbot: Any, stacked: Any, viewer: ViewerModel
+    ) -> None:
+        stacked.set_planes('pairwise')
+        stacked.set_options(iterations=8)
+        done = []
+        stacked._tasks.runner.reported.connect(
+            lambda report: done.append(report.index)
+        )
+        stacked.run()
+        qtbot.waitUntil(lambda: 1 in done, timeout=60_000)
+        stacked.cancel()
+        stacked.wait(WAIT)
+        assert 'Cancelled, kept' in stacked.message
+        data = results(viewer)['labels'].data
+        assert data[0].any()
+        assert not data[2].any()
+
+
+class TestPropagate:
+    """Labels carried through the source itself."""
+
+    @pytest.fixture
+    def annotated(
+        self, viewer: ViewerModel, make_widget: Any, stacks: Any, masks: Any
+    ) -> Any:
+        stack = np.concatenate([stacks[0], stacks[0][::-1]])
+        viewer.add_image(stack, name='photo', rgb=True, scale=(3, 1, 1))
+        labels = np.zeros(stack.shape[:3], np.int32)
+        labels[2] = masks[2]
+        viewer.add_labels(labels, name='mask', scale=(3, 1, 1))
+        widget = make_widget(viewer, size=128, iterations=3)
+        widget.set_labels('mask')
+        widget.set_planes('propagate')
+        viewer.dims.set_point(0, 6)
+        return widget
+
+    def test_every_plane_gets_its_labels(
+        self, annotated: Any, viewer: ViewerModel, masks: np.ndarray
+    ) -> None:
+        assert annotated.reason == ''
+        assert not annotated.panel.target.isEnabled()
+        annotated.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated']
+        assert made.data.shape == (6, 80, 100)
+        assert made.data.dtype == np.int32
+        np.testing.assert_allclose(made.scale, (3, 1, 1))
+        np.testing.assert_array_equal(made.data[2], masks[2])
+        truth = [0, 1, 2, 2, 1, 0]
+        for plane, k in enumerate(truth):
+            here, there = made.data[plane] == 70_000, masks[k] == 70_000
+            overlap = (here & there).sum() / (here | there).sum()
+            assert overlap > 0.6
+        about = made.metadata[METADATA]
+        assert about['anchor'] == [2]
+        assert sorted(about['link_errors']) == ['0', '1', '3', '4', '5']
+
+    def test_nothing_to_propagate_is_noticed(
+        self, annotated: Any, viewer: ViewerModel
+    ) -> None:
+        viewer.dims.set_point(0, 0)
+        assert "'mask' has nothing on the current plane, 0" in annotated.reason
+        viewer.dims.set_point(0, 6)
+        assert annotated.reason == ''
+
+    def test_labels_are_needed(self, annotated: Any) -> None:
+        annotated.set_labels(None)
+        assert annotated.reason == 'Choose the labels to propagate'
+
+    def test_a_single_image_has_no_planes(
+        self, annotated: Any, viewer: ViewerModel, photos: Any
+    ) -> None:
+        viewer.add_image(photos[1], name='flat')
+        annotated.set_source('flat')
+        annotated.set_target('photo')
+        assert 'nothing to propagate through' in annotated.reason
+
+    def test_a_dropped_mask_is_propagated_too(
+        self, annotated: Any, viewer: ViewerModel
+    ) -> None:
+        viewer.add_points([[6.0, 35, 49]], name='dot', ndim=3)
+        annotated.transfer('dot', wait=True, timeout=WAIT)
+        made = results(viewer)['points propagated']
+        assert sorted(made.data[:, 0]) == [0, 1, 2, 3, 4, 5]
+
+    def test_the_chain_ends_where_planes_do_not_match(
+        self, annotated: Any, viewer: ViewerModel, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(
+            'napari_samnet.plugin.run.propagate.FAILED_LINK', 0.0
+        )
+        annotated.run(wait=True, timeout=WAIT)
+        assert 'ended before plane 1 and 3' in annotated.message
+
+    def test_weak_links_are_checked_against_the_annotated_plane(
+        self, annotated: Any, viewer: ViewerModel, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(
+            'napari_samnet.plugin.run.propagate.WEAK_LINK', -1.0
+        )
+        annotated.run(wait=True, timeout=WAIT)
+        assert len(annotated._matches) == 5
+        made = results(viewer)['labels propagated']
+        assert all(plane.any() for plane in made.data)
+
+    def test_cancel_keeps_the_planes_done(
+        self, qtbot: Any, annotated: Any, viewer: ViewerModel
+    ) -> None:
+        done = []
+        annotated._tasks.runner.reported.connect(
+            lambda report: done.append(report.index)
+        )
+        annotated.run()
+        qtbot.waitUntil(lambda: 2 in done, timeout=60_000)
+        annotated.cancel()
+        annotated.wait(WAIT)
+        assert 'Cancelled, kept' in annotated.message
+        data = results(viewer)['labels propagated'].data
+        assert data[3].any()
+        assert not data[0].any()
+
+    def test_the_axis_can_be_chosen(
+        self, viewer: ViewerModel, make_widget: Any, stacks: Any, masks: Any
+    ) -> None:
+        grey = stacks[0].mean(axis=-1)
+        data = np.stack([grey, grey], axis=1)
+        viewer.add_image(data, name='tz', axis_labels=('t', 'z', 'y', 'x'))
+        labels = np.zeros(data.shape, np.uint8)
+        labels[0, 1] = masks[0] > 0
+        viewer.add_labels(labels, name='mask')
+        viewer.dims.set_point((0, 1), (0, 1))
+        widget = make_widget(viewer)
+        widget.set_labels('mask')
+        widget.set_planes('propagate', axis=0)
+        axis = widget.panel.axis
+        assert [axis.itemText(n) for n in range(axis.count())] == ['t', 'z']
+        widget.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated'].data
+        assert [bool(x.any()) for x in made[:, 1]] == [True] * 3
+        assert not made[:, 0].any()
+
+
+def test_planes_must_be_known(stacked: Any) -> None:
+    with pytest.raises(InputError, match='no leading axis 4'):
+        stacked.set_planes('propagate', axis=4)

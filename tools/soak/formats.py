@@ -1,0 +1,259 @@
+"""One whole file of every format that is read, and its reader."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soak.images import blobs
+
+__all__ = ['Format', 'formats', 'some_correspondence']
+
+Make = Callable[[Path, np.random.Generator], None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Parameters
+    ----------
+    name : str
+        What the report calls it.
+    suffix : str
+        Of the file's name.
+    make : callable
+        Writes a whole file, with the given random numbers.
+    read : callable
+        Reads one: returns, or raises InputError.
+    share : float
+        How often it is tried, relative to others.
+    ours : bool
+        Whether it is written by this package, whole or not at all.
+    """
+
+    name: str
+    suffix: str
+    make: Make
+    read: Callable[[Path], Any]
+    share: float = 1.0
+    ours: bool = False
+
+
+def _pixels(rng: np.random.Generator, dtype: str = 'uint8') -> NDArray[Any]:
+    """A small image of a random size, with or without colours."""
+    rows, columns = (int(side) for side in rng.integers(1, 40, 2))
+    channels = int(rng.choice([1, 3]))
+    unit = blobs((rows, columns), channels, int(rng.integers(64)))
+    top = 1.0 if np.dtype(dtype).kind == 'f' else np.iinfo(dtype).max
+    image = (unit * top).astype(dtype)
+    return image[..., 0] if channels == 1 else image
+
+
+def some_correspondence(rng: np.random.Generator) -> Any:
+    """A correspondence made of random numbers.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Correspondence
+    """
+    from napari_samnet.correspondence import Correspondence
+
+    sides = [int(side) for side in rng.integers(1, 40, 4)]
+    source, target = (sides[0], sides[1]), (sides[2], sides[3])
+    fields = [rng.normal(size=(4, 5, 2)).astype(np.float32) for _ in range(2)]
+    trust = [rng.random((4, 5)).astype(np.float32) for _ in range(2)]
+    return Correspondence(
+        forward=fields[0],
+        backward=fields[1],
+        forward_confidence=trust[0],
+        backward_confidence=trust[1],
+        votes=rng.random((4, 5, 3, 3)).astype(np.float16),
+        source_shape=source,
+        target_shape=target,
+        transferred=rng.integers(0, 255, (*source, 3), np.uint8),
+        warped_labels=rng.integers(0, 9, target, np.int32),
+        metadata={'changes': [1.5, 0.25], 'options': {'window': 9}},
+    )
+
+
+def _write_flow(path: Path, rng: np.random.Generator) -> None:
+    from napari_samnet.io.flo import write_flo
+
+    sides = [int(side) for side in rng.integers(1, 30, 2)]
+    write_flo(path, rng.normal(size=(*sides, 2)))
+
+
+def _read_flow(path: Path) -> Any:
+    from napari_samnet.io.flo import read_flo
+
+    return read_flo(path)
+
+
+def _write_correspondence(path: Path, rng: np.random.Generator) -> None:
+    some_correspondence(rng).save(path)
+
+
+def _read_correspondence(path: Path) -> Any:
+    from napari_samnet.correspondence import Correspondence
+
+    return Correspondence.load(path)
+
+
+def _write_npy(path: Path, rng: np.random.Generator) -> None:
+    image = _pixels(rng, str(rng.choice(['uint8', 'uint16', 'float32'])))
+    np.save(path, np.asfortranarray(image) if rng.random() < 0.3 else image)
+
+
+def _write_tiff(path: Path, rng: np.random.Generator) -> None:
+    import tifffile
+
+    image = _pixels(rng, str(rng.choice(['uint8', 'uint16', 'float32'])))
+    options: dict[str, Any] = {
+        'compression': [None, 'zlib', 'lzma'][int(rng.integers(3))],
+        'photometric': 'rgb' if image.ndim == 3 else 'minisblack',
+    }
+    if rng.random() < 0.3:
+        options['tile'] = (16, 16)
+    if rng.random() < 0.2:
+        options['bigtiff'] = True
+    tifffile.imwrite(path, image, **options)
+
+
+def _picture_writer(kind: str) -> Make:
+    def write(path: Path, rng: np.random.Generator) -> None:
+        from PIL import Image
+
+        picture = Image.fromarray(_pixels(rng))
+        mode = str(rng.choice(['L', 'RGB', 'P', '1', 'RGBA']))
+        if kind in ('JPEG', 'PPM', 'JPEG2000', 'WEBP') and mode != 'L':
+            mode = 'RGB'
+        if kind == 'BMP' and mode == 'RGBA':
+            mode = 'RGB'
+        made = io.BytesIO()
+        picture.convert(mode).save(made, kind)
+        path.write_bytes(made.getvalue())
+
+    return write
+
+
+def _read_image(path: Path) -> Any:
+    from napari_samnet.images.rgb import check_image
+    from napari_samnet.io.image_files import read_image
+
+    image, axis = read_image(path)
+    return check_image(image, channel_axis=axis)
+
+
+def _read_labels(path: Path) -> Any:
+    from napari_samnet.io.image_files import read_labels
+
+    return read_labels(path)
+
+
+def _write_weights(path: Path, rng: np.random.Generator) -> None:  # noqa: ARG001
+    from napari_samnet.runtime.weights import get_weights
+
+    # The file alone, without the card whose hash would refuse any damage.
+    path.write_bytes(get_weights('samnet').path.read_bytes())
+
+
+def _read_weights(path: Path) -> Any:
+    from napari_samnet.runtime.weights import get_weights, read_model
+
+    return read_model(get_weights(path).path)
+
+
+def _run(folder: Path) -> Any:
+    from torch import nn
+
+    from napari_samnet.training.loop import Run
+
+    return Run(
+        stage='fuzzed',
+        trained=nn.Linear(3, 2),
+        total=9,
+        rate=0.1,
+        folder=folder,
+    )
+
+
+def _write_checkpoint(path: Path, rng: np.random.Generator) -> None:  # noqa: ARG001
+    run = _run(path.parent)
+    run.save()
+    run.checkpoint.replace(path)
+
+
+def _read_checkpoint(path: Path) -> Any:
+    run = _run(path.parent)
+    path.replace(run.checkpoint)
+    try:
+        return run.resume()
+    finally:
+        run.checkpoint.replace(path)
+
+
+def formats() -> list[Format]:
+    """Every format that can be written here.
+
+    Returns
+    -------
+    list of Format
+    """
+    from PIL import Image
+
+    found = [
+        Format('flow', '.flo', _write_flow, _read_flow, ours=True),
+        Format(
+            'correspondence',
+            '.npz',
+            _write_correspondence,
+            _read_correspondence,
+            3.0,
+            ours=True,
+        ),
+        Format('npy image', '.npy', _write_npy, _read_image),
+        Format('npy labels', '.npy', _write_npy, _read_labels),
+        Format('tiff image', '.tif', _write_tiff, _read_image, 3.0),
+        Format('tiff labels', '.tif', _write_tiff, _read_labels),
+        Format(
+            'png labels', '.png', _picture_writer('PNG'), _read_labels, 1.0
+        ),
+        # As large as the network: reading one takes a while.
+        Format('weights', '.safetensors', _write_weights, _read_weights, 0.05),
+        Format(
+            'checkpoint', '.safetensors', _write_checkpoint, _read_checkpoint
+        ),
+    ]
+    Image.init()
+    for kind, suffix in (
+        ('PNG', '.png'),
+        ('JPEG', '.jpg'),
+        ('GIF', '.gif'),
+        ('BMP', '.bmp'),
+        ('PPM', '.ppm'),
+        ('WEBP', '.webp'),
+        ('JPEG2000', '.jp2'),
+    ):
+        if kind in Image.OPEN and kind in Image.SAVE:
+            found.append(
+                Format(
+                    f'{kind.lower()} image',
+                    suffix,
+                    _picture_writer(kind),
+                    _read_image,
+                    2.0 if kind == 'PNG' else 1.0,
+                )
+            )
+    return found
