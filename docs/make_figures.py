@@ -34,12 +34,12 @@ from napari_samnet.outputs.panels import (
 
 FOLDER = Path(__file__).parent / 'images'
 
-#: Spaces, sizes of text, and colours.
+#: Spaces, sizes of text, and colors.
 GAP, TITLE, NOTE = 14, 17, 14
 INK, SOFT, PAPER = (32, 36, 44), (110, 116, 128), (255, 255, 255)
 
 #: What cannot be seen to be fewer, and takes a quarter of the space.
-COLOURS = 200
+COLORS = 200
 
 #: One panel: picture, title, note.
 Panel = tuple[Image.Image, str, str]
@@ -48,7 +48,7 @@ Panel = tuple[Image.Image, str, str]
 def store(picture: Image.Image, name: str) -> None:
     """Store a picture, small, and say where."""
     path = FOLDER / f'{name}.png'
-    picture.convert('RGB').quantize(COLOURS).save(path, optimize=True)
+    picture.convert('RGB').quantize(COLORS).save(path, optimize=True)
     sys.stdout.write(f'{path} {path.stat().st_size // 1000} kB\n')
 
 
@@ -138,7 +138,7 @@ def states(pair: SamplePair, **options: Any) -> list[Correspondence]:
 
 
 def error_of(pair: SamplePair, result: Correspondence) -> float:
-    """Mean end-point error of the labelled points, in pixels."""
+    """Mean end-point error of the labeled points, in pixels."""
     known = np.isfinite(pair.flow).all(axis=-1) & (pair.labels > 0)
     return float(np.hypot(*(result.flow - pair.flow)[known].T).mean())
 

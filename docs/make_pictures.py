@@ -21,14 +21,14 @@ from napari_samnet.outputs.overview import draw_overview
 
 FOLDER = Path(__file__).parent / 'images'
 
-#: Colours of a stored picture; more are not seen, and cost four times.
-COLOURS = 256
+#: Colors of a stored picture; more are not seen, and cost four times.
+COLORS = 256
 
 
 def store(picture: Image.Image, name: str) -> None:
     """Store a picture, small, and say where."""
     path = FOLDER / f'{name}.png'
-    picture.convert('RGB').quantize(COLOURS).save(path, optimize=True)
+    picture.convert('RGB').quantize(COLORS).save(path, optimize=True)
     sys.stdout.write(f'{path}\n')
 
 

@@ -31,8 +31,8 @@ from napari_samnet.plugin.transfer.docks import open_dock
 
 WINDOW = (1180, 760)
 
-#: Colours of a picture; more make the files larger and look the same.
-COLOURS = 256
+#: Colors of a picture; more make the files larger and look the same.
+COLORS = 256
 
 STATES = ('empty', 'ready', 'running', 'done', 'error', 'judging', 'stack')
 
@@ -121,7 +121,7 @@ def take(state: str, theme: str, path: Path, options: Any) -> None:
     settle()
     pixels = viewer.screenshot(canvas_only=False, flash=False)
     picture = Image.fromarray(pixels[..., :3])
-    palette = picture.quantize(COLOURS, kmeans=1)
+    palette = picture.quantize(COLORS, kmeans=1)
     picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     picture.save(path, optimize=True)
     widget.cancel()

@@ -1,4 +1,4 @@
-"""Show an object in the colours of another.
+"""Show an object in the colors of another.
 
 The transferred image is laid over the source within the object alone, with a
 soft border.

@@ -46,7 +46,7 @@ def inverse(matrix: Matrix) -> Matrix:
 
 
 def displacement(matrix: Matrix, cells: tuple[int, int]) -> np.ndarray:
-    """An affine motion, sampled at cell centres."""
+    """An affine motion, sampled at cell centers."""
     row, column = np.meshgrid(
         *((np.arange(n) + 0.5) / n for n in cells), indexing='ij'
     )
@@ -112,8 +112,8 @@ class TestFlow:
         np.testing.assert_allclose(flow[..., 0], 10, atol=1e-5)
         np.testing.assert_allclose(flow[..., 1], -20, atol=1e-5)
 
-    def test_cells_are_centred_on_their_pixels(self) -> None:
-        # 8 pixels a cell: cell k has its centre at 8 k + 3.5.
+    def test_cells_are_centerd_on_their_pixels(self) -> None:
+        # 8 pixels a cell: cell k has its center at 8 k + 3.5.
         forward = np.zeros((4, 4, 2), np.float32)
         forward[1, 2, 0] = 0.5
         flow = affine(

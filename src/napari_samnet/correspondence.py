@@ -53,15 +53,15 @@ CONSISTENCY_SIDE = 512
 class Correspondence:
     """The correspondence of two images, in both directions.
 
-    Fields are given at the centres of a grid of cells that covers the image
-    they start from: cell `k` of `n` has its centre at ``(k + 0.5) / n`` of
-    the side. Between centres they are bilinear, beyond the outermost ones
+    Fields are given at the centers of a grid of cells that covers the image
+    they start from: cell `k` of `n` has its center at ``(k + 0.5) / n`` of
+    the side. Between centers they are bilinear, beyond the outermost ones
     their slope goes on, so that an affine motion is reproduced exactly.
 
     Parameters
     ----------
     forward : ndarray of float32, shape (h, w, 2)
-        Displacement (row, column) from source to target in normalised units:
+        Displacement (row, column) from source to target in normalized units:
         1 is the full side, and a point at `u` of the source's side lies at
         ``u + forward`` of the target's.
     backward : ndarray of float32, shape (h2, w2, 2)
@@ -307,7 +307,7 @@ class Correspondence:
         ----------
         points : array_like of float, shape (N, 2)
             Row and column in pixels, of the source if `to` is 'target'.
-            Whole numbers are pixel centres.
+            Whole numbers are pixel centers.
         to : {'source', 'target'}
             The image they are looked for in.
 

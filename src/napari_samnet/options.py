@@ -27,7 +27,7 @@ __all__ = [
 Device = Literal['auto', 'cpu', 'cuda', 'mps']
 Precision = Literal['auto', 'fp32', 'bf16', 'int8']
 Backend = Literal['auto', 'torch', 'openvino']
-Initialisation = Literal['global', 'identity']
+Initialization = Literal['global', 'identity']
 Feedback = Literal['feature', 'continue', 'image']
 
 #: Inclusive limits of the numbers, for widgets and checks alike.
@@ -48,7 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     'device': get_args(Device),
     'precision': get_args(Precision),
     'backend': get_args(Backend),
-    'init': get_args(Initialisation),
+    'init': get_args(Initialization),
     'feedback': get_args(Feedback),
 }
 
@@ -176,7 +176,7 @@ class MatchOptions:
             ) from None
         if self.window % 2 == 0:
             raise InputError(
-                f'window must be odd so that it has a centre, got '
+                f'window must be odd so that it has a center, got '
                 f'{self.window}'
             )
         if self.size % SIZE_STEP:

@@ -297,7 +297,7 @@ class TestBadInput:
             (np.zeros((400, 600)), 'whole numbers'),
             (np.zeros((400, 600, 3), np.uint8), 'one number per pixel'),
         ],
-        ids=['shape', 'float', 'colour'],
+        ids=['shape', 'float', 'color'],
     )
     def test_unusable_labels(self, refused, tmp_path, labels, says) -> None:
         path = _array('labels.npy', labels)(tmp_path)

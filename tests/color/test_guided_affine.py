@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import color, data, transform
 
 from napari_samnet.arrays import resize as resampling
-from napari_samnet.color.guided_affine import apply_at_native, transfer_colours
+from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb, to_working
 
@@ -21,7 +21,7 @@ def psnr(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def overall(image: np.ndarray) -> np.ndarray:
-    """Other colours and another contrast, the same everywhere."""
+    """Other colors and another contrast, the same everywhere."""
     return image[..., [2, 0, 1]] ** 1.3 * 0.9 + 0.05
 
 
@@ -127,10 +127,10 @@ def test_size_dtype_and_channels_are_those_of_the_source(
     values = np.random.default_rng(0).random(shape) * 200
     image = (values > 100) if dtype == 'bool' else values.astype(dtype)
     small = to_working(image, size=64, channel_axis=axis)
-    found = transfer_colours(image, small, small * 0.5, channel_axis=axis)
+    found = transfer_colors(image, small, small * 0.5, channel_axis=axis)
     assert found.shape == image.shape
     assert found.dtype == image.dtype
-    same = transfer_colours(image, small, small, channel_axis=axis)
+    same = transfer_colors(image, small, small, channel_axis=axis)
     np.testing.assert_allclose(
         same.astype(float), image.astype(float), rtol=2e-3, atol=1e-3
     )
@@ -142,10 +142,10 @@ def test_small_images_may_be_large_or_oblong(native: np.ndarray) -> None:
     np.testing.assert_allclose(found, native[:384, :, ::-1], atol=0.05)
 
 
-def test_images_without_colour_or_contrast() -> None:
-    grey = np.full((40, 50, 3), 0.5)
+def test_images_without_color_or_contrast() -> None:
+    gray = np.full((40, 50, 3), 0.5)
     small = np.full((64, 64, 3), 0.5)
-    found = apply_at_native(grey, small, small * 0.6)
+    found = apply_at_native(gray, small, small * 0.6)
     np.testing.assert_allclose(found, 0.3, atol=1e-3)
 
 

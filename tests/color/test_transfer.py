@@ -1,4 +1,4 @@
-"""The target's colours for the source, from fields that are known."""
+"""The target's colors for the source, from fields that are known."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
-from napari_samnet.color.guided_affine import apply_at_native, transfer_colours
-from napari_samnet.color.transfer import Recoloured, recoloured
+from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
+from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_working
 
@@ -48,7 +48,7 @@ def other() -> np.ndarray:
 
 
 def test_the_same_image_stays(source: np.ndarray) -> None:
-    before, after, rest = recoloured(source, source, STILL, SURE)
+    before, after, rest = recolored(source, source, STILL, SURE)
     np.testing.assert_allclose(before, source, atol=1e-6)
     assert psnr(after, source) > 45
     assert psnr(apply_at_native(source, before, after), source) > 45
@@ -62,7 +62,7 @@ def test_beats_the_pixels_of_the_target_where_these_are_misplaced(
 ) -> None:
     truth = regions(source)
     field = STILL + np.float32([wrong / SIZE, -wrong / SIZE])
-    _, found, _ = recoloured(source, truth, field, SURE)
+    _, found, _ = recolored(source, truth, field, SURE)
     warped = ndimage.shift(truth, (-wrong, wrong, 0), order=1, mode='nearest')
     assert psnr(found, truth) > psnr(warped, truth) + 2
 
@@ -71,13 +71,13 @@ def test_the_field_is_followed(source: np.ndarray) -> None:
     truth = regions(source)
     moved = ndimage.shift(truth, (20, -12, 0), order=1, mode='nearest')
     field = STILL + np.float32([20 / SIZE, -12 / SIZE])
-    _, found, _ = recoloured(source, moved, field, SURE)
+    _, found, _ = recolored(source, moved, field, SURE)
     assert psnr(found, truth) > 28
-    _, astray, _ = recoloured(source, moved, STILL, SURE)
+    _, astray, _ = recolored(source, moved, STILL, SURE)
     assert psnr(astray, truth) < psnr(found, truth) - 5
 
 
-def test_pixels_without_a_match_get_the_colours_of_alike_ones(
+def test_pixels_without_a_match_get_the_colors_of_alike_ones(
     source: np.ndarray,
 ) -> None:
     truth = regions(source)
@@ -86,9 +86,9 @@ def test_pixels_without_a_match_get_the_colours_of_alike_ones(
     unsure = SURE.copy()
     unsure[:6, :6] = 0
     hole = np.s_[:40, :40]
-    _, found, _ = recoloured(source, target, STILL, unsure)
+    _, found, _ = recolored(source, target, STILL, unsure)
     assert psnr(found[hole], truth[hole]) > 18
-    _, fooled, _ = recoloured(source, target, STILL, SURE)
+    _, fooled, _ = recolored(source, target, STILL, SURE)
     assert psnr(fooled[hole], truth[hole]) < 12
 
 
@@ -99,7 +99,7 @@ def test_what_lies_outside_of_the_target_is_not_made_up(
     # The target shows all but the left quarter.
     target = np.concatenate([truth[:, 32:], np.zeros((SIZE, 32, 3))], axis=1)
     field = STILL + np.float32([0, -32 / SIZE])
-    _, found, _ = recoloured(source, target, field, SURE)
+    _, found, _ = recolored(source, target, field, SURE)
     assert psnr(found[:, :28], truth[:, :28]) > 18
 
 
@@ -109,7 +109,7 @@ def test_another_scene_keeps_its_contrast_and_structure(
     def edges(image: np.ndarray) -> np.ndarray:
         return ndimage.gaussian_gradient_magnitude(image.mean(-1), 1).ravel()
 
-    _, found, _ = recoloured(source, other, STILL, SURE)
+    _, found, _ = recolored(source, other, STILL, SURE)
     assert 0.6 < contrast(found) / contrast(other) < 1.4
     assert np.corrcoef(edges(found), edges(source))[0, 1] > 0.75
     assert np.corrcoef(edges(found), edges(other))[0, 1] < 0.4
@@ -124,7 +124,7 @@ def test_borders_do_not_bleed() -> None:
     target[:, :64], target[:, 64:] = (0.8, 0.1, 0.1), (0.1, 0.3, 0.9)
     # The field is two pixels off.
     field = STILL + np.float32([0, 2 / SIZE])
-    _, found, _ = recoloured(source, target, field, SURE)
+    _, found, _ = recolored(source, target, field, SURE)
     assert np.abs(found[:, :63] - target[:, :63]).max() < 0.12
     assert np.abs(found[:, 65:] - target[:, 65:]).max() < 0.12
 
@@ -132,21 +132,19 @@ def test_borders_do_not_bleed() -> None:
 def test_any_size_and_no_confidence_will_do(source: np.ndarray) -> None:
     for shape in ((1, 1), (3, 200), (300, 40)):
         small = np.resize(source, (*shape, 3))
-        before, after, _ = recoloured(small, source, STILL, 0 * SURE)
+        before, after, _ = recolored(small, source, STILL, 0 * SURE)
         expected = tuple(min(side, 128) for side in shape)
         assert before.shape == after.shape == (*expected, 3)
         assert np.isfinite(after).all()
 
 
 def test_is_the_same_every_time(source: np.ndarray, other: np.ndarray) -> None:
-    first, again = (
-        recoloured(source, other, STILL, SURE)[1] for _ in range(2)
-    )
+    first, again = (recolored(source, other, STILL, SURE)[1] for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 
-def shown(source: np.ndarray, found: Recoloured) -> np.ndarray:
-    return transfer_colours(source, *found)
+def shown(source: np.ndarray, found: Recolored) -> np.ndarray:
+    return transfer_colors(source, *found)
 
 
 @pytest.mark.parametrize('wrong', [0.0, 1.0])
@@ -156,7 +154,7 @@ def test_grain_is_carried_over(source: np.ndarray, wrong: float) -> None:
     truth = regions(source)
     truth = np.clip(truth * (1 + 0.2 * grain[..., None]), 0, 1)
     field = STILL + np.float32([wrong / SIZE, -wrong / SIZE])
-    found = recoloured(source, truth, field, SURE)
+    found = recolored(source, truth, field, SURE)
     assert found.rest is not None
     with_grain = psnr(shown(source, found), truth)
     plain = psnr(shown(source, found._replace(rest=None)), truth)
@@ -165,7 +163,7 @@ def test_grain_is_carried_over(source: np.ndarray, wrong: float) -> None:
 
 def test_blur_is_carried_over(source: np.ndarray) -> None:
     truth = ndimage.gaussian_filter(regions(source), (1.2, 1.2, 0))
-    found = recoloured(source, truth, STILL, SURE)
+    found = recolored(source, truth, STILL, SURE)
     sharp = shown(source, found._replace(rest=None))
     assert psnr(shown(source, found), truth) > psnr(sharp, truth) + 3
 
@@ -173,7 +171,7 @@ def test_blur_is_carried_over(source: np.ndarray) -> None:
 def test_details_of_another_thing_are_not_carried_over(
     source: np.ndarray, other: np.ndarray
 ) -> None:
-    assert recoloured(source, other, STILL, SURE).rest is None
+    assert recolored(source, other, STILL, SURE).rest is None
     # Alike in every part, but of another pattern.
     rng = np.random.default_rng(0)
     coarse = ndimage.gaussian_filter(source, (4, 4, 0))
@@ -181,7 +179,7 @@ def test_details_of_another_thing_are_not_carried_over(
         ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE, 1)), (2, 2, 0))
         for _ in range(2)
     )
-    found = recoloured(coarse + one, coarse + two, STILL, SURE)
+    found = recolored(coarse + one, coarse + two, STILL, SURE)
     if found.rest is not None:
         assert np.abs(found.rest).mean() < 0.1 * np.abs(two).mean()
 
@@ -199,4 +197,4 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     given = {'source': source, 'target': source, 'field': STILL}
     with pytest.raises(InputError, match=text):
-        recoloured(**{**given, 'weight': SURE, **changed})
+        recolored(**{**given, 'weight': SURE, **changed})

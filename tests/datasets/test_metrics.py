@@ -97,11 +97,11 @@ def test_delta_e_follows_lightness():
     assert metrics.delta_e(darker, darker, valid) == 0
 
 
-def test_edge_ssim_sees_structure_and_not_colour(photograph):
+def test_edge_ssim_sees_structure_and_not_color(photograph):
     image = photograph / 255
     valid = np.ones(image.shape[:2], bool)
-    recoloured = 0.1 + 0.8 * image
+    recolored = 0.1 + 0.8 * image
     other = np.roll(image, 7, axis=1)
-    same = metrics.edge_ssim(recoloured, image, valid)
+    same = metrics.edge_ssim(recolored, image, valid)
     assert same > 0.9
     assert metrics.edge_ssim(other, image, valid) < same - 0.2

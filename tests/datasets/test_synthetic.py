@@ -68,7 +68,7 @@ def test_ranges_are_those_of_rtns():
     assert 36 < np.mean(np.linalg.norm(fields, axis=-1)) < 50
 
 
-def test_jitter_changes_colours_and_not_structure():
+def test_jitter_changes_colors_and_not_structure():
     image = bundled_photograph('chelsea')[:128, :128]
     lit = jitter(image, np.random.default_rng(3))
     assert lit.shape == image.shape
@@ -132,7 +132,7 @@ def test_listed_photographs(two_images, write_list):
 
 
 @pytest.mark.parametrize('kind', CHANGES)
-def test_changes_keep_the_image_recognisable(kind):
+def test_changes_keep_the_image_recognizable(kind):
     rng = np.random.default_rng(0)
     image = bundled_photograph('chelsea')[:200, :200]
     labels = regions(image, rng)
@@ -141,8 +141,8 @@ def test_changes_keep_the_image_recognisable(kind):
     assert changed.dtype == np.float32
     assert 0 <= changed.min() <= changed.max() <= 1
     assert np.abs(changed - image).mean() > 0.03
-    grey = [part.mean(axis=-1) for part in (image, changed)]
-    assert structural_similarity(*grey, data_range=1) > 0.3
+    gray = [part.mean(axis=-1) for part in (image, changed)]
+    assert structural_similarity(*gray, data_range=1) > 0.3
 
 
 def test_regions_of_a_constant_image():
@@ -167,7 +167,7 @@ def test_known_answer_of_attribute_transfer():
     # which under the true field is the right answer again.
     plain = protocol.score(pair, known(pair))
     assert plain['psnr'] > 40
-    # Nothing done at all keeps all of the structure and none of the colours.
+    # Nothing done at all keeps all of the structure and none of the colors.
     nothing = protocol.score(pair, Identity().answer(pair))
     assert nothing['edge_ssim'] == pytest.approx(1)
     assert nothing['psnr'] < 30
@@ -180,9 +180,9 @@ def test_attribute_changes_take_turns():
     assert sorted(kinds) == sorted(CHANGES)
 
 
-def test_colour_transfer_beats_doing_nothing():
+def test_color_transfer_beats_doing_nothing():
     protocol = Attributes(Photographs(repeats=1))
-    methods = get_methods(['identity', 'reinhard', 'histogram'], colour=True)
+    methods = get_methods(['identity', 'reinhard', 'histogram'], color=True)
     scores = run(protocol, methods, limit=4).result['methods']
     for name in ('reinhard', 'histogram'):
         assert scores[name]['delta_e'] < scores['identity']['delta_e']

@@ -27,7 +27,7 @@ def data_root() -> Path:
 
 @pytest.fixture
 def photograph() -> NDArray[np.uint8]:
-    """Smooth colourful image with structure everywhere."""
+    """Smooth colorful image with structure everywhere."""
     rows, columns = np.mgrid[:60, :80] / 10
     bands = [
         np.sin(rows + columns),

@@ -117,7 +117,7 @@ def test_a_few_outliers_do_not_darken_the_image() -> None:
     assert rgb[3, 4, 0] == 1
 
 
-def test_colours_share_one_range_but_channels_have_their_own() -> None:
+def test_colors_share_one_range_but_channels_have_their_own() -> None:
     image = np.zeros((2, 2, 3), np.uint16)
     image[0, 0] = 1000, 500, 250
     np.testing.assert_allclose(to_rgb(image)[0, 0], [1, 0.5, 0.25])
@@ -181,21 +181,21 @@ def test_alpha_is_ignored_and_kept() -> None:
     np.testing.assert_array_equal(back[..., 3:], alpha)
 
 
-def test_alpha_keeps_values_beyond_the_range_of_the_colours() -> None:
+def test_alpha_keeps_values_beyond_the_range_of_the_colors() -> None:
     rgba = np.random.default_rng(0).random((6, 7, 4)) * 3
     rgba[..., 3] = 99
     back = from_rgb(to_rgb(rgba), like=rgba)
     np.testing.assert_allclose(back, rgba, rtol=1e-5)
 
 
-def test_grey_gets_the_luminance() -> None:
+def test_gray_gets_the_luminance() -> None:
     like = np.zeros((2, 3), np.uint8)
     rgb = np.zeros((2, 3, 3), np.float32)
     rgb[..., 1] = 1
     assert from_rgb(rgb, like=like)[0, 0] == round(0.7152 * 255)
 
 
-def test_many_channels_change_only_where_their_colours_do() -> None:
+def test_many_channels_change_only_where_their_colors_do() -> None:
     image = np.random.default_rng(0).random((7, 20, 30)).astype(np.float32)
     rgb = to_rgb(image, channel_axis=0)
     rgb[:10] = rgb[:10] * 0.5 + 0.2
@@ -204,13 +204,13 @@ def test_many_channels_change_only_where_their_colours_do() -> None:
     assert np.abs(back[:, :10] - image[:, :10]).max() > 0.1
 
 
-def test_colours_out_of_range_are_clipped() -> None:
+def test_colors_out_of_range_are_clipped() -> None:
     like = np.zeros((1, 3), np.uint8)
     rgb = np.repeat(np.array([[-5.0, np.nan, 7.0]])[..., None], 3, axis=2)
     np.testing.assert_array_equal(from_rgb(rgb, like=like), [[0, 0, 255]])
 
 
-def test_colours_of_another_size_are_refused() -> None:
+def test_colors_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match=r'\(4, 5, 3\), got \(5, 4, 3\)'):
         from_rgb(np.zeros((5, 4, 3)), like=np.zeros((4, 5)))
 
@@ -306,8 +306,8 @@ def test_a_ramp_keeps_its_place(shape: tuple[int, int], size: int) -> None:
     rows, columns = ((np.arange(n) + 0.5) / n for n in shape)
     image = (rows[:, None] + columns) / 2
     small = to_working(image, size=size)[..., 0]
-    centre = (np.arange(size) + 0.5) / size
-    expected = (centre[:, None] + centre) / 2
+    center = (np.arange(size) + 0.5) / size
+    expected = (center[:, None] + center) / 2
     # Borders repeat the outermost pixels, so a margin is left out.
     edge = 1 + size // min(*shape, size)
     inner = (slice(edge, -edge),) * 2

@@ -36,27 +36,27 @@ def target() -> np.ndarray:
 
 def variants(photo: np.ndarray) -> dict[str, tuple[Any, int | None]]:
     """The photograph as users have it: array and axis of channels."""
-    grey = photo.mean(2)
+    gray = photo.mean(2)
     unit = photo / 255
     holes = unit.astype(np.float32)
     holes[:5, :7], holes[9, 9], holes[11, 11] = np.nan, np.inf, -np.inf
-    alpha = np.full((*grey.shape, 1), 200, np.uint8)
+    alpha = np.full((*gray.shape, 1), 200, np.uint8)
     return {
-        'grey': (grey.astype(np.uint8), None),
-        'bool': (grey > 128, None),
-        'uint16': ((257 * grey).astype(np.uint16), None),
-        'int32': (grey.astype(np.int32) * 1000 - 5000, None),
+        'gray': (gray.astype(np.uint8), None),
+        'bool': (gray > 128, None),
+        'uint16': ((257 * gray).astype(np.uint16), None),
+        'int32': (gray.astype(np.int32) * 1000 - 5000, None),
         'float16': (unit.astype(np.float16), None),
-        'float64': (1e6 * grey - 3e5, None),
-        'big-endian': (grey.astype('>u2'), None),
+        'float64': (1e6 * gray - 3e5, None),
+        'big-endian': (gray.astype('>u2'), None),
         'not finite': (holes, None),
-        'nothing finite': (np.full(grey.shape, np.nan), None),
+        'nothing finite': (np.full(gray.shape, np.nan), None),
         'constant': (np.full((40, 50), 7, np.int16), None),
         'RGBA': (np.concatenate([photo, alpha], 2), None),
-        'one channel': (grey[..., None].astype(np.uint8), None),
+        'one channel': (gray[..., None].astype(np.uint8), None),
         'two channels': (photo[..., :2], None),
         'five channels in front': (
-            np.stack([grey * k for k in range(1, 6)]).astype(np.float32),
+            np.stack([gray * k for k in range(1, 6)]).astype(np.float32),
             0,
         ),
         'one pixel': (np.array([[3]], np.uint8), None),
@@ -64,7 +64,7 @@ def variants(photo: np.ndarray) -> dict[str, tuple[Any, int | None]]:
         'tall': (np.repeat(photo[:, :4], 20, 0), None),
         'turned': (photo.transpose(1, 0, 2), None),
         'dask': (dask.array.from_array(photo, chunks=(20, 30, 3)), None),
-        'list': (grey.astype(int).tolist(), None),
+        'list': (gray.astype(int).tolist(), None),
     }
 
 
@@ -93,7 +93,7 @@ class TestImages:
         assert result.transferred.shape == like.shape
         assert result.transferred.dtype == like.dtype
 
-    @pytest.mark.parametrize('name', ['grey', 'not finite', 'RGBA', 'turned'])
+    @pytest.mark.parametrize('name', ['gray', 'not finite', 'RGBA', 'turned'])
     def test_so_is_any_target(
         self, source: np.ndarray, target: np.ndarray, name: str
     ) -> None:
@@ -120,7 +120,7 @@ class TestImages:
         assert bright.max() > 1000
         assert bright.max() <= 256 * 255
 
-    def test_colours_come_from_the_target(self, source: np.ndarray) -> None:
+    def test_colors_come_from_the_target(self, source: np.ndarray) -> None:
         red = (source * [1.0, 0.5, 0.4]).astype(np.uint8)
 
         def redness(image: np.ndarray) -> float:

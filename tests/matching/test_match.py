@@ -41,7 +41,7 @@ def source() -> np.ndarray:
 
 @pytest.fixture(scope='module')
 def target(source: np.ndarray) -> np.ndarray:
-    """The same, moved, in other colours and another size."""
+    """The same, moved, in other colors and another size."""
     moved = np.roll(source[:, ::1], (4, -6), (0, 1))[2:58, 5:80]
     return (255 - 0.8 * moved[..., ::-1]).astype(np.uint8)
 
@@ -305,7 +305,7 @@ class TestRefused:
         with pytest.raises(DeviceError, match='no CUDA device'):
             match(source, target, **{**SMALL, 'device': 'cuda'})
 
-    @pytest.mark.parametrize('part', ['encode', 'correlate', 'synthesise'])
+    @pytest.mark.parametrize('part', ['encode', 'correlate', 'synthesize'])
     def test_too_little_memory(
         self,
         source: np.ndarray,

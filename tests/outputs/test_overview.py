@@ -12,7 +12,7 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.outputs.colormaps import (
     confidence_to_rgb,
     flow_to_rgb,
-    label_colours,
+    label_colors,
 )
 from napari_samnet.outputs.overview import (
     CAPTION,
@@ -72,9 +72,9 @@ def test_no_motion_shows_the_same_labels_on_both_sides() -> None:
     shape = (330, 440)
     first, second = panel(sheet, 0, shape), panel(sheet, 1, shape)
     np.testing.assert_array_equal(first, second)
-    # The outline has the label's colour at the middle of its upper side.
+    # The outline has the label's color at the middle of its upper side.
     line = first[110, 220].astype(int)
-    assert np.abs(line - label_colours(np.array(1))).max() < 40
+    assert np.abs(line - label_colors(np.array(1))).max() < 40
 
 
 def test_moved_labels_are_drawn_where_they_went() -> None:
@@ -84,9 +84,9 @@ def test_moved_labels_are_drawn_where_they_went() -> None:
     moved = correspondence((80, 80), (80, 80), forward=(0, 0.5))
     sheet = draw_overview(image, image, moved, labels=labels)
     second = panel(sheet, 1, (440, 440)).astype(int)
-    coloured = np.ptp(second, axis=-1) > 10
-    assert not coloured[:, :250].any()
-    assert coloured[200:240, 290:370].all()
+    colored = np.ptp(second, axis=-1) > 10
+    assert not colored[:, :250].any()
+    assert colored[200:240, 290:370].all()
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_surest_points_are_where_the_confidence_is() -> None:
 
 def test_still_is_white_and_directions_differ() -> None:
     directions = [(0, 0), (0, 5), (5, 0), (0, -5), (-5, 0), (np.nan, 0)]
-    colours = flow_to_rgb(np.array([directions], float), 5)[0]
-    np.testing.assert_array_equal(colours[0], 255)
-    assert len(np.unique(colours[1:5], axis=0)) == 4
-    assert len(set(colours[5].tolist())) == 1
+    colors = flow_to_rgb(np.array([directions], float), 5)[0]
+    np.testing.assert_array_equal(colors[0], 255)
+    assert len(np.unique(colors[1:5], axis=0)) == 4
+    assert len(set(colors[5].tolist())) == 1
 
 
 def test_confidence_grows_brighter() -> None:
@@ -179,6 +179,6 @@ def test_confidence_grows_brighter() -> None:
     assert (np.diff(values) > 0).all()
 
 
-def test_neighbouring_labels_have_different_colours() -> None:
-    colours = label_colours(np.arange(1, 9))
-    assert len(np.unique(colours, axis=0)) == 8
+def test_neighboring_labels_have_different_colors() -> None:
+    colors = label_colors(np.arange(1, 9))
+    assert len(np.unique(colors, axis=0)) == 8

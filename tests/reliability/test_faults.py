@@ -39,8 +39,8 @@ STAGES = {
     'encode': (engine.PairRun, '_encode'),
     'match': (engine.PairRun, 'states'),
     'fields': (api, 'directions'),
-    'colours': (api, 'recoloured'),
-    'recolour': (api, 'transfer_colours'),
+    'colors': (api, 'recolored'),
+    'recolor': (api, 'transfer_colors'),
 }
 
 
@@ -224,7 +224,7 @@ class TestCancel:
         assert found.metadata['iterations_used'] == 1
 
 
-def test_images_that_change_during_a_match_change_nothing_but_colours(
+def test_images_that_change_during_a_match_change_nothing_but_colors(
     pair: tuple[np.ndarray, np.ndarray], whole: Correspondence
 ) -> None:
     images = [image.copy() for image in pair]

@@ -59,7 +59,7 @@ def kinds(**fixed: Any) -> st.SearchStrategy[ImageKind]:
 
 
 def check_conversion(kind: ImageKind) -> None:
-    """Colours and back, the same whatever the memory is like."""
+    """Colors and back, the same whatever the memory is like."""
     image, axis = kind.make(), kind.channel_axis
     plain = kind.plain.make()
     rgb = to_rgb(image, channel_axis=axis)

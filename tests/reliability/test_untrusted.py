@@ -144,7 +144,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(path: Path, side: int, *, content: int) -> None:
-    """A grey picture of zeros that claims one size and holds another."""
+    """A gray picture of zeros that claims one size and holds another."""
     packed = zlib.compress(bytes(content), 9)
     head = struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)
     path.write_bytes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import doctest
 from importlib import import_module
 from pathlib import Path

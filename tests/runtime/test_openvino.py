@@ -19,7 +19,7 @@ from napari_samnet.datasets.samples import load_sample
 from napari_samnet.errors import DeviceError, WeightsError
 from napari_samnet.matching.match import match
 from napari_samnet.runtime import devices
-from napari_samnet.runtime import int8 as quantisation
+from napari_samnet.runtime import int8 as quantization
 from napari_samnet.runtime.devices import Place, resolve_place
 from napari_samnet.runtime.int8 import (
     BOUNDS,
@@ -228,7 +228,7 @@ class TestAuto:
     def able(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         able = {'avx512_vnni': True}
         monkeypatch.setattr(devices, '_processor', lambda: able)
-        monkeypatch.setattr(quantisation, 'within_bounds', lambda _: True)
+        monkeypatch.setattr(quantization, 'within_bounds', lambda _: True)
         return able
 
     def choose(self, **changes: str) -> Place:
@@ -240,7 +240,7 @@ class TestAuto:
     ) -> None:
         assert self.choose() == Place('cpu', 'openvino', 'int8')
         assert self.choose(backend='openvino').precision == 'int8'
-        monkeypatch.setattr(quantisation, 'within_bounds', lambda _: False)
+        monkeypatch.setattr(quantization, 'within_bounds', lambda _: False)
         assert self.choose() == Place('cpu', 'torch', 'fp32')
 
     def test_not_where_torch_was_asked_for(
@@ -324,7 +324,7 @@ class TestCalibration:
 
     def test_bounds(self, tmp_path: Path) -> None:
         shipped = read_calibration(
-            quantisation.calibration_path(get_weights('samnet'))
+            quantization.calibration_path(get_weights('samnet'))
         )
         assert shipped is not None
         path = tmp_path / 'own.safetensors'

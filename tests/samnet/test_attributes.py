@@ -40,7 +40,7 @@ def literal_8(
     alpha: Tensor,
     weight: float,
 ) -> Tensor:
-    """(8) for every cell i and every j of its neighbours N_i."""
+    """(8) for every cell i and every j of its neighbors N_i."""
     batch, _, height, width = source.shape
     out = torch.empty_like(source)
     for b in range(batch):
@@ -111,7 +111,7 @@ class TestBlend:
         )
 
     def test_an_affine_motion_is_a_plain_warp(self, parts: Parts) -> None:
-        """All neighbours of an affine field predict the same place."""
+        """All neighbors of an affine field predict the same place."""
         _, target, _, alpha = parts
         points = torch.stack(
             torch.meshgrid(torch.arange(7.0), torch.arange(5.0), indexing='xy')
@@ -148,7 +148,7 @@ class TestBlend:
             blend(*parts, weight=0.9),
         )
 
-    def test_only_sure_neighbours_are_heard(self, parts: Parts) -> None:
+    def test_only_sure_neighbors_are_heard(self, parts: Parts) -> None:
         _, target, field, alpha = parts
         sure = torch.zeros_like(alpha)
         sure[..., 2, 3] = 1

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_samnet.samnet.correlation import (
     all_pairs,
-    centre_index,
+    center_index,
     confidence,
     inside_window,
     likelihood,
@@ -116,13 +116,13 @@ def test_window_may_fill_the_map() -> None:
     )
 
 
-def test_displacements_are_in_rows_with_the_centre_in_the_middle() -> None:
+def test_displacements_are_in_rows_with_the_center_in_the_middle() -> None:
     """A target that moved by (dx, dy) answers in the channel of (dx, dy)."""
     window, height, width = 5, 9, 11
     marker = torch.zeros(1, 1, height, width)
     marker[0, 0, 4, 5] = 1
     offsets = window_offsets(window, marker)
-    assert offsets[centre_index(window)].tolist() == [0, 0]
+    assert offsets[center_index(window)].tolist() == [0, 0]
     for index, (dx, dy) in enumerate(offsets.int().tolist()):
         assert index == window * (dy + 2) + dx + 2
         moved = marker.roll((dy, dx), dims=(2, 3))
@@ -138,7 +138,7 @@ def test_outside_is_zero_and_known_as_outside() -> None:
     assert torch.equal(volume > 0, inside)
     assert inside[0, :, 3, 4].all()
     assert inside[0, :, 0, 0].sum() == 9
-    assert inside[:, centre_index(5)].all()
+    assert inside[:, center_index(5)].all()
 
 
 @pytest.mark.parametrize('window', [3, 5])
@@ -181,7 +181,7 @@ def test_confidence_is_between_chance_and_certainty() -> None:
     assert math.isclose(flat[0, 0, 4, 5], 1 / 81, rel_tol=1e-5)
     assert math.isclose(flat[0, 0, 0, 0], 1 / 25, rel_tol=1e-5)
     peaked = torch.zeros(1, 81, 9, 11)
-    peaked[:, centre_index(9)] = 1
+    peaked[:, center_index(9)] = 1
     assert confidence(peaked, 1000.0).eq(1).all()
     assert confidence(-peaked, 1000.0).eq(0).all()
 

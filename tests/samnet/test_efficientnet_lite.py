@@ -71,7 +71,7 @@ def original(light: LiteFeatures) -> dict[str, Tensor]:
 class TestPlan:
     def test_size_of_the_published_network(self) -> None:
         # 4,652,008 parameters, head and classifier among them; every
-        # normalisation has two per channel.
+        # normalization has two per channel.
         network = LiteFeatures(['lite15'])
         weights = sum(
             layer.weight.numel() + 2 * layer.out_channels

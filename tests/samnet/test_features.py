@@ -148,7 +148,7 @@ class TestEncoding:
 
 
 class TestGrid:
-    def test_a_cell_is_centred_on_its_eight_pixels(self) -> None:
+    def test_a_cell_is_centerd_on_its_eight_pixels(self) -> None:
         """Cell k sees as far to the left of 8 k + 3.5 as to the right."""
         vgg = VGGFeatures(matching_layers=('relu4_1',))
         for convolution in vgg.convolutions.values():
@@ -157,9 +157,9 @@ class TestGrid:
             )
             torch.nn.init.zeros_(convolution.bias)
         cell, reach = 7, 60 / 2
-        centre = STRIDE * cell + 3.5
-        columns = [centre - reach - 0.5, centre - reach + 0.5]
-        columns += [centre + reach - 0.5, centre + reach + 0.5]
+        center = STRIDE * cell + 3.5
+        columns = [center - reach - 0.5, center - reach + 0.5]
+        columns += [center + reach - 0.5, center + reach + 0.5]
         images = torch.ones(5, 3, 16, 128)
         for image, column in zip(images[1:], columns, strict=True):
             image[..., int(column)] = 1e4
@@ -181,10 +181,10 @@ class TestGrid:
             here[..., 6:15], there[..., 5:14], rtol=1e-4, atol=1e-5
         )
 
-    def test_deeper_layers_are_brought_to_the_same_centres(
+    def test_deeper_layers_are_brought_to_the_same_centers(
         self, vgg: VGGFeatures
     ) -> None:
-        """A stride-16 cell has its centre between two stride-8 cells."""
+        """A stride-16 cell has its center between two stride-8 cells."""
         step = 0.1
         angle = step * torch.arange(6.0).repeat(4, 1)
         deep = torch.stack((angle.cos(), angle.sin()))[None]
@@ -196,7 +196,7 @@ class TestGrid:
         torch.testing.assert_close(
             seen[:, 1:-1], expected.repeat(8, 1)[:, 1:-1], atol=1e-4, rtol=0
         )
-        # Nothing is known beyond the outermost centres.
+        # Nothing is known beyond the outermost centers.
         assert math.isclose(seen[0, 0], 0.0, abs_tol=1e-6)
 
 

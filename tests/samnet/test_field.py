@@ -124,7 +124,7 @@ class TestResize:
     @pytest.mark.parametrize('name', MOTIONS)
     @pytest.mark.parametrize('factor', [2, 3])
     def test_same_motion_on_a_finer_grid(self, name: str, factor: int) -> None:
-        """Cell centres are at (k + 0.5) / n of the side, on every grid."""
+        """Cell centers are at (k + 0.5) / n of the side, on every grid."""
         coarse = MOTIONS[name]
         # u = (x + 0.5) / n on both grids, and F is linear in u.
         linear = coarse[0, :, :2]
@@ -174,7 +174,7 @@ class TestSample:
         )
 
     def test_gradient(self, positions: Tensor) -> None:
-        # The slope jumps at cell centres.
+        # The slope jumps at cell centers.
         positions = positions.floor() + 0.1 + 0.8 * torch.rand_like(positions)
         features = torch.randn(2, 3, 5, 7, dtype=torch.double)
         assert torch.autograd.gradcheck(

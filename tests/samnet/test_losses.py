@@ -30,7 +30,7 @@ from napari_samnet.samnet.losses import (
 )
 from napari_samnet.samnet.network import schedule
 
-NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+NEIGHBORS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
 
 def patch_distance(
@@ -38,7 +38,7 @@ def patch_distance(
 ) -> float:
     """D of the patches at i and q: sum over N of squared distances."""
     total = 0.0
-    for dy, dx in NEIGHBOURS:
+    for dy, dx in NEIGHBORS:
         a = first[:, i[0] + dy, i[1] + dx].tolist()
         b = second[:, q[0] + dy, q[1] + dx].tolist()
         total += math.dist(a, b) ** 2
@@ -56,9 +56,9 @@ def literal_13(
         for dy in range(-radius, radius + 1)
         for dx in range(-radius, radius + 1)
     ]
-    centre = distances[window * window // 2]
+    center = distances[window * window // 2]
     total = sum(math.exp(-distance) for distance in distances)
-    return -centre - math.log(total)
+    return -center - math.log(total)
 
 
 class TestPatchProbability:
@@ -106,7 +106,7 @@ class TestPatchProbability:
 
 class TestMatchingLoss:
     def test_is_that_of_the_paper(self) -> None:
-        """(11), as the mean of cells whose neighbours are all there."""
+        """(11), as the mean of cells whose neighbors are all there."""
         features = torch.randn(2, 1, 4, 5, 6, dtype=torch.double)
         first, second = (normalize(part)[0] for part in features)
         found = float(matching_loss(*features))
@@ -119,7 +119,7 @@ class TestMatchingLoss:
                         second[:, y + dy, x + dx].tolist(),
                     )
                     ** 2
-                    for dy, dx in NEIGHBOURS
+                    for dy, dx in NEIGHBORS
                     if 0 <= y + dy < 5 and 0 <= x + dx < 6
                 ]
                 # A patch at the rim counts as a whole one.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_samnet.samnet.correlation import (
-    centre_index,
+    center_index,
     local_correlation,
     window_offsets,
 )
@@ -161,7 +161,7 @@ class TestAnalytic:
         linear = (step_of(found) - step_of(truth))[0, :, :, inside]
         assert linear.abs().median() < 0.05
         if 'shift' not in motion:
-            # No side is favoured, as by half a cell in the wrong place.
+            # No side is favored, as by half a cell in the wrong place.
             assert error.mean(1).abs().max() < 0.05
 
     def test_window_and_motion_may_be_small_or_large(
@@ -187,7 +187,7 @@ class TestAnalytic:
         residual = analytic(flat, field, start, 0)
         torch.testing.assert_close(field + residual, start)
 
-    def test_neighbours_fill_what_cannot_be_matched(
+    def test_neighbors_fill_what_cannot_be_matched(
         self, smooth: Smooth
     ) -> None:
         truth = affine_field(about_the_middle(shift=(2.0, 1.0)), 19, 23)
@@ -408,8 +408,8 @@ class TestWindow:
         expected[wanted.abs().amax(1) > window // 2] = 0
         torch.testing.assert_close(found[0, :, 1, 2], expected)
 
-    def test_centre_stays(self) -> None:
+    def test_center_stays(self) -> None:
         volume = torch.zeros(1, 25, 2, 2)
-        volume[:, centre_index(5)] = 1
-        assert resize_window(volume, 9)[:, centre_index(9)].eq(1).all()
-        assert resize_window(volume, 3)[:, centre_index(3)].eq(1).all()
+        volume[:, center_index(5)] = 1
+        assert resize_window(volume, 9)[:, center_index(9)].eq(1).all()
+        assert resize_window(volume, 3)[:, center_index(3)].eq(1).all()

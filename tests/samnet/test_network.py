@@ -41,16 +41,16 @@ QUICK = Recurrence(
 
 
 def photographs(batch: int = 1, height: int = 64, width: int = 80) -> Tensor:
-    """Smooth colours that move from one image of the batch to the next."""
+    """Smooth colors that move from one image of the batch to the next."""
     points = grid(height, width, torch.zeros(())) / 8
     images = []
     for index in range(batch):
         x, y = points[0] + 0.7 * index, points[1] - 0.5 * index
-        colours = [
+        colors = [
             torch.sin(x * (1 + 0.4 * c) + c) * torch.cos(y * (1.3 - 0.3 * c))
             for c in range(3)
         ]
-        images.append(0.5 + 0.4 * torch.stack(colours))
+        images.append(0.5 + 0.4 * torch.stack(colors))
     return torch.stack(images)
 
 
@@ -116,7 +116,7 @@ class TestSchedule:
 
 
 class TestRecurrence:
-    def test_correlates_with_what_was_synthesised(
+    def test_correlates_with_what_was_synthesized(
         self, untrained: SAMNet, encoded: tuple[Features, Features]
     ) -> None:
         """C^l of (5) from F^s, F^{s<-t,l} and F^t warped by T^l."""
@@ -132,7 +132,7 @@ class TestRecurrence:
             )
             flow = flow_of(step.field)[0]
             with torch.no_grad():
-                image = untrained.synthesise(
+                image = untrained.synthesize(
                     *encoded,
                     step.field,
                     step.alpha,
@@ -316,7 +316,7 @@ class TestRecurrence:
         with torch.no_grad():
             image = untrained.picture(first, first, last, QUICK)
             whole = untrained.picture(both, both, last, QUICK)
-            literal = untrained.synthesise(
+            literal = untrained.synthesize(
                 both,
                 both,
                 last.field,
@@ -410,7 +410,7 @@ class TestVariants:
         pair = model.encode(images[:1]), model.encode(images[1:])
         options = replace(QUICK, iterations=2)
         (*_, last) = model.iterate(*pair, options)
-        image = model.synthesise(
+        image = model.synthesize(
             *pair, last.field, last.alpha, weight=0.9, options=options
         )
         loss = image.square().mean() + last.field.square().mean()

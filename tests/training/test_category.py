@@ -265,7 +265,7 @@ class TestLosses:
     def test_the_truth_costs_less_than_no_motion(
         self, model: SAMNet, cached: CachedPairs
     ) -> None:
-        """With its safeguards (12) is no loss that anything minimises."""
+        """With its safeguards (12) is no loss that anything minimizes."""
         # Each image and its own warp as the other one: the truth is known.
         warped = cached.part(slice(0, 4))
         trust = torch.ones(4, 2, 12, 12)

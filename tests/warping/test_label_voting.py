@@ -189,7 +189,7 @@ class TestReading:
         )
         np.testing.assert_array_equal(pieces, whole)
 
-    def test_samples_are_taken_at_centres(self) -> None:
+    def test_samples_are_taken_at_centers(self) -> None:
         labels = np.arange(64).reshape(8, 8)
         found = sparse_labels(Pixels.of(labels), (8, 8), (2, 2))
         np.testing.assert_array_equal(found, labels[1::2, 1::2])

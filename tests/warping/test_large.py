@@ -16,7 +16,7 @@ import tifffile
 from napari_samnet import lazy, resampling, warping
 from napari_samnet.arrays.lazy import RowCache, chunk_shape
 from napari_samnet.cli.main import main
-from napari_samnet.color.guided_affine import apply_at_native, transfer_colours
+from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.dask_warp import lazy_image, lazy_labels
 from napari_samnet.errors import InputError
@@ -242,11 +242,11 @@ def test_transferred_image_has_no_seams(
     before = to_working(image, size=64)
     after = np.clip(before[::-1] * (1.2, 0.7, 0.9), 0, 1)
     monkeypatch.setattr(resampling, 'BLOCK_PIXELS', 1 << 30)
-    whole = transfer_colours(image, before, after)
+    whole = transfer_colors(image, before, after)
     plain = apply_at_native(image / 255.0, before, after)
     monkeypatch.setattr(resampling, 'BLOCK_PIXELS', 7 * 200)
     kept = Chunked(image, (64, 64, 3))
-    np.testing.assert_array_equal(transfer_colours(kept, before, after), whole)
+    np.testing.assert_array_equal(transfer_colors(kept, before, after), whole)
     # Blocks may be rounded apart, but by less than one step of 255.
     assert np.abs(whole / 255.0 - plain).max() < 0.51 / 255
 

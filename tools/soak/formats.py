@@ -47,7 +47,7 @@ class Format:
 
 
 def _pixels(rng: np.random.Generator, dtype: str = 'uint8') -> NDArray[Any]:
-    """A small image of a random size, with or without colours."""
+    """A small image of a random size, with or without colors."""
     rows, columns = (int(side) for side in rng.integers(1, 40, 2))
     channels = int(rng.choice([1, 3]))
     unit = blobs((rows, columns), channels, int(rng.integers(64)))

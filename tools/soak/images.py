@@ -32,7 +32,7 @@ DTYPES = (
     'float64',
 )
 
-#: None for a grey image without an axis of channels.
+#: None for a gray image without an axis of channels.
 CHANNELS = (None, 1, 2, 3, 4, 7)
 
 #: What may be wrong with the values.
@@ -141,7 +141,7 @@ class ImageKind:
 def blobs(
     shape: tuple[int, int], channels: int, seed: int
 ) -> NDArray[np.float64]:
-    """Coloured noise of several scales, which has something to match.
+    """Colored noise of several scales, which has something to match.
 
     Parameters
     ----------

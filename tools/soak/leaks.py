@@ -35,7 +35,7 @@ WARM_SHARE = 0.25
 #: glibc's number for the largest number of arenas.
 _ARENA_MAX = -8
 
-#: Where torch keeps compiled code, made once by importing its optimisers.
+#: Where torch keeps compiled code, made once by importing its optimizers.
 _TORCH_CACHE = 'torchinductor'
 
 

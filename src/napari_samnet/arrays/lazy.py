@@ -100,7 +100,7 @@ def chunk_shape(array: Any) -> tuple[int, ...] | None:
 class RowCache:
     """Rows of a lazy array, read by whole chunks and kept for the next band.
 
-    Neighbouring bands of rows lie in the same chunks, and would have each
+    Neighboring bands of rows lie in the same chunks, and would have each
     chunk read and unpacked once per band.
 
     Parameters

@@ -1,10 +1,10 @@
-"""Resampling of regular grids with pixel centres at half-integers.
+"""Resampling of regular grids with pixel centers at half-integers.
 
 Both directions a match needs: photographs down to the working size without
 aliasing, and small maps up to the size of a photograph, block by block, so
 that nothing of that size is held twice.
 
-Sample `k` of `n` lies at the normalised coordinate ``(k + 0.5) / n``
+Sample `k` of `n` lies at the normalized coordinate ``(k + 0.5) / n``
 everywhere ("align_corners=False").
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     'Upsampler',
     'antialias_matrix',
-    'centres',
+    'centers',
     'linear_taps',
     'resized',
 ]
@@ -37,16 +37,16 @@ def linear_taps(
     *,
     extrapolate: bool = False,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
-    """Neighbours and weight of linear interpolation between cell centres.
+    """Neighbors and weight of linear interpolation between cell centers.
 
     Parameters
     ----------
     cells : int
         Number of samples, at least 1.
     positions : array_like of float
-        Normalised coordinates; 0 and 1 are the outer borders.
+        Normalized coordinates; 0 and 1 are the outer borders.
     extrapolate : bool
-        Continue the outermost slope beyond the outermost centres, so that a
+        Continue the outermost slope beyond the outermost centers, so that a
         linear function is reproduced everywhere. Otherwise the outermost
         value is repeated.
 
@@ -66,8 +66,8 @@ def linear_taps(
     return lower, upper, weight.astype(np.float32)
 
 
-def centres(size: int) -> npt.NDArray[np.float64]:
-    """Normalised coordinates of the pixel centres of a side.
+def centers(size: int) -> npt.NDArray[np.float64]:
+    """Normalized coordinates of the pixel centers of a side.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Upsampler:
     Parameters
     ----------
     small : ndarray, shape (h, w) or (h, w, K)
-        Samples at the centres of h by w cells.
+        Samples at the centers of h by w cells.
     shape : tuple of int
         Rows and columns of the large grid.
     columns : slice
@@ -112,7 +112,7 @@ class Upsampler:
             values = values[..., None]
         left, right, weight = linear_taps(
             values.shape[1],
-            centres(shape[1])[columns],
+            centers(shape[1])[columns],
             extrapolate=extrapolate,
         )
         planes = np.ascontiguousarray(np.moveaxis(values, 2, 1))
@@ -123,7 +123,7 @@ class Upsampler:
         #: (h, K, columns), open to an offset that varies by column.
         self.wide: FloatArray = wide
         self._upper_left, self._lower_left, self._weight = linear_taps(
-            values.shape[0], centres(shape[0]), extrapolate=extrapolate
+            values.shape[0], centers(shape[0]), extrapolate=extrapolate
         )
 
     def rows(self, rows: slice) -> FloatArray:
@@ -175,13 +175,13 @@ def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
     from scipy import sparse
 
     if new_size >= size:
-        lower, upper, weight = linear_taps(size, centres(new_size))
+        lower, upper, weight = linear_taps(size, centers(new_size))
         row = np.repeat(np.arange(new_size), 2)
         column = np.stack([lower, upper], 1).ravel()
         value = np.stack([1 - weight, weight], 1).ravel()
     else:
         scale = size / new_size
-        middle = centres(new_size) * size
+        middle = centers(new_size) * size
         first = np.floor(middle - scale).astype(np.intp)
         reach = np.arange(int(np.ceil(2 * scale)) + 2)
         column = first[:, None] + reach
@@ -204,7 +204,7 @@ def resized(
     Parameters
     ----------
     values : ndarray of float, shape (h, w, K)
-        Samples at the centres of h by w cells.
+        Samples at the centers of h by w cells.
     rows, columns : int
         Cells wanted.
 

@@ -34,7 +34,7 @@ iterations, search windows and runs without attribute transfer on such pairs.
 _METHODS = """\
 method to measure; repeat it, or separate names by commas. samnet is the
 default network with default settings, and field the same without the vote on
-labels; identity keeps normalised
+labels; identity keeps normalized
 coordinates; nearest and affine use the network's features alone; tvl1, ilk,
 dis and elastix are other packages (extra bench); warp, reinhard and
 histogram take part in attributes; any packaged weights by name; all. By
@@ -189,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
         for text in args.methods or protocol.default_methods
         for name in text.split(',')
     ]
-    methods = get_methods(names, options, colour=protocol.name == 'attributes')
+    methods = get_methods(names, options, color=protocol.name == 'attributes')
     if args.estimates is not None:
         if protocol.name != 'flow':
             raise InputError('estimates can only be scored by flow')

@@ -1,15 +1,15 @@
-"""Colours found at working size, with the detail of the native image.
+"""Colors found at working size, with the detail of the native image.
 
 The transferred image is made at working size. Enlarging it would lose every
-finer detail of the source. Instead a colour model is fitted to the small pair
+finer detail of the source. Instead a color model is fitted to the small pair
 of images, as in a fast guided filter (He and Sun, "Fast guided filter",
-arXiv:1505.00996): around each point, the transferred colour is an affine
-function of the source's colour. Its twelve coefficients are enlarged, and
+arXiv:1505.00996): around each point, the transferred color is an affine
+function of the source's color. Its twelve coefficients are enlarged, and
 applied to the source at its own size, so that an edge in the result is one of
 the source.
 
-Where a neighbourhood is too plain to tell a gain of colour from a shift, the
-gain is that of a wider neighbourhood, or of the whole image: plain surfaces
+Where a neighborhood is too plain to tell a gain of color from a shift, the
+gain is that of a wider neighborhood, or of the whole image: plain surfaces
 keep their texture.
 """
 
@@ -28,7 +28,7 @@ from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
-__all__ = ['apply_at_native', 'transfer_colours']
+__all__ = ['apply_at_native', 'transfer_colors']
 
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
@@ -38,11 +38,11 @@ Array = npt.NDArray[np.float64]
 FIT_SIDE = 128
 GRID = 64
 
-#: Width in pixels of the neighbourhoods of the fit, the whole image first,
-#: and the variance of colour below which each leaves the gain to the former.
+#: Width in pixels of the neighborhoods of the fit, the whole image first,
+#: and the variance of color below which each leaves the gain to the former.
 NARROW = 1.0
 EDGE = 0.05
-NEIGHBOURHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
+NEIGHBORHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
 
 
 def apply_at_native(
@@ -75,17 +75,17 @@ def apply_at_native(
             f'source_rgb must have shape (H, W, 3), got {source.shape}'
         )
     shape = (source.shape[0], source.shape[1])
-    recolour = _recolouring(source_small, transferred_small, shape)
+    recolor = _recoloring(source_small, transferred_small, shape)
     out = np.empty((*shape, 3), np.float32)
 
     def work(rows: slice) -> None:
-        out[rows] = recolour(rows, source[rows])
+        out[rows] = recolor(rows, source[rows])
 
     run_tiles(work, (rows for rows, _ in tiles(shape)))
     return out
 
 
-def transfer_colours(
+def transfer_colors(
     image: Any,
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
@@ -109,7 +109,7 @@ def transfer_colours(
     source_small, transferred_small : array_like of float, shape (h, w, 3)
         The source and the transferred image at working size, in [0, 1].
     rest : ndarray of float32, shape (h, w, 3), optional
-        What is added to the colours that the two lead to.
+        What is added to the colors that the two lead to.
     name : str
         What the messages call the image.
     channel_axis : int, optional
@@ -133,50 +133,50 @@ def transfer_colours(
         channel_axis=channel_axis,
         contrast_limits=contrast_limits,
     )
-    recolour = _recolouring(source_small, transferred_small, plane.shape)
+    recolor = _recoloring(source_small, transferred_small, plane.shape)
     finer = None if rest is None else Upsampler(rest, plane.shape)
     out, pixels = plane.empty()
     _ = plane.limits  # found once, before the threads ask for it
 
     def work(rows: slice) -> None:
-        colours = recolour(rows, plane.rgb_rows(rows))
+        colors = recolor(rows, plane.rgb_rows(rows))
         if finer is not None:
-            colours += np.moveaxis(finer.rows(rows), 0, -1)
-            np.clip(colours, 0, 1, out=colours)
-        pixels[rows] = plane.with_colours(rows, colours)
+            colors += np.moveaxis(finer.rows(rows), 0, -1)
+            np.clip(colors, 0, 1, out=colors)
+        pixels[rows] = plane.with_colors(rows, colors)
 
     run_tiles(work, plane.bands())
     return out
 
 
-def _recolouring(
+def _recoloring(
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
     shape: tuple[int, int],
 ) -> Callable[[slice, npt.NDArray[Any]], FloatArray]:
-    """The fitted model as a function of a band of rows and its colours."""
+    """The fitted model as a function of a band of rows and its colors."""
     maps = _fit(source_small, transferred_small)
     upsampler = Upsampler(maps.reshape(*maps.shape[:2], 12), shape)
 
-    def recolour(rows: slice, colours: npt.NDArray[Any]) -> FloatArray:
+    def recolor(rows: slice, colors: npt.NDArray[Any]) -> FloatArray:
         maps = upsampler.rows(rows)
-        out = np.empty(colours.shape, np.float32)
+        out = np.empty(colors.shape, np.float32)
         for channel in range(3):
             matrix = maps[4 * channel : 4 * channel + 4]
             value = matrix[3]
             for k in range(3):
-                matrix[k] *= colours[..., k]
+                matrix[k] *= colors[..., k]
                 value += matrix[k]
             np.clip(value, 0, 1, out=out[..., channel])
         return out
 
-    return recolour
+    return recolor
 
 
 def _fit(
     source_small: npt.ArrayLike, transferred_small: npt.ArrayLike
 ) -> Array:
-    """Affine maps of colour from one small image to another.
+    """Affine maps of color from one small image to another.
 
     Parameters
     ----------
@@ -186,8 +186,8 @@ def _fit(
     Returns
     -------
     ndarray, shape (rows, columns, 3, 4)
-        At each cell of a grid over the image: a new colour is
-        ``map[:, :3] @ colour + map[:, 3]``.
+        At each cell of a grid over the image: a new color is
+        ``map[:, :3] @ color + map[:, 3]``.
     """
     before = np.asarray(source_small, np.float64)
     after = np.asarray(transferred_small, np.float64)
@@ -219,7 +219,7 @@ def _fitted(
     # Pixels on an edge are of neither side.
     moments *= _away_from_edges(before)[..., None]
     gain = np.eye(3)[None, None]
-    for width, pull in NEIGHBOURHOODS:
+    for width, pull in NEIGHBORHOODS:
         if width is None:
             near = moments.mean(axis=(0, 1), keepdims=True)
         else:
@@ -239,14 +239,14 @@ def _fitted(
         )
     offset = mean[..., None, 4:] - mean[..., None, :3] @ gain
     maps = np.concatenate([gain, offset], axis=-2).reshape(rows, columns, 12)
-    # A pixel takes the mean of the maps of all neighbourhoods it is in.
+    # A pixel takes the mean of the maps of all neighborhoods it is in.
     maps = _blurred(maps, NARROW)
     maps = resized(maps, min(rows, GRID), min(columns, GRID))
     return np.swapaxes(maps.reshape(*maps.shape[:2], 4, 3), -1, -2)
 
 
 def _away_from_edges(image: Array) -> Array:
-    """Weight (h, w) of each pixel, less the steeper its colours are."""
+    """Weight (h, w) of each pixel, less the steeper its colors are."""
     steep = sum(
         np.square(ndimage.sobel(image, axis, mode='nearest') / 8).sum(axis=-1)
         for axis in (0, 1)
@@ -255,7 +255,7 @@ def _away_from_edges(image: Array) -> Array:
 
 
 def _blurred(values: Array, width: float) -> Array:
-    """Values (h, w, K), each the mean of its neighbourhood."""
+    """Values (h, w, K), each the mean of its neighborhood."""
     return np.asarray(
         ndimage.gaussian_filter(values, width, mode='nearest', axes=(0, 1))
     )

@@ -1,11 +1,11 @@
-"""Colour statistics of one image given to another, neighbourhood by another.
+"""Color statistics of one image given to another, neighborhood by another.
 
-The mean and the covariance of the colours before are carried over into those
-after, in a Gaussian neighbourhood of each point. Linear maps that do so
-differ by a rotation. It is chosen to bring the colours of each pixel closest
-together, with a pull towards the map that moves the colours least (the
+The mean and the covariance of the colors before are carried over into those
+after, in a Gaussian neighborhood of each point. Linear maps that do so
+differ by a rotation. It is chosen to bring the colors of each pixel closest
+together, with a pull towards the map that moves the colors least (the
 Monge-Kantorovitch map: Pitie and Kokaram, "The linear Monge-Kantorovitch
-linear colour mapping for example-based colour transfer", CVMP 2007,
+linear color mapping for example-based color transfer", CVMP 2007,
 doi:10.1049/cp:20070055), which decides where the two images do not lie
 exactly on each other. A regression would lose contrast there.
 """
@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 #: Blur before the fit, in pixels.
 BLUR = 1.5
 
-#: Variance of colour that is added to both images: neighbourhoods that are
+#: Variance of color that is added to both images: neighborhoods that are
 #: plainer keep their texture as it is.
 PLAIN = 1e-3
 
@@ -39,7 +39,7 @@ SPACING = 4
 def statistical_picture(
     before: Array, after: Array, share: Array, *, width: float, anchor: float
 ) -> Array:
-    """Give an image the local colour statistics of another.
+    """Give an image the local color statistics of another.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def statistical_picture(
     share : ndarray of float64, shape (h, w)
         How much each pixel counts; only its ratios matter.
     width : float
-        Of the neighbourhood, in pixels.
+        Of the neighborhood, in pixels.
     anchor : float
-        Weight of the whole image in a neighbourhood, relative to the mean.
+        Weight of the whole image in a neighborhood, relative to the mean.
 
     Returns
     -------
     ndarray of float64, shape (h, w, 3)
-        `before` in other colours, not clipped.
+        `before` in other colors, not clipped.
     """
     soft = ndimage.gaussian_filter(
         np.concatenate([before, after], axis=-1),
@@ -85,7 +85,7 @@ def statistical_picture(
 def _statistics(
     image: Array, share: Array, width: float, anchor: float
 ) -> tuple[Array, Array]:
-    """Mean (r, c, K) and covariance (r, c, K, K) in each neighbourhood."""
+    """Mean (r, c, K) and covariance (r, c, K, K) in each neighborhood."""
     count = image.shape[2]
     pairs = image[..., :, None] * image[..., None, :]
     values = np.concatenate(

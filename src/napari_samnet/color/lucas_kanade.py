@@ -2,7 +2,7 @@
 
 The field of the network is smooth and has a cell for every 8 pixels. Where
 both images show the same scene, its rest of a pixel or two is found from the
-images themselves: once the source is recoloured like the target, the two
+images themselves: once the source is recolored like the target, the two
 differ by a small motion only, and that is what the method of Lucas and
 Kanade solves for ("An iterative image registration technique with an
 application to stereo vision", IJCAI 1981), window by window, from coarse to
@@ -33,11 +33,11 @@ BLUR = 0.4
 STEP = 1.0
 
 #: Squared gradient below which a window does not move, and the difference of
-#: colour at which a pixel counts half.
+#: color at which a pixel counts half.
 PLAIN = 5e-5
 DIFFERENCE = 0.05
 
-#: Differences wider than this many windows are of colour, not of motion.
+#: Differences wider than this many windows are of color, not of motion.
 WIDE = 5
 
 
@@ -49,7 +49,7 @@ def aligned(
     Parameters
     ----------
     picture : ndarray of float32, shape (h, w, 3)
-        The source in the target's colours.
+        The source in the target's colors.
     target : ndarray of float32, shape (H, W, 3)
         The image to sample.
     places : ndarray of float32, shape (2, h, w)
@@ -67,7 +67,7 @@ def aligned(
             resized(image, *(max(1, s // shrink) for s in image.shape[:2]))
             for image in (picture, target)
         )
-        # Positions on the smaller grids, centre to centre.
+        # Positions on the smaller grids, center to center.
         scale = np.divide(other.shape[:2], target.shape[:2])
         scale = scale.reshape(2, 1, 1).astype(np.float32)
         start: FloatArray = (_resized(places, size) + 0.5) * scale - 0.5
@@ -145,7 +145,7 @@ def _resized(maps: FloatArray, size: tuple[int, ...]) -> FloatArray:
 
 
 def _blurred(values: FloatArray, width: float) -> FloatArray:
-    """Values (h, w, K), each the mean of its neighbourhood."""
+    """Values (h, w, K), each the mean of its neighborhood."""
     return np.asarray(
         ndimage.gaussian_filter(
             values, width, mode='nearest', axes=(0, 1), truncate=2.5

@@ -1,30 +1,30 @@
-"""Colours of the target for the source, at working size.
+"""Colors of the target for the source, at working size.
 
 The paper shows the image that its decoder paints; here that image serves the
 recurrence alone, and the one that is shown is made as follows, which is ours.
 
 The target's own pixels, warped onto the source by the field, show what every
 place ought to look like, but neither sharply nor everywhere: the field is
-smooth, and some of the source has no match. So a change of colour is fitted
+smooth, and some of the source has no match. So a change of color is fitted
 to them, weighted by the confidence of the match, and the source's own pixels
 are put through it. The pair decides which:
 
-- Where both images show the same scene, a mixture of affine maps of colour,
-  one for each of a few classes of alike colours of the source, which vary
+- Where both images show the same scene, a mixture of affine maps of color,
+  one for each of a few classes of alike colors of the source, which vary
   over the image. Every map is drawn to the one that its class has in the
-  whole image, and this to the one of all colours: what lies side by side and
-  differs in colour does not mix, and a part without a match is given the
-  colours that pixels like it take elsewhere. What the maps cannot express,
+  whole image, and this to the one of all colors: what lies side by side and
+  differs in color does not mix, and a part without a match is given the
+  colors that pixels like it take elsewhere. What the maps cannot express,
   such as light that changes within an object, is added where the match is
   sure, smoothly and without pixels that look mismatched. With the source in
-  these colours the field is made exact to a part of a pixel, the maps are
+  these colors the field is made exact to a part of a pixel, the maps are
   fitted once more, and what they still cannot express, such as grain or
   blur, is the rest that is left to be added.
 - Where they show different things of one kind, no pixel of one belongs to a
-  pixel of the other. There only the colour statistics of wide neighbourhoods
+  pixel of the other. There only the color statistics of wide neighborhoods
   are carried over, which keep contrast and structure.
 
-How far the colour statistics of narrow neighbourhoods explain the target's
+How far the color statistics of narrow neighborhoods explain the target's
 pixels tells the one from the other, region by region.
 """
 
@@ -43,7 +43,7 @@ from napari_samnet.color.lucas_kanade import aligned, sampled
 from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import Mapping
 
-__all__ = ['Recoloured', 'recoloured']
+__all__ = ['Recolored', 'recolored']
 
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
@@ -51,19 +51,19 @@ Array = npt.NDArray[np.float64]
 #: The model is fitted to images of at most this many pixels a side.
 FIT_SIDE = 128
 
-#: Classes of alike colours, and cells a side of the grid of their maps.
+#: Classes of alike colors, and cells a side of the grid of their maps.
 CLASSES = 8
 CELLS = 16
 
-#: Width of the neighbourhood of a map, in cells.
-NEIGHBOURHOOD = 1.0
+#: Width of the neighborhood of a map, in cells.
+NEIGHBORHOOD = 1.0
 
 #: Pull towards the map of the class in the whole image, and of this towards
-#: the map of all colours, in shares of the mean mass of a cell or class.
+#: the map of all colors, in shares of the mean mass of a cell or class.
 LOCAL_PULL = 0.05
 CLASS_PULL = 0.02
 
-#: Variance of colour below which a map is not told apart from a shift.
+#: Variance of color below which a map is not told apart from a shift.
 PLAIN = 1e-3
 
 #: Correction: width in pixels of the fit, error at which a pixel counts half,
@@ -72,7 +72,7 @@ CORRECTION = 1.5
 MISMATCH = 0.1
 SURE = 0.1
 
-#: Width in pixels of the neighbourhoods whose colour statistics tell the
+#: Width in pixels of the neighborhoods whose color statistics tell the
 #: same scene from another, and of those that are given to another; and the
 #: weight of the whole image in them.
 NARROW = (8.0, 0.1)
@@ -80,7 +80,7 @@ WIDE = (16.0, 0.3)
 
 #: Where both images show the same scene: blur and width of the region, in
 #: pixels, weight of the whole image, and the share of the target's variance
-#: that colour statistics explain, from which and up to which it is believed.
+#: that color statistics explain, from which and up to which it is believed.
 SOFT = 1.5
 REGION = 12.0
 ANCHOR = 0.3
@@ -89,7 +89,7 @@ ALIKE = 0.7
 
 #: Share of the image that must show the same scene for pixels to be matched
 #: exactly, and the least side in pixels for which it is worth it. Then,
-#: confidence from which they are believed in full, difference of colour at
+#: confidence from which they are believed in full, difference of color at
 #: which they count half, widths in pixels of the blurs between which detail
 #: lies, and the correlation of the detail of both images from which and up
 #: to which it is believed to be of the same thing.
@@ -105,7 +105,7 @@ ROUNDS = 8
 STEP = 2
 
 
-class Recoloured(NamedTuple):
+class Recolored(NamedTuple):
     """A small image before and after, and what finer detail there is.
 
     Attributes
@@ -122,28 +122,28 @@ class Recoloured(NamedTuple):
     rest: FloatArray | None
 
 
-def recoloured(
+def recolored(
     source: npt.ArrayLike,
     target: npt.ArrayLike,
     field: FloatArray,
     weight: npt.ArrayLike,
-) -> Recoloured:
-    """The source, and what it looks like in the target's colours, both small.
+) -> Recolored:
+    """The source, and what it looks like in the target's colors, both small.
 
     Parameters
     ----------
     source, target : array_like of float, shape (h, w, 3)
         Both images at working size, in [0, 1].
     field : ndarray of float32, shape (rows, columns, 2)
-        Displacement (row, column) from source to target in normalised units,
+        Displacement (row, column) from source to target in normalized units,
         on a grid of cells over the source.
     weight : array_like, shape (rows, columns)
         Confidence of each of its cells, from 0 to 1.
 
     Returns
     -------
-    Recoloured
-        For :func:`~napari_samnet.color.guided_affine.transfer_colours`.
+    Recolored
+        For :func:`~napari_samnet.color.guided_affine.transfer_colors`.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def recoloured(
     small_source = before.astype(np.float32)
     found = picture()
     if min(*shape, *other.shape[:2]) < SMALLEST or same.mean() < SAME_SCENE:
-        return Recoloured(small_source, found, None)
+        return Recolored(small_source, found, None)
     like = apply_at_native(own, small_source, found)
     places = aligned(like, other, places)
     after, share = _shown(other, places, trust)
@@ -197,7 +197,7 @@ def recoloured(
     sure = resized(same * np.minimum(1, share / TRUSTED)[..., None], *shape)
     like = apply_at_native(own, small_source, found)
     rest = _believed(like, sampled(other, places), sure)
-    return Recoloured(small_source, found, rest)
+    return Recolored(small_source, found, rest)
 
 
 def _shown(
@@ -269,14 +269,14 @@ def _agreement(after: Array, found: Array, share: Array) -> Array:
 
 
 def _near(values: Array) -> Array:
-    """Mean (h, w, K) of the neighbourhood of each pixel."""
+    """Mean (h, w, K) of the neighborhood of each pixel."""
     return np.asarray(
         ndimage.gaussian_filter(values, REGION, mode='nearest', axes=(0, 1))
     )
 
 
 def _exact(before: Array, after: Array, member: Array, share: Array) -> Array:
-    """Colours by a mixture of maps, corrected where the match is sure."""
+    """Colors by a mixture of maps, corrected where the match is sure."""
     found = _apply(_maps(before, after, member, share), member, before)
     wrong = np.square(after - found).sum(-1) / MISMATCH**2
     sure = (share / (1 + wrong))[..., None]
@@ -288,35 +288,35 @@ def _exact(before: Array, after: Array, member: Array, share: Array) -> Array:
 
 
 def _memberships(image: Array) -> Array:
-    """Share (h, w, K) of every class of colour in every pixel."""
-    colours = image[::STEP, ::STEP].reshape(-1, 3)
-    centres = colours.mean(axis=0)[None]
+    """Share (h, w, K) of every class of color in every pixel."""
+    colors = image[::STEP, ::STEP].reshape(-1, 3)
+    centers = colors.mean(axis=0)[None]
     for _ in range(CLASSES - 1):
-        # Nearly the furthest colour: the very furthest is an outlier.
-        near = _distances(colours, centres).min(axis=-1)
+        # Nearly the furthest color: the very furthest is an outlier.
+        near = _distances(colors, centers).min(axis=-1)
         index = np.argsort(near, kind='stable')[int(0.98 * (len(near) - 1))]
-        centres = np.concatenate([centres, colours[index][None]])
+        centers = np.concatenate([centers, colors[index][None]])
     for _ in range(ROUNDS):
-        label = _distances(colours, centres).argmin(axis=-1)
+        label = _distances(colors, centers).argmin(axis=-1)
         count = np.bincount(label, minlength=CLASSES)
         total = np.stack(
             [
                 np.bincount(label, weights=band, minlength=CLASSES)
-                for band in colours.T
+                for band in colors.T
             ],
             axis=-1,
         )
         mean = total / np.maximum(count, 1)[:, None]
-        centres = np.where(count[:, None] > 0, mean, centres)
-    width = _distances(colours, centres).min(axis=-1).mean() + 1e-5
-    far = _distances(image, centres)
+        centers = np.where(count[:, None] > 0, mean, centers)
+    width = _distances(colors, centers).min(axis=-1).mean() + 1e-5
+    far = _distances(image, centers)
     share = np.exp((far.min(axis=-1, keepdims=True) - far) / (2 * width))
     return np.asarray(share / share.sum(axis=-1, keepdims=True))
 
 
-def _distances(colours: Array, centres: Array) -> Array:
-    """Squared distances (..., K) of colours from K centres."""
-    apart = colours[..., None, :] - centres
+def _distances(colors: Array, centers: Array) -> Array:
+    """Squared distances (..., K) of colors from K centers."""
+    apart = colors[..., None, :] - centers
     return np.asarray(np.einsum('...k,...k->...', apart, apart))
 
 
@@ -325,7 +325,7 @@ def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
     count = member.shape[-1]
     grid = tuple(min(side, CELLS) for side in before.shape[:2])
     one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
-    # Second moments of colours before, and of those before with those after.
+    # Second moments of colors before, and of those before with those after.
     moments = (
         one[..., :, None] * np.concatenate([one, after], axis=-1)[..., None, :]
     )
@@ -337,7 +337,7 @@ def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
     cells = resized(mixed.reshape(*share.shape, count * 28), *grid)
     cells = cells.astype(np.float64)
     near = ndimage.gaussian_filter(
-        cells, NEIGHBOURHOOD, mode='nearest', axes=(0, 1)
+        cells, NEIGHBORHOOD, mode='nearest', axes=(0, 1)
     )
     near = near.reshape(*grid, count, 4, 7)
     whole = cells.reshape(-1, count, 4, 7).mean(axis=0)
@@ -359,7 +359,7 @@ def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
 
 
 def _apply(maps: Array, member: Array, image: Array) -> Array:
-    """Colours (h, w, 3) that the mixture gives an image."""
+    """Colors (h, w, 3) that the mixture gives an image."""
     rows, columns = image.shape[:2]
     grid, count = maps.shape[:2], maps.shape[2]
     wide = resized(maps.reshape(*grid, count * 12), rows, columns)

@@ -1,7 +1,7 @@
 """Known changes of an image's look, so that a transfer has a right answer.
 
 Every change is a map of the whole image that a person would call an
-attribute: other colours in every region, another hue, a texture, a blur.
+attribute: other colors in every region, another hue, a texture, a blur.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ REGIONS = 3
 
 
 def regions(image: Image, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Regions of alike colour, of about object size, labelled 1, 2, 3."""
+    """Regions of alike color, of about object size, labeled 1, 2, 3."""
     scale = max(image.shape[:2])
     lab = gaussian_filter(rgb2lab(image), (scale / 60, scale / 60, 0))
     points = lab.reshape(-1, 3)
     spread = points.std(axis=0)
-    # k-means of a constant image has no second centre to find.
+    # k-means of a constant image has no second center to find.
     points = points + rng.normal(0, 1e-3, points.shape) * (spread + 1)
     _, labels = kmeans2(points, REGIONS, minit='++', rng=rng, missing='warn')
     return (labels.reshape(lab.shape[:2]) + 1).astype(np.uint8)
@@ -76,7 +76,7 @@ def _hue(
 def _texture(
     image: Image, labels: NDArray[np.uint8], rng: np.random.Generator
 ) -> Image:
-    """Grain of another coarseness in every region, over other colours."""
+    """Grain of another coarseness in every region, over other colors."""
     result = _curves(image, labels, rng).astype(np.float64)
     for weight in _weights(labels):
         coarse = rng.uniform(0.6, 2.5)
@@ -89,7 +89,7 @@ def _texture(
 def _blur(
     image: Image, labels: NDArray[np.uint8], rng: np.random.Generator
 ) -> Image:
-    """A soft picture in other colours."""
+    """A soft picture in other colors."""
     width = rng.uniform(0.8, 2.0) * max(image.shape[:2]) / 256
     soft = gaussian_filter(image, (width, width, 0))
     return _curves(soft, labels, rng)

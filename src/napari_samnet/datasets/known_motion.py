@@ -182,7 +182,7 @@ class Light:
     gamma : float
         Exponent of the tones; above 1 darkens the middle.
     saturation : float
-        Factor of the colours' distance from grey.
+        Factor of the colors' distance from gray.
     shade : float
         Difference of brightness between the lit and the other side.
     direction : float
@@ -213,8 +213,8 @@ class Light:
             The relit image.
         """
         tones = np.clip(image, 0, 1) ** self.gamma
-        grey = tones.mean(axis=-1, keepdims=True)
-        tones = (grey + self.saturation * (tones - grey)) * self.gains
+        gray = tones.mean(axis=-1, keepdims=True)
+        tones = (gray + self.saturation * (tones - gray)) * self.gains
         rows, columns = image.shape[:2]
         down = np.linspace(-1, 1, rows)[:, None]
         along = np.linspace(-1, 1, columns)[None]

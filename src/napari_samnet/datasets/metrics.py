@@ -139,7 +139,7 @@ def psnr(estimate: Array, truth: Array, valid: Mask) -> float:
 
 
 def ssim(estimate: Array, truth: Array, valid: Mask) -> float:
-    """Structural similarity of colour images, averaged where valid."""
+    """Structural similarity of color images, averaged where valid."""
     _, local = structural_similarity(
         estimate, truth, data_range=1.0, channel_axis=-1, full=True
     )
@@ -147,7 +147,7 @@ def ssim(estimate: Array, truth: Array, valid: Mask) -> float:
 
 
 def delta_e(estimate: Array, truth: Array, valid: Mask) -> float:
-    """Mean CIEDE2000 colour difference over the valid pixels."""
+    """Mean CIEDE2000 color difference over the valid pixels."""
     difference = deltaE_ciede2000(rgb2lab(estimate), rgb2lab(truth))
     return float(np.mean(difference[valid]))
 
@@ -156,7 +156,7 @@ def edge_ssim(estimate: Array, source: Array, valid: Mask) -> float:
     """Structural similarity of the edges of two images, where valid.
 
     Edges are the Sobel magnitude of the luminance. This says how much of the
-    source's structure a transferred image kept, whatever its colours.
+    source's structure a transferred image kept, whatever its colors.
     """
     edges = [sobel(rgb2gray(image)) for image in (estimate, source)]
     _, local = structural_similarity(*edges, data_range=1.0, full=True)

@@ -278,7 +278,7 @@ def _horses(images: Path, masks: Path) -> list[MaskPair]:
 
 
 def photo_style(root: Path) -> list[MaskPair]:
-    """Pairs of photographs with label maps of nine colours."""
+    """Pairs of photographs with label maps of nine colors."""
     lists = ('manifests/photo_style_pairs.csv',)
     found = _first(root, lists)
     if found is None:

@@ -26,7 +26,7 @@ PER_PIXEL = 32
 UNKNOWN = -32768
 
 
-# Lists pair every image with many others; the neighbours in a list stay in
+# Lists pair every image with many others; the neighbors in a list stay in
 # memory, few enough for large slides.
 @lru_cache(maxsize=16)
 def read_image(path: Path) -> NDArray[np.float32]:
@@ -47,8 +47,8 @@ def read_image(path: Path) -> NDArray[np.float32]:
 def read_labels(path: Path) -> NDArray[Any]:
     """Mask or label map of a file, read-only.
 
-    One-bit images are masks, and so are JPEG files and 8-bit grey images
-    that reach 255, whose foreground is above half. Other grey images and
+    One-bit images are masks, and so are JPEG files and 8-bit gray images
+    that reach 255, whose foreground is above half. Other gray images and
     palette images hold labels.
 
     Raises

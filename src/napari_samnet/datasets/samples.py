@@ -3,7 +3,7 @@
 All pictures come with scikit-image itself, so that a pair opens at once on a
 computer without internet. One is a real stereo pair with measured ground
 truth; in the others the second picture is made from the first, as another
-photograph of something alike: bent, turned, recoloured and lit anew.
+photograph of something alike: bent, turned, recolored and lit anew.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _coffee_labels(shape: tuple[int, int]) -> Labels:
     return labels
 
 
-def _recolour(
+def _recolor(
     image: NDArray[np.float64], where: NDArray[np.bool_], turn: float
 ) -> NDArray[np.float64]:
     """Turn the hue of what is painted in a part, white staying white."""
@@ -129,7 +129,7 @@ def _coffee() -> SamplePair:
     )
     # The cup is another one, the coffee is not.
     drink = morphology.dilation(labels == 3, morphology.disk(20))
-    blue = _recolour(source / 255.0, (labels > 0) & ~drink, 0.58)
+    blue = _recolor(source / 255.0, (labels > 0) & ~drink, 0.58)
     light = Light(
         gains=(0.92, 1.02, 1.12),
         gamma=0.85,

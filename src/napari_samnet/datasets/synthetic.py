@@ -1,4 +1,4 @@
-"""Pairs whose true field is known: warps and colour changes of photographs.
+"""Pairs whose true field is known: warps and color changes of photographs.
 
 The source is the photograph seen through a random smooth field, as in RTNs:
 pixel i of the source shows the photograph at ``i + flow[i]``, so that the
@@ -145,7 +145,7 @@ def random_field(
 
 
 def jitter(image: Image, rng: np.random.Generator) -> Image:
-    """Another light on an image: tone, contrast, colour, grain."""
+    """Another light on an image: tone, contrast, color, grain."""
     pixels = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.5, 0.5))
     contrast, brightness = rng.uniform(0.7, 1.3), rng.uniform(-0.12, 0.12)
     pixels = (pixels - 0.5) * contrast + 0.5 + brightness

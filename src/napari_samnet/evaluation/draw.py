@@ -29,7 +29,7 @@ def _close(image: PIL.Image.Image) -> Image:
     return np.asarray(image, np.float32) / np.float32(255)
 
 
-def _colour(index: int, count: int) -> tuple[int, ...]:
+def _color(index: int, count: int) -> tuple[int, ...]:
     red, green, blue = colorsys.hsv_to_rgb(index / max(count, 1), 0.9, 1)
     return tuple(round(255 * value) for value in (red, green, blue))
 
@@ -39,7 +39,7 @@ def points(
     places: NDArray[np.floating],
     truth: NDArray[np.floating] | None = None,
 ) -> Image:
-    """Image with numbered colours at points, tied to their true places.
+    """Image with numbered colors at points, tied to their true places.
 
     Parameters
     ----------
@@ -55,16 +55,16 @@ def points(
     for index, (row, column) in enumerate(places):
         if not np.isfinite((row, column)).all():
             continue
-        colour = _colour(index, len(places))
+        color = _color(index, len(places))
         if truth is not None:
             y, x = truth[index]
-            pen.line([(column, row), (x, y)], fill=colour, width=2)
+            pen.line([(column, row), (x, y)], fill=color, width=2)
         pen.ellipse(
             [
                 (column - radius, row - radius),
                 (column + radius, row + radius),
             ],
-            fill=colour,
+            fill=color,
             outline=(0, 0, 0),
         )
     return _close(canvas)
@@ -73,26 +73,26 @@ def points(
 def mask(
     image: Image,
     labels: NDArray[np.generic],
-    colours: Mapping[int, tuple[float, float, float]] | None = None,
+    colors: Mapping[int, tuple[float, float, float]] | None = None,
 ) -> Image:
-    """Image with every label but zero laid over in its own colour.
+    """Image with every label but zero laid over in its own color.
 
     Parameters
     ----------
     image : ndarray, (H, W, 3)
     labels : ndarray, (H, W)
         Whole numbers, or a mask.
-    colours : mapping of int to tuple, optional
+    colors : mapping of int to tuple, optional
         Red, green and blue of a label, from 0 to 1.
     """
     result = np.array(image)
     ids = [label for label in np.unique(labels) if label]
     for index, label in enumerate(ids):
-        colour = np.array(_colour(index, len(ids))) / 255
-        if colours is not None:
-            colour = np.array(colours[int(label)])
+        color = np.array(_color(index, len(ids))) / 255
+        if colors is not None:
+            color = np.array(colors[int(label)])
         inside = labels == label
-        result[inside] = 0.5 * result[inside] + 0.5 * colour
+        result[inside] = 0.5 * result[inside] + 0.5 * color
     return result
 
 

@@ -1,8 +1,8 @@
 """One 2-D image of any kind, read in bands of rows.
 
-In memory or lazy (dask, zarr, HDF5, memory maps), grey, RGB, RGBA or with any
+In memory or lazy (dask, zarr, HDF5, memory maps), gray, RGB, RGBA or with any
 number of channels: only slices of the user's array are ever read, and they
-come back as numbers in [0, 1] or as colours.
+come back as numbers in [0, 1] or as colors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Plane:
     data : array_like
         The image as it came; only slices of it are ever read.
     channel_axis : int or None
-        Axis of `data` that holds the channels; None for a grey image.
+        Axis of `data` that holds the channels; None for a gray image.
     contrast_limits : tuple of float or None
         Values that become 0 and 1, instead of the image's own range.
     """
@@ -116,7 +116,7 @@ class Plane:
 
     @property
     def channels(self) -> int:
-        """Number of channels, 1 for grey."""
+        """Number of channels, 1 for gray."""
         if self.channel_axis is None:
             return 1
         return int(self.data.shape[self.channel_axis])
@@ -174,7 +174,7 @@ class Plane:
         The given contrast limits; else 0 to 1 for bool and for floats within
         it; 0 to 255 for uint8; else the range of the finite values, or of
         the central 99.8 % of them where a few outliers would take up more
-        than half of it. The colours of an RGB image share one range, the
+        than half of it. The colors of an RGB image share one range, the
         channels of a multi-channel image have their own.
         """
         ones = np.ones(self.channels)
@@ -229,11 +229,11 @@ class Plane:
         return np.float32 if self.dtype.itemsize <= 2 else np.float64
 
     @cached_property
-    def to_colour(self) -> FloatArray:
+    def to_color(self) -> FloatArray:
         """Linear map from channels to red, green and blue: (3, C).
 
-        Grey is repeated, the colours of RGB and RGBA are taken as they are,
-        and other channels are shown in hues spread around the colour circle.
+        Gray is repeated, the colors of RGB and RGBA are taken as they are,
+        and other channels are shown in hues spread around the color circle.
         """
         count = self.channels
         if count == 1:
@@ -242,18 +242,18 @@ class Plane:
             return np.eye(3, count, dtype=np.float32)
         hue = 6 * np.arange(count) / count
         ramp = np.abs((hue + np.array([[0], [4], [2]])) % 6 - 3) - 1
-        colours = np.clip(ramp, 0, 1)
-        return np.asarray(colours / colours.sum(1, keepdims=True), np.float32)
+        colors = np.clip(ramp, 0, 1)
+        return np.asarray(colors / colors.sum(1, keepdims=True), np.float32)
 
     @cached_property
-    def from_colour(self) -> FloatArray:
+    def from_color(self) -> FloatArray:
         """Linear map back: (C, 3); a right inverse where there is one."""
         if self.channels == 1:
             return np.array([LUMINANCE], np.float32)
-        return np.linalg.pinv(self.to_colour).astype(np.float32)
+        return np.linalg.pinv(self.to_color).astype(np.float32)
 
     def rgb_rows(self, rows: slice) -> FloatArray:
-        """Read pixels as colours.
+        """Read pixels as colors.
 
         Parameters
         ----------
@@ -273,21 +273,19 @@ class Plane:
         if self.has_alpha:
             return np.ascontiguousarray(unit[..., :3])
         # Weights that sum to 1 may round to more.
-        return np.minimum(unit @ self.to_colour.T, np.float32(1))
+        return np.minimum(unit @ self.to_color.T, np.float32(1))
 
-    def with_colours(
-        self, rows: slice, colours: FloatArray
-    ) -> npt.NDArray[Any]:
-        """The image's own pixels with other colours.
+    def with_colors(self, rows: slice, colors: FloatArray) -> npt.NDArray[Any]:
+        """The image's own pixels with other colors.
 
-        What colours cannot express stays: alpha, and of more than three
-        channels the part that their three colours do not show.
+        What colors cannot express stays: alpha, and of more than three
+        channels the part that their three colors do not show.
 
         Parameters
         ----------
         rows : slice
             Start and stop.
-        colours : ndarray of float, shape (rows, columns, 3)
+        colors : ndarray of float, shape (rows, columns, 3)
             In [0, 1]; values outside are clipped.
 
         Returns
@@ -295,13 +293,13 @@ class Plane:
         ndarray, shape (rows, columns, channels)
             In the image's own dtype and range of values.
         """
-        unit: npt.NDArray[Any] = colours
+        unit: npt.NDArray[Any] = colors
         if self.channels == 1:
-            unit = colours @ self.from_colour.T
+            unit = colors @ self.from_color.T
         elif self.channels != 3:
             unit = self.unit_rows(rows)
-            change = colours - unit @ self.to_colour.T
-            unit = unit + change @ self.from_colour.T
+            change = colors - unit @ self.to_color.T
+            unit = unit + change @ self.from_color.T
         low, high = (limit.astype(self._exact) for limit in self.limits)
         values = np.nan_to_num(unit.astype(self._exact), nan=0.0, copy=False)
         np.clip(values, 0, 1, out=values)
@@ -345,7 +343,7 @@ def _channel_axis(
         if shape[0] <= MAX_LEADING_CHANNELS:
             return 0
     raise InputError(
-        f'{name} must be a 2-D image, grey or with channels, got shape '
+        f'{name} must be a 2-D image, gray or with channels, got shape '
         f'{shape}: take one plane of a stack, or say which axis holds the '
         f'channels'
     )

@@ -143,9 +143,9 @@ def to_working(
         contrast_limits=contrast_limits,
     )
     height, width = plane.shape
-    grey = plane.channels == 1
-    read = plane.unit_rows if grey else plane.rgb_rows
-    channels = 1 if grey else 3
+    gray = plane.channels == 1
+    read = plane.unit_rows if gray else plane.rgb_rows
+    channels = 1 if gray else 3
     down = antialias_matrix(height, size)
     tall = np.zeros((size, width * channels), np.float32)
     by_column = down.tocsc()
@@ -173,10 +173,10 @@ def from_rgb(
     contrast_limits: tuple[float, float] | None = None,
     name: str = 'image',
 ) -> npt.NDArray[Any]:
-    """Colours as an image of the dtype, channels and range of another.
+    """Colors as an image of the dtype, channels and range of another.
 
-    The inverse of :func:`to_rgb`. Grey gets the luminance, alpha stays, and
-    of two or more than three channels the part that their colours do not
+    The inverse of :func:`to_rgb`. Gray gets the luminance, alpha stays, and
+    of two or more than three channels the part that their colors do not
     show stays.
 
     Parameters
@@ -208,18 +208,18 @@ def from_rgb(
         channel_axis=channel_axis,
         contrast_limits=contrast_limits,
     )
-    colours = np.asarray(rgb)
+    colors = np.asarray(rgb)
     expected = (*plane.shape, 3)
-    if colours.shape != expected:
+    if colors.shape != expected:
         raise InputError(
-            f'the colours of {name} must have shape {expected}, got '
-            f'{colours.shape}'
+            f'the colors of {name} must have shape {expected}, got '
+            f'{colors.shape}'
         )
     out, pixels = plane.empty()
     _ = plane.limits
 
     def convert(rows: slice) -> None:
-        pixels[rows] = plane.with_colours(rows, colours[rows])
+        pixels[rows] = plane.with_colors(rows, colors[rows])
 
     run_tiles(convert, plane.bands())
     return out

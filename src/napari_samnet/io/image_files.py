@@ -49,7 +49,7 @@ _STACKED = {'Z': 'planes', 'T': 'time points', 'I': 'pages', 'P': 'positions'}
 def read_image(
     path: str | os.PathLike[str], *, name: str = 'image'
 ) -> tuple[NDArray[Any], int | None]:
-    """Read one 2-D image, grey or in colour.
+    """Read one 2-D image, gray or in color.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     if labels.ndim != 2:
         raise InputError(
             f'labels must be one number per pixel, got shape {labels.shape} '
-            f'in {file}: save them as a grey or palette image'
+            f'in {file}: save them as a gray or palette image'
         )
     if labels.dtype.kind not in 'biu':
         raise InputError(
@@ -202,7 +202,7 @@ def write_png(
 ) -> None:
     """Write an image for viewing.
 
-    8-bit grey, RGB and RGBA, and 16-bit grey are kept; anything else is
+    8-bit gray, RGB and RGBA, and 16-bit gray are kept; anything else is
     brought to 8-bit RGB.
 
     Parameters
@@ -219,8 +219,8 @@ def write_png(
     InputError
         If it cannot be written.
     """
-    colour = image.ndim == 3 and image.shape[2] in (3, 4)
-    plain = image.dtype == np.uint8 and (image.ndim == 2 or colour)
+    color = image.ndim == 3 and image.shape[2] in (3, 4)
+    plain = image.dtype == np.uint8 and (image.ndim == 2 or color)
     if channel_axis not in (None, 2, -1):
         plain = False
     if not plain and not (image.dtype == np.uint16 and image.ndim == 2):

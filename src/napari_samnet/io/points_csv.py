@@ -29,7 +29,7 @@ def read_points(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
     Returns
     -------
     ndarray of float, shape (N, 2)
-        Row and column of each, in pixels; 0 is the centre of the first.
+        Row and column of each, in pixels; 0 is the center of the first.
 
     Raises
     ------

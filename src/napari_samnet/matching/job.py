@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.color.guided_affine import transfer_colours
-from napari_samnet.color.transfer import Recoloured, recoloured
+from napari_samnet.color.guided_affine import transfer_colors
+from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.images.rgb import check_image, to_working
 from napari_samnet.matching.pair import (
@@ -207,24 +207,24 @@ class MatchJob:
                 votes = run.votes(state) if self._options.vote else None
         transferred = None
         if transfer and self._options.attributes:
-            colours = None
+            colors = None
             if self._options.reference:
                 with (
                     torch.inference_mode(),
                     out_of_memory_explained(record['device'], record['size']),
                     stages.timed('decode'),
                 ):
-                    colours = Recoloured(small[0], run.picture(state), None)
+                    colors = Recolored(small[0], run.picture(state), None)
             with (
                 out_of_memory_explained(record['device'], record['size']),
-                stages.timed('recolour'),
+                stages.timed('recolor'),
             ):
-                if colours is None:
+                if colors is None:
                     own, other = small
-                    colours = recoloured(own, other, forward, trust[0] ** 2)
-                transferred = transfer_colours(
+                    colors = recolored(own, other, forward, trust[0] ** 2)
+                transferred = transfer_colors(
                     self._images['source'],
-                    *colours,
+                    *colors,
                     channel_axis=self._axes['source'],
                 )
         return Correspondence(

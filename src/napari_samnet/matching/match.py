@@ -132,7 +132,7 @@ def match(
     Parameters
     ----------
     source, target : array_like
-        2-D images of any size and real dtype: grey ``(H, W)``, RGB or RGBA
+        2-D images of any size and real dtype: gray ``(H, W)``, RGB or RGBA
         ``(H, W, 3 or 4)``, or with any number of channels along a given
         axis. The two need not have the same size, dtype or channels.
     labels : array_like of int or bool, optional

@@ -244,7 +244,7 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
 def directions(
     state: Iteration, window: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fields in normalised (row, column) units and their confidences.
+    """Fields in normalized (row, column) units and their confidences.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def directions(
         squared = error.square().sum(1) / CONSISTENT_CELLS**2
         trust = matchable(state.alpha, window)[:, 0] * torch.exp(-squared / 2)
         cells = flow.flip(1).permute(0, 2, 3, 1)
-        normalised = cells / cells.new_tensor((height, width))
-        both = normalised.float().cpu().numpy()
+        normalized = cells / cells.new_tensor((height, width))
+        both = normalized.float().cpu().numpy()
         confidence = trust.clamp(0, 1).float().cpu().numpy()
     return both[0], both[1], confidence

@@ -1,4 +1,4 @@
-"""Colours for flows, confidence and labels in pictures.
+"""Colors for flows, confidence and labels in pictures.
 
 Chosen to stay calm beside photographs: no motion is white, labels are tints.
 """
@@ -14,7 +14,7 @@ from skimage.color import hsv2rgb
 __all__ = [
     'confidence_to_rgb',
     'flow_to_rgb',
-    'label_colours',
+    'label_colors',
 ]
 
 _CONFIDENCE = np.array(
@@ -42,19 +42,19 @@ _LABELS = np.array(
 
 
 def flow_to_rgb(flow: ArrayLike, longest: float) -> NDArray[np.uint8]:
-    """Colour a flow: the hue is its direction, the depth its length.
+    """Color a flow: the hue is its direction, the depth its length.
 
     Parameters
     ----------
     flow : array_like, shape (rows, columns, 2)
-        Row and column displacement. Not finite is grey.
+        Row and column displacement. Not finite is gray.
     longest : float
-        Length that gets the deepest colour, in the flow's unit.
+        Length that gets the deepest color, in the flow's unit.
 
     Returns
     -------
     ndarray of uint8, shape (rows, columns, 3)
-        The colours.
+        The colors.
     """
     field = np.asarray(flow, dtype=np.float64)
     known = np.isfinite(field).all(axis=-1, keepdims=True)
@@ -68,12 +68,12 @@ def flow_to_rgb(flow: ArrayLike, longest: float) -> NDArray[np.uint8]:
         ],
         axis=-1,
     )
-    colours = np.where(known, hsv2rgb(hsv), 0.6)
-    return np.round(colours * 255).astype(np.uint8)
+    colors = np.where(known, hsv2rgb(hsv), 0.6)
+    return np.round(colors * 255).astype(np.uint8)
 
 
 def confidence_to_rgb(confidence: ArrayLike) -> NDArray[np.uint8]:
-    """Colour a confidence from dark blue, 0, to yellow, 1.
+    """Color a confidence from dark blue, 0, to yellow, 1.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def confidence_to_rgb(confidence: ArrayLike) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of uint8, shape (..., 3)
-        The colours.
+        The colors.
     """
     values = np.nan_to_num(np.asarray(confidence, dtype=np.float64))
     stops = np.linspace(0, 1, len(_CONFIDENCE))
@@ -91,18 +91,18 @@ def confidence_to_rgb(confidence: ArrayLike) -> NDArray[np.uint8]:
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def label_colours(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Colour of the label of every pixel; neighbours in number differ.
+def label_colors(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Color of the label of every pixel; neighbors in number differ.
 
     Parameters
     ----------
     labels : ndarray of int or bool
-        Labels, of which any but 0 has a colour.
+        Labels, of which any but 0 has a color.
 
     Returns
     -------
     ndarray of uint8, shape (..., 3)
-        The colours, whatever at 0.
+        The colors, whatever at 0.
     """
     index = (labels.astype(np.int64) - 1) % len(_LABELS)
     return _LABELS[index].astype(np.uint8)

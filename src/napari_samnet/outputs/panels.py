@@ -20,7 +20,7 @@ from napari_samnet.images.rgb import to_working
 from napari_samnet.outputs.colormaps import (
     confidence_to_rgb,
     flow_to_rgb,
-    label_colours,
+    label_colors,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _fit(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _places(length: int, count: int) -> NDArray[np.intp]:
-    """Nearest pixels of an axis at the pixel centres of its reduced copy."""
+    """Nearest pixels of an axis at the pixel centers of its reduced copy."""
     return ((np.arange(count) + 0.5) / count * length).astype(np.intp)
 
 
@@ -103,21 +103,21 @@ def with_labels(picture: Image.Image, labels: Any) -> Image.Image:
     edge = binary_dilation(edge, iterations=FINE)
     # Blurred, the line forgets the steps of the label's own pixels.
     line = np.clip(1.8 * gaussian(edge.astype(np.float32), FINE), 0, 1)
-    # The colour of a label goes on to the outer side of its outline.
+    # The color of a label goes on to the outer side of its outline.
     nearest = distance_transform_edt(
         shown == 0, return_distances=False, return_indices=True
     )
-    colours = label_colours(shown[tuple(nearest)])
+    colors = label_colors(shown[tuple(nearest)])
     share = np.maximum(line, 0.32 * inside)[..., None]
     pixels = np.asarray(picture).astype(np.float32)
-    mixed = pixels + share * (colours - pixels)
+    mixed = pixels + share * (colors - pixels)
     return Image.fromarray(np.round(mixed).astype(np.uint8))
 
 
 def with_points(
     picture: Image.Image, points: NDArray[Any], shape: tuple[int, int]
 ) -> Image.Image:
-    """Mark corresponding points, each in a colour of its own."""
+    """Mark corresponding points, each in a color of its own."""
     picture = picture.copy()
     pen = ImageDraw.Draw(picture)
     scale = np.array([picture.height, picture.width]) / np.array(shape)
@@ -125,8 +125,8 @@ def with_points(
     radius = 5.5 * FINE
     for number, (row, column) in enumerate(fine, start=1):
         box = (column - radius, row - radius, column + radius, row + radius)
-        colour = tuple(label_colours(np.array(number)).tolist())
-        pen.ellipse(box, fill=colour, outline=PAPER, width=FINE + 1)
+        color = tuple(label_colors(np.array(number)).tolist())
+        pen.ellipse(box, fill=color, outline=PAPER, width=FINE + 1)
     return picture
 
 
@@ -192,14 +192,14 @@ def _flow_at(
 def faded(
     pixels: NDArray[np.uint8], trust: NDArray[np.float32]
 ) -> Image.Image:
-    """Colours that fade to white where the match is not trusted."""
+    """Colors that fade to white where the match is not trusted."""
     share = np.maximum(trust, LEFT)[..., None]
-    colours = 255 + share * (pixels.astype(np.float32) - 255)
-    return Image.fromarray(np.round(colours).astype(np.uint8))
+    colors = 255 + share * (pixels.astype(np.float32) - 255)
+    return Image.fromarray(np.round(colors).astype(np.uint8))
 
 
 def flow_picture(result: Correspondence) -> tuple[Image.Image, float]:
-    """Colours and arrows of the flow, and the length of the deepest colour."""
+    """Colors and arrows of the flow, and the length of the deepest color."""
     rows, columns = (FINE * side for side in _fit(result.source_shape))
     flow = _flow_at(result, (rows, columns))
     trust = on_grid(result, (rows, columns)).confidence
@@ -218,7 +218,7 @@ def flow_picture(result: Correspondence) -> tuple[Image.Image, float]:
         for column in np.arange(spacing / 2, columns, spacing):
             place = int(row), int(column)
             step = flow[place] * scale
-            # The few beyond are cut, as their colour is.
+            # The few beyond are cut, as their color is.
             step *= min(1.0, longest / max(float(lengths[place]), 1e-9))
             ink = INK if trust[place] > SURE else FAINT
             _arrow(pen, np.array([row, column]), step, ink)
@@ -227,7 +227,7 @@ def flow_picture(result: Correspondence) -> tuple[Image.Image, float]:
 
 
 def _wheel(picture: Image.Image) -> None:
-    """Put the key of the flow's colours into the lower right corner."""
+    """Put the key of the flow's colors into the lower right corner."""
     radius = min(30 * FINE, picture.height // 6, picture.width // 6)
     axis = np.arange(-radius, radius + 1)
     disc = np.stack(np.meshgrid(axis, axis, indexing='ij'), axis=-1)
@@ -243,7 +243,7 @@ def _wheel(picture: Image.Image) -> None:
 
 
 def confidence_picture(result: Correspondence) -> Image.Image:
-    """Colours of the confidence, with their key in the corner."""
+    """Colors of the confidence, with their key in the corner."""
     rows, columns = (FINE * side for side in _fit(result.source_shape))
     confidence = on_grid(result, (rows, columns)).confidence
     picture = Image.fromarray(confidence_to_rgb(confidence))

@@ -55,7 +55,7 @@ class Calibration:
     digests : dict of str to str
         Of the tensors of 'features' and 'decoder', see :func:`digest_of`.
     limits : dict of str to dict
-        Per part, the largest input of each convolution that is quantised.
+        Per part, the largest input of each convolution that is quantized.
     deviation : dict of str to float
         From fp32, with the keys of :data:`BOUNDS` and others.
     """

@@ -131,7 +131,7 @@ class Graphs:
     Parameters
     ----------
     hint : str
-        Arithmetic of those that are not quantised.
+        Arithmetic of those that are not quantized.
     """
 
     def __init__(self, hint: str) -> None:

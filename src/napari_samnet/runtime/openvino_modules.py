@@ -48,7 +48,7 @@ __all__ = [
     'use_openvino',
 ]
 
-#: Levels of quantised activations and weights.
+#: Levels of quantized activations and weights.
 ACTIVATION_LEVELS = 256
 WEIGHT_LEVELS = 255
 
@@ -71,7 +71,7 @@ def use_openvino(
     precision : {'fp32', 'bf16', 'int8'}
         Arithmetic of the convolutions.
     features, decoder : mapping of str to float, optional
-        For int8: largest input of each convolution that is quantised. A part
+        For int8: largest input of each convolution that is quantized. A part
         without stays in fp32.
 
     Returns
@@ -116,7 +116,7 @@ def _convolve(x: Any, layer: nn.Conv2d, *, pad: int, whole: bool) -> Any:
     return op.add(y, constant(bias.reshape(1, -1, 1, 1)))
 
 
-def _quantise(x: Any, limit: float | None) -> Any:
+def _quantize(x: Any, limit: float | None) -> Any:
     """What enters a convolution, on its levels if it has a limit."""
     if limit is None:
         return x
@@ -154,7 +154,7 @@ class OpenVINOFeatures(VGGFeatures):
             key = keys[position]
             limit = self.limits.get(key)
             # Before the pooling, which is then one of whole numbers too.
-            x = _quantise(x, limit)
+            x = _quantize(x, limit)
             if position and key[4] != keys[position - 1][4]:
                 x = _halve(x)
             layer = self.convolutions[key]
@@ -199,7 +199,7 @@ def _relu6(x: Any) -> Any:
 
 
 def _strided(x: Any, layer: nn.Conv2d) -> Any:
-    """Convolution of the light network that looks at neighbours."""
+    """Convolution of the light network that looks at neighbors."""
     height, width = x.get_output_shape(0)[2:]
     sides = [
         same_padding(length, layer.kernel_size[0], layer.stride[0])
@@ -252,7 +252,7 @@ class OpenVINODecoder(DroplinkDecoder):
         def convolve(x: Any, layer: nn.Module, *, twice: bool = False) -> Any:
             assert isinstance(layer, nn.Conv2d)
             limit = self.limits.get(keys[layer])
-            x = _quantise(x, limit)
+            x = _quantize(x, limit)
             if twice:
                 x = _twice(x)
             pad = constant_int([0, 0, 1, 1])
@@ -281,7 +281,7 @@ def _halve(x: Any) -> Any:
 
 
 def _twice(x: Any) -> Any:
-    """Nearest neighbours on twice the grid."""
+    """Nearest neighbors on twice the grid."""
     return op.interpolate(
         x,
         op.constant(np.asarray([2.0, 2.0], np.float32)),

@@ -23,8 +23,8 @@ __all__ = [
     'vote',
 ]
 
-#: N_i of (8), (11): a cell and its neighbours, as (dx, dy).
-NEIGHBOURS = tuple((dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+#: N_i of (8), (11): a cell and its neighbors, as (dx, dy).
+NEIGHBORS = tuple((dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
 
 def matchable(alpha: Tensor, window: int, *, high: float = 3.0) -> Tensor:
@@ -49,21 +49,21 @@ def matchable(alpha: Tensor, window: int, *, high: float = 3.0) -> Tensor:
 
 
 def _votes(field: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each neighbour j predicts i to go, and the weight it has.
+    """Where each neighbor j predicts i to go, and the weight it has.
 
     Returns
     -------
     positions : Tensor
         ``(B, 9, 2, H, W)``: ``i + (A_j - I)(i - j) + f_j`` in (x, y).
     weights : Tensor
-        ``(B, 9, H, W)``: alpha_j normalised over N_i, 0 outside the image.
+        ``(B, 9, H, W)``: alpha_j normalized over N_i, 0 outside the image.
     """
     height, width = field.shape[-2:]
     padded = F.pad(field, (1, 1, 1, 1))
     padded_alpha = F.pad(alpha, (1, 1, 1, 1))
     points = grid(height, width, field)
     positions, weights = [], []
-    for dx, dy in NEIGHBOURS:
+    for dx, dy in NEIGHBORS:
         rows = slice(1 + dy, 1 + dy + height)
         columns = slice(1 + dx, 1 + dx + width)
         there = padded[:, :, rows, columns]
@@ -78,7 +78,7 @@ def _votes(field: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def vote(target: Tensor, field: Tensor, alpha: Tensor) -> Tensor:
-    """Confidence-weighted mean of what the neighbours predict, (8).
+    """Confidence-weighted mean of what the neighbors predict, (8).
 
     Parameters
     ----------
@@ -150,10 +150,10 @@ def blend_reference(
     weight: float,
     gate: Tensor | None = None,
 ) -> Tensor:
-    """Compute :func:`blend` literally, one neighbour after the other."""
+    """Compute :func:`blend` literally, one neighbor after the other."""
     positions, weights = _votes(field, alpha)
     mixed = torch.zeros_like(source)
-    for index in range(len(NEIGHBOURS)):
+    for index in range(len(NEIGHBORS)):
         seen = sample_reference(target, positions[:, index])
         mixed = mixed + weights[:, index : index + 1].to(seen.dtype) * seen
     share = weight if gate is None else weight * gate

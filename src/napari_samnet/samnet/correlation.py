@@ -1,7 +1,7 @@
 """Local two-term correlation (5) and matching confidence (9).
 
 The volume is ``(B, K*K, H, W)`` for a window of K by K cells; displacements
-are in row-major order (dy, dx), so that the centre has index ``K*K // 2``.
+are in row-major order (dy, dx), so that the center has index ``K*K // 2``.
 Outside the image the feature is zero.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 __all__ = [
     'all_pairs',
     'banded_correlation',
-    'centre_index',
+    'center_index',
     'confidence',
     'inside_window',
     'likelihood',
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-def centre_index(window: int) -> int:
+def center_index(window: int) -> int:
     """Index of the zero displacement in a volume of that window."""
     return window * window // 2
 
@@ -145,7 +145,7 @@ def inside_window(
 
 
 def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
-    """Softmax of the raw correlation at the window's centre, (9).
+    """Softmax of the raw correlation at the window's center, (9).
 
     Parameters
     ----------
@@ -169,11 +169,11 @@ def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
     height, width = correlation.shape[-2:]
     inside = inside_window(height, width, window, correlation)
     logits = (beta * correlation.float()).masked_fill(~inside, -torch.inf)
-    centre = centre_index(window)
+    center = center_index(window)
     # An own sum costs less than softmax over 81 channels and one slice.
     top = logits.amax(1, keepdim=True)
     total = (logits - top).exp().sum(1, keepdim=True)
-    return (logits[:, centre : centre + 1] - top).exp() / total
+    return (logits[:, center : center + 1] - top).exp() / total
 
 
 def likelihood(
@@ -181,7 +181,7 @@ def likelihood(
 ) -> Tensor:
     """How likely each displacement of the window is.
 
-    The softmax of (9) for all of the window instead of its centre, with a
+    The softmax of (9) for all of the window instead of its center, with a
     Gaussian prior for what the field says.
 
     Parameters

@@ -127,7 +127,7 @@ class Block(nn.Module):
 class LiteFeatures(nn.Module):
     """EfficientNet-Lite0 up to the deepest layer that is asked for.
 
-    Batch normalisation is part of the convolutions.
+    Batch normalization is part of the convolutions.
 
     Parameters
     ----------

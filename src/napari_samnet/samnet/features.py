@@ -1,11 +1,11 @@
 """W_F: shared VGG features and their skip pyramid (Sec. 4.2).
 
-One network sees source, target and synthesised image. It gives
+One network sees source, target and synthesized image. It gives
 
 * the *content* feature relu4_1, which the attribute transfer blends (8),
 * the *skip* features relu3_1, relu2_1, relu1_1 of the droplink decoder (10),
 * the *matching* feature, in which the correlation (5) is taken. The paper
-  uses relu4_1 for it; deeper layers, each L2-normalised and concatenated,
+  uses relu4_1 for it; deeper layers, each L2-normalized and concatenated,
   are more accurate, and so are those of a second network beside VGG, see
   :mod:`.efficientnet_lite`. Together they have many more channels than
   directions in which places differ: projected to the main ones, they match
@@ -194,7 +194,7 @@ class VGGFeatures(nn.Module):
         Parameters
         ----------
         x : Tensor
-            Normalised images ``(B, 3, H, W)``, or with `after` the output of
+            Normalized images ``(B, 3, H, W)``, or with `after` the output of
             that layer.
         wanted : set of str
             Names such as ``'relu4_1'``.
@@ -219,7 +219,7 @@ class VGGFeatures(nn.Module):
         return found
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalise ``(B, 3, H, W)`` RGB images in [0, 1] for this VGG."""
+        """Normalize ``(B, 3, H, W)`` RGB images in [0, 1] for this VGG."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(
                 f'images must be (B, 3, H, W), got {tuple(images.shape)}'
@@ -248,7 +248,7 @@ class VGGFeatures(nn.Module):
     def matching_feature(
         self, found: dict[str, Tensor], *, project: bool = True
     ) -> Tensor:
-        """Join the normalised matching layers on the relu4_1 grid.
+        """Join the normalized matching layers on the relu4_1 grid.
 
         Parameters
         ----------

@@ -180,10 +180,10 @@ def sample_reference(features: Tensor, positions: Tensor) -> Tensor:
     """Compute :func:`sample` literally, by ``grid_sample``."""
     height, width = features.shape[-2:]
     size = positions.new_tensor((width, height)).view(1, 2, 1, 1)
-    normalised = (2 * positions + 1) / size - 1
+    normalized = (2 * positions + 1) / size - 1
     return F.grid_sample(
         features,
-        normalised.permute(0, 2, 3, 1).to(features.dtype),
+        normalized.permute(0, 2, 3, 1).to(features.dtype),
         mode='bilinear',
         padding_mode='zeros',
         align_corners=False,

@@ -68,7 +68,7 @@ def peak_of(
     _, count, height, width = correlation.shape
     window = round(count**0.5)
     offsets = window_offsets(window, correlation)
-    # Neighbours move alike: a 3x3 mean steadies the peak.
+    # Neighbors move alike: a 3x3 mean steadies the peak.
     smooth = F.avg_pool2d(
         correlation.float(), 3, 1, 1, count_include_pad=False
     )
@@ -121,7 +121,7 @@ class AnalyticMatching(nn.Module):
 
     What is fitted is not the residual alone but where it leads: the whole
     motion, relative to the start T^0. Cells without a match then follow
-    their neighbours and, far from any, the start, and nothing accumulates
+    their neighbors and, far from any, the start, and nothing accumulates
     over the iterations.
 
     Parameters
@@ -212,7 +212,7 @@ def _mutual_matches(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """
     volume = all_pairs(source, target)
     batch, height, width, rows, columns = volume.shape
-    # Consensus: neighbours of a true match match at the same displacement.
+    # Consensus: neighbors of a true match match at the same displacement.
     padded = F.pad(volume, (1, 1, 1, 1, 1, 1, 1, 1))
     volume = sum(
         padded[
@@ -276,7 +276,7 @@ def global_affine(
     positions, mutual = _mutual_matches(source, target)
     rows, columns = source.shape[-2:]
     cells = grid(rows, columns, source).view(2, -1)
-    # From the cells compared to those of the field, centre to centre.
+    # From the cells compared to those of the field, center to center.
     step = cells.new_tensor((width / columns, height / rows)).view(2, 1)
     cells, positions = ((at + 0.5) * step - 0.5 for at in (cells, positions))
     middle = cells.new_tensor(((width - 1) / 2, (height - 1) / 2)).view(2, 1)

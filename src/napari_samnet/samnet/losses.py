@@ -1,6 +1,6 @@
 """Losses: content (2), matching (11), semantic attribute matching (12)-(13).
 
-Features are L2-normalised first; squared distances then are
+Features are L2-normalized first; squared distances then are
 ``2 - 2 cosine``, and the sum over a 3x3 patch N_i becomes a box filter of
 the correlation volume, so that (13) costs one correlation.
 """
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_samnet.samnet.correlation import (
-    centre_index,
+    center_index,
     inside_window,
     local_correlation,
 )
@@ -36,7 +36,7 @@ TAU = -math.log(0.013)
 
 
 def content_loss(transferred: Tensor, source: Tensor) -> Tensor:
-    """L_C of (2) on normalised features, mean over cells."""
+    """L_C of (2) on normalized features, mean over cells."""
     difference = normalize(transferred) - normalize(source)
     return difference.square().sum(1).mean()
 
@@ -44,7 +44,7 @@ def content_loss(transferred: Tensor, source: Tensor) -> Tensor:
 def matching_loss(
     transferred: Tensor, warped: Tensor, *, weight: Tensor | None = None
 ) -> Tensor:
-    """D of (11) on normalised features, mean over cells.
+    """D of (11) on normalized features, mean over cells.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def _mean(loss: Tensor, weight: Tensor | None) -> Tensor:
 def patch_probability(
     transferred: Tensor, warped: Tensor, *, window: int = 9
 ) -> Tensor:
-    """log K of (13): log-probability of the centre within Q_i.
+    """log K of (13): log-probability of the center within Q_i.
 
     Parameters
     ----------
@@ -93,8 +93,8 @@ def patch_probability(
         volume.shape[2], volume.shape[3], window, like=volume
     )
     logits = logits.masked_fill(~inside, -torch.inf)
-    centre = centre_index(window)
-    return logits[:, centre : centre + 1] - logits.logsumexp(1, keepdim=True)
+    center = center_index(window)
+    return logits[:, center : center + 1] - logits.logsumexp(1, keepdim=True)
 
 
 def semantic_attribute_matching_loss(
@@ -142,7 +142,7 @@ def endpoint_loss(flow: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels, the L2 term."""
+    """Mean squared difference of neighboring pixels, the L2 term."""
     dx = (image[..., 1:] - image[..., :-1]).square().mean()
     dy = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
     return dx + dy

@@ -2,7 +2,7 @@
 
 ``RTNMatching`` has the layer plan of Recurrent Transformer Networks (Kim et
 al., NeurIPS 2018), which the paper builds on. ``ResidualMatching``, the
-default, adds a small zero-initialised encoder-decoder to the parameter-free
+default, adds a small zero-initialized encoder-decoder to the parameter-free
 estimate, so that an untrained network is already a sound one.
 """
 
@@ -41,7 +41,7 @@ def resize_window(correlation: Tensor, window: int) -> Tensor:
     Returns
     -------
     Tensor
-        ``(B, window**2, H, W)`` with the same centre.
+        ``(B, window**2, H, W)`` with the same center.
     """
     batch, count, height, width = correlation.shape
     side = round(count**0.5)
@@ -88,7 +88,7 @@ class _Block(nn.Sequential):
 
 
 class EncoderDecoder(nn.Module):
-    """U-shaped network without normalisation, last layer zero.
+    """U-shaped network without normalization, last layer zero.
 
     Parameters
     ----------

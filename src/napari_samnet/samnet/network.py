@@ -2,7 +2,7 @@
 
 Reading of (6) and (7), 0-based: ``T^0`` is the start; in iteration l the
 volume ``C^l`` compares F^s and F^{s<-t,l} with F^t warped by ``T^l``, and
-``T^{l+1} = T^l + F(C^l; W_G)``. Then image and feature are synthesised with
+``T^{l+1} = T^l + F(C^l; W_G)``. Then image and feature are synthesized with
 ``T^{l+1}`` for the next iteration: the first needs no synthesis, since
 F^{s<-t,0} = F^s, and after the last there is none unless it is asked for.
 """
@@ -148,7 +148,7 @@ class SAMNet(nn.Module):
         merged = merge_sources(source, transferred, weight)
         return local_correlation(merged, warped, options.window)
 
-    def synthesise(
+    def synthesize(
         self,
         source: Features,
         target: Features,
@@ -214,7 +214,7 @@ class SAMNet(nn.Module):
             ``(B, C, H, W)``, unit length along C.
         """
         if options.feedback == 'image':
-            image = self.synthesise(
+            image = self.synthesize(
                 source, target, field, alpha, weight=weight, options=options
             )
             return self.features.match_only(
@@ -261,7 +261,7 @@ class SAMNet(nn.Module):
             ``(B, 3, 8H, 8W)`` RGB in [0, 1].
         """
         wanted = slice(len(source.content))
-        image = self.synthesise(
+        image = self.synthesize(
             source,
             target,
             state.field[wanted],

@@ -29,7 +29,7 @@ class Recurrence:
     iterations : int
         L.
     attributes : bool
-        Synthesise and match with the transferred image. Without it, the
+        Synthesize and match with the transferred image. Without it, the
         recurrence is that of RTNs.
     feedback : {'feature', 'continue', 'image'}
         F^{s<-t} is the matching feature blended by (8), the blended content

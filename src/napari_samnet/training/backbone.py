@@ -1,7 +1,7 @@
 """W_F from ImageNet weights: Oxford's or torchvision's VGG, one form.
 
 Two things are folded into the weights so that the network need not know
-where they come from: the order of the colour channels, and the scale of the
+where they come from: the order of the color channels, and the scale of the
 activations. Each layer is divided by its mean activation on natural images
 (rectification commutes with it), after which every feature is of order one.
 """
@@ -22,9 +22,9 @@ from napari_samnet.samnet.features import VGGFeatures, layer_plan
 
 __all__ = ['load_backbone', 'load_light', 'scale_activations']
 
-#: Mean colour that Oxford's networks subtract, RGB, of 255.
+#: Mean color that Oxford's networks subtract, RGB, of 255.
 _OXFORD_MEAN = (123.68, 116.779, 103.939)
-#: What the batch normalisation of EfficientNet-Lite0 adds to the variance.
+#: What the batch normalization of EfficientNet-Lite0 adds to the variance.
 _LITE_EPS = 1e-3
 _TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -89,7 +89,7 @@ def load_backbone(
         ``features.N.bias``.
     preprocessing : {'oxford', 'torchvision'}
         What the file's weights expect: BGR of 0 to 255 minus the mean
-        colour, or RGB of mean 0 and deviation 1. Without `path`, always
+        color, or RGB of mean 0 and deviation 1. Without `path`, always
         torchvision's.
 
     Raises
@@ -159,7 +159,7 @@ def load_light(
 
 
 def _fold(layer: nn.Conv2d, name: str, state: dict[str, Tensor]) -> None:
-    """Fill a convolution of the light network, with its normalisation."""
+    """Fill a convolution of the light network, with its normalization."""
     *block, part = name.split('.')
     prefix = f'_blocks.{block[1]}.' if block else '_'
     kernel, norm = {

@@ -283,7 +283,7 @@ def _through_image(
         with torch.no_grad():
             source = model.encode(torch.cat((warped, other)))
             target = model.encode(torch.cat((other, own)), skips=False)
-        image = model.synthesise(
+        image = model.synthesize(
             source,
             target,
             turn.field,
@@ -320,7 +320,7 @@ def train_category(
     pairs : CategoryPairs
         Of :func:`find_pairs`.
     run : Run
-        Optimises the matcher's parameters.
+        Optimizes the matcher's parameters.
     iterations : int
         L in training.
     batch : int

@@ -86,7 +86,7 @@ def train_decoder(
     images : iterator of Tensor
         Batches ``(B, 3, H, W)``.
     run : Run
-        Optimises the decoder's parameters.
+        Optimizes the decoder's parameters.
     device : str
         Where.
     bf16 : bool

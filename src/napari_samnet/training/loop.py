@@ -1,6 +1,6 @@
 """The training loop: steps, curve, checkpoints without pickle.
 
-A checkpoint holds the trained parameters, the optimiser's moments, the state
+A checkpoint holds the trained parameters, the optimizer's moments, the state
 of the random generators and the number of the step, as tensors. A run that
 goes on from one makes the same steps as one that was never interrupted.
 """
@@ -37,14 +37,14 @@ def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
 
 @dataclass
 class Run:
-    """A resumable optimisation of some parameters.
+    """A resumable optimization of some parameters.
 
     Parameters
     ----------
     stage : str
         Name, used for the files.
     trained : nn.Module
-        Whose parameters with gradient are optimised.
+        Whose parameters with gradient are optimized.
     total : int
         Number of steps.
     rate : float
@@ -140,7 +140,7 @@ class Run:
     def steps(
         self, losses: Callable[[], dict[str, Tensor]]
     ) -> Iterator[Progress]:
-        """Optimise the sum of the losses, yielding after every step.
+        """Optimize the sum of the losses, yielding after every step.
 
         Parameters
         ----------

@@ -118,7 +118,7 @@ def train_matcher(
     pairs : CachedPairs
         Training pairs.
     run : Run
-        Optimises the matcher's parameters.
+        Optimizes the matcher's parameters.
     iterations : int
         L in training.
     batch : int

@@ -1,6 +1,6 @@
 """Training in a process of its own, for programs that must stay alive.
 
-Software OpenGL and torch's compiler, which optimisers import, end a process
+Software OpenGL and torch's compiler, which optimizers import, end a process
 that holds both, so napari never trains in its own. The child is
 ``napari-samnet train --json-lines``: it writes one JSON object per line and
 stops in good order, with everything written, when its standard input ends,

@@ -102,10 +102,10 @@ def _sample(flow: Tensor, positions: Tensor) -> Tensor:
     """Flow at positions in cells, that of the rim beyond it."""
     height, width = flow.shape[-2:]
     size = positions.new_tensor((width, height)).view(1, 2, 1, 1)
-    normalised = (2 * positions + 1) / size - 1
+    normalized = (2 * positions + 1) / size - 1
     return F.grid_sample(
         flow,
-        normalised.permute(0, 2, 3, 1),
+        normalized.permute(0, 2, 3, 1),
         padding_mode='border',
         align_corners=False,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.lazy import new_array
-from napari_samnet.arrays.resize import Upsampler, centres, linear_taps
+from napari_samnet.arrays.resize import Upsampler, centers, linear_taps
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
 
 __all__ = [
@@ -32,7 +32,7 @@ class Mapping:
     Parameters
     ----------
     field : ndarray, shape (h, w, 2)
-        Displacement (row, column) in normalised units.
+        Displacement (row, column) in normalized units.
     shape : tuple of int
         Rows and columns of the grid that the field starts from.
     other : tuple of int
@@ -80,7 +80,7 @@ class Mapping:
         Returns
         -------
         ndarray of float32, shape (2, rows, columns)
-            Row and column; pixel centres are whole numbers.
+            Row and column; pixel centers are whole numbers.
         """
         at = self._displacement.rows(rows)
         at[0] += self._row[rows]
@@ -95,7 +95,7 @@ def full_flow(
     Parameters
     ----------
     displacement : ndarray, shape (h, w, 2)
-        Displacement (row, column) in normalised units.
+        Displacement (row, column) in normalized units.
     shape, other : tuple of int
         Rows and columns of the image it starts from, and of the one it leads
         to.
@@ -148,9 +148,9 @@ def sample_field(
     Parameters
     ----------
     field : ndarray, shape (h, w, K)
-        Samples at cell centres.
+        Samples at cell centers.
     at : ndarray, shape (2, ...)
-        Normalised rows and columns. Beyond the outermost centres the
+        Normalized rows and columns. Beyond the outermost centers the
         outermost slope goes on.
 
     Returns
@@ -181,7 +181,7 @@ def round_trip(
     Parameters
     ----------
     forward, backward : ndarray, shape (h, w, 2)
-        Normalised displacements of the two directions.
+        Normalized displacements of the two directions.
     shape : tuple of int
         Rows and columns of the grid of starting points.
     rows : slice
@@ -190,7 +190,7 @@ def round_trip(
     Returns
     -------
     error : ndarray of float32, shape (2, rows, columns)
-        In normalised units of the starting image. A point that leaves the
+        In normalized units of the starting image. A point that leaves the
         other image comes back with the displacement of the border it left
         through.
     inside : ndarray of bool, shape (rows, columns)
@@ -198,8 +198,8 @@ def round_trip(
     """
     error = Upsampler(forward, shape, extrapolate=True).rows(rows)
     there = error.copy()
-    there[0] += centres(shape[0])[rows, None]
-    there[1] += centres(shape[1])
+    there[0] += centers(shape[0])[rows, None]
+    there[1] += centers(shape[1])
     inside = np.all((there >= 0) & (there < 1), axis=0)
     error += sample_field(backward, np.clip(there, 0, 1, out=there))
     return error, inside
@@ -213,7 +213,7 @@ def reach(
     Parameters
     ----------
     field : ndarray, shape (h, w, 2)
-        Displacement (row, column) in normalised units.
+        Displacement (row, column) in normalized units.
     shape, other : tuple of int
         Rows and columns of the grid that the tile is of, and of the other.
     tile : tuple of slice
@@ -222,7 +222,7 @@ def reach(
     Returns
     -------
     tuple of tuple of int, or None
-        Start and stop of the rows, and of the columns, with all neighbours
+        Start and stop of the rows, and of the columns, with all neighbors
         that interpolation takes. None if the tile shows nothing of the other
         grid.
     """
@@ -231,7 +231,7 @@ def reach(
     lines = []
     for side, cells, part in zip(shape, field.shape[:2], tile, strict=True):
         first, last = (part.start + 0.5) / side, (part.stop - 0.5) / side
-        inner = centres(cells)
+        inner = centers(cells)
         inner = inner[(inner > first) & (inner < last)]
         lines.append(np.concatenate([[first], inner, [last]]))
     at = np.stack(np.meshgrid(*lines, indexing='ij'))

@@ -171,8 +171,8 @@ class Bilinear:
             # A place that is in the window for those that are not.
             np.copyto(y, y[inside][0], where=outside)
             np.copyto(x, x[inside][0], where=outside)
-        top, below, down = _neighbours(y, height)
-        left, right, along = _neighbours(x, width)
+        top, below, down = _neighbors(y, height)
+        left, right, along = _neighbors(x, width)
         flat = found.reshape(-1, *found.shape[2:])
         stride = found.shape[1]
         top, below = ((side - corner[0]) * stride for side in (top, below))
@@ -197,12 +197,12 @@ class Bilinear:
             target[outside] = self.fill
 
 
-def _neighbours(
+def _neighbors(
     at: FloatArray, size: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
     """Pixels on both sides of a position, and the weight of the second.
 
-    On a pixel's centre it is its own neighbour, so that an infinity or NaN
+    On a pixel's center it is its own neighbor, so that an infinity or NaN
     beside it does not matter.
     """
     np.clip(at, 0, size - 1, out=at)

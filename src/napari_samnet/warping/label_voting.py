@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.resize import Upsampler, centres
+from napari_samnet.arrays.resize import Upsampler, centers
 from napari_samnet.arrays.tiles import tiles
 from napari_samnet.warping.fields import Mapping
 from napari_samnet.warping.kernels import Nearest
@@ -70,7 +70,7 @@ class LabelField:
     source_shape, target_shape : tuple of int
         Rows and columns of the two images.
     backward : ndarray of float32, shape (h2, w2, 2)
-        Normalised displacement (row, column) from target to source.
+        Normalized displacement (row, column) from target to source.
     confidence : ndarray of float32, shape (h2, w2)
         Of `backward`, in [0, 1].
     votes : ndarray of float or None, shape (h2, w2, K, K)
@@ -147,7 +147,7 @@ def sparse_indices(
     list of ndarray of int
     """
     return [
-        (centres(SAMPLES * count) * side).astype(np.intp)
+        (centers(SAMPLES * count) * side).astype(np.intp)
         for side, count in zip(shape, cells, strict=True)
     ]
 
@@ -203,7 +203,7 @@ def hold_vote(
         Likelihood of each displacement, in cells of the source around the
         one that the field leads to.
     field : ndarray of float32, shape (h2, w2, 2)
-        Normalised displacement from target to source.
+        Normalized displacement from target to source.
 
     Returns
     -------
@@ -307,14 +307,14 @@ def _count(
     counts = np.bincount(
         keys.ravel(), weights.ravel(), minlength=(labels + 1) * samples
     )[: labels * samples].reshape(labels, *grid)
-    # Neighbours belong together: without this, votes leave specks.
+    # Neighbors belong together: without this, votes leave specks.
     for axis in (1, 2):
         counts = _smoothed(counts, axis)
     return (counts / counts.sum(0).clip(1e-6)).astype(np.float32)
 
 
 def _smoothed(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
-    """Binomial mean of three neighbours, the outermost one repeated."""
+    """Binomial mean of three neighbors, the outermost one repeated."""
     padded = np.pad(
         values,
         [(int(k == axis),) * 2 for k in range(values.ndim)],
@@ -327,7 +327,7 @@ def _smoothed(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
 
 
 def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """With all neighbours."""
+    """With all neighbors."""
     padded = np.pad(mask, 1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return np.asarray(windows.any((2, 3)))

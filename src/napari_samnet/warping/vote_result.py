@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.resize import centres, linear_taps
+from napari_samnet.arrays.resize import centers, linear_taps
 from napari_samnet.arrays.tiles import Tile
 from napari_samnet.warping.fields import Mapping
 from napari_samnet.warping.kernels import Nearest
@@ -104,7 +104,7 @@ class Ballot:
         for side, part, cut, count in zip(
             grid, tile, inner, self.contested.shape, strict=True
         ):
-            low, high, weight = linear_taps(count, centres(side)[part][cut])
+            low, high, weight = linear_taps(count, centers(side)[part][cut])
             taps.append((low, high, weight))
         (above, below, down), (left, right, along) = taps
         top, bottom = int(above[0]), int(below[-1]) + 1

@@ -1,6 +1,6 @@
 """Backward sampling of images and labels through a small field.
 
-A field is given at the cells of a coarse grid, in normalised units, and is
+A field is given at the cells of a coarse grid, in normalized units, and is
 interpolated bilinearly where it is needed: block by block, on all cores, so
 that memory beyond input and output does not grow with the image.
 """
@@ -227,7 +227,7 @@ class _Filling:
     shape : tuple of int
         Rows and columns of the image they are of.
     field : ndarray, shape (h, w, 2)
-        Normalised displacement, from the grid that is filled.
+        Normalized displacement, from the grid that is filled.
     grid : tuple of int
         Rows and columns of that grid.
     kernel : Kernel
@@ -311,7 +311,7 @@ def warp(
     shape : tuple of int
         Rows and columns of the image they are of.
     field : ndarray, shape (h, w, 2)
-        Normalised displacement, from the grid that is filled.
+        Normalized displacement, from the grid that is filled.
     canvas : Canvas
         The grid that is filled.
     kernel : Kernel
@@ -348,14 +348,14 @@ def warp_bilinear(
     shape : tuple of int
         Its rows and columns.
     field : ndarray, shape (h, w, 2)
-        Normalised displacement, from the grid that is filled.
+        Normalized displacement, from the grid that is filled.
     out : array_like, shape (H, W), or with channels
         The grid that is filled, of the dtype of `pixels`.
     channel_axis : int, optional
         Axis of the channels of `out`.
     fill : float
         Value outside of the image, which ends half a pixel beyond the
-        outermost centres.
+        outermost centers.
     """
     canvas = Canvas(out, channel_axis)
     warp(pixels, shape, field, canvas, Bilinear(shape, fill))

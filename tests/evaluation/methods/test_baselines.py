@@ -64,13 +64,13 @@ def test_baselines_recover_a_shift_in_both_directions(
 def test_elastix_counts_a_pair_without_structure_as_still():
     pytest.importorskip('itk')
     (method,) = get_methods(['elastix'], MatchOptions(size=96))
-    grey = np.full((64, 64, 3), 0.5, np.float32)
-    found = method.answer(Pair('', '', grey, grey, None)).correspondence
+    gray = np.full((64, 64, 3), 0.5, np.float32)
+    found = method.answer(Pair('', '', gray, gray, None)).correspondence
     assert np.abs(found.flow).max() < 1
 
 
 def matches(shape, affine):
-    """Cell indices that an affine of normalised positions leads to."""
+    """Cell indices that an affine of normalized positions leads to."""
     height, width = shape
     rows, columns = np.mgrid[:height, :width] + 0.5
     points = np.stack([rows / height, columns / width], -1).reshape(-1, 2)
@@ -84,7 +84,7 @@ def test_nearest_keeps_every_match():
     best = np.random.default_rng(0).permutation(48)
     forward, backward = nearest_fields(best, np.argsort(best), shape)
     assert forward.shape == (48, 64, 2)
-    # The centre of cell 0 lands on the centre of the cell it matched.
+    # The center of cell 0 lands on the center of the cell it matched.
     row, column = divmod(best[0], 8)
     end = np.array([0.5 / 6, 0.5 / 8]) + forward[4, 4]
     assert np.allclose(end, ((row + 0.5) / 6, (column + 0.5) / 8))

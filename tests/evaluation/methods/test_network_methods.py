@@ -50,7 +50,7 @@ def test_result_says_which_weights_and_options(synthetic):
 
 
 def test_transferred_image_and_plain_warp_are_scored_apart():
-    methods = get_methods(['samnet', 'warp'], SMALL, colour=True)
+    methods = get_methods(['samnet', 'warp'], SMALL, color=True)
     scores = run(Attributes(Photographs(repeats=1)), methods, limit=1)
     samnet, warp = (
         scores.result['methods'][name] for name in ('samnet', 'warp')

@@ -145,16 +145,16 @@ class TestImages:
                 rng = np.random.default_rng(sum(index))
                 return rng.integers(0, 60_000, (40, 50)).astype(np.uint16)
 
-        colour = stack_of(viewer.add_image(photos[0], name='photo'))
-        grey = stack_of(viewer.add_image(np.zeros((2, 3, 40, 50))))
-        lazy = type(grey)(
+        color = stack_of(viewer.add_image(photos[0], name='photo'))
+        gray = stack_of(viewer.add_image(np.zeros((2, 3, 40, 50))))
+        lazy = type(gray)(
             name='lazy',
             uid=1,
             data=Lazy(),
             rgb=False,
-            grid=grey.grid,
+            grid=gray.grid,
         )
-        images = LayerImages((colour, lazy))
+        images = LayerImages((color, lazy))
         assert images.count == 7
         steps = images.write(tmp_path, 64, Event())
         assert [next(steps), next(steps)] == [1, 2]

@@ -42,9 +42,9 @@ def show(viewer: ViewerModel, *products: Product, **rest: Any) -> list[Any]:
     return list(Results(viewer).show(products, **rest))
 
 
-def arrows(found: Any, count: int = 400, colour: str = 'direction') -> Any:
+def arrows(found: Any, count: int = 400, color: str = 'direction') -> Any:
     made = arrows_of(found, (), count=count)
-    return product('vectors', made.vectors, keywords=arrow_style(made, colour))
+    return product('vectors', made.vectors, keywords=arrow_style(made, color))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_updated_labels_can_be_undone(viewer: ViewerModel) -> None:
     assert layer.data.sum() == 9
 
 
-def test_arrows_are_updated_with_their_colours(
+def test_arrows_are_updated_with_their_colors(
     viewer: ViewerModel, make_found: Any
 ) -> None:
     results = Results(viewer)

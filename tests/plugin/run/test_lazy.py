@@ -50,8 +50,8 @@ class Stack:
 
 @pytest.fixture
 def planes(photos: Any) -> np.ndarray:
-    grey = photos[0].mean(axis=-1).astype(np.float32)
-    return np.stack([np.roll(grey, 2 * k, 1) for k in range(PLANES)])
+    gray = photos[0].mean(axis=-1).astype(np.float32)
+    return np.stack([np.roll(gray, 2 * k, 1) for k in range(PLANES)])
 
 
 @pytest.fixture

@@ -193,9 +193,9 @@ class TestPairwise:
                 read.append(block_info[0]['chunk-location'][0])
             return block
 
-        grey = stacks[0].mean(axis=-1)
-        lazy = da.from_array(grey, chunks=(1, 80, 100)).map_blocks(
-            watch, dtype=grey.dtype, meta=np.empty((0, 0, 0))
+        gray = stacks[0].mean(axis=-1)
+        lazy = da.from_array(gray, chunks=(1, 80, 100)).map_blocks(
+            watch, dtype=gray.dtype, meta=np.empty((0, 0, 0))
         )
         viewer.add_image(lazy, name='lazy', contrast_limits=(0, 255))
         viewer.add_image(stacks[1].mean(axis=-1), name='other')
@@ -338,8 +338,8 @@ class TestPropagate:
     def test_the_axis_can_be_chosen(
         self, viewer: ViewerModel, make_widget: Any, stacks: Any, masks: Any
     ) -> None:
-        grey = stacks[0].mean(axis=-1)
-        data = np.stack([grey, grey], axis=1)
+        gray = stacks[0].mean(axis=-1)
+        data = np.stack([gray, gray], axis=1)
         viewer.add_image(data, name='tz', axis_labels=('t', 'z', 'y', 'x'))
         labels = np.zeros(data.shape, np.uint8)
         labels[0, 1] = masks[0] > 0

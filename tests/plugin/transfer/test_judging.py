@@ -122,7 +122,7 @@ class TestAsk:
         np.testing.assert_allclose(asked[0].face_color, asked[1].face_color)
         assert len(np.unique(asked[0].face_color, axis=0)) == 2
 
-    def test_each_question_has_a_colour_of_its_own(
+    def test_each_question_has_a_color_of_its_own(
         self, done: Any, viewer: ViewerModel
     ) -> None:
         for row in (10, 20, 30, 40):

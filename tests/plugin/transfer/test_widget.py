@@ -188,7 +188,7 @@ class TestRun:
             found.forward, done.correspondence.forward
         )
 
-    def test_labels_keep_ids_dtype_and_colours(
+    def test_labels_keep_ids_dtype_and_colors(
         self, done: Any, viewer: ViewerModel
     ) -> None:
         warped, original = results(viewer)['labels'], viewer.layers['mask']
@@ -278,18 +278,18 @@ def test_scale_units_and_affine_of_each_grid(
 
 
 @pytest.mark.parametrize('dtype', [np.uint16, np.float32, bool])
-def test_grey_images_keep_dtype_and_contrast(
+def test_gray_images_keep_dtype_and_contrast(
     viewer: ViewerModel, make_widget: Any, photos: Any, dtype: Any
 ) -> None:
-    grey = [photo.mean(axis=2) for photo in photos]
+    gray = [photo.mean(axis=2) for photo in photos]
     if dtype is bool:
-        grey = [image > image.mean() for image in grey]
+        gray = [image > image.mean() for image in gray]
     else:
-        grey = [(image * 20).astype(dtype) for image in grey]
-    source = viewer.add_image(grey[0], colormap='magma')
+        gray = [(image * 20).astype(dtype) for image in gray]
+    source = viewer.add_image(gray[0], colormap='magma')
     limits = (0, 1) if dtype is bool else (100.0, 4000.0)
     source.contrast_limits = limits
-    viewer.add_image(grey[1])
+    viewer.add_image(gray[1])
     widget = make_widget(viewer)
     widget.set_outputs('transferred', 'warped')
     widget.run(wait=True, timeout=WAIT)
@@ -489,15 +489,15 @@ def test_advanced_options_are_folded_away(ready: Any) -> None:
     assert fold.body.isVisibleTo(ready)
 
 
-@pytest.mark.parametrize('colour', ['Direction', 'Confidence'])
-def test_arrows_are_coloured_as_chosen(
-    ready: Any, viewer: ViewerModel, colour: str
+@pytest.mark.parametrize('color', ['Direction', 'Confidence'])
+def test_arrows_are_colored_as_chosen(
+    ready: Any, viewer: ViewerModel, color: str
 ) -> None:
     ready.set_outputs('flow')
-    ready.panel.colour.setCurrentText(colour)
+    ready.panel.color.setCurrentText(color)
     ready.run(wait=True, timeout=WAIT)
     flow = results(viewer)['flow']
-    values = flow.features[colour.lower()]
+    values = flow.features[color.lower()]
     low, high = flow.edge_contrast_limits
     expected = flow.edge_colormap.map((values - low) / (high - low))
     np.testing.assert_allclose(flow.edge_color, expected, atol=1e-3)

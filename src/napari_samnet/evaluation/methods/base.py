@@ -50,7 +50,7 @@ def from_fields(
     backward: Field,
     transferred: NDArray[np.float32] | None = None,
 ) -> Correspondence:
-    """Correspondence of two fields in normalised units, fully confident."""
+    """Correspondence of two fields in normalized units, fully confident."""
     return Correspondence(
         forward=np.asarray(forward, np.float32),
         backward=np.asarray(backward, np.float32),
@@ -64,7 +64,7 @@ def from_fields(
 
 
 class Identity(Method):
-    """No warp: normalised coordinates are kept, and the source's colours."""
+    """No warp: normalized coordinates are kept, and the source's colors."""
 
     name = 'identity'
 
@@ -97,8 +97,8 @@ class Samnet(IterativeMethod):
 
         self._weights = get_weights(self.options.weights)
         # The first run loads the network and lets torch choose its kernels.
-        grey = np.full((32, 32, 3), 0.5, np.float32)
-        self.answer(Pair('', '', grey, grey, None))
+        gray = np.full((32, 32, 3), 0.5, np.float32)
+        self.answer(Pair('', '', gray, gray, None))
 
     def details(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Colour transfer without correspondence, for the attribute benchmark."""
+"""Color transfer without correspondence, for the attribute benchmark."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from skimage.exposure import match_histograms
 from napari_samnet.evaluation.benchmark import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 
-__all__ = ['ColourTransfer', 'histogram', 'reinhard']
+__all__ = ['ColorTransfer', 'histogram', 'reinhard']
 
 Image = NDArray[np.float32]
 
 
 def reinhard(source: Image, target: Image) -> Image:
-    """Give an image the mean and spread of another's colours, in CIELAB.
+    """Give an image the mean and spread of another's colors, in CIELAB.
 
     References
     ----------
@@ -39,8 +39,8 @@ def histogram(source: Image, target: Image) -> Image:
 _TRANSFERS = {'reinhard': reinhard, 'histogram': histogram}
 
 
-class ColourTransfer(Method):
-    """A colour transfer; nothing moves.
+class ColorTransfer(Method):
+    """A color transfer; nothing moves.
 
     Parameters
     ----------

@@ -27,26 +27,26 @@ from napari_samnet.images.rgb import to_working
 
 __all__ = ['DenseFlow']
 
-Grey = NDArray[np.float32]
+Gray = NDArray[np.float32]
 Flow = NDArray[np.floating]
 
-#: Range of grey values below which an image shows nothing.
+#: Range of gray values below which an image shows nothing.
 FLAT = 1 / 255
 
 
-def _tvl1(source: Grey, target: Grey) -> Flow:
+def _tvl1(source: Gray, target: Gray) -> Flow:
     return np.stack(
         skimage.registration.optical_flow_tvl1(source, target), axis=-1
     )
 
 
-def _ilk(source: Grey, target: Grey) -> Flow:
+def _ilk(source: Gray, target: Gray) -> Flow:
     return np.stack(
         skimage.registration.optical_flow_ilk(source, target), axis=-1
     )
 
 
-def _dis(source: Grey, target: Grey) -> Flow:
+def _dis(source: Gray, target: Gray) -> Flow:
     cv2 = _load_cv2()
     images = [
         np.round(image * 255).astype(np.uint8) for image in (source, target)
@@ -62,7 +62,7 @@ def _other_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context('spawn'))
 
 
-def _elastix(source: Grey, target: Grey) -> Flow:
+def _elastix(source: Gray, target: Gray) -> Flow:
     """Affine, then B-spline, with elastix's own default parameters."""
     if min(np.ptp(source), np.ptp(target)) < FLAT:
         # elastix's mutual information ends the process on such an image.
@@ -84,7 +84,7 @@ def _load_skimage() -> ModuleType:
 
 
 class _Solver(NamedTuple):
-    solve: Callable[[Grey, Grey], Flow]
+    solve: Callable[[Gray, Gray], Flow]
     load: Callable[[], ModuleType | None]
     package: str
 
@@ -98,7 +98,7 @@ _SOLVERS = {
 
 
 class DenseFlow(Method):
-    """A dense solver on grey images of working size, in both directions.
+    """A dense solver on gray images of working size, in both directions.
 
     Parameters
     ----------

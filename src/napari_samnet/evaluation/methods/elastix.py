@@ -19,7 +19,7 @@ def register(
     Parameters
     ----------
     source, target : ndarray of float32, shape (H, W)
-        Grey images of one shape, with some contrast.
+        Gray images of one shape, with some contrast.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def register(
                 number_of_threads=1,
             )
         except RuntimeError:
-            # elastix gives up on pairs whose grey values have nothing in
+            # elastix gives up on pairs whose gray values have nothing in
             # common; such a pair counts as not moved.
             return np.zeros((*source.shape, 2), np.float32)
         # It leaves the field in a file as well.

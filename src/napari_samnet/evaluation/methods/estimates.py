@@ -43,10 +43,10 @@ def _flow(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     )
 
 
-def _normalised(
+def _normalized(
     flow: NDArray[np.float32], other: tuple[int, ...]
 ) -> NDArray[np.floating]:
-    """Displacement in normalised units from a flow in pixels."""
+    """Displacement in normalized units from a flow in pixels."""
     at = np.moveaxis(np.indices(flow.shape[:2]), 0, -1) + 0.5
     end = (at + flow) / np.array(other[:2])
     return np.asarray(end - at / np.array(flow.shape[:2]))
@@ -110,8 +110,8 @@ class Estimates(Method):
         return Answer(
             from_fields(
                 pair,
-                _normalised(flows[0], shapes[1]),
-                _normalised(flows[1], shapes[0]),
+                _normalized(flows[0], shapes[1]),
+                _normalized(flows[1], shapes[0]),
             ),
             masks=masks,
         )

@@ -1,6 +1,6 @@
 """What the network's features give without the network's matching.
 
-Nearest neighbours and a global affine, on the very features that the
+Nearest neighbors and a global affine, on the very features that the
 network compares: the difference to its own figures is what iterating,
 smoothness and attribute transfer are worth.
 """
@@ -29,8 +29,8 @@ INLIER_CELLS = 2.0
 TRIALS = 1000
 
 
-def _centres(height: int, width: int) -> Array:
-    """Normalised centres of cells, (height * width, 2) row, column."""
+def _centers(height: int, width: int) -> Array:
+    """Normalized centers of cells, (height * width, 2) row, column."""
     rows, columns = np.mgrid[:height, :width] + 0.5
     return np.stack([rows / height, columns / width], axis=-1).reshape(-1, 2)
 
@@ -40,7 +40,7 @@ def nearest_fields(
     backward: NDArray[np.integer],
     shape: tuple[int, int],
 ) -> tuple[Array, Array]:
-    """Fields that send every cell to its nearest neighbour.
+    """Fields that send every cell to its nearest neighbor.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ def nearest_fields(
     Returns
     -------
     forward, backward : ndarray, (8 height, 8 width, 2)
-        Displacements in normalised units, constant over a cell.
+        Displacements in normalized units, constant over a cell.
     """
-    centres = _centres(*shape)
+    centers = _centers(*shape)
     fields = []
     for best in (forward, backward):
-        field = (centres[best] - centres).reshape(*shape, 2)
-        # Interpolating between neighbours that point apart would invent
+        field = (centers[best] - centers).reshape(*shape, 2)
+        # Interpolating between neighbors that point apart would invent
         # positions that no cell was matched to.
         fields.append(field.repeat(8, axis=0).repeat(8, axis=1))
     return fields[0], fields[1]
@@ -69,7 +69,7 @@ def affine_fields(
     backward: NDArray[np.integer],
     shape: tuple[int, int],
 ) -> tuple[Array, Array]:
-    """Fields of the affine that most mutual nearest neighbours agree on.
+    """Fields of the affine that most mutual nearest neighbors agree on.
 
     Parameters and results as for :func:`nearest_fields`, but at cell
     resolution. Where no affine can be found, nothing moves.
@@ -77,8 +77,8 @@ def affine_fields(
     still = np.zeros((*shape, 2))
     cells = np.arange(forward.size)
     mutual = backward[forward] == cells
-    centres = _centres(*shape)
-    start, end = centres[mutual], centres[forward[mutual]]
+    centers = _centers(*shape)
+    start, end = centers[mutual], centers[forward[mutual]]
     if len(start) < 3:
         return still, still
     model, _ = ransac(
@@ -92,7 +92,7 @@ def affine_fields(
     if not model or abs(np.linalg.det(model.params[:2, :2])) < 1e-3:
         return still, still
     fields = [
-        (transform(centres) - centres).reshape(*shape, 2)
+        (transform(centers) - centers).reshape(*shape, 2)
         for transform in (model, model.inverse)
     ]
     return fields[0], fields[1]
@@ -102,7 +102,7 @@ _ESTIMATORS = {'nearest': nearest_fields, 'affine': affine_fields}
 
 
 class FeatureMatching(Method):
-    """Nearest neighbours of the network's features, or an affine of them.
+    """Nearest neighbors of the network's features, or an affine of them.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class FeatureMatching(Method):
         options = asdict(self._options)
         return {'options': {name: options[name] for name in names}}
 
-    def _neighbours(
+    def _neighbors(
         self, pair: Pair
     ) -> tuple[NDArray[np.integer], NDArray[np.integer], tuple[int, int]]:
         import torch
@@ -161,5 +161,5 @@ class FeatureMatching(Method):
 
     def answer(self, pair: Pair) -> Answer:
         return Answer(
-            from_fields(pair, *self._estimate(*self._neighbours(pair)))
+            from_fields(pair, *self._estimate(*self._neighbors(pair)))
         )

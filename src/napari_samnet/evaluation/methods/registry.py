@@ -10,7 +10,7 @@ from napari_samnet.evaluation.benchmark import Method
 from napari_samnet.evaluation.methods.base import Identity, PlainWarp, Samnet
 from napari_samnet.options import DEFAULTS, MatchOptions
 
-__all__ = ['COLOUR_METHODS', 'METHODS', 'PARTS', 'get_methods']
+__all__ = ['COLOR_METHODS', 'METHODS', 'PARTS', 'get_methods']
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ def _learned(name: str) -> Callable[[_Setup], Method]:
     return make
 
 
-def _colour(name: str) -> Callable[[_Setup], Method]:
+def _color(name: str) -> Callable[[_Setup], Method]:
     def make(_: _Setup) -> Method:
-        from napari_samnet.evaluation.methods.color import ColourTransfer
+        from napari_samnet.evaluation.methods.color import ColorTransfer
 
-        return ColourTransfer(name)
+        return ColorTransfer(name)
 
     return make
 
@@ -64,10 +64,10 @@ METHODS: dict[str, Callable[[_Setup], Method]] = {
 }
 
 #: Methods that only make a transferred image.
-COLOUR_METHODS: dict[str, Callable[[_Setup], Method]] = {
+COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
     'warp': lambda setup: PlainWarp(setup.options),
-    'reinhard': _colour('reinhard'),
-    'histogram': _colour('histogram'),
+    'reinhard': _color('reinhard'),
+    'histogram': _color('histogram'),
 }
 
 #: Parts of the network's own method, run where they are asked for by name.
@@ -80,19 +80,19 @@ def get_methods(
     names: Sequence[str],
     options: MatchOptions = DEFAULTS,
     *,
-    colour: bool = False,
+    color: bool = False,
 ) -> list[Method]:
     """Make methods by name.
 
     Parameters
     ----------
     names : sequence of str
-        Keys of `METHODS` (and of `COLOUR_METHODS` with `colour`), names of
+        Keys of `METHODS` (and of `COLOR_METHODS` with `color`), names of
         packaged weights, ``'all'`` of these, or keys of `PARTS`.
     options : MatchOptions
         Working size and network parameters. A method named after packaged
         weights runs with those.
-    colour : bool
+    color : bool
         Whether methods that find no field may take part.
 
     Returns
@@ -107,7 +107,7 @@ def get_methods(
     """
     from napari_samnet.runtime.weights import available_weights
 
-    known = {**METHODS, **(COLOUR_METHODS if colour else {})}
+    known = {**METHODS, **(COLOR_METHODS if color else {})}
     networks = [name for name in available_weights() if name not in known]
     setup = _Setup(options)
     wanted: list[str] = []

@@ -59,7 +59,7 @@ class Attributes(Protocol):
 
     The target is a photograph with changed attributes, the source a warp of
     the photograph as it was; the right answer is the same warp of the target.
-    The changes take turns: colour curves per region, hue, texture, blur.
+    The changes take turns: color curves per region, hue, texture, blur.
     `psnr`, `ssim` and `delta_e` compare with the right answer, `edge_ssim`
     with the source, all where the target shows what the source shows. `iou`
     and `lt_acc` say how well the regions were carried to the target.

@@ -49,7 +49,7 @@ class Variant:
         The features of both images are at hand.
     decoded : bool
         The image shown is decoded, instead of the source's pixels in the
-        target's colours.
+        target's colors.
     projected : bool
         Match in the directions that best tell cells apart.
     """

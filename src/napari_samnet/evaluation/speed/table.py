@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ['as_text']
 
 #: Stages of a run, in the order they are in.
-STAGES = ('encode', 'iterate', 'decode', 'colours')
+STAGES = ('encode', 'iterate', 'decode', 'colors')
 
 
 def as_text(result: Mapping[str, Any]) -> str:

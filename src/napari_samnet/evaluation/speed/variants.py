@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_samnet.color.guided_affine import transfer_colours
-from napari_samnet.color.transfer import Recoloured, recoloured
+from napari_samnet.color.guided_affine import transfer_colors
+from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.errors import DeviceError
 from napari_samnet.evaluation.speed.models import Models, Variant, place_of
 from napari_samnet.matching.pair import Stages
@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float32]
 class Found(NamedTuple):
     """What a variant found, and where its time went."""
 
-    #: Displacement (row, column) in normalised units, (h, w, 2).
+    #: Displacement (row, column) in normalized units, (h, w, 2).
     forward: FloatArray
     #: The source with the target's attributes, or None.
     transferred: FloatArray | None
@@ -116,7 +116,7 @@ def variants(
         alone('bf16', 'bf16', precision='bf16')
     alone('feature_feedback', 'feature feedback', feedback='feature')
     alone('projected', 'projected features', projected=True)
-    alone('recoloured', 'recoloured, not decoded', decoded=False)
+    alone('recolored', 'recolored, not decoded', decoded=False)
     for precision in ('fp32', 'bf16', 'int8'):
         alone(
             f'openvino_{precision}',
@@ -244,14 +244,14 @@ def run_variant(
     forward = (flow / flow.new_tensor(flow.shape[:2])).float().cpu().numpy()
     transferred = None
     if options.attributes:
-        with stages.timed('colours'):
+        with stages.timed('colors'):
             if picture is not None:
                 after = picture[0].permute(1, 2, 0).float().cpu().numpy()
-                colours = Recoloured(small[0], after, None)
+                colors = Recolored(small[0], after, None)
             else:
                 trust = _trust(state, options)
-                colours = recoloured(*small, forward, trust)
-            transferred = transfer_colours(source, *colours)
+                colors = recolored(*small, forward, trust)
+            transferred = transfer_colors(source, *colors)
     return Found(
         forward,
         transferred,
@@ -278,7 +278,7 @@ def _recurrence(options: MatchOptions, *, scheduled: bool) -> Recurrence:
 
 
 def _trust(state: Iteration, options: MatchOptions) -> FloatArray:
-    """Weight of each cell in the colour model, from one direction alone."""
+    """Weight of each cell in the color model, from one direction alone."""
     alpha = matchable(state.alpha[:1], options.window)
     trust: FloatArray = alpha[0, 0].clamp(0, 1).float().cpu().numpy()
     return trust**2

@@ -1,7 +1,7 @@
 """Images to fine-tune on: layers, plane by plane, or a folder of files.
 
 A process of its own trains, so the pixels of layers travel as small files:
-8-bit colour at working size, which is all that training sees of them.
+8-bit color at working size, which is all that training sees of them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class LayerImages:
         """Identify the images, the same in another session."""
         return [
             f'{stack.name} {stack.grid.shape}'
-            + (' in colour' if stack.rgb else '')
+            + (' in color' if stack.rgb else '')
             for stack in self.stacks
         ]
 

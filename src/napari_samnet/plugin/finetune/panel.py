@@ -1,4 +1,4 @@
-"""The view of 'Fine-tune on my images': every field, and no behaviour."""
+"""The view of 'Fine-tune on my images': every field, and no behavior."""
 
 from __future__ import annotations
 

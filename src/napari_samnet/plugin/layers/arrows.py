@@ -15,7 +15,7 @@ from napari_samnet.plugin.model.grids import Index
 
 __all__ = [
     'ARROW_LIMIT',
-    'COLOURS',
+    'COLORS',
     'Arrows',
     'arrow_style',
     'arrows_of',
@@ -32,8 +32,8 @@ ARROW_LEAST = 80
 #: Flows of at least this many pixels mean that the flow is not known.
 UNKNOWN = 1e9
 
-#: Colourings: feature, colormap and the range it spans (None: of the data).
-COLOURS: dict[str, tuple[str, tuple[float, float] | None]] = {
+#: Colorings: feature, colormap and the range it spans (None: of the data).
+COLORS: dict[str, tuple[str, tuple[float, float] | None]] = {
     'direction': ('hsv', (0.0, 360.0)),
     'confidence': ('viridis', (0.0, 1.0)),
     'magnitude': ('plasma', None),
@@ -138,28 +138,28 @@ def join(parts: Sequence[Arrows]) -> Arrows:
     )
 
 
-def arrow_style(arrows: Arrows, colour: str) -> dict[str, Any]:
+def arrow_style(arrows: Arrows, color: str) -> dict[str, Any]:
     """Keywords of a Vectors layer that make arrows readable.
 
     Parameters
     ----------
     arrows : Arrows
         What is shown.
-    colour : str
-        Feature that colours them: a key of `COLOURS`.
+    color : str
+        Feature that colors them: a key of `COLORS`.
 
     Returns
     -------
     dict
         Keywords.
     """
-    colormap, limits = COLOURS[colour]
+    colormap, limits = COLORS[color]
     if limits is None:
-        top = float(np.max(arrows.features[colour], initial=0.0))
+        top = float(np.max(arrows.features[color], initial=0.0))
         limits = (0.0, top or 1.0)
     return {
         'features': dict(arrows.features),
-        'edge_color': colour,
+        'edge_color': color,
         'edge_colormap': colormap,
         'edge_contrast_limits': limits,
         'edge_width': max(0.3, 0.09 * arrows.step),
@@ -195,7 +195,7 @@ def _arrows(
     step: int,
     features: dict[str, NDArray[np.floating[Any]]],
 ) -> Arrows:
-    """Vectors of napari and what colours them."""
+    """Vectors of napari and what colors them."""
     lead = len(index)
     vectors = np.zeros((len(at), 2, lead + 2), np.float32)
     vectors[:, 0, :lead] = index

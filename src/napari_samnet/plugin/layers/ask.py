@@ -16,8 +16,8 @@ from napari_samnet.plugin.model.grids import Index
 
 __all__ = ['AskTool', 'Asked', 'cells_of']
 
-#: Colours that tell neighbouring questions apart, light enough for any image.
-_COLOURS = np.array(
+#: Colors that tell neighboring questions apart, light enough for any image.
+_COLORS = np.array(
     [
         (1.00, 0.82, 0.20, 1),
         (0.30, 0.85, 0.95, 1),
@@ -199,7 +199,7 @@ class AskTool:
                 coords,
                 name=f'{stack.name} asked',
                 features={'number': [number]},
-                face_color=_COLOURS[[(number - 1) % len(_COLOURS)]],
+                face_color=_COLORS[[(number - 1) % len(_COLORS)]],
                 border_color='black',
                 border_width=0.1,
                 size=max(4.0, 0.035 * max(stack.grid.plane_shape)),
@@ -219,12 +219,10 @@ class AskTool:
         if number is None:
             numbers = layer.features['number']
             number = int(numbers.max()) + 1 if len(numbers) else 1
-        # The colour to come would be that of the points selected, too.
+        # The color to come would be that of the points selected, too.
         layer.selected_data = set()
         layer.feature_defaults = {'number': number}
-        layer.current_face_color = tuple(
-            _COLOURS[(number - 1) % len(_COLOURS)]
-        )
+        layer.current_face_color = tuple(_COLORS[(number - 1) % len(_COLORS)])
         layer.add(coords)
         layer.selected_data = set()
         return number

@@ -209,7 +209,7 @@ class Collector:
             name=f'{request.source.name} → {request.target.name} flow',
             data=arrows.vectors,
             grid=request.source_space,
-            keywords=arrow_style(arrows, request.colour),
+            keywords=arrow_style(arrows, request.color),
             owner=request.source.uid,
             about=about,
         )

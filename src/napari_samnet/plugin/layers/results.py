@@ -282,7 +282,7 @@ def _update_points(
     """Move the points, whose number may have changed."""
     layer.data = data
     for name in keywords:
-        # No colours are no colours to napari, which then warns.
+        # No colors are no colors to napari, which then warns.
         if name not in KEPT_STYLE and (len(data) or name == 'features'):
             setattr(layer, name, keywords[name])
     return True

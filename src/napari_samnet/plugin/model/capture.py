@@ -32,7 +32,7 @@ class Stack:
     data : array-like
         Leading axes, rows, columns and, with `rgb`, channels.
     rgb : bool
-        Whether the last axis holds colours.
+        Whether the last axis holds colors.
     grid : Grid
         Where the planes live.
     display : mapping
@@ -48,7 +48,7 @@ class Stack:
 
     @property
     def channel_axis(self) -> int | None:
-        """Axis of the colours in a plane."""
+        """Axis of the colors in a plane."""
         return 2 if self.rgb else None
 
     def plane(self, index: Index) -> NDArray[Any]:

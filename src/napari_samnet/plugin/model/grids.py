@@ -57,7 +57,7 @@ class Grid:
     Parameters
     ----------
     shape : tuple of int
-        Leading axes, rows and columns; no colour channels.
+        Leading axes, rows and columns; no color channels.
     spatial : mapping
         The layer's seven spatial fields.
     """
@@ -190,7 +190,7 @@ class Grid:
 
 
 def shape_of(layer: Any) -> tuple[int, ...]:
-    """Shape of a layer's data without colour channels, level 0 if several."""
+    """Shape of a layer's data without color channels, level 0 if several."""
     data = layer.data[0] if getattr(layer, 'multiscale', False) else layer.data
     shape = tuple(int(size) for size in data.shape)
     return shape[:-1] if getattr(layer, 'rgb', False) else shape

@@ -147,7 +147,7 @@ class PointsMask:
     coords : ndarray, shape (n, ndim)
         Points in data coordinates of the source image.
     keywords : mapping
-        Size, symbol, colours, features for the new layer, by point.
+        Size, symbol, colors, features for the new layer, by point.
     """
 
     name: str
@@ -214,12 +214,12 @@ def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
         sides = [a + along * (b - a) for a, b in pairs]
         return np.concatenate(sides), 'polygon'
     if kind == 'ellipse':
-        centre = corners.mean(axis=0)
+        center = corners.mean(axis=0)
         first = (corners[1] - corners[0]) / 2
         second = (corners[3] - corners[0]) / 2
         angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
         turn = np.cos(angle) * first + np.sin(angle) * second
-        return centre + turn, 'polygon'
+        return center + turn, 'polygon'
     return corners, kind
 
 
@@ -236,7 +236,7 @@ class ShapesMask:
     types : sequence of str
         Type of each shape.
     keywords : mapping
-        Colours, widths, features for the new layer, by shape.
+        Colors, widths, features for the new layer, by shape.
     """
 
     name: str

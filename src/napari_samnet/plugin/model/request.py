@@ -56,7 +56,7 @@ OUTPUTS: dict[str, tuple[str, str]] = {
     ),
     'labels': (
         'Warped labels',
-        "The labels on the target's grid, ids and colours kept.",
+        "The labels on the target's grid, ids and colors kept.",
     ),
     'transferred': (
         'Transferred image',
@@ -117,8 +117,8 @@ class Request:
         Layers to add: keys of `OUTPUTS`.
     arrows : int
         Largest number of arrows.
-    colour : str
-        Feature that colours the arrows.
+    color : str
+        Feature that colors the arrows.
     live : bool
         Whether to show pictures on the way.
     """
@@ -134,7 +134,7 @@ class Request:
     masks: Sequence[Mask] = ()
     outputs: frozenset[str] = frozenset()
     arrows: int = 400
-    colour: str = 'direction'
+    color: str = 'direction'
     live: bool = True
 
 

@@ -1,6 +1,6 @@
 """Carry an annotation from its plane through a whole stack.
 
-Planes are matched with their neighbours, outwards from the annotated one, so
+Planes are matched with their neighbors, outwards from the annotated one, so
 that the difference between two matched images stays small. Errors add up
 along such a chain, so every link is checked: where going there and back does
 not end at the start, the plane is matched with the annotated plane directly,
@@ -36,7 +36,7 @@ __all__ = ['FAILED_LINK', 'WEAK_LINK', 'propagate_steps']
 
 #: Forward-backward error, as a share of the plane's side, above which a link
 #: is checked against the annotated plane, and above which it is given up.
-#: Neighbouring sections stay below 0.02, what has nothing in common is above
+#: Neighboring sections stay below 0.02, what has nothing in common is above
 #: 0.08.
 WEAK_LINK, FAILED_LINK = 0.03, 0.08
 

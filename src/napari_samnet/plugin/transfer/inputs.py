@@ -177,7 +177,7 @@ class Inputs:
             masks=captured,
             outputs=wanted - {'labels'},
             arrows=panel.arrows.value(),
-            colour=panel.colour.currentText().lower(),
+            color=panel.color.currentText().lower(),
             live=panel.live.isChecked(),
         )
 

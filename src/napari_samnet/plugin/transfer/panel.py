@@ -1,4 +1,4 @@
-"""The view: every field, button and line, and no behaviour.
+"""The view: every field, button and line, and no behavior.
 
 Top to bottom as one works: the images, how to match, what to add; then masks
 to drop and ways to judge the match. The footer stays in sight.
@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.options import seen_defaults
-from napari_samnet.plugin.layers.arrows import ARROW_LIMIT, COLOURS
+from napari_samnet.plugin.layers.arrows import ARROW_LIMIT, COLORS
 from napari_samnet.plugin.layers.preview import MODES as PREVIEWS
 from napari_samnet.plugin.model.grids import shape_of
 from napari_samnet.plugin.model.request import MODES, OUTPUTS
@@ -157,8 +157,8 @@ class Panel(QWidget):
         inner = form(self.advanced.body)
         inner.setContentsMargins(12, 0, 0, 0)
         self.options.add_to(inner, ADVANCED)
-        self.colour = QComboBox()
-        self.colour.addItems([name.capitalize() for name in COLOURS])
+        self.color = QComboBox()
+        self.color.addItems([name.capitalize() for name in COLORS])
         self.arrows = QSpinBox()
         self.arrows.setRange(16, ARROW_LIMIT)
         self.arrows.setSingleStep(100)
@@ -167,14 +167,14 @@ class Panel(QWidget):
         self.live.setChecked(True)
         self.reset = QPushButton('Reset defaults')
         tips = {
-            'colour': 'What the colour of the arrows shows.',
+            'color': 'What the color of the arrows shows.',
             'arrows': 'Largest number of arrows.',
             'live': 'Show transferred image and field while they converge.',
             'reset': 'Set every field above to its default.',
         }
         for name, tip in tips.items():
             getattr(self, name).setToolTip(tooltip(tip))
-        inner.addRow(label('Arrow colour', tips['colour']), self.colour)
+        inner.addRow(label('Arrow color', tips['color']), self.color)
         inner.addRow(label('Arrows', tips['arrows']), self.arrows)
         inner.addRow(self.live)
         inner.addRow(self.reset)
@@ -330,7 +330,7 @@ class Panel(QWidget):
         """Set every field that is no layer to its default."""
         self.options.show(seen_defaults())
         self.outputs.set(DEFAULT_OUTPUTS)
-        self.colour.setCurrentIndex(0)
+        self.color.setCurrentIndex(0)
         self.arrows.setValue(DEFAULT_ARROWS)
         self.live.setChecked(True)
         self.mode.setCurrentIndex(0)

@@ -1,6 +1,6 @@
 """How a run is getting on: a picture and a curve.
 
-Both are painted in the colours of the widget's palette, so that they follow
+Both are painted in the colors of the widget's palette, so that they follow
 napari's theme.
 """
 

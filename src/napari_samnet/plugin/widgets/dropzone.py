@@ -27,7 +27,7 @@ CARRIED = ('labels', 'points', 'shapes')
 _REASON_TIME = 5000
 
 #: Alignment and text flags are enumerations of their own.
-_CENTRED = Qt.AlignmentFlag.AlignCenter.value | Qt.TextFlag.TextWordWrap.value
+_CENTERD = Qt.AlignmentFlag.AlignCenter.value | Qt.TextFlag.TextWordWrap.value
 
 PROMPT = 'Drop a mask here\nLabels, Points, Shapes or a file'
 
@@ -192,7 +192,7 @@ class DropZone(QWidget):
         painter.setPen(ink)
         painter.drawText(
             area.adjusted(6, 2, -6, -2),
-            _CENTRED,
+            _CENTERD,
             self._reason or PROMPT,
         )
         painter.end()
