@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_samnet import devices, match, matching
-from napari_samnet.runtime import weights
+from napari_samnet import match
+from napari_samnet.matching import match as matching
+from napari_samnet.runtime import devices, weights
 from napari_samnet.runtime.devices import Place
 from napari_samnet.runtime.feature_cache import FEATURES
 from napari_samnet.samnet.network import SAMNet

@@ -324,7 +324,8 @@ def test_first_text_comes_at_once(docked: Any) -> None:
 def test_the_demonstration_opens_and_runs(
     make_napari_viewer: Callable[..., Any], monkeypatch: Any, qtbot: Any
 ) -> None:
-    from napari_samnet.plugin import open_demo, settings
+    from napari_samnet.plugin import open_demo
+    from napari_samnet.plugin.transfer import settings
 
     values = settings.load_settings() | {'size': 64, 'window': 5}
     monkeypatch.setattr(

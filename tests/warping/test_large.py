@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_samnet import lazy, resampling, warping
+from napari_samnet.arrays import lazy
 from napari_samnet.arrays.lazy import RowCache, chunk_shape
 from napari_samnet.cli.main import main
 from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
@@ -23,6 +23,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_working
 from napari_samnet.io.image_files import read_image, read_labels
 from napari_samnet.outputs.folder import FILES, LARGE
+from napari_samnet.warping import warp as warping
 
 SOURCE, TARGET = (301, 203), (220, 311)
 
@@ -74,7 +75,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large is large from a thousand values on."""
     monkeypatch.setattr(warping, 'COPIED_VALUES', 1000)
     monkeypatch.setattr(warping, 'WINDOW_SIDE', 32)
-    monkeypatch.setattr(resampling, 'BLOCK_PIXELS', 500)
+    monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 500)
 
 
 @pytest.fixture
@@ -241,10 +242,10 @@ def test_transferred_image_has_no_seams(
     image = rng.integers(0, 255, (300, 200, 3), np.uint8)
     before = to_working(image, size=64)
     after = np.clip(before[::-1] * (1.2, 0.7, 0.9), 0, 1)
-    monkeypatch.setattr(resampling, 'BLOCK_PIXELS', 1 << 30)
+    monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 1 << 30)
     whole = transfer_colors(image, before, after)
     plain = apply_at_native(image / 255.0, before, after)
-    monkeypatch.setattr(resampling, 'BLOCK_PIXELS', 7 * 200)
+    monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 7 * 200)
     kept = Chunked(image, (64, 64, 3))
     np.testing.assert_array_equal(transfer_colors(kept, before, after), whole)
     # Blocks may be rounded apart, but by less than one step of 255.

@@ -13,8 +13,8 @@ import pytest
 from napari_samnet.cli.benchmark import add_parser
 from napari_samnet.cli.main import main
 from napari_samnet.cli.speed import open_pairs
-from napari_samnet.evaluation import speed_models, speed_paths
 from napari_samnet.evaluation.protocols.registry import Request, open_protocol
+from napari_samnet.evaluation.speed import models, variants
 from napari_samnet.evaluation.speed.scaling import exponent
 from napari_samnet.evaluation.speed.statistics import deviation
 from napari_samnet.evaluation.speed.table import as_text
@@ -50,13 +50,13 @@ def pair():
 
 def run(name, pair, options=OPTIONS):
     """One variant on a pair."""
-    known = {v.name: v for v in speed_paths.variants(options)}
+    known = {v.name: v for v in variants.variants(options)}
     small = tuple(
         to_working(image, size=options.size)
         for image in (pair.source, pair.target)
     )
-    return speed_paths.run_variant(
-        speed_models.Models(), known[name], small, pair.source
+    return variants.run_variant(
+        models.Models(), known[name], small, pair.source
     )
 
 
@@ -142,13 +142,13 @@ def test_each_variant_runs_its_own_kernels(pair, monkeypatch):
     calls = Counter()
 
     def counted(name):
-        real = getattr(speed_models, name)
+        real = getattr(models, name)
 
         def call(*args, **named):
             calls[name] += 1
             return real(*args, **named)
 
-        monkeypatch.setattr(speed_models, name, call)
+        monkeypatch.setattr(models, name, call)
 
     kernels = (
         'local_correlation',
