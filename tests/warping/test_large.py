@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_samnet.arrays import lazy
+from napari_samnet.arrays import lazy, tiles
 from napari_samnet.arrays.lazy import RowCache, chunk_shape
 from napari_samnet.cli.main import main
 from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
