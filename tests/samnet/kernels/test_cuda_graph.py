@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_samnet.runtime.precision import convolutions
-from napari_samnet.samnet.kernels import cuda_graph, network
+from napari_samnet.samnet import network
+from napari_samnet.samnet.kernels import cuda_graph
 from napari_samnet.samnet.kernels.cuda_graph import Recording, recording_for
 from napari_samnet.samnet.recurrence import Recurrence
 
