@@ -1,11 +1,16 @@
-"""Shared by all tests: a sample pair and one quick match of it."""
+"""Shared by all tests: a sample pair, a quick match of it, small files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from napari_samnet.datasets.samples import SamplePair, load_sample
 from napari_samnet.files import HOME_VARIABLE
@@ -48,3 +53,48 @@ def found(coffee: SamplePair) -> Correspondence:
     from napari_samnet.matching.match import match
 
     return match(coffee.source, coffee.target, labels=coffee.labels, **QUICK)
+
+
+@pytest.fixture(scope='session')
+def data_root() -> Path:
+    """Folder of the evaluation sets, which only some machines have."""
+    named = os.environ.get('NAPARI_SAMNET_DATA')
+    repository = Path(__file__).parents[1]
+    root = Path(named) if named else repository.parent / 'shared' / 'data'
+    if not (root / 'manifests').is_dir():
+        pytest.skip(
+            'needs the evaluation sets: set NAPARI_SAMNET_DATA to their folder'
+        )
+    return root
+
+
+@pytest.fixture
+def photograph() -> NDArray[np.uint8]:
+    """Smooth colorful image with structure everywhere."""
+    rows, columns = np.mgrid[:60, :80] / 10
+    bands = [
+        np.sin(rows + columns),
+        np.sin(1.7 * columns),
+        np.cos(rows * 1.3 - columns * 0.6),
+    ]
+    return np.round(127 + 100 * np.stack(bands, axis=-1)).astype(np.uint8)
+
+
+@pytest.fixture
+def write_list(tmp_path: Path) -> Callable[..., Path]:
+    """Write a CSV file from a header and rows."""
+
+    def write(header: str, *rows: str, name: str = 'pairs.csv') -> Path:
+        path = tmp_path / name
+        path.write_text('\n'.join((header, *rows)) + '\n', encoding='utf-8')
+        return path
+
+    return write
+
+
+@pytest.fixture
+def two_images(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+    """Folder with a.png, 60 x 80, and b.png, 30 x 40 of the same."""
+    Image.fromarray(photograph).save(tmp_path / 'a.png')
+    Image.fromarray(photograph[::2, ::2]).save(tmp_path / 'b.png')
+    return tmp_path

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
 
 from napari_samnet.datasets import published as layouts
+from napari_samnet.datasets.animal_pose import (
+    animal_pose,
+    animal_pose_left_out,
+    is_left_out,
+)
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import run
 from napari_samnet.evaluation.methods.base import Identity
@@ -137,6 +144,7 @@ def test_presets_and_protocols_belong_together(tmp_path):
         ('tss', {'t5': 0.289}),
         ('photo-style', {'lt_acc': 0.693}),
         ('histology', {'rtre': 0.0439}),
+        ('davis', {'iou': 0.359}),
     ],
 )
 def test_floors_of_doing_nothing(data_root, preset, floor):
@@ -157,3 +165,68 @@ def test_floors_of_the_horses(data_root):
     ):
         assert groups[name]['iou'] == pytest.approx(overlap, abs=0.001)
         assert groups[name]['lt_acc'] == pytest.approx(accuracy, abs=0.001)
+
+
+def test_davis_as_its_authors_distribute_it(tmp_path):
+    for folder, kind, mode in (
+        ('JPEGImages', 'jpg', 'RGB'),
+        ('Annotations', 'png', '1'),
+    ):
+        for name in ('bear', 'camel'):
+            for frame in range(3):
+                file = f'{folder}/480p/{name}/{frame:05}.{kind}'
+                picture(tmp_path / file, mode=mode)
+    picture(tmp_path / 'JPEGImages/480p/bear/00003.jpg')
+    pairs = layouts.davis(tmp_path)
+    assert [(p.tag, p.source.stem, p.target.stem) for p in pairs] == [
+        ('bear', '00000', '00001'),
+        ('bear', '00000', '00002'),
+        ('camel', '00000', '00001'),
+        ('camel', '00000', '00002'),
+    ]
+
+
+def animals(root, count):
+    """Write Animal Pose with so many sheep and two cats."""
+    images = {}
+    for index in range(count):
+        file = f'train/animal-pose/sheep/{index}.jpg'
+        points = [[index, 2 * k, 1] for k in range(5)] + [[0, 0, 0]]
+        images[file] = {'bbox': [1, 2, 31, 42], 'kp': points}
+    for name in ('a', 'b'):
+        points = [[0, 0, name == 'a']] * 3 + [[5, 6, 1]] * 3
+        images[f'train/animal-pose/cat/{name}.jpg'] = {
+            'bbox': [0, 0, 9, 9],
+            'kp': points,
+        }
+    for file in images:
+        picture(root / file)
+    path = root / 'manifests' / 'animal_pose_train_keypoints.json'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({'names': [], 'images': images}))
+
+
+def test_animal_pose_is_split_by_image(tmp_path):
+    animals(tmp_path, 40)
+    trained, left_out = animal_pose(tmp_path), animal_pose_left_out(tmp_path)
+    for pairs, out in ((trained, False), (left_out, True)):
+        for pair in pairs:
+            assert pair.source != pair.target
+            assert is_left_out(pair.source) == is_left_out(pair.target) == out
+    # Each sheep is a source once; the cats have too few points in common.
+    assert len(trained) + len(left_out) == 40
+    assert {pair.category for pair in trained} == {'sheep'}
+    assert trained[0].target_box == (1, 2, 31, 42)
+    assert trained[0].source_points.tolist() == [
+        [2 * k, int(trained[0].source.stem)] for k in range(5)
+    ]
+    again = [(p.source, p.target) for p in animal_pose(tmp_path)]
+    assert again == [(p.source, p.target) for p in trained]
+
+
+def test_damaged_animal_pose_is_told(tmp_path):
+    animals(tmp_path, 2)
+    file = tmp_path / 'manifests' / 'animal_pose_train_keypoints.json'
+    file.write_text('{"images": {"a.jpg": {"bbox": [1, 2]}}}')
+    with pytest.raises(InputError, match='must hold "images"'):
+        animal_pose(tmp_path)

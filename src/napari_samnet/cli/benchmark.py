@@ -25,7 +25,8 @@ Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
 (PCK), masks (IoU, LT-ACC), flow (T5 of the TSS kit), landmarks (rTRE),
 synthetic (end-point error on known warps) and attributes (known-answer
 attribute transfer), or a data set as it is published: pf-willow, pf-pascal,
-tss, weizmann, photo-style, histology, which then lies in --root. speed
+tss, weizmann, photo-style, histology, davis, mouse, animal-pose and
+animal-pose-left-out, which then lies in --root. speed
 measures times, memory and the deviation of every fast path, on PF-WILLOW if
 --root is given and on synthetic pairs otherwise. ablation compares numbers of
 iterations, search windows and runs without attribute transfer on such pairs.

@@ -25,10 +25,13 @@ from napari_samnet.datasets.pair_lists import (
     read_rows,
     resolve,
 )
+from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
 
 __all__ = [
+    'davis',
     'histology',
+    'mouse',
     'pf_pascal',
     'pf_willow',
     'photo_style',
@@ -284,6 +287,72 @@ def photo_style(root: Path) -> list[MaskPair]:
     if found is None:
         raise _absent(root, 'photo-style pairs', lists)
     return read_mask_pairs(found, root)
+
+
+def davis(root: Path) -> list[MaskPair]:
+    """Film frames: the first frame of each sequence and its later ones.
+
+    Without a list of ours, the sequences of DAVIS 2016 are read as its
+    authors distribute them, see :func:`read_sequences`.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``manifests/davis16_mask_pairs.csv`` or the
+        sequences.
+
+    Returns
+    -------
+    list of MaskPair
+        Their tag is the name of the sequence.
+
+    Raises
+    ------
+    InputError
+        If neither is there.
+    """
+    lists = ('manifests/davis16_mask_pairs.csv',)
+    listed = _first(root, lists)
+    if listed is not None:
+        return read_mask_pairs(listed, root)
+    return [
+        MaskPair(
+            f'{film.name}-{frame.stem}',
+            film.name,
+            film.frames[0],
+            frame,
+            film.masks[0],
+            mask,
+            where=film.where,
+        )
+        for film in read_sequences(root)
+        for frame, mask in zip(film.frames[1:], film.masks[1:], strict=True)
+    ]
+
+
+def mouse(root: Path) -> list[KeypointPair]:
+    """Frames of a mouse in an open field, with four keypoints each.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``manifests/mouse_pairs.csv``.
+
+    Returns
+    -------
+    list of KeypointPair
+        All of the list.
+
+    Raises
+    ------
+    InputError
+        If there is no such list, or it names a file that is missing.
+    """
+    lists = ('manifests/mouse_pairs.csv',)
+    listed = _first(root, lists)
+    if listed is None:
+        raise _absent(root, 'mouse in an open field', lists)
+    return read_keypoint_pairs(listed, root)
 
 
 def histology(root: Path) -> list[KeypointPair]:

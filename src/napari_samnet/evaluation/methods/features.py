@@ -7,8 +7,11 @@ smoothness and attribute transfer are worth.
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,9 @@ from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.images.rgb import to_working
 from napari_samnet.options import MatchOptions
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ['FeatureMatching', 'affine_fields', 'nearest_fields']
 
 Array = NDArray[np.floating]
@@ -27,6 +33,10 @@ Array = NDArray[np.floating]
 #: Matches within this many cells of the affine support it.
 INLIER_CELLS = 2.0
 TRIALS = 1000
+
+#: Images whose features stay in memory, since lists repeat their images and
+#: `nearest` and `affine` want the same ones.
+CACHED_IMAGES = 64
 
 
 def _centers(height: int, width: int) -> Array:
@@ -101,6 +111,9 @@ def affine_fields(
 _ESTIMATORS = {'nearest': nearest_fields, 'affine': affine_fields}
 
 
+_FEATURES: OrderedDict[Hashable, Tensor] = OrderedDict()
+
+
 class FeatureMatching(Method):
     """Nearest neighbors of the network's features, or an affine of them.
 
@@ -138,25 +151,36 @@ class FeatureMatching(Method):
         options = asdict(self._options)
         return {'options': {name: options[name] for name in names}}
 
+    def _encode(self, image: NDArray[np.float32]) -> Tensor:
+        """Matching features of an image, (1, C, height, width)."""
+        import torch
+
+        small = to_working(image, size=self._options.size)
+        digest = hashlib.blake2b(small.tobytes(), digest_size=16).digest()
+        options = self._options
+        key = (digest, options.weights, self._device, options.precision)
+        features = _FEATURES.get(key)
+        if features is None:
+            batch = torch.from_numpy(small).permute(2, 0, 1)[None]
+            with torch.inference_mode():
+                features = self._model.encode(batch.to(self._device)).matching
+            _FEATURES[key] = features
+            if len(_FEATURES) > CACHED_IMAGES:
+                _FEATURES.popitem(last=False)
+        _FEATURES.move_to_end(key)
+        return features
+
     def _neighbors(
         self, pair: Pair
     ) -> tuple[NDArray[np.integer], NDArray[np.integer], tuple[int, int]]:
-        import torch
-
-        images = np.stack(
-            [
-                to_working(image, size=self._options.size)
-                for image in (pair.source, pair.target)
-            ]
+        """Best cell of the other image, both ways, and the grid's shape."""
+        source, target = map(self._encode, (pair.source, pair.target))
+        likeness = source[0].float().flatten(1).T @ target[0].float().flatten(
+            1
         )
-        batch = torch.from_numpy(images).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            found = self._model.encode(batch.to(self._device)).matching
-            source, target = found.float().flatten(2)
-            likeness = source.T @ target
-            forward = likeness.argmax(dim=1).cpu().numpy()
-            backward = likeness.argmax(dim=0).cpu().numpy()
-        height, width = found.shape[-2:]
+        forward = likeness.argmax(dim=1).cpu().numpy()
+        backward = likeness.argmax(dim=0).cpu().numpy()
+        height, width = source.shape[-2:]
         return forward, backward, (height, width)
 
     def answer(self, pair: Pair) -> Answer:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_samnet.datasets import published as layouts
+from napari_samnet.datasets.animal_pose import (
+    animal_pose,
+    animal_pose_left_out,
+)
 from napari_samnet.datasets.pair_lists import (
     KeypointPair,
     MaskPair,
@@ -90,6 +94,14 @@ PRESETS: dict[str, Preset] = {
     'weizmann': Preset('masks', masks=layouts.weizmann),
     'photo-style': Preset('masks', masks=layouts.photo_style),
     'histology': Preset('landmarks', keypoints=layouts.histology),
+    'davis': Preset('masks', masks=layouts.davis),
+    'mouse': Preset('keypoints', keypoints=layouts.mouse),
+    'animal-pose': Preset(
+        'keypoints', keypoints=animal_pose, threshold_by='box'
+    ),
+    'animal-pose-left-out': Preset(
+        'keypoints', keypoints=animal_pose_left_out, threshold_by='box'
+    ),
 }
 
 
