@@ -135,7 +135,7 @@ class TestSdist:
     def test_holds_no_leftovers(self, in_sdist: set[str]) -> None:
         folders = {name.split('/')[0] for name in in_sdist if '/' in name}
         known = {'docs', 'examples', 'recipe', 'requirements', 'scripts'}
-        assert folders <= known | {'src', 'tests'}
+        assert folders <= known | {'src', 'tests', 'tools'}
 
 
 def test_twine_finds_no_fault(sdist: Path, wheel: Path) -> None:

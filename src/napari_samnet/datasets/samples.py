@@ -1,14 +1,14 @@
-"""Sample pairs that need no network, each with labels and a known field.
+"""Sample pairs that need no network, each with labels.
 
-All pictures come with scikit-image itself, so that a pair opens at once on a
-computer without internet. One is a real stereo pair with measured ground
-truth; in the others the second picture is made from the first, as another
-photograph of something alike: bent, turned, recolored and lit anew.
+Three are of different things: two elephants, two jugs, two sections of a
+kidney, see :mod:`.real_pairs`. The pictures of the others come with
+scikit-image: one is a stereo pair with measured ground truth; in the drawn
+pairs the second picture is made from the first (bent, turned, recolored and
+lit anew), which says where every pixel went.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,59 +17,14 @@ from scipy import ndimage
 from skimage import color, data, draw, filters, measure, morphology
 
 from napari_samnet.datasets.known_motion import Light, Motion
+from napari_samnet.datasets.real_pairs import REAL_PAIRS
+from napari_samnet.datasets.sample_pair import Labels, SamplePair, paint
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ['SAMPLES', 'SamplePair', 'load_sample']
-
-Labels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class SamplePair:
-    """Two images with an annotation of the first and the truth.
-
-    Parameters
-    ----------
-    name : str
-        Short name, as given to :func:`load_sample`.
-    title : str
-        Name for people.
-    source : ndarray of uint8, shape (rows, columns, 3)
-        The annotated image.
-    target : ndarray of uint8, shape (rows, columns, 3)
-        The image that shows something alike, possibly of another size.
-    labels : ndarray of uint8, shape (rows, columns)
-        Annotation on the source's grid.
-    label_names : tuple of str
-        What the labels 1, 2, ... show.
-    target_labels : ndarray of uint8, shape (rows, columns)
-        The same annotation where it belongs on the target's grid.
-    flow : ndarray of float32, shape (rows, columns, 2)
-        True displacement from the source to the target on the source's
-        grid, row and column in pixels; NaN where it is not known.
-    credit : str
-        Whose picture it is.
-    """
-
-    name: str
-    title: str
-    source: NDArray[np.uint8]
-    target: NDArray[np.uint8]
-    labels: Labels
-    label_names: tuple[str, ...]
-    target_labels: Labels
-    flow: NDArray[np.float32]
-    credit: str
-
-
-def _paint(labels: Labels, value: int, outline: list[tuple[int, int]]) -> None:
-    """Fill an outline of (column, row) corners, as one reads a picture."""
-    columns, rows = zip(*outline, strict=True)
-    inside = draw.polygon(rows, columns, labels.shape)
-    labels[inside] = value
 
 
 def _coffee_labels(shape: tuple[int, int]) -> Labels:
@@ -101,7 +56,7 @@ def _coffee_labels(shape: tuple[int, int]) -> Labels:
         (300, 193), (262, 188), (232, 174), (212, 157),
     ]  # fmt: skip
     for value, outline in enumerate((saucer, cup, drink, spoon), start=1):
-        _paint(labels, value, outline)
+        paint(labels, value, outline)
     return labels
 
 
@@ -139,7 +94,7 @@ def _coffee() -> SamplePair:
     )
     return SamplePair(
         name='coffee',
-        title='Coffee: a cup, and another cup',
+        title='Coffee: a picture, bent and recolored (drawn)',
         source=source,
         target=light.on(motion.move_image(blue)),
         labels=labels,
@@ -159,7 +114,7 @@ def _cat() -> SamplePair:
     ]  # fmt: skip
     labels[draw.ellipse(114, 170, 30, 34, labels.shape)] = 1
     labels[draw.ellipse(136, 318, 27, 23, labels.shape, rotation=0.2)] = 1
-    _paint(labels, 2, nose)
+    paint(labels, 2, nose)
     motion = Motion(
         source_shape=source.shape[:2],
         target_shape=(360, 400),
@@ -179,7 +134,7 @@ def _cat() -> SamplePair:
     )
     return SamplePair(
         name='cat',
-        title='Cat: by day and by moonlight',
+        title='Cat: by day and by moonlight (drawn)',
         source=source,
         target=moonlight.on(motion.move_image(source / 255.0)),
         labels=labels,
@@ -222,7 +177,7 @@ def _tissue() -> SamplePair:
     light = Light(shade=0.1, direction=90, noise=0.015)
     return SamplePair(
         name='tissue',
-        title='Tissue: a section, and the next in another stain',
+        title='Tissue: a section, bent and restained (drawn)',
         source=source,
         target=light.on(motion.move_image(restained)),
         labels=labels,
@@ -273,9 +228,9 @@ def _motorcycle_labels(disparity: NDArray[np.float32]) -> Labels:
         (665, 340), (692, 390), (690, 430), (665, 452), (635, 456),
         (600, 445), (565, 420), (535, 385), (515, 355),
     ]  # fmt: skip
-    _paint(labels, 1, frame)
+    paint(labels, 1, frame)
     labels[draw.ellipse(318, 200, 84, 82, labels.shape)] = 2
-    _paint(labels, 3, front_wheel)
+    paint(labels, 3, front_wheel)
     near = np.nan_to_num(disparity, nan=0, posinf=0) > _backdrop(
         disparity.shape
     )
@@ -312,6 +267,7 @@ def _splat(labels: Labels, flow: NDArray[np.float32]) -> Labels:
 
 #: The pairs by name, the first being the one for a demonstration.
 SAMPLES: dict[str, Callable[[], SamplePair]] = {
+    **REAL_PAIRS,
     'coffee': _coffee,
     'cat': _cat,
     'tissue': _tissue,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ['cat', 'coffee', 'motorcycle', 'sample_layers', 'tissue']
+__all__ = [
+    'brain',
+    'cat',
+    'coffee',
+    'elephant',
+    'jug',
+    'kidney',
+    'motorcycle',
+    'sample_layers',
+    'tissue',
+]
 
 #: Space between the two images, as a share of the first one's width.
 GAP = 0.06
@@ -28,18 +38,13 @@ def sample_layers(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     pair = load_sample(name)
     beside = (0.0, pair.source.shape[1] * (1 + GAP))
     about = {'credit': pair.credit}
-    names = {i + 1: text for i, text in enumerate(pair.label_names)}
-    features = {
-        'index': [0, *names],
-        'name': ['background', *names.values()],
-    }
     return [
         (pair.source, {'name': name, 'metadata': about, 'rgb': True}, 'image'),
         (
             pair.labels,
             {
                 'name': f'{name} labels',
-                'features': features,
+                'features': _named(pair.label_names),
                 'opacity': 0.5,
             },
             'labels',
@@ -57,8 +62,58 @@ def sample_layers(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     ]
 
 
+def _named(label_names: tuple[str, ...]) -> dict[str, Any]:
+    """Features of a labels layer that name what each label shows."""
+    return {
+        'index': list(range(len(label_names) + 1)),
+        'name': ['background', *label_names],
+    }
+
+
+def elephant() -> list[tuple[Any, dict[str, Any], str]]:
+    """Two elephants."""
+    return sample_layers('elephant')
+
+
+def jug() -> list[tuple[Any, dict[str, Any], str]]:
+    """Two jugs."""
+    return sample_layers('jug')
+
+
+def kidney() -> list[tuple[Any, dict[str, Any], str]]:
+    """Two sections of a kidney in two stains."""
+    return sample_layers('kidney')
+
+
+def brain() -> list[tuple[Any, dict[str, Any], str]]:
+    """Serial sections of a brain, one of which is annotated."""
+    from napari_samnet.datasets.real_pairs import brain_series
+
+    sections, labels, names = brain_series()
+    credit = (
+        'Mouse brain 641_2002_2568_NM01, as distributed with DeepSlice, '
+        'H. Carey et al., MIT; outlines ours'
+    )
+    return [
+        (
+            sections,
+            {'name': 'brain', 'metadata': {'credit': credit}, 'rgb': True},
+            'image',
+        ),
+        (
+            labels,
+            {
+                'name': 'brain labels',
+                'features': _named(names),
+                'opacity': 0.5,
+            },
+            'labels',
+        ),
+    ]
+
+
 def coffee() -> list[tuple[Any, dict[str, Any], str]]:
-    """A cup, and another cup."""
+    """A cup, and the same picture bent and recolored."""
     return sample_layers('coffee')
 
 
@@ -68,7 +123,7 @@ def cat() -> list[tuple[Any, dict[str, Any], str]]:
 
 
 def tissue() -> list[tuple[Any, dict[str, Any], str]]:
-    """A tissue section, and the next in another stain."""
+    """A tissue section, and the same bent and restained."""
     return sample_layers('tissue')
 
 
