@@ -14,11 +14,11 @@ from napari_samnet.datasets.animal_pose import (
     is_left_out,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import run
+from napari_samnet.evaluation.benchmark import run_benchmark
 from napari_samnet.evaluation.methods.base import Identity
 from napari_samnet.evaluation.protocols.registry import (
     PRESETS,
-    Request,
+    PairRequest,
     open_protocol,
 )
 
@@ -55,7 +55,7 @@ def test_pascal_coordinates_belong_to_300_pixels(tmp_path):
         'PF-dataset-PASCAL/JPEGImages/a.jpg,'
         'PF-dataset-PASCAL/JPEGImages/b.jpg,1,149.5;29.5,112;4,9;8,7;6\n'
     )
-    request = Request(root=tmp_path)
+    request = PairRequest(root=tmp_path)
     pair = open_protocol('pf-pascal', request).load(0)
     scale = 500 / 300
     assert np.allclose(
@@ -84,8 +84,8 @@ def test_weizmann_folders(tmp_path, images, masks, ending):
         f'horse{number:03}' for number in range(5, 31, 5)
     }
     assert len(pairs) == 6 * 4
-    outcome = run(
-        open_protocol('weizmann', Request(root=tmp_path)),
+    outcome = run_benchmark(
+        open_protocol('weizmann', PairRequest(root=tmp_path)),
         [Identity()],
         limit=2,
     )
@@ -107,8 +107,8 @@ def test_tables_of_birl(tmp_path):
     assert pair.source.name == 'b.jpg'
     assert pair.category == 'kidney'
     assert pair.source_points.tolist() == [[20, 10], [40, 30]]
-    outcome = run(
-        open_protocol('histology', Request(root=tmp_path)), [Identity()]
+    outcome = run_benchmark(
+        open_protocol('histology', PairRequest(root=tmp_path)), [Identity()]
     )
     assert outcome.result['methods']['identity']['rtre'] == 0
 
@@ -116,22 +116,22 @@ def test_tables_of_birl(tmp_path):
 @pytest.mark.parametrize('name', PRESETS)
 def test_an_empty_folder_holds_no_data_set(tmp_path, name):
     with pytest.raises(InputError, match='does not hold') as error:
-        open_protocol(name, Request(root=tmp_path))
+        open_protocol(name, PairRequest(root=tmp_path))
     assert '\n' not in str(error.value)
 
 
 def test_presets_and_protocols_belong_together(tmp_path):
     with pytest.raises(InputError, match='protocol must be one of'):
-        open_protocol('depth', Request())
+        open_protocol('depth', PairRequest())
     with pytest.raises(InputError, match='preset must be one of'):
-        open_protocol('flow', Request(), 'kitti')
+        open_protocol('flow', PairRequest(), 'kitti')
     with pytest.raises(InputError, match='belongs to the protocol flow'):
-        open_protocol('masks', Request(), 'tss')
+        open_protocol('masks', PairRequest(), 'tss')
     with pytest.raises(InputError, match='there is no folder'):
-        open_protocol('tss', Request(root=tmp_path / 'nowhere'))
+        open_protocol('tss', PairRequest(root=tmp_path / 'nowhere'))
     for protocol in ('keypoints', 'masks', 'landmarks'):
         with pytest.raises(InputError, match='needs a list of pairs'):
-            open_protocol(protocol, Request(root=tmp_path))
+            open_protocol(protocol, PairRequest(root=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -148,16 +148,16 @@ def test_presets_and_protocols_belong_together(tmp_path):
     ],
 )
 def test_floors_of_doing_nothing(data_root, preset, floor):
-    protocol = open_protocol(preset, Request(root=data_root))
-    outcome = run(protocol, [Identity()])
+    protocol = open_protocol(preset, PairRequest(root=data_root))
+    outcome = run_benchmark(protocol, [Identity()])
     scores = outcome.result['methods']['identity']
     for name, value in floor.items():
         assert scores[name] == pytest.approx(value, abs=0.0007)
 
 
 def test_floors_of_the_horses(data_root):
-    protocol = open_protocol('weizmann', Request(root=data_root))
-    outcome = run(protocol, [Identity()])
+    protocol = open_protocol('weizmann', PairRequest(root=data_root))
+    outcome = run_benchmark(protocol, [Identity()])
     groups = outcome.result['methods']['identity']['groups']
     for name, overlap, accuracy in (
         ('similar', 0.453, 0.805),

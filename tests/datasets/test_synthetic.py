@@ -14,7 +14,7 @@ from napari_samnet.datasets.synthetic import (
     warp_photograph,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, run
+from napari_samnet.evaluation.benchmark import Answer, run_benchmark
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.attributes import Attributes
@@ -126,7 +126,7 @@ def test_states_in_between_become_a_curve():
 def test_listed_photographs(two_images, write_list):
     file = write_list('file,category', 'a.png,x', 'b.png,y')
     photographs = Photographs(read_images(file, two_images))
-    outcome = run(Synthetic(photographs), [Identity()])
+    outcome = run_benchmark(Synthetic(photographs), [Identity()])
     assert outcome.result['pairs'] == 2
     assert set(outcome.result['methods']['identity']['groups']) == {'x', 'y'}
 
@@ -183,7 +183,7 @@ def test_attribute_changes_take_turns():
 def test_color_transfer_beats_doing_nothing():
     protocol = Attributes(Photographs(repeats=1))
     methods = get_methods(['identity', 'reinhard', 'histogram'], color=True)
-    scores = run(protocol, methods, limit=4).result['methods']
+    scores = run_benchmark(protocol, methods, limit=4).result['methods']
     for name in ('reinhard', 'histogram'):
         assert scores[name]['delta_e'] < scores['identity']['delta_e']
         assert scores[name]['psnr'] > scores['identity']['psnr']

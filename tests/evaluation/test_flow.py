@@ -12,7 +12,7 @@ from PIL import Image
 from napari_samnet.datasets.published import read_flow_pairs
 from napari_samnet.datasets.reading import read_flow
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, run
+from napari_samnet.evaluation.benchmark import Answer, run_benchmark
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.methods.estimates import (
     Estimates,
@@ -120,7 +120,7 @@ def test_estimates_of_another_size_are_resized(kit):
         )
     pairs = with_estimates(read_flow_pairs(kit), results)
     assert [pair.name for pair in pairs] == ['one']
-    outcome = run(Flow(pairs), [Estimates(results)])
+    outcome = run_benchmark(Flow(pairs), [Estimates(results)])
     assert outcome.result['methods']['estimates']['t5'] == 1
     with pytest.raises(InputError, match='holds no'):
         with_estimates(read_flow_pairs(kit), kit / 'nowhere')
@@ -166,7 +166,7 @@ def test_scores_of_the_kit_are_reproduced(data_root):
     kit = data_root / 'eval' / 'tss-sample'
     results = kit / 'Results'
     pairs = with_estimates(read_flow_pairs(kit), results)
-    outcome = run(Flow(pairs), [Estimates(results)])
+    outcome = run_benchmark(Flow(pairs), [Estimates(results)])
     with (results / 'JODS' / 'scores.csv').open() as file:
         published = list(csv.DictReader(file))
     assert [pair.name for pair in pairs] == ['car_01_02', 'car_03_04']

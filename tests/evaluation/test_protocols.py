@@ -9,7 +9,12 @@ from napari_samnet.datasets.pair_lists import (
     read_mask_pairs,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, Pair, run, spread
+from napari_samnet.evaluation.benchmark import (
+    Answer,
+    Pair,
+    run_benchmark,
+    spread,
+)
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 from napari_samnet.evaluation.protocols.landmarks import Landmarks
@@ -37,7 +42,7 @@ def keypoints(two_images, write_list):
 
 
 def test_identity_keeps_normalised_coordinates(keypoints):
-    outcome = run(Keypoints(keypoints[:1]), [Identity()])
+    outcome = run_benchmark(Keypoints(keypoints[:1]), [Identity()])
     scores = outcome.result['methods']['identity']
     assert scores['pck@0.05'] == 1
     assert scores['groups']['x']['pairs'] == 1
@@ -70,7 +75,7 @@ def test_points_of_the_target_move_into_the_source(keypoints):
 
 def test_mean_over_points_then_over_pairs(keypoints):
     protocol = Keypoints(keypoints)
-    outcome = run(protocol, [Identity()])
+    outcome = run_benchmark(protocol, [Identity()])
     scores = outcome.result['methods']['identity']
     # The second pair has one point of two, 4 px off in a box of 20.
     assert scores['pck@0.10'] == 0.75
@@ -121,7 +126,7 @@ def masks(two_images, write_list):
 
 
 def test_masks_under_no_warp(masks):
-    outcome = run(Masks(masks), [Identity()])
+    outcome = run_benchmark(Masks(masks), [Identity()])
     scores = outcome.result['methods']['identity']
     assert scores['iou'] == 1
     assert scores['lt_acc'] == 1

@@ -25,7 +25,10 @@ from napari_samnet.errors import InputError
 from napari_samnet.evaluation import benchmark
 from napari_samnet.evaluation.ablation import write_ablation
 from napari_samnet.evaluation.methods.registry import get_methods
-from napari_samnet.evaluation.protocols.registry import Request, open_protocol
+from napari_samnet.evaluation.protocols.registry import (
+    PairRequest,
+    open_protocol,
+)
 from napari_samnet.evaluation.report import check_folder, write_report
 from napari_samnet.files import atomic_write, write_text
 from napari_samnet.io.flo import write_flo
@@ -69,7 +72,7 @@ def results(path: Path, seed: int) -> None:
 @cache
 def benchmarked() -> tuple[Any, ...]:
     """A benchmark of one pair."""
-    protocol = open_protocol('synthetic', Request(), None)
+    protocol = open_protocol('synthetic', PairRequest(), None)
     methods = get_methods(['identity'], DEFAULTS)
     return protocol, methods, benchmark.run(protocol, methods, limit=1)
 

@@ -23,8 +23,11 @@ __all__ = ['add_parser', 'run']
 _DESCRIPTION = """\
 Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
 (PCK), masks (IoU, LT-ACC), flow (T5 of the TSS kit), landmarks (rTRE),
-synthetic (end-point error on known warps) and attributes (known-answer
-attribute transfer), or a data set as it is published: pf-willow, pf-pascal,
+synthetic (end-point error on known warps), objects (the same where an object
+moves on its own), attributes (known-answer attribute transfer), instances
+(IoU of many labels on known warps), series (J and F of films), presence (is
+the object there at all) and orientation (another protocol's pairs, turned and
+mirrored), or a data set as it is published: pf-willow, pf-pascal,
 tss, weizmann, photo-style, histology, davis, mouse, animal-pose and
 animal-pose-left-out, which then lies in --root. speed
 measures times, memory and the deviation of every fast path, on PF-WILLOW if
@@ -68,7 +71,12 @@ def add_parser(subparsers: Any) -> None:
         help='folder that the paths of the list start from, or that holds '
         'the data set; by default the current folder',
     )
-    add('--preset', metavar='NAME', help='data set, after a protocol')
+    add(
+        '--preset',
+        metavar='NAME',
+        help='data set, after a protocol; presence and orientation take '
+        'those of other protocols',
+    )
     add(
         '--method',
         '--methods',
@@ -101,7 +109,22 @@ def add_parser(subparsers: Any) -> None:
         metavar='N',
         type=int,
         default=0,
-        help='of the pairs of synthetic and attributes; default: 0',
+        help='of made-up pairs: another one draws others; default: 0',
+    )
+    add(
+        '--references',
+        metavar='K',
+        type=int,
+        default=1,
+        help='annotated images that a method may use for each target '
+        '(masks); default: 1',
+    )
+    add(
+        '--turns',
+        choices=('all', 'quarter', 'upright'),
+        default='all',
+        help='orientation: all flips, quarter turns and multiples of 15 '
+        'degrees, the first two alone, or upright pairs alone; default: all',
     )
     add(
         '--estimates',
@@ -164,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_samnet.evaluation.methods.registry import get_methods
     from napari_samnet.evaluation.protocols.registry import (
         PRESETS,
-        Request,
+        PairRequest,
         open_protocol,
     )
     from napari_samnet.evaluation.report import (
@@ -175,12 +198,14 @@ def run(args: argparse.Namespace) -> int:
 
     protocol = open_protocol(
         args.protocol,
-        Request(
+        PairRequest(
             pairs=args.pairs,
             root=args.root,
             threshold_by=args.threshold_by,
             move=args.move,
             seed=args.seed,
+            references=args.references,
+            turns=args.turns,
             estimates=args.estimates,
         ),
         args.preset,
@@ -199,7 +224,7 @@ def run(args: argparse.Namespace) -> int:
         check_folder(args.report)
 
     with _Progress() as progress:
-        outcome = benchmark.run(
+        outcome = benchmark.run_benchmark(
             protocol, methods, limit=args.limit, on_pair=progress
         )
     preset = args.preset or (args.protocol if args.protocol in PRESETS else '')

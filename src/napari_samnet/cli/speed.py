@@ -139,11 +139,11 @@ def open_pairs(args: argparse.Namespace) -> Protocol:
         If they cannot be read.
     """
     from napari_samnet.evaluation.protocols.registry import (
-        Request,
+        PairRequest,
         open_protocol,
     )
 
-    request = Request(
+    request = PairRequest(
         pairs=args.pairs,
         root=args.root,
         threshold_by=args.threshold_by,

@@ -24,6 +24,7 @@ __all__ = [
     'BUNDLED',
     'WarpRanges',
     'bundled_photograph',
+    'inverse_flow',
     'jitter',
     'random_field',
     'warp_photograph',
@@ -188,3 +189,33 @@ def warp_photograph(
     sides = np.array(photograph.shape[:2]).reshape(2, 1, 1)
     valid = np.logical_and(at >= 0, at <= sides - 1)
     return source.astype(np.float32), np.all(valid, axis=0)
+
+
+def inverse_flow(flow: Field, *, rounds: int = 16) -> Field:
+    """Flow back from the image that a smooth flow leads to.
+
+    Parameters
+    ----------
+    flow : ndarray, shape (H, W, 2)
+        From every pixel of one image to the other of the same size; between
+        pixels it is bilinear, beyond the border it goes on as at the border.
+    rounds : int
+        Steps of the fixed-point iteration; each one shrinks the error by
+        the slope of the flow, which must be below 1.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 2)
+        On the grid of the other image, in pixels.
+    """
+    start = np.indices(flow.shape[:2], dtype=float)
+    parts = np.moveaxis(flow, -1, 0)
+    back = np.zeros_like(start)
+    for _ in range(rounds):
+        back = -np.stack(
+            [
+                map_coordinates(part, start + back, order=1, mode='nearest')
+                for part in parts
+            ]
+        )
+    return np.moveaxis(back, 0, -1)

@@ -12,25 +12,29 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, ClassVar
+from itertools import islice
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.datasets.calibration import calibration
 from napari_samnet.errors import InputError
 
 __all__ = [
     'Answer',
+    'BenchmarkRun',
     'IterativeMethod',
     'Method',
-    'Outcome',
+    'JudgedPoints',
     'Pair',
     'Protocol',
+    'Reference',
     'package_versions',
-    'run',
+    'run_benchmark',
     'spread',
 ]
 
@@ -40,25 +44,83 @@ Scores = dict[str, float]
 Panel = tuple[str, Image]
 
 
+class Reference(NamedTuple):
+    """An annotated image.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (H, W, 3)
+        Its pixels.
+    labels : ndarray of int or bool, shape (H, W)
+        Its annotation.
+    """
+
+    image: Image
+    labels: NDArray[Any]
+
+
 @dataclass(frozen=True)
 class Pair:
-    """Two images with what is known about them."""
+    """Two images with what is known about them.
+
+    Parameters
+    ----------
+    name : str
+        Name in the list of scores.
+    group : str
+        What the pair is averaged with, '' for all.
+    source, target : ndarray of float32, shape (H, W, 3)
+        The images, which is all that most methods may look at.
+    truth : object
+        What the protocol scores with; never shown to a method.
+    references : tuple of Reference
+        Where labels are carried: the annotated images, the source first. A
+        method may use all of them.
+    frames : sequence of ndarray
+        Where a film is followed: all of it, the annotated source first and
+        the target last.
+    """
 
     name: str
     group: str
     source: Image
     target: Image
     truth: Any
+    references: tuple[Reference, ...] = ()
+    frames: Sequence[Image] = ()
+
+
+class JudgedPoints(NamedTuple):
+    """Points with the confidence they were given, and whether they are right.
+
+    Parameters
+    ----------
+    confidence : ndarray of float, shape (N,)
+        What the method said, from 0 to 1.
+    right : ndarray of bool, shape (N,)
+        What the truth says.
+    """
+
+    confidence: NDArray[np.floating]
+    right: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method found for a pair.
+    """What a method says of a pair.
 
     Parameters
     ----------
     correspondence : Correspondence
         Both fields, and the transferred image if the method makes one.
+    labels : ndarray of int or bool, optional
+        Labels on the target's grid, of a method that carries them by more
+        than the correspondence. By default the correspondence warps the
+        annotation of the source.
+    series : sequence of ndarray
+        Where a film is followed: labels of every frame but the first.
+    quality : float, optional
+        The method's own estimate of the labels' IoU, from 0 to 1.
     partial : mapping of int to Correspondence
         State after so many iterations, for methods that iterate and were
         asked for them.
@@ -69,13 +131,37 @@ class Answer:
     """
 
     correspondence: Correspondence
+    labels: NDArray[Any] | None = None
+    series: Sequence[NDArray[Any]] = ()
+    quality: float | None = None
     partial: Mapping[int, Correspondence] = field(default_factory=dict)
     masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
     paused: float = 0.0
 
+    def carried_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Labels of the source on the target's grid.
+
+        Parameters
+        ----------
+        labels : ndarray of int or bool, shape (Hs, Ws)
+            Annotation of the source.
+
+        Returns
+        -------
+        ndarray, shape (Ht, Wt)
+            What the method carried itself, else `labels` warped by the
+            correspondence.
+        """
+        if self.labels is not None:
+            return self.labels
+        return np.asarray(self.correspondence.warp_labels(labels))
+
 
 class Method(ABC):
-    """Anything that finds correspondence between two images."""
+    """Anything that finds correspondence between two images.
+
+    A method may look at the two images of a pair, and at its references.
+    """
 
     name: str
     #: Distributions that the figures depend on.
@@ -85,12 +171,52 @@ class Method(ABC):
         """Import and load what is needed, once and outside the clock."""
 
     def details(self) -> dict[str, Any]:
-        """Return what else distinguishes the figures, JSON-able."""
+        """Say what else distinguishes the figures.
+
+        Returns
+        -------
+        dict
+            Options, weights and the like, as JSON can hold them.
+        """
         return {}
 
     @abstractmethod
     def answer(self, pair: Pair) -> Answer:
-        """Correspondence of a pair; only its two images may be looked at."""
+        """Correspondence of a pair, from its images and references alone.
+
+        Parameters
+        ----------
+        pair : Pair
+            The images; its truth is not looked at.
+
+        Returns
+        -------
+        Answer
+            Fields in both directions, with what else the method makes.
+        """
+
+    def follow(self, pair: Pair) -> Answer:
+        """Carry the labels of a film's first frame through all of it.
+
+        By default every frame is answered on its own, as a pair with the
+        first one.
+
+        Parameters
+        ----------
+        pair : Pair
+            With `frames` and one reference.
+
+        Returns
+        -------
+        Answer
+            Of the last frame, with the labels of all as `series`.
+        """
+        (reference,) = pair.references
+        series = []
+        for frame in islice(pair.frames, 1, None):
+            answer = self.answer(replace(pair, target=frame, frames=()))
+            series.append(answer.carried_labels(reference.labels))
+        return replace(answer, series=series)
 
 
 class IterativeMethod(Method):
@@ -98,7 +224,20 @@ class IterativeMethod(Method):
 
     @abstractmethod
     def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
-        """Answer with the states after so many iterations."""
+        """Answer with the states in between.
+
+        Parameters
+        ----------
+        pair : Pair
+            As for :meth:`Method.answer`.
+        iterations : sequence of int
+            Numbers of iterations whose state is wanted.
+
+        Returns
+        -------
+        Answer
+            With an entry of `partial` for each of these numbers.
+        """
 
 
 class Protocol(ABC):
@@ -120,20 +259,92 @@ class Protocol(ABC):
 
     @abstractmethod
     def load(self, index: int) -> Pair:
-        """Read one pair."""
+        """Read one pair.
+
+        Parameters
+        ----------
+        index : int
+            Its place in the list.
+
+        Returns
+        -------
+        Pair
+            Images in memory.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read or does not fit the others.
+        """
 
     @abstractmethod
     def score(self, pair: Pair, answer: Answer) -> Scores:
-        """Scores of one pair."""
+        """Score an answer.
+
+        Parameters
+        ----------
+        pair : Pair
+            Of :meth:`load`.
+        answer : Answer
+            What a method says of it.
+
+        Returns
+        -------
+        dict of str to float
+            By the name of the measure; one that is undefined for this pair
+            is left out or NaN.
+        """
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What a reader must know to compare the figures."""
+        """Say what a reader must know to compare the figures.
+
+        Returns
+        -------
+        dict
+            As JSON can hold it.
+        """
+
+    def judge(
+        self,
+        pair: Pair,  # noqa: ARG002
+        answer: Answer,  # noqa: ARG002
+    ) -> JudgedPoints | None:
+        """Compare the confidence of an answer with the truth.
+
+        Parameters
+        ----------
+        pair : Pair
+            Of :meth:`load`.
+        answer : Answer
+            What a method says of it.
+
+        Returns
+        -------
+        JudgedPoints or None
+            One entry per point of the pair; None where the protocol has no
+            points to ask about.
+        """
+        return None
 
     def summary(
         self, scores: Sequence[Scores], groups: Sequence[str]
     ) -> dict[str, Any]:
-        """Means over the pairs, and per group where pairs have one."""
+        """Average over the pairs, and over those of each group.
+
+        Parameters
+        ----------
+        scores : sequence of dict
+            Of :meth:`score`, one per pair.
+        groups : sequence of str
+            Group of each pair, '' where it has none.
+
+        Returns
+        -------
+        dict
+            Mean of every score; under ``groups`` the same of each group,
+            with its number of pairs.
+        """
         result: dict[str, Any] = _means(scores)
         names = sorted({group for group in groups if group})
         if names:
@@ -155,19 +366,32 @@ class Protocol(ABC):
         return result
 
     def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
-        """Pictures of one pair for the report, each with its title."""
-        found = answer.correspondence
+        """Draw one pair for the report.
+
+        Parameters
+        ----------
+        pair : Pair
+            Of :meth:`load`.
+        answer : Answer
+            What a method says of it.
+
+        Returns
+        -------
+        list of (str, ndarray)
+            Titles and float RGB pictures.
+        """
+        match = answer.correspondence
         panels: list[Panel] = [
             ('source', pair.source),
             ('target', pair.target),
-            ('target on source', found.warp_image(pair.target, to='source')),
-            ('source on target', found.warp_image(pair.source, to='target')),
+            ('target on source', match.warp_image(pair.target, to='source')),
+            ('source on target', match.warp_image(pair.source, to='target')),
         ]
         return panels
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchmarkRun:
     """Scores of every method on every pair.
 
     Parameters
@@ -217,29 +441,40 @@ def spread(count: int, limit: int | None) -> list[int]:
 
 
 def package_versions(names: Sequence[str]) -> dict[str, str]:
-    """Installed versions of distributions, the missing ones left out."""
-    found = {}
+    """Look up which versions are installed.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of distributions, as on PyPI.
+
+    Returns
+    -------
+    dict of str to str
+        Version by name, without those that are not installed.
+    """
+    versions = {}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def run(
+def run_benchmark(
     protocol: Protocol,
     methods: Sequence[Method],
     *,
     limit: int | None = None,
     on_pair: Callable[[int, int, str], None] | None = None,
-) -> Outcome:
+) -> BenchmarkRun:
     """Score methods on the pairs of a protocol.
 
     Parameters
     ----------
     protocol : Protocol
-        Brings the pairs.
+        Brings the pairs and scores the answers.
     methods : sequence of Method
         All run on the same pairs, in the same direction.
     limit : int, optional
@@ -249,7 +484,7 @@ def run(
 
     Returns
     -------
-    Outcome
+    BenchmarkRun
         The means and the scores of every pair.
 
     Raises
@@ -261,6 +496,7 @@ def run(
         method.prepare()
     chosen = spread(len(protocol), limit)
     scores: dict[str, list[Scores]] = {method.name: [] for method in methods}
+    judged: dict[str, list[JudgedPoints]] = {name: [] for name in scores}
     seconds = dict.fromkeys(scores, 0.0)
     names, groups = [], []
     for done, index in enumerate(chosen):
@@ -271,12 +507,17 @@ def run(
             on_pair(done, len(chosen), pair.name)
         for method in methods:
             start = time.perf_counter()
-            if isinstance(method, IterativeMethod) and protocol.iterations:
+            if pair.frames:
+                answer = method.follow(pair)
+            elif isinstance(method, IterativeMethod) and protocol.iterations:
                 answer = method.trace(pair, protocol.iterations)
             else:
                 answer = method.answer(pair)
             seconds[method.name] += time.perf_counter() - start - answer.paused
             scores[method.name].append(protocol.score(pair, answer))
+            points = protocol.judge(pair, answer)
+            if points is not None:
+                judged[method.name].append(points)
     if on_pair is not None:
         on_pair(len(chosen), len(chosen), '')
     result = {
@@ -285,6 +526,7 @@ def run(
         'methods': {
             method.name: {
                 **protocol.summary(scores[method.name], groups),
+                **_calibration(judged[method.name]),
                 'seconds_per_pair': round(
                     seconds[method.name] / len(chosen), 4
                 ),
@@ -299,7 +541,15 @@ def run(
             **package_versions(('napari-samnet', 'numpy', 'scikit-image')),
         },
     }
-    return Outcome(result, names, chosen, scores)
+    return BenchmarkRun(result, names, chosen, scores)
+
+
+def _calibration(judged: Sequence[JudgedPoints]) -> dict[str, Any]:
+    """How true the confidence is, over the points of all pairs."""
+    if not judged:
+        return {}
+    confidence, right = map(np.concatenate, zip(*judged, strict=True))
+    return calibration(confidence, right)
 
 
 def _means(scores: Sequence[Scores]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import Method, Outcome, Protocol
+from napari_samnet.evaluation.benchmark import BenchmarkRun, Method, Protocol
 from napari_samnet.files import atomic_files, write_text
 from napari_samnet.io.image_files import write_png
 from napari_samnet.outputs import folder as results
@@ -60,13 +60,27 @@ def table(rows: Mapping[str, Mapping[str, Any]], first: str) -> list[str]:
     return lines
 
 
+def _reliability(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Table of the intervals of the confidence, a bar for a diagram."""
+    lines = [
+        '| confidence | right | points | right of ten |',
+        '|---|---|---|---|',
+    ]
+    lines += [
+        f'| {row["confidence"]:.2f} | {row["right"]:.2f} | {row["points"]} | '
+        f'{"█" * round(10 * row["right"])} |'
+        for row in rows
+    ]
+    return lines
+
+
 def markdown(result: Mapping[str, Any]) -> str:
     """Result of a benchmark as Markdown.
 
     Parameters
     ----------
     result : mapping
-        :attr:`Outcome.result`.
+        :attr:`BenchmarkRun.result`.
 
     Returns
     -------
@@ -91,6 +105,9 @@ def markdown(result: Mapping[str, Any]) -> str:
         lines += ['', '## End-point error by iteration', '']
         lines += table(curves, 'method')
     for name, row in methods.items():
+        if 'reliability' in row:
+            lines += ['', f'## Confidence and share of right points: {name}']
+            lines += ['', *_reliability(row['reliability'])]
         if 'groups' in row:
             lines += ['', f'## Groups: {name}', '']
             lines += table(row['groups'], 'group')
@@ -152,7 +169,7 @@ def write_report(
     folder: Path,
     protocol: Protocol,
     methods: Sequence[Method],
-    outcome: Outcome,
+    outcome: BenchmarkRun,
 ) -> list[Path]:
     """Write ``report.md``, ``pairs.png``, ``pairs.csv``, ``result.json``.
 
@@ -215,7 +232,7 @@ def write_report(
     return [folder / name for name in names]
 
 
-def _pair_table(outcome: Outcome) -> str:
+def _pair_table(outcome: BenchmarkRun) -> str:
     """Scores of every pair and method as CSV text."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_samnet.evaluation.benchmark import run
+from napari_samnet.evaluation.benchmark import run_benchmark
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.attributes import Attributes
 from napari_samnet.evaluation.protocols.synthetic import (
@@ -20,7 +20,7 @@ SMALL = MatchOptions(size=96, iterations=3, tolerance=0, device='cpu')
 @pytest.fixture(scope='module')
 def synthetic():
     methods = get_methods(['samnet', 'nearest', 'affine', 'identity'], SMALL)
-    return run(Synthetic(Photographs(repeats=1)), methods, limit=2)
+    return run_benchmark(Synthetic(Photographs(repeats=1)), methods, limit=2)
 
 
 def test_methods_with_features_beat_doing_nothing(synthetic):
@@ -51,7 +51,9 @@ def test_result_says_which_weights_and_options(synthetic):
 
 def test_transferred_image_and_plain_warp_are_scored_apart():
     methods = get_methods(['samnet', 'warp'], SMALL, color=True)
-    scores = run(Attributes(Photographs(repeats=1)), methods, limit=1)
+    scores = run_benchmark(
+        Attributes(Photographs(repeats=1)), methods, limit=1
+    )
     samnet, warp = (
         scores.result['methods'][name] for name in ('samnet', 'warp')
     )

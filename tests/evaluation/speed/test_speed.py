@@ -13,7 +13,10 @@ import pytest
 from napari_samnet.cli.benchmark import add_parser
 from napari_samnet.cli.main import main
 from napari_samnet.cli.speed import open_pairs
-from napari_samnet.evaluation.protocols.registry import Request, open_protocol
+from napari_samnet.evaluation.protocols.registry import (
+    PairRequest,
+    open_protocol,
+)
 from napari_samnet.evaluation.speed import models, variants
 from napari_samnet.evaluation.speed.scaling import exponent
 from napari_samnet.evaluation.speed.statistics import deviation
@@ -45,7 +48,7 @@ def measured():
 
 @pytest.fixture(scope='module')
 def pair():
-    return open_protocol('synthetic', Request()).load(1)
+    return open_protocol('synthetic', PairRequest()).load(1)
 
 
 def run(name, pair, options=OPTIONS):

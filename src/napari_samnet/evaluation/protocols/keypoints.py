@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from napari_samnet.datasets.metrics import box_side, pck
 from napari_samnet.datasets.pair_lists import KeypointPair, fit_points
@@ -15,6 +16,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import (
     Answer,
+    JudgedPoints,
     Pair,
     Panel,
     Protocol,
@@ -26,6 +28,9 @@ __all__ = ['THRESHOLDS', 'Keypoints']
 #: What the tolerance is a share of.
 THRESHOLDS = ('kp-box', 'box', 'image')
 ALPHAS = (0.05, 0.10, 0.15, 0.20)
+
+#: A point is right, as far as its confidence is concerned, within this share.
+RIGHT_ALPHA = 0.10
 
 #: Side of the square that both images are scaled to under `image`.
 SCNET_SIDE = 224
@@ -117,28 +122,81 @@ class Keypoints(Protocol):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
         """Estimated and true points, and the shape they live on."""
         source_points, target_points, _ = pair.truth
-        found = answer.correspondence
+        match = answer.correspondence
         if self._move == 'source':
-            moved = found.warp_points(source_points, to='target')
+            moved = match.warp_points(source_points, to='target')
             return moved, target_points, pair.target.shape
-        moved = found.warp_points(target_points, to='source')
+        moved = match.warp_points(target_points, to='source')
         return moved, source_points, pair.source.shape
 
-    def score(self, pair: Pair, answer: Answer) -> Scores:
+    def moved_points(
+        self, pair: Pair, answer: Answer
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Move the keypoints of one image to the other.
+
+        Parameters
+        ----------
+        pair : Pair
+            Of :meth:`load`.
+        answer : Answer
+            What a method says of it.
+
+        Returns
+        -------
+        moved, truth : ndarray, shape (N, 2)
+            Where the points came out and where they belong, row and column
+            in pixels of the other image.
+        """
+        estimate, truth, _ = self._moved(pair, answer)
+        return estimate, truth
+
+    def _scaled(
+        self, pair: Pair, answer: Answer
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Estimated and true points, and the length that alpha is of."""
         estimate, truth, shape = self._moved(pair, answer)
         if self._threshold_by == 'image':
             scale = SCNET_SIDE / np.array(shape[:2])
-            estimate, truth = estimate * scale, truth * scale
-            reference = float(SCNET_SIDE)
-        elif self._threshold_by == 'box':
+            return estimate * scale, truth * scale, float(SCNET_SIDE)
+        if self._threshold_by == 'box':
             x0, y0, x1, y1 = pair.truth[2]
-            reference = max(x1 - x0, y1 - y0)
-        else:
-            reference = box_side(truth)
+            return estimate, truth, max(x1 - x0, y1 - y0)
+        return estimate, truth, box_side(truth)
+
+    def score(self, pair: Pair, answer: Answer) -> Scores:
+        estimate, truth, reference = self._scaled(pair, answer)
         return {
             f'pck@{alpha:.2f}': pck(estimate, truth, reference, alpha)
             for alpha in ALPHAS
         }
+
+    def judge(self, pair: Pair, answer: Answer) -> JudgedPoints:
+        return JudgedPoints(
+            self._confidence(pair, answer), self._right(pair, answer)
+        )
+
+    def _right(self, pair: Pair, answer: Answer) -> NDArray[np.bool_]:
+        """Which points count as right when their confidence is judged."""
+        estimate, truth, reference = self._scaled(pair, answer)
+        distance = np.linalg.norm(estimate - truth, axis=1)
+        return np.asarray(distance <= RIGHT_ALPHA * reference)
+
+    def _confidence(self, pair: Pair, answer: Answer) -> NDArray[np.floating]:
+        """What the method said of each point that it moved."""
+        match = answer.correspondence
+        cells, image = match.forward_confidence, pair.source
+        if self._move == 'target':
+            cells, image = match.backward_confidence, pair.target
+        points = pair.truth[0 if self._move == 'source' else 1]
+        share = (points + 0.5) / np.array(image.shape[:2])
+        return np.asarray(
+            map_coordinates(
+                cells,
+                (share * cells.shape - 0.5).T,
+                order=1,
+                mode='nearest',
+            )
+        )
 
     def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
         estimate, truth, _ = self._moved(pair, answer)
@@ -151,7 +209,7 @@ class Keypoints(Protocol):
         return [
             ('keypoints', draw.points(images[0], points[0])),
             ('truth', draw.points(images[1], truth)),
-            ('found', draw.points(images[1], estimate, truth)),
+            ('moved', draw.points(images[1], estimate, truth)),
             warped,
             back,
         ]

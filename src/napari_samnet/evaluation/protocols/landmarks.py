@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_samnet.datasets.metrics import relative_tre
 from napari_samnet.datasets.pair_lists import KeypointPair
 from napari_samnet.evaluation.benchmark import Answer, Pair, Scores
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 
 __all__ = ['Landmarks']
+
+
+#: A landmark is right, as far as its confidence is concerned, within so many
+#: pixels of images that are squashed to the working size below.
+RIGHT_PIXELS = 3.0
+WORKING_SIZE = 256
 
 
 class Landmarks(Keypoints):
@@ -43,3 +52,9 @@ class Landmarks(Keypoints):
     def score(self, pair: Pair, answer: Answer) -> Scores:
         estimate, truth, shape = self._moved(pair, answer)
         return {'rtre': relative_tre(estimate, truth, shape)}
+
+    def _right(self, pair: Pair, answer: Answer) -> NDArray[np.bool_]:
+        estimate, truth, shape = self._moved(pair, answer)
+        scale = WORKING_SIZE / np.array(shape[:2])
+        distance = np.linalg.norm((estimate - truth) * scale, axis=1)
+        return np.asarray(distance <= RIGHT_PIXELS)

@@ -11,6 +11,7 @@ from napari_samnet.datasets.animal_pose import (
     animal_pose,
     animal_pose_left_out,
 )
+from napari_samnet.datasets.composites import bundled_parts, horse_parts
 from napari_samnet.datasets.pair_lists import (
     KeypointPair,
     MaskPair,
@@ -18,25 +19,31 @@ from napari_samnet.datasets.pair_lists import (
     read_keypoint_pairs,
     read_mask_pairs,
 )
+from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import Protocol
 from napari_samnet.evaluation.methods.estimates import with_estimates
 from napari_samnet.evaluation.protocols.attributes import Attributes
 from napari_samnet.evaluation.protocols.flow import Flow
+from napari_samnet.evaluation.protocols.instances import Instances
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 from napari_samnet.evaluation.protocols.landmarks import Landmarks
 from napari_samnet.evaluation.protocols.masks import Masks
+from napari_samnet.evaluation.protocols.objects import Objects
+from napari_samnet.evaluation.protocols.orientation import Orientation
+from napari_samnet.evaluation.protocols.presence import Presence
+from napari_samnet.evaluation.protocols.series import Series
 from napari_samnet.evaluation.protocols.synthetic import (
     Photographs,
     Synthetic,
 )
 
-__all__ = ['PRESETS', 'PROTOCOLS', 'Preset', 'Request', 'open_protocol']
+__all__ = ['PRESETS', 'PROTOCOLS', 'PairRequest', 'Preset', 'open_protocol']
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be measured.
+class PairRequest:
+    """Which pairs are measured, and how.
 
     Parameters
     ----------
@@ -49,7 +56,11 @@ class Request:
     move : str
         Whose keypoints are moved.
     seed : int
-        Of made-up pairs.
+        Another one draws other made-up pairs.
+    references : int
+        Annotated images that a method may use for each target.
+    turns : str
+        Orientations that targets are turned to.
     estimates : Path, optional
         Folder of flows by another program.
     preset : Preset, optional
@@ -61,6 +72,8 @@ class Request:
     threshold_by: str | None = None
     move: str = 'source'
     seed: int = 0
+    references: int = 1
+    turns: str = 'all'
     estimates: Path | None = None
     preset: Preset | None = None
 
@@ -72,11 +85,11 @@ class Preset:
     Parameters
     ----------
     protocol : str
-        How it is scored.
+        Name of the protocol that scores it.
     keypoints, masks : callable, optional
         Finds its pairs below a folder.
     threshold_by : str
-        Tolerance of its PCK.
+        What the tolerance of its PCK is a share of.
     """
 
     protocol: str
@@ -105,7 +118,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def _need(request: Request, protocol: str) -> Path:
+def _need(request: PairRequest, protocol: str) -> Path:
     if request.pairs is None:
         raise InputError(
             f'the protocol {protocol} needs a list of pairs: give --pairs '
@@ -115,14 +128,14 @@ def _need(request: Request, protocol: str) -> Path:
     return request.pairs
 
 
-def _keypoint_pairs(request: Request, protocol: str) -> list[KeypointPair]:
+def _keypoint_pairs(request: PairRequest, protocol: str) -> list[KeypointPair]:
     preset = request.preset
     if preset is not None and preset.keypoints and request.pairs is None:
         return preset.keypoints(request.root)
     return read_keypoint_pairs(_need(request, protocol), request.root)
 
 
-def _keypoints(request: Request) -> Protocol:
+def _keypoints(request: PairRequest) -> Protocol:
     default = request.preset.threshold_by if request.preset else 'kp-box'
     return Keypoints(
         _keypoint_pairs(request, 'keypoints'),
@@ -131,50 +144,89 @@ def _keypoints(request: Request) -> Protocol:
     )
 
 
-def _landmarks(request: Request) -> Protocol:
+def _landmarks(request: PairRequest) -> Protocol:
     return Landmarks(_keypoint_pairs(request, 'landmarks'))
 
 
-def _masks(request: Request) -> Protocol:
+def _mask_pairs(request: PairRequest, protocol: str) -> list[MaskPair]:
     preset = request.preset
     if preset is not None and preset.masks and request.pairs is None:
-        return Masks(preset.masks(request.root))
-    return Masks(read_mask_pairs(_need(request, 'masks'), request.root))
+        return preset.masks(request.root)
+    return read_mask_pairs(_need(request, protocol), request.root)
 
 
-def _flow(request: Request) -> Protocol:
+def _masks(request: PairRequest) -> Protocol:
+    pairs = _mask_pairs(request, 'masks')
+    return Masks(pairs, references=request.references)
+
+
+def _presence(request: PairRequest) -> Protocol:
+    return Presence(_mask_pairs(request, 'presence'))
+
+
+def _series(request: PairRequest) -> Protocol:
+    return Series(read_sequences(request.root))
+
+
+def _objects(request: PairRequest) -> Protocol:
+    given = request.root != Path()
+    parts = horse_parts(request.root) if given else bundled_parts()
+    return Objects(parts, seed=request.seed)
+
+
+def _instances(request: PairRequest) -> Protocol:
+    return Instances(seed=request.seed)
+
+
+def _orientation(request: PairRequest) -> Protocol:
+    kind = request.preset.protocol if request.preset else 'keypoints'
+    return Orientation(PROTOCOLS[kind](request), turns=request.turns)
+
+
+def _flow(request: PairRequest) -> Protocol:
     pairs = layouts.read_flow_pairs(request.root, request.pairs)
     if request.estimates is not None:
         pairs = with_estimates(pairs, request.estimates)
     return Flow(pairs)
 
 
-def _photographs(request: Request) -> Photographs:
+def _photographs(request: PairRequest) -> Photographs:
     if request.pairs is None:
         return Photographs()
     return Photographs(read_images(request.pairs, request.root))
 
 
-def _synthetic(request: Request) -> Protocol:
+def _synthetic(request: PairRequest) -> Protocol:
     return Synthetic(_photographs(request), seed=request.seed)
 
 
-def _attributes(request: Request) -> Protocol:
+def _attributes(request: PairRequest) -> Protocol:
     return Attributes(_photographs(request), seed=request.seed)
 
 
-PROTOCOLS: dict[str, Callable[[Request], Protocol]] = {
+PROTOCOLS: dict[str, Callable[[PairRequest], Protocol]] = {
     'keypoints': _keypoints,
     'masks': _masks,
     'flow': _flow,
     'landmarks': _landmarks,
     'synthetic': _synthetic,
     'attributes': _attributes,
+    'objects': _objects,
+    'instances': _instances,
+    'series': _series,
+    'presence': _presence,
+    'orientation': _orientation,
+}
+
+#: Protocols that take the pairs of another one.
+_TAKES = {
+    'presence': ('masks',),
+    'orientation': ('keypoints', 'landmarks', 'masks'),
 }
 
 
 def open_protocol(
-    name: str, request: Request, preset: str | None = None
+    name: str, request: PairRequest, preset: str | None = None
 ) -> Protocol:
     """Protocol by its name or by the name of a data set.
 
@@ -182,7 +234,7 @@ def open_protocol(
     ----------
     name : str
         Key of `PROTOCOLS` or of `PRESETS`.
-    request : Request
+    request : PairRequest
         Where the pairs are and how they are scored.
     preset : str, optional
         Key of `PRESETS`, when `name` is a protocol.
@@ -211,10 +263,10 @@ def open_protocol(
         raise InputError(
             f'preset must be one of {", ".join(PRESETS)}, got {preset!r}'
         )
-    if PRESETS[preset].protocol != name:
+    usual = PRESETS[preset].protocol
+    if usual not in (name, *_TAKES.get(name, ())):
         raise InputError(
-            f'the preset {preset} belongs to the protocol '
-            f'{PRESETS[preset].protocol}, got {name}'
+            f'the preset {preset} belongs to the protocol {usual}, got {name}'
         )
     if not request.root.is_dir():
         raise InputError(f'there is no folder {request.root}')

@@ -1,0 +1,347 @@
+"""Objects that move on their own before a background, every motion known.
+
+Object and background are cut from different photographs, and each goes
+through a smooth warp of its own. The target shows them as they were; pixel i
+of the source shows the object at ``i + flow_object[i]`` where the object's
+mask holds, else the background at ``i + flow_background[i]``. So the flow
+from source to target is known everywhere, with a jump at the outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import (
+    distance_transform_edt,
+    gaussian_filter,
+    map_coordinates,
+)
+from skimage.transform import resize
+
+from napari_samnet.datasets.pair_lists import read_rows, resolve
+from napari_samnet.datasets.reading import read_image, read_labels
+from napari_samnet.datasets.synthetic import (
+    BUNDLED,
+    Image,
+    WarpRanges,
+    bundled_photograph,
+    jitter,
+    random_field,
+    warp_photograph,
+)
+from napari_samnet.errors import InputError
+
+__all__ = [
+    'Composite',
+    'CompositeParts',
+    'bundled_parts',
+    'compose',
+    'horse_parts',
+]
+
+Mask = NDArray[np.bool_]
+
+#: Share of the usual ranges that the background goes, as behind a moving
+#: camera; the object goes the whole ranges.
+BACKGROUND_STRENGTH = 0.4
+
+#: Longest side of an object in the target, in shares of the image's side.
+OBJECT_SIDE = (0.35, 0.65)
+
+#: Draws of a warp before an object that leaves the image is accepted.
+ATTEMPTS = 30
+
+#: Share of the object that should still be in the source.
+KEPT_SHARE = 0.6
+
+
+class Composite(NamedTuple):
+    """A pair with an object that moves on its own.
+
+    Parameters
+    ----------
+    source, target : ndarray of float32, shape (side, side, 3)
+        RGB from 0 to 1.
+    flow : ndarray of float, shape (side, side, 2)
+        From source to target on the source's grid, in pixels.
+    valid : ndarray of bool, shape (side, side)
+        Where what the source shows is visible in the target.
+    inside : ndarray of bool, shape (side, side)
+        The object in the source.
+    target_inside : ndarray of bool, shape (side, side)
+        The object in the target.
+    """
+
+    source: Image
+    target: Image
+    flow: NDArray[np.floating]
+    valid: Mask
+    inside: Mask
+    target_inside: Mask
+
+    def outline_distance(self) -> NDArray[np.floating]:
+        """Distance of the source's pixels from the object's outline.
+
+        Returns
+        -------
+        ndarray of float, shape (side, side)
+            In pixels, at least 1, on either side of the outline.
+        """
+        return np.where(
+            self.inside,
+            distance_transform_edt(self.inside),
+            distance_transform_edt(~self.inside),
+        )
+
+
+def _placed(
+    image: Image, mask: Mask, side: int, rng: np.random.Generator
+) -> tuple[Image, Mask]:
+    """An object at a random size and place on an empty square."""
+    rows, columns = np.nonzero(mask)
+    if not rows.size:
+        raise InputError('the mask of an object must not be empty')
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    cut, shape = image[box], mask[box]
+    scale = rng.uniform(*OBJECT_SIDE) * side / max(shape.shape)
+    size = tuple(max(2, round(scale * length)) for length in shape.shape)
+    small = resize(cut, size, order=1, anti_aliasing=scale < 1)
+    solid = resize(shape.astype(float), size, order=1) > 0.5
+    top, left = (int(rng.integers(0, side - length + 1)) for length in size)
+    place = np.s_[top : top + size[0], left : left + size[1]]
+    canvas = np.zeros((side, side, 3), np.float32)
+    where = np.zeros((side, side), bool)
+    canvas[place], where[place] = small, solid
+    return canvas, where
+
+
+def compose(
+    background: Image,
+    image: Image,
+    mask: Mask,
+    rng: np.random.Generator,
+    *,
+    side: int = 256,
+    ranges: WarpRanges | None = None,
+) -> Composite:
+    """Make a pair from a photograph and an object of another one.
+
+    Parameters
+    ----------
+    background : ndarray of float32, shape (H, W, 3)
+        Photograph of the background, squashed to a square.
+    image : ndarray of float32, shape (h, w, 3)
+        Photograph that shows the object.
+    mask : ndarray of bool, shape (h, w)
+        The object in `image`.
+    rng : Generator
+        Source of randomness: the same state gives the same pair.
+    side : int
+        Side of both images in pixels.
+    ranges : WarpRanges, optional
+        How far the object goes, by default RTNs' ranges; the background
+        goes .4 of them.
+
+    Returns
+    -------
+    Composite
+        Images with their truth; one of the two images is relit.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty.
+    """
+    ranges = ranges or WarpRanges()
+    shape = (side, side)
+    behind = resize(background, shape, order=1, anti_aliasing=True).astype(
+        np.float32
+    )
+    front, target_inside = _placed(image, mask, side, rng)
+    target = _blend(front, behind, target_inside)
+    camera = random_field(shape, rng, ranges.times(BACKGROUND_STRENGTH))
+    motion, inside = _object_motion(target_inside, rng, ranges)
+    source_behind, valid_behind = warp_photograph(behind, camera)
+    source_front, valid_front = warp_photograph(front, motion)
+    source = _blend(source_front, source_behind, inside)
+    flow = np.where(inside[..., None], motion, camera)
+    # The background is hidden where it ends behind the object.
+    hidden = _sampled(target_inside, camera)
+    valid = np.where(inside, valid_front, valid_behind & ~hidden)
+    if rng.random() < 0.5:
+        source = jitter(source, rng)
+    else:
+        target = jitter(target, rng)
+    return Composite(source, target, flow, valid, inside, target_inside)
+
+
+def _object_motion(
+    mask: Mask, rng: np.random.Generator, ranges: WarpRanges
+) -> tuple[NDArray[np.float64], Mask]:
+    """Flow of an object that mostly stays, and its mask in the source."""
+    shape = (mask.shape[0], mask.shape[1])
+    best: tuple[int, NDArray[np.float64], Mask] | None = None
+    for _ in range(ATTEMPTS):
+        flow = random_field(shape, rng, ranges)
+        inside = _sampled(mask, flow)
+        area = int(inside.sum())
+        if best is None or area > best[0]:
+            best = (area, flow, inside)
+        if area >= KEPT_SHARE * mask.sum():
+            return flow, inside
+    assert best is not None
+    return best[1], best[2]
+
+
+def _sampled(mask: Mask, flow: NDArray[np.floating]) -> Mask:
+    """Mask as seen through a flow, false beyond its border."""
+    at = np.indices(mask.shape) + np.moveaxis(flow, -1, 0)
+    return np.asarray(
+        map_coordinates(mask.astype(np.float32), at, order=1) > 0.5
+    )
+
+
+def _blend(front: Image, behind: Image, mask: Mask) -> Image:
+    """Object before a background, its outline softened by a pixel."""
+    share = gaussian_filter(mask.astype(np.float32), 0.7)[..., None]
+    share = np.where(mask[..., None], np.maximum(share, 0.5), share)
+    # The object's own pixels end at its mask.
+    share = share * (front.max(axis=-1, keepdims=True) > 0)
+    return np.asarray(share * front + (1 - share) * behind, np.float32)
+
+
+@dataclass(frozen=True)
+class CompositeParts:
+    """Photographs with an object each, and photographs of backgrounds.
+
+    Parameters
+    ----------
+    objects : sequence of (Path or str, Path or None)
+        Image and mask; a name of a bundled photograph has no mask, and a
+        random blob is cut from it.
+    backgrounds : sequence of (Path or str)
+        Files, or names of bundled photographs.
+    text : str
+        What they are, for the settings of a benchmark.
+    """
+
+    objects: Sequence[tuple[Path | str, Path | None]]
+    backgrounds: Sequence[Path | str]
+    text: str
+
+    def pair(self, index: int, seed: int, side: int = 256) -> Composite:
+        """Make the pair of an index.
+
+        Parameters
+        ----------
+        index : int
+            Which pair; any number, since objects and backgrounds are drawn.
+        seed : int
+            The pair depends on this and `index` alone.
+        side : int
+            Side of both images in pixels.
+
+        Returns
+        -------
+        Composite
+            Images with their truth.
+        """
+        rng = np.random.default_rng([seed, index, 2])
+        file, mask_file = self.objects[index % len(self.objects)]
+        others = [name for name in self.backgrounds if name != file]
+        background = _pixels(others[int(rng.integers(len(others)))])
+        image = _pixels(file)
+        if mask_file is None:
+            mask = _blob((image.shape[0], image.shape[1]), rng)
+        else:
+            mask = read_labels(mask_file) > 0
+        return compose(background, image, mask, rng, side=side)
+
+
+def _pixels(name: Path | str) -> Image:
+    """Pixels of a file or of a bundled photograph."""
+    return (
+        read_image(name)
+        if isinstance(name, Path)
+        else bundled_photograph(name)
+    )
+
+
+def _blob(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
+    """A random lobed shape around the middle of an image."""
+    rows, columns = (
+        np.linspace(-1, 1, length) for length in (shape[0], shape[1])
+    )
+    y, x = np.meshgrid(rows, columns, indexing='ij')
+    angle = np.arctan2(y, x)
+    radius = np.full(shape, 0.55)
+    for waves in (2, 3, 5):
+        amplitude = rng.uniform(0.02, 0.25 / waves)
+        radius += amplitude * np.cos(waves * angle + rng.uniform(0, 6.28))
+    return np.asarray(np.hypot(y, x) < radius)
+
+
+def bundled_parts() -> CompositeParts:
+    """Blobs of the photographs that come with scikit-image.
+
+    Returns
+    -------
+    CompositeParts
+        Needs no files.
+    """
+    return CompositeParts(
+        [(name, None) for name in BUNDLED],
+        BUNDLED,
+        'blobs of photographs that come with scikit-image',
+    )
+
+
+def horse_parts(root: Path) -> CompositeParts:
+    """Horses of the training images before other training images.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``train/weizmann-horse`` with ``images`` and
+        ``masks``, and ``manifests/train_images.csv`` with the columns
+        ``file`` and ``dataset``.
+
+    Returns
+    -------
+    CompositeParts
+        Each horse once; backgrounds are the photographs of
+        ``imagenet-sample``.
+
+    Raises
+    ------
+    InputError
+        If one of these is missing.
+    """
+    images = root / 'train' / 'weizmann-horse' / 'images'
+    objects = [
+        (image, mask)
+        for image in sorted(images.glob('*.jpg'))
+        if (
+            mask := image.parent.parent / 'masks' / f'{image.stem}.png'
+        ).is_file()
+    ]
+    rows = read_rows(root / 'manifests/train_images.csv', ('file', 'dataset'))
+    backgrounds = [
+        resolve(root, row.need('file'), row.where)
+        for row in rows
+        if row.get('dataset') == 'imagenet-sample'
+    ]
+    if not objects or not backgrounds:
+        raise InputError(
+            f'{root} does not hold objects to compose: expected '
+            f'train/weizmann-horse/images and masks, and photographs of the '
+            f'dataset imagenet-sample in manifests/train_images.csv'
+        )
+    return CompositeParts(
+        objects, backgrounds, 'training horses before photographs'
+    )
