@@ -282,7 +282,7 @@ def failed(
     texts: tuple[str, str],
 ) -> list[Panel]:
     """One row of the gallery."""
-    found = match(source, target, labels=labels)
+    found = match(source, target, labels=labels, orientation='upright')
     error = found.mean_consistency() / np.sqrt(np.prod(source.shape[:2]))
     marked = found.backward_confidence_map[found.warped_labels > 0]
     trust = float(marked.mean()) if marked.size else 0.0

@@ -74,6 +74,7 @@ def test_a_number_must_be_one(name: str, value: Any) -> None:
         ({'precision': ['fp32']}, 'precision must be one of'),
         ({'init': 'random'}, "global, identity, got 'random'"),
         ({'init': 'global:0'}, 'init must be one of'),
+        ({'orientation': 'left'}, "degrees such as 90, .* got 'left'"),
         ({'attributes': 'no'}, "True or False, got 'no'"),
         ({'attributes': 1}, 'True or False, got 1'),
         ({'weights': 5}, 'a name or a path, got 5'),

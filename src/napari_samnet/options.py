@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 from dataclasses import dataclass, fields
+from math import isfinite
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ __all__ = [
     'MatchOptions',
     'option_names',
     'parameter_text',
+    'parse_orientation',
     'seen_defaults',
     'seen_names',
 ]
@@ -98,6 +100,13 @@ class MatchOptions:
     init : {'global', 'identity'}
         First field: a robust global affine from all pairs of cells, or no
         motion, as in the paper.
+    orientation : str or float
+        How the target is turned before it is matched. 'auto' tries
+        reflections and turns, and takes another than upright only where the
+        images clearly show one specimen. 'upright' leaves it as it is; else
+        degrees against the clock, 'mirror', or both, such as '90 mirror':
+        first left and right are exchanged, then it is turned. The result
+        always refers to the target as it came.
     coarse_iterations : int
         How many of the first iterations run on a map of half the resolution,
         which doubles their reach. 0 to 5.
@@ -137,6 +146,7 @@ class MatchOptions:
     attributes: bool = True
     vote: bool = True
     init: str = 'global'
+    orientation: str = 'auto'
     coarse_iterations: int = 0
     feedback: str = 'feature'
     lambda_max: float = 0.1
@@ -174,6 +184,7 @@ class MatchOptions:
             raise InputError(
                 f'weights must be a name or a path, got {self.weights!r}'
             ) from None
+        self._settle_orientation()
         if self.window % 2 == 0:
             raise InputError(
                 f'window must be odd so that it has a center, got '
@@ -208,6 +219,17 @@ class MatchOptions:
                 "got 'torch'"
             )
 
+    def _settle_orientation(self) -> None:
+        """Write the orientation in one way only."""
+        given = parse_orientation(self.orientation)
+        if given is None:
+            text = 'auto'
+        else:
+            degrees, mirror = given
+            words = [f'{degrees:g}'] if degrees else []
+            text = ' '.join([*words, *(['mirror'] if mirror else [])])
+        object.__setattr__(self, 'orientation', text or 'upright')
+
     def _make_literal(self) -> None:
         """Set what the reference fixes, so that records tell the truth."""
         fixed = {'precision': 'fp32', 'backend': 'torch'}
@@ -221,6 +243,43 @@ class MatchOptions:
         for name, value in fixed.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, 'tolerance', 0.0)
+
+
+def parse_orientation(value: object) -> tuple[float, bool] | None:
+    """Read an orientation.
+
+    Parameters
+    ----------
+    value : object
+        'auto', 'upright', degrees as a number or text, 'mirror', or degrees
+        and 'mirror' in either order.
+
+    Returns
+    -------
+    tuple of float and bool, or None
+        Degrees against the clock, in [0, 360), and whether left and right
+        are exchanged before that. None for 'auto'.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    words = str(value).lower().replace('°', ' ').replace(',', ' ').split()
+    if words == ['auto']:
+        return None
+    rest = [word for word in words if word not in ('mirror', 'upright')]
+    try:
+        degrees = float(rest[0]) if rest else 0.0
+    except ValueError:
+        degrees = float('nan')
+    fits = len(rest) <= 1 and len(set(words)) == len(words) > 0
+    if isinstance(value, bool) or not fits or not isfinite(degrees):
+        raise InputError(
+            f'orientation must be auto, upright, degrees such as 90, mirror, '
+            f"or both such as '90 mirror', got {value!r}"
+        )
+    return degrees % 360, 'mirror' in words
 
 
 #: The default of every parameter.

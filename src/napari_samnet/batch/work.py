@@ -236,6 +236,7 @@ def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
         'seconds': result.metadata['seconds'],
         'device': result.metadata['device'],
         'precision': result.metadata['precision'],
+        'orientation': result.metadata['orientation'],
         'warnings': result.metadata['warnings'],
     }
     record = {

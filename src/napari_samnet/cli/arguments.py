@@ -73,6 +73,8 @@ def _metavar(name: str, default: object) -> str:
     """What stands for a value in the help."""
     if name in CHOICES:
         return '{' + ','.join(CHOICES[name]) + '}'
+    if name == 'orientation':
+        return 'ANGLE'
     if isinstance(default, str):
         return 'NAME|FILE'
     return 'N' if isinstance(default, int) else 'X'

@@ -206,6 +206,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
                 'seconds': round(float(facts['seconds']), 3),
                 'device': facts['device'],
                 'precision': facts['precision'],
+                'orientation': facts['orientation'],
                 # NaN is not JSON: no point of the source stays inside.
                 'mean_consistency_px': error if isfinite(error) else None,
                 'files': files,

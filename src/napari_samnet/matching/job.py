@@ -8,10 +8,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.images.rgb import check_image, to_working
+from napari_samnet.matching.orientation import Frame
+from napari_samnet.matching.orientation_search import choose
 from napari_samnet.matching.pair import (
     FloatArray,
     PairRun,
@@ -157,12 +161,25 @@ class MatchJob:
             'warnings': list(self.warnings),
         }
         with (
+            out_of_memory_explained(place.device, size),
+            stages.timed('orient'),
+        ):
+            choice = choose(
+                model,
+                small,
+                self._shapes[1],
+                options.orientation,
+                place.device,
+            )
+            view = self._view(choice.frame, small[1], size)
+        record['orientation'] = choice.as_record()
+        with (
             torch.inference_mode(),
             out_of_memory_explained(place.device, size),
             stages.timed('encode'),
         ):
             run = PairRun(
-                model, (small[0], small[1]), options, place, weights.sha256
+                model, (small[0], view), options, place, weights.sha256
             )
             states = run.states()
         changes: tuple[float, ...] = ()
@@ -175,7 +192,14 @@ class MatchJob:
                 state = next(states)
             changes = (*changes, round(STRIDE * state.change, 4))
             snapshot = partial(
-                self._snapshot, run, state, small, stages, record, changes
+                self._snapshot,
+                run,
+                state,
+                small,
+                choice.frame,
+                stages,
+                record,
+                changes,
             )
             yield Step(
                 state.step + 1,
@@ -187,11 +211,26 @@ class MatchJob:
             if state.last:
                 return snapshot()
 
+    def _view(self, frame: Frame, small: FloatArray, size: int) -> FloatArray:
+        """The target at working size as the network is to see it."""
+        if frame.whole:
+            return small
+        if not frame.exact:
+            # Interpolated from twice the pixels, nothing is lost.
+            small = to_working(
+                self._images['target'],
+                size=2 * size,
+                name='target',
+                channel_axis=self._axes['target'],
+            )
+        return frame.seen(small, size)
+
     def _snapshot(
         self,
         run: PairRun,
         state: Iteration,
         small: list[FloatArray],
+        frame: Frame,
         stages: Stages,
         record: dict[str, Any],
         changes: tuple[float, ...],
@@ -205,6 +244,11 @@ class MatchJob:
             forward, backward, trust = directions(state, self._options.window)
             with torch.inference_mode():
                 votes = run.votes(state) if self._options.vote else None
+        if not frame.whole:
+            forward = frame.forward(forward)
+            backward = frame.backward(backward)
+            trust = np.stack([trust[0], frame.resampled(trust[1])])
+            votes = None if votes is None else frame.resampled(votes)
         transferred = None
         if transfer and self._options.attributes:
             colors = None

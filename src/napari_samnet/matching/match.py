@@ -117,6 +117,7 @@ def match(
     attributes: bool = DEFAULTS.attributes,
     vote: bool = DEFAULTS.vote,
     init: str = DEFAULTS.init,
+    orientation: str | float = DEFAULTS.orientation,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
     feedback: str = DEFAULTS.feedback,
     lambda_max: float = DEFAULTS.lambda_max,
@@ -139,8 +140,8 @@ def match(
         Labels of the source, ``(H, W)``; warped to the target they are the
         result's `warped_labels`.
     window, iterations, size, device, precision, backend, weights, \
-attributes, vote, init, coarse_iterations, feedback, lambda_max, skip, \
-tolerance, reference
+attributes, vote, init, orientation, coarse_iterations, feedback, lambda_max, \
+skip, tolerance, reference
         See :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -184,6 +185,7 @@ tolerance, reference
         attributes=attributes,
         vote=vote,
         init=init,
+        orientation=str(orientation),
         coarse_iterations=coarse_iterations,
         feedback=feedback,
         lambda_max=lambda_max,

@@ -121,17 +121,20 @@ def summary(result: Correspondence) -> str:
     Returns
     -------
     str
-        Iterations, time, device, and forward-backward error.
+        Iterations, time, device, forward-backward error, and how the target
+        was turned, if it was.
     """
     facts = result.metadata
     count = facts['iterations_used']
     error = result.mean_consistency()
+    turned = facts.get('orientation', {}).get('text')
     return ' · '.join(
         [
             f'{count} iteration{"" if count == 1 else "s"}',
             f'{facts["seconds"]:.1f} s on {facts["device"]} '
             f'({facts["precision"]})',
             f'mean forward-backward error {error:.1f} px',
+            *([f'target {turned}'] if turned else []),
         ]
     )
 

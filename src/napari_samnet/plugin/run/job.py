@@ -303,4 +303,6 @@ def _summary(
     else:
         done = f'{used} iteration' + ('' if used == 1 else 's')
     start = f'Cancelled, kept {done}' if cancelled else f'Done, {done}'
-    return f'{start}, {seconds:.1f} s on {device}'
+    turned = about.get('orientation', {}).get('text')
+    end = f', target {turned}' if turned and count == 1 else ''
+    return f'{start}, {seconds:.1f} s on {device}{end}'

@@ -151,6 +151,10 @@ def propagate_steps(
         One layer for each mask.
     """
     started = time.perf_counter()
+    # Planes of one stack stand alike, unless the user says otherwise.
+    if request.options.orientation == 'auto':
+        options = replace(request.options, orientation='upright')
+        request = replace(request, options=options)
     stack = request.source
     anchor = request.pairs[0].source
     chain = _Chain(

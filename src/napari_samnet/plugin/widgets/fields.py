@@ -14,7 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    FloatSpinBox,
+    LineEdit,
+    SpinBox,
+)
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -59,6 +65,7 @@ LABELS = {
     'attributes': 'Transfer appearance',
     'vote': 'Vote on outlines',
     'init': 'First field',
+    'orientation': 'Orientation',
     'coarse_iterations': 'Coarse iterations',
     'feedback': 'Feedback',
     'lambda_max': 'Transferred share',
@@ -234,6 +241,8 @@ def _make(name: str, plan: FieldPlan) -> Any:
         return ComboBox(name=name, choices=choices, value=default)
     if isinstance(default, bool):
         return CheckBox(name=name, text=text, value=default)
+    if isinstance(default, str):
+        return LineEdit(name=name, value=default)
     low, high = plan.limits[name]
     kind = SpinBox if isinstance(default, int) else FloatSpinBox
     whole = isinstance(default, int)

@@ -1,0 +1,366 @@
+"""Which orientation of the target stands like the source.
+
+It is decided by evidence: cells of both images that are each other's best
+match and agree with one affine map. Sections of one specimen have plenty of
+them, and in the right orientation far more than in any other. Two photographs
+of one kind of thing have few, whatever the orientation; those are left
+upright. This is not part of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.matching.orientation import (
+    Frame,
+    Orientation,
+    shrunk,
+    views,
+)
+from napari_samnet.options import parse_orientation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_samnet.samnet.network import SAMNet
+
+__all__ = ['Choice', 'choose']
+
+FloatArray = NDArray[np.float32]
+Array = NDArray[np.float64]
+Shape = tuple[int, int]
+
+#: Sides in pixels at which all orientations are tried, those that are left,
+#: and the last two.
+SIDES = (128, 192, 256)
+
+#: At the first side: share of the cells that agree from which the images may
+#: show one specimen at all, and from which upright is taken without another
+#: look.
+SAME, CLEAR = 0.1, 0.85
+
+#: Angles between quarter turns are tried, in steps of so many degrees, where
+#: a turned rival has more than this share of the best one's agreement.
+STEP, RIVAL = 30.0, 0.5
+
+#: At the second side: least agreement of an orientation that is not upright,
+#: and the share by which it must lead.
+LEAST, LEAD = 0.15, 0.2
+
+#: How many orientations are looked at again at the second side.
+FINALISTS = 4
+
+#: Agreement: softmax of cosines, rounds of the robust fit, and the width,
+#: in half sides of the image, of what agrees in the last one.
+TEMPERATURE, ROUNDS, WIDTH = 0.07, 8, 0.15
+
+
+class Choice(NamedTuple):
+    """The orientation that was taken.
+
+    Attributes
+    ----------
+    frame : Frame
+        How the target is seen.
+    margin : float or None
+        Lead in agreement over the best other orientation, as a share: 1 if
+        that has none, 0 if both have as much, negative if the other has
+        more but not enough to turn for. None where nothing was tried.
+    """
+
+    frame: Frame
+    margin: float | None
+
+    def as_record(self) -> dict[str, Any]:
+        """For the metadata of a result."""
+        taken = self.frame.orientation
+        return {
+            'degrees': taken.degrees,
+            'mirror': taken.mirror,
+            'margin': None if self.margin is None else round(self.margin, 3),
+            'text': taken.text(),
+        }
+
+
+class _Trial(NamedTuple):
+    """Agreement in one view, and the affine map on which it rests."""
+
+    frame: Frame
+    agreement: float
+    affine: Array
+
+
+def choose(
+    model: SAMNet,
+    small: Sequence[FloatArray],
+    shape: Shape,
+    option: str,
+    device: str,
+) -> Choice:
+    """Choose the orientation in which the target is compared.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Whose light features tell; those of the whole network if it has none.
+    small : sequence of ndarray
+        Source and target at working size, float32 ``(n, n, 3)``.
+    shape : tuple of int
+        Rows and columns of the target itself.
+    option : str
+        The option `orientation` of a match.
+    device : str
+        Where the model is.
+
+    Returns
+    -------
+    Choice
+        Of `option`, or by evidence where that is 'auto'.
+    """
+    given = parse_orientation(option)
+    if given is not None:
+        return Choice(Frame(Orientation(*given), shape), None)
+    import torch
+
+    source, target = (
+        torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
+        for image in small
+    )
+    with torch.inference_mode():
+        return _search(model, source, target, shape)
+
+
+def _search(
+    model: SAMNet, source: Tensor, target: Tensor, shape: Shape
+) -> Choice:
+    """The orientation with the most evidence, upright in doubt."""
+
+    def trials(which: Sequence[Frame], side: int) -> list[_Trial]:
+        return _tried(model, source, target, which, side)
+
+    def frames(*degrees: float) -> list[Frame]:
+        return [
+            Frame(Orientation(angle, mirror), shape)
+            for mirror in (False, True)
+            for angle in degrees
+        ]
+
+    first = trials(frames(0, 90, 180, 270), SIDES[0])
+    upright = first[0]
+    best = max(first, key=_by_agreement)
+    if best.agreement < SAME or upright.agreement >= CLEAR:
+        return Choice(upright.frame, _lead(upright, first))
+    if _turned_rival(best, first) > RIVAL * best.agreement:
+        between = (a for a in np.arange(0, 360, STEP) if a % 90)
+        first += trials(frames(*between), SIDES[0])
+    first.sort(key=_by_agreement, reverse=True)
+    again = [trial.frame for trial in first[:FINALISTS]]
+    if upright.frame not in again:
+        again.append(upright.frame)
+    last = trials(again, SIDES[1])
+    # Where the map says that the view is still turned, it is turned on.
+    better = dict.fromkeys(_followed(trial) for trial in last)
+    if further := [view for view in better if view not in again]:
+        last += trials(further, SIDES[1])
+    upright = next(t for t in last if t.frame == upright.frame)
+    best = max(last, key=_by_agreement)
+    if best.agreement < max(LEAST, upright.agreement / (1 - LEAD)):
+        return Choice(upright.frame, _lead(upright, last))
+    rivals = [
+        trial
+        for trial in last
+        if _apart(trial.frame.orientation, best.frame.orientation)
+    ]
+    rival = max(rivals, key=_by_agreement)
+    last = trials([best.frame, rival.frame], SIDES[2])
+    best = max(last, key=_by_agreement)
+    return Choice(best.frame, _lead(best, last))
+
+
+def _by_agreement(trial: _Trial) -> float:
+    return trial.agreement
+
+
+def _turned_rival(best: _Trial, trials: Sequence[_Trial]) -> float:
+    """Most agreement at another angle, mirrored or not."""
+    degrees = best.frame.orientation.degrees
+    return max(
+        trial.agreement
+        for trial in trials
+        if trial.frame.orientation.degrees != degrees
+    )
+
+
+def _lead(taken: _Trial, trials: Sequence[_Trial]) -> float:
+    """Lead over the best orientation that is another one, as a share."""
+    one = taken.frame.orientation
+    rival = max(
+        (t.agreement for t in trials if _apart(t.frame.orientation, one)),
+        default=0.0,
+    )
+    return (taken.agreement - rival) / max(taken.agreement, rival, 1e-6)
+
+
+def _apart(one: Orientation, other: Orientation) -> bool:
+    """Whether two orientations are not the same but for a few degrees."""
+    turn = abs((one.degrees - other.degrees + 180) % 360 - 180)
+    return one.mirror != other.mirror or turn > STEP / 2
+
+
+def _followed(trial: _Trial) -> Frame:
+    """The view turned on by what is left, and on the part that matches."""
+    frame = trial.frame
+    linear = trial.affine[:, :2] * frame.sides[:, None]
+    # The rotation nearest to the map from the source to the view; their
+    # proportions are taken to be alike.
+    linear = linear / frame.sides
+    angle = np.rad2deg(
+        np.arctan2(linear[0, 1] - linear[1, 0], linear[0, 0] + linear[1, 1])
+    )
+    orientation = frame.orientation.turned(angle)
+    if orientation.quarters is not None:
+        return Frame(orientation, frame.shape)
+    corners = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], float)
+    there = corners @ trial.affine.T @ frame.linear.T + frame.offset
+    pixels = (there - 0.5) * frame.shape
+    # From pixels of the image to those of the new view.
+    view = pixels @ orientation.matrix
+    low, high = view.min(0), view.max(0)
+    usual = Frame(orientation, frame.shape).sides
+    extent = np.clip(high - low, 0.6 * usual, 1.5 * usual)
+    middle = orientation.matrix @ ((low + high) / 2)
+    return Frame(
+        orientation,
+        frame.shape,
+        (float(extent[0]), float(extent[1])),
+        (float(middle[0]), float(middle[1])),
+    )
+
+
+def _tried(
+    model: SAMNet,
+    source: Tensor,
+    target: Tensor,
+    frames: Sequence[Frame],
+    side: int,
+) -> list[_Trial]:
+    """Agreement of the source with the target in several views."""
+    import torch
+
+    batch = torch.cat(
+        (shrunk(source, side), views(shrunk(target, side), frames, side))
+    )
+    features = _features(model, batch)
+    agreement, affine = _agreement(features[:1], features[1:])
+    return [
+        _Trial(view, float(share), matrix)
+        for view, share, matrix in zip(
+            frames,
+            agreement.cpu(),
+            affine.cpu().double().numpy(),
+            strict=True,
+        )
+    ]
+
+
+def _features(model: SAMNet, images: Tensor) -> Tensor:
+    """What tells places apart, ``(B, C, h, w)`` of unit length along C."""
+    import torch
+    import torch.nn.functional as F
+
+    light = model.features.light
+    if light is None:
+        layers = [model.encode(images, skips=False).matching.float()]
+    else:
+        layers = [layer.float() for layer in light(images).values()]
+    size = layers[0].shape[-2:]
+    parts = []
+    for layer in layers:
+        wide = F.interpolate(layer, size=size, mode='bilinear')
+        # What all cells have in common tells nothing.
+        parts.append(
+            F.normalize(wide - wide.mean((0, 2, 3), keepdim=True), dim=1)
+        )
+    return F.normalize(torch.cat(parts, 1), dim=1)
+
+
+def _agreement(source: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of cells whose mutual matches agree with one affine map.
+
+    Parameters
+    ----------
+    source : Tensor
+        ``(1, C, h, w)``.
+    turned : Tensor
+        ``(K, C, h, w)``.
+
+    Returns
+    -------
+    agreement : Tensor
+        ``(K,)`` from 0 to 1: the likelihood of the matches that agree.
+    affine : Tensor
+        ``(K, 2, 3)``, from the source to the view, in normalized
+        (row, column).
+    """
+    import torch
+
+    count, _, height, width = turned.shape
+    volume = torch.einsum(
+        'cn,kcm->knm', source[0].flatten(1), turned.flatten(2)
+    )
+    volume = _consensus(volume.view(count, *2 * [height, width]))
+    volume = volume.reshape(count, height * width, height * width)
+    logits = volume / TEMPERATURE
+    both = logits.softmax(2) * logits.softmax(1)
+    likely, index = both.max(2)
+    cells = torch.arange(height * width, device=volume.device)
+    mutual = both.argmax(1).gather(1, index) == cells
+    prior = likely.sqrt() * mutual
+    rows = (torch.arange(height, device=volume.device) + 0.5) / height
+    columns = (torch.arange(width, device=volume.device) + 0.5) / width
+    points = (
+        2
+        * torch.stack(torch.meshgrid(rows, columns, indexing='ij')).view(2, -1)
+        - 1
+    )
+    x = torch.cat((points, torch.ones_like(points[:1])))
+    y = points[:, index].permute(1, 0, 2)
+    still = torch.eye(2, 3, device=x.device)
+    damping = 0.02 * prior.sum(1).clamp_min(1e-3).view(-1, 1, 1)
+    pull = damping * torch.eye(3, device=x.device)
+    weights, matrix = prior, still.expand(count, 2, 3)
+    for turn in range(ROUNDS):
+        weighted = x * weights.unsqueeze(1)
+        matrix = torch.linalg.solve(
+            weighted @ x.T + pull,
+            (y @ weighted.transpose(1, 2) + damping * still).transpose(1, 2),
+        ).transpose(1, 2)
+        error = (y - matrix @ x).square().sum(1)
+        weights = prior / (1 + error / max(0.5 * 0.7**turn, WIDTH) ** 2) ** 2
+    # From offsets in half sides to normalized coordinates.
+    linear, shift = matrix[:, :, :2], matrix[:, :, 2:]
+    half = torch.full((2, 1), 0.5, device=x.device)
+    shift = half + shift / 2 - linear @ half
+    return weights.mean(1), torch.cat((linear, shift), 2)
+
+
+def _consensus(volume: Tensor) -> Tensor:
+    """Mean of the cosines of neighbors with equal displacements."""
+    import torch
+    import torch.nn.functional as F
+
+    height, width = volume.shape[1:3]
+    count = torch.ones_like(volume[:1])
+    padded, counted = (F.pad(one, (1,) * 8) for one in (volume, count))
+    total, number = torch.zeros_like(volume), torch.zeros_like(count)
+    for down in range(3):
+        for right in range(3):
+            rows = slice(down, down + height)
+            columns = slice(right, right + width)
+            total += padded[:, rows, columns, rows, columns]
+            number += counted[:, rows, columns, rows, columns]
+    return total / number
