@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_samnet.color.look import Look
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.errors import InputError
+    from napari_samnet.matching.look import learn_look
     from napari_samnet.matching.match import match, match_steps
     from napari_samnet.options import MatchOptions
     from napari_samnet.runtime.loading import load_model
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     'Correspondence',
     'InputError',
+    'Look',
     'MatchOptions',
     'SAMNet',
     '__version__',
+    'learn_look',
     'load_model',
     'match',
     'match_steps',
@@ -33,8 +37,10 @@ __all__ = [
 _HOMES = {
     'Correspondence': 'napari_samnet.correspondence',
     'InputError': 'napari_samnet.errors',
+    'Look': 'napari_samnet.color.look',
     'MatchOptions': 'napari_samnet.options',
     'SAMNet': 'napari_samnet.samnet.network',
+    'learn_look': 'napari_samnet.matching.look',
     'load_model': 'napari_samnet.runtime.loading',
     'match': 'napari_samnet.matching.match',
     'match_steps': 'napari_samnet.matching.match',

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage import color, data, transform
 
-from napari_samnet.arrays import resize as resampling
+from napari_samnet.arrays import tiles
 from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb, to_working
@@ -104,7 +104,7 @@ def test_blocks_leave_no_seams(
 ) -> None:
     transferred = orange_to_blue(small)
     whole = apply_at_native(native, small, transferred)
-    monkeypatch.setattr(resampling, 'BLOCK_PIXELS', 3000)
+    monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 3000)
     blocks = apply_at_native(native, small, transferred)
     np.testing.assert_allclose(blocks, whole, atol=1e-6)
 

@@ -48,6 +48,10 @@ _ELSEWHERE = {
         'napari_samnet.cli.batch',
         'do many pairs, on all cores or on many computers',
     ),
+    'look': (
+        'napari_samnet.cli.look',
+        'learn a change of stain or color, and give it to many images',
+    ),
     'repeat': (
         'napari_samnet.matching.reproduce',
         'make a saved result again and compare',

@@ -37,6 +37,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.color.classes import ColorClasses
 from napari_samnet.color.guided_affine import apply_at_native
 from napari_samnet.color.local_statistics import statistical_picture
 from napari_samnet.color.lucas_kanade import aligned, sampled
@@ -99,10 +100,6 @@ TRUSTED = 0.2
 UNEQUAL = 0.15
 FINE, COARSE = 1.0, 4.0
 RELATED, IDENTICAL = 0.74, 0.82
-
-#: Rounds of k-means, and one in how many pixels of a side it looks at.
-ROUNDS = 8
-STEP = 2
 
 
 class Recolored(NamedTuple):
@@ -177,7 +174,11 @@ def recolored(
     )
     same = _agreement(after, near, share)[..., None]
 
-    member = _memberships(before) if same.any() else None
+    member = (
+        ColorClasses.of(before, count=CLASSES).shares(before)
+        if same.any()
+        else None
+    )
 
     def picture() -> FloatArray:
         found = calm
@@ -285,39 +286,6 @@ def _exact(before: Array, after: Array, member: Array, share: Array) -> Array:
         parts, CORRECTION, mode='nearest', axes=(0, 1)
     )
     return np.asarray(found + parts[..., :3] / (parts[..., 3:] + SURE))
-
-
-def _memberships(image: Array) -> Array:
-    """Share (h, w, K) of every class of color in every pixel."""
-    colors = image[::STEP, ::STEP].reshape(-1, 3)
-    centers = colors.mean(axis=0)[None]
-    for _ in range(CLASSES - 1):
-        # Nearly the furthest color: the very furthest is an outlier.
-        near = _distances(colors, centers).min(axis=-1)
-        index = np.argsort(near, kind='stable')[int(0.98 * (len(near) - 1))]
-        centers = np.concatenate([centers, colors[index][None]])
-    for _ in range(ROUNDS):
-        label = _distances(colors, centers).argmin(axis=-1)
-        count = np.bincount(label, minlength=CLASSES)
-        total = np.stack(
-            [
-                np.bincount(label, weights=band, minlength=CLASSES)
-                for band in colors.T
-            ],
-            axis=-1,
-        )
-        mean = total / np.maximum(count, 1)[:, None]
-        centers = np.where(count[:, None] > 0, mean, centers)
-    width = _distances(colors, centers).min(axis=-1).mean() + 1e-5
-    far = _distances(image, centers)
-    share = np.exp((far.min(axis=-1, keepdims=True) - far) / (2 * width))
-    return np.asarray(share / share.sum(axis=-1, keepdims=True))
-
-
-def _distances(colors: Array, centers: Array) -> Array:
-    """Squared distances (..., K) of colors from K centers."""
-    apart = colors[..., None, :] - centers
-    return np.asarray(np.einsum('...k,...k->...', apart, apart))
 
 
 def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:

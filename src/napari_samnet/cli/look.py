@@ -1,0 +1,151 @@
+"""``napari-samnet look``: learn a look once, give it to many images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from napari_samnet.cli.arguments import add_match_options, read_match_options
+from napari_samnet.errors import InputError
+
+__all__ = ['add_parser', 'run']
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of ``napari-samnet``.
+    """
+    parser = commands.add_parser(
+        'look',
+        help='learn a change of stain or color, and give it to many images',
+        description='Learn how colors change from one image to another that '
+        'shows something alike, and give that look to any number of images.',
+    )
+    parts = parser.add_subparsers(dest='part', metavar='PART', required=True)
+    learn = parts.add_parser(
+        'learn',
+        help='learn a look from two images',
+        description='Match SOURCE with TARGET and write the change of color '
+        'from one to the other into LOOK.json.',
+    )
+    learn.add_argument('source', metavar='SOURCE')
+    learn.add_argument('target', metavar='TARGET')
+    learn.add_argument('look', metavar='LOOK.json')
+    add_match_options(learn)
+    apply = parts.add_parser(
+        'apply',
+        help='give a look to images',
+        description='Write every IMAGE in this look into DIR, under its own '
+        'name, in its own size and number type. An image that cannot be read '
+        'does not keep the others from being done.',
+    )
+    apply.add_argument('look', metavar='LOOK.json')
+    apply.add_argument('images', metavar='IMAGE', nargs='+')
+    apply.add_argument('--out', metavar='DIR', required=True)
+    apply.add_argument(
+        '--strength',
+        metavar='S',
+        type=float,
+        default=1.0,
+        help='0 changes nothing, 1 gives the whole look. Default: 1',
+    )
+    for part in (learn, apply):
+        part.add_argument(
+            '--json',
+            action='store_true',
+            help='print one JSON object instead of text',
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one of the two parts.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0 if all was done, 1 if some images could not be.
+
+    Raises
+    ------
+    InputError
+        If nothing can be begun.
+    """
+    facts = _learn(arguments) if arguments.part == 'learn' else None
+    if facts is None:
+        facts = _apply(arguments)
+    if arguments.json:
+        sys.stdout.write(json.dumps(facts, indent=2) + '\n')
+    else:
+        written = facts['written']
+        sys.stdout.write(''.join(f'{path}\n' for path in written))
+    for text in (*facts['notes'], *facts['failed'].values()):
+        sys.stderr.write(f'napari-samnet: {text}\n')
+    return 1 if facts['failed'] else 0
+
+
+def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
+    from napari_samnet.io.image_files import read_image
+    from napari_samnet.matching.look import learn_look
+
+    source, source_axis = read_image(arguments.source)
+    target, target_axis = read_image(arguments.target)
+    look = learn_look(
+        source,
+        target,
+        options=read_match_options(arguments),
+        source_channel_axis=source_axis,
+        target_channel_axis=target_axis,
+    )
+    look.save(arguments.look)
+    return {
+        'written': [arguments.look],
+        'notes': list(look.notes),
+        'failed': {},
+    }
+
+
+def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
+    from napari_samnet.color.look import Look
+    from napari_samnet.io.image_files import read_image, write_png, write_tiff
+    from napari_samnet.outputs.folder import check_folder
+
+    if not 0 <= arguments.strength <= 1:
+        raise InputError(
+            f'strength must be from 0 to 1, got {arguments.strength:g}'
+        )
+    look = Look.load(arguments.look)
+    folder = check_folder(arguments.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[str] = []
+    failed: dict[str, str] = {}
+    for path in arguments.images:
+        try:
+            pixels, axis = read_image(path)
+            image = look.apply(
+                pixels, strength=arguments.strength, channel_axis=axis
+            )
+            plain = image.dtype.name == 'uint8' and axis in (None, 2)
+            out = folder / (Path(path).stem + ('.png' if plain else '.tif'))
+            if str(out) in written:
+                raise InputError(
+                    f'{path}: there is a result of that name already; give '
+                    f'images of one name folders of their own'
+                )
+            write = write_png if plain else write_tiff
+            write(out, image, channel_axis=axis)
+            written.append(str(out))
+        except InputError as error:
+            failed[str(path)] = str(error)
+    return {'written': written, 'notes': list(look.notes), 'failed': failed}

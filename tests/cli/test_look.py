@@ -1,0 +1,43 @@
+"""``napari-samnet look``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io
+
+from napari_samnet.cli.main import main
+from napari_samnet.datasets.samples import load_sample
+
+
+def test_learn_once_apply_to_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = load_sample('tissue')
+    for name, image in (('a', pair.source), ('b', pair.source[:200])):
+        io.imsave(tmp_path / f'{name}.png', image, check_contrast=False)
+    io.imsave(tmp_path / 'like.png', pair.target, check_contrast=False)
+    (tmp_path / 'no.png').write_text('no picture')
+    look = str(tmp_path / 'look.json')
+    words = [str(tmp_path / 'a.png'), str(tmp_path / 'like.png'), look]
+    assert main(['look', 'learn', *words, '--size', '128']) == 0
+    images = [str(tmp_path / f'{name}.png') for name in ('a', 'no', 'b')]
+    capsys.readouterr()
+    status = main(
+        ['look', 'apply', look, *images, '--out', str(tmp_path / 'out')]
+        + ['--json']
+    )
+    said = json.loads(capsys.readouterr().out)
+    assert status == 1
+    assert len(said['written']) == 2
+    assert 'no.png' in next(iter(said['failed']))
+    first, second = (io.imread(path) for path in said['written'])
+    np.testing.assert_array_equal(first[:200], second)
+    brown, violet = (
+        image.mean(axis=(0, 1)) for image in (pair.source, pair.target)
+    )
+    change = np.abs(first.mean(axis=(0, 1)) - violet).sum()
+    assert change < 0.5 * np.abs(brown - violet).sum()
