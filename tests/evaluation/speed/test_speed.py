@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,24 +11,13 @@ import pytest
 from napari_samnet.cli.benchmark import add_parser
 from napari_samnet.cli.main import main
 from napari_samnet.cli.speed import open_pairs
-from napari_samnet.evaluation.protocols.registry import (
-    PairRequest,
-    open_protocol,
-)
-from napari_samnet.evaluation.speed import models, variants
-from napari_samnet.evaluation.speed.scaling import exponent
-from napari_samnet.evaluation.speed.statistics import deviation
+from napari_samnet.evaluation.speed.measure import exponent, variants
 from napari_samnet.evaluation.speed.table import as_text
-from napari_samnet.images.rgb import to_working
-from napari_samnet.matching.match import match
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.memory import peak_mb, reset_peak
 
 SMALL = ('--size', '64', '--window', '5', '--iterations', '2')
 OPTIONS = MatchOptions(size=64, window=5, iterations=2, device='cpu')
-
-#: What differs from the reference by rounding alone.
-EXACT = ('banded', 'gather', 'schedule', 'channels_last', 'both')
 
 
 @pytest.fixture(scope='module')
@@ -46,23 +33,6 @@ def measured():
     return json.loads(written[0])
 
 
-@pytest.fixture(scope='module')
-def pair():
-    return open_protocol('synthetic', PairRequest()).load(1)
-
-
-def run(name, pair, options=OPTIONS):
-    """One variant on a pair."""
-    known = {v.name: v for v in variants.variants(options)}
-    small = tuple(
-        to_working(image, size=options.size)
-        for image in (pair.source, pair.target)
-    )
-    return variants.run_variant(
-        models.Models(), known[name], small, pair.source
-    )
-
-
 def test_json_has_the_documented_names(measured):
     seconds = measured['seconds']
     for key, name in (
@@ -72,7 +42,6 @@ def test_json_has_the_documented_names(measured):
         expected = seconds['reference'] / seconds[name]
         assert measured[key] == pytest.approx(expected, rel=0.01)
     assert set(measured['core_seconds']) == set(seconds)
-    assert measured['core_speedup']['reference'] == 1
     assert all(value > 0 for value in measured['core_seconds'].values())
     assert ('speedup_int8' in measured) == ('default_int8' in seconds)
     assert set(measured['deviation']) == set(seconds) - {'reference'}
@@ -85,20 +54,25 @@ def test_json_has_the_documented_names(measured):
     assert measured['baselines']['tvl1']['seconds'] > 0
 
 
-def test_exact_paths_differ_by_rounding(measured):
-    for name in EXACT:
-        apart = measured['deviation'][name]
-        assert apart['max_px'] < 0.02
-        assert apart['psnr_db'] > 60
-        assert abs(apart['epe_change']) < 0.01
-
-
-def test_stages_add_up(measured):
+def test_stages_are_those_of_the_match(measured):
     for name, stages in measured['stages'].items():
+        # What lies between the stages takes little.
         total = sum(stages.values())
-        assert total == pytest.approx(measured['seconds'][name], rel=0.02)
-    assert 'decode' not in measured['stages']['correspondence_only']
-    assert 'encode' not in measured['stages']['default_cached']
+        assert total <= measured['seconds'][name] + 0.01
+    assert 'decode' in measured['stages']['reference']
+    assert 'recolor' not in measured['stages']['correspondence_only']
+    encode = {n: s['encode'] for n, s in measured['stages'].items()}
+    assert encode['default_cached'] < encode['default']
+
+
+def test_variants_are_options_of_a_match():
+    known, missing = variants(OPTIONS)
+    by_name = {variant.name: variant.options for variant in known}
+    assert by_name['default'] == OPTIONS
+    assert by_name['reference'].reference
+    assert not by_name['correspondence_only'].attributes
+    assert by_name['default_fp32'].precision == 'fp32'
+    assert not set(by_name) & set(missing)
 
 
 def test_text_has_a_row_per_variant(measured):
@@ -107,78 +81,6 @@ def test_text_has_a_row_per_variant(measured):
         assert f'| {name} |' in text
     assert '| tvl1 |' in text
     assert 'peak memory on top of torch' in text
-
-
-def test_reference_is_that_of_match(pair):
-    found = run('reference', pair)
-    expected = match(
-        pair.source,
-        pair.target,
-        size=64,
-        window=5,
-        iterations=2,
-        device='cpu',
-        reference=True,
-    )
-    np.testing.assert_allclose(found.forward, expected.forward, atol=1e-5)
-
-
-def test_default_is_that_of_match(pair):
-    # Of both directions match stops when their mean comes to rest.
-    options = replace(OPTIONS, tolerance=0.0, precision='fp32')
-    found = run('default', pair, options)
-    expected = match(
-        pair.source,
-        pair.target,
-        size=64,
-        window=5,
-        iterations=2,
-        device='cpu',
-        precision='fp32',
-        tolerance=0.0,
-    )
-    np.testing.assert_allclose(found.forward, expected.forward, atol=1e-4)
-    assert found.transferred.shape == pair.source.shape
-
-
-def test_each_variant_runs_its_own_kernels(pair, monkeypatch):
-    calls = Counter()
-
-    def counted(name):
-        real = getattr(models, name)
-
-        def call(*args, **named):
-            calls[name] += 1
-            return real(*args, **named)
-
-        monkeypatch.setattr(models, name, call)
-
-    kernels = (
-        'local_correlation',
-        'local_correlation_reference',
-        'blend',
-        'blend_reference',
-    )
-    for name in kernels:
-        counted(name)
-    found = {}
-    for variant in ('reference', 'banded', 'gather'):
-        calls.clear()
-        run(variant, pair)
-        found[variant] = tuple(calls[name] > 0 for name in kernels)
-    assert found == {
-        'reference': (False, True, False, True),
-        'banded': (True, False, False, True),
-        'gather': (True, False, True, False),
-    }
-
-
-def test_deviation_sees_another_field(pair):
-    reference = run('reference', pair)
-    moved = reference._replace(forward=reference.forward + 0.5)
-    apart = deviation(moved, reference, 64)
-    assert apart['mean_px'] == pytest.approx(64 * np.hypot(0.5, 0.5), rel=1e-3)
-    assert apart['psnr_db'] == 120
 
 
 def test_pairs_of_a_list_are_scored(two_images, write_list):

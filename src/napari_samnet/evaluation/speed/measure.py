@@ -1,8 +1,9 @@
-"""``benchmark speed``: what each fast path gains, and what it costs.
+"""``benchmark speed``: how long a match takes, and what takes the time.
 
-All variants and the baselines run in turn, in one process, on the same pairs,
-round after round, so that whatever else the machine does meets them alike.
-Figures are medians over the rounds.
+Everything is :func:`napari_samnet.match` itself with other options, so that
+what is measured is what users run. The literal reference, the variants and
+the baselines run in turn, in one process, on the same pairs, round after
+round, so that whatever else the machine does meets them alike.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
-from typing import Any
+from statistics import fmean, median
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from napari_samnet.errors import InputError
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.datasets.metrics import psnr
+from napari_samnet.errors import DeviceError, InputError
 from napari_samnet.evaluation.benchmark import (
     Answer,
     Method,
@@ -27,26 +30,15 @@ from napari_samnet.evaluation.benchmark import (
     package_versions,
     spread,
 )
-from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.evaluation.methods.registry import get_methods
-from napari_samnet.evaluation.speed.models import Models, Variant
 from napari_samnet.evaluation.speed.processes import fresh_runs, large_labels
-from napari_samnet.evaluation.speed.scaling import Scaling, exponent
-from napari_samnet.evaluation.speed.statistics import (
-    deviation,
-    means,
-    medians,
-    worst,
-)
-from napari_samnet.evaluation.speed.variants import (
-    Found,
-    run_variant,
-    variants,
-)
-from napari_samnet.images.rgb import to_working
+from napari_samnet.images.rgb import to_rgb
+from napari_samnet.matching.match import match_steps
 from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.devices import resolve_place
+from napari_samnet.runtime.feature_cache import FEATURES
 
-__all__ = ['SpeedRequest', 'measure']
+__all__ = ['SpeedRequest', 'Variant', 'exponent', 'measure', 'variants']
 
 #: Other packages that run on the same pairs.
 BASELINES = ('tvl1', 'ilk', 'dis', 'elastix')
@@ -54,7 +46,13 @@ BASELINES = ('tvl1', 'ilk', 'dis', 'elastix')
 #: Iterations whose cost is listed.
 COUNTS = (1, 3, 10)
 
-#: Which ratio of the results is whose.
+#: Iterations at every working size, so that pixels alone differ.
+SIZE_ITERATIONS = 3
+
+#: Pixels of a cell of features.
+CELL = 8
+
+#: Which ratio of the results belongs to which variant.
 RATIOS = {
     'speedup_default': 'default',
     'speedup_correspondence_only': 'correspondence_only',
@@ -64,22 +62,44 @@ RATIOS = {
 Tell = Callable[[str], object]
 
 
+class Variant(NamedTuple):
+    """A match with other options than the default.
+
+    Parameters
+    ----------
+    name : str
+        Key in the results.
+    text : str
+        Title of its row in the table.
+    options : MatchOptions
+        Options of the match.
+    cached : bool
+        Keep the features of the run before; without it both images are
+        encoded again each time.
+    """
+
+    name: str
+    text: str
+    options: MatchOptions
+    cached: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpeedRequest:
-    """What is measured.
+    """What is measured, and how often.
 
     Parameters
     ----------
     options : MatchOptions
-        What the default is.
+        What counts as the default.
     protocol : Protocol
         Brings the pairs and scores them.
     repeats : int
-        Rounds at least; every pair has one.
+        Rounds at least; every pair has one. More make medians steadier.
     pairs : int
         How many pairs, evenly spread over the protocol's.
     sizes : tuple of int
-        Working sizes of the scaling.
+        Working sizes that are compared.
     quick : bool
         A few seconds instead of minutes: fewer and smaller runs, and of the
         baselines TV-L1 alone.
@@ -93,17 +113,95 @@ class SpeedRequest:
     quick: bool = False
 
 
+class _Run(NamedTuple):
+    match: Correspondence
+    seconds: float
+    #: Sum over all cores, which other work hardly changes.
+    core_seconds: float
+
+
 @dataclass
 class _Record:
-    """What the rounds found for a variant or a baseline."""
+    """Runs of one variant or baseline."""
 
-    text: str
     seconds: list[float] = field(default_factory=list)
     core_seconds: list[float] = field(default_factory=list)
-    stages: list[dict[str, float]] = field(default_factory=list)
+    stages: list[Mapping[str, float]] = field(default_factory=list)
     iterations: list[int] = field(default_factory=list)
-    scores: list[dict[str, float]] = field(default_factory=list)
-    deviations: list[dict[str, float]] = field(default_factory=list)
+    scores: list[Mapping[str, float]] = field(default_factory=list)
+    deviations: list[Mapping[str, float]] = field(default_factory=list)
+
+
+def variants(
+    options: MatchOptions, *, quick: bool = False
+) -> tuple[list[Variant], dict[str, str]]:
+    """List what can run here.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        What counts as the default.
+    quick : bool
+        Leave out the precisions, each of which loads a network of its own.
+
+    Returns
+    -------
+    list of Variant
+        The literal reference first.
+    dict of str to str
+        Names of those that cannot run here, and why.
+    """
+    alone = replace(options, attributes=False)
+    known = [
+        Variant(
+            'reference',
+            'literal reference',
+            replace(options, reference=True),
+        ),
+        Variant('default', 'default', options),
+        Variant('default_cached', 'default, features kept', options, True),
+        Variant('correspondence_only', 'correspondence only', alone),
+        Variant(
+            'no_early_stop', 'no early stop', replace(options, tolerance=0.0)
+        ),
+        Variant(
+            'image_feedback',
+            'every image decoded and encoded again',
+            replace(options, feedback='image'),
+        ),
+    ]
+    missing = {}
+    for precision in () if quick else ('fp32', 'bf16', 'int8'):
+        for name, text, base in (
+            ('default', 'default', options),
+            ('correspondence_only', 'correspondence only', alone),
+        ):
+            title = f'{name}_{precision}'
+            chosen = replace(base, precision=precision, backend='auto')
+            try:
+                resolve_place(chosen.device, precision, 'auto')
+            except DeviceError as error:
+                missing[title] = str(error)
+                continue
+            known.append(Variant(title, f'{text} in {precision}', chosen))
+    return known, missing
+
+
+def _run(variant: Variant, pair: Pair) -> _Run:
+    """Match a pair, timed from images to the result."""
+    if not variant.cached:
+        FEATURES.clear()
+    start, cores = time.perf_counter(), time.process_time()
+    steps = match_steps(pair.source, pair.target, variant.options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            match: Correspondence = end.value
+            break
+    return _Run(
+        match, time.perf_counter() - start, time.process_time() - cores
+    )
 
 
 def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
@@ -112,42 +210,28 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     Parameters
     ----------
     request : SpeedRequest
-        What.
+        What is measured, and how often.
     tell : callable
-        Told what is done next.
+        Called with a line about what is done next.
 
     Returns
     -------
     dict
-        JSON-able, see ``docs/speed.md``.
+        As JSON can hold it, see ``docs/speed.md``.
+
+    Raises
+    ------
+    InputError
+        If a pair, weights or the device cannot be used.
     """
     chosen = spread(len(request.protocol), request.pairs)
     pairs = [request.protocol.load(index) for index in chosen]
-    models = Models()
-    rounds = _Rounds(request, models, tell)
-    tell('warming up')
+    rounds = _Rounds(request, tell)
     rounds.warm_up(pairs[0])
     for index in range(max(request.repeats, len(pairs))):
         rounds.run(pairs[index % len(pairs)], first=index < len(pairs))
     result = rounds.result()
-    scaling = Scaling(
-        rounds.known,
-        models,
-        pairs[0],
-        runs=1 if request.quick else min(3, request.repeats),
-        tell=tell,
-    )
-    result['iterations'] = scaling.iterations(
-        COUNTS[:2] if request.quick else COUNTS
-    )
-    result['sizes'] = scaling.sizes(request.sizes)
-    result['pixels_exponent'] = exponent(
-        {
-            int(size) ** 2: row['default']
-            for size, row in result['sizes'].items()
-        }
-    )
-    result['devices'] = scaling.devices()
+    result |= _scaling(request, pairs[0], tell)
     tell('fresh processes')
     result['fresh'] = fresh_runs(
         request.options, [] if request.quick else request.sizes
@@ -161,17 +245,13 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
 class _Rounds:
     """Variants and baselines, one after the other, on one pair at a time."""
 
-    def __init__(
-        self, request: SpeedRequest, models: Models, tell: Tell
-    ) -> None:
+    def __init__(self, request: SpeedRequest, tell: Tell) -> None:
         self._request = request
-        self._models = models
         self._tell = tell
-        self._missing: dict[str, str] = {}
-        self._variants = variants(request.options, self._missing)
-        self._records = {
-            variant.name: _Record(variant.text) for variant in self._variants
-        }
+        self._variants, self._missing = variants(
+            request.options, quick=request.quick
+        )
+        self._records = {v.name: _Record() for v in self._variants}
         self._methods: list[Method] = []
         for name in BASELINES[:1] if request.quick else BASELINES:
             (method,) = get_methods([name], request.options)
@@ -181,151 +261,196 @@ class _Rounds:
                 self._missing[name] = str(error)
                 continue
             self._methods.append(method)
-        self._others = {
-            method.name: _Record(method.name) for method in self._methods
-        }
-        self._common: list[dict[str, float]] = []
-
-    @property
-    def known(self) -> dict[str, Variant]:
-        """The variants by name."""
-        return {variant.name: variant for variant in self._variants}
+        self._others = {method.name: _Record() for method in self._methods}
 
     def warm_up(self, pair: Pair) -> None:
         """Load networks, and let the libraries choose their kernels."""
-        small = self._small(pair)
+        self._tell('warming up')
         for variant in self._variants:
-            once = replace(
-                variant, options=replace(variant.options, iterations=1)
-            )
-            run_variant(self._models, once, small, pair.source)
+            once = replace(variant.options, iterations=1)
+            _run(variant._replace(options=once), pair)
         for method in self._methods:
             method.answer(pair)
 
-    def _small(self, pair: Pair) -> tuple[Any, Any]:
-        size = self._request.options.size
-        return to_working(pair.source, size=size), to_working(
-            pair.target, size=size
-        )
-
     def run(self, pair: Pair, *, first: bool) -> None:
-        """One round; a pair is scored the first time."""
-        start = time.perf_counter()
-        small = self._small(pair)
-        shrunk = time.perf_counter() - start
-        reference: Found | None = None
-        answer = None
+        """Run everything on a pair, which is scored the first time."""
+        reference: Correspondence | None = None
+        score = self._request.protocol.score
         for variant in self._variants:
             self._tell(f'{pair.name}: {variant.text}')
-            found = run_variant(self._models, variant, small, pair.source)
-            record = self._records[variant.name]
-            record.seconds.append(found.seconds)
-            record.core_seconds.append(found.core_seconds)
-            record.stages.append(found.stages)
-            record.iterations.append(found.iterations)
-            answer = _answer(pair, found)
-            reference = reference or found
+            run, record = _run(variant, pair), self._records[variant.name]
+            reference = reference or run.match
+            record.seconds.append(run.seconds)
+            record.core_seconds.append(run.core_seconds)
+            record.stages.append(run.match.metadata['stages'])
+            record.iterations.append(run.match.metadata['iterations_used'])
             if first:
-                record.scores.append(
-                    self._request.protocol.score(pair, answer)
-                )
+                record.scores.append(score(pair, Answer(run.match)))
                 record.deviations.append(
-                    deviation(found, reference, self._request.options.size)
+                    _deviation(run.match, reference, self._request.options)
                 )
-        if answer is not None:
-            rows, columns = pair.source.shape[:2]
-            labels = np.zeros((rows, columns), np.int32)
-            labels[rows // 4 : -rows // 4, columns // 4 : -columns // 4] = 1
-            start = time.perf_counter()
-            answer.correspondence.warp_labels(labels)
-            self._common.append(
-                {'resize': shrunk, 'labels': time.perf_counter() - start}
-            )
         for method in self._methods:
             self._tell(f'{pair.name}: {method.name}')
             start = time.perf_counter()
-            other = method.answer(pair)
-            # They answer both directions.
-            seconds = (time.perf_counter() - start) / 2
-            self._others[method.name].seconds.append(seconds)
+            answer = method.answer(pair)
+            record = self._others[method.name]
+            record.seconds.append(time.perf_counter() - start)
             if first:
-                self._others[method.name].scores.append(
-                    self._request.protocol.score(pair, other)
-                )
+                record.scores.append(score(pair, answer))
 
     def result(self) -> dict[str, Any]:
         """Medians, ratios and deviations."""
         records = self._records
         seconds = {name: median(r.seconds) for name, r in records.items()}
-        literal = seconds['reference']
-        base = means(records['reference'].scores)
-        stages = medians(records['default'].stages)
-        found: dict[str, Any] = {
-            key: round(literal / seconds[name], 2)
-            for key, name in RATIOS.items()
-            if name in seconds
-        }
-        found['seconds'] = {
-            name: round(value, 5) for name, value in seconds.items()
-        }
-        found['speedup'] = {
-            name: round(literal / value, 2) for name, value in seconds.items()
-        }
         cores = {name: median(r.core_seconds) for name, r in records.items()}
-        found['core_seconds'] = {
-            name: round(value, 5) for name, value in cores.items()
-        }
-        found['core_speedup'] = {
-            name: round(cores['reference'] / value, 2)
-            for name, value in cores.items()
-        }
-        found['texts'] = {name: r.text for name, r in records.items()}
-        found['iterations_used'] = {
-            name: round(float(np.mean(r.iterations)), 2)
-            for name, r in records.items()
-        }
-        found['stages'] = {
-            name: medians(record.stages) for name, record in records.items()
-        }
-        common = medians(self._common)
-        found['stages_default'] = {
-            'resize': common['resize'],
-            **stages,
-            'labels': common['labels'],
-        }
-        found['deviation'] = {
-            name: {
-                **worst(record.deviations),
-                **{
-                    f'{key}_change': round(value - base[key], 5)
-                    for key, value in means(record.scores).items()
-                },
-            }
+        base = _combined(records['reference'].scores, fmean)
+        accuracy = {
+            name: _combined(record.scores, fmean)
             for name, record in records.items()
-            if name != 'reference'
         }
-        found['accuracy'] = {
-            name: means(record.scores) for name, record in records.items()
+        return {
+            **{
+                key: round(seconds['reference'] / seconds[name], 2)
+                for key, name in RATIOS.items()
+                if name in seconds
+            },
+            'texts': {v.name: v.text for v in self._variants},
+            'seconds': {n: round(value, 5) for n, value in seconds.items()},
+            'core_seconds': {n: round(value, 5) for n, value in cores.items()},
+            'iterations_used': {
+                name: round(fmean(record.iterations), 2)
+                for name, record in records.items()
+            },
+            'stages': {
+                name: _combined(record.stages, median)
+                for name, record in records.items()
+            },
+            'deviation': {
+                name: {
+                    **_combined(record.deviations, fmean),
+                    **{
+                        f'{key}_change': round(value - base[key], 5)
+                        for key, value in accuracy[name].items()
+                    },
+                }
+                for name, record in records.items()
+                if name != 'reference'
+            },
+            'accuracy': accuracy,
+            'baselines': {
+                name: {
+                    'seconds': round(median(record.seconds), 5),
+                    **_combined(record.scores, fmean),
+                }
+                for name, record in self._others.items()
+            },
+            'not_measured': dict(self._missing),
         }
-        found['baselines'] = {
-            name: {
-                'seconds': round(median(record.seconds), 5),
-                'against_default': round(
-                    median(record.seconds) / seconds['default'], 2
-                ),
-                **means(record.scores),
-            }
-            for name, record in self._others.items()
-        }
-        found['not_measured'] = dict(self._missing)
-        return found
 
 
-def _answer(pair: Pair, found: Found) -> Answer:
-    """What one direction says, as a correspondence."""
-    return Answer(
-        from_fields(pair, found.forward, found.forward, found.transferred)
-    )
+def _deviation(
+    match: Correspondence, reference: Correspondence, options: MatchOptions
+) -> dict[str, float]:
+    """How far a field and an image are from the reference's."""
+    apart = match.forward - reference.forward
+    distance = np.linalg.norm(apart, axis=-1) * options.size
+    values = {
+        'max_px': float(distance.max()),
+        'mean_px': float(distance.mean()),
+    }
+    if match.transferred is not None and reference.transferred is not None:
+        images = [to_rgb(m.transferred) for m in (match, reference)]
+        everywhere = np.ones(images[0].shape[:2], bool)
+        values['psnr_db'] = psnr(images[0], images[1], everywhere)
+    return values
+
+
+def _combined(
+    rows: Sequence[Mapping[str, float]],
+    combine: Callable[[Sequence[float]], float],
+) -> dict[str, float]:
+    """Mean or median of every entry over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: round(combine([row[name] for row in rows if name in row]), 5)
+        for name in names
+    }
+
+
+def _scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
+    """How time grows with iterations and pixels, and on what it runs."""
+    runs = 1 if request.quick else min(3, request.repeats)
+
+    def seconds(**changes: Any) -> float:
+        options = replace(request.options, tolerance=0.0, **changes)
+        variant = Variant('', '', options)
+        # A first run chooses kernels; the reference is too slow for one.
+        count = runs if options.reference else runs + 1
+        times = [_run(variant, pair).seconds for _ in range(count)]
+        return round(median(times[count - runs :]), 5)
+
+    iterations: dict[str, dict[str, float]] = {}
+    for count in COUNTS[:2] if request.quick else COUNTS:
+        tell(f'{count} iterations')
+        iterations[str(count)] = {
+            'reference': seconds(iterations=count, reference=True),
+            'default': seconds(iterations=count),
+        }
+    sizes: dict[str, dict[str, float]] = {}
+    for size in request.sizes:
+        tell(f'size {size}')
+        sizes[str(size)] = {
+            name: seconds(
+                size=size,
+                window=min(request.options.window, size // CELL // 2 * 2 - 1),
+                iterations=min(SIZE_ITERATIONS, request.options.iterations),
+                attributes=attributes,
+            )
+            for name, attributes in (
+                ('default', request.options.attributes),
+                ('correspondence_only', False),
+            )
+        }
+    devices: dict[str, dict[str, float] | None] = {}
+    for device in ('cpu', 'cuda', 'mps'):
+        rows: dict[str, float] = {}
+        for precision in ('fp32', 'bf16'):
+            where = {'device': device, 'precision': precision}
+            try:
+                resolve_place(device, precision, 'torch')
+            except DeviceError:
+                continue
+            tell(f'{device} {precision}')
+            rows[precision] = seconds(**where, backend='torch')
+        devices[device] = rows or None
+    return {
+        'iterations': iterations,
+        'sizes': sizes,
+        'pixels_exponent': exponent(
+            {int(size) ** 2: row['default'] for size, row in sizes.items()}
+        ),
+        'devices': devices,
+    }
+
+
+def exponent(seconds: Mapping[int, float]) -> float | None:
+    """Fit k of seconds ~ pixels**k, by least squares on logarithms.
+
+    Parameters
+    ----------
+    seconds : mapping of int to float
+        Seconds by the number of pixels.
+
+    Returns
+    -------
+    float or None
+        The exponent; None where there are not two sizes to compare.
+    """
+    if len(seconds) < 2:
+        return None
+    pixels, times = list(seconds), list(seconds.values())
+    slope, _ = np.polyfit(np.log(pixels), np.log(times), 1)
+    return round(float(slope), 3)
 
 
 def _setting(request: SpeedRequest, pairs: int) -> dict[str, Any]:

@@ -7,12 +7,9 @@ from typing import Any
 
 __all__ = ['as_text']
 
-#: Stages of a run, in the order they are in.
-STAGES = ('encode', 'iterate', 'decode', 'colors')
-
 
 def as_text(result: Mapping[str, Any]) -> str:
-    """Results as Markdown.
+    """Write results as Markdown.
 
     Parameters
     ----------
@@ -22,17 +19,34 @@ def as_text(result: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        One large table of the variants and baselines, and short ones of how
-        the figures scale.
+        One table of the variants and baselines, one of their stages, and
+        short ones of how the figures scale.
     """
-    parts = [_variants(result), _scaling(result), _fresh(result)]
     setting = {
         **result['settings'],
         **result['machine'],
         **result['versions'],
     }
-    parts.append(
-        ', '.join(f'{name} {value}' for name, value in setting.items()) + '\n'
+    parts = [
+        _variants(result),
+        _rows('stages, ms', _stages(result)),
+        _rows('iterations, s', result['iterations']),
+        _rows('size, s', result['sizes']),
+        _fresh(result),
+        ', '.join(f'{name} {value}' for name, value in setting.items()) + '\n',
+    ]
+    if result['pixels_exponent'] is not None:
+        parts.insert(
+            4,
+            f'The default takes time as pixels to the power of '
+            f'{result["pixels_exponent"]}, at three iterations.\n',
+        )
+    parts.insert(
+        -2,
+        _rows(
+            'device, s',
+            {name: row or {} for name, row in result['devices'].items()},
+        ),
     )
     return '\n'.join(parts)
 
@@ -53,111 +67,53 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _variants(result: Mapping[str, Any]) -> str:
-    """Every variant and baseline beside the reference."""
-    score = _score(result)
-    head = [
-        'variant',
-        's',
-        '× faster',
-        'core s',
-        '× less',
-        'iterations',
-        *(f'{stage} ms' for stage in STAGES),
-        'max Δf px',
-        'mean Δf px',
-        'PSNR dB',
-        score,
-        'change',
-    ]
-    rows = []
-    for name, seconds in result['seconds'].items():
-        apart = result['deviation'].get(name, {})
-        rows.append(
-            [
-                result['texts'][name],
-                seconds,
-                result['speedup'][name],
-                result['core_seconds'][name],
-                result['core_speedup'][name],
-                result['iterations_used'][name],
-                *(
-                    1000 * result['stages'][name][stage]
-                    if stage in result['stages'][name]
-                    else ''
-                    for stage in STAGES
-                ),
-                apart.get('max_px', ''),
-                apart.get('mean_px', ''),
-                apart.get('psnr_db', ''),
-                result['accuracy'][name].get(score),
-                apart.get(f'{score}_change', ''),
-            ]
-        )
-    literal = result['seconds']['reference']
-    for name, row in result['baselines'].items():
-        blank = [''] * (len(STAGES) + 6)
-        rows.append(
-            [name, row['seconds'], literal / row['seconds'], *blank]
-            + [row.get(score), '']
-        )
-    text = (
-        'One direction of one pair, medians; "core s" adds up all cores. The '
-        'first rows add one path after the other; from "both directions" on, '
-        'each is added alone to these.\n\n'
-    ) + _table(head, rows)
-    for name, reason in result['not_measured'].items():
-        text += f'\n{name}: not measured, {reason}\n'
-    stages = ', '.join(
-        f'{name} {_number(1000 * seconds)} ms'
-        for name, seconds in result['stages_default'].items()
-    )
-    return text + f'\nStages of the default: {stages}.\n'
-
-
-def _score(result: Mapping[str, Any]) -> str:
-    """The score that is shown."""
-    known = result['accuracy']['reference']
-    return next(
-        (name for name in ('epe', 'pck@0.10') if name in known),
-        next(iter(known), ''),
-    )
-
-
-def _scaling(result: Mapping[str, Any]) -> str:
-    parts = [
-        _columns('iterations', result['iterations']),
-        _columns('size', result['sizes']),
-    ]
-    if result['pixels_exponent'] is not None:
-        parts.append(
-            f'The default takes time as pixels to the power of '
-            f'{result["pixels_exponent"]}, at three iterations.\n'
-        )
-    parts.append(
-        _table(
-            ['device', 'fp32 s', 'bf16 s'],
-            (
-                [
-                    device,
-                    *(
-                        (row or {}).get(precision, 'not measured')
-                        for precision in ('fp32', 'bf16')
-                    ),
-                ]
-                for device, row in result['devices'].items()
-            ),
-        )
-    )
-    return '\n'.join(parts)
-
-
-def _columns(first: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+def _rows(first: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Table of a mapping of rows, whose entries are the columns."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     return _table(
-        [first, *(f'{name} s' for name in names)],
-        ([key, *(row[name] for name in names)] for key, row in rows.items()),
+        [first, *names],
+        ([key, *(row.get(n, '') for n in names)] for key, row in rows.items()),
     )
+
+
+def _variants(result: Mapping[str, Any]) -> str:
+    """Every variant and baseline beside the reference."""
+    literal = result['seconds']['reference']
+    rows = {}
+    for name, seconds in result['seconds'].items():
+        rows[result['texts'][name]] = {
+            's': seconds,
+            '× faster': literal / seconds,
+            'core s': result['core_seconds'][name],
+            'iterations': result['iterations_used'][name],
+            **result['deviation'].get(name, {}),
+            **result['accuracy'][name],
+        }
+    for name, row in result['baselines'].items():
+        scores = {key: value for key, value in row.items() if key != 'seconds'}
+        rows[name] = {
+            's': row['seconds'],
+            '× faster': literal / row['seconds'],
+            **scores,
+        }
+    text = (
+        'Both directions of one pair, medians; "core s" adds up all cores; '
+        'max_px, mean_px and psnr_db are against the literal reference.\n\n'
+    )
+    text += _rows('variant', rows)
+    for name, reason in result['not_measured'].items():
+        text += f'\n{name}: not measured, {reason}\n'
+    return text
+
+
+def _stages(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Milliseconds of each stage of each variant."""
+    return {
+        result['texts'][name]: {
+            stage: 1000 * seconds for stage, seconds in stages.items()
+        }
+        for name, stages in result['stages'].items()
+    }
 
 
 def _fresh(result: Mapping[str, Any]) -> str:
