@@ -1,4 +1,4 @@
-"""What a pair's folder says of itself, so that it need not be made again."""
+"""The record in a pair's folder, by which an up-to-date one is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['RECORD', 'is_current', 'read_record', 'seen', 'write_record']
+__all__ = [
+    'RECORD',
+    'fingerprint',
+    'is_current',
+    'read_record',
+    'write_record',
+]
 
 #: Name of the record in the folder of a pair.
 RECORD = 'pair.json'
@@ -18,13 +24,13 @@ RECORD = 'pair.json'
 SETTINGS = ('format', 'options', 'weights', 'write')
 
 
-def seen(file: Path) -> dict[str, Any]:
-    """What is remembered of an input.
+def fingerprint(file: Path) -> dict[str, Any]:
+    """Describe an input so that a change of it is noticed.
 
     Parameters
     ----------
     file : Path
-        The file.
+        An image, labels or points.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     Parameters
     ----------
     folder : Path
-        Of a pair.
+        Folder of a pair.
     record : mapping
         Settings, inputs and figures; the files are added.
     """
@@ -69,18 +75,18 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Parameters
     ----------
     folder : Path
-        Of a pair, perhaps not there.
+        Folder of a pair, perhaps not there.
 
     Returns
     -------
     dict or None
-        None where there is none that can be read.
+        What :func:`write_record` wrote; None where nothing can be read.
     """
     try:
-        found = json.loads((folder / RECORD).read_text(encoding='utf-8'))
+        record = json.loads((folder / RECORD).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return record if isinstance(record, dict) else None
 
 
 def is_current(
@@ -96,9 +102,9 @@ def is_current(
     Parameters
     ----------
     folder : Path
-        Of a pair.
+        Folder of a pair.
     record : mapping
-        Of the folder.
+        What :func:`read_record` found in it.
     settings : mapping
         The entries `SETTINGS` as they would be now.
     inputs : mapping of str to Path
@@ -107,6 +113,7 @@ def is_current(
     Returns
     -------
     bool
+        False also where files are missing or have another size.
     """
     try:
         if any(record[key] != settings[key] for key in SETTINGS):

@@ -1,4 +1,4 @@
-"""A batch from its list to its tables: what is left to do, and the doing."""
+"""A batch from its list to its tables: what is left, and how it ended."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.record import is_current, read_record
-from napari_samnet.batch.work import UNFINISHED, Done, Settings, inputs_of
-from napari_samnet.batch.workers import Crew, Hand
+from napari_samnet.batch.work import (
+    UNFINISHED,
+    BatchSettings,
+    PairResult,
+    inputs_of,
+)
+from napari_samnet.batch.workers import WorkerInfo, WorkerPool
 from napari_samnet.errors import InputError
 
-__all__ = ['Batch', 'Speed', 'claimed']
+__all__ = ['Batch', 'locked_folder']
 
 FAILURES = 'failures.csv'
 SUMMARY = 'summary.csv'
@@ -35,56 +38,6 @@ _COLUMNS = (
 )
 
 
-@dataclass
-class Speed:
-    """How fast the pairs were done.
-
-    Parameters
-    ----------
-    hands : list of Hand
-        Who did them.
-    pairs : int
-        Pairs done while all worked, after each had done its first.
-    seconds : float
-        That they took.
-    single : float or None
-        Seconds of one pair on all cores of a computer that had done another
-        before; None for want of pairs.
-    """
-
-    hands: list[Hand] = field(default_factory=list)
-    pairs: int = 0
-    seconds: float = 0.0
-    single: float | None = None
-
-    @property
-    def cores(self) -> int:
-        """Cores that were used: threads, but no more than are there."""
-        threads: dict[str, int] = {}
-        limit: dict[str, int] = {}
-        for hand in self.hands:
-            used = hand.at_once * hand.threads
-            threads[hand.host] = threads.get(hand.host, 0) + used
-            limit[hand.host] = hand.cores
-        return sum(min(used, limit[host]) for host, used in threads.items())
-
-    @property
-    def per_core(self) -> float | None:
-        """Pairs per second and core."""
-        if not self.pairs or not self.seconds:
-            return None
-        return self.pairs / self.seconds / self.cores
-
-    @property
-    def single_per_core(self) -> float | None:
-        """The same of the single pair, which had all cores of a computer."""
-        if not self.single or not self.hands:
-            return None
-        hand = self.hands[0]
-        used = hand.threads if len(self.hands) == 1 else hand.cores
-        return 1 / self.single / used
-
-
 class Batch:
     """Pairs, and what has become of them.
 
@@ -92,25 +45,26 @@ class Batch:
     ----------
     pairs : sequence of BatchPair
         All pairs of the list.
-    settings : Settings
+    settings : BatchSettings
         What they have in common.
-    tell : callable
-        Called with every pair that has ended.
+    on_result : callable
+        Called with the result of each pair as it ends.
     """
 
     def __init__(
         self,
         pairs: Sequence[BatchPair],
-        settings: Settings,
-        tell: Callable[[Done], object],
+        settings: BatchSettings,
+        on_result: Callable[[PairResult], object],
     ) -> None:
         self._pairs = pairs
         self._settings = settings
-        self._tell = tell
-        self.failed: list[Done] = []
+        self._on_result = on_result
+        self.failed: list[PairResult] = []
         self.done = 0
         self.encoded = 0
-        self.speed = Speed()
+        self.seconds = 0.0
+        self.workers: list[WorkerInfo] = []
 
     def pending(self, *, anew: bool = False) -> list[BatchPair]:
         """Pairs whose folder is not there, or from other input.
@@ -118,11 +72,12 @@ class Batch:
         Parameters
         ----------
         anew : bool
-            All of them.
+            Take all of them, whatever is there.
 
         Returns
         -------
         list of BatchPair
+            In the order of the list.
         """
         if anew:
             return list(self._pairs)
@@ -137,40 +92,32 @@ class Batch:
                 left.append(pair)
         return left
 
-    def do(self, pairs: Sequence[BatchPair], crew: Crew) -> None:
-        """Do pairs; each worker's first, one alone, and then the rest.
+    @property
+    def pairs_per_second(self) -> float | None:
+        """Pairs done over the time that all of them took together."""
+        return self.done / self.seconds if self.seconds else None
+
+    def process(self, pairs: Sequence[BatchPair], pool: WorkerPool) -> None:
+        """Match pairs, and keep count of what becomes of them.
 
         Parameters
         ----------
         pairs : sequence of BatchPair
             Of :meth:`pending`.
-        crew : Crew
-            Who does them.
+        pool : WorkerPool
+            Where they are matched.
         """
-        todo = iter(pairs)
-        self.speed.hands = crew.hands()
-        slots = sum(hand.at_once for hand in self.speed.hands)
-        # With fewer pairs the single one would hold up the others.
-        if len(pairs) > 2 * slots:
-            for done in crew.work(islice(todo, slots)):
-                self._note(done)
-            alone = crew.work_alone(next(todo))
-            self.speed.single = alone.seconds or None
-            self._note(alone)
         start = time.perf_counter()
-        for done in crew.work(todo):
-            self._note(done)
-            self.speed.pairs += not done.error
-        self.speed.seconds = time.perf_counter() - start
-        self.speed.hands = crew.hands() or self.speed.hands
-
-    def _note(self, done: Done) -> None:
-        if done.error:
-            self.failed.append(done)
-        else:
-            self.done += 1
-            self.encoded += done.encoded
-        self._tell(done)
+        self.workers = pool.workers()
+        for result in pool.process(pairs):
+            if result.error:
+                self.failed.append(result)
+            else:
+                self.done += 1
+                self.encoded += result.encoded
+            self.seconds = time.perf_counter() - start
+            self._on_result(result)
+        self.workers = pool.workers() or self.workers
 
     def write_tables(self) -> dict[str, str]:
         """Write the lists of what failed and of what is there.
@@ -192,8 +139,8 @@ class Batch:
                 out / FAILURES,
                 ('name', 'source', 'target', 'error'),
                 (
-                    (d.pair.name, d.pair.source, d.pair.target, d.error)
-                    for d in self.failed
+                    (r.pair.name, r.pair.source, r.pair.target, r.error)
+                    for r in self.failed
                 ),
             )
             tables['failures'] = str(out / FAILURES)
@@ -205,9 +152,9 @@ class Batch:
         record = read_record(self._settings.out / pair.name)
         if record is None:
             return None
-        found = {**record, **record.get('found', {})}
+        figures = {**record, **record.get('figures', {})}
         files = (str(pair.source), str(pair.target))
-        return (pair.name, *files, *(found.get(key) for key in _COLUMNS[3:]))
+        return (pair.name, *files, *(figures.get(key) for key in _COLUMNS[3:]))
 
 
 def _table(
@@ -224,7 +171,7 @@ def _table(
 
 
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
+def locked_folder(out: Path) -> Iterator[None]:
     """Keep a folder for this run, and clear what an earlier one left.
 
     Parameters
@@ -235,6 +182,7 @@ def claimed(out: Path) -> Iterator[None]:
     Yields
     ------
     None
+        While the lock is held.
 
     Raises
     ------

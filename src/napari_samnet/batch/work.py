@@ -1,6 +1,6 @@
 """One pair of a batch, from its files to its folder.
 
-This is what runs in a worker, be it this process or one on another computer.
+This runs in a worker, be it this process or one on another computer.
 A folder is made elsewhere and renamed when complete, so that each pair's
 files are whole or absent, whenever the process is ended.
 """
@@ -11,8 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import isfinite
@@ -21,21 +20,21 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.batch.pairs import BatchPair
-from napari_samnet.batch.record import RECORD, seen, write_record
+from napari_samnet.batch.record import RECORD, fingerprint, write_record
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ['Done', 'Settings', 'do_pair', 'inputs_of', 'limit_threads']
+__all__ = ['BatchSettings', 'PairResult', 'inputs_of', 'process_pair']
 
 #: Folder, beside those of the pairs, in which unfinished ones are.
 UNFINISHED = '.unfinished'
 
 
 @dataclass(frozen=True)
-class Settings:
+class BatchSettings:
     """What all pairs of a batch have in common.
 
     Parameters
@@ -43,7 +42,7 @@ class Settings:
     out : Path
         Folder of all results, absolute.
     options : MatchOptions
-        How to match.
+        Options of every match.
     only : tuple of str
         Keys of the files to write.
     weights : str
@@ -56,7 +55,13 @@ class Settings:
     weights: str
 
     def as_record(self) -> dict[str, Any]:
-        """Entries of a pair's record."""
+        """Write down what decides whether a folder is up to date.
+
+        Returns
+        -------
+        dict
+            Entries of a pair's record.
+        """
         return {
             'format': 1,
             'options': asdict(self.options),
@@ -66,20 +71,20 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Done:
+class PairResult:
     """What became of a pair.
 
     Parameters
     ----------
     pair : BatchPair
-        The pair.
+        What was matched.
     error : str
         Why there are no results; empty if there are.
     seconds : float
         From reading to renaming.
     encoded : int
         Images whose features were computed.
-    facts : dict
+    figures : dict
         Figures of the match.
     """
 
@@ -87,7 +92,7 @@ class Done:
     error: str = ''
     seconds: float = 0.0
     encoded: int = 0
-    facts: dict[str, Any] | None = None
+    figures: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,10 @@ class _Source:
     axis: int | None
     labels: NDArray[Any] | None
     points: NDArray[Any] | None
-    seen: dict[str, dict[str, Any]]
+    fingerprints: dict[str, dict[str, Any]]
 
 
-class _Latest:
+class _SourceCache:
     """The source that was read last: mostly the next pair has it too."""
 
     def __init__(self) -> None:
@@ -110,7 +115,7 @@ class _Latest:
         self._held: _Source | None = None
 
     def get(self, key: object, read: Callable[[], _Source]) -> _Source:
-        """What is held for a key, read if it is another."""
+        """Return the source of a key, read anew if another one is held."""
         with self._lock:
             if self._held is None or self._key != key:
                 # First let go, so that never two are in memory.
@@ -120,7 +125,7 @@ class _Latest:
             return self._held
 
 
-_LATEST = _Latest()
+_LAST_SOURCE = _SourceCache()
 
 
 def inputs_of(pair: BatchPair) -> dict[str, Path]:
@@ -129,11 +134,13 @@ def inputs_of(pair: BatchPair) -> dict[str, Path]:
     Parameters
     ----------
     pair : BatchPair
-        The pair.
+        What is matched.
 
     Returns
     -------
     dict of str to Path
+        Files by ``source``, ``target``, and ``labels`` and ``points`` where
+        the pair has them.
     """
     files = {
         'source': pair.source,
@@ -144,68 +151,40 @@ def inputs_of(pair: BatchPair) -> dict[str, Path]:
     return {role: file for role, file in files.items() if file is not None}
 
 
-def do_pair(
-    pair: BatchPair, settings: Settings, threads: int | None = None
-) -> Done:
+def process_pair(pair: BatchPair, settings: BatchSettings) -> PairResult:
     """Match a pair and write its folder.
 
     Parameters
     ----------
     pair : BatchPair
-        The pair.
-    settings : Settings
-        How.
-    threads : int, optional
-        How many to use this once.
+        What is matched.
+    settings : BatchSettings
+        Options, and where the folder goes.
 
     Returns
     -------
-    Done
+    PairResult
         With an error, if the pair cannot be done.
     """
     start = time.perf_counter()
     try:
-        with limit_threads(threads):
-            facts = _make(pair, settings)
+        figures = _make(pair, settings)
     except Exception as error:  # noqa: BLE001
         reason = ' '.join(str(error).split())
         if not isinstance(error, InputError):
             reason = f'{type(error).__name__}: {reason}'
-        return Done(pair, reason)
-    encoded = int(facts.pop('encoded'))
-    return Done(
+        return PairResult(pair, reason)
+    encoded = int(figures.pop('encoded'))
+    return PairResult(
         pair,
         seconds=time.perf_counter() - start,
         encoded=encoded,
-        facts=facts,
+        figures=figures,
     )
 
 
-@contextmanager
-def limit_threads(count: int | None) -> Iterator[None]:
-    """Use so many threads within; None changes nothing."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    # The variable is what our own loops over blocks look at.
-    name = 'OMP_NUM_THREADS'
-    before = os.environ.get(name), torch.get_num_threads()
-    os.environ[name] = str(count)
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[1])
-        if before[0] is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before[0]
-
-
-def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
-    """Make the folder of a pair, and say what was found."""
+def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
+    """Make the folder of a pair; returns figures of its match."""
     final = settings.out / pair.name
     if final.exists() and not (final / RECORD).is_file():
         raise InputError(
@@ -229,7 +208,7 @@ def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
         **asdict(settings.options),
     )
     error = result.mean_consistency()
-    facts = {
+    figures = {
         'iterations_used': result.metadata['iterations_used'],
         'mean_consistency_px': round(error, 4) if isfinite(error) else None,
         'mean_confidence': round(float(result.backward_confidence.mean()), 4),
@@ -242,9 +221,9 @@ def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
     record = {
         **settings.as_record(),
         'name': pair.name,
-        'inputs': {**source.seen, 'target': seen(pair.target)},
+        'inputs': {**source.fingerprints, 'target': fingerprint(pair.target)},
         'versions': result.metadata['versions'],
-        'found': facts,
+        'figures': figures,
     }
     unfinished = settings.out / UNFINISHED
     draft = unfinished / uuid.uuid4().hex
@@ -267,7 +246,7 @@ def _make(pair: BatchPair, settings: Settings) -> dict[str, Any]:
         ) from problem
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return {**facts, 'encoded': FEATURES.misses - misses}
+    return {**figures, 'encoded': FEATURES.misses - misses}
 
 
 def _source(pair: BatchPair) -> _Source:
@@ -282,7 +261,7 @@ def _source(pair: BatchPair) -> _Source:
         (role, files[role], status.st_size, status.st_mtime_ns)
         for role, status in state.items()
     ]
-    return _LATEST.get(key, partial(_read, files))
+    return _LAST_SOURCE.get(key, partial(_read, files))
 
 
 def _read(files: dict[str, Path]) -> _Source:
@@ -299,7 +278,7 @@ def _read(files: dict[str, Path]) -> _Source:
         check_labels('labels', labels, shape)
     if 'points' in files:
         points = read_points(files['points'])
-    known = {role: seen(file) for role, file in files.items()}
+    known = {role: fingerprint(file) for role, file in files.items()}
     return _Source(pixels, axis, labels, points, known)
 
 

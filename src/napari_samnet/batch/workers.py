@@ -1,9 +1,8 @@
-"""Who does the pairs: this process, processes beside it, other computers."""
+"""Where pairs are matched: here, in processes beside it, elsewhere."""
 
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,195 +15,151 @@ from uuid import uuid4
 
 from napari_samnet.arrays.tiles import cores
 from napari_samnet.batch.pairs import BatchPair
-from napari_samnet.batch.work import Done, Settings, do_pair
+from napari_samnet.batch.work import BatchSettings, PairResult, process_pair
 from napari_samnet.errors import InputError
 
-__all__ = ['Alone', 'Crew', 'Hand', 'open_crew']
+__all__ = ['LocalPool', 'WorkerPool', 'WorkerInfo', 'open_pool']
 
-#: Pairs that a worker has before it, so that it never waits for one.
-AHEAD = 2
+#: Pairs per worker that are handed out, so that it never waits for one.
+PAIRS_AHEAD = 2
 
 #: Seconds to wait for a scheduler and its first worker.
-PATIENCE = 30
+CONNECT_TIMEOUT = 30
 
 
 @dataclass(frozen=True)
-class Hand:
-    """A worker.
+class WorkerInfo:
+    """Description of a process that matches pairs.
 
     Parameters
     ----------
     host : str
-        Its computer.
-    cores : int
-        Of that computer.
-    at_once : int
-        Pairs that it does at a time.
+        Name of its computer.
     threads : int
-        That it uses for each.
+        Threads that it uses for each pair.
     peak_mb : float or None
-        Its largest memory so far, millions of bytes.
+        Its largest memory so far in millions of bytes; None where the
+        system does not tell.
     version : str
-        Of this package.
+        Version of this package.
     """
 
     host: str
-    cores: int
-    at_once: int
     threads: int
     peak_mb: float | None
     version: str
 
 
-class Crew(Protocol):
-    """Those who do the pairs."""
+class WorkerPool(Protocol):
+    """A set of processes that match pairs."""
 
-    def hands(self) -> list[Hand]:
-        """Who belongs to it now."""
+    def workers(self) -> list[WorkerInfo]:
+        """Describe the processes that belong to it now."""
 
-    def work(self, pairs: Iterable[BatchPair]) -> Iterator[Done]:
-        """Do pairs, in any order."""
-
-    def work_alone(self, pair: BatchPair) -> Done:
-        """Do one pair on all cores of one computer, while all others wait."""
+    def process(self, pairs: Iterable[BatchPair]) -> Iterator[PairResult]:
+        """Match pairs and write their folders, in any order."""
 
 
-def describe() -> Hand:
+def describe() -> WorkerInfo:
     """Describe this process as a worker.
 
     Returns
     -------
-    Hand
+    WorkerInfo
+        As of now: its memory may still grow.
     """
     import torch
 
     from napari_samnet.runtime.memory import peak_mb
 
-    # What the computer has, whatever this process was told to use.
-    count = os.cpu_count() or 1
-    if hasattr(os, 'sched_getaffinity'):
-        count = len(os.sched_getaffinity(0))
     peak = peak_mb()
-    return Hand(
+    return WorkerInfo(
         platform.node(),
-        count,
-        1,
         torch.get_num_threads(),
         None if peak is None else round(peak, 1),
         version('napari-samnet'),
     )
 
 
-class Alone:
+class LocalPool:
     """This process, one pair after another.
 
     Parameters
     ----------
-    settings : Settings
-        Of the batch.
+    settings : BatchSettings
+        What all pairs have in common.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
 
-    def hands(self) -> list[Hand]:
+    def workers(self) -> list[WorkerInfo]:
         """Describe this process."""
         return [describe()]
 
-    def work(self, pairs: Iterable[BatchPair]) -> Iterator[Done]:
-        """Do pairs in their order.
+    def process(self, pairs: Iterable[BatchPair]) -> Iterator[PairResult]:
+        """Match pairs in their order.
 
         Parameters
         ----------
         pairs : iterable of BatchPair
-            The pairs.
+            Taken one at a time.
 
         Yields
         ------
-        Done
+        PairResult
+            As each pair ends.
         """
         for pair in pairs:
-            yield do_pair(pair, self._settings)
-
-    def work_alone(self, pair: BatchPair) -> Done:
-        """Do one pair.
-
-        Parameters
-        ----------
-        pair : BatchPair
-            The pair.
-
-        Returns
-        -------
-        Done
-        """
-        return do_pair(pair, self._settings)
+            yield process_pair(pair, self._settings)
 
 
-class _Distributed:
+class _DaskPool:
     """Workers of a dask scheduler."""
 
-    def __init__(self, client: Any, settings: Settings) -> None:
+    def __init__(self, client: Any, settings: BatchSettings) -> None:
         self._client = client
         self._settings = settings
         self._run = uuid4().hex
 
-    def hands(self) -> list[Hand]:
-        """Describe all workers."""
-        at_once = self._client.nthreads()
-        return [
-            Hand(**{**vars(hand), 'at_once': at_once.get(address, 1)})
-            for address, hand in self._described().items()
-        ]
-
-    def _described(self) -> dict[str, Hand]:
-        """Each worker by its address, but those that end meanwhile."""
-        found = self._client.run(describe, on_error='return')
-        for answer in found.values():
+    def workers(self) -> list[WorkerInfo]:
+        """Describe all workers, but those that end meanwhile."""
+        answers = self._client.run(describe, on_error='return').values()
+        for answer in answers:
             if isinstance(answer, ImportError):
                 raise answer
-        return {
-            address: answer
-            for address, answer in found.items()
-            if isinstance(answer, Hand)
-        }
+        return [a for a in answers if isinstance(a, WorkerInfo)]
 
-    def _submit(self, pair: BatchPair, **how: Any) -> Any:
+    def _submit(self, pair: BatchPair) -> Any:
         return self._client.submit(
-            do_pair,
+            process_pair,
             pair,
             self._settings,
-            how.pop('threads', None),
             key=f'{pair.name}-{self._run}',
             pure=False,
-            **how,
         )
 
-    def _ended(self, *futures: Any) -> Any:
-        """Futures as they end; more may be added."""
-        from distributed import as_completed
-
-        return as_completed(futures, loop=self._client.loop)
-
-    def work(self, pairs: Iterable[BatchPair]) -> Iterator[Done]:
-        """Do pairs, never more than a few ahead of the workers.
+    def process(self, pairs: Iterable[BatchPair]) -> Iterator[PairResult]:
+        """Match pairs, never more than a few ahead of the workers.
 
         Parameters
         ----------
         pairs : iterable of BatchPair
-            The pairs.
+            Taken as workers become free.
 
         Yields
         ------
-        Done
+        PairResult
             In the order in which they end.
         """
+        from distributed import as_completed
+
         todo = iter(pairs)
         waiting: dict[Any, BatchPair] = {}
-        ended = self._ended()
+        ended = as_completed(loop=self._client.loop)
         while True:
             # Workers may come and go.
-            room = AHEAD * sum(self._client.nthreads().values()) or 1
+            room = PAIRS_AHEAD * sum(self._client.nthreads().values()) or 1
             for pair in islice(todo, max(0, room - len(waiting))):
                 future = self._submit(pair)
                 waiting[future] = pair
@@ -215,29 +170,7 @@ class _Distributed:
             yield self._result(future, waiting.pop(future))
             future.release()
 
-    def work_alone(self, pair: BatchPair) -> Done:
-        """Do one pair on one worker, with all cores of its computer.
-
-        Parameters
-        ----------
-        pair : BatchPair
-            The pair.
-
-        Returns
-        -------
-        Done
-        """
-        place = {}
-        for address, hand in self._described().items():
-            place = {
-                'threads': hand.cores,
-                'workers': [address],
-                'allow_other_workers': True,
-            }
-        future = self._submit(pair, **place)
-        return self._result(next(self._ended(future)), pair)
-
-    def _result(self, future: Any, pair: BatchPair) -> Done:
+    def _result(self, future: Any, pair: BatchPair) -> PairResult:
         if self._client.status != 'running' or future.cancelled():
             raise InputError(
                 'the connection to the scheduler is lost; give the same '
@@ -245,25 +178,25 @@ class _Distributed:
             )
         error = future.exception()
         if error is None:
-            done: Done = future.result()
-            return done
+            result: PairResult = future.result()
+            return result
         kind = type(error).__name__
         reason = ' '.join(str(error).split())
         if kind == 'KilledWorker':
             reason = 'the worker was killed each time, perhaps for memory'
-        return Done(pair, f'{kind}: {reason}')
+        return PairResult(pair, f'{kind}: {reason}')
 
 
 @contextmanager
-def open_crew(
-    settings: Settings, *, workers: int, scheduler: str | None
-) -> Iterator[Crew]:
+def open_pool(
+    settings: BatchSettings, *, workers: int, scheduler: str | None
+) -> Iterator[WorkerPool]:
     """Call those who do the pairs, and send them home at the end.
 
     Parameters
     ----------
-    settings : Settings
-        Of the batch.
+    settings : BatchSettings
+        What all pairs have in common.
     workers : int
         Processes on this computer; up to 1, this process itself.
     scheduler : str or None
@@ -271,15 +204,17 @@ def open_crew(
 
     Yields
     ------
-    Crew
+    WorkerPool
+        Ready to match.
 
     Raises
     ------
     InputError
-        If they cannot be had.
+        If there is no dask, no scheduler at the address, no worker within
+        30 seconds, or one of another version.
     """
     if scheduler is None and workers < 2:
-        yield Alone(settings)
+        yield LocalPool(settings)
         return
     if find_spec('distributed') is None:
         raise InputError(
@@ -319,31 +254,31 @@ def open_crew(
             # As the default, even one that finds nobody would be given all
             # that dask computes in this process from then on.
             client = stack.enter_context(
-                Client(place, timeout=PATIENCE, set_as_default=False)
+                Client(place, timeout=CONNECT_TIMEOUT, set_as_default=False)
             )
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             raise InputError(
                 f'no scheduler with workers at {scheduler}: '
                 f'{" ".join(str(error).split()) or type(error).__name__}'
             ) from error
-        crew = _Distributed(client, settings)
+        pool = _DaskPool(client, settings)
         if scheduler is not None:
-            _check_versions(crew)
-        yield crew
+            _check_versions(pool)
+        yield pool
 
 
-def _check_versions(crew: _Distributed) -> None:
+def _check_versions(pool: _DaskPool) -> None:
     """Refuse workers that would not do the same."""
-    own = version('napari-samnet')
+    here = version('napari-samnet')
     try:
-        found = {hand.version for hand in crew.hands()}
+        versions = {worker.version for worker in pool.workers()}
     except ImportError as error:
         raise InputError(
-            f'the workers have no napari-samnet {own}: {error}'
+            f'the workers have no napari-samnet {here}: {error}'
         ) from error
-    if found != {own}:
+    if versions != {here}:
         raise InputError(
-            f'the workers must have napari-samnet {own}, as here, got '
-            f'{", ".join(sorted(found - {own}))}'
+            f'the workers must have napari-samnet {here}, as here, got '
+            f'{", ".join(sorted(versions - {here}))}'
         )

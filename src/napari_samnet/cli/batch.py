@@ -19,8 +19,8 @@ from napari_samnet.errors import InputError
 
 __all__ = ['add_parser', 'run']
 
-#: Failures that are told on the screen; all of them are in the table.
-TOLD = 20
+#: Failures that are printed; all of them are in the table.
+PRINTED_FAILURES = 20
 
 
 def add_parser(commands: Any) -> None:
@@ -127,33 +127,33 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from napari_samnet.batch.run import Batch, claimed
-    from napari_samnet.batch.work import Done, Settings
-    from napari_samnet.batch.workers import open_crew
+    from napari_samnet.batch.run import Batch, locked_folder
+    from napari_samnet.batch.work import BatchSettings, PairResult
+    from napari_samnet.batch.workers import open_pool
 
-    settings = Settings(out, options, only, weights.sha256)
+    settings = BatchSettings(out, options, only, weights.sha256)
     start = time.perf_counter()
     with (
-        claimed(out),
+        locked_folder(out),
         tqdm(total=len(pairs), unit='pair', file=sys.stderr) as bar,
     ):
 
-        def tell(done: Done) -> None:
+        def show(result: PairResult) -> None:
             bar.update()
-            if done.error:
+            if result.error:
                 bar.set_postfix(failed=len(batch.failed))
 
-        batch = Batch(pairs, settings, tell)
+        batch = Batch(pairs, settings, show)
         todo = batch.pending(anew=arguments.anew)
         bar.update(len(pairs) - len(todo))
         try:
             if todo:
-                with open_crew(
+                with open_pool(
                     settings,
                     workers=min(arguments.workers, len(todo)),
                     scheduler=arguments.scheduler,
-                ) as crew:
-                    batch.do(todo, crew)
+                ) as pool:
+                    batch.process(todo, pool)
         except KeyboardInterrupt:
             bar.close()
             there = len(pairs) - len(todo) + batch.done
@@ -176,32 +176,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _facts(batch: Any, total: int, skipped: int) -> dict[str, Any]:
     """What is printed, and the JSON object."""
-    speed = batch.speed
-    rate = None if speed.per_core is None else speed.per_core * speed.cores
-    peaks = [h.peak_mb for h in speed.hands if h.peak_mb is not None]
+    workers, rate = batch.workers, batch.pairs_per_second
+    peaks = [w.peak_mb for w in workers if w.peak_mb is not None]
     return {
         'pairs': total,
         'skipped': skipped,
         'done': batch.done,
         'failed': len(batch.failed),
         'failures': [
-            {'name': done.pair.name, 'error': done.error}
-            for done in batch.failed
+            {'name': result.pair.name, 'error': result.error}
+            for result in batch.failed
         ],
-        'workers': len(speed.hands),
-        'threads_per_pair': next((h.threads for h in speed.hands), None),
-        'cores': speed.cores,
+        'workers': len(workers),
+        'threads_per_pair': next((w.threads for w in workers), None),
         'images_encoded': batch.encoded,
-        'pairs_per_second': _rounded(rate),
-        'pairs_per_second_per_core': _rounded(speed.per_core),
-        'single_pair_seconds': _rounded(speed.single),
-        'single_pairs_per_second_per_core': _rounded(speed.single_per_core),
+        'pairs_per_second': None if rate is None else round(rate, 4),
         'peak_mb_per_worker': max(peaks, default=None),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -209,22 +200,16 @@ def _text(facts: dict[str, Any]) -> str:
         f'{facts["pairs"]} pairs: {facts["done"]} done, {facts["skipped"]} '
         f'were there, {facts["failed"]} failed'
     ]
-    if facts['pairs_per_second_per_core'] is not None:
+    if facts['pairs_per_second']:
         lines.append(
-            f'{facts["pairs_per_second_per_core"]:.3f} pairs per second and '
-            f'core, {facts["pairs_per_second"]:.3f} on {facts["cores"]} cores '
-            f'by {facts["workers"]} workers'
-        )
-    if facts['single_pair_seconds'] is not None:
-        lines.append(
-            f'{facts["single_pairs_per_second_per_core"]:.3f} for a single '
-            f'pair, which took {facts["single_pair_seconds"]:.2f} s alone'
+            f'{facts["pairs_per_second"]:.3f} pairs per second by '
+            f'{facts["workers"]} workers'
         )
     lines += [
         f'failed: {failure["name"]}: {failure["error"]}'
-        for failure in facts['failures'][:TOLD]
+        for failure in facts['failures'][:PRINTED_FAILURES]
     ]
-    if facts['failed'] > TOLD:
-        lines.append(f'and {facts["failed"] - TOLD} more')
+    if facts['failed'] > PRINTED_FAILURES:
+        lines.append(f'and {facts["failed"] - PRINTED_FAILURES} more')
     lines += list(facts['files'].values())
     return '\n'.join(lines) + '\n'
