@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_samnet.options import MatchOptions
     from napari_samnet.runtime.loading import load_model
     from napari_samnet.samnet.network import SAMNet
+    from napari_samnet.series.propagate import Series, propagate
 
     __version__: str
 
@@ -27,11 +28,13 @@ __all__ = [
     'Look',
     'MatchOptions',
     'SAMNet',
+    'Series',
     '__version__',
     'learn_look',
     'load_model',
     'match',
     'match_steps',
+    'propagate',
 ]
 
 _HOMES = {
@@ -44,6 +47,8 @@ _HOMES = {
     'load_model': 'napari_samnet.runtime.loading',
     'match': 'napari_samnet.matching.match',
     'match_steps': 'napari_samnet.matching.match',
+    'Series': 'napari_samnet.series.propagate',
+    'propagate': 'napari_samnet.series.propagate',
 }
 
 

@@ -275,9 +275,10 @@ class TestPropagate:
         self, annotated: Any, viewer: ViewerModel
     ) -> None:
         viewer.dims.set_point(0, 0)
-        assert "'mask' has nothing on the current plane, 0" in annotated.reason
-        viewer.dims.set_point(0, 6)
         assert annotated.reason == ''
+        viewer.layers['mask'].data[:] = 0
+        annotated.refresh()
+        assert "'mask' has no labels on any plane" in annotated.reason
 
     def test_labels_are_needed(self, annotated: Any) -> None:
         annotated.set_labels(None)
@@ -299,25 +300,47 @@ class TestPropagate:
         made = results(viewer)['points propagated']
         assert sorted(made.data[:, 0]) == [0, 1, 2, 3, 4, 5]
 
-    def test_the_chain_ends_where_planes_do_not_match(
-        self, annotated: Any, viewer: ViewerModel, monkeypatch: Any
+    def test_the_chain_ends_at_a_cut(
+        self, annotated: Any, viewer: ViewerModel
     ) -> None:
-        monkeypatch.setattr(
-            'napari_samnet.plugin.run.propagate.FAILED_LINK', 0.0
-        )
+        viewer.layers['photo'].data[4:] = np.indices((80, 100, 3)).sum(0) * 5
         annotated.run(wait=True, timeout=WAIT)
-        assert 'ended before plane 1 and 3' in annotated.message
+        assert (
+            'ended before plane 4, which does not match' in annotated.message
+        )
+        made = results(viewer)['labels propagated']
+        assert [bool(p.any()) for p in made.data] == [True] * 4 + [False] * 2
+        states = {p['index']: p for p in made.metadata[METADATA]['planes']}
+        assert states[4]['state'] == states[5]['state'] == 'ended'
+        assert 'cut' in states[4]['reason']
 
-    def test_weak_links_are_checked_against_the_annotated_plane(
+    def test_all_annotated_planes_count(
+        self, annotated: Any, viewer: ViewerModel, masks: np.ndarray
+    ) -> None:
+        other = np.zeros((80, 100), np.int32)
+        other[45:75, 5:40] = 3
+        viewer.layers['mask'].data[4] = other
+        annotated.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated']
+        assert made.metadata[METADATA]['annotated'] == [2, 4]
+        np.testing.assert_array_equal(made.data[4], other)
+        for plane in (0, 1, 3, 5):
+            assert {3, masks.max()} <= set(np.unique(made.data[plane]))
+
+    def test_points_are_led_by_fields(
         self, annotated: Any, viewer: ViewerModel, monkeypatch: Any
     ) -> None:
+        viewer.add_points([[6.0, 35, 49]], name='dot', ndim=3)
         monkeypatch.setattr(
             'napari_samnet.plugin.run.propagate.WEAK_LINK', -1.0
         )
-        annotated.run(wait=True, timeout=WAIT)
+        annotated.transfer('dot', wait=True, timeout=WAIT)
         assert len(annotated._matches) == 5
-        made = results(viewer)['labels propagated']
-        assert all(plane.any() for plane in made.data)
+        monkeypatch.setattr(
+            'napari_samnet.plugin.run.propagate.FAILED_LINK', 0.0
+        )
+        annotated.transfer('dot', wait=True, timeout=WAIT)
+        assert 'ended before plane 1 and 3' in annotated.message
 
     def test_cancel_keeps_the_planes_done(
         self, qtbot: Any, annotated: Any, viewer: ViewerModel

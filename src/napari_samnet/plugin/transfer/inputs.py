@@ -23,6 +23,9 @@ from napari_samnet.plugin.widgets.fields import LABELS
 
 __all__ = ['Inputs', 'sentence']
 
+#: Values of labels that are looked through for whether there are any.
+MOST_LOOKED_AT = 1 << 26
+
 
 class Inputs:
     """Reads what the user has chosen.
@@ -187,16 +190,22 @@ class Inputs:
 
     @staticmethod
     def _check_annotated(masks: Sequence[Mask], index: Index) -> None:
-        """Refuse to propagate nothing, where looking costs nothing."""
+        """Refuse to propagate nothing, where looking costs little."""
         for mask in masks:
             data = getattr(mask, 'data', None)
-            if data is not None and not is_loaded(data):
+            if data is not None and (
+                not is_loaded(data) or data.size > MOST_LOOKED_AT
+            ):
                 continue
-            if mask.is_empty(mask.plane(index)):
+            if not mask.is_empty(mask.plane(index)):
+                continue
+            if data is None or data.ndim == 2:
                 where = ', '.join(map(str, index))
                 raise InputError(
                     f'{mask.name!r} has nothing on the current plane, {where}'
                 )
+            if not any(plane.any() for plane in data):
+                raise InputError(f'{mask.name!r} has no labels on any plane')
 
     @property
     def axis(self) -> int:

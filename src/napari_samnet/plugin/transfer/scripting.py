@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels, Layer
-from napari.utils.notifications import show_info
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
@@ -276,24 +275,11 @@ class Scripting(Dock):
             If it is no mask, or not one of this source.
         """
         source, _ = self._inputs.stacks()
-        read = read_mask(path, source.grid)
-        data, grid = read.labels, source.grid
-        for notice in read.notices:
-            show_info(notice)
+        data = read_mask(path, source.grid)
+        grid = source.grid
         if data.shape != grid.shape:
             grid = grid.plane()
-        style: dict[str, Any] = {}
-        if read.colors:
-            style['colormap'] = {
-                None: 'transparent',
-                0: 'transparent',
-                **{
-                    number: (*(value / 255 for value in color), 1.0)
-                    for number, color in read.colors.items()
-                    if number
-                },
-            }
-        layer = Labels(data, name=Path(path).stem, **style, **grid.spatial)
+        layer = Labels(data, name=Path(path).stem, **grid.spatial)
         self._results.add_beside(layer, source.uid)
         self.panel.labels.choose(layer)
         self.transfer(layer, **keywords)

@@ -31,7 +31,7 @@ from napari_samnet.plugin.model.grids import shape_of
 from napari_samnet.plugin.model.request import Outcome, Request
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
-from napari_samnet.plugin.run.propagate import propagate_steps
+from napari_samnet.plugin.run.series import series_steps
 from napari_samnet.plugin.run.tasks import Task
 from napari_samnet.plugin.transfer.inputs import Inputs, sentence
 from napari_samnet.plugin.transfer.judging import Judging
@@ -198,7 +198,7 @@ class SemanticTransfer(Scripting):
     def _start(self, request: Request, into: Any = None) -> None:
         if self._inputs.mode == 'propagate':
             axis = self._inputs.axis
-            make = partial(propagate_steps, request, axis, self._cache)
+            make = partial(series_steps, request, axis, self._cache)
             title = 'Propagating labels'
         else:
             make = partial(run_steps, request, self._cache)

@@ -1,0 +1,194 @@
+"""Labels through a stack, in the worker: planes read, results collected.
+
+The work itself is that of :mod:`napari_samnet.series`, which knows neither
+napari nor layers. Points and shapes have no place in it: they are carried
+from plane to plane by fields, see :mod:`.propagate`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from threading import Event
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_samnet.plugin.layers.products import make_mask_product
+from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.masks import Mask
+from napari_samnet.plugin.model.request import (
+    Outcome,
+    Product,
+    Report,
+    Request,
+)
+from napari_samnet.plugin.run.cache import CorrespondenceCache
+from napari_samnet.plugin.run.job import Steps
+from napari_samnet.plugin.run.loading import load_torch
+from napari_samnet.plugin.run.propagate import propagate_steps
+from napari_samnet.runtime.weights import get_weights
+from napari_samnet.series.verdicts import PlaneReport, summarize
+
+__all__ = ['series_steps']
+
+
+@dataclass
+class _Carried:
+    """Labels of one mask, plane by plane."""
+
+    mask: Mask
+    drawn: dict[int, NDArray[Any]]
+    planes: dict[int, NDArray[Any]] = field(default_factory=dict)
+    reports: dict[int, PlaneReport] = field(default_factory=dict)
+
+
+def series_steps(
+    request: Request,
+    axis: int,
+    cache: CorrespondenceCache,
+    stop: Event,
+) -> Steps:
+    """Carry the masks of a request through the source's own planes.
+
+    Parameters
+    ----------
+    request : Request
+        Its first pair names the current plane; its target is the source.
+        Of labels, all planes that have some count as annotated.
+    axis : int
+        Leading axis to go along.
+    cache : CorrespondenceCache
+        Correspondences that were made before, for points and shapes.
+    stop : threading.Event
+        Set to stop after the current plane, keeping the planes done.
+
+    Yields
+    ------
+    Report
+        Progress.
+
+    Returns
+    -------
+    Outcome
+        One layer for each mask.
+    """
+    started = time.perf_counter()
+    labels = [mask for mask in request.masks if mask.kind == 'labels']
+    others = [mask for mask in request.masks if mask.kind != 'labels']
+    products: list[Product] = []
+    text = ''
+    for mask in labels:
+        carried = yield from _carry(request, mask, axis, stop)
+        if carried.planes:
+            products.append(_product(request, axis, carried))
+        text = summarize(
+            carried.reports.values(),
+            len(carried.planes) + len(carried.drawn),
+            request.source.grid.leading[axis],
+            time.perf_counter() - started,
+            cancelled=stop.is_set(),
+        )
+    outcome = Outcome(products, {}, stop.is_set(), text)
+    if not others or stop.is_set():
+        return outcome
+    rest = yield from propagate_steps(
+        replace(request, masks=others), axis, cache, stop
+    )
+    return replace(
+        rest,
+        products=[*products, *rest.products],
+        text='; '.join(part for part in (text, rest.text) if part),
+    )
+
+
+def _at(request: Request, axis: int, place: int) -> Index:
+    """Index of a plane by its place on the axis."""
+    index = list(request.pairs[0].source)
+    index[axis] = place
+    return tuple(index)
+
+
+def _carry(
+    request: Request, mask: Any, axis: int, stop: Event
+) -> Generator[Report, None, _Carried]:
+    """Carry one mask as far as it goes, or until it is stopped."""
+    yield Report(0, 0, 'loading the network', first=True)
+    load_torch()
+    from napari_samnet.series.propagate import propagate_steps as carry_steps
+
+    stack = request.source
+    length = stack.grid.leading[axis]
+    flat = len(mask.data.shape) == 2
+    current = request.pairs[0].source[axis]
+    drawn = {}
+    for place in [current] if flat else range(length):
+        plane = mask.plane(_at(request, axis, place))
+        if plane.any():
+            drawn[place] = plane
+    carried = _Carried(mask, drawn)
+    steps = carry_steps(
+        lambda place: stack.plane(_at(request, axis, place)),
+        length,
+        drawn,
+        request.options,
+        channel_axis=stack.channel_axis,
+    )
+    for result in steps:
+        report = result.report
+        carried.reports[report.index] = report
+        if report.is_labeled:
+            carried.planes[report.index] = result.labels
+        yield Report(
+            result.done,
+            result.total,
+            f'plane {report.index}, {result.done} of {result.total} done',
+        )
+        if stop.is_set():
+            steps.close()
+            break
+    return carried
+
+
+def _product(request: Request, axis: int, carried: _Carried) -> Product:
+    """The layer to be."""
+    stack, mask = request.source, carried.mask
+    weights = get_weights(request.options.weights)
+    options = asdict(request.options)
+    about: dict[str, Any] = {
+        'role': 'labels propagated',
+        'source': stack.name,
+        'target': stack.name,
+        'version': version('napari-samnet'),
+        'options': options,
+        'weights': {'name': weights.name, 'sha256': weights.sha256},
+        'axis': axis,
+        'anchor': list(_at(request, axis, min(carried.drawn))),
+        'annotated': sorted(carried.drawn),
+        'planes': [
+            carried.reports[place].as_dict()
+            for place in sorted(carried.reports)
+        ],
+        'link_errors': {
+            ','.join(map(str, _at(request, axis, place))): round(
+                1 - carried.reports[place].quality, 4
+            )
+            for place in sorted(carried.planes)
+        },
+    }
+    planes = {
+        _at(request, axis, place): plane
+        for place, plane in {**carried.drawn, **carried.planes}.items()
+    }
+    return make_mask_product(
+        mask,
+        planes,
+        stack.grid,
+        key=f'propagated {mask.uid} {stack.uid}',
+        name=f'{stack.name} ← {mask.name} propagated',
+        owner=stack.uid,
+        about=about,
+        found={},
+    )

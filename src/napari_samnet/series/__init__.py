@@ -1,0 +1,1 @@
+"""Films and stacks: labels of some planes carried to all others."""

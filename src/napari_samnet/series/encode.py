@@ -1,0 +1,206 @@
+"""Planes of a series as features, with what else is compared of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import resized
+from napari_samnet.images.plane import Plane
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.devices import (
+    out_of_memory_explained,
+    resolve_place,
+)
+from napari_samnet.runtime.loading import load_model
+from napari_samnet.runtime.precision import convolutions
+from napari_samnet.runtime.weights import get_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ['EncodedPlane', 'PlaneEncoder', 'working_shape']
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Working sides must be multiples of this, in pixels.
+SIDE_STEP = 16
+
+#: Longest working side, in short ones.
+LONGEST = 2.0
+
+#: Planes with more pixels are compared pixel by pixel on a coarser grid.
+MOST_PIXELS = 1 << 20
+
+#: Levels per color of the histogram that tells a cut.
+LEVELS = 4
+
+
+def working_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Rows and columns in which the network sees a plane.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the plane.
+    size : int
+        Length of the shorter side in pixels.
+
+    Returns
+    -------
+    tuple of int
+        Multiples of 16 in about the proportions of the plane, the longer
+        side at most twice `size`.
+    """
+    ratio = max(shape) / min(shape)
+    longer = round(size * min(ratio, LONGEST) / SIDE_STEP) * SIDE_STEP
+    shorter = round(size / SIDE_STEP) * SIDE_STEP
+    return (shorter, longer) if shape[1] >= shape[0] else (longer, shorter)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPlane:
+    """One plane as the propagation sees it.
+
+    Parameters
+    ----------
+    features : Tensor of float32, shape (N, C)
+        One unit vector for each cell, in row-major order.
+    cells : tuple of int
+        Rows and columns of the cells.
+    shape : tuple of int
+        Rows and columns of the plane itself.
+    picture : ndarray of float32, shape (rows, columns, 3)
+        The plane as RGB in [0, 1], at most about a million pixels.
+    histogram : ndarray of float32, shape (64,)
+        Share of the pixels in each bin of color.
+    sharpness : float
+        Mean difference of neighboring pixels at working size; near 0 where
+        the plane is blurred or empty.
+    """
+
+    features: Tensor
+    cells: tuple[int, int]
+    shape: tuple[int, int]
+    picture: FloatArray
+    histogram: FloatArray
+    sharpness: float
+
+
+class PlaneEncoder:
+    """Encodes planes of one series, all in the same way.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        Working size, device, precision, backend and weights are used.
+    channel_axis : int, optional
+        Axis of the channels in a plane, where it is not the last of an RGB
+        image.
+
+    Notes
+    -----
+    Gray values become brightness by the range of the first plane that is
+    encoded, so that a series does not flicker.
+    """
+
+    def __init__(
+        self, options: MatchOptions, channel_axis: int | None = None
+    ) -> None:
+        self._options = options
+        self._axis = channel_axis
+        weights = get_weights(options.weights)
+        self.place = resolve_place(
+            options.device, options.precision, options.backend, weights=weights
+        )
+        self._model = load_model(
+            options.weights,
+            device=self.place.device,
+            precision=self.place.precision,
+            backend=self.place.backend,
+        )
+        self._limits: tuple[float, float] | None = None
+
+    def __call__(self, plane: Any) -> EncodedPlane:
+        """Encode one plane.
+
+        Parameters
+        ----------
+        plane : array_like, shape (H, W) or (H, W, C)
+            Image of real numbers.
+
+        Returns
+        -------
+        EncodedPlane
+            Its features and a copy of its pixels.
+
+        Raises
+        ------
+        InputError
+            If it is no such image.
+        """
+        import torch
+
+        read = Plane.of(
+            plane,
+            name='plane',
+            channel_axis=self._axis,
+            contrast_limits=self._limits,
+        )
+        if self._limits is None and read.channels in (1, 3):
+            low, high = read.limits
+            self._limits = float(low.min()), float(high.max())
+        picture = read.rgb_rows(slice(0, read.shape[0]))
+        rows, columns = working_shape(read.shape, self._options.size)
+        small = resized(picture, rows, columns).clip(0, 1)
+        batch = torch.from_numpy(np.ascontiguousarray(small, np.float32))
+        batch = batch.permute(2, 0, 1)[None].to(self.place.device)
+        with (
+            torch.inference_mode(),
+            out_of_memory_explained(self.place.device, self._options.size),
+            convolutions(self.place.device, exact=False),
+        ):
+            matching = self._model.encode(
+                batch.contiguous(memory_format=torch.channels_last),
+                skips=False,
+            ).matching[0]
+            channels, *cells = matching.shape
+            features = matching.float().reshape(channels, -1).T.contiguous()
+        return EncodedPlane(
+            features,
+            (cells[0], cells[1]),
+            read.shape,
+            _bounded(picture),
+            _histogram(small),
+            _sharpness(small),
+        )
+
+
+def _bounded(picture: FloatArray) -> FloatArray:
+    """A picture of at most about `MOST_PIXELS` pixels."""
+    rows, columns = picture.shape[:2]
+    shrink = np.sqrt(rows * columns / MOST_PIXELS)
+    if shrink <= 1:
+        return picture
+    small = resized(picture, round(rows / shrink), round(columns / shrink))
+    return np.asarray(small, np.float32)
+
+
+def _histogram(picture: FloatArray) -> FloatArray:
+    """Share of the pixels per bin of color."""
+    bins = np.minimum((picture * LEVELS).astype(np.intp), LEVELS - 1)
+    flat = bins.reshape(-1, 3) @ np.array([LEVELS * LEVELS, LEVELS, 1])
+    counts = np.bincount(flat, minlength=LEVELS**3)
+    return (counts / flat.size).astype(np.float32)
+
+
+def _sharpness(picture: FloatArray) -> float:
+    """Mean difference of neighboring pixels."""
+    gray = picture.mean(-1)
+    return float(
+        np.abs(np.diff(gray, axis=0)).mean()
+        + np.abs(np.diff(gray, axis=1)).mean()
+    )

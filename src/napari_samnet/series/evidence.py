@@ -1,0 +1,285 @@
+"""Labels of a plane from the most similar cells of all references.
+
+Every cell of the plane asks the `k` cells that look most like it, wherever
+they lie in the references, and takes the mean of their labels by likeness.
+References that were found by propagation themselves are asked only near the
+same place, since between neighboring planes things move a little (Jabri,
+Owens and Efros, *Space-time correspondence as a contrastive random walk*,
+NeurIPS 2020, arXiv:2006.14613).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import antialias_matrix
+from napari_samnet.series.encode import EncodedPlane
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    'Reference',
+    'carried_back',
+    'compare',
+    'gather_evidence',
+    'label_shares',
+    'likeness',
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Cells that are asked.
+NEIGHBORS = 10
+
+#: Cosine by which likeness falls to 1/e.
+TEMPERATURE = 0.03
+
+#: Cells to each side of the same place in which a result is asked.
+WINDOW = 12
+
+#: Weight of the histogram beside the features in how alike two planes are.
+HISTOGRAM_WEIGHT = 0.3
+
+#: Values that are held at a time while evidence is summed up.
+MOST_VALUES = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A plane whose labels are known, or were found.
+
+    Parameters
+    ----------
+    index : int
+        Its place in the series.
+    plane : EncodedPlane
+        Its features and pixels.
+    labels : ndarray of int, shape (H, W)
+        Its labels, as places in the list of all ids of the run; 0 is the
+        background.
+    shares : Tensor of float32, shape (N, L)
+        Share of each cell that each id covers, without the background.
+    known : ndarray of bool, shape (L,)
+        Ids that this plane tells of: where it shows none of them, it is
+        known that they are not there.
+    annotated : bool
+        Whether it was drawn, and not found.
+    """
+
+    index: int
+    plane: EncodedPlane
+    labels: npt.NDArray[np.int32]
+    shares: Tensor
+    known: npt.NDArray[np.bool_]
+    annotated: bool
+
+
+def label_shares(
+    labels: npt.NDArray[np.int32], count: int, cells: tuple[int, int]
+) -> FloatArray:
+    """Share of each cell that each label covers.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (H, W)
+        From 0, the background, to `count`.
+    count : int
+        Number of labels.
+    cells : tuple of int
+        Rows and columns of the cells.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows * columns, count)
+        Without the background.
+    """
+    down = antialias_matrix(labels.shape[0], cells[0])
+    across = antialias_matrix(labels.shape[1], cells[1]).T
+    shares = np.zeros((cells[0] * cells[1], count), np.float32)
+    for label in np.unique(labels):
+        if label:
+            mask = (labels == label).astype(np.float32)
+            shares[:, label - 1] = np.asarray((down @ mask) @ across).ravel()
+    return shares
+
+
+def compare(one: EncodedPlane, other: EncodedPlane) -> Tensor:
+    """Cosines of all cells of a plane with all of another, (N, N)."""
+    import torch
+
+    with torch.inference_mode():
+        return one.features @ other.features.T
+
+
+def likeness(
+    one: EncodedPlane, other: EncodedPlane, cosines: Tensor | None = None
+) -> float:
+    """How much of a plane is seen in another one.
+
+    Parameters
+    ----------
+    one, other : EncodedPlane
+        The planes.
+    cosines : Tensor, optional
+        What :func:`compare` gives for them, if it is known.
+
+    Returns
+    -------
+    float
+        Mean cosine of each cell's feature with the most similar one of the
+        other plane, plus .3 times the part that the histograms share:
+        at most 1.3. Frames of one shot are above .76, unlike ones below.
+    """
+    if cosines is None:
+        cosines = compare(one, other)
+    shared = float(np.minimum(one.histogram, other.histogram).sum())
+    return float(cosines.amax(1).mean()) + HISTOGRAM_WEIGHT * shared
+
+
+def gather_evidence(
+    plane: EncodedPlane,
+    references: Sequence[Reference],
+    cosines: Sequence[Tensor],
+    *,
+    biases: Sequence[float] | None = None,
+    neighbors: int = NEIGHBORS,
+    temperature: float = TEMPERATURE,
+    window: int = WINDOW,
+) -> FloatArray:
+    """Evidence for each label in each cell of a plane.
+
+    Parameters
+    ----------
+    plane : EncodedPlane
+        The plane that is asked about.
+    references : sequence of Reference
+        Planes of the same working size whose labels are known.
+    cosines : sequence of Tensor
+        What :func:`compare` gives for the plane and each reference.
+    biases : sequence of float, optional
+        Added to the cosines of each reference: below 0 for one that is to be
+        believed less.
+    neighbors : int
+        How many cells are asked. More make smoother outlines and lose small
+        labels.
+    temperature : float
+        Cosine by which the weight of a cell falls to 1/e. Smaller values
+        believe the most similar cell alone.
+    window : int
+        Cells to each side in which references that were found are asked.
+
+    Returns
+    -------
+    ndarray of float32, shape (L, rows, columns)
+        From 0 to 1 for each label, without the background.
+    """
+    import torch
+
+    rows, columns = plane.cells
+    with torch.inference_mode():
+        parts = []
+        near = None
+        for place, reference in enumerate(references):
+            part = cosines[place]
+            if not reference.annotated:
+                if near is None:
+                    near = _beyond(plane.cells, window, part)
+                part = part + near
+            if biases is not None and biases[place]:
+                part = part + biases[place]
+            parts.append(part)
+        joined = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+        best, where = joined.topk(min(neighbors, joined.shape[1]), 1)
+        weights = ((best - best[:, :1]) / temperature).exp()
+        shares = torch.cat([r.shares for r in references])
+        known = torch.cat(
+            [
+                torch.from_numpy(r.known.astype(np.float32))
+                .to(shares.device)
+                .expand(len(r.shares), -1)
+                for r in references
+            ]
+        )
+        # In parts, so that many labels do not take much memory.
+        step = max(1, MOST_VALUES // max(1, shares.shape[1] * where.shape[1]))
+        found = []
+        for first in range(0, len(where), step):
+            some = where[first : first + step]
+            weight = weights[first : first + step, :, None]
+            votes = (weight * shares[some]).sum(1)
+            total = (weight * known[some]).sum(1).clamp_min(1e-6)
+            part = votes / total
+            # Planes that tell of different ids may claim the same place; the
+            # more similar ones are then right.
+            claimed = part.sum(1, keepdim=True) > 1
+            share = votes / votes.sum(1, keepdim=True).clamp_min(1e-6)
+            found.append(torch.where(claimed, share, part))
+        evidence = torch.cat(found).T.reshape(-1, rows, columns)
+        return evidence.float().cpu().numpy()
+
+
+def carried_back(
+    reference: Reference,
+    shares: FloatArray,
+    cosines: Tensor,
+    *,
+    neighbors: int = NEIGHBORS,
+    temperature: float = TEMPERATURE,
+) -> FloatArray:
+    """How much of a reference's labels is found again from a result.
+
+    Parameters
+    ----------
+    reference : Reference
+        An annotated plane.
+    shares : ndarray of float32, shape (N, L)
+        Shares of the labels that were found in the cells of a plane.
+    cosines : Tensor
+        Of the plane with the reference.
+    neighbors, temperature : int, float
+        As in :func:`gather_evidence`.
+
+    Returns
+    -------
+    ndarray of float32, shape (L,)
+        Share of both that the true labels and those carried back have in
+        common, by label; NaN for labels that the reference does not show.
+    """
+    import torch
+
+    with torch.inference_mode():
+        best, where = cosines.T.topk(min(neighbors, cosines.shape[0]), 1)
+        weights = ((best - best[:, :1]) / temperature).exp()
+        weights = weights / weights.sum(1, keepdim=True)
+        there = torch.from_numpy(shares).to(cosines.device)
+        true = reference.shares
+        found = torch.stack(
+            [
+                (weights * there[:, label][where]).sum(1)
+                for label in range(true.shape[1])
+            ],
+            1,
+        )
+        common = torch.minimum(found, true).sum(0)
+        union = torch.maximum(found, true).sum(0)
+        result = (common / union.clamp_min(1e-6)).cpu().numpy()
+        shown = true.sum(0).cpu().numpy() > 0
+    return np.where(shown, result, np.nan).astype(np.float32)
+
+
+def _beyond(cells: tuple[int, int], window: int, like: Tensor) -> Tensor:
+    """What is added to cosines so that only the same neighborhood counts."""
+    import torch
+
+    y, x = (torch.arange(side, device=like.device) for side in cells)
+    far_y = (y[:, None] - y[None]).abs() > window
+    far_x = (x[:, None] - x[None]).abs() > window
+    far = far_y[:, None, :, None] | far_x[None, :, None, :]
+    count = cells[0] * cells[1]
+    return far.reshape(count, count).to(like.dtype) * -2.0

@@ -1,0 +1,120 @@
+"""What is said of each plane of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ['PlaneReport', 'State', 'summarize']
+
+State = Literal['annotated', 'good', 'look', 'empty', 'skipped', 'ended']
+
+
+@dataclass(frozen=True)
+class PlaneReport:
+    """How the propagation went on one plane.
+
+    Parameters
+    ----------
+    index : int
+        Place of the plane in the series.
+    state : str
+        'annotated': drawn or corrected, and left as it is. 'good'. 'look':
+        has labels, but should be looked at. 'empty': nothing that was
+        annotated is seen here. 'skipped': the plane cannot be used, such as
+        one that is blank; the series goes on behind it. 'ended': here the
+        chain ended, no labels from here on.
+    reason : str
+        In one line why, for all states but 'good' and 'annotated'.
+    quality : float
+        Share, from 0 to 1, of the annotated labels that is found again when
+        the labels of this plane are carried back; 0 where there are none.
+    similarity : float
+        How alike the plane and the reference most like it are, at most 1.3.
+    missing : tuple of int
+        Annotated ids that are not seen here.
+    source : int or None
+        Annotated plane that it was carried from.
+    """
+
+    index: int
+    state: State
+    reason: str = ''
+    quality: float = 0.0
+    similarity: float = 0.0
+    missing: tuple[int, ...] = ()
+    source: int | None = None
+
+    @property
+    def is_labeled(self) -> bool:
+        """Whether its labels are a result, be it that there are none."""
+        return self.state not in ('skipped', 'ended')
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON can hold them."""
+        values = asdict(self)
+        for name in ('quality', 'similarity'):
+            values[name] = round(float(values[name]), 3)
+        values['missing'] = list(self.missing)
+        return values
+
+
+def summarize(
+    reports: Iterable[PlaneReport],
+    planes: int,
+    length: int,
+    seconds: float,
+    *,
+    cancelled: bool = False,
+) -> str:
+    """One line on how a propagation ended.
+
+    Parameters
+    ----------
+    reports : iterable of PlaneReport
+        Of the planes that were visited.
+    planes : int
+        Planes that have labels now, the annotated ones included.
+    length : int
+        Planes that there are.
+    seconds : float
+        Time that it took.
+    cancelled : bool
+        Whether it was stopped on the way.
+
+    Returns
+    -------
+    str
+        How many planes were done, where chains ended, and which planes are
+        to be looked at.
+    """
+    reports = sorted(reports, key=lambda report: report.index)
+    start = 'Cancelled, kept' if cancelled else 'Done,'
+    text = f'{start} {planes} of {length} planes, {seconds:.1f} s'
+    cuts = [
+        report.index
+        for report in reports
+        if report.state == 'ended' and report.similarity
+    ]
+    if cuts:
+        text += f'; ended before plane {_joined(cuts)}, which does not match'
+    for state, what in (
+        ('skipped', 'left out'),
+        ('empty', 'nothing seen on'),
+        ('look', 'look at'),
+    ):
+        some = [report.index for report in reports if report.state == state]
+        if some:
+            text += f'; {what} plane {_joined(some)}'
+    return text
+
+
+def _joined(places: list[int]) -> str:
+    """A few numbers in a sentence."""
+    shown = [str(place) for place in places[:6]]
+    if len(places) > 6:
+        return ', '.join(shown) + f' and {len(places) - 6} more'
+    if len(shown) == 1:
+        return shown[0]
+    return ', '.join(shown[:-1]) + f' and {shown[-1]}'

@@ -1,0 +1,218 @@
+"""Labels through films that are made up, so that the truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage import data
+from skimage.draw import ellipse
+
+from napari_samnet import propagate
+from napari_samnet.errors import InputError
+from napari_samnet.series import propagate as engine
+
+SIZE = 96
+SHAPE = (100, 150)
+
+
+def iou(one: Any, other: Any) -> float:
+    """Share of both that two masks have in common."""
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+@pytest.fixture(scope='module')
+def still() -> np.ndarray:
+    """A still picture."""
+    return data.chelsea()[60:160, 60:210].copy()
+
+
+@pytest.fixture(scope='module')
+def texture() -> np.ndarray:
+    """What the object looks like."""
+    noise = gaussian_filter(np.random.default_rng(0).random((25, 31, 3)), 1.5)
+    noise = (noise - noise.min()) / np.ptp(noise) * 255
+    noise[..., 2] = 255 - noise[..., 2] * 0.2
+    return noise.astype(np.uint8)
+
+
+def film(
+    still: np.ndarray, texture: np.ndarray, columns: list[int | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """An ellipse at a column of each frame, or none, over a still picture."""
+    frames, masks = [], []
+    for column in columns:
+        frame, mask = still.copy(), np.zeros(SHAPE, np.uint32)
+        if column is not None:
+            mask[ellipse(50, column, 12, 15, shape=SHAPE)] = 70_000
+            patch = np.zeros_like(frame)
+            patch[38:63, column - 15 : column + 16] = texture
+            frame[mask > 0] = patch[mask > 0]
+        frames.append(frame)
+        masks.append(mask)
+    return np.stack(frames), np.stack(masks)
+
+
+def by_index(series: Any) -> dict[int, Any]:
+    """Reports by plane."""
+    return {report.index: report for report in series.reports}
+
+
+class TestMovingObject:
+    """A small thing moves over a still background."""
+
+    def test_it_is_followed_exactly(self, still: Any, texture: Any) -> None:
+        frames, truth = film(still, texture, [25, 37, 49, 61, 73])
+        found = propagate(frames, {0: truth[0]}, size=SIZE)
+        assert found.labels.dtype == np.uint32
+        assert set(np.unique(found.labels)) == {0, 70_000}
+        for here, there in zip(found.labels, truth, strict=True):
+            assert iou(here > 0, there > 0) > 0.9
+        states = [report.state for report in found.reports]
+        assert states == ['annotated', 'good', 'good', 'good', 'good']
+
+    def test_where_it_is_gone_nothing_is_painted(
+        self, still: Any, texture: Any
+    ) -> None:
+        frames, truth = film(still, texture, [40, 50, None, None, 80, 90])
+        found = propagate(frames, {0: truth[0]}, size=SIZE)
+        reports = by_index(found)
+        for gone in (2, 3):
+            assert not found.labels[gone].any()
+            assert reports[gone].state == 'empty'
+            assert reports[gone].missing == (70_000,)
+        for back in (4, 5):
+            assert iou(found.labels[back] > 0, truth[back] > 0) > 0.9
+
+
+class TestPlanesThatDoNotFit:
+    """Cuts, blank planes and blur."""
+
+    def test_a_cut_ends_the_chain_with_its_reason(
+        self, still: Any, texture: Any
+    ) -> None:
+        frames, truth = film(still, texture, [40, 46, 52, 58, 64])
+        other = data.coffee()[50:250:2, 100:400:2]
+        frames[3:] = other
+        found = propagate(frames, {0: truth[0]}, size=SIZE)
+        reports = by_index(found)
+        assert found.labels[2].any()
+        assert not found.labels[3:].any()
+        assert [reports[k].state for k in (3, 4)] == ['ended', 'ended']
+        assert 'cut' in reports[3].reason
+        assert 'cut at plane 3' in reports[4].reason
+
+    def test_each_side_of_a_cut_follows_its_own_annotation(
+        self, still: Any, texture: Any
+    ) -> None:
+        frames, truth = film(still, texture, [40, 46, 52, 58, 64])
+        frames[3:] = data.coffee()[50:250:2, 100:400:2]
+        behind = np.zeros(SHAPE, np.uint32)
+        behind[30:70, 60:110] = 5
+        found = propagate(frames, {0: truth[0], 4: behind}, size=SIZE)
+        assert set(np.unique(found.labels[2])) == {0, 70_000}
+        assert set(np.unique(found.labels[3])) == {0, 5}
+        assert iou(found.labels[3] > 0, behind > 0) > 0.9
+
+    def test_a_blank_plane_is_left_out(self, still: Any, texture: Any) -> None:
+        frames, truth = film(still, texture, [40, 46, 52, 58])
+        frames[2] = 0
+        found = propagate(frames, {0: truth[0]}, size=SIZE)
+        reports = by_index(found)
+        assert reports[2].state == 'skipped'
+        assert not found.labels[2].any()
+        assert iou(found.labels[3] > 0, truth[3] > 0) > 0.9
+
+    def test_a_blurred_plane_is_survived(
+        self, still: Any, texture: Any
+    ) -> None:
+        frames, truth = film(still, texture, [40, 46, 52, 58])
+        frames[2] = gaussian_filter(frames[2], (4, 4, 0))
+        found = propagate(frames, {0: truth[0]}, size=SIZE)
+        assert by_index(found)[2].state in ('look', 'skipped')
+        assert iou(found.labels[3] > 0, truth[3] > 0) > 0.9
+
+
+class TestChoice:
+    """Which planes, which ids, which way."""
+
+    @pytest.fixture
+    def two(self, still: Any, texture: Any) -> tuple[Any, Any]:
+        frames, truth = film(still, texture, [40, 46, 52, 58, 64])
+        truth[:, 5:35, 100:140] = 9
+        return frames, truth
+
+    def test_only_chosen_ids(self, two: Any) -> None:
+        frames, truth = two
+        found = propagate(frames, {2: truth[2]}, ids=[9], size=SIZE)
+        for plane in (0, 1, 3, 4):
+            assert set(np.unique(found.labels[plane])) == {0, 9}
+        np.testing.assert_array_equal(found.labels[2], truth[2])
+
+    def test_only_forwards_from_a_plane(self, two: Any) -> None:
+        frames, truth = two
+        drawn = {0: truth[0], 2: truth[2]}
+        found = propagate(
+            frames, drawn, start=2, direction='forwards', size=SIZE
+        )
+        assert not found.labels[1].any()
+        assert found.labels[3].any()
+        assert found.labels[4].any()
+
+    def test_a_plane_that_shows_one_id_does_not_lose_the_other(
+        self, two: Any
+    ) -> None:
+        frames, truth = two
+        only = np.where(truth[2] == 70_000, truth[2], 0)
+        found = propagate(frames, {0: truth[0], 2: only}, size=SIZE)
+        for plane in (1, 3, 4):
+            assert set(np.unique(found.labels[plane])) == {0, 9, 70_000}
+
+    def test_it_can_be_stopped(self, two: Any) -> None:
+        frames, truth = two
+        found = propagate(
+            frames, {0: truth[0]}, size=SIZE, on_plane=lambda _: True
+        )
+        assert [plane.any() for plane in found.labels] == [
+            True,
+            True,
+            False,
+            False,
+            False,
+        ]
+
+
+def test_memory_is_bounded(
+    still: Any, texture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, truth = film(still, texture, [40, 42, 44, 46, 48] * 4)
+    alive: list[int] = []
+    remembered = engine.Memory.remember
+
+    def watch(self: Any, *args: Any) -> None:
+        remembered(self, *args)
+        alive.append(len(self._held) + len(self._recent))
+
+    monkeypatch.setattr(engine.Memory, 'remember', watch)
+    drawn = {k: truth[k] for k in range(0, 20, 2)}
+    propagate(frames, drawn, size=64)
+    assert max(alive) <= 8
+
+
+@pytest.mark.parametrize(
+    ('annotations', 'options', 'message'),
+    [
+        ({}, {}, 'no plane is annotated'),
+        ({7: np.ones((8, 8), int)}, {}, 'name plane 7, there are planes 0'),
+        ({0: np.ones((8, 8))}, {}, 'must be 2-D whole numbers'),
+        ({0: np.ones((8, 8), int)}, {'ids': [4]}, r'with the ids \[4\]'),
+        ({0: np.ones((8, 8), int)}, {}, r'have shape \(8, 8\), the planes'),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    annotations: Any, options: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        propagate(np.zeros((2, 64, 64)), annotations, size=64, **options)
