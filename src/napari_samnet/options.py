@@ -54,6 +54,17 @@ CHOICES: dict[str, tuple[str, ...]] = {
     'feedback': get_args(Feedback),
 }
 
+#: Options that make a match that of the paper, without what we have added:
+#: ``match(source, target, **PAPER)``.
+PAPER: dict[str, Any] = {
+    'weights': 'paper',
+    'init': 'identity',
+    'feedback': 'image',
+    'lambda_max': 1.0,
+    'vote': False,
+    'tolerance': 0.0,
+}
+
 #: Parameters for scripts and measurements alone: no widget shows them.
 UNSEEN = ('reference',)
 

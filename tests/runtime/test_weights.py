@@ -25,6 +25,7 @@ from napari_samnet.runtime.weights import (
     get_weights,
     read_model,
     save_model,
+    share_packaged,
 )
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 
@@ -130,6 +131,34 @@ class TestSave:
             save_model(small, path, notes=notes)
         assert path.read_text() == 'old'
         assert os.listdir(tmp_path) == ['net.safetensors']
+
+
+class TestShared:
+    def test_what_a_packaged_network_has_is_not_written(
+        self, tmp_path: Path
+    ) -> None:
+        config = SAMNetConfig(
+            matching_layers=('relu4_1',), matcher='unet', width=2, gate=False
+        )
+        torch.manual_seed(0)
+        model = SAMNet(config).eval()
+        share_packaged(model)
+        path = tmp_path / 'sharing.safetensors'
+        save_model(
+            model, path, half=False, parts=('matcher',), shares='samnet'
+        )
+        assert {key.split('.')[0] for key in load_file(path)} == {'matcher'}
+        other = read_model(path)
+        assert other.config == config
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(other.state_dict()[name], value)
+
+    def test_nothing_but_a_packaged_network_is_shared(
+        self, small: SAMNet, tmp_path: Path
+    ) -> None:
+        path = tmp_path / 'sharing.safetensors'
+        save_model(small, path, parts=('matcher',), shares='../elsewhere')
+        refused(path, 'not one of the packaged networks')
 
 
 class TestFind:
@@ -353,7 +382,8 @@ class TestOtherNetworks:
 
 
 class TestLoad:
-    def test_packaged(self, shipped: SAMNet) -> None:
+    def test_packaged(self) -> None:
+        shipped = load_model('samnet')
         assert shipped.config.matcher == 'residual'
         assert next(shipped.parameters()).dtype == torch.float32
         assert not shipped.training

@@ -107,12 +107,11 @@ class TestNetworks:
         found = model.features.projection
         assert found is not None
         assert found.shape == (1328, 384)
-        # As far as half precision goes.
-        torch.testing.assert_close(
-            found.T @ found, torch.eye(384), atol=1e-3, rtol=0
-        )
+        # Taught, and still close to the orthonormal directions it began as.
+        lengths = found.norm(dim=0)
+        assert 0.5 < float(lengths.min()) < float(lengths.max()) < 2
 
-    def test_only_blended_features_are_matched_in_it(
+    def test_it_is_matched_in_unless_relu4_1_is_carried_on(
         self, photographs: list[np.ndarray], tmp_path: Path
     ) -> None:
         from napari_samnet.runtime.weights import save_model
@@ -137,13 +136,11 @@ class TestNetworks:
                 for weights in ('samnet', other)
             ]
 
-        for feedback in ('image', 'continue'):
-            same = flows(feedback=feedback)
-            np.testing.assert_array_equal(*same)
-        np.testing.assert_array_equal(*flows(reference=True))
+        np.testing.assert_array_equal(*flows(feedback='continue'))
         # After the others: what they left in the cache is not taken.
-        one, two = flows()
-        assert np.abs(one - two).max() > 0.1
+        for options in ({'feedback': 'image'}, {'reference': True}, {}):
+            one, two = flows(**options)
+            assert np.abs(one - two).max() > 0.1
 
     def test_command(
         self,

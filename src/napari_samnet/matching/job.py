@@ -240,10 +240,15 @@ class MatchJob:
         """What is found after an iteration."""
         import torch
 
-        with out_of_memory_explained(record['device'], record['size']):
-            forward, backward, trust = directions(state, self._options.window)
-            with torch.inference_mode():
-                votes = run.votes(state) if self._options.vote else None
+        with (
+            out_of_memory_explained(record['device'], record['size']),
+            torch.inference_mode(),
+        ):
+            probability = run.match_probability(state)
+            forward, backward, trust = directions(
+                state, self._options.window, probability
+            )
+            votes = run.votes(state) if self._options.vote else None
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)

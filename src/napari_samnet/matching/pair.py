@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_samnet.runtime.devices import Place
     from napari_samnet.samnet.features import Features
     from napari_samnet.samnet.network import Iteration, SAMNet
@@ -100,7 +102,8 @@ class PairRun:
         # What an earlier match has left may have skips that this one does
         # not ask for.
         self._skips = options.attributes and options.feedback == 'image'
-        self._project = options.feedback == 'feature'
+        # From a blended relu4_1 on, the feature network needs all channels.
+        self._project = options.feedback != 'continue'
         parts = [self._encode(image) for image in small]
         own, other = (
             Features(
@@ -208,6 +211,21 @@ class PairRun:
         found = likelihood(volume)[0].permute(1, 2, 0).half().cpu().numpy()
         return found.reshape(*found.shape[:2], window, window)
 
+    def match_probability(self, state: Iteration) -> Tensor | None:
+        """How likely the matches are right, if the network has learnt that.
+
+        Parameters
+        ----------
+        state : Iteration
+            Of :meth:`states`.
+
+        Returns
+        -------
+        Tensor or None
+            ``(2, 1, rows, columns)`` of both directions, in [0, 1].
+        """
+        return self._model.match_probability(self._own.matching, state.field)
+
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
         from napari_samnet.runtime.precision import convolutions
@@ -242,7 +260,7 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
 
 
 def directions(
-    state: Iteration, window: int
+    state: Iteration, window: int, probability: Tensor | None = None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fields in normalized (row, column) units and their confidences.
 
@@ -252,6 +270,10 @@ def directions(
         Of a batch of both directions.
     window : int
         That it was matched with.
+    probability : Tensor, optional
+        ``(2, 1, H, W)`` of :meth:`PairRun.match_probability`. Without it, the
+        confidence is that of the paper, lowered where both directions
+        disagree.
 
     Returns
     -------
@@ -271,9 +293,13 @@ def directions(
         # Where both directions disagree, one of them is wrong.
         error = flow + warp(flow.flip(0), flow)
         squared = error.square().sum(1) / CONSISTENT_CELLS**2
-        trust = matchable(state.alpha, window)[:, 0] * torch.exp(-squared / 2)
+        if probability is None:
+            confidence = matchable(state.alpha, window)[:, 0]
+            confidence = confidence * torch.exp(-squared / 2)
+        else:
+            confidence = probability[:, 0]
         cells = flow.flip(1).permute(0, 2, 3, 1)
         normalized = cells / cells.new_tensor((height, width))
         both = normalized.float().cpu().numpy()
-        confidence = trust.clamp(0, 1).float().cpu().numpy()
-    return both[0], both[1], confidence
+        array = confidence.clamp(0, 1).float().cpu().numpy()
+    return both[0], both[1], array

@@ -24,6 +24,10 @@ from napari_samnet.errors import WeightsError
 from napari_samnet.files import atomic_write, user_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
     from napari_samnet.samnet.config import SAMNetConfig
     from napari_samnet.samnet.network import SAMNet
 
@@ -34,10 +38,14 @@ __all__ = [
     'packaged_weights',
     'read_model',
     'save_model',
+    'share_packaged',
 ]
 
 _FOLDER = Path(__file__).parent.parent / 'weights'
 FORMAT = 'napari-samnet-1'
+#: Entry of the header that names a packaged network of which the file lacks
+#: what both have in common.
+SHARES = 'shares'
 
 
 @dataclass(frozen=True)
@@ -201,6 +209,7 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
                 key: file.get_tensor(key).to(torch.float32, copy=True)
                 for key in file.keys()  # noqa: SIM118
             }
+            shares = (file.metadata() or {}).get(SHARES)
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f'{path.name} cannot be read as safetensors: {error}'
@@ -209,6 +218,8 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
         # Drawing random weights first would take longer than reading these.
         with torch.device('meta'):
             model = SAMNet(config)
+        if shares is not None:
+            state = _shared(model, shares, path.name) | state
         missing, unexpected = model.load_state_dict(
             state, strict=False, assign=True
         )
@@ -228,12 +239,43 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
     return model.eval().requires_grad_(False)
 
 
+def _shared(model: SAMNet, name: str, of: str) -> dict[str, Tensor]:
+    """Tensors of a packaged network that another one has in common."""
+    if name not in packaged_weights():
+        raise WeightsError(
+            f'{of} shares tensors of {name!r}, which is not one of the '
+            f'packaged networks ({", ".join(packaged_weights())})'
+        )
+    packaged = read_model(get_weights(name).path).state_dict()
+    return {
+        key: packaged[key]
+        for key, value in model.state_dict().items()
+        if key in packaged and packaged[key].shape == value.shape
+    }
+
+
+def share_packaged(model: SAMNet, name: str = 'samnet') -> None:
+    """Fill a network with what it has in common with a packaged one.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Changed in place: tensors with the same name and shape are copied.
+    name : str
+        The packaged network.
+    """
+    state = _shared(model, name, 'the new network')
+    model.load_state_dict(state, strict=False)
+
+
 def save_model(
     model: SAMNet,
     path: str | os.PathLike[str],
     *,
     half: bool = True,
     notes: dict[str, str] | None = None,
+    parts: Sequence[str] = (),
+    shares: str = '',
 ) -> str:
     """Write a network; the file appears whole or not at all.
 
@@ -247,6 +289,11 @@ def save_model(
         Store fp16, half the size. fp32 otherwise.
     notes : dict of str to str, optional
         Further entries of the header.
+    parts : sequence of str
+        Parts such as ``'matcher'`` that are written; all of them by default.
+    shares : str
+        Packaged network whose tensors the parts that are not written are
+        taken from when the file is read.
 
     Returns
     -------
@@ -265,12 +312,15 @@ def save_model(
     state = {
         key: value.detach().to('cpu', dtype).contiguous()
         for key, value in model.state_dict().items()
+        if not parts or key.split('.')[0] in parts
     }
     header = {
         **(notes or {}),
         'format': FORMAT,
         'config': json.dumps(model.config.to_dict()),
     }
+    if shares:
+        header[SHARES] = shares
     content = _ordered(save(state, metadata=header))
     with atomic_write(path) as file:
         file.write(content)

@@ -19,17 +19,23 @@ class SAMNetConfig:
     matching_layers : tuple of str
         Layers in which the correlation is taken; the paper's are
         ``('relu4_1',)``. Those of the light network come last.
-    matcher : {'residual', 'rtn'}
-        W_G: parameter-free estimate plus small residual network, or the
-        plan of RTNs.
+    matcher : {'residual', 'rtn', 'unet'}
+        W_G: parameter-free estimate plus small residual network; the plan of
+        RTNs, 20 million parameters; or that plan in `width` channels.
     window : int
         Search window that W_G was trained with.
     width : int
-        Channels of the residual network's finest level.
+        Channels of the finest level of W_G.
     decoder_depth : int
         Convolutions of W_D at the resolution of relu3_1.
     projection : int
         Channels that the matching feature can be projected to, 0 for none.
+    evidence : int
+        Answers that the confidence is made from, see :mod:`.confidence`; 0
+        for that of the paper.
+    gate : bool
+        Whether (8) blends matchable points only, which is not in the paper's
+        equation.
     """
 
     backbone: str = 'vgg16'
@@ -44,9 +50,14 @@ class SAMNetConfig:
     width: int = 16
     decoder_depth: int = 2
     projection: int = 0
+    evidence: int = 0
+    gate: bool = True
 
     #: Inclusive limits of whole numbers: a damaged one must not fill memory.
-    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {'projection': (0, 4096)}
+    LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
+        'projection': (0, 4096),
+        'evidence': (0, 64),
+    }
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
@@ -66,7 +77,7 @@ class SAMNetConfig:
                     f'got {value!r}'
                 )
             low, high = cls.LIMITS.get(known.name, (1, 64))
-            if isinstance(value, int) and not low <= value <= high:
+            if type(value) is int and not low <= value <= high:
                 raise ValueError(
                     f'{known.name} must be from {low} to {high}, got {value}'
                 )

@@ -149,14 +149,17 @@ class RTNMatching(nn.Module):
     ----------
     window : int
         Search window that the first convolution is built for.
+    width : int
+        Channels of the finest level, 64 in RTNs. The number of parameters
+        falls with its square.
     """
 
-    def __init__(self, *, window: int = 9) -> None:
+    def __init__(self, *, window: int = 9, width: int = 64) -> None:
         super().__init__()
         self.window = window
         self.network = EncoderDecoder(
             window * window,
-            widths=(64, 128, 256, 512, 512),
+            widths=(width, 2 * width, 4 * width, 8 * width, 8 * width),
             outer_kernel=9,
         )
 

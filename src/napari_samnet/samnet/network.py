@@ -24,6 +24,7 @@ from napari_samnet.samnet.attributes import (
     blend_reference,
     matchable,
 )
+from napari_samnet.samnet.confidence import evidence
 from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.correlation import (
     confidence,
@@ -87,16 +88,22 @@ class SAMNet(nn.Module):
         self.matcher: nn.Module
         if self.config.matcher == 'rtn':
             self.matcher = RTNMatching(window=self.config.window)
+        elif self.config.matcher == 'unet':
+            self.matcher = RTNMatching(
+                window=self.config.window, width=self.config.width
+            )
         elif self.config.matcher == 'residual':
             self.matcher = ResidualMatching(
                 window=self.config.window, width=self.config.width
             )
         else:
             raise ValueError(
-                f"matcher must be 'residual' or 'rtn', got "
+                f"matcher must be 'residual', 'rtn' or 'unet', got "
                 f'{self.config.matcher!r}'
             )
         self.decoder = DroplinkDecoder(depth=self.config.decoder_depth)
+        answers = self.config.evidence
+        self.confidence = nn.Linear(answers, 1) if answers else None
 
     def encode(
         self, images: Tensor, *, skips: bool = True, project: bool = True
@@ -181,7 +188,8 @@ class SAMNet(nn.Module):
         options: Recurrence,
     ) -> Tensor:
         """Blend features of any kind by (8), ``(B, C, H, W)``."""
-        gate = matchable(alpha, options.window) if options.gate else None
+        gated = options.gate and self.config.gate
+        gate = matchable(alpha, options.window) if gated else None
         mix = blend_reference if options.reference else blend
         return mix(source, target, field, alpha, weight=weight, gate=gate)
 
@@ -231,6 +239,34 @@ class SAMNet(nn.Module):
         return self.features.continue_from_content(
             content, mix(source.matching, target.matching) if light else None
         )
+
+    def match_probability(
+        self, features: Tensor, field: Tensor
+    ) -> Tensor | None:
+        """How likely the matches of a pair are right, if that was learnt.
+
+        Parameters
+        ----------
+        features : Tensor
+            Matching features of both images, ``(2, C, H, W)``.
+        field : Tensor
+            ``(2, 6, H, W)``, from the first to the second and back.
+
+        Returns
+        -------
+        Tensor or None
+            ``(2, 1, H, W)`` in [0, 1]; None for a network without.
+        """
+        if self.confidence is None:
+            return None
+        answers = evidence(features, field).permute(0, 2, 3, 1)
+        logits = self.confidence(answers).permute(0, 3, 1, 2)
+        size = field.shape[-2:]
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(
+                logits, size=size, mode='bilinear', align_corners=False
+            )
+        return logits.sigmoid()
 
     def picture(
         self,

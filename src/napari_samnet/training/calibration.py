@@ -10,25 +10,26 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.int8 import (
     Calibration,
     calibration_path,
     digest_of,
+    read_calibration,
     within_bounds,
 )
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.commands import image_parser, run_command
 from napari_samnet.training.data import (
     ImageList,
     read_images,
@@ -198,46 +199,67 @@ def measure_deviation(
 
 def main(words: Sequence[str] | None = None) -> None:
     """Calibrate, measure and write the file."""
-    parser = argparse.ArgumentParser(
-        prog='python -m napari_samnet.training.calibration',
-        description='Calibrate a network for int8 on training images.',
+    parser = image_parser(
+        'calibration', 'Calibrate a network for int8 on training images.'
     )
-    parser.add_argument('images', type=Path, help='folder or CSV file')
-    parser.add_argument('--root', type=Path, help='of the files of a CSV file')
-    parser.add_argument('--weights', default='samnet')
-    parser.add_argument('--count', type=int, default=64, help='of images')
-    parser.add_argument('--pairs', type=int, default=24, help='to compare')
-    args = parser.parse_args(words)
-    try:
-        _calibrate(args)
-    except InputError as error:
-        parser.error(str(error))
+    parser.add_argument(
+        '--count',
+        type=int,
+        default=64,
+        help='number of images that the limits are found on',
+    )
+    parser.add_argument(
+        '--pairs',
+        type=int,
+        default=24,
+        help='number of pairs that int8 is compared with fp32 on',
+    )
+    run_command(parser, _calibrate, words)
 
 
 def _calibrate(args: argparse.Namespace) -> None:
     weights = get_weights(os.fspath(args.weights))
     model = read_model(weights.path)
     train, held_out = split(read_images(args.images, root=args.root))
-    photographs = read_some(train, args.count, MatchOptions.size)
-    parts = {'features': model.features.convolutions, 'decoder': model.decoder}
-    made: dict[str, Any] = {
-        'weights': weights.sha256,
-        'images': len(photographs),
-        'digests': {name: digest_of(part) for name, part in parts.items()},
-        'limits': find_limits_on(model, photographs),
-    }
     path = calibration_path(weights)
-    _write(path, Calibration(**made, deviation={}))
+    calibration = _earlier(path, model)
+    if calibration is None:
+        photographs = read_some(train, args.count, MatchOptions.size)
+        calibration = Calibration(
+            weights='',
+            images=len(photographs),
+            digests=_digests(model),
+            limits=find_limits_on(model, photographs),
+            deviation={},
+        )
+    calibration = replace(calibration, weights=weights.sha256, deviation={})
+    _write(path, calibration)
     deviation = measure_deviation(
         args.weights,
         held_out or train,
         pairs=min(args.pairs, len(held_out or train)),
     )
-    _write(path, Calibration(**made, deviation=deviation))
+    _write(path, replace(calibration, deviation=deviation))
     sys.stdout.write(
         f'{path}: {deviation}, '
         f'{"within" if within_bounds(weights) else "beyond"} the bounds\n'
     )
+
+
+def _digests(model: SAMNet) -> dict[str, str]:
+    parts = {'features': model.features.convolutions, 'decoder': model.decoder}
+    return {name: digest_of(part) for name, part in parts.items()}
+
+
+def _earlier(path: Path, model: SAMNet) -> Calibration | None:
+    """Calibration in place, if it is of the same convolutions.
+
+    Their limits do not change with what else a network consists of.
+    """
+    earlier = read_calibration(path)
+    if earlier is None or earlier.digests != _digests(model):
+        return None
+    return earlier
 
 
 def _write(path: Path, calibration: Calibration) -> None:

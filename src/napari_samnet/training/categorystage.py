@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from napari_samnet.training.category import (
     train_category,
 )
 from napari_samnet.training.data import ImageList, TrainingImage
+from napari_samnet.training.judging import evaluating, with_held_out
 from napari_samnet.training.keypoints import (
     CachedKeypoints,
     cache_keypoints,
@@ -141,13 +141,11 @@ def _measure(
     iterations: int,
 ) -> Scores:
     """All that judges the network."""
-    training = model.matcher.training
-    model.matcher.eval()
-    found = consistency_errors(model, checked, iterations=iterations)
-    if keypoints is not None:
-        found |= keypoint_scores(model, keypoints)
-    model.matcher.train(training)
-    return found
+    with evaluating(model.matcher):
+        scores = consistency_errors(model, checked, iterations=iterations)
+        if keypoints is not None:
+            scores |= keypoint_scores(model, keypoints)
+    return scores
 
 
 def category_stage(
@@ -232,25 +230,24 @@ def category_stage(
             held_out=STRIDE * before['synthetic'],
         )
     )
+    steps = train_category(
+        model,
+        learnt,
+        run,
+        iterations=options.iterations,
+        batch=options.category_batch,
+        loss=options.loss,
+        bf16=bf16,
+    )
+
+    def held_out_error() -> float:
+        scores = _measure(model, checked, None, options.iterations)
+        return STRIDE * scores['synthetic']
+
     try:
-        # Closed with this one, so that its checkpoint is written first.
-        with closing(
-            train_category(
-                model,
-                learnt,
-                run,
-                iterations=options.iterations,
-                batch=options.category_batch,
-                loss=options.loss,
-                bf16=bf16,
-            )
-        ) as steps:
-            for progress in steps:
-                if progress.step % max(1, run.total // _MEASUREMENTS):
-                    yield progress
-                    continue
-                found = _measure(model, checked, None, options.iterations)
-                yield replace(progress, held_out=STRIDE * found['synthetic'])
+        yield from with_held_out(
+            steps, run, measure=held_out_error, times=_MEASUREMENTS
+        )
     finally:
         trained.eval()
         after = _measure(model, checked, keypoints, options.iterations)

@@ -17,7 +17,15 @@ from napari_samnet.samnet.recurrence import Recurrence, schedule
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.synthetic import CachedPairs
 
-__all__ = ['SEQUENCE', 'Turn', 'endpoint_errors', 'train_matcher', 'turns']
+__all__ = [
+    'SEQUENCE',
+    'Turn',
+    'endpoint_errors',
+    'has_estimate',
+    'start_of',
+    'train_matcher',
+    'turns',
+]
 
 #: Weight of an iteration against the one that follows it.
 SEQUENCE = 0.8
@@ -41,13 +49,34 @@ class Turn(NamedTuple):
     alpha: Tensor
 
 
+def has_estimate(model: SAMNet) -> bool:
+    """Whether W_G rests on the parameter-free estimate, as ours does."""
+    return model.config.matcher == 'residual'
+
+
+def start_of(model: SAMNet) -> str:
+    """T^0 that a network learns from.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network.
+
+    Returns
+    -------
+    str
+        'identity' for the paper's W_G, 'global' for ours.
+    """
+    return 'global' if has_estimate(model) else 'identity'
+
+
 def turns(
     model: SAMNet,
     source: Tensor,
     target: Tensor,
     *,
     iterations: int,
-    init: str = 'global',
+    init: str | None = None,
     attributes: bool = True,
 ) -> Iterator[Turn]:
     """Recurrence as :meth:`SAMNet.iterate` runs it by default, to learn from.
@@ -63,8 +92,8 @@ def turns(
         Matching features ``(B, C, H, W)``.
     iterations : int
         L.
-    init : {'global', 'identity'}
-        T^0.
+    init : {'global', 'identity'}, optional
+        T^0; that of :func:`start_of` by default.
     attributes : bool
         Whether to match with the transferred feature too.
 
@@ -74,9 +103,12 @@ def turns(
         After each iteration.
     """
     options = Recurrence(
-        window=model.config.window, init=init, attributes=attributes
+        window=model.config.window,
+        init=init or start_of(model),
+        attributes=attributes,
+        lambda_max=Recurrence.lambda_max if has_estimate(model) else 1.0,
     )
-    start = model.start(source, target, init).detach()
+    start = model.start(source, target, options.init).detach()
     field, transferred = start, source
     limit = options.lambda_max if attributes else 0.0
     for index in range(iterations):
@@ -134,7 +166,7 @@ def train_matcher(
         drawn = pairs.draw(batch, run.generator)
         # Seldom from no motion: that start must not be unlearnt.
         chance = torch.rand((), generator=run.generator)
-        init = 'identity' if chance < 0.2 else 'global'
+        init = 'identity' if chance < 0.2 else start_of(model)
         # Backwards as well: the inverse of a smooth field is known too.
         if torch.rand((), generator=run.generator) < 0.5:
             drawn = drawn.swapped()
@@ -180,7 +212,7 @@ def endpoint_errors(
     totals = torch.zeros(iterations + 1)
     for first in range(0, len(pairs), batch):
         part = pairs.part(slice(first, first + batch))
-        start = model.start(part.source, part.target, 'global')
+        start = model.start(part.source, part.target, start_of(model))
         flows = [flow_of(start)]
         flows += [
             flow_of(turn.field)

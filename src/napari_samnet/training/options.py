@@ -37,12 +37,20 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'category_images': (2, 100_000),
     'category_batch': (1, 256),
     'category_rate': (1e-6, 1e-1),
+    'feature_steps': (0, 1_000_000),
+    'feature_images': (2, 100_000),
+    'feature_warps': (1, 100_000),
+    'feature_channels': (1, 4096),
+    'feature_batch': (1, 256),
+    'feature_rate': (1e-6, 1e-1),
+    'confidence_pairs': (0, 100_000),
     'seed': (0, 2**31 - 1),
 }
 
 TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     'device': CHOICES['device'],
     'precision': ('auto', 'fp32', 'bf16'),
+    'network': ('samnet', 'paper'),
     'preprocessing': ('oxford', 'torchvision'),
     'category_feedback': ('feature', 'image'),
     'loss': ('attribute', 'matching'),
@@ -77,6 +85,33 @@ class TrainingOptions:
         Peak learning rate of the decoder.
     matcher_rate : float
         Peak learning rate of the matching network.
+    feature_steps : int
+        Steps in which the projection of the matching features is taught. 0
+        leaves it as it is.
+    feature_images : int
+        Images at most that category pairs are looked for among, for the
+        features to be taught by. Each takes 1.3 MB of disk at size 256 while
+        the stage runs.
+    feature_warps : int
+        Photographs whose known warps the features are taught by. Each takes
+        2.6 MB of disk while the stage runs.
+    feature_channels : int
+        Channels that the features are projected to, if they are not yet.
+        Fewer make the iterations faster and the match less exact.
+    feature_batch : int
+        Pairs of annotated images per step; half as many category pairs and a
+        quarter as many known warps are learnt from beside them.
+    feature_rate : float
+        Largest learning rate of the projection.
+    keypoints : str
+        JSON file with keypoints of images, which the features are taught by:
+        "images" holds, per file, "kp", a list of x, y and whether it is
+        visible, in the same order for all. Empty to teach without any.
+    keypoints_root : str
+        Folder that its files are relative to; its own folder if empty.
+    confidence_pairs : int
+        Pairs of annotated images that the confidence is fitted on at the end,
+        so that it says how often a match is right. 0 leaves it as it is.
     category_steps : int
         Steps of the matching network on pairs of one category that show a
         similar view; a folder of similar images is enough. 0 leaves this
@@ -102,6 +137,11 @@ class TrainingOptions:
         keeps only what is better on them.
     validation_root : str
         What its paths are relative to; its own folder if empty.
+    network : {'samnet', 'paper'}
+        What a new network is: ours, or that of the paper, which matches in
+        relu4_1 by an encoder-decoder alone. The latter shares the features
+        and the decoder of the packaged network unless there are
+        `backbone_weights`.
     start : str
         Weights to start from: a packaged or own network's name, or a file.
         Empty to build a new network around an ImageNet backbone.
@@ -134,6 +174,15 @@ class TrainingOptions:
     matcher_batch: int = 6
     decoder_rate: float = 6e-4
     matcher_rate: float = 1e-3
+    feature_steps: int = 0
+    feature_images: int = 360
+    feature_warps: int = 80
+    feature_channels: int = 384
+    feature_batch: int = 8
+    feature_rate: float = 1e-3
+    keypoints: str = ''
+    keypoints_root: str = ''
+    confidence_pairs: int = 0
     category_steps: int = 0
     category_images: int = 400
     category_batch: int = 3
@@ -142,6 +191,7 @@ class TrainingOptions:
     loss: str = 'attribute'
     validation: str = ''
     validation_root: str = ''
+    network: str = 'samnet'
     start: str = ''
     backbone_weights: str = ''
     light_weights: str = ''
@@ -163,7 +213,7 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
-        for name in ('preprocessing', 'loss', 'category_feedback'):
+        for name in ('network', 'preprocessing', 'loss', 'category_feedback'):
             allowed = TRAINING_CHOICES[name]
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -174,9 +224,13 @@ class TrainingOptions:
     @property
     def steps(self) -> dict[str, int]:
         """Steps of each stage that there is, in the order of the stages."""
-        stages = ('decoder', 'matcher', 'category')
-        found = {name: getattr(self, f'{name}_steps', 0) for name in stages}
-        return {name: count for name, count in found.items() if count}
+        steps = {
+            'decoder': self.decoder_steps,
+            'features': self.feature_steps,
+            'matcher': self.matcher_steps,
+            'category': self.category_steps,
+        }
+        return {name: count for name, count in steps.items() if count}
 
     @property
     def checked(self) -> int:

@@ -27,6 +27,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.commands import image_parser, run_command
 from napari_samnet.training.data import (
     read_images,
     read_some,
@@ -117,21 +118,18 @@ def with_projection(model: SAMNet, projection: Tensor) -> SAMNet:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Find the directions and write the network with them."""
-    parser = argparse.ArgumentParser(
-        prog='python -m napari_samnet.training.projection',
-        description='Give a network directions that it is matched fast in.',
+    parser = image_parser(
+        'projection',
+        'Give a network directions that it is matched fast in.',
     )
-    parser.add_argument('images', type=Path, help='folder or CSV file')
     parser.add_argument('--out', type=Path, required=True, help='weights file')
-    parser.add_argument('--root', type=Path, help='of the files of a CSV file')
-    parser.add_argument('--weights', default=MatchOptions.weights)
-    parser.add_argument('--channels', type=int, default=CHANNELS)
-    parser.add_argument('--count', type=int, default=256, help='of images')
-    args = parser.parse_args(words)
-    try:
-        _project(args)
-    except InputError as error:
-        parser.error(str(error))
+    parser.add_argument(
+        '--channels', type=int, default=CHANNELS, help='number of directions'
+    )
+    parser.add_argument(
+        '--count', type=int, default=256, help='number of images looked at'
+    )
+    run_command(parser, _project, words)
 
 
 def _project(args: argparse.Namespace) -> None:

@@ -11,18 +11,23 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from napari_samnet.datasets.left_out import is_left_out
 from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
 from napari_samnet.runtime.devices import resolve_device, resolve_precision
-from napari_samnet.runtime.weights import get_weights, read_model, save_model
-from napari_samnet.samnet.features import STRIDE
+from napari_samnet.runtime.weights import (
+    get_weights,
+    read_model,
+    save_model,
+    share_packaged,
+)
+from napari_samnet.samnet.confidence import EVIDENCE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.training.backbone import (
     load_backbone,
@@ -34,24 +39,36 @@ from napari_samnet.training.categorystage import (
     validation_pairs,
     without,
 )
+from napari_samnet.training.confidence import (
+    collect_matches,
+    with_confidence,
+)
 from napari_samnet.training.data import ImageList, batches, split
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.distributed import own_folder
+from napari_samnet.training.feature_store import frozen_features
+from napari_samnet.training.features import confidence_images, feature_stage
 from napari_samnet.training.loop import Progress, Run
-from napari_samnet.training.matcher import endpoint_errors, train_matcher
+from napari_samnet.training.matcherstage import matcher_stage
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import (
-    MATCHER_NAME,
+    CONFIDENCE_NAME,
     OPTIONS_NAME,
     WEIGHTS_NAME,
     made_steps,
 )
-from napari_samnet.training.synthetic import CachedPairs, cache_pairs
 
-__all__ = ['TRAINING_DEFAULTS', 'TrainingOptions', 'train_steps']
+__all__ = [
+    'PAPER_CONFIG',
+    'TRAINING_DEFAULTS',
+    'TrainingOptions',
+    'train_steps',
+]
 
-#: How often the matching network is measured on the way.
-MEASUREMENTS = 10
+#: The paper's network, with VGG-16 in place of VGG-19.
+PAPER_CONFIG = SAMNetConfig(
+    matching_layers=('relu4_1',), matcher='unet', width=16, gate=False
+)
 
 
 def train_steps(
@@ -92,6 +109,7 @@ def train_steps(
     _claim(folder, options)
     device = resolve_device(options.device)
     bf16 = resolve_precision(options.precision, device) == 'bf16'
+    images = [image for image in images if not is_left_out(image.path)]
     chosen, held_out = split(without(images, validation_pairs(options)))
     # Of a handful of images all may be held out.
     chosen = chosen or held_out
@@ -127,7 +145,15 @@ def train_steps(
                 device=device,
                 bf16=bf16,
             )
-            save_model(model, folder / WEIGHTS_NAME, half=False)
+            _save(model, folder, options)
+        if made_steps(folder).get('features', 0) < options.feature_steps:
+            # The stage reads the frozen networks from there.
+            _save(model, folder, options)
+            model = yield from feature_stage(
+                model, folder, chosen, options, watch=watch
+            )
+            model.to(device)
+            _save(model, folder, options)
         made = made_steps(folder).get('matcher', 0)
         if made < options.matcher_steps:
             run = Run(
@@ -138,17 +164,76 @@ def train_steps(
                 folder=folder,
                 seed=options.seed,
             )
-            yield from _matcher_stage(
+            yield from matcher_stage(
                 model, run, chosen, held_out, options, bf16=bf16, watch=watch
             )
-            save_model(model, folder / WEIGHTS_NAME, half=False)
+            _save(model, folder, options)
         if options.category_steps:
             yield from category_stage(
                 model, folder, chosen, options, bf16=bf16, watch=watch
             )
+        if options.confidence_pairs:
+            model = _fit_confidence(model, folder, chosen, options, watch)
     finally:
         # Whoever stops early has what was learnt so far.
-        save_model(model, folder / WEIGHTS_NAME, half=False)
+        _save(model, folder, options)
+
+
+def _save(model: SAMNet, folder: Path, options: TrainingOptions) -> None:
+    """Write the network so far, without what it shares with a packaged one."""
+    shared = options.network == 'paper' and not options.backbone_weights
+    parts = ['matcher', *(['decoder'] if options.decoder_steps else [])]
+    save_model(
+        model,
+        folder / WEIGHTS_NAME,
+        half=False,
+        parts=parts if shared else (),
+        shares='samnet' if shared else '',
+    )
+
+
+def _fit_confidence(
+    model: SAMNet,
+    folder: Path,
+    images: ImageList,
+    options: TrainingOptions,
+    watch: Callable[[Progress], None],
+) -> SAMNet:
+    """Fit the confidence once, when all else is done."""
+    record = folder / CONFIDENCE_NAME
+    if record.is_file():
+        return model
+    began = time.perf_counter()
+    _save(model, folder, options)
+
+    def tell(done: int) -> None:
+        seconds = time.perf_counter() - began
+        watch(Progress('confidence', done, 0, {}, seconds))
+
+    matches = collect_matches(
+        model,
+        frozen_features(model, folder / WEIGHTS_NAME),
+        confidence_images(options),
+        images,
+        pairs=options.confidence_pairs,
+        size=options.size,
+        seed=options.seed,
+        tell=tell,
+    )
+    model = with_confidence(model, matches)
+    summary = {
+        'matches': len(matches.right),
+        'right': round(float(matches.right.mean()), 4),
+        'weight': dict(
+            zip(
+                EVIDENCE,
+                model.state_dict()['confidence.weight'][0].tolist(),
+                strict=True,
+            )
+        ),
+    }
+    write_text(record, json.dumps(summary, indent=2))
+    return model
 
 
 def _claim(folder: Path, options: TrainingOptions) -> None:
@@ -177,7 +262,12 @@ def _begin(
     if options.start:
         return read_model(get_weights(options.start).path)
     torch.manual_seed(options.seed)
-    model = SAMNet(SAMNetConfig()).eval().requires_grad_(False)
+    config = PAPER_CONFIG if options.network == 'paper' else SAMNetConfig()
+    model = SAMNet(config).eval().requires_grad_(False)
+    if options.network == 'paper' and not options.backbone_weights:
+        share_packaged(model)
+        _save(model, folder, options)
+        return model
     load_backbone(
         model.features,
         options.backbone_weights or None,
@@ -196,126 +286,5 @@ def _begin(
         generator=torch.Generator().manual_seed(options.seed),
     )
     scale_activations(model.features, islice(seen, 12))
-    save_model(model, saved, half=False)
+    _save(model, folder, options)
     return model
-
-
-def _matcher_stage(
-    model: SAMNet,
-    run: Run,
-    images: ImageList,
-    held_out: ImageList,
-    options: TrainingOptions,
-    *,
-    bf16: bool,
-    watch: Callable[[Progress], None],
-) -> Generator[Progress, None, None]:
-    """Cache features, train W_G, and keep it only if it has got better."""
-    began = time.perf_counter()
-    count = options.checked
-    total = count + options.pairs
-
-    def tell(done: int) -> None:
-        watch(Progress('pairs', done, total, {}, time.perf_counter() - began))
-
-    checked = _gather(
-        model,
-        held_out or images,
-        count,
-        options,
-        seed=options.seed + 1,
-        bf16=bf16,
-        tell=tell,
-    )
-    before = endpoint_errors(model, checked, iterations=options.iterations)
-    untrained = {
-        key: value.clone() for key, value in model.matcher.state_dict().items()
-    }
-    # Only now, or a run that goes on would be compared with itself.
-    run.resume()
-    watch(
-        Progress(
-            run.stage,
-            run.step,
-            run.total,
-            {},
-            time.perf_counter() - began,
-            held_out=STRIDE * before[-1],
-        )
-    )
-    pairs = _gather(
-        model,
-        images,
-        options.pairs,
-        options,
-        seed=options.seed + 2,
-        bf16=bf16,
-        tell=lambda done: tell(count + done),
-    )
-    try:
-        # Closed with this one, so that its checkpoint is written first.
-        with closing(
-            train_matcher(
-                model,
-                pairs,
-                run,
-                iterations=options.iterations,
-                batch=options.matcher_batch,
-            )
-        ) as steps:
-            for progress in steps:
-                if progress.step % max(1, run.total // MEASUREMENTS):
-                    yield progress
-                    continue
-                model.matcher.eval()
-                errors = endpoint_errors(
-                    model, checked, iterations=options.iterations
-                )
-                model.matcher.train()
-                yield replace(progress, held_out=STRIDE * errors[-1])
-    finally:
-        model.matcher.eval()
-        after = endpoint_errors(model, checked, iterations=options.iterations)
-        if after[-1] > before[-1]:
-            model.matcher.load_state_dict(untrained)
-        if run.folder is not None:
-            _record(run.folder / MATCHER_NAME, before, after)
-
-
-def _record(path: Path, before: list[float], after: list[float]) -> None:
-    """Note what the run has done to the errors, interrupted or not."""
-    first, kept = before, min(before, after, key=lambda errors: errors[-1])
-    if path.is_file():
-        # The network that went on was perhaps better than at the start.
-        earlier = json.loads(path.read_text(encoding='utf-8'))
-        first = earlier['held_out_epe_cells']['before']
-    record = {
-        'held_out_epe_cells': {'before': first, 'after': after, 'kept': kept},
-        'kept': kept[-1] < first[-1],
-    }
-    write_text(path, json.dumps(record, indent=2))
-
-
-def _gather(
-    model: SAMNet,
-    images: ImageList,
-    count: int,
-    options: TrainingOptions,
-    *,
-    seed: int,
-    bf16: bool,
-    tell: Callable[[int], None],
-) -> CachedPairs:
-    """Features of so many synthetic pairs."""
-    parts: list[CachedPairs] = []
-    for part in cache_pairs(
-        model.features,
-        images,
-        count=count,
-        size=options.size,
-        seed=seed,
-        bf16=bf16,
-    ):
-        parts.append(part)
-        tell(sum(map(len, parts)))
-    return CachedPairs.joined(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import Method
 from napari_samnet.evaluation.methods.base import Identity, PlainWarp, Samnet
-from napari_samnet.options import DEFAULTS, MatchOptions
+from napari_samnet.options import DEFAULTS, PAPER, MatchOptions
 
 __all__ = ['COLOR_METHODS', 'METHODS', 'PARTS', 'get_methods']
 
@@ -70,9 +70,11 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
     'histogram': _color('histogram'),
 }
 
-#: Parts of the network's own method, run where they are asked for by name.
+#: Parts of the network's own method, and the paper's method, run where they
+#: are asked for by name.
 PARTS: dict[str, Callable[[_Setup], Method]] = {
     'field': lambda setup: Samnet('field', replace(setup.options, vote=False)),
+    'paper': lambda setup: Samnet('paper', replace(setup.options, **PAPER)),
 }
 
 
@@ -108,7 +110,11 @@ def get_methods(
     from napari_samnet.runtime.weights import available_weights
 
     known = {**METHODS, **(COLOR_METHODS if color else {})}
-    networks = [name for name in available_weights() if name not in known]
+    networks = [
+        name
+        for name in available_weights()
+        if name not in known and name not in PARTS
+    ]
     setup = _Setup(options)
     wanted: list[str] = []
     for name in names:

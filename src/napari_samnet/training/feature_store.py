@@ -1,0 +1,226 @@
+"""Matching features of many images in their main directions, in a file.
+
+The feature network is frozen, so that each image is encoded once; what is
+trained on top of it then costs no pass of VGG. In 640 directions on 32 by 32
+cells a feature takes 1.3 MB in half precision, too much to keep in memory for
+thousands of images: the file is mapped, and the system keeps in memory what
+there is room for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_samnet.errors import DeviceError
+from napari_samnet.files import write_text
+from napari_samnet.runtime.int8 import find_limits
+from napari_samnet.runtime.weights import get_weights, read_model
+from napari_samnet.samnet.features import VGGFeatures
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.data import to_tensor
+
+__all__ = ['FeatureStore', 'frozen_features', 'further_directions']
+
+#: Images that are encoded between two notes of how far the file is filled.
+NOTED_EVERY = 20
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Features of images, on disk.
+
+    Attributes
+    ----------
+    features : ndarray of float16, (N, cells, directions)
+        Mapped; cells in row-major order.
+    basis : Tensor
+        ``(channels, directions)``, orthonormal columns.
+    side : int
+        Cells along one side of the square that the images are resized to.
+    """
+
+    features: NDArray[np.float16]
+    basis: Tensor
+    side: int
+
+    @classmethod
+    def fill(
+        cls,
+        path: Path,
+        images: Sequence[Callable[[], np.ndarray]],
+        features: VGGFeatures,
+        *,
+        basis: Tensor,
+        side: int,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> FeatureStore:
+        """Encode images into a file, or the rest of them after a break.
+
+        Parameters
+        ----------
+        path : Path
+            The ``.npy`` file. Beside it, a JSON file of the same name notes
+            how many images are done.
+        images : sequence of callable
+            Each reads one image, float32 ``(size, size, 3)``. The order must
+            be the same when a file is filled further.
+        features : VGGFeatures
+            The frozen network.
+        basis : Tensor
+            ``(channels, directions)``, orthonormal columns.
+        side : int
+            Cells along one side: the images' size in pixels by 8.
+        tell : callable, optional
+            Told how many images are done.
+
+        Returns
+        -------
+        FeatureStore
+            Of all images.
+        """
+        shape = (len(images), side * side, basis.shape[1])
+        note, done = path.with_suffix('.json'), 0
+        if path.is_file() and note.is_file():
+            array = np.lib.format.open_memmap(path, mode='r+')
+            if array.shape == shape:
+                done = int(json.loads(note.read_text(encoding='utf-8')))
+        if done == 0:
+            array = np.lib.format.open_memmap(
+                path, mode='w+', dtype=np.float16, shape=shape
+            )
+        for index in range(done, len(images)):
+            array[index] = _encode(features, images[index](), basis)
+            if (index + 1) % NOTED_EVERY == 0 or index + 1 == len(images):
+                array.flush()
+                write_text(note, json.dumps(index + 1))
+                tell(index + 1)
+        return cls(np.load(path, mmap_mode='r'), basis, side)
+
+    def cells(self, index: int, chosen: Tensor | None = None) -> Tensor:
+        """Feature of one image at its cells or some of them.
+
+        Parameters
+        ----------
+        index : int
+            Which image.
+        chosen : Tensor, optional
+            ``(K,)`` indices of cells, all by default.
+
+        Returns
+        -------
+        Tensor
+            ``(K, directions)`` in single precision.
+        """
+        cells = self.features[index]
+        if chosen is not None:
+            cells = cells[chosen.numpy()]
+        return torch.from_numpy(cells.astype(np.float32))
+
+    def maps(self, index: int, projection: Tensor) -> Tensor:
+        """Feature of one image, projected.
+
+        Parameters
+        ----------
+        index : int
+            Which image.
+        projection : Tensor
+            ``(channels, C)`` of whole features, in the span of the basis.
+
+        Returns
+        -------
+        Tensor
+            ``(1, C, side, side)`` of unit length along C.
+        """
+        projected = self.cells(index) @ (self.basis.T @ projection)
+        projected = F.normalize(projected, dim=-1)
+        return projected.T.reshape(1, -1, self.side, self.side)
+
+
+@torch.inference_mode()
+def _encode(
+    features: VGGFeatures, image: np.ndarray, basis: Tensor
+) -> NDArray[np.float16]:
+    batch = to_tensor([image]).contiguous(memory_format=torch.channels_last)
+    encoded = features.match_only(batch, project=False)[0].cpu()
+    cells: NDArray[np.float16] = (encoded.flatten(1).T @ basis).half().numpy()
+    return cells
+
+
+@torch.inference_mode()
+def further_directions(
+    features: VGGFeatures,
+    start: Tensor,
+    images: Iterable[np.ndarray],
+    count: int,
+) -> Tensor:
+    """Orthonormal directions: those of a projection, and further ones.
+
+    Parameters
+    ----------
+    features : VGGFeatures
+        The frozen network.
+    start : Tensor
+        ``(channels, C)`` projection.
+    images : iterable of ndarray of float32, (size, size, 3)
+        Training images at working size.
+    count : int
+        How many directions beside those of `start`: the ones in which cells
+        of an image differ most.
+
+    Returns
+    -------
+    Tensor
+        ``(channels, C + count)``, whose first C columns span `start`.
+    """
+    first = torch.linalg.qr(start).Q
+    count = min(count, first.shape[0] - first.shape[1])
+    moments = torch.zeros(len(first), len(first))
+    for image in images:
+        whole = features.match_only(to_tensor([image]), project=False)
+        cells = whole[0].flatten(1).T.float().cpu()
+        # A fourth of the cells says as much of an image in a fourth of the
+        # time.
+        cells = cells[::4] - cells.mean(0)
+        cells = cells - (cells @ first) @ first.T
+        moments += cells.T @ cells
+    # In ascending order.
+    vectors = torch.linalg.eigh(moments).eigenvectors
+    further = vectors[:, len(first) - count :].flip(1)
+    return torch.linalg.qr(torch.cat((first, further), 1)).Q.contiguous()
+
+
+def frozen_features(model: SAMNet, path: Path) -> VGGFeatures:
+    """W_F of a network in the arithmetic that `match` uses by default.
+
+    Parameters
+    ----------
+    model : SAMNet
+        The network; stays as it is.
+    path : Path
+        Its weights file.
+
+    Returns
+    -------
+    VGGFeatures
+        In int8 where OpenVINO is there and a calibration was made for these
+        very features, which takes a third of the time; the model's own
+        otherwise.
+    """
+    parts = {'features': model.features.convolutions, 'decoder': model.decoder}
+    if next(model.parameters()).is_cuda:
+        return model.features
+    try:
+        limits = find_limits(get_weights(path), parts)
+        from napari_samnet.runtime.openvino_modules import use_openvino
+    except (DeviceError, ImportError):
+        return model.features
+    return use_openvino(read_model(path), 'int8', **limits).features

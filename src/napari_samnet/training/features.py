@@ -1,0 +1,345 @@
+"""The stage of the recipe that teaches the matching features.
+
+The projection begins in the directions in which cells differ
+(:mod:`.projection`) and is taught by keypoints, by matches of category pairs
+on which the network agrees with itself, and by known warps
+(:mod:`.taught_examples`). Everything under it is frozen.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from napari_samnet.datasets.animal_pose import is_left_out
+from napari_samnet.datasets.reading import read_image
+from napari_samnet.files import atomic_write
+from napari_samnet.samnet.features import STRIDE, VGGFeatures
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.categorystage import category_of, choose_images
+from napari_samnet.training.data import ImageList, read_some, read_working
+from napari_samnet.training.feature_store import (
+    FeatureStore,
+    frozen_features,
+    further_directions,
+)
+from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.matches import category_matches
+from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.projection import find_projection, with_projection
+from napari_samnet.training.runs import WEIGHTS_NAME
+from napari_samnet.training.synthetic import synthetic_pair
+from napari_samnet.training.taught_examples import (
+    AnnotatedImage,
+    Examples,
+    KeypointExamples,
+    MatchExamples,
+    WarpExamples,
+    read_annotated_images,
+)
+from napari_samnet.training.teaching import TaughtProjection, teach
+
+__all__ = ['confidence_images', 'feature_stage', 'taught_images']
+
+STAGE = 'features'
+#: Projection that the stage starts from.
+START_NAME = 'features.start.safetensors'
+#: Matches of category pairs.
+MATCHES_NAME = 'features.matches.safetensors'
+#: Features of all images, removed when the stage is done.
+STORE_NAME = 'features.npy'
+
+#: Weights of the terms beside the keypoints'.
+WARPS, MATCHES = 0.5, 0.5
+
+#: Photographs on which the directions are found in which cells differ.
+PROJECTED_PHOTOGRAPHS = 256
+
+#: Directions beside those of the start that may be taken in, and photographs
+#: on which they are found.
+FURTHER, BASIS_PHOTOGRAPHS = 256, 128
+
+
+class _Lists(NamedTuple):
+    """The images of the store, in its order."""
+
+    annotated: list[AnnotatedImage]
+    category: ImageList
+    warped: ImageList
+
+
+def taught_images(options: TrainingOptions) -> list[AnnotatedImage]:
+    """Annotated images that the features may be taught by.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+        Names the file with the keypoints; none by default.
+
+    Returns
+    -------
+    list of AnnotatedImage
+        Without those that are left out for measuring, see
+        :func:`~napari_samnet.datasets.animal_pose.is_left_out`, and those that
+        the confidence is fitted on, see :func:`confidence_images`.
+    """
+    return [
+        image for image in _annotated(options) if not _keeps_back(image.path)
+    ]
+
+
+def confidence_images(options: TrainingOptions) -> list[AnnotatedImage]:
+    """Annotated images that the confidence is fitted on.
+
+    They must not be among those that the features are taught by, on which
+    matches are better than on others.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+        Names the file with the keypoints; none by default.
+
+    Returns
+    -------
+    list of AnnotatedImage
+        A tenth of all, by the hash of the file's name.
+    """
+    return [image for image in _annotated(options) if _keeps_back(image.path)]
+
+
+def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
+    if not options.keypoints:
+        return []
+    listed = Path(options.keypoints)
+    root = Path(options.keypoints_root or listed.parent)
+    return [
+        image
+        for image in read_annotated_images(listed, root)
+        if not is_left_out(image.path) and image.path.is_file()
+    ]
+
+
+def _keeps_back(path: Path) -> bool:
+    """Whether the features are not taught by an image."""
+    return zlib.crc32(path.name.encode()) % 10 == 2
+
+
+def feature_stage(
+    model: SAMNet,
+    folder: Path,
+    images: ImageList,
+    options: TrainingOptions,
+    *,
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> Generator[Progress, None, SAMNet]:
+    """Teach the projection of a network, yielding after every step.
+
+    Parameters
+    ----------
+    model : SAMNet
+        Its features are learnt on; stays as it is.
+    folder : Path
+        Of the run; holds the network as `WEIGHTS_NAME`.
+    images : sequence of TrainingImage
+        Photographs, for category pairs and known warps.
+    options : TrainingOptions
+        The recipe.
+    watch : callable, optional
+        Told of images encoded, as stage 'encoded', and of pairs matched, as
+        stage 'matches'.
+
+    Yields
+    ------
+    Progress
+        After every step.
+
+    Returns
+    -------
+    SAMNet
+        The network with the projection learnt so far.
+    """
+    began = time.perf_counter()
+
+    def tell(stage: str, total: int, done: int) -> None:
+        watch(Progress(stage, done, total, {}, time.perf_counter() - began))
+
+    frozen = frozen_features(model, folder / WEIGHTS_NAME)
+    start, basis = _start(model, frozen, folder, images, options)
+    model = with_projection(model, start)
+    lists = _chosen(images, options)
+    warped, flow, valid = _warp_all(lists.warped, options)
+    readers = [
+        partial(read_working, path, options.size)
+        for path in (
+            *(image.path for image in lists.annotated),
+            *(image.path for image in lists.category),
+        )
+    ] + warped
+    store = FeatureStore.fill(
+        folder / STORE_NAME,
+        readers,
+        frozen,
+        basis=basis,
+        side=options.size // STRIDE,
+        tell=partial(tell, 'encoded', len(readers)),
+    )
+    first = len(lists.annotated)
+    matches = _matches(
+        model, store, lists, folder, tell=partial(tell, 'matches', 0)
+    )
+    batch = options.feature_batch
+    sources: dict[str, tuple[Examples, int, float]] = {
+        'warps': (
+            WarpExamples(flow, valid, first + len(lists.category)),
+            max(1, batch // 4),
+            WARPS,
+        )
+    }
+    if lists.annotated:
+        keypoints = _keypoints(lists.annotated, store.side)
+        sources['keypoints'] = (keypoints, batch, 1.0)
+    if len(matches.pairs):
+        sources['matches'] = (matches, max(1, batch // 2), MATCHES)
+    taught = TaughtProjection(store.basis.T @ start)
+    run = Run(
+        stage=STAGE,
+        trained=taught,
+        total=options.feature_steps,
+        rate=options.feature_rate,
+        folder=folder,
+        seed=options.seed,
+    )
+    run.resume()
+    with closing(teach(taught, store, sources, run)) as steps:
+        yield from steps
+    for name in (STORE_NAME, Path(STORE_NAME).with_suffix('.json')):
+        (folder / name).unlink(missing_ok=True)
+    return with_projection(model, store.basis @ taught.projection.detach())
+
+
+def _start(
+    model: SAMNet,
+    frozen: VGGFeatures,
+    folder: Path,
+    images: ImageList,
+    options: TrainingOptions,
+) -> tuple[Tensor, Tensor]:
+    """Projection to start from and basis, kept for a run that goes on."""
+    path = folder / START_NAME
+    if path.is_file():
+        kept = load_file(path)
+        return kept['projection'], kept['basis']
+    photographs = read_some(images, PROJECTED_PHOTOGRAPHS, options.size)
+    start = model.features.projection
+    if start is None:
+        start, _ = find_projection(
+            model, photographs, options.feature_channels
+        )
+    basis = further_directions(
+        frozen, start, photographs[:BASIS_PHOTOGRAPHS], FURTHER
+    )
+    content = {'projection': start.detach().contiguous(), 'basis': basis}
+    with atomic_write(path) as file:
+        file.write(save(content))
+    return start, basis
+
+
+def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
+    """Annotated images, images for category pairs, and photographs."""
+    annotated = taught_images(options)
+    rng = np.random.default_rng(options.seed + 4)
+    drawn = rng.choice(
+        len(images), min(options.feature_warps, len(images)), replace=False
+    )
+    return _Lists(
+        annotated,
+        choose_images(images, options.feature_images, options.seed),
+        [images[int(index)] for index in drawn],
+    )
+
+
+def _warp_all(
+    images: ImageList, options: TrainingOptions
+) -> tuple[list[Callable[[], np.ndarray]], Tensor, Tensor]:
+    """Readers of warps, then of their photographs, and the known fields."""
+
+    def pair(index: int) -> tuple[np.ndarray, ...]:
+        rng = np.random.default_rng((options.seed + 5, index))
+        photograph = read_working(images[index].path, options.size)
+        return synthetic_pair(photograph, rng)
+
+    flows, valids = [], []
+    for index in range(len(images)):
+        _, _, field, inside = pair(index)
+        flows.append(torch.from_numpy(field[..., ::-1].copy()).float())
+        valids.append(torch.from_numpy(inside).float())
+    flow = torch.stack(flows).permute(0, 3, 1, 2)
+    valid = F.avg_pool2d(torch.stack(valids)[:, None], STRIDE)
+
+    def side(index: int, which: int) -> np.ndarray:
+        return pair(index)[which]
+
+    readers: list[Callable[[], np.ndarray]] = [
+        partial(side, index, which)
+        for which in (0, 1)
+        for index in range(len(images))
+    ]
+    return (
+        readers,
+        F.avg_pool2d(flow, STRIDE) / STRIDE,
+        (valid > 0.9).float(),
+    )
+
+
+def _keypoints(
+    annotated: Sequence[AnnotatedImage], side: int
+) -> KeypointExamples:
+    return KeypointExamples(
+        [image.group for image in annotated],
+        [
+            image.cells(read_image(image.path).shape, side)
+            for image in annotated
+        ],
+        [image.visible for image in annotated],
+    )
+
+
+def _matches(
+    model: SAMNet,
+    store: FeatureStore,
+    lists: _Lists,
+    folder: Path,
+    *,
+    tell: Callable[[int], None],
+) -> MatchExamples:
+    """Matches of category pairs, kept for a run that goes on."""
+    path = folder / MATCHES_NAME
+    if path.is_file():
+        return MatchExamples(**load_file(path), side=store.side)
+    first = len(lists.annotated)
+    matches = category_matches(
+        model,
+        store,
+        range(first, first + len(lists.category)),
+        [category_of(image) for image in lists.category],
+        tell=tell,
+    )
+    content = {
+        'pairs': matches.pairs,
+        'goals': matches.goals,
+        'weight': matches.weight,
+    }
+    with atomic_write(path) as file:
+        file.write(save(content))
+    return matches
