@@ -40,7 +40,7 @@ from napari_samnet.training.keypoints import (
     cache_keypoints,
     keypoint_scores,
 )
-from napari_samnet.training.matcher import turns
+from napari_samnet.training.matcher import learning_iterations
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.recipe import train_steps
 from napari_samnet.training.runs import WEIGHTS_NAME
@@ -114,7 +114,7 @@ def test_training_runs_the_recurrence_that_matching_runs(
 ) -> None:
     part = cached.part(slice(0, 2))
     for attributes in (True, False):
-        learnt = turns(
+        learnt = learning_iterations(
             model,
             part.source,
             part.target,
@@ -126,8 +126,8 @@ def test_training_runs_the_recurrence_that_matching_runs(
             _features(part.target),
             Recurrence(iterations=3, attributes=attributes),
         )
-        for turn, state in zip(learnt, states, strict=True):
-            torch.testing.assert_close(turn.field, state.field)
+        for learning, state in zip(learnt, states, strict=True):
+            torch.testing.assert_close(learning.field, state.field)
 
 
 def test_the_inverse_of_a_flow_leads_back() -> None:

@@ -175,8 +175,10 @@ def _processor() -> dict[str, Any]:
     """What the processor can do; empty where torch cannot tell."""
     import torch
 
-    found: dict[str, Any] = getattr(torch.cpu, 'get_capabilities', dict)()
-    return found
+    capabilities: dict[str, Any] = getattr(
+        torch.cpu, 'get_capabilities', dict
+    )()
+    return capabilities
 
 
 def _takes_int8(weights: Weights) -> bool:

@@ -66,12 +66,12 @@ class FeatureCache:
     def get(self, key: Hashable, *, skips: bool) -> Features | None:
         """Features of a key, or None if they are not held with the skips."""
         with self._lock:
-            found = self._held.get(key)
-            if found is None or (skips and not found.skips):
+            features = self._held.get(key)
+            if features is None or (skips and not features.skips):
                 self._misses += 1
                 return None
             self._held.move_to_end(key)
-            return found
+            return features
 
     def put(self, key: Hashable, features: Features) -> None:
         """Hold features, and let go of the oldest beyond the bounds."""

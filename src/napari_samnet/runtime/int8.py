@@ -96,8 +96,8 @@ def read_calibration(path: Path) -> Calibration | None:
     if not path.is_file():
         return None
     try:
-        found: Any = json.loads(path.read_text(encoding='utf-8'))
-        calibration = Calibration(**found)
+        values: Any = json.loads(path.read_text(encoding='utf-8'))
+        calibration = Calibration(**values)
         limits = {
             part: {name: float(limit) for name, limit in each.items()}
             for part, each in calibration.limits.items()
@@ -130,9 +130,9 @@ def _known(weights: Weights) -> Iterator[Calibration]:
     own = calibration_path(weights)
     shipped = Path(__file__).parent.parent / 'weights'
     for path in dict.fromkeys([own, *sorted(shipped.glob('*.int8.json'))]):
-        found = read_calibration(path)
-        if found is not None:
-            yield found
+        calibration = read_calibration(path)
+        if calibration is not None:
+            yield calibration
 
 
 def find_limits(
@@ -158,19 +158,19 @@ def find_limits(
         If there are none for the features, which int8 is mostly for.
     """
     digests = {name: digest_of(part) for name, part in parts.items()}
-    found: dict[str, dict[str, float]] = {}
+    limits: dict[str, dict[str, float]] = {}
     for calibration in _known(weights):
         for name, digest in digests.items():
             if calibration.digests.get(name) == digest:
-                found.setdefault(name, calibration.limits[name])
-    if 'features' not in found:
+                limits.setdefault(name, calibration.limits[name])
+    if 'features' not in limits:
         raise DeviceError(
             f"precision 'int8' needs a calibration of the weights "
             f"{weights.name!r}: run 'python -m "
             f'napari_samnet.training.calibration IMAGES --weights '
             f"{weights.path}', or choose 'auto'"
         )
-    return found
+    return limits
 
 
 def within_bounds(weights: Weights) -> bool:
@@ -186,10 +186,10 @@ def within_bounds(weights: Weights) -> bool:
     bool
         By :data:`BOUNDS`.
     """
-    found = read_calibration(calibration_path(weights))
-    if found is None or found.weights != weights.sha256:
+    calibration = read_calibration(calibration_path(weights))
+    if calibration is None or calibration.weights != weights.sha256:
         return False
-    seen = found.deviation
+    seen = calibration.deviation
     return (
         seen.get('mean_px', float('inf')) <= BOUNDS['mean_px']
         and seen.get('epe_change_px', float('inf')) <= BOUNDS['epe_change_px']

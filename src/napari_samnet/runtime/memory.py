@@ -21,8 +21,8 @@ def peak_mb() -> float | None:
     status = Path('/proc/self/status')
     if status.exists():
         # What getrusage tells on Linux starts at the peak of the parent.
-        found = re.search(r'VmHWM:\s+(\d+) kB', status.read_text())
-        return int(found[1]) * 1.024e-3 if found else None
+        match = re.search(r'VmHWM:\s+(\d+) kB', status.read_text())
+        return int(match[1]) * 1.024e-3 if match else None
     try:
         import resource
     except ImportError:

@@ -142,13 +142,13 @@ class Graphs:
     def get(self, key: Hashable, build: Callable[[], Any]) -> _Graph:
         """Graph of a key; built and compiled if it is not held."""
         with self._lock:
-            found = self._held.get(key)
-            if found is None:
-                found = self._held[key] = _Graph(build(), self._hint)
+            graph = self._held.get(key)
+            if graph is None:
+                graph = self._held[key] = _Graph(build(), self._hint)
             self._held.move_to_end(key)
             while len(self._held) > KEPT:
                 self._held.popitem(last=False)
-            return found
+            return graph
 
 
 def constant(values: Any) -> Any:

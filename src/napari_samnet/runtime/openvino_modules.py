@@ -149,7 +149,7 @@ class OpenVINOFeatures(VGGFeatures):
         last = max(keys.index(name.replace('relu', 'conv')) for name in names)
         entry = entry_of(shape)
         x = channels_first(entry)
-        found = {}
+        outputs = {}
         for position in range(first, last + 1):
             key = keys[position]
             limit = self.limits.get(key)
@@ -160,8 +160,8 @@ class OpenVINOFeatures(VGGFeatures):
             layer = self.convolutions[key]
             assert isinstance(layer, nn.Conv2d)
             x = op.relu(_convolve(x, layer, pad=1, whole=limit is not None))
-            found[key.replace('conv', 'relu')] = x
-        results = [channels_last(found[name]) for name in names]
+            outputs[key.replace('conv', 'relu')] = x
+        results = [channels_last(outputs[name]) for name in names]
         return ov.Model(results, [entry], 'features')
 
 
@@ -180,7 +180,7 @@ class OpenVINOLite(LiteFeatures):
         entry = entry_of(shape)
         x = op.multiply(channels_first(entry), constant(255 / 128))
         x = _relu6(_strided(op.subtract(x, constant(127 / 128)), self.stem))
-        found = {}
+        outputs = {}
         for index, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             y = x
@@ -189,8 +189,8 @@ class OpenVINOLite(LiteFeatures):
             y = _relu6(_strided(y, block.filter))
             y = _convolve(y, block.narrow, pad=0, whole=False)
             x = op.add(x, y) if block.residual else y
-            found[f'lite{index}'] = x
-        results = [channels_last(found[name]) for name in self.layers]
+            outputs[f'lite{index}'] = x
+        results = [channels_last(outputs[name]) for name in self.layers]
         return ov.Model(results, [entry], 'light')
 
 

@@ -31,13 +31,13 @@ _TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 def _state_indices(backbone: str) -> dict[str, int]:
     """Position of each convolution in torchvision's ``features``."""
-    found, index, block = {}, 0, '1'
+    indices, index, block = {}, 0, '1'
     for name, _ in layer_plan(backbone):
         if name[4] != block:
             block, index = name[4], index + 1  # the pooling layer
-        found[name.replace('relu', 'conv')] = index
+        indices[name.replace('relu', 'conv')] = index
         index += 2  # convolution and rectification
-    return found
+    return indices
 
 
 def _torchvision_state(backbone: str) -> dict[str, Tensor]:
@@ -174,10 +174,10 @@ def _fold(layer: nn.Conv2d, name: str, state: dict[str, Tensor]) -> None:
         for key in ('weight', 'bias', 'running_mean', 'running_var')
     }
     for key, shape in wanted.items():
-        found = tuple(state[key].shape) if key in state else None
-        if found != shape:
+        given = tuple(state[key].shape) if key in state else None
+        if given != shape:
             raise WeightsError(
-                f'EfficientNet-Lite0 needs {key} of shape {shape}, got {found}'
+                f'EfficientNet-Lite0 needs {key} of shape {shape}, got {given}'
             )
     weight, gamma, beta, mean, variance = (state[key] for key in wanted)
     scale = gamma / (variance + _LITE_EPS).sqrt()

@@ -105,16 +105,18 @@ def find_limits_on(
                 layers.append((layer, seen[name][key]))
 
     def look(method: str) -> None:
-        def note(found: _Histogram, _: object, given: tuple[Tensor]) -> None:
-            getattr(found, method)(given[0])
+        def note(
+            histogram: _Histogram, _: object, given: tuple[Tensor]
+        ) -> None:
+            getattr(histogram, method)(given[0])
 
         handles = [
-            layer.register_forward_pre_hook(partial(note, found))
-            for layer, found in layers
+            layer.register_forward_pre_hook(partial(note, histogram))
+            for layer, histogram in layers
         ]
         for image in images:
-            found = model.encode(to_tensor([image]), skips=False)
-            model.decoder(found.content, (), skip=0.0)
+            features = model.encode(to_tensor([image]), skips=False)
+            model.decoder(features.content, (), skip=0.0)
         for handle in handles:
             handle.remove()
 
@@ -122,7 +124,8 @@ def find_limits_on(
     look('count')
     return {
         name: {
-            key: float(f'{found.limit():.4g}') for key, found in each.items()
+            key: float(f'{histogram.limit():.4g}')
+            for key, histogram in each.items()
         }
         for name, each in seen.items()
     }
@@ -173,8 +176,8 @@ def measure_deviation(
         )
         apart = np.linalg.norm(quick.flow - exact.flow, axis=-1)
         error, usual = (
-            np.linalg.norm(found.flow - flow, axis=-1)[valid].mean()
-            for found in (quick, exact)
+            np.linalg.norm(result.flow - flow, axis=-1)[valid].mean()
+            for result in (quick, exact)
         )
         assert quick.transferred is not None
         assert exact.transferred is not None
@@ -188,11 +191,11 @@ def measure_deviation(
                 'psnr_db': -10 * np.log10(max(float(square), 1e-12)),
             }
         )
-    found = {
+    deviation = {
         key: float(np.mean([row[key] for row in rows])) for key in rows[0]
     }
-    found['max_px'] = float(max(row['max_px'] for row in rows))
-    return {key: round(value, 4) for key, value in found.items()} | {
+    deviation['max_px'] = float(max(row['max_px'] for row in rows))
+    return {key: round(value, 4) for key, value in deviation.items()} | {
         'pairs': float(pairs)
     }
 

@@ -33,7 +33,11 @@ from napari_samnet.samnet.losses import (
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence, schedule
 from napari_samnet.training.loop import Progress, Run
-from napari_samnet.training.matcher import SEQUENCE, Turn, turns
+from napari_samnet.training.matcher import (
+    SEQUENCE,
+    IterationState,
+    learning_iterations,
+)
 from napari_samnet.training.synthetic import CachedPairs
 from napari_samnet.training.viewpairs import choose_pairs
 
@@ -134,8 +138,10 @@ def _flows(
 ) -> Tensor:
     """Flow after the last iteration."""
     flow = source
-    for turn in turns(model, source, target, iterations=iterations):
-        flow = flow_of(turn.field)
+    for state in learning_iterations(
+        model, source, target, iterations=iterations
+    ):
+        flow = flow_of(state.field)
     return flow
 
 
@@ -227,14 +233,14 @@ def category_losses(
     # What is trusted of I is trusted of its warp where that shows it.
     seen = warp(trust[:, :1], own.flow) * own.valid
     weight = torch.cat((seen, trust[:, 1:]))
-    found: dict[str, Tensor] = {}
+    losses: dict[str, Tensor] = {}
     bipath, synthetic = [], []
-    turn = None
-    for index, turn in enumerate(
-        turns(model, source, target, iterations=iterations)
+    state = None
+    for index, state in enumerate(
+        learning_iterations(model, source, target, iterations=iterations)
     ):
         share = SEQUENCE ** (iterations - 1 - index)
-        there, back, direct = flow_of(turn.field).split(count)
+        there, back, direct = flow_of(state.field).split(count)
         composed = there + warp(back, there)
         error = (composed - own.flow).square().sum(1, keepdim=True)
         # Geman-McClure: what is hidden in J must not pull.
@@ -242,40 +248,45 @@ def category_losses(
         mean = (robust * seen).sum() / seen.sum().clamp_min(1e-6)
         bipath.append(share * mean)
         synthetic.append(share * endpoint_loss(direct, own.flow, own.valid))
-    if turn is None:
+    if state is None:
         raise ValueError('there must be at least one iteration')
-    found['synthetic'] = torch.stack(synthetic).sum()
-    found['bipath'] = _BIPATH * torch.stack(bipath).sum()
+    losses['synthetic'] = torch.stack(synthetic).sum()
+    losses['bipath'] = _BIPATH * torch.stack(bipath).sum()
     both = slice(2 * count)
-    warped = warp(target[both], turn.field[both])
+    warped = warp(target[both], state.field[both])
     measure = (
         semantic_attribute_matching_loss
         if loss == 'attribute'
         else matching_loss
     )
-    found['own'] = _OWN * measure(source[both], warped, weight=weight)
-    transferred = turn.transferred[both]
+    losses['own'] = _OWN * measure(source[both], warped, weight=weight)
+    transferred = state.transferred[both]
     if pixels is not None:
-        shown = Turn(*(part[both].detach() for part in turn))
+        shown = IterationState(*(part[both].detach() for part in state))
         transferred, terms = _through_image(
             model, pixels, shown, weight=schedule(iterations), bf16=bf16
         )
         # Neither of the two moves to where the other one is easy to fit.
-        found['decoder'] = _TRANSFERRED * measure(
+        losses['decoder'] = _TRANSFERRED * measure(
             transferred, warped.detach(), weight=weight
         )
-        found |= terms
-    found['transferred'] = _TRANSFERRED * measure(
+        losses |= terms
+    losses['transferred'] = _TRANSFERRED * measure(
         transferred.detach(), warped, weight=weight
     )
-    return found
+    return losses
 
 
 def _through_image(
-    model: SAMNet, pixels: Tensor, turn: Turn, *, weight: float, bf16: bool
+    model: SAMNet,
+    pixels: Tensor,
+    state: IterationState,
+    *,
+    weight: float,
+    bf16: bool,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """F^{s<-t} of decoded images, and what the decoder is held to by (2)."""
-    device = turn.field.device
+    device = state.field.device
     warped, other, own = pixels.to(device).unbind(1)
     options = Recurrence(window=model.config.window, feedback='image')
     features = model.features
@@ -286,8 +297,8 @@ def _through_image(
         image = model.synthesize(
             source,
             target,
-            turn.field,
-            turn.alpha,
+            state.field,
+            state.alpha,
             weight=weight,
             options=options,
         )

@@ -57,8 +57,8 @@ def reconstruction_losses(
     # (10) adds F_h and F_h^s: they have to speak one language.
     level = torch.stack(
         [
-            F.mse_loss(found.float(), skip.float())
-            for found, skip in zip(levels, skips, strict=True)
+            F.mse_loss(level.float(), skip.float())
+            for level, skip in zip(levels, skips, strict=True)
         ]
     ).sum()
     return {

@@ -83,8 +83,8 @@ def cache_keypoints(
         shapes.append((image.shape[0], image.shape[1]))
         batch = to_tensor([to_working(image, size=size, name=path.name)])
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            found = model.features.match_only(batch.to(device))
-        features.append(found.to(torch.bfloat16).cpu())
+            encoded = model.features.match_only(batch.to(device))
+        features.append(encoded.to(torch.bfloat16).cpu())
     if not features:
         raise InputError('there must be at least one pair with keypoints')
     indices = [(place[p.source], place[p.target]) for p in pairs]
@@ -109,13 +109,15 @@ def _moved(
     share = (points + 0.5) / np.array(shape)
     # grid_sample wants (x, y) in [-1, 1].
     at = torch.from_numpy(2 * share[:, ::-1] - 1).to(flow)
-    found = F.grid_sample(
+    sampled = F.grid_sample(
         flow[None],
         at.view(1, 1, -1, 2),
         padding_mode='border',
         align_corners=False,
     )[0, :, 0].T.flip(1)
-    steps = found.cpu().numpy().astype(np.float64) / np.array((height, width))
+    steps = sampled.cpu().numpy().astype(np.float64) / np.array(
+        (height, width)
+    )
     moved: Points = (share + steps) * np.array(other) - 0.5
     return moved
 
@@ -165,10 +167,10 @@ def keypoint_scores(
         for one, (a, b), (points, truth) in zip(
             flow, part, cached.points[rows], strict=True
         ):
-            found = _moved(one, points, cached.shapes[a], cached.shapes[b])
+            moved = _moved(one, points, cached.shapes[a], cached.shapes[b])
             side = box_side(truth)
             for alpha in ALPHAS:
-                sums[f'pck@{alpha:.2f}'] += pck(found, truth, side, alpha)
+                sums[f'pck@{alpha:.2f}'] += pck(moved, truth, side, alpha)
     return {
         name: round(total / len(cached.pairs), 5)
         for name, total in sums.items()

@@ -90,16 +90,16 @@ class Run:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on."""
-        found = {
+        state = {
             'step': torch.tensor(self.step),
             'generator': self.generator.get_state(),
             'torch': torch.get_rng_state(),
         }
         for index, parameter in enumerate(self._parameters()):
-            found[f'parameter.{index}'] = parameter.detach().contiguous()
+            state[f'parameter.{index}'] = parameter.detach().contiguous()
             for key, value in self.optimizer.state[parameter].items():
-                found[f'optimizer.{index}.{key}'] = value.contiguous()
-        return found
+                state[f'optimizer.{index}.{key}'] = value.contiguous()
+        return state
 
     def save(self) -> None:
         """Write the checkpoint; it appears whole or not at all."""

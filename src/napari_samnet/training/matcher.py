@@ -19,19 +19,19 @@ from napari_samnet.training.synthetic import CachedPairs
 
 __all__ = [
     'SEQUENCE',
-    'Turn',
+    'IterationState',
     'endpoint_errors',
     'has_estimate',
     'start_of',
     'train_matcher',
-    'turns',
+    'learning_iterations',
 ]
 
 #: Weight of an iteration against the one that follows it.
 SEQUENCE = 0.8
 
 
-class Turn(NamedTuple):
+class IterationState(NamedTuple):
     """State after one iteration in training.
 
     Attributes
@@ -70,7 +70,7 @@ def start_of(model: SAMNet) -> str:
     return 'global' if has_estimate(model) else 'identity'
 
 
-def turns(
+def learning_iterations(
     model: SAMNet,
     source: Tensor,
     target: Tensor,
@@ -78,7 +78,7 @@ def turns(
     iterations: int,
     init: str | None = None,
     attributes: bool = True,
-) -> Iterator[Turn]:
+) -> Iterator[IterationState]:
     """Recurrence as :meth:`SAMNet.iterate` runs it by default, to learn from.
 
     The field is detached between iterations: each one learns to do its best
@@ -99,7 +99,7 @@ def turns(
 
     Yields
     ------
-    Turn
+    IterationState
         After each iteration.
     """
     options = Recurrence(
@@ -135,7 +135,7 @@ def turns(
                     options=options,
                 )
                 transferred = normalize(mixed)
-        yield Turn(field, transferred, alpha)
+        yield IterationState(field, transferred, alpha)
 
 
 def train_matcher(
@@ -171,9 +171,9 @@ def train_matcher(
         if torch.rand((), generator=run.generator) < 0.5:
             drawn = drawn.swapped()
         attributes = bool(torch.rand((), generator=run.generator) < 0.5)
-        found = {}
-        for index, turn in enumerate(
-            turns(
+        losses_by_iteration = {}
+        for index, state in enumerate(
+            learning_iterations(
                 model,
                 drawn.source,
                 drawn.target,
@@ -183,9 +183,11 @@ def train_matcher(
             )
         ):
             weight = SEQUENCE ** (iterations - 1 - index)
-            error = endpoint_loss(flow_of(turn.field), drawn.flow, drawn.valid)
-            found[f'epe{index + 1}'] = weight * error
-        return found
+            error = endpoint_loss(
+                flow_of(state.field), drawn.flow, drawn.valid
+            )
+            losses_by_iteration[f'epe{index + 1}'] = weight * error
+        return losses_by_iteration
 
     model.matcher.train()
     yield from run.steps(losses)
@@ -215,8 +217,8 @@ def endpoint_errors(
         start = model.start(part.source, part.target, start_of(model))
         flows = [flow_of(start)]
         flows += [
-            flow_of(turn.field)
-            for turn in turns(
+            flow_of(state.field)
+            for state in learning_iterations(
                 model, part.source, part.target, iterations=iterations
             )
         ]

@@ -82,21 +82,25 @@ def find_projection(
     moments = torch.zeros(whole, whole, dtype=torch.float64)
     mean = torch.zeros(whole, 1, dtype=torch.float64)
     for image in images:
-        found = model.features.match_only(to_tensor([image]), project=False)[0]
-        mean += found.mean((1, 2)).double()[:, None]
+        features = model.features.match_only(
+            to_tensor([image]), project=False
+        )[0]
+        mean += features.mean((1, 2)).double()[:, None]
         for axis in (1, 2):
-            count = found.shape[axis] - APART
-            apart = found.narrow(axis, APART, count)
-            apart = (apart - found.narrow(axis, 0, count)).flatten(1)
+            count = features.shape[axis] - APART
+            apart = features.narrow(axis, APART, count)
+            apart = (apart - features.narrow(axis, 0, count)).flatten(1)
             moments += (apart @ apart.T).double()
     if not mean.any():
         raise InputError('there must be at least one image, got none')
     # In ascending order.
     vectors = torch.linalg.eigh(moments).eigenvectors
     strongest = vectors[:, whole - channels + 1 :].flip(1)
-    found = torch.linalg.qr(torch.cat((mean, strongest), 1)).Q
-    kept = torch.trace(found.T @ moments @ found) / torch.trace(moments)
-    return found.float().contiguous(), float(kept)
+    directions = torch.linalg.qr(torch.cat((mean, strongest), 1)).Q
+    kept = torch.trace(directions.T @ moments @ directions) / torch.trace(
+        moments
+    )
+    return directions.float().contiguous(), float(kept)
 
 
 def with_projection(model: SAMNet, projection: Tensor) -> SAMNet:

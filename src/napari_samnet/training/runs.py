@@ -75,8 +75,8 @@ def own_run(name: str) -> Path:
 
 def unfinished_runs() -> tuple[str, ...]:
     """Names of the user's runs that can go on; the latest comes first."""
-    found = user_folder('training').glob(f'*/{OPTIONS_NAME}')
-    latest = sorted(found, key=lambda path: -path.stat().st_mtime)
+    options_files = user_folder('training').glob(f'*/{OPTIONS_NAME}')
+    latest = sorted(options_files, key=lambda path: -path.stat().st_mtime)
     return tuple(path.parent.name for path in latest)
 
 

@@ -130,8 +130,8 @@ def inverse_flow(flow: Tensor, *, rounds: int = 20) -> Tensor:
     inverse = -flow
     for _ in range(rounds):
         # Half a step: a whole one oscillates where scales change much.
-        found = -_sample(flow, points + inverse)
-        inverse = (inverse + found) / 2
+        back = -_sample(flow, points + inverse)
+        inverse = (inverse + back) / 2
     return inverse
 
 
@@ -250,15 +250,15 @@ def cache_each(
         sources, targets, flows, valids = zip(*made, strict=True)
         both = to_tensor([*sources, *targets]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            found = features.match_only(both).to(torch.bfloat16).cpu()
+            encoded = features.match_only(both).to(torch.bfloat16).cpu()
         if pixels is not None:
             halves = torch.stack(both.cpu().chunk(2), 1)
             pixels.append((255 * halves.clamp(0, 1)).round().byte())
         flow = torch.from_numpy(np.stack(flows)).float().permute(0, 3, 1, 2)
         valid = torch.from_numpy(np.stack(valids)).float().unsqueeze(1)
         yield CachedPairs(
-            found[: len(made)],
-            found[len(made) :],
+            encoded[: len(made)],
+            encoded[len(made) :],
             F.avg_pool2d(flow.flip(1), STRIDE) / STRIDE,
             (F.avg_pool2d(valid, STRIDE) > 0.5).float(),
         )

@@ -32,7 +32,7 @@ def _candidates(
     members: dict[str, list[int]] = {}
     for index, category in enumerate(categories):
         members.setdefault(category, []).append(index)
-    found: set[tuple[int, int]] = set()
+    pairs: set[tuple[int, int]] = set()
     for indices in members.values():
         if len(indices) < 2:
             continue
@@ -45,8 +45,8 @@ def _candidates(
         for index, row in zip(indices, nearest.tolist(), strict=True):
             for other in row:
                 pair = (index, indices[other])
-                found.add((min(pair), max(pair)))
-    return sorted(found)
+                pairs.add((min(pair), max(pair)))
+    return sorted(pairs)
 
 
 @torch.no_grad()
