@@ -170,10 +170,40 @@ def test_a_constant_image_stays_constant(value: float) -> None:
     np.testing.assert_allclose(back, image, rtol=1e-6, atol=1e-30)
 
 
-def test_alpha_is_ignored_and_kept() -> None:
+def test_what_is_hidden_is_gray_and_kept() -> None:
     image = data.astronaut()[:20, :30]
-    alpha = np.arange(600, dtype=np.uint8).reshape(20, 30, 1)
+    alpha = np.full((20, 30, 1), 255, np.uint8)
+    alpha[5:, :10] = 0
+    alpha[5:, 20:] = 51
     rgba = np.concatenate([image, alpha], axis=2)
+    rgb = to_rgb(rgba)
+    seen = to_rgb(image)
+    np.testing.assert_array_equal(rgb[:5], seen[:5])
+    np.testing.assert_array_equal(rgb[5:, :10], 0.5)
+    np.testing.assert_allclose(
+        rgb[5:, 20:], 0.5 + 0.2 * (seen[5:, 20:] - 0.5), atol=1e-6
+    )
+    np.testing.assert_array_equal(from_rgb(rgb, like=rgba), rgba)
+    back = from_rgb(0.9 * rgb, like=rgba)
+    np.testing.assert_array_equal(back[..., 3:], alpha)
+    np.testing.assert_array_equal(
+        back[:5, ..., :3], from_rgb(0.9 * seen[:5], like=image[:5])
+    )
+
+
+def test_what_is_hidden_does_not_matter() -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[3:6, ..., 3] = 0
+    other = rgba.copy()
+    other[3:6, ..., :3] = 255 - other[3:6, ..., :3]
+    np.testing.assert_array_equal(to_rgb(rgba), to_rgb(other))
+
+
+def test_a_fourth_channel_that_is_no_opacity_is_ignored_and_kept() -> None:
+    image = data.astronaut()[:20, :30]
+    alpha = np.arange(600).reshape(20, 30, 1) % 200
+    rgba = np.concatenate([image, alpha.astype(np.uint8)], axis=2)
     rgb = to_rgb(rgba)
     np.testing.assert_array_equal(rgb, to_rgb(image))
     back = from_rgb(rgb[..., ::-1], like=rgba)

@@ -68,7 +68,8 @@ class TestOldest:
         assert bound in oldest()[name]
 
     @pytest.mark.parametrize(
-        'extra', ['batch', 'bench', 'openvino', 'pyqt6', 'pyside6']
+        'extra',
+        ['batch', 'bench', 'dicom', 'heic', 'openvino', 'pyqt6', 'pyside6'],
     )
     def test_bound_of_an_extra_is_what_is_tested(self, extra: str) -> None:
         found = bounds(PROJECT['optional-dependencies'][extra])

@@ -21,7 +21,8 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.dask_warp import lazy_image, lazy_labels
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_working
-from napari_samnet.io.image_files import read_image, read_labels
+from napari_samnet.io.image_files import read_image
+from napari_samnet.io.label_files import read_labels
 from napari_samnet.outputs.folder import FILES, LARGE
 from napari_samnet.warping import warp as warping
 

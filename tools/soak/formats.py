@@ -157,7 +157,7 @@ def _read_image(path: Path) -> Any:
 
 
 def _read_labels(path: Path) -> Any:
-    from napari_samnet.io.image_files import read_labels
+    from napari_samnet.io.label_files import read_labels
 
     return read_labels(path)
 

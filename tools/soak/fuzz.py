@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
-from napari_samnet.io.size_limits import ALWAYS
+from napari_samnet.io.segments import ALWAYS
 from soak.damage import damaged
 from soak.formats import Format, formats
 from soak.leaks import peak_memory

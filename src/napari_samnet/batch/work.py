@@ -27,6 +27,8 @@ from napari_samnet.options import MatchOptions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_samnet.io.annotated import AnnotatedImage
+
 __all__ = ['BatchSettings', 'PairResult', 'inputs_of', 'process_pair']
 
 #: Folder, beside those of the pairs, in which unfinished ones are.
@@ -97,13 +99,16 @@ class PairResult:
 
 @dataclass(frozen=True)
 class _Source:
-    """An annotated image in memory."""
+    """An annotated image in memory, and the state of its files."""
 
-    pixels: NDArray[Any]
-    axis: int | None
-    labels: NDArray[Any] | None
-    points: NDArray[Any] | None
+    image: AnnotatedImage
     fingerprints: dict[str, dict[str, Any]]
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """Ids on the image's grid."""
+        labels = self.image.labels
+        return None if labels is None else labels.labels
 
 
 class _SourceCache:
@@ -191,22 +196,27 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
             f'{final} is there already and no batch has made it: choose '
             f'another name or folder'
         )
-    from napari_samnet.io.image_files import read_image
+    from napari_samnet.io.annotated import about_files
+    from napari_samnet.io.image_files import read_picture
     from napari_samnet.matching.match import match
     from napari_samnet.outputs.folder import Products
     from napari_samnet.runtime.feature_cache import FEATURES
 
     source = _source(pair)
-    target, axis = read_image(pair.target, name='target')
+    target = read_picture(pair.target, name='target')
+    picture = source.image.picture
+    axes = (picture.channel_axis, target.channel_axis)
     misses = FEATURES.misses
     result = match(
-        source.pixels,
-        target,
+        picture.pixels,
+        target.pixels,
         labels=source.labels,
-        source_channel_axis=source.axis,
-        target_channel_axis=axis,
+        source_channel_axis=axes[0],
+        target_channel_axis=axes[1],
         **asdict(settings.options),
     )
+    about = about_files(source.image, target)
+    result.metadata['files'] = about
     error = result.mean_consistency()
     figures = {
         'iterations_used': result.metadata['iterations_used'],
@@ -217,6 +227,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
         'precision': result.metadata['precision'],
         'orientation': result.metadata['orientation'],
         'warnings': result.metadata['warnings'],
+        'notices': about['notices'],
     }
     record = {
         **settings.as_record(),
@@ -231,12 +242,16 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
         draft.mkdir(parents=True)
         Products(
             result=result,
-            source=source.pixels,
-            target=target,
+            source=picture.pixels,
+            target=target.pixels,
             labels=source.labels,
-            points=source.points,
-            axes=(source.axis, axis),
+            points=source.image.points,
+            axes=axes,
             only=settings.only,
+            profile=picture.profile,
+            label_colors=source.image.labels.colors
+            if source.image.labels
+            else None,
         ).write(draft)
         write_record(draft, record)
         _install(draft, final)
@@ -265,21 +280,15 @@ def _source(pair: BatchPair) -> _Source:
 
 
 def _read(files: dict[str, Path]) -> _Source:
-    from napari_samnet.arrays.checks import check_labels
-    from napari_samnet.images.rgb import check_image
-    from napari_samnet.io.image_files import read_image, read_labels
-    from napari_samnet.io.points_csv import read_points
+    from napari_samnet.io.annotated import read_annotated
 
-    pixels, axis = read_image(files['source'], name='source')
-    labels = points = None
-    if 'labels' in files:
-        labels = read_labels(files['labels'])
-        shape = check_image(pixels, name='source', channel_axis=axis)
-        check_labels('labels', labels, shape)
-    if 'points' in files:
-        points = read_points(files['points'])
+    image = read_annotated(
+        files['source'],
+        labels=files.get('labels'),
+        points=files.get('points'),
+    )
     known = {role: fingerprint(file) for role, file in files.items()}
-    return _Source(pixels, axis, labels, points, known)
+    return _Source(image, known)
 
 
 def _install(draft: Path, final: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Iterable
 from dataclasses import fields
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from napari_samnet.errors import InputError
 from napari_samnet.options import (
@@ -17,10 +20,15 @@ from napari_samnet.outputs.folder import FILES
 
 __all__ = [
     'OneLineParser',
+    'add_json_option',
     'add_match_options',
+    'add_page_options',
     'add_write_option',
     'read_match_options',
+    'read_page_options',
     'read_write_option',
+    'tell_notices',
+    'write_json',
 ]
 
 
@@ -100,6 +108,122 @@ def read_match_options(arguments: argparse.Namespace) -> MatchOptions:
     """
     names = [field.name for field in fields(MatchOptions)]
     return MatchOptions(**{name: getattr(arguments, name) for name in names})
+
+
+def add_json_option(
+    parser: argparse.ArgumentParser,
+    text: str = 'print one JSON object instead of text',
+) -> None:
+    """Add the choice of JSON.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of any command.
+    text : str
+        What the help says of it.
+    """
+    parser.add_argument('--json', action='store_true', help=text)
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """Write one JSON object to standard output.
+
+    Parameters
+    ----------
+    value : dict
+        Anything that JSON can hold; NaN is none of it.
+    """
+    json.dump(value, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write('\n')
+
+
+def tell_notices(notices: Iterable[str]) -> None:
+    """Write what the readers decided to standard error, each once.
+
+    Parameters
+    ----------
+    notices : iterable of str
+        One line each.
+    """
+    for notice in dict.fromkeys(notices):
+        sys.stderr.write(f'napari-samnet: note: {notice}\n')
+
+
+def add_page_options(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a plane and of a channel.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command with a source and a target.
+    """
+    parser.add_argument(
+        '--page',
+        metavar='N[,N]',
+        help='which page of a stack, from 0, for both images or for SOURCE, '
+        'TARGET; "all" takes the pages as channels of one picture',
+    )
+    parser.add_argument(
+        '--channel',
+        metavar='N[,N]',
+        help='match by this channel alone, from 0, for both images or for '
+        'SOURCE,TARGET',
+    )
+
+
+def read_page_options(
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Pages and channels from parsed flags.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        What a parser with :func:`add_page_options` returned.
+
+    Returns
+    -------
+    source, target : dict
+        Arguments `page` and `channel` of
+        :func:`~napari_samnet.io.image_files.read_picture`.
+
+    Raises
+    ------
+    InputError
+        If a value is no number from 0 on.
+    """
+    pages = _two_numbers('--page', arguments.page, words=('all',))
+    channels = _two_numbers('--channel', arguments.channel)
+    source, target = (
+        {'page': page, 'channel': channel}
+        for page, channel in zip(pages, channels, strict=True)
+    )
+    return source, target
+
+
+def _two_numbers(
+    flag: str, text: str | None, words: tuple[str, ...] = ()
+) -> list[int | str | None]:
+    """A number for each of two images from one or two of them."""
+    if text is None:
+        return [None, None]
+    parts = [part.strip() for part in text.split(',')]
+    fit = [
+        part in words or (part.isascii() and part.isdigit()) for part in parts
+    ]
+    if len(parts) > 2 or not all(fit):
+        choices = 'a whole number from 0 on'
+        if words:
+            choices += f' or {" or ".join(words)}'
+        raise InputError(
+            f'{flag} must be {choices}, or two of them with a comma for '
+            f'source and target, got {text!r}'
+        )
+    values: list[int | str | None] = [
+        part if part in words else int(part) for part in parts
+    ]
+    return values * (3 - len(values))
 
 
 def add_write_option(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,6 @@ line and status 2.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import warnings
@@ -20,10 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samnet.cli.arguments import (
     OneLineParser,
+    add_json_option,
     add_match_options,
+    add_page_options,
     add_write_option,
     read_match_options,
+    read_page_options,
     read_write_option,
+    tell_notices,
+    write_json,
 )
 from napari_samnet.errors import InputError
 
@@ -139,12 +143,9 @@ def _add_transfer(commands: Any) -> None:
     parser.add_argument(
         '--out', metavar='DIR', required=True, help='folder for the results'
     )
+    add_page_options(parser)
     add_write_option(parser)
-    parser.add_argument(
-        '--json',
-        action='store_true',
-        help='print one JSON object instead of text',
-    )
+    add_json_option(parser)
     add_match_options(parser)
     parser.set_defaults(run=_transfer)
 
@@ -159,52 +160,57 @@ def _transfer(arguments: argparse.Namespace) -> int:
     )
 
     folder = check_folder(arguments.out)
+    source_plane, target_plane = read_page_options(arguments)
 
-    from napari_samnet.io.image_files import read_image, read_labels
+    from napari_samnet.io.annotated import about_files, read_annotated
+    from napari_samnet.io.image_files import read_picture
 
-    source, source_axis = read_image(arguments.source, name='source')
-    target, target_axis = read_image(arguments.target, name='target')
-    labels = (
-        None if arguments.labels is None else read_labels(arguments.labels)
+    source = read_annotated(
+        arguments.source,
+        labels=arguments.labels,
+        points=arguments.points,
+        **source_plane,
     )
-    points = None
-    if arguments.points is not None:
-        from napari_samnet.io.points_csv import read_points
+    target = read_picture(arguments.target, name='target', **target_plane)
+    notices = list(dict.fromkeys((*source.notices, *target.notices)))
+    tell_notices(notices)
 
-        points = read_points(arguments.points)
-
-    from napari_samnet.images.rgb import check_image
     from napari_samnet.matching.match import match
     from napari_samnet.outputs.overview import summary
 
-    check_image(source, name='source', channel_axis=source_axis)
-    check_image(target, name='target', channel_axis=target_axis)
+    labels = None if source.labels is None else source.labels.labels
+    axes = (source.picture.channel_axis, target.channel_axis)
     with _Progress() as progress:
         result = match(
-            source,
-            target,
+            source.picture.pixels,
+            target.pixels,
             labels=labels,
-            source_channel_axis=source_axis,
-            target_channel_axis=target_axis,
+            source_channel_axis=axes[0],
+            target_channel_axis=axes[1],
             on_step=progress,
             **asdict(options),
         )
+    result.metadata['files'] = about_files(source, target)
     files = write_results(
         folder,
         Products(
             result=result,
-            source=source,
-            target=target,
+            source=source.picture.pixels,
+            target=target.pixels,
             labels=labels,
-            points=points,
-            axes=(source_axis, target_axis),
+            points=source.points,
+            axes=axes,
             only=only,
+            profile=source.picture.profile,
+            label_colors=None
+            if source.labels is None
+            else source.labels.colors,
         ),
     )
     if arguments.json:
         facts = result.metadata
         error = result.mean_consistency()
-        _write_json(
+        write_json(
             {
                 'iterations_used': facts['iterations_used'],
                 'seconds': round(float(facts['seconds']), 3),
@@ -213,6 +219,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
                 'orientation': facts['orientation'],
                 # NaN is not JSON: no point of the source stays inside.
                 'mean_consistency_px': error if isfinite(error) else None,
+                'notices': notices,
                 'files': files,
             }
         )
@@ -322,11 +329,7 @@ def _add_info(commands: Any) -> None:
         description='Print versions, devices, and the packaged weights with '
         'the figures measured with them.',
     )
-    parser.add_argument(
-        '--json',
-        action='store_true',
-        help='print one JSON object instead of text',
-    )
+    add_json_option(parser)
     parser.set_defaults(run=_info)
 
 
@@ -335,13 +338,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
     facts = collect()
     if arguments.json:
-        _write_json(facts)
+        write_json(facts)
     else:
         sys.stdout.write(as_text(facts))
     return 0
-
-
-def _write_json(value: dict[str, Any]) -> None:
-    """Write one JSON object to standard output."""
-    json.dump(value, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write('\n')

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.file_kinds import natural_order
 
 __all__ = [
     'ImageList',
@@ -22,7 +23,10 @@ __all__ = [
     'split',
 ]
 
-_SUFFIXES = {'.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp'}
+_SUFFIXES = {
+    '.avif', '.bmp', '.dcm', '.gif', '.heic', '.jp2', '.jpeg', '.jpg', '.png',
+    '.tif', '.tiff', '.webp',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def read_images(
     if source.is_dir():
         found = [
             TrainingImage(path, path.parent.name)
-            for path in sorted(source.rglob('*'))
+            for path in sorted(source.rglob('*'), key=natural_order)
             if is_image_file(path)
         ]
     elif source.is_file():

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb
-from napari_samnet.io import image_files as imagefiles
+from napari_samnet.io import image_files
 from napari_samnet.io.flo import read_flo
+from napari_samnet.io.label_files import read_label_picture
 from napari_samnet.io.npz import read_member
 
 __all__ = ['read_flow', 'read_image', 'read_labels']
@@ -37,7 +37,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
     InputError
         If the file is not a 2-D image.
     """
-    pixels, axis = imagefiles.read_image(path, name='image')
+    pixels, axis = image_files.read_image(path, name='image')
     image = to_rgb(pixels, name=str(path), channel_axis=axis)
     image.flags.writeable = False
     return image
@@ -47,22 +47,20 @@ def read_image(path: Path) -> NDArray[np.float32]:
 def read_labels(path: Path) -> NDArray[Any]:
     """Mask or label map of a file, read-only.
 
-    One-bit images are masks, and so are JPEG files and 8-bit gray images
-    that reach 255, whose foreground is above half. Other gray images and
-    palette images hold labels.
+    One-bit images are masks, and so are 8-bit gray images that reach 255,
+    whose foreground is above half. Other gray images, palette images and
+    painted ones hold labels.
 
     Raises
     ------
     InputError
         If the file is not an image of whole numbers with one channel.
     """
-    labels = imagefiles.read_labels(path)
+    read = read_label_picture(path)
+    labels = read.labels
+    palette = read.colors is not None
     if labels.dtype == np.uint8 and labels.max(initial=0) == 255:
-        with PIL.Image.open(path) as image:
-            if image.mode != 'P':
-                labels = labels > 127
-    elif path.suffix.lower() in ('.jpg', '.jpeg'):
-        labels = labels > 127
+        labels = labels if palette else labels > 127
     labels.flags.writeable = False
     return labels
 

@@ -32,6 +32,13 @@ MAX_LEADING_CHANNELS = 4
 #: ITU-R BT.709 weights of red, green and blue in luminance.
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 
+#: What lies below transparent pixels, on the scale of 0 to 1: neither bright
+#: nor dark, so that a hidden part attracts no match.
+NEUTRAL = np.float32(0.5)
+
+#: Less opacity than this does not make a color change larger.
+LEAST_OPACITY = np.float32(0.1)
+
 #: Values looked at to find the range of an image.
 SAMPLE_VALUES = 1 << 22
 
@@ -131,8 +138,47 @@ class Plane:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the last channel is opacity, which is left alone."""
+        """Whether the last of four channels is kept as it is."""
         return self.channel_axis == 2 and self.channels == 4
+
+    @cached_property
+    def opaque_value(self) -> float | None:
+        """Value of the last channel that hides nothing of what is below.
+
+        None where the last channel is no opacity: a fourth measured channel
+        hardly ever reaches the largest number exactly, an opacity does.
+        """
+        if not self.has_alpha or self.dtype.kind == 'b':
+            return None
+        full = 1.0
+        if self.dtype.kind in 'iu':
+            full = float(np.iinfo(self.dtype).max)
+        height, width = self.shape
+        step = int(np.ceil(np.sqrt(max(1, height * width / SAMPLE_VALUES))))
+        alpha = self.rows(slice(0, height), step)[..., 3]
+        largest = float(alpha.max(initial=0))
+        return full if largest == full else None
+
+    def opacity_rows(self, rows: slice) -> FloatArray | None:
+        """Read opacity.
+
+        Parameters
+        ----------
+        rows : slice
+            Start and stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns, 1), or None
+            From 0 to 1; None where nothing is hidden.
+        """
+        full = self.opaque_value
+        if full is None:
+            return None
+        alpha = self.rows(rows)[..., 3:].astype(np.float32) / np.float32(full)
+        np.nan_to_num(alpha, copy=False, nan=0.0)
+        np.clip(alpha, 0, 1, out=alpha)
+        return None if (alpha == 1).all() else alpha
 
     def rows(self, rows: slice, step: int = 1) -> npt.NDArray[Any]:
         """Read pixels.
@@ -271,9 +317,20 @@ class Plane:
         if self.channels == 1:
             return np.repeat(unit, 3, axis=-1)
         if self.has_alpha:
-            return np.ascontiguousarray(unit[..., :3])
+            return self._over_neutral(unit, self.opacity_rows(rows))
         # Weights that sum to 1 may round to more.
         return np.minimum(unit @ self.to_color.T, np.float32(1))
+
+    @staticmethod
+    def _over_neutral(
+        unit: FloatArray, alpha: FloatArray | None
+    ) -> FloatArray:
+        """Colors as they are seen on a gray ground."""
+        colors = np.ascontiguousarray(unit[..., :3])
+        if alpha is not None:
+            colors *= alpha
+            colors += NEUTRAL * (1 - alpha)
+        return colors
 
     def with_colors(self, rows: slice, colors: FloatArray) -> npt.NDArray[Any]:
         """The image's own pixels with other colors.
@@ -298,7 +355,13 @@ class Plane:
             unit = colors @ self.from_color.T
         elif self.channels != 3:
             unit = self.unit_rows(rows)
-            change = colors - unit @ self.to_color.T
+            alpha = self.opacity_rows(rows) if self.has_alpha else None
+            if alpha is None:
+                change = colors - unit @ self.to_color.T
+            else:
+                change = colors - self._over_neutral(unit, alpha)
+                change /= np.maximum(alpha, LEAST_OPACITY)
+                change *= alpha > 0
             unit = unit + change @ self.from_color.T
         low, high = (limit.astype(self._exact) for limit in self.limits)
         values = np.nan_to_num(unit.astype(self._exact), nan=0.0, copy=False)

@@ -64,8 +64,9 @@ def to_rgb(
     ----------
     array : array_like, shape (H, W), (H, W, C), (C, H, W) or (H, C, W)
         Bool, integer or float, in memory or lazy. NaN and minus infinity
-        become 0, infinity becomes 1. Alpha, the fourth of four channels on
-        the last axis, is ignored.
+        become 0, infinity becomes 1. The fourth of four channels on the last
+        axis is opacity if it reaches its largest value, and lays the colors
+        on gray; else it is ignored.
     name : str
         What the messages call it.
     channel_axis : int, optional

@@ -1,9 +1,9 @@
-"""Image and label files of the command line."""
+"""Image files: one reader for every part of the package, and writers."""
 
 from __future__ import annotations
 
 import os
-from math import prod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,49 +12,89 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from napari_samnet.arrays.lazy import is_large, new_array
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.images.rgb import check_image, to_rgb
+from napari_samnet.io.color_spaces import as_seen, from_srgb
+from napari_samnet.io.dicom import read_dicom
+from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.npy import read_npy
-from napari_samnet.io.size_limits import check_pages, check_picture, check_tiff
+from napari_samnet.io.picture import Picture, Stored, one_picture
+from napari_samnet.io.pillow_files import read_with_pillow
+from napari_samnet.io.tiff_files import ALL_PAGES, read_tiff, read_tiff_stack
 
 __all__ = [
     'read_image',
-    'read_labels',
+    'read_picture',
     'read_stack',
+    'read_stored',
     'write_png',
     'write_tiff',
 ]
 
-_TIFF = ('.tif', '.tiff')
 
-#: Formats that Pillow may read; some of its others start programs.
-_PICTURES = (
-    'PNG',
-    'JPEG',
-    'BMP',
-    'GIF',
-    'WEBP',
-    'AVIF',
-    'JPEG2000',
-    'PPM',
-    'TIFF',
-)
+def read_picture(
+    path: str | os.PathLike[str],
+    *,
+    name: str = 'image',
+    page: int | str | None = None,
+    channel: int | None = None,
+) -> Picture:
+    """Read one 2-D image as a person sees it.
 
-#: Axes of a TIFF file that make it a stack of images.
-_STACKED = {'Z': 'planes', 'T': 'time points', 'I': 'pages', 'P': 'positions'}
+    What a file is, is told by its content, not its name. Color spaces,
+    palettes, ICC profiles, orientation and opacity are taken into account.
+
+    Parameters
+    ----------
+    path : path-like
+        TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM, NumPy's .npy;
+        with the extra `heic` HEIC, with the extra `dicom` DICOM.
+    name : str
+        What the messages call it.
+    page : int or str, optional
+        Which plane of a stack or picture of an animated file, from 0;
+        'all' to take the pages of a stack as the channels of one picture.
+    channel : int, optional
+        Which channel to take alone, from 0.
+
+    Returns
+    -------
+    Picture
+        Gray, RGB or RGBA in sRGB, or channels, with notices.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not a 2-D image.
+    """
+    file = existing_file(path, name)
+    stored = read_stored(file, name, page)
+    try:
+        picture = as_seen(stored, file.name)
+    except InputError:
+        raise
+    except Exception as error:
+        raise _unreadable(file, name, error) from error
+    if channel is not None:
+        picture = _one_channel(picture, channel, name, file)
+    check_image(
+        picture.pixels,
+        name=f'{name} {file}',
+        channel_axis=picture.channel_axis,
+    )
+    return picture
 
 
 def read_image(
     path: str | os.PathLike[str], *, name: str = 'image'
 ) -> tuple[NDArray[Any], int | None]:
-    """Read one 2-D image, gray or in color.
+    """Read the pixels of one 2-D image, where nobody reads notices.
 
     Parameters
     ----------
     path : path-like
-        TIFF, NumPy's .npy, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM.
+        As for :func:`read_picture`.
     name : str
         What the messages call it.
 
@@ -70,62 +110,59 @@ def read_image(
     InputError
         If there is no such file, or it is not a 2-D image.
     """
-    file = _existing(path, name)
-    axis = None
+    picture = read_picture(path, name=name)
+    return picture.pixels, picture.channel_axis
+
+
+def read_stored(
+    path: str | os.PathLike[str],
+    name: str,
+    page: int | str | None = None,
+) -> Stored:
+    """Read the numbers of one picture as the file holds them.
+
+    Parameters
+    ----------
+    path : path-like
+        As for :func:`read_picture`.
+    name : str
+        What the messages call it.
+    page : int or str, optional
+        As for :func:`read_picture`.
+
+    Returns
+    -------
+    Stored
+        The numbers and what they mean.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no single picture.
+    """
+    file = existing_file(path, name)
+    kind = file_kind(file, name)
     try:
-        if file.suffix.lower() == '.npy':
-            pixels = _read_npy(file)
-        elif file.suffix.lower() in _TIFF:
-            pixels, axis = _read_tiff(file, name)
-        else:
-            pixels = _read_picture(file, name, palette=False)
+        if kind == 'npy':
+            return _array(_read_npy(file), page, name, file)
+        if kind == 'tiff':
+            return _read_any_tiff(file, name, page)
+        if page == ALL_PAGES:
+            raise InputError(
+                f'{name}: only the pages of a TIFF file can be channels, '
+                f'{file} is none'
+            )
+        number = None if page is None else int(page)
+        if kind == 'dicom':
+            return read_dicom(file, name, number)
+        if kind == 'heic':
+            return _read_heic(file, name, number)
+        return read_with_pillow(file, name, number)
     except InputError:
         raise
     except Exception as error:
         # Decoders raise nearly anything on a damaged file.
         raise _unreadable(file, name, error) from error
-    check_image(pixels, name=f'{name} {file}', channel_axis=axis)
-    return pixels, axis
-
-
-def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read a label image; a palette image gives its indices.
-
-    Parameters
-    ----------
-    path : path-like
-        As for :func:`read_image`.
-
-    Returns
-    -------
-    ndarray of int or bool, shape (rows, columns)
-        The labels, in the file's own dtype.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no labels.
-    """
-    file = _existing(path, 'labels')
-    if file.suffix.lower() in {'.npy', '.tif', '.tiff'}:
-        labels, _ = read_image(file, name='labels')
-    else:
-        try:
-            labels = _read_picture(file, 'labels', palette=True)
-        except InputError:
-            raise
-        except Exception as error:
-            raise _unreadable(file, 'labels', error) from error
-    if labels.ndim != 2:
-        raise InputError(
-            f'labels must be one number per pixel, got shape {labels.shape} '
-            f'in {file}: save them as a gray or palette image'
-        )
-    if labels.dtype.kind not in 'biu':
-        raise InputError(
-            f'labels must be whole numbers, got {labels.dtype} in {file}'
-        )
-    return labels
 
 
 def read_stack(
@@ -150,15 +187,13 @@ def read_stack(
     InputError
         If there is no such file, or it cannot be read.
     """
-    file = _existing(path, name)
+    file = existing_file(path, name)
+    kind = file_kind(file, name)
     try:
-        if file.suffix.lower() == '.npy':
+        if kind == 'npy':
             return _read_npy(file)
-        if file.suffix.lower() in _TIFF:
-            check_pages(name, file)
-            with tifffile.TiffFile(file) as content:
-                series = content.series[0]
-                return _pixels(name, file, content, series)
+        if kind == 'tiff':
+            return read_tiff_stack(file, name)
     except InputError:
         raise
     except Exception as error:
@@ -167,7 +202,12 @@ def read_stack(
 
 
 def write_tiff(
-    path: Path, array: NDArray[Any], *, channel_axis: int | None = None
+    path: Path,
+    array: NDArray[Any],
+    *,
+    channel_axis: int | None = None,
+    profile: bytes | None = None,
+    palette: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write a 2-D image or map, compressed without loss.
 
@@ -179,26 +219,44 @@ def write_tiff(
         Any real dtype, kept.
     channel_axis : int, optional
         Axis of the channels; by default the last of three.
+    profile : bytes, optional
+        ICC profile that the colors, given as sRGB, are written with.
+    palette : ndarray of uint8, shape (N, 3), optional
+        Colors of the labels from 0 to N - 1, which other programs show; for
+        arrays of uint8 or uint16.
 
     Raises
     ------
     InputError
         If it cannot be written.
     """
-    how: dict[str, Any] = {'photometric': 'minisblack'}
+    options: dict[str, Any] = {'photometric': 'minisblack'}
     if array.ndim == 3:
         last = channel_axis in (None, 2, -1)
         if last and array.shape[2] in (3, 4):
-            how['photometric'] = 'rgb'
+            options['photometric'] = 'rgb'
         else:
             array = np.moveaxis(array, 2 if last else channel_axis or 0, 0)
-            how['metadata'] = {'axes': 'CYX'}
+            options['metadata'] = {'axes': 'CYX'}
+            profile = None
+    if profile is not None:
+        converted = from_srgb(array, profile)
+        if converted is not None:
+            array, options['iccprofile'] = converted, profile
+    if palette is not None and array.dtype in (np.uint8, np.uint16):
+        table = np.zeros((3, 1 << (8 * array.dtype.itemsize)), np.uint16)
+        table[:, : len(palette)] = palette.T.astype(np.uint16) * 257
+        options |= {'photometric': 'palette', 'colormap': table}
     with atomic_write(path) as file:
-        tifffile.imwrite(file, array, compression='zlib', **how)
+        tifffile.imwrite(file, array, compression='zlib', **options)
 
 
 def write_png(
-    path: Path, image: NDArray[Any], *, channel_axis: int | None = None
+    path: Path,
+    image: NDArray[Any],
+    *,
+    channel_axis: int | None = None,
+    profile: bytes | None = None,
 ) -> None:
     """Write an image for viewing.
 
@@ -213,6 +271,8 @@ def write_png(
         Any 2-D image.
     channel_axis : int, optional
         Axis of its channels, found out by default.
+    profile : bytes, optional
+        ICC profile that the colors, given as sRGB, are written with.
 
     Raises
     ------
@@ -226,24 +286,23 @@ def write_png(
     if not plain and not (image.dtype == np.uint16 and image.ndim == 2):
         rgb = to_rgb(image, channel_axis=channel_axis)
         image = np.round(rgb * 255).astype(np.uint8)
+    options: dict[str, Any] = {}
+    if profile is not None:
+        converted = from_srgb(image, profile)
+        if converted is not None:
+            image, options['icc_profile'] = converted, profile
     picture = Image.fromarray(np.ascontiguousarray(image))
     with atomic_write(path) as file:
-        picture.save(file, format='png')
-
-
-def _existing(path: str | os.PathLike[str], name: str) -> Path:
-    file = Path(path)
-    if not file.exists():
-        raise InputError(f'{name}: there is no file {file}')
-    if not file.is_file():
-        raise InputError(f'{name}: {file} is not a file')
-    return file
+        picture.save(file, format='png', **options)
 
 
 def _unreadable(file: Path, name: str, error: Exception) -> InputError:
-    reason = ' '.join(str(error).split()) or type(error).__name__
+    reason = ' '.join(str(error).split())[:300] or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-        reason = 'no known format'
+        reason = (
+            'no known format (TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, '
+            'BMP, PPM, npy, HEIC and DICOM are read)'
+        )
     elif isinstance(error, Image.DecompressionBombError):
         reason += '; save it as TIFF if it is none'
     return InputError(f'{name}: {file} cannot be read as an image: {reason}')
@@ -254,66 +313,80 @@ def _read_npy(file: Path) -> NDArray[Any]:
         return read_npy(content, file.name)
 
 
-def _read_tiff(file: Path, name: str) -> tuple[NDArray[Any], int | None]:
-    check_pages(name, file)
-    with tifffile.TiffFile(file) as content:
-        series = content.series[0]
-        axes = series.axes
-        for axis, size in zip(axes, series.shape, strict=True):
-            if axis in _STACKED and size > 1:
-                raise InputError(
-                    f'{name} must be one 2-D image, got a stack of {size} '
-                    f'{_STACKED[axis]} in {file}'
-                )
-        pixels = _pixels(name, file, content, series)
-    channels = [axes.index(axis) for axis in 'SC' if axis in axes]
-    one = len(channels) == 1 and pixels.ndim == 3
-    return pixels, channels[0] if one else None
+def _array(
+    array: NDArray[Any], page: int | str | None, name: str, file: Path
+) -> Stored:
+    """One plane of an array whose axes have no names."""
+    if page is None or page == ALL_PAGES:
+        axis = 0 if page == ALL_PAGES and array.ndim == 3 else None
+        space = 'gray' if array.ndim == 2 else 'array'
+        return Stored(pixels=array, space=space, channel_axis=axis)
+    color = array.ndim > 2 and array.shape[-1] in (3, 4)
+    leading = array.shape[: -3 if color else -2]
+    if not leading:
+        space = 'gray' if array.ndim == 2 else 'array'
+        notices = one_picture(file, int(page))
+        return Stored(pixels=array, space=space, notices=notices)
+    planes = array.reshape(-1, *array.shape[len(leading) :])
+    number = int(page)
+    if not 0 <= number < len(planes):
+        raise InputError(
+            f'{name}: page must be from 0 to {len(planes) - 1}, as {file} '
+            f'has the shape {array.shape}, got {page}'
+        )
+    space = 'gray' if planes.ndim == 3 else 'array'
+    return Stored(pixels=planes[number], space=space)
 
 
-def _pixels(
-    name: str,
-    file: Path,
-    content: tifffile.TiffFile,
-    series: tifffile.TiffPageSeries,
-) -> NDArray[Any]:
-    """Pixels of a TIFF image; large ones are mapped, not read."""
-    size = prod(series.shape) * series.dtype.itemsize
-    start = series.dataoffset
-    dtype = np.dtype(content.byteorder + series.dtype.char)
-    if (
-        is_large(size)
-        and start is not None
-        and series.keyframe.is_memmappable
-        and dtype.isnative
-        and start + size <= file.stat().st_size
-    ):
-        mapped = np.memmap(file, dtype, 'r', start, series.shape)
-        return mapped.view(np.ndarray)
-    check_tiff(name, file, series)
-    if not is_large(size):
-        return series.asarray()
-    return series.asarray(out=new_array(series.shape, series.dtype))
+def _read_any_tiff(file: Path, name: str, page: int | str | None) -> Stored:
+    """By tifffile, or by Pillow where only that knows the layout."""
+    try:
+        return read_tiff(file, name, page)
+    except InputError:
+        raise
+    except Exception as error:
+        # Pillow counts pages as they lie in the file, and knows no series.
+        number = None if page is None or page == ALL_PAGES else int(page)
+        try:
+            stored = read_with_pillow(file, name, number, formats=('TIFF',))
+        except Exception:  # noqa: BLE001
+            raise error from None
+        if stored.notices and page is None:
+            raise
+        return stored
 
 
-def _read_picture(file: Path, name: str, *, palette: bool) -> NDArray[Any]:
-    Image.init()
-    formats = [kind for kind in _PICTURES if kind in Image.OPEN]
-    with Image.open(file, formats=formats) as image:
-        check_picture(name, file, image)
-        frames = getattr(image, 'n_frames', 1)
-        if frames > 1:
-            raise InputError(
-                f'{name} must be one 2-D image, got {frames} frames in {file}'
-            )
-        if image.mode == 'P' and not palette:
-            opaque = 'transparency' not in image.info
-            pixels = np.asarray(image.convert('RGB' if opaque else 'RGBA'))
-        elif image.mode == 'LA':
-            pixels = np.asarray(image.getchannel('L'))
-        elif image.mode in {'CMYK', 'YCbCr', 'LAB', 'HSV'}:
-            pixels = np.asarray(image.convert('RGB'))
-        else:
-            pixels = np.asarray(image)
-    # Some files store the other byte order.
-    return pixels.astype(pixels.dtype.newbyteorder('='), copy=False)
+def _read_heic(file: Path, name: str, page: int | None) -> Stored:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError(
+            f'{name}: {file} is a HEIC picture, for which pillow-heif is '
+            f'needed: pip install "napari-samnet[heic]"'
+        ) from None
+    pillow_heif.register_heif_opener()
+    return read_with_pillow(file, name, page, formats=('HEIF',))
+
+
+def _one_channel(
+    picture: Picture, channel: int, name: str, file: Path
+) -> Picture:
+    """A channel alone, as a gray picture."""
+    pixels, axis = picture.pixels, picture.channel_axis
+    if axis is None and pixels.ndim == 3:
+        axis = 2 if pixels.shape[2] <= pixels.shape[0] else 0
+    if axis is None:
+        notice = f'{file.name} has one channel; no other is looked for'
+        notices = (*picture.notices, *([notice] if channel else []))
+        return replace(picture, notices=notices)
+    count = pixels.shape[axis]
+    if not 0 <= channel < count:
+        raise InputError(
+            f'{name}: channel must be from 0 to {count - 1}, as {file} has '
+            f'{count} of them, got {channel}'
+        )
+    return Picture(
+        pixels=np.take(pixels, channel, axis),
+        notices=picture.notices,
+        orientation=picture.orientation,
+    )

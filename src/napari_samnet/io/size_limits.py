@@ -8,33 +8,21 @@ what the header says.
 
 from __future__ import annotations
 
-import lzma
 import os
 import struct
-import zlib
-from contextlib import suppress
-from functools import partial
-from importlib import import_module
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.segments import ALWAYS, DEFLATE_RATIO, check_segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import tifffile
     from PIL import Image
 
 __all__ = ['check_claim', 'check_pages', 'check_picture', 'check_tiff']
-
-#: Bytes that any file may unpack to.
-ALWAYS = 1 << 28
-
-#: No stream of DEFLATE makes more bytes out of one. Masks that are nearly
-#: empty come close to it.
-DEFLATE_RATIO = 1032
 
 #: Bytes from which on a file must be larger than the smallest possible one.
 LARGE = 1 << 31
@@ -42,18 +30,8 @@ LARGE = 1 << 31
 #: How many times its size a large file may unpack to.
 LARGE_RATIO = 500
 
-#: What a segment may hold beyond what its header says, for padding.
-SLACK = 1 << 16
-
-#: Bytes that a segment may unpack to without being looked at.
-UNSEEN = 1 << 24
-
-
-#: Compressions of TIFF.
+#: TIFF's number for no compression.
 _NONE = 1
-_DEFLATE = (8, 32946)
-_LZMA = 34925
-_ZSTD = (34926, 50000)
 
 #: Bytes of a number in Pillow's modes; 1 in all others.
 _MODE_BYTES = {'I;16': 2, 'I;16B': 2, 'I;16L': 2, 'I': 4, 'F': 4}
@@ -176,7 +154,12 @@ def _number(content: BinaryIO, at: int, kind: str) -> int | None:
     return int(struct.unpack(kind, found)[0]) if len(found) == size else None
 
 
-def check_tiff(name: str, file: Path, series: tifffile.TiffPageSeries) -> None:
+def check_tiff(
+    name: str,
+    file: Path,
+    series: tifffile.TiffPageSeries,
+    pages: Sequence[Any],
+) -> None:
     """Check the headers of an image in a TIFF file, and its segments.
 
     Parameters
@@ -187,15 +170,20 @@ def check_tiff(name: str, file: Path, series: tifffile.TiffPageSeries) -> None:
         The file.
     series : tifffile.TiffPageSeries
         The image.
+    pages : sequence
+        Those of its pages that will be read; a page that is not in the file
+        is None.
 
     Raises
     ------
     InputError
         If it claims more than it can hold, or too much.
     """
-    numbers = prod(series.shape)
-    check_claim(name, file, numbers * series.dtype.itemsize)
     keyframe = series.keyframe
+    numbers = prod(series.shape)
+    if len(pages) != len(series.pages):
+        numbers = len(pages) * prod(keyframe.shape)
+    check_claim(name, file, numbers * series.dtype.itemsize)
     stored = numbers * keyframe.bitspersample // 8
     size = file.stat().st_size
     if keyframe.compression == _NONE and stored > size:
@@ -203,49 +191,9 @@ def check_tiff(name: str, file: Path, series: tifffile.TiffPageSeries) -> None:
             f'{name}: {file} is damaged: its header says {stored} bytes, '
             f'the file holds {size}'
         )
-    for page in series.pages:
+    for page in pages:
         if page is not None:
-            _check_segments(name, file, page)
-
-
-def _check_segments(name: str, file: Path, page: Any) -> None:
-    """Refuse segments that unpack to more than the header says."""
-    keyframe = page.keyframe
-    make = _unpacker(keyframe.compression)
-    if make is None:
-        return
-    expected = prod(keyframe.chunks) * keyframe.dtype.itemsize
-    limit = 2 * expected + SLACK
-    ratio = DEFLATE_RATIO if keyframe.compression in _DEFLATE else 1 << 20
-    source = keyframe.parent.filehandle
-    for offset, count in zip(
-        page.dataoffsets, page.databytecounts, strict=False
-    ):
-        if count * ratio <= max(limit, UNSEEN):
-            continue
-        source.seek(offset)
-        if len(make().decompress(source.read(count), limit)) == limit:
-            raise InputError(
-                f'{name}: {file} is damaged or a decompression bomb: a part '
-                f'of it unpacks to more than {expected} bytes'
-            )
-
-
-def _unpacker(compression: int) -> Callable[[], Any] | None:
-    """What unpacks step by step what Python would unpack without a limit.
-
-    The codecs of other libraries write into memory of the expected size.
-    """
-    if compression in _DEFLATE:
-        return zlib.decompressobj
-    if compression == _LZMA:
-        return partial(lzma.LZMADecompressor, memlimit=ALWAYS)
-    if compression in _ZSTD:
-        with suppress(ImportError):
-            # From Python 3.14.
-            module = import_module('compression.zstd')
-            return cast('Callable[[], Any]', module.ZstdDecompressor)
-    return None
+            check_segments(name, file, page)
 
 
 def _memory() -> int:

@@ -203,15 +203,15 @@ def run(arguments: argparse.Namespace) -> int:
     int
         0 if every array is the same, else 1.
     """
-    from napari_samnet.io.image_files import read_image, read_labels
+    from napari_samnet.io.annotated import read_annotated
+    from napari_samnet.io.image_files import read_picture
 
+    source = read_annotated(arguments.source, labels=arguments.labels)
     made = repeat(
         Correspondence.load(arguments.result),
-        read_image(arguments.source, name='source')[0],
-        read_image(arguments.target, name='target')[0],
-        labels=None
-        if arguments.labels is None
-        else read_labels(arguments.labels),
+        source.picture.pixels,
+        read_picture(arguments.target, name='target').pixels,
+        labels=None if source.labels is None else source.labels.labels,
     )
     if arguments.json:
         facts = {

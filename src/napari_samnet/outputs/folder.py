@@ -86,6 +86,12 @@ class Products:
         Points of the source.
     axes : tuple of int or None
         Axes of the channels of source and target.
+    profile : bytes, optional
+        ICC profile of the source's file, which the transferred image is
+        written with.
+    label_colors : dict of int to tuple of int, optional
+        8-bit color of each id, which the warped labels are written with
+        where their type can have a palette.
     only : collection of str
         Keys of `FILES` that are wanted.
     """
@@ -96,6 +102,8 @@ class Products:
     labels: Any = None
     points: Any = None
     axes: tuple[int | None, int | None] = (None, None)
+    profile: bytes | None = None
+    label_colors: dict[int, tuple[int, int, int]] | None = None
     only: Collection[str] = tuple(FILES)
 
     def write(self, folder: Path) -> None:
@@ -108,6 +116,7 @@ class Products:
         """
         from napari_samnet.io.flo import write_flo
         from napari_samnet.io.image_files import write_png, write_tiff
+        from napari_samnet.io.label_files import write_labels
         from napari_samnet.io.points_csv import write_points
 
         result = self.result
@@ -125,19 +134,24 @@ class Products:
             carried = result.warped_labels
             if carried is None:
                 carried = result.warp_labels(self.labels)
-            write_tiff(path, carried)
+            write_labels(path, carried, colors=self.label_colors)
         path = paths.get('warped_points')
         if path and self.points is not None:
             write_points(path, result.warp_points(self.points))
         axis = self.axes[0]
         path = paths.get('transferred')
         if path and result.transferred is not None:
+            write: Any = write_png
             if is_large(result.transferred.nbytes):
                 # A PNG would be made in memory, and few programs open it.
                 path = folder / LARGE['transferred']
-                write_tiff(path, result.transferred, channel_axis=axis)
-            else:
-                write_png(path, result.transferred, channel_axis=axis)
+                write = write_tiff
+            write(
+                path,
+                result.transferred,
+                channel_axis=axis,
+                profile=self.profile,
+            )
         if path := paths.get('correspondence'):
             result.save(path)
         if 'overview' in paths:

@@ -17,6 +17,7 @@ from napari_samnet.datasets.image_lists import (
     split,
 )
 from napari_samnet.images.rgb import to_working
+from napari_samnet.io.image_files import read_image
 
 __all__ = ['ImageList', 'TrainingImage', 'batches', 'read_images', 'split']
 
@@ -24,9 +25,8 @@ __all__ = ['ImageList', 'TrainingImage', 'batches', 'read_images', 'split']
 @lru_cache(maxsize=8192)
 def _read_bytes(path: Path, size: int) -> np.ndarray:
     """8-bit image of a file; kept, as decoding costs more than memory."""
-    from skimage.io import imread
-
-    image = to_working(imread(path), size=size, name=path.name)
+    pixels, axis = read_image(path)
+    image = to_working(pixels, size=size, name=path.name, channel_axis=axis)
     return np.round(image * 255).astype(np.uint8)
 
 

@@ -41,7 +41,7 @@ def test_masks_keep_ids_and_dtype(
     tmp_path: Path, grid: Grid, suffix: str
 ) -> None:
     mask = np.arange(48, dtype=np.uint8).reshape(6, 8)
-    read = read_mask(save(tmp_path / f'mask{suffix}', mask), grid)
+    read = read_mask(save(tmp_path / f'mask{suffix}', mask), grid).labels
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, mask)
 
@@ -50,7 +50,7 @@ def test_a_black_and_white_mask_becomes_numbers(
     tmp_path: Path, grid: Grid
 ) -> None:
     mask = np.eye(6, 8, dtype=bool)
-    read = read_mask(save(tmp_path / 'mask.npy', mask), grid)
+    read = read_mask(save(tmp_path / 'mask.npy', mask), grid).labels
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, mask)
 
@@ -58,7 +58,7 @@ def test_a_black_and_white_mask_becomes_numbers(
 @pytest.mark.parametrize(
     ('array', 'reason'),
     [
-        (np.zeros((6, 8), np.float32), 'whole numbers, got float32'),
+        (np.full((6, 8), 0.5, np.float32), 'whole numbers, got float32'),
         (np.zeros((5, 8), np.uint8), 'is 5 × 8, the source 6 × 8'),
     ],
 )
@@ -69,10 +69,13 @@ def test_what_is_no_mask_is_refused(
         read_mask(save(tmp_path / 'mask.tif', array), grid)
 
 
-def test_an_rgb_picture_is_refused(tmp_path: Path, grid: Grid) -> None:
-    path = save(tmp_path / 'mask.png', np.zeros((6, 8, 3), np.uint8))
-    with pytest.raises(InputError, match='one number per pixel'):
-        read_mask(path, grid)
+def test_painted_labels_say_their_colors(tmp_path: Path, grid: Grid) -> None:
+    painted = np.zeros((6, 8, 3), np.uint8)
+    painted[2:4, 2:5, 0] = 255
+    read = read_mask(save(tmp_path / 'mask.png', painted), grid)
+    np.testing.assert_array_equal(read.labels, painted[..., 0] > 0)
+    assert read.colors == {1: (255, 0, 0)}
+    assert '1 colour found' in read.notices[0]
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, grid: Grid) -> None:
@@ -87,11 +90,18 @@ def test_stacks_take_stacks_and_single_planes(
 ) -> None:
     mask = np.ones(shape, np.uint16)
     path = save(tmp_path / f'mask{suffix}', mask)
-    np.testing.assert_array_equal(read_mask(path, stack), mask)
+    np.testing.assert_array_equal(read_mask(path, stack).labels, mask)
 
 
-def test_float_stacks_are_refused(tmp_path: Path, stack: Grid) -> None:
-    path = save(tmp_path / 'mask.tif', np.zeros((3, 6, 8), np.float32))
+def test_whole_float_stacks_are_taken(tmp_path: Path, stack: Grid) -> None:
+    path = save(tmp_path / 'mask.tif', np.full((3, 6, 8), 7, np.float32))
+    read = read_mask(path, stack).labels
+    assert read.dtype == np.uint8
+    assert (read == 7).all()
+
+
+def test_other_float_stacks_are_refused(tmp_path: Path, stack: Grid) -> None:
+    path = save(tmp_path / 'mask.tif', np.full((3, 6, 8), 0.5, np.float32))
     with pytest.raises(InputError, match='whole numbers'):
         read_mask(path, stack)
 

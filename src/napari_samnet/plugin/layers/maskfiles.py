@@ -6,64 +6,66 @@ three, and fails on float; none of that may happen to a dropped file.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.picture import LabelPicture
 from napari_samnet.plugin.model.grids import Grid
 
 __all__ = ['read_mask']
 
 
-def read_mask(path: str, grid: Grid) -> NDArray[Any]:
+def read_mask(path: str, grid: Grid) -> LabelPicture:
     """Read a mask that fits an image.
 
     Parameters
     ----------
     path : str
-        PNG, TIFF, NumPy's .npy or any other image file.
+        Any file that the package reads as labels.
     grid : Grid
         Grid of the image that it annotates.
 
     Returns
     -------
-    ndarray of int
-        Of the grid's shape, or of its planes'.
+    LabelPicture
+        Labels of the grid's shape, or of its planes', with colors and
+        notices.
 
     Raises
     ------
     InputError
         If it is not a mask, or one of another image.
     """
-    labels = _read_stack(path) if grid.leading else None
-    if labels is None:
-        from napari_samnet.io.image_files import read_labels
+    from napari_samnet.io.label_files import read_label_picture
 
-        labels = read_labels(path)
+    read = _read_stack(path) if grid.leading else None
+    if read is None:
+        read = read_label_picture(path)
+    labels = read.labels
     if labels.shape not in (grid.shape, grid.plane_shape):
         raise InputError(
             f'{Path(path).name} is {_sizes(labels.shape)}, the source '
             f'{_sizes(grid.shape)}'
         )
     # napari's labels hold numbers.
-    return labels.astype(np.uint8) if labels.dtype == bool else labels
+    if labels.dtype == bool:
+        return replace(read, labels=labels.astype(np.uint8))
+    return read
 
 
-def _read_stack(path: str) -> NDArray[Any] | None:
-    """Array of a file that can hold a stack, None if it cannot."""
+def _read_stack(path: str) -> LabelPicture | None:
+    """Labels of a file that holds a stack, None if it holds one picture."""
     from napari_samnet.io.image_files import read_stack
+    from napari_samnet.io.label_files import whole
 
     stack = read_stack(path, name='labels')
-    if stack is None:
+    if stack is None or stack.ndim < 3:
         return None
-    if stack.dtype.kind not in 'biu':
-        raise InputError(
-            f'labels must be whole numbers, got {stack.dtype} in {path}'
-        )
-    return stack
+    labels, notices = whole(stack, 'labels', path)
+    return LabelPicture(labels=labels, notices=notices)
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

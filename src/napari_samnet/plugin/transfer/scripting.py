@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
@@ -275,11 +276,24 @@ class Scripting(Dock):
             If it is no mask, or not one of this source.
         """
         source, _ = self._inputs.stacks()
-        data = read_mask(path, source.grid)
-        grid = source.grid
+        read = read_mask(path, source.grid)
+        data, grid = read.labels, source.grid
+        for notice in read.notices:
+            show_info(notice)
         if data.shape != grid.shape:
             grid = grid.plane()
-        layer = Labels(data, name=Path(path).stem, **grid.spatial)
+        style: dict[str, Any] = {}
+        if read.colors:
+            style['colormap'] = {
+                None: 'transparent',
+                0: 'transparent',
+                **{
+                    number: (*(value / 255 for value in color), 1.0)
+                    for number, color in read.colors.items()
+                    if number
+                },
+            }
+        layer = Labels(data, name=Path(path).stem, **style, **grid.spatial)
         self._results.add_beside(layer, source.uid)
         self.panel.labels.choose(layer)
         self.transfer(layer, **keywords)

@@ -1,0 +1,232 @@
+"""An image file with the files of what is drawn on it.
+
+Used wherever a source is read from files, so that labels and points are
+brought together with their image by the same rules.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.arrays.checks import check_labels
+from napari_samnet.images.rgb import check_image
+from napari_samnet.io.image_files import read_picture
+from napari_samnet.io.label_files import read_label_picture
+from napari_samnet.io.picture import LabelPicture, Picture, upright
+from napari_samnet.io.points_csv import read_points
+
+__all__ = [
+    'AnnotatedImage',
+    'about_files',
+    'align_orientation',
+    'read_annotated',
+]
+
+#: What an EXIF orientation does, for people.
+_TURNED = {
+    2: 'mirrored',
+    3: 'turned by 180 degrees',
+    4: 'mirrored upside down',
+    5: 'turned and mirrored',
+    6: 'turned by 90 degrees',
+    7: 'turned and mirrored',
+    8: 'turned by 90 degrees',
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AnnotatedImage:
+    """An image, with labels and points on its grid.
+
+    Parameters
+    ----------
+    picture : Picture
+        The image.
+    labels : LabelPicture or None
+        Labels of the image's rows and columns.
+    points : ndarray or None, shape (N, 2)
+        Row and column of each point.
+    """
+
+    picture: Picture
+    labels: LabelPicture | None = None
+    points: NDArray[np.float64] | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the readers decided that a person may want to know."""
+        labels = () if self.labels is None else self.labels.notices
+        return (*self.picture.notices, *labels)
+
+
+def read_annotated(
+    path: str | os.PathLike[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    points: str | os.PathLike[str] | None = None,
+    name: str = 'source',
+    page: int | str | None = None,
+    channel: int | None = None,
+) -> AnnotatedImage:
+    """Read an image, its labels, and its points.
+
+    Parameters
+    ----------
+    path : path-like
+        The image; see :func:`~napari_samnet.io.image_files.read_picture`.
+    labels : path-like, optional
+        Its labels; see
+        :func:`~napari_samnet.io.label_files.read_label_picture`.
+    points : path-like, optional
+        Its points; see :func:`~napari_samnet.io.points_csv.read_points`.
+    name : str
+        What the messages call the image.
+    page : int or str, optional
+        Which plane of a stack, of the labels as of the image.
+    channel : int, optional
+        Which channel of the image to take alone.
+
+    Returns
+    -------
+    AnnotatedImage
+        All of them upright, on one grid.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the labels are not of the image's size.
+    """
+    picture = read_picture(path, name=name, page=page, channel=channel)
+    shape = check_image(
+        picture.pixels, name=name, channel_axis=picture.channel_axis
+    )
+    read = None
+    if labels is not None:
+        chosen = page if isinstance(page, int) else None
+        read = read_label_picture(labels, page=chosen)
+        read = align_orientation(
+            read,
+            picture,
+            shape,
+            names=(Path(labels).name, Path(path).name),
+        )
+        check_labels('labels', read.labels, shape)
+    placed = None if points is None else read_points(points)
+    if placed is not None and picture.orientation != 1:
+        notice = _turned(Path(path).name, picture.orientation)
+        picture = replace(
+            picture,
+            notices=(
+                *picture.notices,
+                f'{notice}; points are taken as placed on the upright picture',
+            ),
+        )
+    return AnnotatedImage(picture=picture, labels=read, points=placed)
+
+
+def about_files(source: AnnotatedImage, target: Picture) -> dict[str, Any]:
+    """What a result's metadata keep of the files that it was made from.
+
+    Parameters
+    ----------
+    source : AnnotatedImage
+        The source.
+    target : Picture
+        The target.
+
+    Returns
+    -------
+    dict
+        The notices, and colors and names of the ids where the label file has
+        some; fit for JSON.
+    """
+    about: dict[str, Any] = {
+        'notices': list(dict.fromkeys((*source.notices, *target.notices)))
+    }
+    if source.labels is not None:
+        for key in ('colors', 'names'):
+            table = getattr(source.labels, key)
+            if table:
+                about[f'label_{key}'] = {
+                    str(number): list(value) if key == 'colors' else value
+                    for number, value in table.items()
+                }
+    return about
+
+
+def align_orientation(
+    labels: LabelPicture,
+    picture: Picture,
+    shape: tuple[int, int],
+    *,
+    names: tuple[str, str] = ('the labels', 'the image'),
+) -> LabelPicture:
+    """Bring labels to the orientation of their image.
+
+    A camera stores a picture as the sensor lay, and writes beside it how to
+    turn it. Some programs that draw masks look at that, others do not, and
+    masks mostly do not say.
+
+    Parameters
+    ----------
+    labels : LabelPicture
+        Labels, upright as far as their own file says.
+    picture : Picture
+        Their image, upright.
+    shape : tuple of int
+        Rows and columns of the image.
+    names : tuple of str
+        What the notices call the two files.
+
+    Returns
+    -------
+    LabelPicture
+        Turned like the image where only that fits, with a notice; as they
+        were elsewhere, with a notice where both would fit.
+    """
+    turn = picture.orientation
+    if turn == labels.orientation:
+        return labels
+    mask, image = names
+    if turn == 1:
+        notice = (
+            f'{_turned(mask, labels.orientation)}, {image} is not: look '
+            f'whether they lie on each other'
+        )
+    elif labels.orientation != 1:
+        notice = (
+            f'{mask} and {image} are turned differently by their EXIF '
+            f'orientations ({labels.orientation} and {turn}): look whether '
+            f'they lie on each other'
+        )
+    else:
+        stored = shape[::-1] if turn >= 5 else shape
+        if labels.labels.shape == stored != shape:
+            return replace(
+                labels,
+                labels=upright(labels.labels, turn),
+                orientation=turn,
+                notices=(
+                    *labels.notices,
+                    f'{_turned(image, turn)}; {mask} was drawn without that '
+                    f'and is turned alike',
+                ),
+            )
+        if stored != shape:
+            return labels
+        notice = (
+            f'{_turned(image, turn)}; {mask} does not say and is taken as '
+            f'drawn on the upright picture'
+        )
+    return replace(labels, notices=(*labels.notices, notice))
+
+
+def _turned(name: str, orientation: int) -> str:
+    how = _TURNED.get(orientation, 'not turned')
+    return f'{name} is {how} by its EXIF orientation {orientation}'

@@ -1,0 +1,101 @@
+"""DICOM pictures, by pydicom, an optional package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.size_limits import check_claim
+
+__all__ = ['read_dicom']
+
+_COLORS = ('RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
+
+
+def read_dicom(file: Path, name: str, page: int | None = None) -> Stored:
+    """Read one frame of a DICOM file.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    name : str
+        What the messages call it.
+    page : int, optional
+        Which frame, counted from 0, of a file that holds several.
+
+    Returns
+    -------
+    Stored
+        Its numbers, in the units of the modality (such as Hounsfield units)
+        where the file says how.
+
+    Raises
+    ------
+    InputError
+        If pydicom is missing, or the file holds no single picture.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_rescale, pixel_array
+    except ImportError:
+        raise InputError(
+            f'{name}: {file} is a DICOM file, for which pydicom is needed: '
+            f'pip install "napari-samnet[dicom]"'
+        ) from None
+    data = pydicom.dcmread(file, force=True)
+    rows, columns = (int(data.get(key, 0)) for key in ('Rows', 'Columns'))
+    samples = int(data.get('SamplesPerPixel', 1))
+    frames = int(data.get('NumberOfFrames', 1) or 1)
+    bits = int(data.get('BitsAllocated', 8))
+    if not rows or not columns or 'PixelData' not in data:
+        raise InputError(f'{name}: {file} is a DICOM file without a picture')
+    check_claim(name, file, rows * columns * samples * frames * bits // 8)
+    if frames > 1 and page is None:
+        raise InputError(
+            f'{name} must be one 2-D image, got {plural(frames, "frame")} in '
+            f'{file}: choose one from 0 to {frames - 1} (--page N; in napari '
+            f'the current plane)'
+        )
+    notices = one_picture(file, page) if frames == 1 else ()
+    if frames > 1 and page is not None and not 0 <= page < frames:
+        raise InputError(
+            f'{name}: page must be from 0 to {frames - 1}, as {file} has '
+            f'{plural(frames, "frame")}, got {page}'
+        )
+    pixels = pixel_array(data, index=page if frames > 1 else 0)
+    kind = str(data.get('PhotometricInterpretation', 'MONOCHROME2'))
+    if kind.startswith('MONOCHROME'):
+        gray = _gray(apply_rescale(pixels, data), data, kind)
+        return gray.with_notices(*notices)
+    if kind == 'PALETTE COLOR':
+        from pydicom.pixels import apply_color_lut
+
+        pixels = apply_color_lut(pixels, data)
+    elif kind not in _COLORS:
+        raise InputError(
+            f'{name}: {file} has the colors {kind}, which are not read: save '
+            f'it as TIFF or PNG'
+        )
+    return Stored(pixels=pixels, space='rgb', channel_axis=2, notices=notices)
+
+
+def _gray(pixels: Any, data: Any, kind: str) -> Stored:
+    pixels = np.asarray(pixels)
+    if pixels.dtype == np.float64:
+        # A slope and an intercept that are whole keep whole numbers.
+        whole = np.rint(pixels)
+        if np.array_equal(whole, pixels) and np.abs(whole).max() < 2**31:
+            pixels = whole.astype(np.int32)
+        else:
+            pixels = pixels.astype(np.float32)
+    return Stored(
+        pixels=pixels,
+        space='gray',
+        bits=int(data.get('BitsStored', 16)),
+        white_is_zero=kind == 'MONOCHROME1',
+    )

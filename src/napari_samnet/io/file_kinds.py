@@ -1,0 +1,149 @@
+"""What a file is, by its first bytes; names are only believed without any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from napari_samnet.errors import InputError
+
+__all__ = ['existing_file', 'file_kind', 'natural_order']
+
+#: First bytes of formats that are known but not read, with what to do.
+_NOT_READ = (
+    (b'%PDF', 'a PDF document: save its picture as PNG or TIFF'),
+    (b'8BPS', 'a Photoshop document: save it as TIFF or PNG'),
+    (b'v/1\x01', 'an OpenEXR picture: save it as TIFF'),
+    (b'#?RADIANCE', 'a Radiance picture: save it as TIFF'),
+    (b'NRRD', 'an NRRD volume: open it in napari and save the plane as TIFF'),
+    (b'\x89HDF', 'an HDF5 file: open it in napari and save as TIFF'),
+    (b'ZISRAWFILE', 'a CZI file: open it in napari and save as TIFF'),
+    (b'\x70\x00\x00\x00', 'a LIF file: open it in napari and save as TIFF'),
+    (b'PK\x03\x04', 'a ZIP archive: unpack it first'),
+    (b'\x1f\x8b', 'a compressed archive: unpack it first'),
+    (b'<svg', 'a drawing (SVG): save it as PNG'),
+    (b'<?xml', 'an XML text, perhaps a drawing: save it as PNG'),
+    (b'\xff\x0a', 'a JPEG XL picture: save it as PNG or TIFF'),
+    (b'\0\0\0\x0cJXL ', 'a JPEG XL picture: save it as PNG or TIFF'),
+)
+
+_RAW_SUFFIXES = {
+    '.3fr', '.arw', '.cr2', '.cr3', '.crw', '.dng', '.erf', '.iiq', '.kdc',
+    '.mef', '.mos', '.mrw', '.nef', '.nrw', '.orf', '.pef', '.raf', '.raw',
+    '.rw2', '.rwl', '.sr2', '.srf', '.srw', '.x3f',
+}  # fmt: skip
+
+_TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+
+#: Brands of the ISO base media format that hold HEVC or unknown pictures.
+_HEIC_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx')
+
+
+def existing_file(path: str | os.PathLike[str], name: str) -> Path:
+    """A file that is there.
+
+    Parameters
+    ----------
+    path : path-like
+        Any path; a leading ``~`` is the home folder.
+    name : str
+        What the message calls the file.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is a folder.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise InputError(f'{name}: there is no file {file}')
+    if not file.is_file():
+        raise InputError(f'{name}: {file} is not a file')
+    return file
+
+
+def file_kind(file: Path, name: str) -> str:
+    """Tell what reads a file.
+
+    Parameters
+    ----------
+    file : Path
+        An existing file.
+    name : str
+        What the message calls it.
+
+    Returns
+    -------
+    str
+        'npy', 'tiff', 'dicom', 'heic', or 'picture' for what Pillow may
+        read.
+
+    Raises
+    ------
+    InputError
+        If it is of a kind that is known and not read.
+    """
+    with open(file, 'rb') as content:
+        start = content.read(132)
+    suffix = file.suffix.lower()
+    if suffix in _RAW_SUFFIXES:
+        raise InputError(
+            f'{name}: {file} is a raw file of a camera: develop it, and save '
+            f'it as TIFF or JPEG'
+        )
+    if start.startswith(b'\x93NUMPY') or suffix == '.npy':
+        return 'npy'
+    if start.startswith(_TIFF_STARTS):
+        return 'tiff'
+    if start[128:132] == b'DICM' or suffix in ('.dcm', '.dicom'):
+        return 'dicom'
+    if start[4:8] == b'ftyp':
+        brands = start[8:64]
+        if b'avif' not in brands and (
+            start[8:12] in (*_HEIC_BRANDS, b'mif1', b'msf1')
+            or any(brand in brands for brand in _HEIC_BRANDS)
+        ):
+            return 'heic'
+    if not start:
+        raise InputError(f'{name}: {file} is empty')
+    for magic, what in _NOT_READ:
+        if start.lstrip().startswith(magic):
+            raise InputError(f'{name}: {file} is {what}')
+    if suffix in ('.nii', '.mha', '.mhd', '.nd2', '.lif', '.vsi'):
+        raise InputError(
+            f'{name}: {file} is a volume or microscope file: open it in '
+            f'napari and save the plane as TIFF'
+        )
+    return 'picture'
+
+
+def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
+    """Key that sorts files as people do: img2 before img10.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    tuple
+        Runs of digits as numbers, the rest as text without case.
+    """
+    key: list[tuple[int, int | str]] = []
+    run = ''
+    for letter in f'{path}\0':
+        if run and run[-1].isdecimal() != letter.isdecimal():
+            key.append(_run_key(run))
+            run = ''
+        run += letter
+    return (*key, (1, str(path)))
+
+
+def _run_key(run: str) -> tuple[int, int | str]:
+    return (0, int(run)) if run.isdecimal() else (1, run.casefold())

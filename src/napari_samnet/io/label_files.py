@@ -1,0 +1,429 @@
+"""Label files of any kind: numbers, palettes, or painted colors.
+
+Labels are one whole number per pixel. Files hold them in many ways, and some
+have lost them to a compression for photographs; what is decided here is told
+in a notice, and what cannot be decided is refused with the remedy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.file_kinds import existing_file
+from napari_samnet.io.image_files import read_stored, write_tiff
+from napari_samnet.io.lossy_labels import (
+    MAX_COLORS,
+    repaired,
+    unsolid_ids,
+)
+from napari_samnet.io.picture import LabelPicture, Stored, plural, upright
+
+__all__ = [
+    'read_label_picture',
+    'read_labels',
+    'smallest_dtype',
+    'whole',
+    'write_labels',
+]
+
+#: A darkest value below this is the background of a blurred file.
+DARK = 12
+
+#: Largest whole number up to which a float tells all whole numbers apart.
+_EXACT = {2: 1 << 11, 4: 1 << 24, 8: 1 << 53}
+
+
+def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read a label image, where nobody reads notices.
+
+    Parameters
+    ----------
+    path : path-like
+        As for :func:`read_label_picture`.
+
+    Returns
+    -------
+    ndarray of int or bool, shape (rows, columns)
+        The labels.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no labels.
+    """
+    return read_label_picture(path).labels
+
+
+def read_label_picture(
+    path: str | os.PathLike[str],
+    *,
+    name: str = 'labels',
+    page: int | str | None = None,
+) -> LabelPicture:
+    """Read a label image; a palette image gives its indices.
+
+    Parameters
+    ----------
+    path : path-like
+        As for :func:`~napari_samnet.io.image_files.read_picture`.
+    name : str
+        What the messages call it.
+    page : int or str, optional
+        Which plane of a stack, from 0.
+
+    Returns
+    -------
+    LabelPicture
+        One whole number per pixel, with the file's colors, and notices.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no labels.
+    """
+    file = existing_file(path, name)
+    stored = read_stored(file, name, page)
+    made = _labels(stored, name, file)
+    return LabelPicture(
+        labels=upright(made.labels, stored.orientation),
+        notices=(*stored.notices, *made.notices),
+        colors=made.colors,
+        orientation=stored.orientation,
+    )
+
+
+def whole(
+    values: NDArray[Any], name: str, file: Path | str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Numbers of any kind as labels.
+
+    Parameters
+    ----------
+    values : ndarray
+        Bool, integer, or float with whole values; NaN is background.
+    name : str
+        What the message calls them.
+    file : path-like
+        Where they are from.
+
+    Returns
+    -------
+    labels : ndarray of int or bool
+        Native byte order; floats in the smallest type that holds them.
+    notices : tuple of str
+        What was decided.
+
+    Raises
+    ------
+    InputError
+        If they are not whole.
+    """
+    if values.dtype.kind in 'biu':
+        return values.astype(values.dtype.newbyteorder('='), copy=False), ()
+    if values.dtype.kind != 'f':
+        raise InputError(
+            f'{name} must be whole numbers, got {values.dtype} in {file}'
+        )
+    empty = np.isnan(values)
+    filled = np.where(empty, 0, values)
+    bad = ~np.isfinite(filled) | (np.rint(filled) != filled)
+    if bad.any():
+        raise InputError(
+            f'{name} must be whole numbers, got {values.dtype} with values '
+            f'such as {float(filled[bad][0]):g} in {file}: round them, or '
+            f'save one id per pixel'
+        )
+    notices = []
+    if empty.any():
+        notices.append(f'{Path(file).name}: NaN is taken as background')
+    low, high = float(filled.min()), float(filled.max())
+    limit = _EXACT.get(values.dtype.itemsize, 1 << 53)
+    if max(-low, high) > limit:
+        notices.append(
+            f'{Path(file).name}: ids above {limit:,} may have been rounded, '
+            f'as they are {values.dtype}'
+        )
+    if max(-low, high) >= 2**63:
+        raise InputError(
+            f'{name} must fit into 64 bits, got {high:g} in {file}'
+        )
+    dtype = smallest_dtype(int(low), int(high))
+    return filled.astype(dtype), tuple(notices)
+
+
+def smallest_dtype(low: int, high: int) -> np.dtype[Any]:
+    """Smallest integer type that holds ids.
+
+    Parameters
+    ----------
+    low, high : int
+        Smallest and largest id.
+
+    Returns
+    -------
+    numpy.dtype
+        Unsigned where no id is negative.
+    """
+    kinds = 'iiii' if low < 0 else 'uuuu'
+    for kind, size in zip(kinds, (1, 2, 4, 8), strict=True):
+        dtype = np.dtype(f'{kind}{size}')
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return dtype
+    raise InputError(f'ids must fit into 64 bits, got {low} to {high}')
+
+
+def write_labels(
+    path: Path,
+    labels: NDArray[Any],
+    *,
+    colors: Mapping[int, tuple[int, int, int]] | None = None,
+    keep_dtype: bool = False,
+) -> None:
+    """Write labels as a TIFF file that other programs open.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, whole or not at all.
+    labels : ndarray of int or bool, shape (H, W)
+        One id per pixel.
+    colors : mapping of int to tuple of int, optional
+        8-bit color of each id; written as a palette where all ids are from 0
+        to 255, and in the order that palettes have.
+    keep_dtype : bool
+        Write 64-bit labels as such. By default they are written in the
+        smallest type that holds the ids, as few programs read 64 bits.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    if labels.dtype.itemsize == 8 and not keep_dtype:
+        low = min(0, int(labels.min(initial=0)))
+        dtype = smallest_dtype(low, int(labels.max(initial=0)))
+        labels = labels.astype(dtype)
+    palette = None
+    if colors and labels.dtype == np.uint8:
+        palette = np.zeros((256, 3), np.uint8)
+        for number, color in colors.items():
+            if 0 <= number < 256:
+                palette[number] = color
+    write_tiff(path, labels, palette=palette)
+
+
+def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
+    """Labels as the file holds them, not yet upright."""
+    pixels, axis = stored.pixels, stored.channel_axis
+    while pixels.ndim > 2 and 1 in pixels.shape:
+        at = pixels.shape.index(1)
+        pixels = pixels.squeeze(at)
+        axis = None if axis is None or pixels.ndim == 2 else axis - (at < axis)
+    if pixels.ndim == 3 and axis is None and pixels.shape[2] in (2, 3, 4):
+        axis = 2
+    if pixels.ndim != 2 and axis is None:
+        raise InputError(
+            f'{name} must be one number per pixel, got shape {pixels.shape} '
+            f'in {file}: choose a page (--page N), or save one plane'
+        )
+    if pixels.ndim == 2:
+        return _one_number(stored.changed(pixels=pixels), name, file)
+    pixels = np.moveaxis(pixels, axis or 0, -1)
+    colors, glass = pixels, None
+    if stored.alpha or (pixels.shape[2] in (2, 4) and stored.space == 'array'):
+        colors, glass = pixels[..., :-1], pixels[..., -1] == 0
+    if stored.space == 'palette' or (colors == colors[..., :1]).all():
+        flat = stored.changed(pixels=colors[..., 0])
+        made = _one_number(flat, name, file)
+        if glass is None or not (glass & (made.labels != 0)).any():
+            return made
+        return LabelPicture(
+            labels=np.where(glass, 0, made.labels).astype(made.labels.dtype),
+            notices=(
+                *made.notices,
+                f'{file.name}: transparent pixels are taken as background',
+            ),
+            colors=made.colors,
+        )
+    if colors.dtype.kind == 'f' and np.nanmax(colors) <= 1:
+        colors = np.nan_to_num(colors) * 255
+    if colors.shape[2] != 3 or stored.space not in ('rgb', 'array'):
+        raise InputError(
+            f'{name} must be one number per pixel, got {colors.shape[2]} '
+            f'channels that differ in {file}: save them as a gray or palette '
+            f'image'
+        )
+    if colors.dtype == np.uint16:
+        colors = colors >> 8
+    return _painted(
+        np.ascontiguousarray(colors).astype(np.uint8), glass, stored, file
+    )
+
+
+def _one_number(stored: Stored, name: str, file: Path) -> LabelPicture:
+    """One number per pixel: ids, unless a compression has blurred them."""
+    pixels = stored.pixels
+    if stored.lossy and pixels.dtype == np.uint8:
+        return _from_lossy(pixels[..., None], stored, name, file)
+    if stored.white_is_zero and stored.bits == 1:
+        pixels = ~pixels if pixels.dtype == bool else 1 - pixels
+    labels, notices = whole(pixels, name, file)
+    if stored.space != 'palette':
+        thin = unsolid_ids(labels)
+        if thin:
+            notices = (
+                *notices,
+                f'{file.name} holds {thin[1]} ids, {thin[0]} of them without '
+                f'a solid part: it looks smoothed, or saved as JPEG once; if '
+                f'so, save the labels anew without loss',
+            )
+    return LabelPicture(
+        labels=labels, notices=notices, colors=_palette_colors(stored, labels)
+    )
+
+
+def _palette_colors(
+    stored: Stored, labels: NDArray[Any]
+) -> dict[int, tuple[int, int, int]] | None:
+    """Colors of those indices that occur."""
+    if stored.palette is None:
+        return None
+    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
+    return {
+        int(index): _rgb(stored.palette[index])
+        for index in present
+        if index < len(stored.palette)
+    }
+
+
+def _rgb(color: NDArray[Any]) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in color[:3])
+    return red, green, blue
+
+
+def _from_lossy(
+    values: NDArray[np.uint8], stored: Stored, name: str, file: Path
+) -> LabelPicture:
+    """Ids that were blurred, where they still stand apart."""
+    count = len(np.unique(values))
+    mended = repaired(values)
+    if mended is None:
+        raise InputError(
+            f'{name}: {file} is a {stored.lossy}, which does not keep ids: '
+            f'it holds {count} values, and none stand out; save the labels '
+            f'as PNG or TIFF'
+        )
+    index, levels = mended
+    ids = [int(level) for level in levels[:, 0]]
+    if len(ids) == 2:
+        ids = [0, 1]
+    elif ids[0] < DARK:
+        ids[0] = 0
+    labels = np.array(ids, np.uint8)[index]
+    told = ', '.join(str(int(level)) for level in levels[:, 0])
+    return LabelPicture(
+        labels=labels,
+        notices=(
+            f'{file.name} is a {stored.lossy}, which does not keep ids: '
+            f'{plural(count, "value")} found, taken for the '
+            f'{len(ids)} that stand out ({told}), used as '
+            f'{", ".join(map(str, ids))}; better save labels as PNG',
+        ),
+    )
+
+
+def _painted(
+    colors: NDArray[np.uint8],
+    glass: NDArray[np.bool_] | None,
+    stored: Stored,
+    file: Path,
+) -> LabelPicture:
+    """Labels that were painted in colors."""
+    notices: list[str] = []
+    packed = _packed(colors)
+    if glass is not None:
+        packed = np.where(glass, -1, packed)
+    present = np.unique(packed)
+    blurred = bool(stored.lossy) or len(present) > MAX_COLORS
+    if not blurred and len(present) > 8:
+        thin = unsolid_ids(packed)
+        blurred = thin is not None and thin[0] > thin[1] // 2
+    if blurred:
+        mended = repaired(colors)
+        if mended is None:
+            reason = (
+                f'is a {stored.lossy}, which does not keep ids'
+                if stored.lossy
+                else 'is a color picture'
+            )
+            raise InputError(
+                f'labels: {file} {reason}: {len(present):,} colors found, and '
+                f'none stand out; paint each object in one color, without '
+                f'smooth edges, and save it as PNG'
+            )
+        index, levels = mended
+        snapped = levels[index].astype(np.uint8)
+        packed = _packed(snapped)
+        if glass is not None:
+            packed = np.where(glass, -1, packed)
+        cause = f'saved as {stored.lossy}' if stored.lossy else 'smooth edges'
+        notices.append(
+            f'{file.name}: {len(present):,} colors found ({cause}), taken '
+            f'for the {len(levels)} that stand out'
+        )
+        present = np.unique(packed)
+    background = _background(packed, present)
+    # Red before green before blue, whatever else the picture holds.
+    others = present[present != background]
+    objects = [int(color) for color in others[::-1]]
+    table = {background: 0} | {c: k for k, c in enumerate(objects, start=1)}
+    dtype = smallest_dtype(0, len(objects))
+    lookup = np.array([table[int(c)] for c in present], dtype)
+    labels = lookup[np.searchsorted(present, packed)]
+    notices.append(_told(file, background, len(objects)))
+    found = {k: _unpacked(c) for k, c in enumerate(objects, start=1)}
+    return LabelPicture(labels=labels, notices=tuple(notices), colors=found)
+
+
+def _told(file: Path, background: int, count: int) -> str:
+    below = (
+        'the transparent part'
+        if background < 0
+        else f'rgb{_unpacked(background)}'
+    )
+    used = '1' if count == 1 else f'1 to {count}'
+    return (
+        f'{file.name}: painted labels, {count} '
+        f'{"colour" if count == 1 else "colours"} found, used as {used}; '
+        f'{below} is the background'
+    )
+
+
+def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
+    red, green, blue = (colors[..., k].astype(np.int32) for k in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def _unpacked(color: int) -> tuple[int, int, int]:
+    return color >> 16, (color >> 8) & 255, color & 255
+
+
+def _background(packed: NDArray[np.int32], present: NDArray[Any]) -> int:
+    """What stands for no label: glass, black, white, or what surrounds."""
+    if present[0] == -1:
+        return -1
+    if present[0] == 0:
+        return 0
+    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
+    around, times = np.unique(edge, return_counts=True)
+    if around[-1] == 0xFFFFFF:
+        return 0xFFFFFF
+    return int(around[times.argmax()])

@@ -1,0 +1,219 @@
+"""A picture as a file holds it, and as a person sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.arrays.lazy import is_large
+
+__all__ = [
+    'LabelPicture',
+    'Picture',
+    'Stored',
+    'one_picture',
+    'plural',
+    'upright',
+]
+
+#: EXIF orientation: whether rows and columns change places, and whether
+#: rows, then columns, are reversed afterwards (EXIF 2.32, tag 0x0112).
+_ORIENTATIONS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stored:
+    """Numbers of one picture as the file holds them, and what they mean.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W), (H, W, C), or with another channel axis
+        In the file's own dtype, in native byte order.
+    space : str
+        What the numbers mean: 'gray', 'rgb', 'palette' (indices), 'cmyk',
+        'ycbcr', 'cielab' (signed a and b), 'icclab' (a and b from 128),
+        'channels' (any number of measured channels), or 'array' (numbers
+        whose axes have no names).
+    channel_axis : int or None
+        Axis of the channels; None for one number per pixel.
+    bits : int
+        Bits of a number that are used; fewer than those of the dtype in a
+        12-bit picture that is stored in 16 bits.
+    white_is_zero : bool
+        Whether the smallest number is the brightest.
+    alpha : str
+        What the last channel is: '' (no opacity), 'straight', or
+        'premultiplied' where colors were multiplied by it.
+    palette : ndarray or None, shape (N, 3) or (N, 4)
+        Colors of the indices, 8-bit, perhaps with opacity.
+    profile : bytes or None
+        ICC profile of the colors.
+    gamma : float or None
+        Exponent that the file names instead of a profile; 1 for light.
+    orientation : int
+        EXIF orientation, 1 for none.
+    lossy : str
+        Name of a compression that changes values; '' for none.
+    notices : tuple of str
+        What the reader decided that a person may want to know.
+    """
+
+    pixels: NDArray[Any]
+    space: str
+    channel_axis: int | None = None
+    bits: int = 0
+    white_is_zero: bool = False
+    alpha: str = ''
+    palette: NDArray[np.uint8] | None = None
+    profile: bytes | None = None
+    gamma: float | None = None
+    orientation: int = 1
+    lossy: str = ''
+    notices: tuple[str, ...] = ()
+
+    def with_notices(self, *notices: str) -> Stored:
+        """Copy with further notices, which come first."""
+        return replace(self, notices=(*notices, *self.notices))
+
+    def changed(self, **changes: Any) -> Stored:
+        """Copy with some entries replaced; see :func:`dataclasses.replace`."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Picture:
+    """A picture as a person sees it.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Gray, RGB or RGBA in sRGB, or any number of channels, upright, in the
+        file's own dtype where that can hold them.
+    channel_axis : int or None
+        Axis of the channels where the file says so.
+    notices : tuple of str
+        What the reader decided that a person may want to know, one line
+        each.
+    profile : bytes or None
+        ICC profile that the file's colors had before they became sRGB;
+        :func:`~napari_samnet.io.image_files.write_png` takes it to write a
+        picture in the same colors. None where there was none.
+    orientation : int
+        EXIF orientation that was applied, 1 for none.
+    """
+
+    pixels: NDArray[Any]
+    channel_axis: int | None = None
+    notices: tuple[str, ...] = ()
+    profile: bytes | None = None
+    orientation: int = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LabelPicture:
+    """Labels of a file, and what the file says about them.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool, shape (H, W)
+        One id per pixel, upright.
+    notices : tuple of str
+        What the reader decided that a person may want to know, one line
+        each.
+    colors : dict of int to tuple of int
+        8-bit red, green and blue of the ids that the file has a color for.
+    names : dict of int to str
+        Names of the ids that the file has a name for.
+    orientation : int
+        EXIF orientation that was applied, 1 for none.
+    """
+
+    labels: NDArray[Any]
+    notices: tuple[str, ...] = ()
+    colors: dict[int, tuple[int, int, int]] | None = None
+    names: dict[int, str] | None = None
+    orientation: int = 1
+
+
+def upright(
+    pixels: NDArray[Any], orientation: int, channel_axis: int | None = None
+) -> NDArray[Any]:
+    """Turn and mirror a picture as its EXIF orientation says.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W), or with channels
+        As the file holds them.
+    orientation : int
+        From 1 to 8; anything else changes nothing, as in other programs.
+    channel_axis : int, optional
+        Axis of the channels, which stays where it is.
+
+    Returns
+    -------
+    ndarray
+        Rows from top to bottom; a view of a large array, else contiguous.
+    """
+    swap, rows, columns = _ORIENTATIONS.get(orientation, _ORIENTATIONS[1])
+    if not (swap or rows or columns):
+        return pixels
+    plane = [axis for axis in range(pixels.ndim) if axis != channel_axis]
+    if swap:
+        pixels = np.swapaxes(pixels, *plane)
+    reversed_axes = tuple(
+        axis for axis, flip in zip(plane, (rows, columns), strict=True) if flip
+    )
+    pixels = np.flip(pixels, reversed_axes)
+    # A turned copy of a large picture would double the memory it takes.
+    return pixels if is_large(pixels.nbytes) else np.ascontiguousarray(pixels)
+
+
+def one_picture(file: Path, page: int | None) -> tuple[str, ...]:
+    """Say that a page was chosen where there is nothing to choose.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    page : int or None
+        What was chosen.
+
+    Returns
+    -------
+    tuple of str
+        A notice; empty where the choice is the one that there is.
+    """
+    if not page:
+        return ()
+    return (f'{file.name} holds one picture; page {page} is not looked for',)
+
+
+def plural(count: int, word: str) -> str:
+    """A number and what it counts.
+
+    Parameters
+    ----------
+    count : int
+        The number.
+    word : str
+        The singular; an s is added for any other number than one.
+
+    Returns
+    -------
+    str
+        Such as '1 page' or '3 pages'.
+    """
+    return f'{count:,} {word}{"" if count == 1 else "s"}'

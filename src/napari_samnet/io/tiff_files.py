@@ -1,0 +1,449 @@
+"""One picture of a TIFF file: which one, and what its numbers mean.
+
+TIFF 6.0 (Adobe, 1992) with its supplements. The compressions are those of
+tifffile with imagecodecs; what they do not read, such as chroma at half the
+resolution without JPEG, Pillow does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_samnet.arrays.lazy import is_large, new_array
+from napari_samnet.errors import InputError
+from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.size_limits import check_pages, check_tiff
+
+__all__ = ['ALL_PAGES', 'read_tiff', 'read_tiff_stack']
+
+#: Asks for all pages as the channels of one picture.
+ALL_PAGES = 'all'
+
+#: What an axis counts, for messages.
+_COUNTED = {
+    'Z': 'plane',
+    'T': 'time point',
+    'C': 'channel',
+    'S': 'sample',
+    'P': 'position',
+    'I': 'page',
+    'Q': 'page',
+}
+
+#: Without an axis of its own, so few columns hold channels, not pixels.
+_MAX_CHANNEL_COLUMNS = 8
+
+_JPEG = (6, 7, 33007, 34892)
+
+_SPACES = {
+    0: 'gray',
+    1: 'gray',
+    2: 'rgb',
+    3: 'palette',
+    5: 'cmyk',
+    6: 'ycbcr',
+    8: 'cielab',
+    9: 'icclab',
+}
+
+#: Channels that carry color, the others are extra.
+_COLOR_SAMPLES = {'gray': 1, 'palette': 1, 'cmyk': 4}
+
+_RAW_CAMERA = (32803, 34892)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A plane of a file: which series, and where on its leading axes."""
+
+    series: tifffile.TiffPageSeries
+    index: tuple[int, ...]
+
+
+def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
+    """Read one picture of a TIFF file.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    name : str
+        What the messages call it.
+    page : int or str, optional
+        Which plane of a stack, counted from 0 through the file, or
+        :data:`ALL_PAGES` to take them as channels.
+
+    Returns
+    -------
+    Stored
+        Its numbers; a large picture without compression is mapped, not
+        read.
+
+    Raises
+    ------
+    InputError
+        If it is a stack and no page is chosen, or claims too much.
+    """
+    check_pages(name, file)
+    with tifffile.TiffFile(file) as content:
+        _refuse_camera_raw(content, name, file)
+        pictures = _pictures(content)
+        series = pictures[0]
+        notices: tuple[str, ...] = ()
+        leading = _leading(series)
+        ambiguous = _may_be_a_stack(content, series)
+        if page == ALL_PAGES:
+            return _as_channels(content, series, name, file)
+        if page is not None:
+            return _stored_page(content, pictures, int(page), name, file)
+        if leading or ambiguous:
+            raise _stack(series, ambiguous, name, file)
+        if len(pictures) > 1:
+            notices = (
+                f'{file.name} holds {plural(len(pictures), "picture")}; the '
+                f'first is used',
+            )
+        pixels = _read(content, _Place(series, ()), name, file)
+        return _stored(series, pixels).with_notices(*notices)
+
+
+def read_tiff_stack(file: Path, name: str) -> NDArray[Any]:
+    """Read the first series of a TIFF file with all of its axes.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    ndarray
+        In the file's own dtype.
+    """
+    check_pages(name, file)
+    with tifffile.TiffFile(file) as content:
+        return _whole(content, content.series[0], name, file)
+
+
+def _pictures(
+    content: tifffile.TiffFile,
+) -> list[tifffile.TiffPageSeries]:
+    """Series of the file, without previews of another one."""
+    all_series = [series for series in content.series if series.shape]
+    if not all_series:
+        raise ValueError('it has no picture')
+    full = [
+        series
+        for series in all_series
+        if not (series.keyframe.is_reduced or series.keyframe.is_mask)
+    ]
+    return full or all_series
+
+
+def _leading(series: tifffile.TiffPageSeries) -> dict[str, int]:
+    """Axes that make a series a stack, with their sizes."""
+    axes, shape = series.axes, series.shape
+    if len(axes) == 3 and axes[0] == 'Q' and shape[2] <= _MAX_CHANNEL_COLUMNS:
+        # Rows of pixels with channels, which tifffile writes as pages.
+        return {}
+    inside = {'Y', 'X', 'S'} if 'S' in axes else {'Y', 'X', 'C'}
+    return {
+        axis: size
+        for axis, size in zip(axes, shape, strict=True)
+        if axis not in inside and size > 1
+    }
+
+
+def _may_be_a_stack(
+    content: tifffile.TiffFile, series: tifffile.TiffPageSeries
+) -> bool:
+    """Whether three planes may be pages, although the header says colors.
+
+    Without being told, tifffile writes an array of three or four planes as
+    the planes of a color picture; nothing in the file tells it from one.
+    """
+    keyframe = series.keyframe
+    return (
+        content.is_shaped
+        and series.axes == 'SYX'
+        and keyframe.photometric == 2
+        and keyframe.planarconfig == 2
+    )
+
+
+def _stack(
+    series: tifffile.TiffPageSeries, ambiguous: bool, name: str, file: Path
+) -> InputError:
+    """What to say about more than two dimensions."""
+    sizes = _leading(series)
+    if ambiguous:
+        count = series.shape[0]
+        return InputError(
+            f'{name} must be one 2-D image, got {count} planes in {file}, '
+            f'which may be the pages of a stack or the colors of one '
+            f'picture: choose a page from 0 to {count - 1}, or all as colors '
+            f'(--page N or --page all; in napari the current plane)'
+        )
+    told = ' × '.join(
+        plural(size, _COUNTED.get(axis, f'step of axis {axis}'))
+        for axis, size in sizes.items()
+    )
+    return InputError(
+        f'{name} must be one 2-D image, got a stack of {told} in {file}: '
+        f'choose a page from 0 to {prod(sizes.values()) - 1} (--page N; in '
+        f'napari the current plane)'
+    )
+
+
+def _as_channels(
+    content: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    name: str,
+    file: Path,
+) -> Stored:
+    """The whole series as one picture with channels in front."""
+    leading = _leading(series)
+    if _may_be_a_stack(content, series) or not leading:
+        pixels = _read(content, _Place(series, ()), name, file)
+        return _stored(series, pixels)
+    if len(leading) > 1 or 'S' in series.axes or 'C' in series.axes:
+        raise InputError(
+            f'{name}: the pages of {file} cannot be channels, as its axes '
+            f'are {series.axes} of {series.shape}: choose one page'
+        )
+    pixels = _whole(content, series, name, file)
+    return Stored(pixels=pixels, space='channels', channel_axis=0)
+
+
+def _stored_page(
+    content: tifffile.TiffFile,
+    pictures: list[tifffile.TiffPageSeries],
+    page: int,
+    name: str,
+    file: Path,
+) -> Stored:
+    """A chosen plane; planes are counted through all series."""
+    places = [place for series in pictures for place in _places(series)]
+    series = pictures[0]
+    if len(places) == 1 and not _may_be_a_stack(content, series):
+        pixels = _read(content, places[0], name, file)
+        return _stored(series, pixels).with_notices(*one_picture(file, page))
+    if _may_be_a_stack(content, series):
+        count = series.shape[0]
+        if 0 <= page < count:
+            pixels = _read(content, _Place(series, ()), name, file)
+            bits = int(series.keyframe.bitspersample)
+            return Stored(pixels=pixels[page], space='gray', bits=bits)
+    elif 0 <= page < len(places):
+        place = places[page]
+        pixels = _read(content, place, name, file)
+        return _stored(place.series, pixels)
+    else:
+        count = len(places)
+    raise InputError(
+        f'{name}: page must be from 0 to {count - 1}, as {file} has '
+        f'{plural(count, "page")}, got {page}'
+    )
+
+
+def _places(series: tifffile.TiffPageSeries) -> Iterator[_Place]:
+    sizes = tuple(_leading(series).values())
+    for index in np.ndindex(sizes):
+        yield _Place(series, index)
+
+
+def _read(
+    content: tifffile.TiffFile, place: _Place, name: str, file: Path
+) -> NDArray[Any]:
+    """One plane, with its channels where the series has them."""
+    series, index = place.series, place.index
+    leading = _leading(series)
+    if not leading:
+        return _whole(content, series, name, file)
+    axes = series.axes
+    picked = iter(index)
+    where = tuple(
+        next(picked) if axis in leading else slice(None) for axis in axes
+    )
+    inner = len(series.keyframe.shape)
+    outer = series.shape[:-inner]
+    mapped = _mapped(content, series, file)
+    if mapped is not None:
+        return mapped[where]
+    if prod(outer) != len(series.pages):
+        return _whole(content, series, name, file)[where]
+    numbers = np.arange(prod(outer)).reshape(outer)[where[: len(outer)]]
+    pages = [series.pages[int(number)] for number in np.ravel(numbers)]
+    shape = (*numbers.shape, *series.keyframe.shape)
+    check_tiff(name, file, series, pages)
+    pixels = new_array(shape, series.dtype)
+    flat = pixels.reshape(len(pages), *series.keyframe.shape)
+    for part, page in zip(flat, pages, strict=True):
+        part[...] = 0 if page is None else page.asarray()
+    return pixels[(slice(None),) * numbers.ndim + where[len(outer) :]]
+
+
+def _mapped(
+    content: tifffile.TiffFile, series: tifffile.TiffPageSeries, file: Path
+) -> NDArray[Any] | None:
+    """A large series as it lies in the file; None if it must be decoded."""
+    size = prod(series.shape) * series.dtype.itemsize
+    start = series.dataoffset
+    dtype = np.dtype(content.byteorder + series.dtype.char)
+    if (
+        is_large(size)
+        and start is not None
+        and series.keyframe.is_memmappable
+        and dtype.isnative
+        and start + size <= file.stat().st_size
+    ):
+        mapped = np.memmap(file, dtype, 'r', start, series.shape)
+        return mapped.view(np.ndarray)
+    return None
+
+
+def _whole(
+    content: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    name: str,
+    file: Path,
+) -> NDArray[Any]:
+    """All numbers of a series; large ones are mapped, not read."""
+    mapped = _mapped(content, series, file)
+    if mapped is not None:
+        return mapped
+    check_tiff(name, file, series, list(series.pages))
+    size = prod(series.shape) * series.dtype.itemsize
+    if not is_large(size):
+        return series.asarray()
+    return series.asarray(out=new_array(series.shape, series.dtype))
+
+
+def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
+    """What the numbers of a plane mean."""
+    keyframe = series.keyframe
+    photometric = int(keyframe.photometric)
+    space = _SPACES.get(photometric)
+    if space is None:
+        kind = getattr(keyframe.photometric, 'name', photometric)
+        raise ValueError(
+            f'its colors are {kind}, which few programs know: save it as RGB'
+        )
+    compression = int(keyframe.compression)
+    if space == 'ycbcr' and compression in _JPEG:
+        # The decoder has made them red, green and blue.
+        space = 'rgb'
+    axis = _channel_axis(series, pixels)
+    extra = [int(kind) for kind in keyframe.extrasamples]
+    notices: tuple[str, ...] = ()
+    alpha = ''
+    if axis is not None and space in ('gray', 'palette'):
+        if len(extra) == 1 and extra[0] in (1, 2):
+            alpha = 'premultiplied' if extra[0] == 1 else 'straight'
+        elif pixels.shape[axis] > 1:
+            space = 'channels'
+    elif axis is not None:
+        pixels, alpha, notices = _without_extra(
+            pixels, axis, _COLOR_SAMPLES.get(space, 3), extra
+        )
+    if axis is None and space not in ('gray', 'palette'):
+        raise ValueError(f'its colors are {space}, but it has one channel')
+    if space in ('cmyk', 'ycbcr') and pixels.dtype.kind not in 'uf':
+        raise ValueError(f'its colors are {space} in signed numbers')
+    return Stored(
+        pixels=pixels,
+        space=space,
+        channel_axis=axis,
+        bits=_bits(keyframe),
+        white_is_zero=photometric == 0,
+        alpha=alpha,
+        palette=_palette(keyframe) if space == 'palette' else None,
+        profile=_profile(keyframe),
+        orientation=int(_tag(keyframe, 274, 1)),
+        lossy='JPEG' if compression in _JPEG else '',
+        notices=notices,
+    )
+
+
+def _channel_axis(
+    series: tifffile.TiffPageSeries, pixels: NDArray[Any]
+) -> int | None:
+    """Axis of the channels of a plane, by the names of the axes."""
+    if pixels.ndim == 2:
+        return None
+    kept = [axis for axis in series.axes if axis not in _leading(series)]
+    for letter in 'SC':
+        if letter in kept and pixels.ndim == len(kept):
+            return kept.index(letter)
+    return pixels.ndim - 1
+
+
+def _without_extra(
+    pixels: NDArray[Any], axis: int, colors: int, extra: list[int]
+) -> tuple[NDArray[Any], str, tuple[str, ...]]:
+    """Colors and opacity, without samples that say no purpose."""
+    alpha, keep = '', colors
+    if extra and extra[0] in (1, 2) and pixels.shape[axis] > colors:
+        alpha = 'premultiplied' if extra[0] == 1 else 'straight'
+        keep += 1
+    notices: tuple[str, ...] = ()
+    if pixels.shape[axis] > keep:
+        more = plural(pixels.shape[axis] - keep, 'more channel')
+        notices = (f'{more} without a stated purpose left out',)
+        where = [slice(None)] * pixels.ndim
+        where[axis] = slice(keep)
+        pixels = pixels[tuple(where)]
+    return pixels, alpha, notices
+
+
+def _bits(keyframe: tifffile.TiffPage) -> int:
+    """Bits of a number; of the widest where colors differ, as in 5-6-5."""
+    return int(np.max(keyframe.bitspersample))
+
+
+def _tag(keyframe: tifffile.TiffPage, code: int, default: Any) -> Any:
+    tag = keyframe.tags.get(code)
+    return default if tag is None else tag.value
+
+
+def _profile(keyframe: tifffile.TiffPage) -> bytes | None:
+    value = _tag(keyframe, 34675, None)
+    return bytes(value) if isinstance(value, bytes) and value else None
+
+
+def _palette(keyframe: tifffile.TiffPage) -> NDArray[np.uint8]:
+    """Colors of the indices, 8-bit."""
+    table = keyframe.colormap
+    if table is None or table.ndim != 2 or table.shape[0] != 3:
+        raise ValueError('it has no color table')
+    # Some programs write 8-bit values where 16-bit ones belong.
+    shift = 8 if table.max(initial=0) > 255 else 0
+    return np.ascontiguousarray((table >> shift).T, np.uint8)
+
+
+def _refuse_camera_raw(
+    content: tifffile.TiffFile, name: str, file: Path
+) -> None:
+    """Refuse what a sensor saw; its first page is a preview."""
+    first = content.pages.first
+    kinds = {int(first.photometric)} | {
+        int(page.photometric)
+        for page in first.pages or ()
+        if isinstance(page, tifffile.TiffPage)
+    }
+    # 50706 is the version of DNG.
+    if 50706 in first.tags or kinds & {*_RAW_CAMERA}:
+        raise InputError(
+            f'{name}: {file} is a raw file of a camera: develop it, and save '
+            f'it as TIFF or JPEG'
+        )
