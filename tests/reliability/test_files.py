@@ -23,7 +23,6 @@ from soak.images import blobs
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import benchmark
-from napari_samnet.evaluation.ablation import write_ablation
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.registry import (
     PairRequest,
@@ -84,21 +83,6 @@ def report(path: Path, seed: int) -> None:
     write_report(path, protocol, methods, outcome)
 
 
-def ablation(path: Path, seed: int) -> None:
-    weights = {'name': 'w', 'sha256': '0' * 64}
-    tables = {'iterations': {'1': {'pck@0.10': 0.5 + seed}}}
-    check_folder(path)
-    write_ablation(
-        path,
-        {
-            'measured_by': 'pck@0.10',
-            'pairs': 1,
-            'weights': weights,
-            'tables': tables,
-        },
-    )
-
-
 #: Every file that the package writes, by its name.
 WRITERS: dict[str, Write] = {
     'a.flo': lambda path, seed: write_flo(
@@ -114,7 +98,6 @@ WRITERS: dict[str, Write] = {
     'a.json': lambda path, seed: write_text(path, str(seed) * 99),
     'results': results,
     'report': report,
-    'ablation': ablation,
 }
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from napari_samnet.cli.ablation import (
-    add_ablation_options,
-    run_ablation,
-)
 from napari_samnet.cli.arguments import add_match_options, read_match_options
 from napari_samnet.cli.speed import add_speed_options, run_speed
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_parser', 'changed_options', 'run']
 
 _DESCRIPTION = """\
 Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
@@ -31,8 +28,7 @@ mirrored), or a data set as it is published: pf-willow, pf-pascal,
 tss, weizmann, photo-style, histology, davis, mouse, animal-pose and
 animal-pose-left-out, which then lies in --root. speed
 measures times, memory and the deviation of every fast path, on PF-WILLOW if
---root is given and on synthetic pairs otherwise. ablation compares numbers of
-iterations, search windows and runs without attribute transfer on such pairs.
+--root is given and on synthetic pairs otherwise.
 """
 
 _METHODS = """\
@@ -149,7 +145,6 @@ def add_parser(subparsers: Any) -> None:
         'best, median and worst pair of the first method',
     )
     add_speed_options(parser)
-    add_ablation_options(parser)
     add_match_options(parser)
     parser.set_defaults(run=run)
 
@@ -172,15 +167,13 @@ def run(args: argparse.Namespace) -> int:
     InputError
         If anything asked for is not there or does not fit.
     """
-    options = _with_options(read_match_options(args), args.option)
+    options = changed_options(read_match_options(args), args.option)
     if args.limit is not None and args.limit < 1:
         raise InputError(f'limit must be at least 1, got {args.limit}')
     if args.seed < 0:
         raise InputError(f'seed must not be negative, got {args.seed}')
     if args.protocol == 'speed':
         return run_speed(args, options)
-    if args.protocol == 'ablation':
-        return run_ablation(args, options)
 
     from napari_samnet.evaluation import benchmark
     from napari_samnet.evaluation.methods.estimates import Estimates
@@ -243,8 +236,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_options(options: MatchOptions, texts: list[str]) -> MatchOptions:
-    """Options with ``name=value`` texts applied."""
+def changed_options(
+    options: MatchOptions, texts: Sequence[str]
+) -> MatchOptions:
+    """Change options by texts.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        What is changed.
+    texts : sequence of str
+        ``NAME=VALUE`` each.
+
+    Returns
+    -------
+    MatchOptions
+        Checked.
+
+    Raises
+    ------
+    InputError
+        If there is no such option, or the value does not fit.
+    """
     kinds = {
         field.name: type(getattr(DEFAULTS, field.name))
         for field in fields(MatchOptions)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from card import main, with_figures
 
 from napari_samnet.cli.main import main as command
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.card import main, with_figures
 from napari_samnet.runtime.weights import get_weights
 
 

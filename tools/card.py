@@ -1,6 +1,6 @@
 """Figures in the card of a network, from files that the benchmark wrote.
 
-``python -m napari_samnet.evaluation.card CARD RESULT…`` puts what
+``python -m card CARD RESULT…`` puts what
 ``napari-samnet benchmark … --json > RESULT`` found into the card, so that no
 figure is typed by hand.
 """
@@ -46,19 +46,19 @@ def with_figures(
         If the result is of other weights, or not of the default settings.
     """
     methods: dict[str, Any] = result.get('methods') or {}
-    own = methods.get('samnet')
-    if not isinstance(own, dict) or 'protocol' not in result:
+    shipped = methods.get('samnet')
+    if not isinstance(shipped, dict) or 'protocol' not in result:
         raise InputError("no result of the method 'samnet'")
-    found = own.get('weights', {}).get('sha256')
-    if found != card['sha256']:
+    weights = shipped.get('weights', {}).get('sha256')
+    if weights != card['sha256']:
         raise InputError(
-            f'the result is of the weights {found}, the card of '
+            f'the result is of the weights {weights}, the card of '
             f'{card["sha256"]}'
         )
     usual = {**asdict(DEFAULTS), 'weights': card['name']}
     other = {
         name: value
-        for name, value in own.get('options', {}).items()
+        for name, value in shipped.get('options', {}).items()
         if usual.get(name) != value
     }
     if other:
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 2 wrong input.
     """
     parser = argparse.ArgumentParser(
-        prog='python -m napari_samnet.evaluation.card',
+        prog='python -m card',
         description='Put the figures of benchmark results into a card.',
     )
     parser.add_argument('card', metavar='CARD', help='card of a network')
@@ -122,12 +122,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(path, encoding='utf-8') as file:
-            found = json.load(file)
+            content = json.load(file)
     except (OSError, ValueError) as error:
         raise InputError(f'{path} cannot be read as JSON: {error}') from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f'{path} must hold one JSON object')
-    return found
+    return content
 
 
 if __name__ == '__main__':

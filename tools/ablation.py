@@ -1,0 +1,198 @@
+"""What each part of a match is worth: the default with one thing changed.
+
+``python -m ablation davis --root DATA --limit 30`` measures the default and
+the usual changes in one run, on the same pairs. ``--change NAME=VALUE`` adds
+a row, with several options joined by commas; ``--layers`` adds rows that
+match by fewer layers of the features; ``--compare NAME=FILE`` adds other
+weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tqdm import tqdm
+
+from napari_samnet.cli.arguments import add_match_options, read_match_options
+from napari_samnet.cli.benchmark import changed_options
+from napari_samnet.errors import InputError
+from napari_samnet.evaluation.benchmark import Method, run_benchmark
+from napari_samnet.evaluation.methods.base import Samnet
+from napari_samnet.evaluation.methods.registry import get_methods
+from napari_samnet.evaluation.protocols.registry import (
+    PairRequest,
+    open_protocol,
+)
+from napari_samnet.evaluation.report import markdown
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.weights import get_weights, read_model, save_model
+from napari_samnet.samnet.network import SAMNet
+
+__all__ = ['CHANGES', 'main', 'rows', 'with_layers']
+
+#: Rows beside the default when none are asked for.
+CHANGES = (
+    'attributes=false',
+    'lambda_max=1',
+    'init=identity',
+    'iterations=1,tolerance=0',
+    'iterations=3,tolerance=0',
+    'iterations=5,tolerance=0',
+    'iterations=10,tolerance=0',
+    'window=5',
+    'window=7',
+    'window=11',
+)
+
+
+def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
+    """Write a network that matches by some of another's layers alone.
+
+    Parameters
+    ----------
+    weights : str
+        Name or file of a network that has these layers, or deeper ones.
+    layers : sequence of str
+        Matching layers of the new network, all channels of each.
+    path : Path
+        File of its weights, fp16 as the packaged ones are.
+    """
+    whole = read_model(get_weights(weights).path)
+    part = SAMNet(
+        replace(whole.config, matching_layers=tuple(layers), projection=0)
+    )
+    wanted = part.state_dict().keys()
+    part.load_state_dict(
+        {k: v for k, v in whole.state_dict().items() if k in wanted}
+    )
+    save_model(part, path)
+
+
+@contextmanager
+def _layer_files(weights: str, wanted: bool) -> Iterator[dict[str, str]]:
+    """The paper's layer alone, then one more of the network's at a time."""
+    if not wanted:
+        yield {}
+        return
+    layers = read_model(get_weights(weights).path).config.matching_layers
+    choices = [
+        ('relu4_1',),
+        *(layers[:count] for count in range(1, len(layers) + 1)),
+    ]
+    with TemporaryDirectory(prefix='napari-samnet-') as folder:
+        files = {}
+        for choice in dict.fromkeys(choices):
+            path = Path(folder) / f'{"_".join(choice)}.safetensors'
+            with_layers(weights, choice, path)
+            files[' + '.join(choice)] = str(path)
+        yield files
+
+
+def rows(
+    options: MatchOptions, changes: Sequence[str], networks: dict[str, str]
+) -> list[Method]:
+    """Make the methods that are compared.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        What counts as the default.
+    changes : sequence of str
+        ``NAME=VALUE``, several joined by commas, one row each.
+    networks : dict of str to str
+        Weights by the name of their row.
+
+    Returns
+    -------
+    list of Method
+        `nearest` and `identity`, the default, and one for each change.
+
+    Raises
+    ------
+    InputError
+        If there is no such option, value or network.
+    """
+    for name in networks.values():
+        get_weights(name)
+    return [
+        *get_methods(['identity', 'nearest'], options),
+        Samnet('default', options),
+        *(
+            Samnet(text, changed_options(options, text.split(',')))
+            for text in changes
+        ),
+        *(
+            Samnet(name, replace(options, weights=file))
+            for name, file in networks.items()
+        ),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Words after the program's name, by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 2 wrong input.
+    """
+    parser = argparse.ArgumentParser(prog='ablation', description=__doc__)
+    add = parser.add_argument
+    add('protocol', help='protocol or data set, as of benchmark')
+    add('--preset', help='data set, after a protocol')
+    add('--pairs', type=Path, help='list of pairs (CSV)')
+    add('--root', type=Path, default=Path(), help='folder of the data')
+    add('--limit', type=int, help='take only so many pairs')
+    add('--change', action='append', help='NAME=VALUE,…, one row each')
+    add('--layers', action='store_true', help='rows of fewer layers')
+    add('--compare', action='append', default=[], help='NAME=FILE of weights')
+    add('--json', action='store_true', help='print one JSON object')
+    add_match_options(parser)
+    args = parser.parse_args(argv)
+    try:
+        options = read_match_options(args)
+        networks = dict(_pair(text) for text in args.compare)
+        request = PairRequest(pairs=args.pairs, root=args.root)
+        protocol = open_protocol(args.protocol, request, args.preset)
+        changes = CHANGES if args.change is None else args.change
+        with _layer_files(options.weights, args.layers) as files:
+            methods = rows(options, changes, networks | files)
+            with tqdm(file=sys.stderr, unit='pair', mininterval=10) as bar:
+
+                def show(done: int, total: int, name: str) -> None:
+                    bar.total = total
+                    bar.set_description_str(name, refresh=False)
+                    bar.update(done - bar.n)
+
+                result = run_benchmark(
+                    protocol, methods, limit=args.limit, on_pair=show
+                ).result
+    except InputError as error:
+        sys.stderr.write(f'ablation: {error}\n')
+        return 2
+    text = json.dumps(result) + '\n' if args.json else markdown(result)
+    sys.stdout.write(text)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition('=')
+    if not equals or not name or not file:
+        raise InputError(f'compare must be NAME=FILE, got {text!r}')
+    return name, file
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
