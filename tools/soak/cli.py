@@ -20,7 +20,7 @@ import numpy as np
 from napari_samnet.errors import InputError
 from soak.leaks import Meter, memory_growth, own_temporaries
 
-__all__ = ['Report', 'add_parser', 'run', 'soak']
+__all__ = ['SoakReport', 'add_parser', 'run', 'soak']
 
 #: Runs until every kind of network and trial has been there, about.
 WARM = 100
@@ -30,7 +30,7 @@ EVERY = 5
 
 
 @dataclass
-class Report:
+class SoakReport:
     """What came of the runs.
 
     Parameters
@@ -81,7 +81,7 @@ def soak(
     seed: int = 0,
     faults: bool = True,
     progress: Any = None,
-) -> Report:
+) -> SoakReport:
     """Make random runs, one after another.
 
     Parameters
@@ -97,14 +97,15 @@ def soak(
 
     Returns
     -------
-    Report
+    SoakReport
+        Numbers of runs and faults, broken promises, and leaks.
     """
     from soak.trials import TRIALS, nothing_wrong
 
     chosen = TRIALS if faults else {nothing_wrong: 1.0}
     kinds = list(chosen)
     shares = np.array(list(chosen.values()), float)
-    report = Report()
+    report = SoakReport()
     began = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as name,
@@ -156,7 +157,7 @@ def add_parser(subparsers: Any) -> None:
     Parameters
     ----------
     subparsers : argparse subparsers
-        Of the program.
+        Where the command is added to the program.
     """
     parser = subparsers.add_parser(
         'soak',
@@ -186,7 +187,7 @@ def run(arguments: argparse.Namespace) -> int:
     Parameters
     ----------
     arguments : argparse.Namespace
-        Of the parser.
+        What the parser of :func:`add_parser` read.
 
     Returns
     -------
@@ -204,7 +205,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with tqdm(file=sys.stderr, desc='soak', unit=' runs') as bar:
 
-        def show(report: Report) -> None:
+        def show(report: SoakReport) -> None:
             bar.set_postfix(found=len(report.found), refresh=False)
             bar.update()
 

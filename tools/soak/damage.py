@@ -21,9 +21,9 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     Parameters
     ----------
     data : bytes
-        A whole file.
+        Content of a whole file.
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness; the same state does the same damage.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def full_disk(limit: int) -> Iterator[None]:
     Parameters
     ----------
     limit : int
-        Bytes.
+        Bytes that may still be written.
     """
     import resource
     import signal
@@ -72,11 +72,12 @@ def torch_calls(work: Callable[[], Any]) -> int:
     Parameters
     ----------
     work : callable
-        What to do.
+        Work whose calls of torch are counted.
 
     Returns
     -------
     int
+        Calls of torch that `work` made.
     """
     counted = 0
 

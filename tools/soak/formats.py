@@ -62,11 +62,12 @@ def some_correspondence(rng: np.random.Generator) -> Any:
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness; the same state gives the same fields.
 
     Returns
     -------
     Correspondence
+        Random fields, with everything that a file may hold.
     """
     from napari_samnet.correspondence import Correspondence
 
@@ -210,6 +211,7 @@ def formats() -> list[Format]:
     Returns
     -------
     list of Format
+        All formats that the package reads.
     """
     from PIL import Image
 

@@ -27,7 +27,7 @@ from soak.damage import damaged
 from soak.formats import Format, formats
 from soak.leaks import peak_memory
 
-__all__ = ['Report', 'add_parser', 'fuzz', 'run']
+__all__ = ['FuzzReport', 'add_parser', 'fuzz', 'run']
 
 #: What reading one file may take. Decoders hold a picture up to three times.
 SECONDS = 20.0
@@ -38,13 +38,13 @@ HANGS_AFTER = 120.0
 
 
 @dataclass
-class Report:
+class FuzzReport:
     """What came of the files.
 
     Parameters
     ----------
     read, refused : Counter
-        Files by format.
+        Number of files of each format that were read, or refused in one line.
     found : list of str
         What should not have happened, with the number of the file.
     slowest : float
@@ -76,13 +76,13 @@ class Report:
         return out + self.found
 
 
-def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> Report:
+def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> FuzzReport:
     """Have the readers read damaged files.
 
     Parameters
     ----------
     files : int
-        How many.
+        How many files are damaged and read.
     seed : int
         Of all random numbers.
     keep : Path, optional
@@ -90,9 +90,10 @@ def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> Report:
 
     Returns
     -------
-    Report
+    FuzzReport
+        What became of the files.
     """
-    report = Report()
+    report = FuzzReport()
     kinds = formats()
     shares = np.array([kind.share for kind in kinds])
     with tempfile.TemporaryDirectory() as name:
@@ -114,7 +115,7 @@ def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> Report:
     return report
 
 
-def _try(kind: Format, path: Path, report: Report) -> str | None:
+def _try(kind: Format, path: Path, report: FuzzReport) -> str | None:
     """Read one file; what was wrong about how it went."""
     start, before = time.perf_counter(), peak_memory()
     faulthandler.dump_traceback_later(
@@ -152,7 +153,7 @@ def add_parser(subparsers: Any) -> None:
     Parameters
     ----------
     subparsers : argparse subparsers
-        Of the program.
+        Where the command is added to the program.
     """
     parser = subparsers.add_parser(
         'fuzz',
@@ -176,7 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
     Parameters
     ----------
     arguments : argparse.Namespace
-        Of the parser.
+        What the parser of :func:`add_parser` read.
 
     Returns
     -------

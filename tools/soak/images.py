@@ -64,7 +64,7 @@ class ImageKind:
     Parameters
     ----------
     shape : tuple of int
-        Rows and columns.
+        Rows and columns of the image.
     dtype : str
         One of `DTYPES`, or any other that numpy knows.
     channels : int or None
@@ -75,11 +75,11 @@ class ImageKind:
         One of `PROBLEMS`; those that only floats can have change nothing
         elsewhere.
     layout : str
-        One of `LAYOUTS`.
+        Where the axis of channels is: one of `LAYOUTS`.
     access : str
-        One of `ACCESS`.
+        How the pixels are held: one of `ACCESS`.
     seed : int
-        Of the pixels.
+        Another one gives other pixels.
     """
 
     shape: tuple[int, int] = (64, 64)
@@ -146,11 +146,11 @@ def blobs(
     Parameters
     ----------
     shape : tuple of int
-        Rows and columns.
+        Rows and columns of the image.
     channels : int
-        Number of channels.
+        Number of channels, at least 1.
     seed : int
-        Of the noise.
+        Another one gives other noise.
 
     Returns
     -------
@@ -206,11 +206,12 @@ def random_kind(rng: np.random.Generator) -> ImageKind:
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness; the same state gives the same kind.
 
     Returns
     -------
     ImageKind
+        Any of the kinds that a match must take.
     """
 
     def one_of(values: Any) -> Any:

@@ -46,9 +46,9 @@ class Sample:
     Parameters
     ----------
     run : int
-        Runs done.
+        Number of runs done before.
     memory : int
-        Bytes resident.
+        Resident memory in bytes.
     threads, files : int
         Threads of Python, and open file descriptors.
     temporary : tuple of str
@@ -135,7 +135,7 @@ def memory_growth(samples: list[Sample], warm: int = 0) -> tuple[float, float]:
     Parameters
     ----------
     samples : list of Sample
-        At least two.
+        Samples in order, at least two.
     warm : int
         Runs at the beginning that do not count.
 

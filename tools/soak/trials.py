@@ -51,13 +51,14 @@ def random_options(rng: Generator, device: str = 'cpu') -> MatchOptions:
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness; the same state gives the same options.
     device : str
-        Where to run.
+        Device that the match runs on.
 
     Returns
     -------
     MatchOptions
+        Checked options that run in a moment.
     """
     while True:
         given: dict[str, Any] = {
@@ -105,7 +106,7 @@ def check(found: Correspondence, source: NDArray[Any]) -> None:
     Parameters
     ----------
     found : Correspondence
-        The result.
+        Result of the match that is checked.
     source : ndarray
         The image that it starts from.
     """

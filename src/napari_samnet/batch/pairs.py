@@ -31,7 +31,7 @@ class BatchPair:
     name : str
         Of the folder that the results go to; unique in the list.
     source, target : Path
-        The images.
+        Files of the two images.
     labels : Path or None
         Labels of the source.
     points : Path or None
@@ -55,7 +55,7 @@ def read_pairs(path: Path, root: Path) -> list[BatchPair]:
     Parameters
     ----------
     path : Path
-        The list.
+        CSV file with the pairs.
     root : Path
         Folder that its paths start from.
 

@@ -103,7 +103,7 @@ class Batch:
         Parameters
         ----------
         pairs : sequence of BatchPair
-            Of :meth:`pending`.
+            What is left to do, of :meth:`pending`.
         pool : WorkerPool
             Where they are matched.
         """

@@ -79,7 +79,7 @@ class PairResult:
     Parameters
     ----------
     pair : BatchPair
-        What was matched.
+        Line of the list that this is about.
     error : str
         Why there are no results; empty if there are.
     seconds : float
@@ -139,7 +139,7 @@ def inputs_of(pair: BatchPair) -> dict[str, Path]:
     Parameters
     ----------
     pair : BatchPair
-        What is matched.
+        One line of the list.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def process_pair(pair: BatchPair, settings: BatchSettings) -> PairResult:
     Parameters
     ----------
     pair : BatchPair
-        What is matched.
+        One line of the list.
     settings : BatchSettings
         Options, and where the folder goes.
 

@@ -85,7 +85,7 @@ def animal_pose_left_out(root: Path) -> list[KeypointPair]:
     Parameters
     ----------
     root : Path
-        As for :func:`animal_pose`.
+        Folder of the data, as for :func:`animal_pose`.
 
     Returns
     -------

@@ -118,13 +118,13 @@ def change(
     Parameters
     ----------
     image : ndarray of float32, (H, W, 3)
-        In [0, 1].
+        RGB from 0 to 1.
     kind : str
-        Key of `CHANGES`.
+        Which change: a key of `CHANGES`.
     labels : ndarray of uint8, (H, W)
-        Of :func:`regions`.
+        Regions that change each in their own way, of :func:`regions`.
     rng : Generator
-        Source of randomness.
+        Source of randomness; the same state gives the same change.
 
     Returns
     -------

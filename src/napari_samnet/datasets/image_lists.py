@@ -106,7 +106,7 @@ def split(
     Parameters
     ----------
     images : sequence of TrainingImage
-        All images.
+        What is divided, in any order.
     every : int
         One of so many is held out, chosen by the hash of its name.
     """

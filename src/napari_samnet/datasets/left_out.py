@@ -28,7 +28,7 @@ def is_left_out(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        Its file.
+        File of the image; folders may be left out.
 
     Returns
     -------

@@ -135,7 +135,7 @@ def mean_iou(
     Parameters
     ----------
     estimate, truth : ndarray of int, shape (H, W)
-        Label maps.
+        Label maps that are compared.
 
     Returns
     -------
@@ -213,11 +213,11 @@ def flow_accuracy(
     Parameters
     ----------
     estimate, truth : ndarray, (H, W, 2)
-        Flows in pixels.
+        Flows in pixels, on one grid.
     valid : ndarray of bool, (H, W)
         Where the truth is known. NaN without any.
     threshold : float
-        In pixels.
+        Largest error in pixels that still counts as right.
     """
     if not valid.any():
         return float('nan')

@@ -79,6 +79,7 @@ def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     flow : ndarray of float32, (H, W, 2)
         Rows and columns, in pixels; 0 where it is unknown.
     valid : ndarray of bool, (H, W)
+        Where it is known.
 
     Raises
     ------

@@ -22,9 +22,9 @@ class SamplePair:
     name : str
         Short name, as given to :func:`~.samples.load_sample`.
     title : str
-        Name for people.
+        Name that menus and pages show.
     source : ndarray of uint8, shape (rows, columns, 3)
-        The annotated image.
+        The annotated image of the pair.
     target : ndarray of uint8, shape (rows, columns, 3)
         The image that shows something alike, possibly of another size.
     labels : ndarray of uint8, shape (rows, columns)
@@ -63,7 +63,7 @@ def paint(labels: Labels, value: int, outline: list[tuple[int, int]]) -> None:
     Parameters
     ----------
     labels : ndarray of uint8, shape (rows, columns)
-        Changed in place.
+        Label image that is changed in place.
     value : int
         Label to paint with.
     outline : list of tuple of int

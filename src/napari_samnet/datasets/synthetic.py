@@ -108,9 +108,9 @@ def random_field(
     Parameters
     ----------
     shape : (height, width)
-        Of the grid.
+        Sides of the grid in pixels.
     rng : Generator
-        Source of randomness.
+        Source of randomness; the same state gives the same flow.
     ranges : WarpRanges, optional
         How far it goes.
 
@@ -167,7 +167,7 @@ def warp_photograph(
     Parameters
     ----------
     photograph : ndarray, (H, W, 3)
-        The target.
+        What is seen: the target of the pair.
     flow : ndarray, (H, W, 2)
         From every pixel of the result to the photograph.
 

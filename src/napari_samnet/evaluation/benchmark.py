@@ -50,9 +50,9 @@ class Reference(NamedTuple):
     Parameters
     ----------
     image : ndarray of float32, shape (H, W, 3)
-        Its pixels.
+        RGB from 0 to 1.
     labels : ndarray of int or bool, shape (H, W)
-        Its annotation.
+        Annotation, as large as the image.
     """
 
     image: Image
@@ -229,7 +229,7 @@ class IterativeMethod(Method):
         Parameters
         ----------
         pair : Pair
-            As for :meth:`Method.answer`.
+            Images, as for :meth:`Method.answer`.
         iterations : sequence of int
             Numbers of iterations whose state is wanted.
 
@@ -284,7 +284,7 @@ class Protocol(ABC):
         Parameters
         ----------
         pair : Pair
-            Of :meth:`load`.
+            The pair as :meth:`load` gave it.
         answer : Answer
             What a method says of it.
 
@@ -315,7 +315,7 @@ class Protocol(ABC):
         Parameters
         ----------
         pair : Pair
-            Of :meth:`load`.
+            The pair as :meth:`load` gave it.
         answer : Answer
             What a method says of it.
 
@@ -371,7 +371,7 @@ class Protocol(ABC):
         Parameters
         ----------
         pair : Pair
-            Of :meth:`load`.
+            The pair as :meth:`load` gave it.
         answer : Answer
             What a method says of it.
 
@@ -419,7 +419,7 @@ def spread(count: int, limit: int | None) -> list[int]:
     Parameters
     ----------
     count : int
-        Number of items.
+        Number of items there are.
     limit : int, optional
         How many to take, all by default.
 

@@ -44,10 +44,16 @@ def points(
     Parameters
     ----------
     image : ndarray, (H, W, 3)
+        Float RGB, which is not changed.
     places : ndarray, (N, 2)
-        Rows and columns.
+        Rows and columns of the points, in pixels.
     truth : ndarray, (N, 2), optional
         A line leads from every point to where it should be.
+
+    Returns
+    -------
+    ndarray of float32, (H, W, 3)
+        The picture, RGB from 0 to 1.
     """
     canvas = _open(image)
     pen = PIL.ImageDraw.Draw(canvas)
@@ -80,6 +86,7 @@ def mask(
     Parameters
     ----------
     image : ndarray, (H, W, 3)
+        Float RGB, which is not changed.
     labels : ndarray, (H, W)
         Whole numbers, or a mask.
     colors : mapping of int to tuple, optional

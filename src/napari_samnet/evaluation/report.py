@@ -80,7 +80,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : mapping
-        :attr:`BenchmarkRun.result`.
+        What was measured: :attr:`BenchmarkRun.result`.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def write_report(
     Parameters
     ----------
     folder : Path
-        Exists.
+        Folder that exists, see :func:`check_folder`.
     protocol, methods, outcome
         What was run, and what came out.
 

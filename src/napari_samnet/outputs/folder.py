@@ -77,9 +77,9 @@ class Products:
     Parameters
     ----------
     result : Correspondence
-        What was found.
+        Correspondence of the two images.
     source, target : array_like
-        The images.
+        The images as they were matched.
     labels : array_like, optional
         Labels of the source.
     points : ndarray, shape (N, 2), optional
@@ -112,7 +112,7 @@ class Products:
         Parameters
         ----------
         folder : Path
-            Where.
+            Folder that the files go to.
         """
         from napari_samnet.io.flo import write_flo
         from napari_samnet.io.image_files import write_png, write_tiff
@@ -174,7 +174,7 @@ def write_results(folder: Path, products: Products) -> dict[str, str]:
     folder : Path
         Destination, made if it is not there.
     products : Products
-        What.
+        What is written, and from what it is made.
 
     Returns
     -------
@@ -208,7 +208,7 @@ def write_overview(
     folder : Path
         Destination, made if it is not there.
     result : Correspondence
-        What was found.
+        Correspondence of the two images.
     **pictured
         Further arguments of
         :func:`~napari_samnet.outputs.overview.draw_overview`.

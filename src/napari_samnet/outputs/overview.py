@@ -156,7 +156,7 @@ def draw_overview(
     source, target : array_like
         The two images, as given to :func:`napari_samnet.match`.
     result : Correspondence
-        What was found.
+        Correspondence of the two images.
     labels : array_like of int or bool, shape (rows, columns), optional
         Labels of the source. Without them, a few points are shown.
     source_channel_axis, target_channel_axis : int, optional

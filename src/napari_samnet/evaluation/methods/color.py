@@ -45,7 +45,7 @@ class ColorTransfer(Method):
     Parameters
     ----------
     name : {'reinhard', 'histogram'}
-        Which one.
+        Which transfer, and its name in the results.
     """
 
     packages = ('scikit-image',)

@@ -120,7 +120,7 @@ class FeatureMatching(Method):
     Parameters
     ----------
     name : {'nearest', 'affine'}
-        Estimator.
+        Which estimate of the field, and its name in the results.
     options : MatchOptions
         Weights, device, precision and size are used.
     """

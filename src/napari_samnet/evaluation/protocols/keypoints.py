@@ -42,7 +42,7 @@ class Keypoints(Protocol):
     Parameters
     ----------
     pairs : sequence of KeypointPair
-        Pairs with points.
+        Pairs with the same points in both images.
     threshold_by : {'kp-box', 'box', 'image'}
         What alpha is a share of: the longest side of the box of the other
         image's keypoints (PF-WILLOW), of its object box (SPair-71k), or 224
@@ -137,7 +137,7 @@ class Keypoints(Protocol):
         Parameters
         ----------
         pair : Pair
-            Of :meth:`load`.
+            The pair as :meth:`load` gave it.
         answer : Answer
             What a method says of it.
 

@@ -32,7 +32,7 @@ class Landmarks(Keypoints):
     Parameters
     ----------
     pairs : sequence of KeypointPair
-        Pairs with landmarks.
+        Pairs with the same landmarks in both images.
     """
 
     name = 'landmarks'

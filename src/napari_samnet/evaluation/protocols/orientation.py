@@ -133,7 +133,7 @@ class ImageTurn:
         Parameters
         ----------
         image : ndarray of float32, shape (H, W, 3)
-            The upright image.
+            The upright image, RGB from 0 to 1.
 
         Returns
         -------

@@ -48,7 +48,7 @@ class PairRequest:
     Parameters
     ----------
     pairs : Path, optional
-        List of pairs.
+        File with the list of pairs.
     root : Path
         Folder that the paths of the list start from.
     threshold_by : str, optional

@@ -36,7 +36,7 @@ def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
     Parameters
     ----------
     options : MatchOptions
-        Of the match.
+        Options of the match that is measured.
     sizes : sequence of int
         Further working sizes whose memory is measured.
 

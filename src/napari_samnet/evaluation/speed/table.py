@@ -14,7 +14,8 @@ def as_text(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : mapping
-        Of :func:`napari_samnet.evaluation.speed.measure.measure`.
+        What was measured, see
+        :func:`napari_samnet.evaluation.speed.measure.measure`.
 
     Returns
     -------
