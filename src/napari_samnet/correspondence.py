@@ -8,7 +8,7 @@ directions agree. It needs no network, and can be saved and loaded.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,19 +25,21 @@ from napari_samnet.arrays.checks import (
     checked_output,
     checked_points,
     checked_shape,
-    checked_votes,
 )
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
+from napari_samnet.images.plane import Plane
 from napari_samnet.io import npz as archive
+from napari_samnet.labels.evidence import Evidence
+from napari_samnet.labels.kernel import label_kernel
+from napari_samnet.labels.scores import LabelField
 from napari_samnet.warping.fields import (
     full_flow,
     full_map,
     round_trip,
     sample_field,
 )
-from napari_samnet.warping.label_voting import LabelField, label_kernel
 from napari_samnet.warping.warp import Canvas, Pixels, warp, warp_bilinear
 
 __all__ = ['Correspondence']
@@ -70,10 +72,9 @@ class Correspondence:
         Confidence of `forward`, from 0 to 1.
     backward_confidence : ndarray of float32, shape (h2, w2)
         Confidence of `backward`, from 0 to 1.
-    votes : ndarray of float, shape (h2, w2, K, K), optional
-        How likely each displacement around `backward` is, by (row, column)
-        in cells of the source, not below 0; K is odd. See
-        :mod:`napari_samnet.warping.label_voting`.
+    evidence : Evidence, optional
+        The source's cells that each of the target's looks like, wherever
+        they lie; see :mod:`napari_samnet.labels.evidence`.
     source_shape, target_shape : tuple of int
         Rows and columns of the two images.
     transferred : ndarray, optional
@@ -104,7 +105,7 @@ class Correspondence:
     backward_confidence: FloatArray
     source_shape: tuple[int, int]
     target_shape: tuple[int, int]
-    votes: npt.NDArray[Any] | None = None
+    evidence: Evidence | None = None
     transferred: npt.NDArray[Any] | None = None
     warped_labels: npt.NDArray[Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -121,8 +122,11 @@ class Correspondence:
             trust = f'{name}_confidence'
             given = getattr(self, trust)
             settle(trust, checked_confidence(trust, given, values.shape[:2]))
-        if self.votes is not None:
-            settle('votes', checked_votes(self.votes, self.backward.shape[:2]))
+        if not isinstance(self.evidence, Evidence | None):
+            raise InputError(
+                f'evidence must be an Evidence or None, got a '
+                f'{type(self.evidence).__name__}'
+            )
         if not isinstance(self.metadata, dict):
             raise InputError(
                 f'metadata must be a dict, got a '
@@ -194,14 +198,17 @@ class Correspondence:
         labels: Any,
         *,
         min_confidence: float = 0.0,
-        vote: bool = True,
+        evidence: bool = True,
+        image: Any = None,
+        channel_axis: int | None = None,
         out: Any = None,
     ) -> Any:
         """Labels of the source on the target's grid.
 
-        The field brings the nearest label. Where the displacements around it
-        have voted for another one, that is taken; labels that are too small
-        for a vote stay as the field brings them.
+        The field brings the nearest label. Where the source's cells that
+        look alike have another one, that is taken, and with `image` outlines
+        follow its edges. Labels that the cells do not resolve go exactly
+        where the field leads.
 
         Parameters
         ----------
@@ -209,9 +216,15 @@ class Correspondence:
             In memory or lazy.
         min_confidence : float
             Pixels that are matched with less confidence get 0.
-        vote : bool
-            Let the displacements in `votes` decide where outlines lie.
-            Without it, or without `votes`, the field alone does.
+        evidence : bool
+            Use `evidence`, if it was kept. Without it labels come from the
+            field alone.
+        image : array_like, optional
+            The target. Outlines are moved to the edges that it shows nearby;
+            without it they stay as evidence and field have them.
+        channel_axis : int, optional
+            Axis of the channels of `image`, where it is not the last of an
+            RGB image.
         out : array_like, shape (Ht, Wt), optional
             Where to put the result, such as a memory map or zarr array.
 
@@ -224,30 +237,56 @@ class Correspondence:
         Raises
         ------
         InputError
-            If the labels are not of the source's shape or not whole numbers.
+            If the labels are not of the source's shape or not whole numbers,
+            or the image is not of the target's.
         """
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, self.source_shape)
         out = checked_output(out, self.target_shape, labels.dtype)
         pixels = Pixels.of(labels)
         kernel = label_kernel(
-            self.label_field, pixels, min_confidence=min_confidence, vote=vote
+            self.label_field(evidence=evidence),
+            pixels,
+            min_confidence=min_confidence,
+            image=self._target_plane(image, channel_axis),
         )
         warp(pixels, self.source_shape, self.backward, Canvas(out), kernel)
         return out
 
-    @property
-    def label_field(self) -> LabelField:
-        """What carries labels of the source to the target's grid."""
-        rows, columns = self.forward.shape[:2]
+    def label_field(self, *, evidence: bool = True) -> LabelField:
+        """What carries labels of the source to the target's grid.
+
+        Parameters
+        ----------
+        evidence : bool
+            Whether the evidence is among it.
+
+        Returns
+        -------
+        LabelField
+            For :func:`napari_samnet.labels.kernel.label_kernel`.
+        """
         return LabelField(
             self.source_shape,
             self.target_shape,
             self.backward,
             self.backward_confidence,
-            self.votes,
-            (rows, columns),
+            self.evidence if evidence else None,
         )
+
+    def _target_plane(
+        self, image: Any, channel_axis: int | None
+    ) -> Plane | None:
+        """The target as it was given, checked."""
+        if image is None:
+            return None
+        plane = Plane.of(image, name='image', channel_axis=channel_axis)
+        if plane.shape != self.target_shape:
+            raise InputError(
+                f'image must be the target, of {self.target_shape} rows and '
+                f'columns, got {plane.shape}'
+            )
+        return plane
 
     def warp_image(
         self,
@@ -359,6 +398,11 @@ class Correspondence:
                 name: value
                 for name in ARRAYS
                 if (value := getattr(self, name)) is not None
+            }
+            | {
+                f'{EVIDENCE}{name}': getattr(self.evidence, name)
+                for name in EVIDENCE_PARTS
+                if self.evidence is not None
             },
         )
 
@@ -382,11 +426,27 @@ class Correspondence:
             If it is not such a file, or damaged.
         """
         header, arrays = archive.read(
-            path, needed=ARRAYS[:4], allowed=ARRAYS[4:]
+            path,
+            needed=ARRAYS[:4],
+            allowed=(
+                *ARRAYS[4:],
+                *(f'{EVIDENCE}{name}' for name in EVIDENCE_PARTS),
+                'votes',
+            ),
         )
+        # Files of the first version hold votes, which nothing uses.
+        arrays.pop('votes', None)
+        parts = {
+            name: arrays.pop(f'{EVIDENCE}{name}')
+            for name in EVIDENCE_PARTS
+            if f'{EVIDENCE}{name}' in arrays
+        }
         try:
+            if parts and len(parts) < len(EVIDENCE_PARTS):
+                raise InputError('its evidence is not complete')
             return cls(
                 **arrays,
+                evidence=Evidence(**parts) if parts else None,
                 source_shape=header.get('source_shape'),  # type: ignore[arg-type]
                 target_shape=header.get('target_shape'),  # type: ignore[arg-type]
                 metadata=header.get('metadata'),  # type: ignore[arg-type]
@@ -419,10 +479,13 @@ ARRAYS = (
     'backward',
     'forward_confidence',
     'backward_confidence',
-    'votes',
     'transferred',
     'warped_labels',
 )
+
+#: Members of a file that hold the evidence: this and the name of each part.
+EVIDENCE = 'evidence_'
+EVIDENCE_PARTS = tuple(part.name for part in fields(Evidence))
 
 
 def _other(side: Side) -> Side:

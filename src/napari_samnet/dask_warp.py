@@ -16,9 +16,9 @@ import numpy.typing as npt
 from napari_samnet.arrays.checks import as_array, check_labels, checked_image
 from napari_samnet.arrays.tiles import Tile, tiles
 from napari_samnet.errors import InputError
+from napari_samnet.labels.kernel import label_kernel, sample_indices
 from napari_samnet.warping.fields import Mapping, reach
 from napari_samnet.warping.kernels import Bilinear
-from napari_samnet.warping.label_voting import label_kernel, sparse_indices
 from napari_samnet.warping.warp import Pixels
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def lazy_labels(
     labels: Any,
     *,
     min_confidence: float = 0.0,
-    vote: bool = True,
+    evidence: bool = True,
     side: int = BLOCK_SIDE,
 ) -> dask.array.Array:
     """Labels of the source on the target's grid, computed when asked for.
@@ -53,7 +53,7 @@ def lazy_labels(
         In memory or lazy.
     min_confidence : float
         Pixels that are matched with less confidence get 0.
-    vote : bool
+    evidence : bool
         As for :meth:`Correspondence.warp_labels`. The first block then reads
         all of the labels.
     side : int
@@ -76,19 +76,16 @@ def lazy_labels(
     lazy = isinstance(labels, dask.array.Array)
     make = partial(
         label_kernel,
-        found.label_field,
+        found.label_field(evidence=evidence),
         None if lazy else Pixels(labels, None, None),
         min_confidence=min_confidence,
-        vote=vote,
     )
     # As large as a few blocks of labels, and needed by each of the result.
-    sparse = None
-    if lazy and vote and found.votes is not None:
-        rows, columns = sparse_indices(
-            found.source_shape, found.forward.shape[:2]
-        )
-        sparse = labels[rows][:, columns]
-    kernel = dask.delayed(make, traverse=False)(sparse=sparse)
+    samples = None
+    if lazy and evidence and found.evidence is not None:
+        rows, columns = sample_indices(found.source_shape)
+        samples = labels[rows][:, columns]
+    kernel = dask.delayed(make, traverse=False)(samples=samples)
     return _warped(
         labels,
         None,

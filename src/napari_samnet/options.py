@@ -104,10 +104,17 @@ class MatchOptions:
         Transfer the target's attributes to the source, and match with the
         transferred image. Without it the run is several times faster and
         gives the correspondence alone.
-    vote : bool
-        Let the similarities around the field vote on where the outlines of
-        carried labels lie. Without it, labels go exactly where the field
-        leads.
+    evidence : bool
+        Ask all cells of the source which label fits a place of the target,
+        beside the one that the field leads to. Finds what moves, turns or is
+        there several times. Without it, labels go exactly where the field
+        leads: right for borders that nothing in the image marks, such as the
+        midline between two like halves.
+    outlines : bool
+        Move the outlines of carried labels to the edges that the target
+        shows nearby, as sharp as the image is. Without it, outlines are as
+        smooth as the cells are wide: right where the edges of the image are
+        not those of the labels, as with regions of an atlas.
     init : {'global', 'identity'}
         First field: a robust global affine from all pairs of cells, or no
         motion, as in the paper.
@@ -155,7 +162,8 @@ class MatchOptions:
     backend: str = 'auto'
     weights: str = 'samnet'
     attributes: bool = True
-    vote: bool = True
+    evidence: bool = True
+    outlines: bool = True
     init: str = 'global'
     orientation: str = 'auto'
     coarse_iterations: int = 0
@@ -183,7 +191,7 @@ class MatchOptions:
             if kind(value) != value:
                 raise InputError(f'{name} must be whole, got {value}')
             object.__setattr__(self, name, kind(value))
-        for name in ('attributes', 'vote', 'reference'):
+        for name in ('attributes', 'evidence', 'outlines', 'reference'):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InputError(

@@ -138,7 +138,7 @@ def test_a_turned_specimen_is_found(how: Orientation) -> None:
     assert about['text']
 
 
-def test_labels_follow_with_their_vote() -> None:
+def test_labels_follow_with_their_evidence() -> None:
     source = tissue()
     labels = np.zeros((192, 256), np.uint8)
     labels[40:120, 60:150] = 3
@@ -150,7 +150,7 @@ def test_labels_follow_with_their_vote() -> None:
     for label in (3, 5):
         one, other = found.warped_labels == label, truth == label
         assert (one & other).sum() / (one | other).sum() > 0.85
-    assert found.votes is not None
+    assert found.evidence is not None
 
 
 def test_an_angle_between_is_found() -> None:

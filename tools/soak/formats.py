@@ -80,7 +80,6 @@ def some_correspondence(rng: np.random.Generator) -> Any:
         backward=fields[1],
         forward_confidence=trust[0],
         backward_confidence=trust[1],
-        votes=rng.random((4, 5, 3, 3)).astype(np.float16),
         source_shape=source,
         target_shape=target,
         transferred=rng.integers(0, 255, (*source, 3), np.uint8),

@@ -24,7 +24,6 @@ __all__ = [
     'checked_output',
     'checked_points',
     'checked_shape',
-    'checked_votes',
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -147,41 +146,6 @@ def checked_confidence(
             f'{name} must be from 0 to 1, got {low:g} to {high:g}'
         )
     return np.ascontiguousarray(np.clip(array, 0, 1), np.float32)
-
-
-def checked_votes(
-    values: Any, shape: tuple[int, ...]
-) -> npt.NDArray[np.floating[Any]]:
-    """Likelihoods of displacements, as they are.
-
-    Parameters
-    ----------
-    values : array_like of float, shape (h, w, K, K)
-        What came: finite, from 0 on, K odd.
-    shape : tuple of int
-        Rows and columns of the field they belong to.
-
-    Returns
-    -------
-    ndarray of float, shape (h, w, K, K)
-    """
-    array = np.asarray(values)
-    sides = array.shape[2:]
-    fits = array.ndim == 4 and array.shape[:2] == tuple(shape)
-    if array.dtype.kind != 'f' or not fits or len({*sides}) > 1:
-        raise InputError(
-            f'votes must be float of shape ({shape[0]}, {shape[1]}, K, K), '
-            f'got {array.dtype} of shape {array.shape}'
-        )
-    if sides[0] % 2 == 0:
-        raise InputError(f'votes must have an odd K, got {sides[0]}')
-    low, high = float(array.min()), float(array.max())
-    if not 0 <= low <= high < np.inf:
-        raise InputError(
-            f'votes must be finite and not below 0, got values from {low:g} '
-            f'to {high:g}'
-        )
-    return array
 
 
 def checked_output(

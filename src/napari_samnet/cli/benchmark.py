@@ -33,7 +33,7 @@ measures times, memory and the deviation of every fast path, on PF-WILLOW if
 
 _METHODS = """\
 method to measure; repeat it, or separate names by commas. samnet is the
-default network with default settings, and field the same without the vote on
+default network with default settings, and field the same without evidence of
 labels; identity keeps normalized
 coordinates; nearest and affine use the network's features alone; tvl1, ilk,
 dis and elastix are other packages (extra bench); warp, reinhard and

@@ -172,10 +172,14 @@ class Plane:
         ndarray of float32, shape (rows, columns, 1), or None
             From 0 to 1; None where nothing is hidden.
         """
+        return self._opacity(self.rows(rows))
+
+    def _opacity(self, block: npt.NDArray[Any]) -> FloatArray | None:
+        """Opacity of pixels in the image's own dtype."""
         full = self.opaque_value
         if full is None:
             return None
-        alpha = self.rows(rows)[..., 3:].astype(np.float32) / np.float32(full)
+        alpha = block[..., 3:].astype(np.float32) / np.float32(full)
         np.nan_to_num(alpha, copy=False, nan=0.0)
         np.clip(alpha, 0, 1, out=alpha)
         return None if (alpha == 1).all() else alpha
@@ -253,7 +257,10 @@ class Plane:
         -------
         ndarray of float32, shape (rows, columns, channels)
         """
-        block = self.rows(rows)
+        return self._unit(self.rows(rows))
+
+    def _unit(self, block: npt.NDArray[Any]) -> FloatArray:
+        """Pixels in the image's own dtype, scaled to [0, 1] and finite."""
         low, high = (limit.astype(self._exact) for limit in self.limits)
         with np.errstate(over='ignore', invalid='ignore'):
             unit: npt.NDArray[Any] = block.astype(self._exact)
@@ -311,13 +318,40 @@ class Plane:
         ndarray of float32, shape (rows, columns, 3)
             In [0, 1].
         """
-        unit = self.unit_rows(rows)
+        return self._rgb(self.rows(rows))
+
+    def rgb_window(self, rows: slice, columns: slice) -> FloatArray:
+        """Read a window of pixels as colors.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Start and stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns, 3)
+            In [0, 1], the same as a part of :meth:`rgb_rows`.
+        """
+        where = [rows, columns]
+        if self.channel_axis is not None:
+            where.insert(self.channel_axis, slice(None))
+        block = np.asarray(self.data[tuple(where)])
+        if self.channel_axis is None:
+            block = block[..., None]
+        else:
+            block = np.moveaxis(block, self.channel_axis, -1)
+        return self._rgb(block)
+
+    def _rgb(self, block: npt.NDArray[Any]) -> FloatArray:
+        """Pixels in the image's own dtype as colors."""
+        unit = self._unit(block)
         if self.channels == 3:
             return unit
         if self.channels == 1:
             return np.repeat(unit, 3, axis=-1)
         if self.has_alpha:
-            return self._over_neutral(unit, self.opacity_rows(rows))
+            return self._over_neutral(unit, self._opacity(block))
         # Weights that sum to 1 may round to more.
         return np.minimum(unit @ self.to_color.T, np.float32(1))
 

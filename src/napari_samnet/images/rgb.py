@@ -16,7 +16,7 @@ from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
-__all__ = ['check_image', 'from_rgb', 'to_rgb', 'to_working']
+__all__ = ['check_image', 'from_rgb', 'shrunken', 'to_rgb', 'to_working']
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -143,12 +143,30 @@ def to_working(
         channel_axis=channel_axis,
         contrast_limits=contrast_limits,
     )
+    return shrunken(plane, (size, size))
+
+
+def shrunken(plane: Plane, shape: tuple[int, int]) -> FloatArray:
+    """An image as RGB at another size, free of aliasing.
+
+    Parameters
+    ----------
+    plane : Plane
+        The image. Read once, in bands of rows.
+    shape : tuple of int
+        Rows and columns of the result.
+
+    Returns
+    -------
+    ndarray of float32, shape (*shape, 3)
+        In [0, 1].
+    """
     height, width = plane.shape
     gray = plane.channels == 1
     read = plane.unit_rows if gray else plane.rgb_rows
     channels = 1 if gray else 3
-    down = antialias_matrix(height, size)
-    tall = np.zeros((size, width * channels), np.float32)
+    down = antialias_matrix(height, shape[0])
+    tall = np.zeros((shape[0], width * channels), np.float32)
     by_column = down.tocsc()
     for rows in plane.bands():
         part = by_column[:, rows.start : rows.stop]
@@ -158,11 +176,11 @@ def to_working(
         first, last = part.indices.min(), part.indices.max() + 1
         band = read(rows).reshape(rows.stop - rows.start, -1)
         tall[first:last] += part.tocsr()[first:last] @ band
-    across = antialias_matrix(width, size)
-    columns = tall.reshape(size, width, channels).swapaxes(0, 1)
+    across = antialias_matrix(width, shape[1])
+    columns = tall.reshape(shape[0], width, channels).swapaxes(0, 1)
     flat = across @ columns.reshape(width, -1)
-    small = flat.reshape(size, size, channels).swapaxes(0, 1)
-    out = np.broadcast_to(np.clip(small, 0, 1), (size, size, 3))
+    small = flat.reshape(shape[1], shape[0], channels).swapaxes(0, 1)
+    out = np.broadcast_to(np.clip(small, 0, 1), (*shape, 3))
     return np.ascontiguousarray(out, np.float32)
 
 

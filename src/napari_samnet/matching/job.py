@@ -248,12 +248,15 @@ class MatchJob:
             forward, backward, trust = directions(
                 state, self._options.window, probability
             )
-            votes = run.votes(state) if self._options.vote else None
+            evidence = run.evidence() if self._options.evidence else None
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)
             trust = np.stack([trust[0], frame.resampled(trust[1])])
-            votes = None if votes is None else frame.resampled(votes)
+            if evidence is not None:
+                evidence = evidence.rearranged(
+                    *frame.nearest_cells(evidence.shape)
+                )
         transferred = None
         if transfer and self._options.attributes:
             colors = None
@@ -281,7 +284,7 @@ class MatchJob:
             backward=backward,
             forward_confidence=trust[0],
             backward_confidence=trust[1],
-            votes=votes,
+            evidence=evidence,
             source_shape=self._shapes[0],
             target_shape=self._shapes[1],
             transferred=transferred,

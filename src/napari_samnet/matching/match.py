@@ -115,7 +115,8 @@ def match(
     backend: str = DEFAULTS.backend,
     weights: str = DEFAULTS.weights,
     attributes: bool = DEFAULTS.attributes,
-    vote: bool = DEFAULTS.vote,
+    evidence: bool = DEFAULTS.evidence,
+    outlines: bool = DEFAULTS.outlines,
     init: str = DEFAULTS.init,
     orientation: str | float = DEFAULTS.orientation,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
@@ -140,8 +141,8 @@ def match(
         Labels of the source, ``(H, W)``; warped to the target they are the
         result's `warped_labels`.
     window, iterations, size, device, precision, backend, weights, \
-attributes, vote, init, orientation, coarse_iterations, feedback, lambda_max, \
-skip, tolerance, reference
+attributes, evidence, outlines, init, orientation, coarse_iterations, \
+feedback, lambda_max, skip, tolerance, reference
         See :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -183,7 +184,8 @@ skip, tolerance, reference
         backend=backend,
         weights=weights,
         attributes=attributes,
-        vote=vote,
+        evidence=evidence,
+        outlines=outlines,
         init=init,
         orientation=str(orientation),
         coarse_iterations=coarse_iterations,
@@ -223,4 +225,10 @@ skip, tolerance, reference
             break
     if labels is None:
         return result
-    return replace(result, warped_labels=result.warp_labels(labels))
+    image = target if outlines else None
+    return replace(
+        result,
+        warped_labels=result.warp_labels(
+            labels, image=image, channel_axis=target_channel_axis
+        ),
+    )

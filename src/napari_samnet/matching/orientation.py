@@ -230,6 +230,27 @@ class Frame:
         found *= np.all((within >= 0) & (within <= 1), axis=-1)[..., None]
         return np.asarray(found.reshape(values.shape), values.dtype)
 
+    def nearest_cells(
+        self, shape: Shape
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The view's cell nearest to each cell of the image.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns of the cells of both.
+
+        Returns
+        -------
+        rows, columns : ndarray of int, shape (h, w)
+            Beyond the view the cell at its border.
+        """
+        at = np.floor(self._within(_centers(shape)) * shape).astype(np.intp)
+        rows, columns = (
+            at[..., axis].clip(0, side - 1) for axis, side in enumerate(shape)
+        )
+        return rows, columns
+
     def _within(self, points: Array) -> Array:
         """Points of the image in the view, all normalized."""
         inverse = np.linalg.inv(self.linear)

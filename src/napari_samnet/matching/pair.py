@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class PairRun:
             for pair in (parts, parts[::-1])
         )
         self._own, self._other = own, other
+        self._evidence: Evidence | None = None
         self._recurrence = Recurrence(
             window=options.window,
             iterations=options.iterations,
@@ -182,34 +184,20 @@ class PairRun:
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
-    def votes(self, state: Iteration) -> NDArray[np.float16]:
-        """Likelihood of displacements from target to source.
-
-        Parameters
-        ----------
-        state : Iteration
-            Of :meth:`states`.
+    def evidence(self) -> Evidence:
+        """Cells of the source that each cell of the target looks like.
 
         Returns
         -------
-        ndarray of float16, (rows, columns, K, K)
-            Around the field of `state`, by (row, column) in cells.
+        Evidence
+            From the target to the source; independent of the field.
         """
-        from napari_samnet.samnet.correlation import (
-            likelihood,
-            local_correlation,
-        )
-        from napari_samnet.samnet.features import normalize
-        from napari_samnet.samnet.field import warp
-
-        second = slice(1, 2)
-        window = self._options.window
-        warped = warp(self._other.matching[second], state.field[second])
-        volume = local_correlation(
-            self._own.matching[second], normalize(warped), window
-        )
-        found = likelihood(volume)[0].permute(1, 2, 0).half().cpu().numpy()
-        return found.reshape(*found.shape[:2], window, window)
+        if self._evidence is None:
+            source, target = (
+                self._own.matching.float().permute(0, 2, 3, 1).cpu().numpy()
+            )
+            self._evidence = find_evidence(target, [source])
+        return self._evidence
 
     def match_probability(self, state: Iteration) -> Tensor | None:
         """How likely the matches are right, if the network has learnt that.

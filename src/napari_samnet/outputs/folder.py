@@ -133,7 +133,13 @@ class Products:
         if path and self.labels is not None:
             carried = result.warped_labels
             if carried is None:
-                carried = result.warp_labels(self.labels)
+                options = result.metadata.get('options', {})
+                wanted = options.get('outlines', True)
+                carried = result.warp_labels(
+                    self.labels,
+                    image=self.target if wanted else None,
+                    channel_axis=self.axes[1],
+                )
             write_labels(path, carried, colors=self.label_colors)
         path = paths.get('warped_points')
         if path and self.points is not None:

@@ -1,1 +1,1 @@
-"""Moving arrays by a field: interpolation, blocks, and the labels' vote."""
+"""Moving arrays by a field: interpolation and blocks."""

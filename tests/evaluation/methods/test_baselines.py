@@ -153,7 +153,7 @@ def test_the_field_alone_is_run_when_asked_for() -> None:
     alone, whole = (
         method.answer(pair).correspondence for method in (field, network)
     )
-    assert alone.votes is None
-    assert whole.votes is not None
+    assert alone.evidence is None
+    assert whole.evidence is not None
     np.testing.assert_array_equal(alone.backward, whole.backward)
     assert 'field' not in [method.name for method in get_methods(['all'])]

@@ -131,7 +131,13 @@ class Samnet(IterativeMethod):
         # A run that has converged would not move any more.
         for count in iterations:
             partial.setdefault(count, result)
-        return Answer(result, partial=partial, paused=paused)
+        labels = None
+        if pair.references:
+            labels = result.warp_labels(
+                pair.references[0].labels,
+                image=pair.target if self.options.outlines else None,
+            )
+        return Answer(result, labels=labels, partial=partial, paused=paused)
 
 
 class PlainWarp(Method):

@@ -73,7 +73,9 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
 #: Parts of the network's own method, and the paper's method, run where they
 #: are asked for by name.
 PARTS: dict[str, Callable[[_Setup], Method]] = {
-    'field': lambda setup: Samnet('field', replace(setup.options, vote=False)),
+    'field': lambda setup: Samnet(
+        'field', replace(setup.options, evidence=False, outlines=False)
+    ),
     'paper': lambda setup: Samnet('paper', replace(setup.options, **PAPER)),
 }
 

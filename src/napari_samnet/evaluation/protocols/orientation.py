@@ -176,7 +176,7 @@ class ImageTurn:
         -------
         Answer
             Its correspondence leads to the upright target and back; there
-            is no image and no vote.
+            is no image and no evidence.
         """
         match = answer.correspondence
         size = np.array(self.turned_shape(shape))

@@ -147,6 +147,7 @@ def _match(given: dict[str, Any], started: float) -> dict[str, Any]:
 def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: ARG001
     """One label image through a smooth field."""
     from napari_samnet.correspondence import Correspondence
+    from napari_samnet.labels.evidence import Evidence
 
     side = given['side']
     angle = np.linspace(0, 3, 32)
@@ -154,14 +155,19 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     field = (0.1 * np.stack([wave, wave.T], axis=-1)).astype(np.float32)
     trust = np.ones(field.shape[:2], np.float32)
     # A cell off, so that outlines are contested everywhere.
-    votes = np.zeros((*field.shape[:2], 9, 9), np.float16)
-    votes[..., 4, 5] = 1
+    cells = np.roll(np.arange(32 * 32), -1).reshape(32, 32, 1)
+    evidence = Evidence(
+        cells,
+        np.ones(cells.shape, np.float16),
+        np.ones(cells.shape[:2], np.float16),
+        np.array([[32, 32]]),
+    )
     found = Correspondence(
         forward=field,
         backward=field,
         forward_confidence=trust,
         backward_confidence=trust,
-        votes=votes,
+        evidence=evidence,
         source_shape=(side, side),
         target_shape=(side, side),
     )

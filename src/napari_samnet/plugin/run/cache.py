@@ -59,10 +59,10 @@ def _weight(found: Correspondence) -> int:
         found.backward,
         found.forward_confidence,
         found.backward_confidence,
-        found.votes,
         found.transferred,
     )
-    return sum(array.nbytes for array in arrays if array is not None)
+    held = sum(array.nbytes for array in arrays if array is not None)
+    return held + (found.evidence.nbytes if found.evidence else 0)
 
 
 class CorrespondenceCache:

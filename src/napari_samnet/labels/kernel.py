@@ -1,0 +1,327 @@
+"""Labels of a source on the target's grid, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import centers, linear_taps
+from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.labels.outlines import OutlineGuide
+from napari_samnet.labels.scores import (
+    LabelField,
+    LabelScores,
+    grid_shape,
+    score_labels,
+)
+from napari_samnet.warping.fields import Mapping
+from napari_samnet.warping.kernels import Nearest
+from napari_samnet.warping.warp import WINDOW_SIDE, Pixels
+
+if TYPE_CHECKING:
+    from napari_samnet.images.plane import Plane
+    from napari_samnet.warping.warp import Kernel
+
+__all__ = [
+    'ScoredLabels',
+    'label_kernel',
+    'outline_guide',
+    'sample_indices',
+    'sample_labels',
+]
+
+FloatArray = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+Shape = tuple[int, int]
+
+#: Samples of the labels per side, which is a few per cell.
+SAMPLE_SIDE = 256
+
+#: Side in pixels of the parts of a block that are scored at once.
+PART_SIDE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredLabels:
+    """The label that the field brings, or the best-scored one.
+
+    Parameters
+    ----------
+    nearest : Nearest
+        What the field brings.
+    scores : LabelScores
+        Of the same labels.
+    image : Plane or None
+        The target; needed where scores depend on colors.
+    """
+
+    nearest: Nearest
+    scores: LabelScores
+    image: Plane | None = None
+
+    @property
+    def fill(self) -> float:
+        """Value where the grid shows what is outside of the source."""
+        return self.nearest.fill
+
+    def __call__(
+        self,
+        mapping: Mapping,
+        tile: Tile,
+        found: npt.NDArray[Any],
+        corner: Shape,
+        target: npt.NDArray[Any],
+    ) -> None:
+        """Fill one block.
+
+        Parameters
+        ----------
+        mapping : Mapping
+            Of the columns of the block.
+        tile : tuple of slice
+            Rows and columns of the block.
+        found : ndarray, shape (rows, columns)
+            Labels of the source, contiguous.
+        corner : tuple of int
+            Row and column of the source at which they begin.
+        target : ndarray
+            The block.
+        """
+        self.nearest(mapping, tile, found, corner, target)
+        trusted = self.nearest.trusted(tile)
+        for part, contested in self._contested(tile):
+            rows, columns = (
+                slice(inner.start - outer.start, inner.stop - outer.start)
+                for inner, outer in zip(part, tile, strict=True)
+            )
+            block = target[rows, columns]
+            allowed = contested & ~np.isin(block, self.scores.unresolved)
+            if trusted is not None:
+                allowed &= trusted[rows, columns]
+            if allowed.any():
+                np.copyto(block, self._winners(part, block), where=allowed)
+
+    def _contested(
+        self, tile: Tile
+    ) -> Iterator[tuple[Tile, npt.NDArray[np.bool_]]]:
+        """Parts of a block in which scores decide, and where."""
+        contested = self.scores.contested
+        sides = [part.stop - part.start for part in tile]
+        for part in tiles((sides[0], sides[1]), side=(PART_SIDE, PART_SIDE)):
+            rows, columns = (
+                slice(outer.start + inner.start, outer.start + inner.stop)
+                for outer, inner in zip(tile, part, strict=True)
+            )
+            at = [
+                np.arange(where.start, where.stop) * count // side
+                for where, count, side in zip(
+                    (rows, columns),
+                    contested.shape,
+                    self.nearest.grid,
+                    strict=True,
+                )
+            ]
+            here = contested[np.ix_(*at)]
+            if here.any():
+                yield (rows, columns), here
+
+    def _winners(self, part: Tile, brought: Labels) -> Labels:
+        """Labels of the best scores in a part of the target."""
+        colors = None
+        if self.image is not None and self.scores.needs_colors:
+            colors = self.image.rgb_window(*part)
+        taps = [
+            linear_taps(count, centers(side)[where])
+            for count, side, where in zip(
+                self.scores.contested.shape,
+                self.nearest.grid,
+                part,
+                strict=True,
+            )
+        ]
+        winner = np.zeros_like(brought)
+        background = np.ones(brought.shape, np.float32)
+        best = np.zeros(brought.shape, np.float32)
+        for value, box, scores in zip(
+            self.scores.values,
+            self.scores.boxes,
+            self.scores.scores,
+            strict=True,
+        ):
+            score = _sampled(scores, box, taps)
+            if score is None:
+                continue
+            if score.shape[0] == 4:
+                assert colors is not None
+                planes = np.moveaxis(colors, -1, 0)
+                score = score[3] + (score[:3] * planes).sum(0)
+            else:
+                score = score[0]
+            background -= score
+            better = score > best
+            np.copyto(best, score, where=better)
+            np.copyto(winner, value, where=better)
+        winner[background >= best] = 0
+        return winner
+
+
+def _sampled(scores: FloatArray, box: Tile, taps: Any) -> FloatArray | None:
+    """Bilinear scores in a part of the target, (K, rows, columns).
+
+    They are 0 beyond their box; None if the part lies wholly beyond it.
+    """
+    inside = []
+    for (low, high, weight), where in zip(taps, box, strict=True):
+        there = (high >= where.start) & (low < where.stop)
+        if not there.any():
+            return None
+        first, last = low[0], high[-1] + 1
+        inside.append((low, high, weight, first, last, where))
+    (above, below, down, top, bottom, rows) = inside[0]
+    (left, right, along, start, stop, columns) = inside[1]
+    layers = scores[..., None] if scores.ndim == 2 else scores
+    window = np.zeros(
+        (bottom - top, stop - start, layers.shape[2]), np.float32
+    )
+    to_rows, to_columns = (
+        slice(max(0, where.start - first), min(last, where.stop) - first)
+        for where, first, last in ((rows, top, bottom), (columns, start, stop))
+    )
+    window[to_rows, to_columns] = layers[
+        max(0, top - rows.start) : bottom - rows.start,
+        max(0, start - columns.start) : stop - columns.start,
+    ]
+    planes = np.ascontiguousarray(np.moveaxis(window, 2, 0))
+    wide = planes[..., left - start]
+    wide += along * (planes[..., right - start] - wide)
+    upper = wide[:, above - top]
+    lower = wide[:, below - top]
+    lower -= upper
+    lower *= down[:, None]
+    lower += upper
+    return lower
+
+
+def outline_guide(image: Plane) -> OutlineGuide:
+    """Colors of the target on the grid of the scores.
+
+    Parameters
+    ----------
+    image : Plane
+        The target.
+
+    Returns
+    -------
+    OutlineGuide
+        To be given to :func:`label_kernel`; it can be used again for other
+        labels.
+    """
+    from napari_samnet.images.rgb import shrunken
+
+    return OutlineGuide(shrunken(image, grid_shape(image.shape)))
+
+
+def label_kernel(
+    field: LabelField,
+    pixels: Pixels | None,
+    *,
+    min_confidence: float = 0.0,
+    image: Plane | None = None,
+    guide: OutlineGuide | None = None,
+    samples: Labels | None = None,
+) -> Kernel:
+    """How labels of the source are put on the target's grid.
+
+    Parameters
+    ----------
+    field : LabelField
+        Of the two images. Its evidence decides where there is some.
+    pixels : Pixels or None
+        Of the labels; not looked at with `samples`.
+    min_confidence : float
+        Pixels that are matched with less confidence get 0.
+    image : Plane, optional
+        The target, to whose edges outlines are moved; without it they stay.
+    guide : OutlineGuide, optional
+        What :func:`outline_guide` gives for `image`, if it is known.
+    samples : ndarray, optional
+        What :func:`sample_labels` gives, if it is known.
+
+    Returns
+    -------
+    Kernel
+        For :func:`napari_samnet.warping.warp.warp`.
+    """
+    nearest = Nearest(
+        field.source_shape,
+        field.target_shape,
+        field.confidence,
+        min_confidence,
+    )
+    if field.evidence is None and image is None:
+        return nearest
+    if samples is None:
+        assert pixels is not None
+        samples = sample_labels(pixels, field.source_shape)
+    if image is not None and guide is None:
+        guide = outline_guide(image)
+    scores = score_labels(samples, field, guide)
+    return nearest if scores is None else ScoredLabels(nearest, scores, image)
+
+
+def sample_indices(shape: Shape) -> list[npt.NDArray[np.intp]]:
+    """Rows and columns at which labels are sampled.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the labels.
+
+    Returns
+    -------
+    list of ndarray of int
+        At most `SAMPLE_SIDE` of each, evenly spaced.
+    """
+    return [
+        (centers(min(SAMPLE_SIDE, side)) * side).astype(np.intp)
+        for side in shape
+    ]
+
+
+def sample_labels(pixels: Pixels, shape: Shape) -> Labels:
+    """Even samples of labels, a few per cell.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        Of the labels.
+    shape : tuple of int
+        Their rows and columns.
+
+    Returns
+    -------
+    ndarray, shape (n, m)
+        In the dtype of the labels, at :func:`sample_indices`.
+    """
+    at = sample_indices(shape)
+    if pixels.whole is not None:
+        samples: Labels = pixels.whole[np.ix_(*at)]
+        return samples
+    samples = np.empty((len(at[0]), len(at[1])), pixels.data.dtype)
+    for tile in tiles(shape, side=(WINDOW_SIDE, WINDOW_SIDE)):
+        rows, columns = (
+            np.flatnonzero((where >= part.start) & (where < part.stop))
+            for where, part in zip(at, tile, strict=True)
+        )
+        if not rows.size or not columns.size:
+            continue
+        box = [(part.start, part.stop) for part in tile]
+        window = pixels.window(box[0], box[1])
+        samples[np.ix_(rows, columns)] = window[
+            np.ix_(at[0][rows] - box[0][0], at[1][columns] - box[1][0])
+        ]
+    return samples

@@ -1,0 +1,143 @@
+"""Outlines moved to the edges of the image that the labels are for.
+
+The guided filter [1]_ explains the scores of a label, within each small
+square, as a linear function of the colors there. Where the two sides of an
+outline differ in color, the function follows the edge between them; where
+they do not, the scores are merely averaged and the outline stays. So colors
+decide as far as they tell, and never farther away than the square is wide.
+The functions are fitted on a small picture and evaluated at native
+resolution [2]_, where they draw the edge as sharp as the image shows it.
+
+References
+----------
+.. [1] He, Sun, Tang. Guided Image Filtering. TPAMI 2013.
+   doi:10.1109/TPAMI.2012.213
+.. [2] He, Sun. Fast Guided Filter. 2015. arXiv:1505.00996
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ['RADII', 'OutlineGuide']
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Radii of the squares in pixels of the small picture. A label takes the one
+#: next to `RADIUS_SHARE` of the side of a square of its area.
+RADII = (4, 6, 8, 12, 16)
+RADIUS_SHARE = 0.1
+
+#: Variance of colors in [0, 1] below which they do not tell sides apart.
+NOISE_VARIANCE = 1e-3
+
+
+class OutlineGuide:
+    """The colors of an image, prepared for filtering the scores of labels.
+
+    Parameters
+    ----------
+    picture : ndarray of float32, shape (n, m, 3)
+        The image in RGB from 0 to 1, on the grid of the scores.
+    """
+
+    def __init__(self, picture: FloatArray) -> None:
+        self.picture = np.ascontiguousarray(picture, np.float32)
+        self._prepared: dict[int, tuple[FloatArray, FloatArray]] = {}
+
+    @staticmethod
+    def radius(area: float) -> int:
+        """Radius that suits a label.
+
+        Parameters
+        ----------
+        area : float
+            Of the label, in pixels of the small picture.
+
+        Returns
+        -------
+        int
+            One of `RADII`, in the same pixels. Larger squares correct larger
+            errors and wash out what is smaller than they are.
+        """
+        wanted = RADIUS_SHARE * np.sqrt(area)
+        return min(RADII, key=lambda radius: abs(radius - wanted))
+
+    def fit(
+        self, scores: FloatArray, corner: tuple[int, int], radius: int
+    ) -> FloatArray:
+        """Explain scores by colors.
+
+        Parameters
+        ----------
+        scores : ndarray of float32, shape (rows, columns)
+            Of one label in a part of the picture.
+        corner : tuple of int
+            Row and column of the picture at which that part begins.
+        radius : int
+            Of the squares, in pixels.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, columns, 4)
+            Factors of red, green and blue, and the constant, whose sum is
+            the filtered score, equations (5) to (8) of [1]_.
+        """
+        part = tuple(
+            slice(start, start + side)
+            for start, side in zip(corner, scores.shape, strict=True)
+        )
+        mean_colors, inverse = (
+            whole[part] for whole in self._of_radius(radius)
+        )
+        colors = self.picture[part]
+        mean = _box(scores, radius)
+        covariance = _box(colors * scores[..., None], radius)
+        covariance -= mean_colors * mean[..., None]
+        out = np.empty((*scores.shape, 4), np.float32)
+        out[..., 0] = (inverse[..., [0, 1, 2]] * covariance).sum(-1)
+        out[..., 1] = (inverse[..., [1, 3, 4]] * covariance).sum(-1)
+        out[..., 2] = (inverse[..., [2, 4, 5]] * covariance).sum(-1)
+        out[..., 3] = mean - (out[..., :3] * mean_colors).sum(-1)
+        return _box(out, radius)
+
+    def _of_radius(self, radius: int) -> tuple[FloatArray, FloatArray]:
+        """Mean colors of squares, and six entries of the inverse covariance.
+
+        The entries are those of the upper triangle, row by row.
+        """
+        if radius not in self._prepared:
+            colors = self.picture
+            mean = _box(colors, radius)
+            pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+            a, b, c, d, e, f = (
+                _box(colors[..., i] * colors[..., j], radius)
+                - mean[..., i] * mean[..., j]
+                + NOISE_VARIANCE * (i == j)
+                for i, j in pairs
+            )
+            adjugate = (
+                d * f - e * e,
+                c * e - b * f,
+                b * e - c * d,
+                a * f - c * c,
+                b * c - a * e,
+                a * d - b * b,
+            )
+            determinant = a * adjugate[0] + b * adjugate[1] + c * adjugate[2]
+            inverse: FloatArray = np.stack(adjugate, -1)
+            inverse /= determinant[..., None]
+            self._prepared[radius] = mean, inverse
+        return self._prepared[radius]
+
+
+def _box(values: FloatArray, radius: int) -> FloatArray:
+    """Mean over squares of a radius, the outermost values repeated."""
+    from scipy.ndimage import uniform_filter1d
+
+    for axis in (0, 1):
+        values = uniform_filter1d(
+            values, 2 * radius + 1, axis=axis, mode='nearest'
+        )
+    return values
