@@ -233,10 +233,8 @@ class TestOutlines:
         labels = np.roll(truth, (3, 4), (0, 1))
         result = still(evidence_for((0, 0)))
         carried = result.warp_labels(labels, image=self.picture(truth))
-        for value in (1, 2):
-            before = iou(labels == value, truth == value)
-            after = iou(carried == value, truth == value)
-            assert after > before + 0.05
+        assert iou(carried > 0, truth > 0) > iou(labels > 0, truth > 0) + 0.05
+        assert (carried == truth).mean() > (labels == truth).mean() + 0.01
 
     def test_are_sharp_at_native_resolution(self) -> None:
         large = np.zeros((1024, 1024), np.uint8)
