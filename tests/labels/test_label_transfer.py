@@ -273,10 +273,9 @@ class TestOutlines:
         else:
             axis = 0
             image = np.moveaxis(image[..., [0, 1, 2, 0, 1]], 2, 0)
-        carried = still(evidence_for((0, 0))).warp_labels(
-            labels, image=image, channel_axis=axis
-        )
-        assert iou(carried > 0, truth > 0) > 0.9
+        result = still(evidence_for((0, 0)))
+        carried = result.warp_labels(labels, image=image, channel_axis=axis)
+        assert iou(carried > 0, truth > 0) > iou(labels > 0, truth > 0) + 0.05
 
     def test_the_image_must_be_the_target(self) -> None:
         result = still(evidence_for((0, 0)))
