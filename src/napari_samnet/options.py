@@ -61,7 +61,8 @@ PAPER: dict[str, Any] = {
     'init': 'identity',
     'feedback': 'image',
     'lambda_max': 1.0,
-    'vote': False,
+    'evidence': False,
+    'outlines': False,
     'tolerance': 0.0,
 }
 
