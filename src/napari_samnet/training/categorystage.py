@@ -78,11 +78,11 @@ def choose_images(
     Parameters
     ----------
     images : sequence of TrainingImage
-        All images.
+        The images to choose from.
     count : int
         How many to take at most.
     seed : int
-        Which ones.
+        Of the random numbers that choose them.
     """
     rng = np.random.default_rng(seed)
     members: dict[str, list[TrainingImage]] = {}
@@ -106,7 +106,7 @@ def spread_images(
     Parameters
     ----------
     images : sequence of TrainingImage
-        All images.
+        The images to choose from.
     count : int
         How many to take at most.
     seed : int
@@ -199,11 +199,11 @@ def category_stage(
     model : SAMNet
         Its matcher is trained.
     folder : Path
-        Of the run.
+        Folder that the run writes into.
     images : sequence of TrainingImage
         Photographs with their categories.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     bf16 : bool
         Compute the convolutions in bf16.
     watch : callable, optional

@@ -55,7 +55,7 @@ class Matches(NamedTuple):
     Attributes
     ----------
     answers : Tensor
-        ``(N, len(EVIDENCE))``.
+        ``(N, len(EVIDENCE))``, the evidence of each match.
     right : Tensor
         ``(N,)``, 1 where the match is right and 0 where it is wrong.
     weight : Tensor
@@ -127,7 +127,7 @@ def with_confidence(model: SAMNet, matches: Matches) -> SAMNet:
     model : SAMNet
         Stays as it is.
     matches : Matches
-        Of :func:`collect_matches`.
+        Right and wrong ones, of :func:`collect_matches`.
 
     Returns
     -------
@@ -161,13 +161,13 @@ def collect_matches(
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     features : VGGFeatures
         Its features, perhaps in another arithmetic.
     annotated : sequence of AnnotatedImage
         That the features were not taught by.
     photographs : sequence of TrainingImage
-        Of something else.
+        Images that show something else.
     pairs : int
         How many with keypoints; a third as many of either other kind, whose
         places are more.

@@ -154,7 +154,7 @@ def feature_stage(
     images : sequence of TrainingImage
         Photographs, for category pairs and known warps.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     watch : callable, optional
         Told of images encoded, as stage 'encoded', and of pairs matched, as
         stage 'matches'.
