@@ -61,6 +61,8 @@ PAPER: dict[str, Any] = {
     'init': 'identity',
     'feedback': 'image',
     'lambda_max': 1.0,
+    'orientation': 'upright',
+    'fine': False,
     'evidence': False,
     'outlines': False,
     'tolerance': 0.0,
@@ -126,6 +128,11 @@ class MatchOptions:
         degrees against the clock, 'mirror', or both, such as '90 mirror':
         first left and right are exchanged, then it is turned. The result
         always refers to the target as it came.
+    fine : bool
+        Refine the field by the pixels of both images where they clearly show
+        the same scene or specimen: to about half a pixel at working size
+        instead of two or three. Elsewhere nothing changes. Without it, the
+        field is as smooth as the cells of the network are wide.
     coarse_iterations : int
         How many of the first iterations run on a map of half the resolution,
         which doubles their reach. 0 to 5.
@@ -151,8 +158,8 @@ class MatchOptions:
         precision, plain kernels, both terms of equation (5), every image
         decoded and encoded again, each direction on its own and no early
         stop. More than ten times slower. The transferred image is then the
-        one that the decoder paints. Sets `precision`, `backend`, `feedback`
-        and `tolerance`.
+        one that the decoder paints. Sets `precision`, `backend`, `feedback`,
+        `fine` and `tolerance`.
     """
 
     window: int = 9
@@ -167,6 +174,7 @@ class MatchOptions:
     outlines: bool = True
     init: str = 'global'
     orientation: str = 'auto'
+    fine: bool = True
     coarse_iterations: int = 0
     feedback: str = 'feature'
     lambda_max: float = 0.1
@@ -192,7 +200,13 @@ class MatchOptions:
             if kind(value) != value:
                 raise InputError(f'{name} must be whole, got {value}')
             object.__setattr__(self, name, kind(value))
-        for name in ('attributes', 'evidence', 'outlines', 'reference'):
+        for name in (
+            'attributes',
+            'evidence',
+            'fine',
+            'outlines',
+            'reference',
+        ):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InputError(
@@ -263,6 +277,8 @@ class MatchOptions:
         for name, value in fixed.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, 'tolerance', 0.0)
+        # What follows the network is no part of the oracle.
+        object.__setattr__(self, 'fine', False)
 
 
 def parse_orientation(value: object) -> tuple[float, bool] | None:

@@ -14,6 +14,7 @@ from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.images.rgb import check_image, to_working
+from napari_samnet.matching.fine import LEVELS, refine
 from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import choose
 from napari_samnet.matching.pair import (
@@ -25,6 +26,7 @@ from napari_samnet.matching.pair import (
 from napari_samnet.matching.provenance import circumstances
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import Place, out_of_memory_explained
+from napari_samnet.warping.fields import full_map
 
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import Iteration
@@ -33,6 +35,10 @@ __all__ = ['STRIDE', 'MatchJob', 'Step']
 
 #: Pixels per cell at working size.
 STRIDE = 8
+
+#: Pixels of the longer side per pixel at working size from which the field
+#: is refined at twice of it.
+WORTH_TWICE = 1.5
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,53 @@ class MatchJob:
             )
         return frame.seen(small, size)
 
+    def _refined(
+        self,
+        small: list[FloatArray],
+        fields: tuple[FloatArray, FloatArray],
+        trust: FloatArray,
+        device: str,
+    ) -> tuple[FloatArray, FloatArray, FloatArray, dict[str, Any] | None]:
+        """Fields and confidence on a finer grid, and how they came about.
+
+        Where the images have many more pixels than the working size, they
+        are looked at once more at twice of it; never at all of their pixels,
+        so that time and memory are bounded.
+        """
+        # Metal does not have all the operations.
+        device = device if device.startswith('cuda') else 'cpu'
+        found = refine(small[0], small[1], *fields, device=device)
+        if found is None:
+            return (*fields, trust, None)
+        side = small[0].shape[0]
+        largest = max(max(shape) for shape in self._shapes)
+        if largest >= WORTH_TWICE * side:
+            large = [
+                to_working(
+                    image,
+                    size=2 * side,
+                    name=name,
+                    channel_axis=self._axes[name],
+                )
+                for name, image in self._images.items()
+            ]
+            again = refine(
+                large[0],
+                large[1],
+                found.forward,
+                found.backward,
+                levels=LEVELS[1:],
+                device=device,
+            )
+            found, side = (found, side) if again is None else (again, 2 * side)
+        grid = found.forward.shape[:2]
+        trust = np.stack([full_map(one, grid) for one in trust])
+        about = {
+            'side': side,
+            'share': round(float(found.believed.mean()), 3),
+        }
+        return found.forward, found.backward, trust, about
+
     def _snapshot(
         self,
         run: PairRun,
@@ -256,6 +309,15 @@ class MatchJob:
             if evidence is not None:
                 evidence = evidence.rearranged(
                     *frame.nearest_cells(evidence.shape)
+                )
+        refined: dict[str, Any] | None = None
+        if state.last and self._options.fine:
+            with (
+                out_of_memory_explained(record['device'], record['size']),
+                stages.timed('refine'),
+            ):
+                forward, backward, trust, refined = self._refined(
+                    small, (forward, backward), trust, record['device']
                 )
         transferred = None
         if transfer and self._options.attributes:
@@ -290,6 +352,7 @@ class MatchJob:
             transferred=transferred,
             metadata={
                 **record,
+                'refined': refined,
                 'iterations_used': len(changes),
                 'changes': list(changes),
                 'stages': stages.rounded(),

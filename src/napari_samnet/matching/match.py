@@ -119,6 +119,7 @@ def match(
     outlines: bool = DEFAULTS.outlines,
     init: str = DEFAULTS.init,
     orientation: str | float = DEFAULTS.orientation,
+    fine: bool = DEFAULTS.fine,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
     feedback: str = DEFAULTS.feedback,
     lambda_max: float = DEFAULTS.lambda_max,
@@ -141,7 +142,7 @@ def match(
         Labels of the source, ``(H, W)``; warped to the target they are the
         result's `warped_labels`.
     window, iterations, size, device, precision, backend, weights, \
-attributes, evidence, outlines, init, orientation, coarse_iterations, \
+attributes, evidence, outlines, init, orientation, fine, coarse_iterations, \
 feedback, lambda_max, skip, tolerance, reference
         See :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
@@ -188,6 +189,7 @@ feedback, lambda_max, skip, tolerance, reference
         outlines=outlines,
         init=init,
         orientation=str(orientation),
+        fine=fine,
         coarse_iterations=coarse_iterations,
         feedback=feedback,
         lambda_max=lambda_max,

@@ -127,20 +127,23 @@ def choose(
     import torch
 
     source, target = (
-        torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
-        for image in small
+        torch.from_numpy(image).permute(2, 0, 1)[None] for image in small
     )
     with torch.inference_mode():
-        return _search(model, source, target, shape)
+        return _search(model, source, target, shape, device)
 
 
 def _search(
-    model: SAMNet, source: Tensor, target: Tensor, shape: Shape
+    model: SAMNet,
+    source: Tensor,
+    target: Tensor,
+    shape: Shape,
+    device: str,
 ) -> Choice:
     """The orientation with the most evidence, upright in doubt."""
 
     def trials(which: Sequence[Frame], side: int) -> list[_Trial]:
-        return _tried(model, source, target, which, side)
+        return _tried(model, (source, target), which, side, device)
 
     def frames(*degrees: float) -> list[Frame]:
         return [
@@ -243,18 +246,17 @@ def _followed(trial: _Trial) -> Frame:
 
 def _tried(
     model: SAMNet,
-    source: Tensor,
-    target: Tensor,
+    pair: tuple[Tensor, Tensor],
     frames: Sequence[Frame],
     side: int,
+    device: str,
 ) -> list[_Trial]:
     """Agreement of the source with the target in several views."""
     import torch
 
-    batch = torch.cat(
-        (shrunk(source, side), views(shrunk(target, side), frames, side))
-    )
-    features = _features(model, batch)
+    source, target = (shrunk(image, side) for image in pair)
+    batch = torch.cat((source, views(target, frames, side)))
+    features = _features(model, batch.to(device))
     agreement, affine = _agreement(features[:1], features[1:])
     return [
         _Trial(view, float(share), matrix)

@@ -120,8 +120,12 @@ def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _options(about: dict[str, Any]) -> MatchOptions:
     """Options with everything settled that was left open."""
-    # Results of versions that did not turn images do not say so.
-    given = {'orientation': 'upright', **_entry(about, 'options')}
+    # Results of versions that did neither do not say so.
+    given = {
+        'orientation': 'upright',
+        'fine': False,
+        **_entry(about, 'options'),
+    }
     known = {field.name for field in fields(MatchOptions)}
     if not {*given} <= known:
         raise InputError(

@@ -48,9 +48,9 @@ class Place(NamedTuple):
     Attributes
     ----------
     device : str
-        A torch device, such as 'cpu' or 'cuda:0'.
+        A torch device.
     backend : str
-        What computes the convolutions, 'torch' or 'openvino'.
+        'torch' or 'openvino'.
     precision : str
         'fp32', 'bf16' or 'int8'.
     """
@@ -155,12 +155,11 @@ def has_bf16(device: str) -> bool:
     Parameters
     ----------
     device : str
-        A torch device, such as 'cpu' or 'cuda:0'.
+        A torch device.
 
     Returns
     -------
     bool
-        False where the hardware would only imitate it.
     """
     import torch
 
@@ -207,7 +206,7 @@ def resolve_place(
     Parameters
     ----------
     device, precision, backend : str
-        As the options of a match, see :class:`~napari_samnet.MatchOptions`.
+        See :class:`~napari_samnet.MatchOptions`.
     weights : Weights, optional
         Of the network. Without them, 'auto' does not consider 'int8'.
 

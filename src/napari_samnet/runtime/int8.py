@@ -82,12 +82,11 @@ def read_calibration(path: Path) -> Calibration | None:
     Parameters
     ----------
     path : Path
-        The JSON file beside the weights.
+        JSON file.
 
     Returns
     -------
     Calibration or None
-        None if the file is not there.
 
     Raises
     ------
@@ -144,9 +143,9 @@ def find_limits(
     Parameters
     ----------
     weights : Weights
-        The file of the network in question.
+        Of the network.
     parts : dict of str to Module
-        The modules 'features' and 'decoder' of the network.
+        'features' and 'decoder'.
 
     Returns
     -------
@@ -180,7 +179,7 @@ def within_bounds(weights: Weights) -> bool:
     Parameters
     ----------
     weights : Weights
-        The file of the network in question.
+        Of the network.
 
     Returns
     -------

@@ -69,7 +69,7 @@ class _Graph:
     Parameters
     ----------
     model : openvino.Model
-        Graph that is compiled for the processor.
+        What to compile.
     hint : str
         Arithmetic where the graph says nothing else.
     """

@@ -143,9 +143,9 @@ def measure_deviation(
     images : sequence of TrainingImage
         Photographs to make pairs from.
     pairs : int
-        How many pairs are compared.
+        How many.
     seed : int
-        Of the random numbers that draw the pairs.
+        Of the pairs.
 
     Returns
     -------

@@ -163,9 +163,9 @@ def find_pairs(
     images : CachedPairs
         All images and their warps.
     categories : sequence of str
-        Category of every image.
+        Of every image.
     iterations : int
-        Matching iterations, L in the paper.
+        L.
     batch : int
         Pairs at a time.
     """
@@ -220,9 +220,9 @@ def category_losses(
         ``(B, 3, 3, size, size)``: I', J and I. With them, the transferred
         feature is that of the decoded image, and the decoder learns too.
     iterations : int
-        Matching iterations, L in the paper.
+        L.
     loss : {'attribute', 'matching'}
-        What pairs are compared by: (12) or (11).
+        (12) or (11).
     bf16 : bool
         Compute the convolutions in bf16.
     """
@@ -329,15 +329,15 @@ def train_category(
     model : SAMNet
         Its matcher is trained.
     pairs : CategoryPairs
-        Pairs to learn from, of :func:`find_pairs`.
+        Of :func:`find_pairs`.
     run : Run
         Optimizes the matcher's parameters.
     iterations : int
-        Matching iterations in training, L in the paper.
+        L in training.
     batch : int
-        How many pairs a step learns from.
+        Pairs per step.
     loss : {'attribute', 'matching'}
-        What pairs are compared by: (12) or (11).
+        (12) or (11).
     bf16 : bool
         Compute the convolutions in bf16.
 
@@ -370,11 +370,11 @@ def consistency_errors(
     Parameters
     ----------
     model : SAMNet
-        The network, which stays as it is.
+        The network.
     pairs : CategoryPairs
-        Pairs that nothing was learnt from.
+        Held-out pairs.
     iterations : int
-        Matching iterations, L in the paper.
+        L.
     batch : int
         Pairs at a time.
 

@@ -55,7 +55,7 @@ def run_command(
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Parser of the command's arguments.
+        Of the command.
     action : callable
         Does what the arguments say.
     words : sequence of str or None

@@ -27,7 +27,7 @@ class Timetable:
     Parameters
     ----------
     options : TrainingOptions
-        Options that the run was begun with.
+        Of the run.
     made : mapping, optional
         Steps made before, by stage.
     images : int
@@ -116,7 +116,7 @@ def duration(seconds: float) -> str:
     Parameters
     ----------
     seconds : float
-        How long it takes, in seconds.
+        How long.
     """
     minutes = round(seconds / 60)
     if seconds < 50:

@@ -74,7 +74,7 @@ class FeatureStore:
             Each reads one image, float32 ``(size, size, 3)``. The order must
             be the same when a file is filled further.
         features : VGGFeatures
-            The feature network, which is frozen.
+            The frozen network.
         basis : Tensor
             ``(channels, directions)``, orthonormal columns.
         side : int
@@ -111,7 +111,7 @@ class FeatureStore:
         Parameters
         ----------
         index : int
-            Index of the image in the store.
+            Which image.
         chosen : Tensor, optional
             ``(K,)`` indices of cells, all by default.
 
@@ -131,7 +131,7 @@ class FeatureStore:
         Parameters
         ----------
         index : int
-            Index of the image in the store.
+            Which image.
         projection : Tensor
             ``(channels, C)`` of whole features, in the span of the basis.
 
@@ -167,9 +167,9 @@ def further_directions(
     Parameters
     ----------
     features : VGGFeatures
-        The feature network, which is frozen.
+        The frozen network.
     start : Tensor
-        ``(channels, C)``, the projection that is learnt from.
+        ``(channels, C)`` projection.
     images : iterable of ndarray of float32, (size, size, 3)
         Training images at working size.
     count : int
@@ -206,7 +206,7 @@ def frozen_features(model: SAMNet, path: Path) -> VGGFeatures:
     model : SAMNet
         The network; stays as it is.
     path : Path
-        The file that the network was read from.
+        Its weights file.
 
     Returns
     -------

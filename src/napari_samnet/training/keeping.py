@@ -49,7 +49,7 @@ def read_held_out(folder: Path) -> HeldOut | None:
     Parameters
     ----------
     folder : Path
-        Folder that the run writes into.
+        Of the run.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def read_pairs(folder: Path) -> HeldOut | None:
     Parameters
     ----------
     folder : Path
-        Folder that the run writes into.
+        Of the run.
 
     Returns
     -------
@@ -96,11 +96,11 @@ def keep_network(
     Parameters
     ----------
     folder : Path
-        Folder that the run writes into.
+        Of the run.
     name : str
         How the network will be known.
     options : TrainingOptions
-        Options that the run was begun with.
+        Of the run.
     images : int
         How many images it has seen.
 

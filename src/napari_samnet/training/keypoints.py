@@ -39,11 +39,11 @@ class CachedKeypoints:
     features : Tensor
         Matching features of the images, ``(N, C, H, W)`` in bf16.
     pairs : list of (int, int)
-        Indices of source and target among the images.
+        Source and target.
     points : list of (ndarray, ndarray)
         ``(K, 2)`` row, column in pixels of the files.
     shapes : list of (int, int)
-        Height and width of the files in pixels.
+        Of the files.
     """
 
     features: Tensor
@@ -63,7 +63,7 @@ def cache_keypoints(
     model : SAMNet
         Whose features are used.
     pairs : sequence of KeypointPair
-        Pairs of images with points in both.
+        Pairs with points.
     size : int
         Working size in pixels.
     bf16 : bool
@@ -135,7 +135,7 @@ def keypoint_scores(
     Parameters
     ----------
     model : SAMNet
-        The network, which stays as it is.
+        The network.
     cached : CachedKeypoints
         Of :func:`cache_keypoints`, with the same features.
     options : Recurrence, optional

@@ -39,7 +39,7 @@ class IterationState(NamedTuple):
     field : Tensor
         T^{l+1}, with the gradient of this iteration alone.
     transferred : Tensor
-        The transferred feature F^{s<-t,l+1}, without gradient.
+        F^{s<-t,l+1}, without gradient.
     alpha : Tensor
         Confidence (9), without gradient.
     """
@@ -60,7 +60,7 @@ def start_of(model: SAMNet) -> str:
     Parameters
     ----------
     model : SAMNet
-        The network, which stays as it is.
+        The network.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def learning_iterations(
     source, target : Tensor
         Matching features ``(B, C, H, W)``.
     iterations : int
-        Matching iterations, L in the paper.
+        L.
     init : {'global', 'identity'}, optional
         T^0; that of :func:`start_of` by default.
     attributes : bool
@@ -148,13 +148,13 @@ def train_matcher(
     model : SAMNet
         Its matcher is trained.
     pairs : CachedPairs
-        Pairs to learn from, with known fields.
+        Training pairs.
     run : Run
         Optimizes the matcher's parameters.
     iterations : int
-        Matching iterations in training, L in the paper.
+        L in training.
     batch : int
-        How many pairs a step learns from.
+        Pairs per step.
 
     Yields
     ------
@@ -203,11 +203,11 @@ def endpoint_errors(
     Parameters
     ----------
     model : SAMNet
-        The network, which stays as it is.
+        The network.
     pairs : CachedPairs
-        Pairs that nothing was learnt from.
+        Held-out pairs.
     iterations : int
-        Matching iterations, L in the paper.
+        L.
     batch : int
         Pairs at a time.
     """

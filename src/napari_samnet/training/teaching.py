@@ -111,7 +111,7 @@ def questions(
     example : Example
         Where the places of the source are in the target.
     rng : Generator
-        Source of the random numbers.
+        Source of randomness.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def teach(
     Parameters
     ----------
     taught : TaughtProjection
-        The projection, which is changed in place.
+        Changed in place.
     store : FeatureStore
         Features of all images that the examples name.
     sources : mapping of str to (Examples, int, float)
@@ -231,9 +231,9 @@ def contrastive_loss(
     Parameters
     ----------
     taught : TaughtProjection
-        The projection that is learnt.
+        The projection.
     asked : sequence of _Question
-        What is asked of the projection, of :func:`questions`.
+        Of :func:`questions`.
 
     Returns
     -------

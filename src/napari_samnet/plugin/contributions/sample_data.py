@@ -70,43 +70,19 @@ def _named(label_names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _sample(name: str) -> list[tuple[Any, dict[str, Any], str]]:
-    """Layers of a sample pair, with both images in view once they are added.
-
-    napari sets its camera on the first layer of an empty viewer, and adds
-    the others outside the view.
-    """
-    layers = sample_layers(name)
-    from napari import current_viewer
-
-    viewer = current_viewer()
-    if viewer is None:
-        return layers
-    missing = {keywords['name'] for _, keywords, _ in layers}
-
-    def on_inserted(event: Any) -> None:
-        missing.discard(event.value.name.split(' [')[0])
-        if not missing:
-            viewer.layers.events.inserted.disconnect(on_inserted)
-            viewer.reset_view()
-
-    viewer.layers.events.inserted.connect(on_inserted)
-    return layers
-
-
 def elephant() -> list[tuple[Any, dict[str, Any], str]]:
     """Two elephants."""
-    return _sample('elephant')
+    return sample_layers('elephant')
 
 
 def jug() -> list[tuple[Any, dict[str, Any], str]]:
     """Two jugs."""
-    return _sample('jug')
+    return sample_layers('jug')
 
 
 def kidney() -> list[tuple[Any, dict[str, Any], str]]:
     """Two sections of a kidney in two stains."""
-    return _sample('kidney')
+    return sample_layers('kidney')
 
 
 def brain() -> list[tuple[Any, dict[str, Any], str]]:
@@ -138,19 +114,19 @@ def brain() -> list[tuple[Any, dict[str, Any], str]]:
 
 def coffee() -> list[tuple[Any, dict[str, Any], str]]:
     """A cup, and the same picture bent and recolored."""
-    return _sample('coffee')
+    return sample_layers('coffee')
 
 
 def cat() -> list[tuple[Any, dict[str, Any], str]]:
     """A cat by day and by moonlight."""
-    return _sample('cat')
+    return sample_layers('cat')
 
 
 def tissue() -> list[tuple[Any, dict[str, Any], str]]:
     """A tissue section, and the same bent and restained."""
-    return _sample('tissue')
+    return sample_layers('tissue')
 
 
 def motorcycle() -> list[tuple[Any, dict[str, Any], str]]:
     """A motorcycle seen by two cameras."""
-    return _sample('motorcycle')
+    return sample_layers('motorcycle')

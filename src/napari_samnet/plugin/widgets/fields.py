@@ -67,6 +67,7 @@ LABELS = {
     'outlines': 'Outlines at edges',
     'init': 'First field',
     'orientation': 'Orientation',
+    'fine': 'Down to the pixel',
     'coarse_iterations': 'Coarse iterations',
     'feedback': 'Feedback',
     'lambda_max': 'Transferred share',
