@@ -9,12 +9,14 @@ from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import Answer, run_benchmark
 from napari_samnet.evaluation.methods.base import Identity
+from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.presence import Presence
 from napari_samnet.evaluation.protocols.registry import (
     PairRequest,
     open_protocol,
 )
 from napari_samnet.evaluation.protocols.series import Series
+from napari_samnet.options import MatchOptions
 
 
 @pytest.fixture
@@ -111,3 +113,22 @@ def test_presence_asks_every_pair_twice(film):
     assert methods['identity']['absent_detected'] == 1
     blind = run_benchmark(protocol, [Identity()]).result['methods']
     assert blind['identity']['auroc'] == 0.5
+
+
+def test_optical_flow_goes_from_frame_to_frame(film):
+    protocol = Series(read_sequences(film))
+    (method,) = get_methods(['ilk'])
+    answer = method.follow(protocol.load(0))
+    assert len(answer.series) == 3
+    # The picture stays, so the mask does.
+    assert protocol.score(protocol.load(0), answer)['j'] < 0.7
+
+
+def test_the_network_follows_a_film_and_matches_pairs(film):
+    protocol = Series(read_sequences(film))
+    options = MatchOptions(size=64, window=5, iterations=1, device='cpu')
+    pair = protocol.load(0)
+    for method in get_methods(['samnet', 'pairwise'], options):
+        answer = method.follow(pair)
+        assert [mask.dtype for mask in answer.series] == [bool] * 3
+        assert answer.series[0].shape == pair.target.shape[:2]

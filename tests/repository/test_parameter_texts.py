@@ -30,10 +30,8 @@ ALLOWED: dict[str, int] = {
     'io': 17,
     'matching': 15,
     'plugin': 76,
-    'runtime': 16,
     'samnet': 26,
     'series': 10,
-    'training': 84,
     'warping': 22,
 }
 

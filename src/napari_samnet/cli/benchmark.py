@@ -33,13 +33,13 @@ measures times, memory and the deviation of every fast path, on PF-WILLOW if
 
 _METHODS = """\
 method to measure; repeat it, or separate names by commas. samnet is the
-default network with default settings, and field the same without evidence of
-labels; identity keeps normalized
-coordinates; nearest and affine use the network's features alone; tvl1, ilk,
-dis and elastix are other packages (extra bench); warp, reinhard and
-histogram take part in attributes; any packaged weights by name; all. By
-default samnet and identity, for attributes also warp, reinhard and
-histogram
+default network with default settings, field the same without evidence of
+labels, pairwise the same that matches each frame of a film with the first
+one; identity keeps normalized coordinates; nearest and affine use the
+network's features alone; tvl1, ilk, dis and elastix are other packages (extra
+bench); warp, reinhard and histogram take part in attributes; any packaged
+weights by name; all. By default samnet and identity, for attributes also
+warp, reinhard and histogram
 """
 
 

@@ -48,9 +48,9 @@ class Place(NamedTuple):
     Attributes
     ----------
     device : str
-        A torch device.
+        A torch device, such as 'cpu' or 'cuda:0'.
     backend : str
-        'torch' or 'openvino'.
+        What computes the convolutions, 'torch' or 'openvino'.
     precision : str
         'fp32', 'bf16' or 'int8'.
     """
@@ -155,11 +155,12 @@ def has_bf16(device: str) -> bool:
     Parameters
     ----------
     device : str
-        A torch device.
+        A torch device, such as 'cpu' or 'cuda:0'.
 
     Returns
     -------
     bool
+        False where the hardware would only imitate it.
     """
     import torch
 
@@ -206,7 +207,7 @@ def resolve_place(
     Parameters
     ----------
     device, precision, backend : str
-        See :class:`~napari_samnet.MatchOptions`.
+        As the options of a match, see :class:`~napari_samnet.MatchOptions`.
     weights : Weights, optional
         Of the network. Without them, 'auto' does not consider 'int8'.
 

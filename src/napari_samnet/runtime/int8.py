@@ -82,11 +82,12 @@ def read_calibration(path: Path) -> Calibration | None:
     Parameters
     ----------
     path : Path
-        JSON file.
+        The JSON file beside the weights.
 
     Returns
     -------
     Calibration or None
+        None if the file is not there.
 
     Raises
     ------
@@ -143,9 +144,9 @@ def find_limits(
     Parameters
     ----------
     weights : Weights
-        Of the network.
+        The file of the network in question.
     parts : dict of str to Module
-        'features' and 'decoder'.
+        The modules 'features' and 'decoder' of the network.
 
     Returns
     -------
@@ -179,7 +180,7 @@ def within_bounds(weights: Weights) -> bool:
     Parameters
     ----------
     weights : Weights
-        Of the network.
+        The file of the network in question.
 
     Returns
     -------

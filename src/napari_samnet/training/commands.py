@@ -55,7 +55,7 @@ def run_command(
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Of the command.
+        Parser of the command's arguments.
     action : callable
         Does what the arguments say.
     words : sequence of str or None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class Matches(NamedTuple):
     Attributes
     ----------
     answers : Tensor
-        ``(N, len(EVIDENCE))``.
+        ``(N, len(EVIDENCE))``, the evidence of each match.
     right : Tensor
         ``(N,)``, 1 where the match is right and 0 where it is wrong.
     weight : Tensor
@@ -126,7 +127,7 @@ def with_confidence(model: SAMNet, matches: Matches) -> SAMNet:
     model : SAMNet
         Stays as it is.
     matches : Matches
-        Of :func:`collect_matches`.
+        Right and wrong ones, of :func:`collect_matches`.
 
     Returns
     -------
@@ -160,13 +161,13 @@ def collect_matches(
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     features : VGGFeatures
         Its features, perhaps in another arithmetic.
     annotated : sequence of AnnotatedImage
         That the features were not taught by.
     photographs : sequence of TrainingImage
-        Of something else.
+        Images that show something else.
     pairs : int
         How many with keypoints; a third as many of either other kind, whose
         places are more.
@@ -199,9 +200,7 @@ def collect_matches(
             for image in (one, other)
         )
         answers, moved = collector.ask(
-            read_working(one.path, size),
-            read_working(other.path, size),
-            places,
+            collector.read(one.path), collector.read(other.path), places
         )
         shape = read_image(other.path).shape
         scale = moved.new_tensor((shape[1], shape[0])) / side
@@ -217,9 +216,7 @@ def collect_matches(
             one.cells(read_image(one.path).shape, side)[one.visible]
         ).float()
         answers, _ = collector.ask(
-            read_working(one.path, size),
-            read_working(something.path, size),
-            places,
+            collector.read(one.path), collector.read(something.path), places
         )
         kinds[1].append((answers, torch.zeros(len(answers)) > 0))
         done += 1
@@ -257,7 +254,9 @@ def _warp(
     y, x = pixels.T
     places = (torch.from_numpy(pixels[:, ::-1].copy()) + 0.5) / STRIDE - 0.5
     truth = torch.from_numpy(flow[y, x, ::-1].copy()).float()
-    answers, moved = collector.ask(source, target, places.float())
+    answers, moved = collector.ask(
+        collector.encode(source), collector.encode(target), places.float()
+    )
     error = (STRIDE * (moved - places) - truth).norm(dim=1)
     inside = torch.from_numpy(valid[y, x])
     return answers, (error <= SCENE_TOLERANCE) & inside
@@ -281,17 +280,29 @@ class _Collector:
         self.size = size
         self._model = model
         self._features = features
+        self._kept: dict[Path, Tensor] = {}
+
+    def read(self, path: Path) -> Tensor:
+        """Features of a file, which are kept: it may be drawn again."""
+        if path not in self._kept:
+            self._kept[path] = self.encode(read_working(path, self.size))
+        return self._kept[path].float()
+
+    @torch.inference_mode()
+    def encode(self, image: np.ndarray) -> Tensor:
+        """Features of an image at working size, ``(1, C, H, W)`` in fp16."""
+        return self._features.match_only(to_tensor([image])).half()
 
     @torch.inference_mode()
     def ask(
-        self, source: np.ndarray, target: np.ndarray, places: Tensor
+        self, source: Tensor, target: Tensor, places: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Answers at places of the source, and where they go.
 
         Parameters
         ----------
-        source, target : ndarray of float32, (size, size, 3)
-            The pair.
+        source, target : Tensor
+            Features of the pair, ``(1, C, H, W)``.
         places : Tensor
             ``(K, 2)`` in (x, y) cells.
 
@@ -302,12 +313,7 @@ class _Collector:
         moved : Tensor
             ``(K, 2)`` in (x, y) cells of the target.
         """
-        maps = torch.cat(
-            [
-                self._features.match_only(to_tensor([image])).float()
-                for image in (source, target)
-            ]
-        )
+        maps = torch.cat((source, target)).float()
         none = maps.new_zeros(2, 0, 1, 1)
         options = Recurrence(window=self._model.config.window, tolerance=0.05)
         field = none

@@ -77,7 +77,7 @@ def batches(
     size : int
         Side to which an image is resized before it is cropped.
     generator : torch.Generator
-        Source of randomness.
+        Source of the random numbers.
     """
 
     def draw(limit: int) -> int:

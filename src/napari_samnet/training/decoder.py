@@ -36,7 +36,7 @@ def reconstruction_losses(
     Parameters
     ----------
     features : VGGFeatures
-        Frozen W_F.
+        W_F, which is frozen.
     decoder : DroplinkDecoder
         W_D; in training mode its links are drawn.
     images : Tensor
@@ -88,7 +88,7 @@ def train_decoder(
     run : Run
         Optimizes the decoder's parameters.
     device : str
-        Where.
+        Where the tensors are.
     bf16 : bool
         Compute the convolutions in bf16.
 

@@ -27,7 +27,7 @@ class Timetable:
     Parameters
     ----------
     options : TrainingOptions
-        Of the run.
+        Options that the run was begun with.
     made : mapping, optional
         Steps made before, by stage.
     images : int
@@ -116,7 +116,7 @@ def duration(seconds: float) -> str:
     Parameters
     ----------
     seconds : float
-        How long.
+        How long it takes, in seconds.
     """
     minutes = round(seconds / 60)
     if seconds < 50:

@@ -74,7 +74,7 @@ class FeatureStore:
             Each reads one image, float32 ``(size, size, 3)``. The order must
             be the same when a file is filled further.
         features : VGGFeatures
-            The frozen network.
+            The feature network, which is frozen.
         basis : Tensor
             ``(channels, directions)``, orthonormal columns.
         side : int
@@ -111,7 +111,7 @@ class FeatureStore:
         Parameters
         ----------
         index : int
-            Which image.
+            Index of the image in the store.
         chosen : Tensor, optional
             ``(K,)`` indices of cells, all by default.
 
@@ -131,7 +131,7 @@ class FeatureStore:
         Parameters
         ----------
         index : int
-            Which image.
+            Index of the image in the store.
         projection : Tensor
             ``(channels, C)`` of whole features, in the span of the basis.
 
@@ -167,9 +167,9 @@ def further_directions(
     Parameters
     ----------
     features : VGGFeatures
-        The frozen network.
+        The feature network, which is frozen.
     start : Tensor
-        ``(channels, C)`` projection.
+        ``(channels, C)``, the projection that is learnt from.
     images : iterable of ndarray of float32, (size, size, 3)
         Training images at working size.
     count : int
@@ -206,7 +206,7 @@ def frozen_features(model: SAMNet, path: Path) -> VGGFeatures:
     model : SAMNet
         The network; stays as it is.
     path : Path
-        Its weights file.
+        The file that the network was read from.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from napari_samnet.datasets.reading import read_image
 from napari_samnet.files import atomic_write
 from napari_samnet.samnet.features import STRIDE, VGGFeatures
 from napari_samnet.samnet.network import SAMNet
-from napari_samnet.training.categorystage import category_of, choose_images
+from napari_samnet.training.categorystage import category_of, spread_images
 from napari_samnet.training.data import ImageList, read_some, read_working
 from napari_samnet.training.feature_store import (
     FeatureStore,
@@ -154,7 +154,7 @@ def feature_stage(
     images : sequence of TrainingImage
         Photographs, for category pairs and known warps.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     watch : callable, optional
         Told of images encoded, as stage 'encoded', and of pairs matched, as
         stage 'matches'.
@@ -258,13 +258,15 @@ def _start(
 def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
     """Annotated images, images for category pairs, and photographs."""
     annotated = taught_images(options)
+    kept_back = {image.path for image in confidence_images(options)}
+    images = [image for image in images if image.path not in kept_back]
     rng = np.random.default_rng(options.seed + 4)
     drawn = rng.choice(
         len(images), min(options.feature_warps, len(images)), replace=False
     )
     return _Lists(
         annotated,
-        choose_images(images, options.feature_images, options.seed),
+        spread_images(images, options.feature_images, options.seed),
         [images[int(index)] for index in drawn],
     )
 

@@ -49,7 +49,7 @@ def read_held_out(folder: Path) -> HeldOut | None:
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder that the run writes into.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def read_pairs(folder: Path) -> HeldOut | None:
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder that the run writes into.
 
     Returns
     -------
@@ -96,11 +96,11 @@ def keep_network(
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder that the run writes into.
     name : str
         How the network will be known.
     options : TrainingOptions
-        Of the run.
+        Options that the run was begun with.
     images : int
         How many images it has seen.
 

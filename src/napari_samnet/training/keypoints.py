@@ -39,11 +39,11 @@ class CachedKeypoints:
     features : Tensor
         Matching features of the images, ``(N, C, H, W)`` in bf16.
     pairs : list of (int, int)
-        Source and target.
+        Indices of source and target among the images.
     points : list of (ndarray, ndarray)
         ``(K, 2)`` row, column in pixels of the files.
     shapes : list of (int, int)
-        Of the files.
+        Height and width of the files in pixels.
     """
 
     features: Tensor
@@ -63,7 +63,7 @@ def cache_keypoints(
     model : SAMNet
         Whose features are used.
     pairs : sequence of KeypointPair
-        Pairs with points.
+        Pairs of images with points in both.
     size : int
         Working size in pixels.
     bf16 : bool
@@ -135,7 +135,7 @@ def keypoint_scores(
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     cached : CachedKeypoints
         Of :func:`cache_keypoints`, with the same features.
     options : Recurrence, optional

@@ -46,7 +46,7 @@ class Run:
     trained : nn.Module
         Whose parameters with gradient are optimized.
     total : int
-        Number of steps.
+        Number of steps after which the run is done.
     rate : float
         Learning rate of AdamW at its peak.
     folder : Path, optional
@@ -54,7 +54,7 @@ class Run:
     seed : int
         Of the random generator.
     every : int
-        Steps between checkpoints.
+        Number of steps between two checkpoints.
     """
 
     stage: str

@@ -39,7 +39,7 @@ class IterationState(NamedTuple):
     field : Tensor
         T^{l+1}, with the gradient of this iteration alone.
     transferred : Tensor
-        F^{s<-t,l+1}, without gradient.
+        The transferred feature F^{s<-t,l+1}, without gradient.
     alpha : Tensor
         Confidence (9), without gradient.
     """
@@ -60,7 +60,7 @@ def start_of(model: SAMNet) -> str:
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def learning_iterations(
     source, target : Tensor
         Matching features ``(B, C, H, W)``.
     iterations : int
-        L.
+        Matching iterations, L in the paper.
     init : {'global', 'identity'}, optional
         T^0; that of :func:`start_of` by default.
     attributes : bool
@@ -148,13 +148,13 @@ def train_matcher(
     model : SAMNet
         Its matcher is trained.
     pairs : CachedPairs
-        Training pairs.
+        Pairs to learn from, with known fields.
     run : Run
         Optimizes the matcher's parameters.
     iterations : int
-        L in training.
+        Matching iterations in training, L in the paper.
     batch : int
-        Pairs per step.
+        How many pairs a step learns from.
 
     Yields
     ------
@@ -203,11 +203,11 @@ def endpoint_errors(
     Parameters
     ----------
     model : SAMNet
-        The network.
+        The network, which stays as it is.
     pairs : CachedPairs
-        Held-out pairs.
+        Pairs that nothing was learnt from.
     iterations : int
-        L.
+        Matching iterations, L in the paper.
     batch : int
         Pairs at a time.
     """

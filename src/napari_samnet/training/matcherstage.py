@@ -45,7 +45,7 @@ def matcher_stage(
     images, held_out : sequence of TrainingImage
         Photographs to learn from, and to measure with.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     bf16 : bool
         Compute the convolutions in bf16.
     watch : callable

@@ -50,7 +50,7 @@ def category_matches(
     Parameters
     ----------
     model : SAMNet
-        The teacher.
+        The network that makes the labels.
     store : FeatureStore
         Features of the images, not projected.
     indices : sequence of int

@@ -91,11 +91,11 @@ def speak(
     Parameters
     ----------
     images : sequence of TrainingImage
-        Photographs.
+        Photographs that are learnt from.
     folder : Path
-        Of the run.
+        Folder that the run writes into.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     name : str
         Under which the network is kept among the user's own, if not empty.
 
@@ -185,7 +185,7 @@ def train_apart(
     folder : Path
         Of the run, which goes on if it was begun before.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     name : str
         Under which the network is kept among the user's own.
     stop : threading.Event

@@ -59,7 +59,7 @@ def find_projection(
     images : iterable of ndarray of float32, (size, size, 3)
         Training images at working size.
     channels : int
-        How many directions.
+        How many directions are kept.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def with_projection(model: SAMNet, projection: Tensor) -> SAMNet:
     model : SAMNet
         Stays as it is.
     projection : Tensor
-        ``(matching channels, channels)``.
+        ``(matching channels, channels)``, the new projection.
     """
     config = replace(model.config, projection=projection.shape[1])
     other = SAMNet(config)

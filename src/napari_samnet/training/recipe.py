@@ -88,7 +88,7 @@ def train_steps(
         Of the run; made if it is not there. A run that was interrupted goes
         on, and one with other options is refused.
     options : TrainingOptions
-        The recipe.
+        The recipe: steps, rates and numbers of images.
     watch : callable, optional
         Told of what is no step: pairs made for the matching network, as
         stage 'pairs', and its error before the first step.

@@ -86,7 +86,7 @@ def read_options(folder: Path) -> TrainingOptions | None:
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder that the run writes into.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def made_steps(folder: Path) -> dict[str, int]:
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder that the run writes into.
 
     Returns
     -------

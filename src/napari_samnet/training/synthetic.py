@@ -119,7 +119,7 @@ def inverse_flow(flow: Tensor, *, rounds: int = 20) -> Tensor:
     flow : Tensor
         ``(B, 2, H, W)`` in (x, y) cells, smooth and one-to-one.
     rounds : int
-        Iterations.
+        Number of fixed-point iterations; more make it more exact.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def synthetic_pair(
     photograph : ndarray of float32, (H, W, 3)
         RGB in [0, 1].
     rng : Generator
-        Source of randomness.
+        Source of the random numbers.
 
     Returns
     -------
@@ -184,17 +184,17 @@ def cache_pairs(
     Parameters
     ----------
     features : VGGFeatures
-        W_F.
+        W_F, the feature network.
     images : sequence of TrainingImage
         Photographs to draw from.
     count : int
-        Number of pairs.
+        Number of pairs that are made.
     size : int
         Working size in pixels.
     seed : int
         Of the random generator.
     batch : int
-        Pairs per batch.
+        How many pairs are encoded at a time.
     bf16 : bool
         Compute the convolutions in bf16.
     """
@@ -221,15 +221,15 @@ def cache_each(
     Parameters
     ----------
     features : VGGFeatures
-        W_F.
+        W_F, the feature network.
     images : sequence of TrainingImage
         The photographs, which become the targets.
     size : int
         Working size in pixels.
     rng : Generator
-        Source of randomness.
+        Source of the random numbers.
     batch : int
-        Pairs per batch.
+        How many pairs are encoded at a time.
     bf16 : bool
         Compute the convolutions in bf16.
     pixels : list of Tensor, optional

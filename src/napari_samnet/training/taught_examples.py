@@ -74,7 +74,7 @@ class Examples(Protocol):
         Parameters
         ----------
         rng : Generator
-            Source of randomness.
+            Source of the random numbers.
 
         Returns
         -------
@@ -91,7 +91,7 @@ class AnnotatedImage:
     Attributes
     ----------
     path : Path
-        The file.
+        The file that holds the image.
     group : str
         Images of one group show the same kind of thing.
     points : ndarray of float64, (K, 2)
@@ -197,11 +197,11 @@ class KeypointExamples:
     Parameters
     ----------
     groups : sequence of str
-        Per image.
+        Kind of thing that each image shows.
     places : sequence of ndarray
         Per image ``(K, 2)`` in (x, y) cells.
     visible : sequence of ndarray of bool
-        Per image ``(K,)``.
+        Per image ``(K,)``, which keypoints it shows.
     first : int
         Index in the store of the first image.
     """

@@ -111,7 +111,7 @@ def questions(
     example : Example
         Where the places of the source are in the target.
     rng : Generator
-        Source of randomness.
+        Source of the random numbers.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def teach(
     Parameters
     ----------
     taught : TaughtProjection
-        Changed in place.
+        The projection, which is changed in place.
     store : FeatureStore
         Features of all images that the examples name.
     sources : mapping of str to (Examples, int, float)
@@ -231,9 +231,9 @@ def contrastive_loss(
     Parameters
     ----------
     taught : TaughtProjection
-        The projection.
+        The projection that is learnt.
     asked : sequence of _Question
-        Of :func:`questions`.
+        What is asked of the projection, of :func:`questions`.
 
     Returns
     -------

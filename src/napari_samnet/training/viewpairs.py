@@ -90,7 +90,7 @@ def choose_pairs(
     categories : sequence of str
         Of every image. One and the same for all is fine.
     per_image : int
-        Candidates per image.
+        How many candidates each image has.
     limit : float
         Largest error of the affine map there and back, see
         :func:`cycle_errors`.

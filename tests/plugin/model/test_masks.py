@@ -17,10 +17,6 @@ FLAT = grid_of(Image(np.zeros((80, 100))))
 DEEP = grid_of(Image(np.zeros((3, 80, 100))))
 
 
-def same(coords: Any) -> Any:
-    return coords
-
-
 def carried(mask: Mask, found: Any, grid: Grid, *indices: Any) -> Any:
     planes = {
         index: mask.carry(mask.plane(index), found, min_confidence=0.0)
@@ -35,7 +31,7 @@ def test_labels_keep_ids_dtype_and_style(
     layer = viewer.add_labels(
         mask, features={'index': [0, 3, 70_000], 'name': ['-', 'a', 'b']}
     )
-    captured = capture_mask(layer, FLAT, same)
+    captured = capture_mask(layer, FLAT)
     found = make_found((80, 100), (80, 100))
     data, keywords = carried(captured, found, FLAT)
     np.testing.assert_array_equal(data, mask)
@@ -54,13 +50,13 @@ def test_labels_are_copied_plane_by_plane(mask: np.ndarray) -> None:
 def test_labels_of_another_shape_are_refused(viewer: ViewerModel) -> None:
     layer = viewer.add_labels(np.zeros((5, 5), int), name='small')
     with pytest.raises(InputError, match="'small' has shape 5 × 5"):
-        capture_mask(layer, FLAT, same)
+        capture_mask(layer, FLAT)
 
 
 def test_images_are_refused(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((80, 100)))
     with pytest.raises(InputError, match='image layer cannot be transferred'):
-        capture_mask(layer, FLAT, same)
+        capture_mask(layer, FLAT)
 
 
 def test_points_move_and_keep_their_style(
@@ -74,7 +70,7 @@ def test_points_move_and_keep_their_style(
         face_color=['red', 'blue'],
     )
     found = make_found((80, 100), (80, 100), (0.1, -0.05))
-    data, keywords = carried(capture_mask(layer, FLAT, same), found, FLAT)
+    data, keywords = carried(capture_mask(layer, FLAT), found, FLAT)
     np.testing.assert_allclose(data, [[18, 15], [38, 35]])
     np.testing.assert_array_equal(keywords['size'], [3, 9])
     np.testing.assert_array_equal(keywords['face_color'], layer.face_color)
@@ -90,7 +86,7 @@ def test_points_of_a_plane_leave_the_others_behind(
         size=[1, 2, 3],
     )
     found = make_found((80, 100), (80, 100))
-    captured = capture_mask(layer, DEEP, same)
+    captured = capture_mask(layer, DEEP)
     data, keywords = carried(captured, found, DEEP, (1,))
     np.testing.assert_allclose(data, [[1, 30, 40], [1, 50, 60]])
     assert list(keywords['features']['kind']) == ['b', 'c']
@@ -100,7 +96,7 @@ def test_points_of_a_plane_leave_the_others_behind(
 def test_all_planes_of_points(viewer: ViewerModel, make_found: Any) -> None:
     layer = viewer.add_points([[2, 10.0, 20], [0, 30, 40]])
     found = make_found((80, 100), (80, 100))
-    captured = capture_mask(layer, DEEP, same)
+    captured = capture_mask(layer, DEEP)
     data, _ = carried(captured, found, DEEP, (0,), (1,), (2,))
     np.testing.assert_allclose(data, [[0, 30, 40], [2, 10, 20]])
 
@@ -111,7 +107,7 @@ def test_shapes_bend(viewer: ViewerModel, make_found: Any) -> None:
     layer.add_ellipses([[50, 60], [10, 20]], face_color='blue')
     layer.add_paths([[5, 5], [20, 30], [40, 8]])
     found = make_found((80, 100), (80, 100), (0.1, 0.0))
-    data, keywords = carried(capture_mask(layer, FLAT, same), found, FLAT)
+    data, keywords = carried(capture_mask(layer, FLAT), found, FLAT)
     assert keywords['shape_type'] == ['polygon', 'polygon', 'path']
     for before, after in zip(layer.data, data, strict=True):
         np.testing.assert_allclose(
@@ -134,7 +130,7 @@ def test_shapes_of_a_plane(viewer: ViewerModel, make_found: Any) -> None:
         shape_type='polygon',
     )
     found = make_found((80, 100), (80, 100))
-    captured = capture_mask(layer, DEEP, same)
+    captured = capture_mask(layer, DEEP)
     data, keywords = carried(captured, found, DEEP, (1,))
     assert len(data) == 1
     np.testing.assert_allclose(data[0], layer.data[1])
@@ -145,5 +141,5 @@ def test_shapes_of_a_plane(viewer: ViewerModel, make_found: Any) -> None:
 def test_nothing_on_a_plane_is_noticed(viewer: ViewerModel, kind: str) -> None:
     data = {'labels': np.zeros((80, 100), int)}.get(kind)
     layer = getattr(viewer, f'add_{kind}')(data)
-    captured = capture_mask(layer, FLAT, same)
+    captured = capture_mask(layer, FLAT)
     assert captured.is_empty(captured.plane(()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,30 +67,60 @@ def test_values_are_remembered() -> None:
 
 
 @needs_preferences
-def test_a_new_widget_shows_them(ready: Any, make_widget: Any) -> None:
-    ready.run(wait=True, timeout=60)
+def test_a_run_leaves_them_alone(ready: Any) -> None:
     from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
+    save_settings({'window': 7})
+    before = load_settings()
+    ready.set_options(window=5)
+    ready.run(wait=True, timeout=60)
+    assert load_settings() == before
     fresh = SemanticTransfer(ready.viewer)
-    assert fresh.options.size == 64
-    assert fresh.options.iterations == 2
+    assert fresh.options.window == 7
     fresh.deleteLater()
 
 
 @needs_preferences
-def test_a_run_that_failed_is_not_remembered(ready: Any) -> None:
-    from napari_samnet.errors import InputError
-
-    ready.set_options(weights='/nowhere/mine.safetensors')
-    with pytest.raises(InputError):
-        ready.run(wait=True, timeout=60)
-    assert load_settings()['weights'] == DEFAULTS.weights
+def test_an_open_dock_follows_them(ready: Any) -> None:
+    ready.set_options(iterations=4)
+    save_settings({'window': 7})
+    assert ready.options.window == 7
+    # What was not changed there stays as it was set here.
+    assert ready.options.iterations == 4
+    ready.hide()
+    save_settings({'window': 5})
+    assert ready.options.window == 7
 
 
 @needs_preferences
-def test_values_that_do_not_fit_together_are_passed_over() -> None:
-    save_settings({'window': 21, 'size': 64})
-    assert load_settings() == seen_defaults()
+@pytest.mark.parametrize(
+    ('given', 'taken'),
+    [
+        ({'window': 8}, {'window': 7}),
+        ({'window': 21, 'size': 64}, {'window': 7, 'size': 64}),
+        ({'window': 4}, {'window': 3}),
+        ({'weights': ''}, {'weights': ''}),
+    ],
+)
+def test_a_wrong_value_is_corrected_alone(
+    given: dict[str, Any], taken: dict[str, Any]
+) -> None:
+    save_settings({'iterations': 5, 'device': 'cpu', **given})
+    wanted = {'iterations': 5, 'device': 'cpu', **taken}
+    values = load_settings()
+    assert {name: values[name] for name in wanted} == wanted
+
+
+def test_a_value_without_sense_is_passed_over_alone(monkeypatch: Any) -> None:
+    page = SimpleNamespace(
+        **{**seen_defaults(), 'window': 7, 'size': 250, 'device': 'abacus'}
+    )
+    monkeypatch.setattr(
+        'napari_samnet.plugin.transfer.settings._page', lambda: page
+    )
+    values = load_settings()
+    assert (values['window'], values['size']) == (7, 256)
+    assert values['device'] == DEFAULTS.device
 
 
 def test_without_preferences_the_defaults_stand(monkeypatch: Any) -> None:

@@ -22,7 +22,14 @@ from napari_samnet.evaluation.benchmark import (
 )
 from napari_samnet.options import DEFAULTS, MatchOptions
 
-__all__ = ['Identity', 'PlainWarp', 'Samnet', 'from_fields', 'require']
+__all__ = [
+    'Identity',
+    'Pairwise',
+    'PlainWarp',
+    'Samnet',
+    'from_fields',
+    'require',
+]
 
 Field = NDArray[np.floating]
 
@@ -112,6 +119,24 @@ class Samnet(IterativeMethod):
     def answer(self, pair: Pair) -> Answer:
         return self.trace(pair, ())
 
+    def follow(self, pair: Pair) -> Answer:
+        from napari_samnet.series.propagate import propagate_steps
+
+        (reference,) = pair.references
+        labels = reference.labels
+        steps = propagate_steps(
+            pair.frames.__getitem__,
+            len(pair.frames),
+            {0: labels.astype(np.uint8) if labels.dtype == bool else labels},
+            self.options,
+        )
+        by_frame = {step.report.index: step.labels for step in steps}
+        series = [
+            by_frame[frame].astype(labels.dtype)
+            for frame in range(1, len(pair.frames))
+        ]
+        return replace(Identity().answer(pair), series=series)
+
     def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
         from napari_samnet.matching.match import match_steps
 
@@ -138,6 +163,16 @@ class Samnet(IterativeMethod):
                 image=pair.target if self.options.outlines else None,
             )
         return Answer(result, labels=labels, partial=partial, paused=paused)
+
+
+class Pairwise(Samnet):
+    """Follows films by matching each frame with the first one alone."""
+
+    def __init__(self, options: MatchOptions) -> None:
+        super().__init__('pairwise', options)
+
+    def follow(self, pair: Pair) -> Answer:
+        return Method.follow(self, pair)
 
 
 class PlainWarp(Method):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import pairwise
 from multiprocessing import get_context
 from types import ModuleType
 from typing import NamedTuple
@@ -130,3 +132,25 @@ class DenseFlow(Method):
                 solve(target, source) / self._size,
             )
         )
+
+    def follow(self, pair: Pair) -> Answer:
+        """Carry the labels from each frame to the next, as flow is meant.
+
+        Parameters
+        ----------
+        pair : Pair
+            With `frames` and one reference.
+
+        Returns
+        -------
+        Answer
+            Of the last two frames, with the labels of all as `series`.
+        """
+        labels = pair.references[0].labels
+        series = []
+        for before, after in pairwise(pair.frames):
+            step = replace(pair, source=before, target=after, frames=())
+            answer = self.answer(step)
+            labels = answer.carried_labels(labels)
+            series.append(labels)
+        return replace(answer, series=series)

@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import Method
-from napari_samnet.evaluation.methods.base import Identity, PlainWarp, Samnet
+from napari_samnet.evaluation.methods.base import (
+    Identity,
+    Pairwise,
+    PlainWarp,
+    Samnet,
+)
 from napari_samnet.options import DEFAULTS, PAPER, MatchOptions
 
 __all__ = ['COLOR_METHODS', 'METHODS', 'PARTS', 'get_methods']
@@ -73,6 +78,7 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
 #: Parts of the network's own method, and the paper's method, run where they
 #: are asked for by name.
 PARTS: dict[str, Callable[[_Setup], Method]] = {
+    'pairwise': lambda setup: Pairwise(setup.options),
     'field': lambda setup: Samnet(
         'field', replace(setup.options, evidence=False, outlines=False)
     ),

@@ -70,19 +70,43 @@ def _named(label_names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def _sample(name: str) -> list[tuple[Any, dict[str, Any], str]]:
+    """Layers of a sample pair, with both images in view once they are added.
+
+    napari sets its camera on the first layer of an empty viewer, and adds
+    the others outside the view.
+    """
+    layers = sample_layers(name)
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return layers
+    missing = {keywords['name'] for _, keywords, _ in layers}
+
+    def on_inserted(event: Any) -> None:
+        missing.discard(event.value.name.split(' [')[0])
+        if not missing:
+            viewer.layers.events.inserted.disconnect(on_inserted)
+            viewer.reset_view()
+
+    viewer.layers.events.inserted.connect(on_inserted)
+    return layers
+
+
 def elephant() -> list[tuple[Any, dict[str, Any], str]]:
     """Two elephants."""
-    return sample_layers('elephant')
+    return _sample('elephant')
 
 
 def jug() -> list[tuple[Any, dict[str, Any], str]]:
     """Two jugs."""
-    return sample_layers('jug')
+    return _sample('jug')
 
 
 def kidney() -> list[tuple[Any, dict[str, Any], str]]:
     """Two sections of a kidney in two stains."""
-    return sample_layers('kidney')
+    return _sample('kidney')
 
 
 def brain() -> list[tuple[Any, dict[str, Any], str]]:
@@ -114,19 +138,19 @@ def brain() -> list[tuple[Any, dict[str, Any], str]]:
 
 def coffee() -> list[tuple[Any, dict[str, Any], str]]:
     """A cup, and the same picture bent and recolored."""
-    return sample_layers('coffee')
+    return _sample('coffee')
 
 
 def cat() -> list[tuple[Any, dict[str, Any], str]]:
     """A cat by day and by moonlight."""
-    return sample_layers('cat')
+    return _sample('cat')
 
 
 def tissue() -> list[tuple[Any, dict[str, Any], str]]:
     """A tissue section, and the same bent and restained."""
-    return sample_layers('tissue')
+    return _sample('tissue')
 
 
 def motorcycle() -> list[tuple[Any, dict[str, Any], str]]:
     """A motorcycle seen by two cameras."""
-    return sample_layers('motorcycle')
+    return _sample('motorcycle')

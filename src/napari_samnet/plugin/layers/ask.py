@@ -10,9 +10,14 @@ import numpy as np
 from napari.layers import Points
 
 from napari_samnet.correspondence import Correspondence, Side
-from napari_samnet.plugin.layers.results import METADATA, undisturbed
+from napari_samnet.plugin.layers.edits import (
+    about_layer,
+    find_result,
+    mark_written,
+)
+from napari_samnet.plugin.layers.results import undisturbed
 from napari_samnet.plugin.model.capture import Stack
-from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.grids import Index, world_units
 
 __all__ = ['AskTool', 'Asked', 'cells_of']
 
@@ -123,7 +128,7 @@ class AskTool:
         here, there = (
             (source, target) if side == 'source' else (target, source)
         )
-        start = here.grid.from_world(np.asarray(position, float)[None])[0, -2:]
+        start = self._place(here, position)[-2:]
         to: Side = 'target' if side == 'source' else 'source'
         end = found.warp_points(start[None], to=to)[0]
         own, other = at if side == 'source' else at[::-1]
@@ -151,18 +156,20 @@ class AskTool:
             side = sides.get(getattr(layer, 'unique_id', None))
             if side is None and cell:
                 # What lies on an image has a cell of its own.
-                about = layer.metadata.get(METADATA, {})
-                side = sides.get(about.get('on'))
+                side = sides.get(about_layer(layer).get('on'))
             if side is None or not layer.visible:
                 continue
             stack = source if side == 'source' else target
-            row, col = stack.grid.from_world(
-                np.asarray(position, float)[None]
-            )[0, -2:]
+            row, col = self._place(stack, position)[-2:]
             rows, cols = stack.grid.plane_shape
             if -0.5 <= row <= rows - 0.5 and -0.5 <= col <= cols - 0.5:
                 hit.append(side)
         return hit[0] if hit else None
+
+    def _place(self, stack: Stack, position: Any) -> np.ndarray:
+        """Data coordinates of an image at a position of the world."""
+        world = np.asarray(position, float)[None]
+        return stack.grid.from_world(world, world_units(self._viewer))[0]
 
     def _layers_under_cursor(self) -> tuple[list[Any], bool]:
         """Layers of the grid's cell that was clicked, or all of them."""
@@ -187,13 +194,9 @@ class AskTool:
     ) -> int:
         """Add a numbered point to our layer on an image."""
         key = f'ask {stack.uid}'
-        found = [
-            layer
-            for layer in self._viewer.layers
-            if layer.metadata.get(METADATA, {}).get('key') == key
-        ]
+        layer = find_result(self._viewer.layers, key)
         coords = np.array([[*index, *at]], float)
-        if not found:
+        if layer is None:
             number = 1 if number is None else number
             layer = Points(
                 coords,
@@ -208,14 +211,11 @@ class AskTool:
                     'anchor': 'upper_left',
                     'color': 'white',
                 },
-                metadata={
-                    METADATA: {'key': key, 'role': role, 'on': stack.uid}
-                },
                 **stack.grid.spatial,
             )
+            mark_written(layer, {'key': key, 'role': role, 'on': stack.uid})
             self._add(layer, stack.uid)
             return number
-        layer = found[0]
         if number is None:
             numbers = layer.features['number']
             number = int(numbers.max()) + 1 if len(numbers) else 1

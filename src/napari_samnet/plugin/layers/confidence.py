@@ -2,13 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_samnet.plugin.layers.results import Warped
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.plugin.layers.edits import keep_pristine
+from napari_samnet.plugin.layers.updates import Indices, write_labels
+from napari_samnet.plugin.model.grids import Index
 
-__all__ = ['set_threshold']
+__all__ = ['Warped', 'hide_unsure', 'set_threshold']
+
+
+@dataclass
+class Warped:
+    """Labels that a run carried, and what is known of each pixel.
+
+    Parameters
+    ----------
+    full : ndarray
+        The labels before any were hidden.
+    found : mapping
+        Correspondence behind each plane.
+    threshold : float
+        Confidence below which labels are hidden now.
+    pair : tuple of hashable
+        Identities of the two images.
+    """
+
+    full: NDArray[Any]
+    found: Mapping[Index, Correspondence]
+    threshold: float = 0.0
+    pair: tuple[Hashable, ...] = ()
+
+
+def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:
+    """Labels without those whose confidence is below the threshold.
+
+    Parameters
+    ----------
+    labels : ndarray
+        As they are in the layer; those the user painted stay.
+    warped : Warped
+        What is known of them, and the threshold.
+
+    Returns
+    -------
+    ndarray
+        The same array if nothing is hidden.
+    """
+    if warped.threshold <= 0:
+        return labels
+    hidden = labels.copy()
+    for index, correspondence in warped.found.items():
+        unsure = correspondence.backward_confidence_map < warped.threshold
+        same = hidden[index] == warped.full[index]
+        hidden[index][unsure & same] = 0
+    return hidden
 
 
 def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
@@ -33,32 +86,18 @@ def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
         Number of pixels changed.
     """
     before, warped.threshold = warped.threshold, threshold
-    changes = []
-    values = []
-    for index, found in warped.found.items():
-        full = warped.full[index]
-        shown = np.asarray(layer.data[index])
-        sure = found.backward_confidence_map
-        hide = (sure < threshold) & (shown == full) & (full != 0)
-        back = (sure >= threshold) & (sure < before) & (shown == 0)
-        back &= full != 0
-        at = np.nonzero(hide | back)
-        changes.append(
-            np.concatenate(
-                [
-                    np.broadcast_to(
-                        np.array(index, int)[:, None],
-                        (len(index), at[0].size),
-                    ),
-                    np.stack(at),
-                ]
-            )
-        )
-        values.append(np.where(hide, 0, full)[at])
-    if not changes:
-        return 0
-    indices = tuple(np.concatenate(changes, axis=1))
-    new = np.concatenate(values)
-    if new.size:
-        layer.data_setitem(indices, new)
-    return int(new.size)
+
+    def pieces() -> Iterator[tuple[Indices, NDArray[Any]]]:
+        for index, correspondence in warped.found.items():
+            full = warped.full[index]
+            shown = np.asarray(layer.data[index])
+            sure = correspondence.backward_confidence_map
+            hide = (sure < threshold) & (shown == full) & (full != 0)
+            back = (sure >= threshold) & (sure < before) & (shown == 0)
+            back &= full != 0
+            at = np.nonzero(hide | back)
+            plane = (np.full(at[0].size, place) for place in index)
+            yield (*plane, *at), np.where(hide, 0, full)[at]
+
+    with keep_pristine(layer):
+        return write_labels(layer, pieces()).pixels

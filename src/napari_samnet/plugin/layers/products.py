@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -93,6 +93,7 @@ class Collector:
         self._carried: list[dict[Index, Any]] = [{} for _ in request.masks]
         self._backward: dict[Index, Correspondence] = {}
         self._last: Correspondence | None = None
+        self._done: list[PlanePair] = []
         # So that a stack has no more arrows than can be drawn.
         self._count = max(64, request.arrows // max(1, len(request.pairs)))
 
@@ -114,6 +115,7 @@ class Collector:
             How they correspond.
         """
         self._last = found
+        self._done.append(pair)
         wanted = self._request.outputs
         if 'flow' in wanted:
             self._arrows.append(
@@ -150,7 +152,7 @@ class Collector:
             self._request.masks, self._carried, strict=True
         ):
             made.append(self._mask(mask, carried))
-        return made
+        return _uncovered(made, self._request.source.uid)
 
     def _about(self, role: str) -> dict[str, Any]:
         assert self._last is not None
@@ -186,6 +188,7 @@ class Collector:
                 else f'{target.name} warped to {source.name}'
             )
         return Product(
+            planes=self._planes([pair.source_slot for pair in self._done]),
             kind='image',
             key=self._key(role),
             name=name,
@@ -204,6 +207,7 @@ class Collector:
             # So that the layer can be saved as a dense flow.
             about['correspondence'] = self._last
         return Product(
+            planes=self._planes([pair.source_at for pair in self._done]),
             kind='vectors',
             key=self._key('flow'),
             name=f'{request.source.name} → {request.target.name} flow',
@@ -227,7 +231,13 @@ class Collector:
             owner=request.target.uid,
             about=self._about(mask.kind),
             found=self._backward if flat else {},
+            planes=self._planes(carried),
+            pair=(request.source.uid, request.target.uid),
         )
+
+    def _planes(self, covered: Iterable[Index]) -> tuple[Index, ...] | None:
+        """Planes of a layer that hold several; None where it has but one."""
+        return tuple(covered) if len(self._request.pairs) > 1 else None
 
 
 def make_mask_product(
@@ -240,6 +250,8 @@ def make_mask_product(
     owner: Any,
     about: Mapping[str, Any],
     found: Mapping[Index, Correspondence],
+    planes: tuple[Index, ...] | None = None,
+    pair: tuple[Hashable, ...] = (),
 ) -> Product:
     """Make a product of a carried annotation.
 
@@ -255,6 +267,10 @@ def make_mask_product(
         As in :class:`Product`.
     found : mapping
         Correspondence behind each plane of labels.
+    planes : tuple of tuple of int, optional
+        Planes that were carried, where others may have been carried before.
+    pair : tuple of hashable
+        Identities of the two images.
 
     Returns
     -------
@@ -274,7 +290,22 @@ def make_mask_product(
         # The layer's own data may be painted on; this stays as it was.
         full=data.copy() if mask.kind == 'labels' else None,
         found=dict(found),
+        planes=planes,
+        ids=getattr(mask, 'ids', None),
+        pair=pair,
     )
+
+
+def _uncovered(products: Sequence[Product], source: Hashable) -> list[Product]:
+    """Switch off what would cover the source, unless it is all there is."""
+    if len(products) == 1:
+        return list(products)
+    return [
+        replace(product, keywords={**product.keywords, 'visible': False})
+        if product.owner == source and product.kind in ('image', 'vectors')
+        else product
+        for product in products
+    ]
 
 
 def _without_image(found: Correspondence) -> Correspondence:

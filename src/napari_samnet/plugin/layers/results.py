@@ -1,30 +1,45 @@
 """Products become layers: added once, updated by the next run.
 
-A layer of ours is known by the key in its metadata. The user's own layers
-are never touched, nor are the camera, the position on the sliders and the
-selection.
+A layer of ours is known by its metadata, see :mod:`.edits`. It is updated
+only while nobody edited it; a result that was corrected by hand is the
+user's from then on, and the next one goes beside it. Other layers are never
+touched, nor are the camera, the position on the sliders and the selection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
-from numpy.typing import NDArray
 
-from napari_samnet.correspondence import Correspondence
-from napari_samnet.errors import InputError
-from napari_samnet.plugin.model.grids import Grid, Index, grid_of
+from napari_samnet.plugin.layers.confidence import Warped, hide_unsure
+from napari_samnet.plugin.layers.edits import (
+    METADATA,
+    about_layer,
+    find_result,
+    is_edited,
+    mark_written,
+    release,
+)
+from napari_samnet.plugin.layers.updates import (
+    LookSeen,
+    Snapshot,
+    restore,
+    take_snapshot,
+    update_image,
+    update_labels,
+    update_points,
+    update_shapes,
+    update_vectors,
+)
+from napari_samnet.plugin.model.grids import Grid, grid_of
 from napari_samnet.plugin.model.request import Product
 
-__all__ = ['METADATA', 'Results', 'Warped', 'add_into', 'undisturbed']
-
-#: Where our part of a layer's metadata is.
-METADATA = 'napari-samnet'
+__all__ = ['METADATA', 'Results', 'undisturbed']
 
 _KINDS: dict[str, type[Any]] = {
     'image': Image,
@@ -34,30 +49,8 @@ _KINDS: dict[str, type[Any]] = {
     'vectors': Vectors,
 }
 
-#: What the user may have changed on our layer, and a new run leaves alone.
-KEPT_STYLE = ('opacity', 'blending')
-
-#: More changed pixels than this are replaced rather than kept for undo.
-UNDO_LIMIT = 16_000_000
-
-
-@dataclass
-class Warped:
-    """Labels that a run carried, and what is known of each pixel.
-
-    Parameters
-    ----------
-    full : ndarray
-        The labels before any were hidden.
-    found : mapping
-        Correspondence behind each plane.
-    threshold : float
-        Confidence below which labels are hidden now.
-    """
-
-    full: NDArray[Any]
-    found: Mapping[Index, Correspondence]
-    threshold: float = 0.0
+#: Kinds that napari cannot undo.
+RESTORED = ('points', 'shapes')
 
 
 @contextmanager
@@ -81,11 +74,6 @@ def undisturbed(viewer: Any) -> Iterator[None]:
         camera.center, camera.zoom, camera.angles = view
 
 
-def _unwrapped(layer: Any) -> Any:
-    """The layer itself, where a proxy of the viewer handed it out."""
-    return getattr(layer, '__wrapped__', layer)
-
-
 def _same_grid(layer: Any, grid: Grid) -> bool:
     """Whether a layer lies where a product belongs."""
     there = grid_of(layer, grid.shape)
@@ -105,15 +93,21 @@ class Results:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-        Where they go.
+        Viewer that they are added to.
     """
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._warped: dict[str, Warped] = {}
+        self._warped: dict[Hashable, Warped] = {}
+        self._before: dict[Hashable, tuple[str, Snapshot]] = {}
+        self._notes: list[str] = []
 
     def show(
-        self, products: Sequence[Product], threshold: float = 0.0
+        self,
+        products: Sequence[Product],
+        threshold: float = 0.0,
+        *,
+        partial: bool = False,
     ) -> Iterator[Layer]:
         """Add or update a layer for each product.
 
@@ -125,7 +119,10 @@ class Results:
         products : sequence of Product
             What to show.
         threshold : float
-            Confidence below which warped labels are hidden.
+            Confidence below which new warped labels are hidden.
+        partial : bool
+            Whether they come from a run that was cut short. They then never
+            replace those of a complete one.
 
         Yields
         ------
@@ -133,16 +130,14 @@ class Results:
             The layer of each product.
         """
         for product in products:
-            data = product.data
-            if product.full is not None:
-                warped = Warped(product.full, product.found, threshold)
-                self._warped[product.key] = warped
-                data = hide_unsure(data, warped)
             with undisturbed(self._viewer):
-                layer = self.find(product.key)
-                if layer is None or not self._update(layer, product, data):
-                    layer = self._add(product, data, layer)
+                layer = self._show(product, threshold, partial)
             yield layer
+
+    def take_notes(self) -> list[str]:
+        """What the user should know of the layers shown since last asked."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def add_beside(self, layer: Layer, owner: Any) -> None:
         """Add a layer just above the image that it belongs to."""
@@ -151,28 +146,176 @@ class Results:
 
     def find(self, key: str) -> Layer | None:
         """Our layer of a key, if the user has not removed it."""
-        for layer in self._viewer.layers:
-            if layer.metadata.get(METADATA, {}).get('key') == key:
-                return layer
-        return None
+        layer: Layer | None = find_result(self._viewer.layers, key)
+        return layer
 
     def warped_of(self, layer: Any) -> Warped | None:
         """What is known of a layer of warped labels."""
-        key = layer.metadata.get(METADATA, {}).get('key')
-        return self._warped.get(key)
+        return self._warped.get(layer.unique_id)
 
     def forget_removed(self) -> None:
         """Let go of what belongs to layers that are gone."""
-        present = {
-            layer.metadata.get(METADATA, {}).get('key')
-            for layer in self._viewer.layers
-        }
-        for key in set(self._warped) - present:
-            del self._warped[key]
+        present = {layer.unique_id for layer in self._viewer.layers}
+        for held in (self._warped, self._before):
+            for uid in set(held) - present:
+                del held[uid]
 
-    def _add(self, product: Product, data: Any, old: Any) -> Layer:
+    @property
+    def restorable(self) -> list[Any]:
+        """Points and shapes that runs changed, the latest last."""
+        layers = {layer.unique_id: layer for layer in self._viewer.layers}
+        return [layers[uid] for uid in self._before if uid in layers]
+
+    def restore(self, layer: Any) -> None:
+        """Exchange points or shapes with their state before the last run.
+
+        Parameters
+        ----------
+        layer : napari.layers.Points or Shapes
+            One of :attr:`restorable`. Restoring twice changes nothing.
+        """
+        kind, earlier = self._before[layer.unique_id]
+        now = take_snapshot(layer, kind)
+        restore(layer, kind, earlier)
+        self._before[layer.unique_id] = kind, now
+
+    # How a product becomes a layer.
+
+    def _show(
+        self, product: Product, threshold: float, partial: bool
+    ) -> Layer:
+        if partial:
+            product = self._apart_from_complete(product)
+        layer = self.find(product.key)
+        if layer is not None and not self._update(layer, product):
+            if self._may_replace(layer, product):
+                return self._add(product, threshold, layer, partial=partial)
+            product = self._beside(layer, product)
+            layer = None
+        if layer is None:
+            return self._add(product, threshold, None, partial=partial)
+        self._mark(layer, product, partial=partial)
+        return layer
+
+    def _apart_from_complete(self, product: Product) -> Product:
+        """Give a product of a run cut short a layer of its own if needed."""
+        layer = self.find(product.key)
+        if layer is None or about_layer(layer).get('partial'):
+            return product
+        return replace(
+            product,
+            key=f'{product.key} stopped',
+            name=f'{product.name}, stopped',
+        )
+
+    def _update(self, layer: Any, product: Product) -> bool:
+        """Update a layer in place; False if it must not or cannot be."""
+        if self._why_kept(layer) or not _same_grid(layer, product.grid):
+            return False
+        data, planes = product.data, product.planes
+        if product.kind == 'labels':
+            return self._update_labels(layer, product)
+        if product.kind == 'image':
+            return update_image(layer, data, planes, product.keywords)
+        if product.kind == 'vectors':
+            return update_vectors(layer, data, planes, product.keywords)
+        before = product.kind, take_snapshot(layer, product.kind)
+        update = update_points if product.kind == 'points' else update_shapes
+        update(layer, data, planes, product.keywords)
+        # The latest comes last.
+        self._before.pop(layer.unique_id, None)
+        self._before[layer.unique_id] = before
+        return True
+
+    def _update_labels(self, layer: Any, product: Product) -> bool:
+        known = self.warped_of(layer)
+        threshold = 0.0 if known is None else known.threshold
+        warped = self._merged(known, product, threshold)
+        data = product.data
+        if warped is not None:
+            assert product.full is not None
+            new = Warped(product.full, product.found, threshold)
+            data = hide_unsure(data, new)
+        written = update_labels(layer, data, product.planes, product.ids)
+        if written is None:
+            return False
+        self._notes.append(str(written))
+        if warped is not None:
+            self._warped[layer.unique_id] = warped
+        return True
+
+    @staticmethod
+    def _merged(
+        known: Warped | None, product: Product, threshold: float
+    ) -> Warped | None:
+        """What is known of labels after new planes or ids came to them."""
+        if product.full is None:
+            return None
+        full = product.full
+        whole = product.planes is None and product.ids is None
+        if whole or known is None or known.full.shape != full.shape:
+            return Warped(full, dict(product.found), threshold, product.pair)
+        merged = known.full.copy()
+        planes = [()] if product.planes is None else product.planes
+        for index in planes:
+            if product.ids is None:
+                merged[index] = full[index]
+                continue
+            ids = np.array(sorted(product.ids), merged.dtype)
+            old = np.where(np.isin(merged[index], ids), 0, merged[index])
+            merged[index] = np.where(full[index] != 0, full[index], old)
+        found = {**known.found, **product.found}
+        return Warped(merged, found, threshold, product.pair)
+
+    @staticmethod
+    def _why_kept(layer: Any) -> str:
+        """Why a result is the user's now; empty if it is not."""
+        if is_edited(layer):
+            return 'was edited'
+        if not layer.editable or getattr(layer, 'preserve_labels', False):
+            return 'is protected'
+        return ''
+
+    def _may_replace(self, layer: Any, product: Product) -> bool:
+        """Whether a result of another size or type can give way."""
+        return (
+            not self._why_kept(layer)
+            and product.planes is None
+            and product.ids is None
+        )
+
+    def _beside(self, layer: Any, product: Product) -> Product:
+        """Leave a result to the user, and name the one beside it."""
+        why = self._why_kept(layer) or 'has other planes'
+        release(layer)
+        taken = {other.name for other in self._viewer.layers}
+        name, number = product.name, 1
+        while name in taken:
+            number += 1
+            name = f'{product.name}, run {number}'
+        self._notes.append(
+            f'{layer.name!r} {why} and is kept; the new result is {name!r}'
+        )
+        return replace(product, name=name)
+
+    def _mark(self, layer: Any, product: Product, *, partial: bool) -> None:
+        about = {**product.about, 'key': product.key, 'on': product.owner}
+        if partial:
+            about['partial'] = True
+        if product.kind in ('image', 'vectors'):
+            about['look'] = LookSeen.of(layer).text
+        mark_written(layer, about)
+
+    def _add(
+        self, product: Product, threshold: float, old: Any, *, partial: bool
+    ) -> Layer:
+        """Add a layer, in the place of an old one if there is one."""
         keywords = dict(product.keywords)
         name = product.name
+        data = product.data
+        warped = self._merged(None, product, threshold)
+        if warped is not None:
+            data = hide_unsure(data, warped)
         if old is not None:
             name = old.name
             keywords['visible'] = old.visible
@@ -180,8 +323,7 @@ class Results:
         layer = _KINDS[product.kind](
             data,
             name=name,
-            metadata=_metadata(product),
-            **self._extra(product),
+            **_dimensions(product),
             **keywords,
             **product.grid.spatial,
         )
@@ -192,13 +334,10 @@ class Results:
         else:
             place = self._place(product.owner)
         layers.insert(place, layer)
+        if warped is not None:
+            self._warped[layer.unique_id] = warped
+        self._mark(layer, product, partial=partial)
         return layer
-
-    @staticmethod
-    def _extra(product: Product) -> dict[str, Any]:
-        """Dimensions of a layer that has no points or shapes to tell."""
-        empty = product.kind in ('points', 'shapes') and not len(product.data)
-        return {'ndim': len(product.grid.shape)} if empty else {}
 
     def _place(self, owner: Any) -> int:
         """Just above the image that a result lies on, and what is ours."""
@@ -206,193 +345,13 @@ class Results:
         for place, layer in enumerate(layers):
             if layer.unique_id == owner:
                 place += 1
-                while place < len(layers) and _ours(layers[place]):
+                while place < len(layers) and about_layer(layers[place]):
                     place += 1
                 return place
         return len(layers)
 
-    def _update(self, layer: Any, product: Product, data: Any) -> bool:
-        """Update a layer in place; False if it must be made anew."""
-        if not _same_grid(layer, product.grid):
-            return False
-        if product.kind == 'labels':
-            done = _update_labels(layer, data)
-        elif product.kind == 'image':
-            done = _update_image(layer, product, data)
-        elif product.kind == 'vectors':
-            done = _update_vectors(layer, product.keywords, data)
-        elif product.kind == 'points':
-            done = _update_points(layer, product.keywords, data)
-        else:
-            done = _update_shapes(layer, product.keywords, data)
-        if done:
-            layer.metadata = {**layer.metadata, **_metadata(product)}
-        return done
 
-
-def _ours(layer: Any) -> bool:
-    return METADATA in layer.metadata
-
-
-def _metadata(product: Product) -> dict[str, Any]:
-    about = {**product.about, 'key': product.key, 'on': product.owner}
-    return {METADATA: about}
-
-
-def _update_labels(layer: Any, data: NDArray[Any]) -> bool:
-    """Write labels so that the user can undo it."""
-    if layer.data.shape != data.shape or layer.data.dtype != data.dtype:
-        return False
-    changed = np.nonzero(layer.data != data)
-    if changed[0].size > UNDO_LIMIT:
-        return False
-    _unwrapped(layer).data_setitem(changed, data[changed])
-    return True
-
-
-def _update_image(layer: Any, product: Product, data: NDArray[Any]) -> bool:
-    if (
-        layer.data.shape != data.shape
-        or layer.data.dtype != data.dtype
-        or layer.rgb != product.keywords.get('rgb', False)
-    ):
-        return False
-    layer.data = data
-    if 'contrast_limits' in product.keywords:
-        layer.contrast_limits = product.keywords['contrast_limits']
-    return True
-
-
-def _update_vectors(
-    layer: Any, keywords: Mapping[str, Any], data: NDArray[Any]
-) -> bool:
-    """Move the arrows; how thick or long the user made them stays."""
-    layer.data = data
-    layer.features = keywords['features']
-    layer.edge_color = keywords['edge_color']
-    layer.edge_colormap = keywords['edge_colormap']
-    layer.edge_contrast_limits = keywords['edge_contrast_limits']
-    layer.refresh_colors()
-    return True
-
-
-def _update_points(
-    layer: Any, keywords: Mapping[str, Any], data: NDArray[Any]
-) -> bool:
-    """Move the points, whose number may have changed."""
-    layer.data = data
-    for name in keywords:
-        # No colors are no colors to napari, which then warns.
-        if name not in KEPT_STYLE and (len(data) or name == 'features'):
-            setattr(layer, name, keywords[name])
-    return True
-
-
-def _update_shapes(
-    layer: Any, keywords: Mapping[str, Any], data: Sequence[NDArray[Any]]
-) -> bool:
-    """Bend the shapes, whose number may have changed."""
-    layer.data = []
-    rows = {n: x for n, x in keywords.items() if n not in KEPT_STYLE}
-    features = rows.pop('features', {})
-    if data:
-        layer.add(data, **rows)
-    layer.features = features
-    return True
-
-
-def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:
-    """Labels without those whose confidence is below the threshold.
-
-    Parameters
-    ----------
-    labels : ndarray
-        As they are in the layer; those the user painted stay.
-    warped : Warped
-        What is known of them, and the threshold.
-
-    Returns
-    -------
-    ndarray
-        The same array if nothing is hidden.
-    """
-    if warped.threshold <= 0:
-        return labels
-    hidden = labels.copy()
-    for index, found in warped.found.items():
-        unsure = found.backward_confidence_map < warped.threshold
-        same = hidden[index] == warped.full[index]
-        hidden[index][unsure & same] = 0
-    return hidden
-
-
-def add_into(
-    layer: Any, product: Product, target: Grid, threshold: float = 0.0
-) -> int:
-    """Write carried labels into an existing layer, as one step of undo.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Layer on the target's grid. Where the carried labels are 0 it stays
-        as it is.
-    product : Product
-        Carried labels, on a plane of `target` or all of it.
-    target : Grid
-        Grid of the target image.
-    threshold : float
-        Confidence below which they are left out.
-
-    Returns
-    -------
-    int
-        Number of pixels written.
-
-    Raises
-    ------
-    InputError
-        If the layer has another shape, is not in memory, or cannot hold the
-        ids.
-    """
-    existing = layer.data
-    data = product.data
-    if product.full is not None:
-        data = hide_unsure(
-            data, Warped(product.full, product.found, threshold)
-        )
-    if not isinstance(existing, np.ndarray):
-        raise InputError(f'{layer.name!r} is not in memory, so not editable')
-    if existing.dtype != bool:
-        top = np.iinfo(existing.dtype).max
-        if data.size and int(data.max()) > top:
-            raise InputError(
-                f'{layer.name!r} holds ids up to {top} ({existing.dtype}), '
-                f'the mask has {int(data.max())}'
-            )
-    flat = existing.ndim == 2
-    if existing.shape not in (target.shape, target.plane_shape) or (
-        flat and data.size != existing.size
-    ):
-        raise InputError(
-            f'{layer.name!r} has shape {existing.shape}, the target '
-            f'{target.shape}'
-        )
-    written = np.nonzero(data)
-    values = data[written]
-    if flat:
-        indices = written[-2:]
-    else:
-        offset = _offset(product.grid, target)
-        indices = tuple(
-            axis + start for axis, start in zip(written, offset, strict=True)
-        )
-    _unwrapped(layer).data_setitem(indices, values.astype(existing.dtype))
-    return int(values.size)
-
-
-def _offset(grid: Grid, target: Grid) -> Index:
-    """Index of a grid's first plane in the target."""
-    if grid.shape == target.shape:
-        return (0,) * len(target.shape)
-    origin = grid.to_world()[:-1, -1]
-    return tuple(int(v) for v in np.round(target.from_world(origin[None])[0]))
+def _dimensions(product: Product) -> dict[str, Any]:
+    """Dimensions of a layer that has no points or shapes to tell."""
+    empty = product.kind in RESTORED and not len(product.data)
+    return {'ndim': len(product.grid.shape)} if empty else {}

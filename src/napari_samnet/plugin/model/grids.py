@@ -1,20 +1,34 @@
-"""Where the planes of a layer live in the world.
+"""Where the planes of a layer live in the world, and from one to another.
 
 A result lies on the grid of one of the two images, often on a single plane
 of a stack. :class:`Grid` keeps all seven spatial fields of a layer together:
 dropping one of them, units above all, changes how napari shows *all* layers.
+
+Layers meet in the world, and the world has units: 500 nm are half a µm. Axes
+are aligned from the last one. Where the units of two layers cannot be
+converted, such as pixels and µm, the numbers are compared as they are, which
+is what napari shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ['SPATIAL', 'Grid', 'Index', 'grid_of', 'shape_of']
+__all__ = [
+    'SPATIAL',
+    'Grid',
+    'Index',
+    'Units',
+    'grid_of',
+    'shape_of',
+    'unit_factors',
+    'world_units',
+]
 
 SPATIAL = (
     'scale',
@@ -29,6 +43,53 @@ SPATIAL = (
 #: Position on the leading axes, empty for a plain image.
 Index = tuple[int, ...]
 Matrix = NDArray[np.float64]
+#: Units of pint, one for each axis of the world; None if they are not known.
+Units = Sequence[Any] | None
+
+
+def unit_factors(have: Units, want: Units, ndim: int) -> Matrix:
+    """Numbers that take coordinates from some units to others.
+
+    Parameters
+    ----------
+    have, want : sequence of pint.Unit or None
+        Units of the axes, aligned from the last.
+    ndim : int
+        Number of axes, the last ones.
+
+    Returns
+    -------
+    ndarray, shape (ndim,)
+        1 everywhere if units are not known or one of them cannot be
+        converted.
+    """
+    factors = np.ones(ndim)
+    if have is None or want is None:
+        return factors
+    pairs = list(zip(reversed(have), reversed(want), strict=False))[:ndim]
+    for back, (one, other) in enumerate(pairs):
+        if one.dimensionality != other.dimensionality:
+            return np.ones(ndim)
+        factors[ndim - 1 - back] = (1.0 * one).to(other).magnitude
+    return factors
+
+
+def world_units(viewer: Any) -> Units:
+    """Units of the world coordinates of a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        A viewer; its sliders and clicks are in these units.
+
+    Returns
+    -------
+    tuple of pint.Unit or None
+        None where those of its layers cannot be converted, so that napari
+        leaves them out of account.
+    """
+    units: Units = getattr(viewer.layers.extent, 'units', None)
+    return units
 
 
 def _shear_matrix(shear: Any, ndim: int) -> Matrix:
@@ -145,7 +206,7 @@ class Grid:
         }
         return Grid(other.leading + self.plane_shape, spatial)
 
-    def index_at(self, world: Any) -> Index:
+    def index_at(self, world: Any, units: Units = None) -> Index:
         """Plane that lies nearest to a point of the world.
 
         Parameters
@@ -153,20 +214,24 @@ class Grid:
         world : sequence of float
             World coordinates; where there are more than the grid has axes,
             the last ones count.
+        units : sequence of pint.Unit, optional
+            Units of these coordinates; those of the grid if None.
 
         Returns
         -------
         tuple of int
             Indices on the leading axes, kept inside the stack.
         """
-        coords = self.from_world(np.asarray(world, float)[None])[0]
+        coords = self.from_world(np.asarray(world, float)[None], units)[0]
         limits = np.array(self.leading) - 1
         return tuple(
             int(value)
             for value in np.clip(np.round(coords[:-2]), 0, limits).astype(int)
         )
 
-    def from_world(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
+    def from_world(
+        self, world: NDArray[np.float64], units: Units = None
+    ) -> NDArray[np.float64]:
         """Data coordinates of points given in the world.
 
         Parameters
@@ -174,6 +239,8 @@ class Grid:
         world : ndarray, shape (n, d)
             Points. Missing leading axes count as 0, surplus ones are left
             out, as everywhere in napari.
+        units : sequence of pint.Unit, optional
+            Units of these coordinates; those of the grid if None.
 
         Returns
         -------
@@ -182,11 +249,76 @@ class Grid:
         """
         ndim = len(self.shape)
         world = world[:, -ndim:]
+        world = world * unit_factors(
+            units, self.spatial['units'], world.shape[1]
+        )
         lifted = np.zeros((len(world), ndim + 1))
         lifted[:, ndim] = 1
         lifted[:, ndim - world.shape[1] : ndim] = world
         coords = lifted @ np.linalg.inv(self.to_world()).T
         return np.asarray(coords[:, :ndim])
+
+    def from_grid(
+        self, coords: NDArray[np.float64], other: Grid
+    ) -> NDArray[np.float64]:
+        """Data coordinates of points given in those of another grid.
+
+        Parameters
+        ----------
+        coords : ndarray, shape (n, other's ndim)
+            Points in data coordinates of `other`.
+        other : Grid
+            Where they come from.
+
+        Returns
+        -------
+        ndarray, shape (n, ndim)
+            The same places of the world in data coordinates of this grid.
+        """
+        if not len(coords):
+            return np.empty((0, len(self.shape)))
+        ones = np.ones((len(coords), 1))
+        world = np.hstack([coords, ones]) @ other.to_world().T
+        return self.from_world(world[:, :-1], other.spatial['units'])
+
+    def pixel_of(self, other: Grid) -> float:
+        """Length of another grid's pixel in pixels of this one.
+
+        The geometric mean of rows and columns, to scale the size of points
+        and the width of lines, which have no direction.
+        """
+        here, there = self.plane(), other.plane()
+        base = np.zeros((1, 2))
+        steps = np.vstack([base, np.eye(2)])
+        moved = here.from_grid(steps, there)
+        area = abs(np.linalg.det(moved[1:] - moved[0]))
+        return float(np.sqrt(area))
+
+    def same_plane(self, other: Grid, tolerance: float = 0.01) -> bool:
+        """Whether rows and columns of two grids are the same pixels."""
+        if self.plane_shape != other.plane_shape:
+            return False
+        corners = _corners(self.plane_shape)
+        moved = self.plane().from_grid(corners, other.plane())
+        return bool(np.abs(moved - corners).max() <= tolerance)
+
+    def share_on(self, other: Grid) -> float:
+        """Share of this grid's plane that lies on another's, from 0 to 1."""
+        rows, cols = (
+            np.linspace(0, max(size - 1, 0), 9) for size in self.plane_shape
+        )
+        at = np.stack(np.meshgrid(rows, cols, indexing='ij'), -1)
+        there = other.plane().from_grid(at.reshape(-1, 2), self.plane())
+        limits = np.array(other.plane_shape) - 0.5
+        return float(((there >= -0.5) & (there <= limits)).all(1).mean())
+
+
+def _corners(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Centers of the four outermost pixels."""
+    last_row, last_col = max(shape[0] - 1, 0), max(shape[1] - 1, 0)
+    return np.array(
+        [[0, 0], [0, last_col], [last_row, 0], [last_row, last_col]], float
+    )
 
 
 def shape_of(layer: Any) -> tuple[int, ...]:

@@ -7,16 +7,29 @@ correspondence, and put together again for a new layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.model.grids import Grid, Index
+from napari_samnet.plugin.model.capture import is_loaded
+from napari_samnet.plugin.model.grids import Grid, Index, grid_of
+from napari_samnet.plugin.model.resampled import (
+    ResampledLabels,
+    never_placed,
+    same_pixels,
+)
 
 __all__ = ['LabelsMask', 'Mask', 'PointsMask', 'ShapesMask']
 
@@ -70,6 +83,8 @@ class LabelsMask:
         Rows and columns, with or without the source's leading axes.
     keywords : mapping
         Colormap, features and the like for the new layer.
+    ids : frozenset of int, optional
+        The only ids that are carried; all if None.
     """
 
     name: str
@@ -77,11 +92,16 @@ class LabelsMask:
     data: Any
     keywords: Mapping[str, Any] = field(default_factory=dict)
     kind: str = 'labels'
+    ids: frozenset[int] | None = None
 
     def plane(self, index: Index) -> NDArray[Any]:
-        """Copy one plane, so that painting meanwhile does no harm."""
+        """Read one plane, with the chosen ids alone."""
         flat = len(self.data.shape) == 2
-        return np.array(self.data if flat else self.data[index])
+        plane = np.array(self.data if flat else self.data[index])
+        if self.ids is None:
+            return plane
+        plane[~np.isin(plane, list(self.ids))] = 0
+        return plane
 
     def is_empty(self, plane: NDArray[Any]) -> bool:
         """Tell whether a plane has no label."""
@@ -159,7 +179,8 @@ class PointsMask:
     def plane(self, index: Index) -> _Located:
         """Points that lie on a plane."""
         off = np.abs(self.coords[:, :-2] - np.array(index, float))
-        rows = np.flatnonzero((off <= _HALF_PLANE).all(axis=1))
+        here = (off <= _HALF_PLANE).all(axis=1)
+        rows = np.flatnonzero(here & np.isfinite(self.coords).all(axis=1))
         return _Located(rows, [self.coords[rows, -2:]])
 
     def is_empty(self, plane: _Located) -> bool:
@@ -252,7 +273,7 @@ class ShapesMask:
         pairs = zip(self.outlines, self.types, strict=True)
         for row, (outline, kind) in enumerate(pairs):
             off = np.abs(outline[:, :-2] - np.array(index, float))
-            if (off <= _HALF_PLANE).all():
+            if (off <= _HALF_PLANE).all() and np.isfinite(outline).all():
                 rows.append(row)
                 coords.append(_outline(outline[:, -2:], kind)[0])
         return _Located(np.array(rows, np.intp), coords)
@@ -320,18 +341,39 @@ INHERITED: dict[str, tuple[str, ...]] = {
 
 
 def capture_mask(
-    layer: Any, source: Grid, to_source: Callable[[Any], Coordinates]
+    layer: Any,
+    source: Grid,
+    *,
+    at: Index = (),
+    shown: Index = (),
+    target: Grid | None = None,
+    planes: Iterable[Index] | None = None,
+    ids: Collection[int] | None = None,
 ) -> Mask:
-    """Capture an annotation layer for a source image.
+    """Copy an annotation layer for a source image.
+
+    What is edited afterwards does not change the copy. Labels on disk are
+    not copied but read when they are needed.
 
     Parameters
     ----------
     layer : napari.layers.Labels, Points or Shapes
-        The annotation.
+        The annotation, anywhere in the world: it is taken to the source by
+        world coordinates, units included.
     source : Grid
         Grid of the source image.
-    to_source : callable
-        Takes vertices of the layer to data coordinates of the source.
+    at : tuple of int
+        Plane of the source that annotations without leading axes are on.
+    shown : tuple of int
+        Plane of the annotation that the viewer shows, which is meant where
+        it has more axes than the source.
+    target : Grid, optional
+        Grid that it is carried to, to which the size of points and the width
+        of lines are scaled.
+    planes : iterable of tuple of int, optional
+        Planes of the source that will be read; all of them by default.
+    ids : collection of int, optional
+        The only labels to carry.
 
     Returns
     -------
@@ -349,30 +391,130 @@ def capture_mask(
             f'a {kind} layer cannot be transferred; expected Labels, Points '
             'or Shapes'
         )
-    keywords = {name: getattr(layer, name) for name in INHERITED[kind]}
-    keywords['features'] = layer.features.copy()
+    keywords = {
+        name: _copied(getattr(layer, name)) for name in INHERITED[kind]
+    }
     about: dict[str, Any] = {'name': layer.name, 'uid': layer.unique_id}
     if kind == 'labels':
-        data = layer.data[0] if layer.multiscale else layer.data
-        if data.shape not in (source.shape, source.plane_shape):
-            raise InputError(
-                f'{layer.name!r} has shape {_sizes(data.shape)}, the source '
-                f'has {_sizes(source.shape)}'
-            )
-        return LabelsMask(data=data, keywords=keywords, **about)
+        return LabelsMask(
+            data=_labels_on(layer, source, shown, planes),
+            keywords=keywords,
+            ids=None if ids is None else frozenset(map(int, ids)),
+            **about,
+        )
+    place = grid_of(layer, (1,) * layer.ndim)
+    if target is not None:
+        _scale_sizes(keywords, target.pixel_of(place))
+
+    def to_source(coords: Any) -> Coordinates:
+        coords = np.asarray(coords, float)
+        there = source.from_grid(coords, place)
+        if layer.ndim < len(source.shape):
+            # Flat annotations show on every plane; the current is meant.
+            there[:, : len(at)] = at
+        surplus = layer.ndim - len(source.shape)
+        if surplus > 0 and len(coords):
+            # The others are on planes that the viewer does not show.
+            away = np.abs(coords[:, :surplus] - np.array(shown[:surplus]))
+            there[(away > _HALF_PLANE).any(axis=1)] = np.nan
+        return there
+
     if kind == 'points':
-        keywords = {
-            name: value.copy() if isinstance(value, np.ndarray) else value
-            for name, value in keywords.items()
-        }
-        coords = to_source(np.asarray(layer.data, float))
-        return PointsMask(coords=coords, keywords=keywords, **about)
+        return PointsMask(
+            coords=to_source(layer.data), keywords=keywords, **about
+        )
     return ShapesMask(
-        outlines=[to_source(np.asarray(x, float)) for x in layer.data],
+        outlines=[to_source(outline) for outline in layer.data],
         types=list(layer.shape_type),
         keywords=keywords,
         **about,
     )
+
+
+def _copied(value: Any) -> Any:
+    """Copy what is kept by label, point or shape."""
+    kept_by_row = isinstance(value, (np.ndarray, list, DataFrame))
+    return value.copy() if kept_by_row else value
+
+
+def _scale_sizes(keywords: dict[str, Any], factor: float) -> None:
+    """Give points and lines the size in the world that they had."""
+    names = ['size', 'edge_width']
+    if not keywords.get('border_width_is_relative', True):
+        names.append('border_width')
+    for name in names:
+        value = keywords.get(name)
+        if isinstance(value, list):
+            keywords[name] = [factor * width for width in value]
+        elif value is not None:
+            keywords[name] = factor * np.asarray(value, float)
+
+
+def check_labels(name: str, grid: Grid, source: Grid) -> None:
+    """Refuse labels that do not lie on an image.
+
+    Parameters
+    ----------
+    name : str
+        Name of the labels.
+    grid, source : Grid
+        Grid of the labels, and of the image.
+
+    Raises
+    ------
+    InputError
+        If they lie elsewhere, or were never given a place and have another
+        shape.
+    """
+    if same_pixels(grid, source):
+        return
+    if never_placed(grid, source):
+        raise InputError(
+            f'{name!r} has shape {_sizes(grid.shape)}, the source has '
+            f'{_sizes(source.shape)}; if it shows the same, set its scale so '
+            'that it covers the source'
+        )
+    if min(grid.share_on(source), source.share_on(grid)) <= 0:
+        raise InputError(
+            f'{name!r} does not lie on the source; choose the image that it '
+            'lies on as the source, or move the layer'
+        )
+
+
+def _labels_on(
+    layer: Any,
+    source: Grid,
+    shown: Index,
+    planes: Iterable[Index] | None,
+) -> Any:
+    """Labels on the pixels of the source."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    grid = grid_of(layer)
+    check_labels(layer.name, grid, source)
+    if same_pixels(grid, source):
+        return _copied_planes(data, planes)
+    looked_up = ResampledLabels(data, grid, source, shown)
+    if not is_loaded(data):
+        return looked_up
+    if not source.leading:
+        return looked_up[()]
+    copied = np.zeros(source.shape, looked_up.dtype)
+    for index in np.ndindex(source.leading) if planes is None else planes:
+        copied[index] = looked_up[index]
+    return copied
+
+
+def _copied_planes(data: Any, planes: Iterable[Index] | None) -> Any:
+    """Copy the planes that are needed, where they are in memory."""
+    if not is_loaded(data):
+        return data
+    if planes is None or data.ndim == 2:
+        return data.copy()
+    # Pages of zeros that nobody writes to take no memory.
+    copied = np.zeros(data.shape, data.dtype)
+    for index in planes:
+        copied[index] = data[index]
+    return copied
 
 
 def _sizes(shape: Sequence[int]) -> str:

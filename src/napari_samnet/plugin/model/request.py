@@ -193,6 +193,14 @@ class Product:
         Labels before any are hidden for low confidence.
     found : mapping
         Correspondence behind each plane of `full`.
+    planes : tuple of tuple of int, optional
+        Planes of the data that it covers, by their leading coordinates; all
+        there are if None. What an earlier run found on others stays.
+    ids : frozenset of int, optional
+        Ids of labels that it is about; all there are if None. What an
+        earlier run found for others stays.
+    pair : tuple of hashable
+        Identities of the two images that were matched.
     """
 
     kind: str
@@ -205,6 +213,9 @@ class Product:
     about: Mapping[str, Any]
     full: NDArray[Any] | None = None
     found: Mapping[Index, Correspondence] = field(default_factory=dict)
+    planes: tuple[Index, ...] | None = None
+    ids: frozenset[int] | None = None
+    pair: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +235,8 @@ class Outcome:
         One line for the user.
     last : Correspondence, optional
         The last correspondence found, images included.
+    partial : bool
+        Whether the iterations of the one pair of planes were cut short.
     """
 
     products: Sequence[Product]
@@ -231,6 +244,7 @@ class Outcome:
     cancelled: bool
     text: str
     last: Correspondence | None = None
+    partial: bool = False
 
 
 def plane_pairs(

@@ -242,7 +242,11 @@ def run_steps(
             break
         source = request.source.plane(pair.source)
         target = request.target.plane(pair.target)
-        steps = match_pair(source, target, request, cache, stop)
+        # Of several planes only whole ones count, or a plane that an earlier
+        # run matched would be replaced by one that is half done.
+        steps = match_pair(
+            source, target, request, cache, stop, partial=count == 1
+        )
         result = yield from _numbered(steps, number, count)
         if result is None:
             break
@@ -263,6 +267,7 @@ def run_steps(
             last, len(found), count, time.perf_counter() - started, cancelled
         ),
         last=last,
+        partial=cancelled and count == 1,
     )
 
 

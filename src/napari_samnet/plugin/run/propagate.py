@@ -240,6 +240,9 @@ def _product(chain: _Chain, mask: Mask, carried: dict[Index, Any]) -> Product:
         owner=stack.uid,
         about=about,
         found=chain.backward if mask.kind == 'labels' else {},
+        # Other planes may have been reached before, along another axis.
+        planes=tuple(carried),
+        pair=(stack.uid, stack.uid),
     )
 
 

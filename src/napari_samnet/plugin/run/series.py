@@ -191,4 +191,7 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         owner=stack.uid,
         about=about,
         found={},
+        # Other planes may have been reached before, along another axis.
+        planes=tuple(planes),
+        pair=(stack.uid, stack.uid),
     )

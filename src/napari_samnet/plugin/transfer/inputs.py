@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from napari.layers import Labels
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.model.capture import Stack, is_loaded, stack_of
-from napari_samnet.plugin.model.grids import Grid, Index, grid_of, shape_of
-from napari_samnet.plugin.model.masks import Mask, capture_mask
+from napari_samnet.plugin.model.capture import (
+    Stack,
+    data_of,
+    is_loaded,
+    stack_of,
+)
+from napari_samnet.plugin.model.grids import (
+    Grid,
+    Index,
+    grid_of,
+    shape_of,
+    world_units,
+)
+from napari_samnet.plugin.model.masks import (
+    Mask,
+    capture_mask,
+    check_labels,
+)
 from napari_samnet.plugin.model.request import (
     MODES,
     PlanePair,
@@ -25,6 +41,18 @@ __all__ = ['Inputs', 'sentence']
 
 #: Values of labels that are looked through for whether there are any.
 MOST_LOOKED_AT = 1 << 26
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run is about, before its annotations are copied."""
+
+    source: Stack
+    target: Stack
+    pairs: Sequence[PlanePair]
+    source_grid: Grid
+    target_grid: Grid
+    outputs: frozenset[str]
 
 
 class Inputs:
@@ -57,7 +85,8 @@ class Inputs:
 
     def index_of(self, grid: Grid) -> Index:
         """Plane of a grid that the viewer shows."""
-        return grid.index_at(self._viewer.dims.point)
+        viewer = self._viewer
+        return grid.index_at(viewer.dims.point, world_units(viewer))
 
     def stacks(self) -> tuple[Stack, Stack]:
         """Both images; when propagating, the source twice.
@@ -81,43 +110,75 @@ class Inputs:
         """Planes of both images that the viewer shows."""
         return self.index_of(source.grid), self.index_of(target.grid)
 
-    def capture(self, layer: Any) -> Mask:
-        """Capture an annotation for the source.
+    def capture(
+        self, layer: Any, planes: Iterable[Index] | None = None
+    ) -> Mask:
+        """Copy an annotation for the source.
+
+        Parameters
+        ----------
+        layer : napari layer
+            Labels, points or shapes.
+        planes : iterable of tuple of int, optional
+            Planes of the source that will be read; all by default.
+
+        Returns
+        -------
+        Mask
+            The annotation as it is now, whatever becomes of the layer.
 
         Raises
         ------
         InputError
             If it does not fit.
         """
-        source, _ = self.stacks()
-        here = self.index_of(source.grid)
-        own = grid_of(layer, (1,) * layer.ndim)
+        source, target = self.stacks()
+        return capture_mask(
+            layer,
+            source.grid,
+            at=self.index_of(source.grid),
+            shown=self._shown_of(layer),
+            target=target.grid,
+            planes=planes,
+        )
 
-        def to_source(coords: NDArray[Any]) -> NDArray[Any]:
-            if not len(coords):
-                return np.empty((0, len(source.grid.shape)))
-            ones = np.ones((len(coords), 1))
-            world = np.hstack([coords, ones]) @ own.to_world().T
-            there = source.grid.from_world(world[:, :-1])
-            if layer.ndim < len(source.grid.shape):
-                # Flat annotations show on every plane; the current is meant.
-                there[:, : len(here)] = here
-            return there
-
-        return capture_mask(layer, source.grid, to_source)
+    def _shown_of(self, layer: Any) -> Index:
+        """Coordinates on the leading axes of a layer that are shown."""
+        viewer = self._viewer
+        grid = grid_of(layer, (1,) * layer.ndim)
+        point = np.asarray(viewer.dims.point, float)[None]
+        coords = grid.from_world(point, world_units(viewer))[0, :-2]
+        return tuple(int(value) for value in np.rint(coords))
 
     def reason(self) -> str:
         """Why nothing can run, in one line; empty if it can."""
         try:
-            self.request()
+            self.check()
         except InputError as error:
             return sentence(str(error))
         return ''
+
+    def check(self) -> None:
+        """Refuse what cannot run, without copying or reading any data.
+
+        Raises
+        ------
+        InputError
+            If something is missing or does not fit.
+        """
+        plan = self._plan(None)
+        layer = self._chosen_labels(plan.outputs)
+        self._check_chosen(plan, layer)
+        if layer is not None:
+            check_labels(layer.name, grid_of(layer), plan.source.grid)
+            if self.mode == 'propagate':
+                self._check_annotated(layer, plan)
 
     def request(
         self,
         masks: Sequence[Any] | None = None,
         outputs: Iterable[str] | None = None,
+        refused: list[str] | None = None,
     ) -> Request:
         """Capture a run.
 
@@ -127,6 +188,9 @@ class Inputs:
             Annotations to carry, by default what the labels chooser says.
         outputs : iterable of str, optional
             Layers to add, by default what is checked.
+        refused : list of str, optional
+            Where to put why some of `masks` cannot be carried, as long as
+            another can. Without it, the first that cannot is an error.
 
         Returns
         -------
@@ -138,74 +202,126 @@ class Inputs:
         InputError
             If something is missing or does not fit.
         """
-        panel = self._panel
-        source, target = self.stacks()
-        options = panel.options.options()
-        wanted = frozenset(panel.outputs.names if outputs is None else outputs)
-        mode = self.mode
-        at = self.planes(source, target)
-        if mode == 'propagate':
-            if not source.grid.leading:
-                raise InputError(
-                    'the source is a single image, there is nothing to '
-                    'propagate through'
-                )
-            pair = PlanePair(at[0], at[0], at[0], at[0], at[0], at[0])
-            pairs, here, there = [pair], source.grid, source.grid
-            wanted = frozenset({'labels'})
-        else:
-            pairs, here, there = plane_pairs(source, target, mode, at)
+        plan = self._plan(outputs)
+        chosen = masks is None
         if masks is None:
-            masks = self._chosen_labels(wanted)
-            if not wanted:
-                raise InputError('choose what to add to the viewer')
-            if mode == 'propagate' and not masks:
-                raise InputError('choose the labels to propagate')
-            if wanted == {'labels'} and not masks:
-                raise InputError('choose the labels to warp')
-        captured = [self.capture(layer) for layer in masks]
-        if mode == 'propagate':
-            self._check_annotated(captured, at[0])
-        flat = mode == 'current'
+            layer = self._chosen_labels(plan.outputs)
+            self._check_chosen(plan, layer)
+            masks = [] if layer is None else [layer]
+        must_have = not chosen or self.mode == 'propagate'
+        captured, errors = [], []
+        for layer in masks:
+            try:
+                read, needed = self._planes_read(plan, layer)
+                mask = self.capture(layer, read)
+                if must_have:
+                    self._check_content(mask, needed)
+            except InputError as error:
+                errors.append(error)
+            else:
+                captured.append(mask)
+        if errors and (refused is None or not captured):
+            raise errors[0]
+        if refused is not None:
+            refused += map(str, errors)
+        panel = self._panel
+        flat = self.mode == 'current'
         return Request(
-            source=source,
-            target=target,
-            pairs=pairs,
-            source_grid=here,
-            target_grid=there,
+            source=plan.source,
+            target=plan.target,
+            pairs=plan.pairs,
+            source_grid=plan.source_grid,
+            target_grid=plan.target_grid,
             # Points carry their plane as a coordinate, images as a place.
-            source_space=source.grid if flat else here,
-            target_space=target.grid if flat else there,
-            options=options,
+            source_space=plan.source.grid if flat else plan.source_grid,
+            target_space=plan.target.grid if flat else plan.target_grid,
+            options=panel.options.options(),
             masks=captured,
-            outputs=wanted - {'labels'},
+            outputs=plan.outputs - {'labels'},
             arrows=panel.arrows.value(),
             color=panel.color.currentText().lower(),
             live=panel.live.isChecked(),
         )
 
-    def _chosen_labels(self, wanted: frozenset[str]) -> list[Any]:
-        layer = self._panel.labels.layer
-        return [layer] if layer is not None and 'labels' in wanted else []
+    def _plan(self, outputs: Iterable[str] | None) -> _Plan:
+        """What a run is about, without its annotations."""
+        panel = self._panel
+        source, target = self.stacks()
+        # Refused here if the fields do not fit together.
+        panel.options.options()
+        wanted = frozenset(panel.outputs.names if outputs is None else outputs)
+        mode = self.mode
+        at = self.planes(source, target)
+        if mode != 'propagate':
+            pairs, here, there = plane_pairs(source, target, mode, at)
+            return _Plan(source, target, pairs, here, there, wanted)
+        if not source.grid.leading:
+            raise InputError(
+                'the source is a single image, there is nothing to '
+                'propagate through'
+            )
+        pair = PlanePair(at[0], at[0], at[0], at[0], at[0], at[0])
+        grid = source.grid
+        return _Plan(source, source, [pair], grid, grid, frozenset({'labels'}))
+
+    def _chosen_labels(self, wanted: frozenset[str]) -> Any:
+        return self._panel.labels.layer if 'labels' in wanted else None
+
+    def _check_chosen(self, plan: _Plan, labels: Any) -> None:
+        """Refuse a run that would make nothing."""
+        if not plan.outputs:
+            raise InputError('choose what to add to the viewer')
+        if labels is None and self.mode == 'propagate':
+            raise InputError('choose the labels to propagate')
+        if labels is None and plan.outputs == {'labels'}:
+            raise InputError('choose the labels to warp')
+
+    def _check_annotated(self, layer: Any, plan: _Plan) -> None:
+        """Refuse to propagate nothing, where looking costs little."""
+        data = data_of(layer)
+        if not is_loaded(data) or data.size > MOST_LOOKED_AT or data.any():
+            return
+        if data.ndim > 2:
+            raise InputError(f'{layer.name!r} has no labels on any plane')
+        at = ', '.join(map(str, plan.pairs[0].source))
+        raise InputError(
+            f'{layer.name!r} has no label on the current plane, {at}'
+        )
+
+    def _planes_read(
+        self, plan: _Plan, layer: Any
+    ) -> tuple[list[Index] | None, list[Index]]:
+        """Planes of an annotation that are copied, and that must have any.
+
+        All planes of labels count as annotated when they are propagated.
+        """
+        read = sorted({pair.source for pair in plan.pairs})
+        stacked = layer.ndim > 2 and isinstance(layer, Labels)
+        if self.mode == 'propagate' and stacked:
+            return None, list(np.ndindex(plan.source.grid.leading))
+        return read, read
 
     @staticmethod
-    def _check_annotated(masks: Sequence[Mask], index: Index) -> None:
-        """Refuse to propagate nothing, where looking costs little."""
-        for mask in masks:
-            data = getattr(mask, 'data', None)
-            if data is not None and (
-                not is_loaded(data) or data.size > MOST_LOOKED_AT
-            ):
-                continue
-            if not mask.is_empty(mask.plane(index)):
-                continue
-            if data is None or data.ndim == 2:
-                where = ', '.join(map(str, index))
-                raise InputError(
-                    f'{mask.name!r} has nothing on the current plane, {where}'
-                )
-            if not any(plane.any() for plane in data):
-                raise InputError(f'{mask.name!r} has no labels on any plane')
+    def _check_content(mask: Mask, planes: Sequence[Index]) -> None:
+        """Refuse an annotation with nothing on any of some planes.
+
+        Only what is looked through in little time is.
+        """
+        data = getattr(mask, 'data', None)
+        if data is not None and (
+            not is_loaded(data) or data.size > MOST_LOOKED_AT
+        ):
+            return
+        if not all(mask.is_empty(mask.plane(index)) for index in planes):
+            return
+        what = {'labels': 'label', 'points': 'point'}.get(mask.kind, 'shape')
+        where = f'no {what} on the source'
+        if len(planes) > 1:
+            where = f'no {what}s on any plane'
+        elif planes[0]:
+            at = ', '.join(map(str, planes[0]))
+            where = f'no {what} on the current plane, {at}'
+        raise InputError(f'{mask.name!r} has {where}')
 
     @property
     def axis(self) -> int:

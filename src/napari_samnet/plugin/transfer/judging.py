@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.ask import Asked, AskTool
 from napari_samnet.plugin.layers.confidence import set_threshold
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.preview import MODES, start_preview
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.request import Outcome
@@ -97,11 +98,47 @@ class Judging:
         self._sure_timer.stop()
         self._apply_sure()
 
+    def threshold_for(self, pair: tuple[Any, ...]) -> float:
+        """Confidence below which new labels of a pair are hidden.
+
+        Parameters
+        ----------
+        pair : tuple of hashable
+            Identities of the two images.
+
+        Returns
+        -------
+        float
+            What the slider says, unless it was set for another pair.
+        """
+        layer = self._warped_layer
+        if layer is not None:
+            warped = self._results.warped_of(layer)
+            if warped is not None and warped.pair != pair:
+                return 0.0
+        return float(self._panel.sure.value() / 100)
+
+    def pair_changed(self) -> None:
+        """Begin without a threshold: it was set for another pair."""
+        self._warped_layer = None
+        self._show_threshold(0.0)
+
+    def _show_threshold(self, threshold: float) -> None:
+        """Move the slider without acting on any labels."""
+        slider = self._panel.sure
+        blocked = slider.blockSignals(True)
+        slider.setValue(round(100 * threshold))
+        slider.blockSignals(blocked)
+        self._sure_timer.stop()
+        self._panel.sure_text.setText(f'{slider.value()} %')
+
     def results_changed(self, layers: Sequence[Any]) -> None:
         """Act on new results."""
         for layer in layers:
-            if self._results.warped_of(layer) is not None:
+            warped = self._results.warped_of(layer)
+            if warped is not None:
                 self._warped_layer = layer
+                self._show_threshold(warped.threshold)
         if self.mode != 'off' and not any(
             self._is_preview(layer) for layer in layers
         ):
@@ -113,11 +150,7 @@ class Judging:
         warped = None if active is None else self._results.warped_of(active)
         if warped is not None:
             self._warped_layer = active
-            slider = self._panel.sure
-            blocked = slider.blockSignals(True)
-            slider.setValue(round(100 * warped.threshold))
-            slider.blockSignals(blocked)
-            self._panel.sure_text.setText(f'{slider.value()} %')
+            self._show_threshold(warped.threshold)
 
     def stop(self) -> None:
         """Leave the mouse alone."""
@@ -182,8 +215,9 @@ class Judging:
 
     @staticmethod
     def _is_preview(layer: Any) -> bool:
-        about = layer.metadata.get('napari-samnet', {})
-        return bool(about.get('role') == 'preview')
+        about = about_layer(layer)
+        ours = about.get('layer') == layer.unique_id
+        return bool(ours and about.get('role') == 'preview')
 
     def _on_asking(self, on: bool) -> None:
         self.asking.turn(on)

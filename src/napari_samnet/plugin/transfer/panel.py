@@ -25,8 +25,9 @@ from qtpy.QtWidgets import (
 from napari_samnet.options import seen_defaults
 from napari_samnet.plugin.layers.arrows import ARROW_LIMIT, COLORS
 from napari_samnet.plugin.layers.preview import MODES as PREVIEWS
-from napari_samnet.plugin.model.grids import shape_of
+from napari_samnet.plugin.model.grids import grid_of, shape_of
 from napari_samnet.plugin.model.request import MODES, OUTPUTS
+from napari_samnet.plugin.model.resampled import same_pixels
 from napari_samnet.plugin.widgets.choosers import LayerChooser, PairChoosers
 from napari_samnet.plugin.widgets.convergence import ConvergencePlot, Picture
 from napari_samnet.plugin.widgets.dropzone import DropZone
@@ -111,6 +112,7 @@ class Panel(QWidget):
         self.swap.setAccessibleName('Swap source and target')
         self.swap.setToolTip(tooltip('Swap source and target.'))
         self.swap.clicked.connect(self.pair.swap)
+        self.beside = QPushButton()
         self.mode = QComboBox()
         for number, (text, tip) in enumerate(MODES.values()):
             self.mode.addItem(text)
@@ -132,8 +134,13 @@ class Panel(QWidget):
             ('planes', self.mode),
         ):
             made = label(name.capitalize(), texts[name])
-            getattr(self, name, self.mode).setToolTip(tooltip(texts[name]))
+            if name == 'planes':
+                self.mode.setToolTip(tooltip(texts[name]))
+            else:
+                getattr(self, name).set_help(texts[name])
             rows.addRow(made, widget)
+            if name == 'target':
+                rows.addRow(self.beside)
         rows.addRow(label('Along'), self.axis)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
@@ -170,7 +177,10 @@ class Panel(QWidget):
             'color': 'What the color of the arrows shows.',
             'arrows': 'Largest number of arrows.',
             'live': 'Show transferred image and field while they converge.',
-            'reset': 'Set every field above to its default.',
+            'reset': (
+                'Set every field of this dock to its default, but for the '
+                'layers.'
+            ),
         }
         for name, tip in tips.items():
             getattr(self, name).setToolTip(tooltip(tip))
@@ -190,12 +200,10 @@ class Panel(QWidget):
         self.into = LayerChooser(
             self._viewer, self._fits_target, none='a new layer'
         )
-        self.into.setToolTip(
-            tooltip(
-                'Where dropped labels go: a layer of their own, or into '
-                'labels of the target that are there already. Both can be '
-                'undone.'
-            )
+        self.into.set_help(
+            'Where carried labels go: a layer of their own, or into '
+            'labels of the target that are there already. Ctrl+Z undoes '
+            'what was written into labels; a new layer can be removed.'
         )
         self.sure = QSlider(Qt.Orientation.Horizontal)
         self.sure.setRange(0, 100)
@@ -213,6 +221,14 @@ class Panel(QWidget):
                 'Acts on the selected warped layer, or on the latest.'
             )
         )
+        self.restore = QPushButton('Restore points or shapes')
+        self.restore.setToolTip(
+            tooltip(
+                'Exchange the carried points or shapes with those of the run '
+                'before; napari has no undo for them.'
+            )
+        )
+        self.restore.setVisible(False)
         rows = form()
         rows.addRow(label('Put into'), self.into)
         rows.addRow(
@@ -222,16 +238,20 @@ class Panel(QWidget):
         self.mask_rows = rows
         layout.addWidget(self.drop)
         layout.addLayout(rows)
+        layout.addWidget(self.restore)
         return box
 
     def _fits_target(self, layer: Any) -> bool:
         """Whether carried labels can go into a layer."""
         # The target chooser is made first, but filled later.
-        target = self.target.layer
+        source, target = self.source.layer, self.target.layer
         if target is None or not isinstance(layer, Labels):
             return False
-        shape = shape_of(target)
-        return shape_of(layer) in (shape, shape[-2:])
+        if not same_pixels(grid_of(layer), grid_of(target)):
+            return False
+        # Where the images cover each other, labels lie on both of them.
+        carried = layer is self.labels.layer
+        return not (carried and same_pixels(grid_of(layer), grid_of(source)))
 
     def _make_judging(self) -> QWidget:
         self.judging = Fold('Judge the match')
@@ -311,6 +331,27 @@ class Panel(QWidget):
         self.target.setEnabled(not propagating)
         self.swap.setEnabled(not propagating)
         self.outputs.setEnabled(not propagating)
+
+    def show_beside(self, *, offered: bool, back: bool) -> None:
+        """Offer to lay the images side by side, or to put the target back.
+
+        Parameters
+        ----------
+        offered : bool
+            Whether there is anything to do.
+        back : bool
+            Whether the target was laid beside the source before.
+        """
+        self.image_rows.setRowVisible(self.beside, offered)
+        self.beside.setText('Lay back' if back else 'Lay side by side')
+        self.beside.setToolTip(
+            tooltip(
+                'Move the target, and what lies on it, back to where it was.'
+                if back
+                else 'The images cover each other: move the target, and what '
+                'lies on it, to the right of the source.'
+            )
+        )
 
     def show_axes(self, source: Any) -> None:
         """Offer the leading axes of an image to propagate along."""

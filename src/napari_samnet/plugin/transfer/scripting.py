@@ -16,8 +16,12 @@ from napari.utils.notifications import show_info
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
+from napari_samnet.plugin.layers.arrange import SideBySide
+from napari_samnet.plugin.layers.into import check_into
 from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.capture import is_loaded
+from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import MODES, Request
 from napari_samnet.plugin.transfer.docks import Dock
 from napari_samnet.plugin.transfer.inputs import Inputs
@@ -36,9 +40,11 @@ class Scripting(Dock):
     _inputs: Inputs
     _results: Results
     _judging: Judging
+    _side_by_side: SideBySide
     _status: Status
     _last: Correspondence | None
     _labels_set: bool
+    _pair_set: bool
 
     # Reading and setting what the panel shows.
 
@@ -83,6 +89,7 @@ class Scripting(Dock):
         InputError
             If there is no such image.
         """
+        self._pair_set = True
         self._choose(self.panel.source, layer, 'an image')
 
     def set_target(self, layer: Layer | str) -> None:
@@ -95,6 +102,7 @@ class Scripting(Dock):
         InputError
             If there is no such image.
         """
+        self._pair_set = True
         self._choose(self.panel.target, layer, 'an image')
 
     def set_labels(self, layer: Layer | str | None) -> None:
@@ -215,7 +223,10 @@ class Scripting(Dock):
         reason = self.reason
         if reason:
             raise InputError(reason)
-        self._start(self._inputs.request())
+        into = self.panel.into.layer
+        request = self._inputs.request()
+        self._check_into(into, request)
+        self._start(request, into)
         return self._waited(wait, timeout)
 
     def transfer(
@@ -245,7 +256,8 @@ class Scripting(Dock):
         Raises
         ------
         InputError
-            If something is missing or does not fit.
+            If something is missing, or none of the layers fits. If some do,
+            they are carried, and the message names the others.
         RuntimeError, TimeoutError
             As in :meth:`run`.
         """
@@ -256,9 +268,71 @@ class Scripting(Dock):
         destination = None if into is None else self._layer(into)
         if destination is not None and not isinstance(destination, Labels):
             raise InputError(f'{destination.name!r} is no layer of labels')
-        request = self._inputs.request(masks, outputs=())
+        refused: list[str] = []
+        request = self._inputs.request(masks, outputs=(), refused=refused)
+        self._check_into(destination, request)
+        for reason in refused:
+            self._status.note(reason)
         self._start(request, destination)
         return self._waited(wait, timeout)
+
+    def restore(self, layer: Layer | str | None = None) -> None:
+        """Put points or shapes back as they were before the last run.
+
+        napari has no undo for them. A second call goes forward again.
+
+        Parameters
+        ----------
+        layer : napari layer or str, optional
+            Result to restore; by default the selected one, else the one that
+            was changed last.
+
+        Raises
+        ------
+        InputError
+            If no run has changed it.
+        """
+        known = self._results.restorable
+        if layer is not None:
+            chosen = self._layer(layer)
+        else:
+            active = self.viewer.layers.selection.active
+            chosen = active if active in known else (known or [None])[-1]
+        if chosen not in known:
+            raise InputError(
+                'no run has changed points or shapes here, so there is '
+                'nothing to restore; labels have Ctrl+Z'
+            )
+        self._results.restore(chosen)
+        self._status.say(f'Exchanged {chosen.name!r} with its earlier state')
+
+    def lay_side_by_side(self) -> None:
+        """Move the target beside the source, with all results on it.
+
+        Raises
+        ------
+        InputError
+            If there are no two images, or the target was moved already.
+        """
+        if self.source is None or self.target is None:
+            raise InputError('open two images to lay them side by side')
+        if self._side_by_side.is_beside(self.target):
+            raise InputError('the target lies beside the source already')
+        self._side_by_side.lay(self.source, self.target)
+        self.refresh()
+
+    def lay_back(self) -> None:
+        """Move the target, and what lies on it, back to where it was.
+
+        Raises
+        ------
+        InputError
+            If :meth:`lay_side_by_side` has not moved it.
+        """
+        if not self._side_by_side.is_beside(self.target):
+            raise InputError('the target was not laid beside the source')
+        self._side_by_side.lay_back(self.target)
+        self.refresh()
 
     def transfer_file(self, path: str, **keywords: Any) -> None:
         """Carry a mask file of the source to the target.
@@ -275,6 +349,12 @@ class Scripting(Dock):
         InputError
             If it is no mask, or not one of this source.
         """
+        layer = self._open_mask(path)
+        self.panel.labels.choose(layer)
+        self.transfer(layer, **keywords)
+
+    def _open_mask(self, path: str) -> Labels:
+        """Add a mask file as labels on the source."""
         source, _ = self._inputs.stacks()
         read = read_mask(path, source.grid)
         data, grid = read.labels, source.grid
@@ -295,8 +375,7 @@ class Scripting(Dock):
             }
         layer = Labels(data, name=Path(path).stem, **style, **grid.spatial)
         self._results.add_beside(layer, source.uid)
-        self.panel.labels.choose(layer)
-        self.transfer(layer, **keywords)
+        return layer
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until nothing runs; see :meth:`run` for what it raises."""
@@ -346,6 +425,17 @@ class Scripting(Dock):
     def refresh(self, *_: Any) -> None:
         """Bring the panel up to date with viewer and fields."""
         raise NotImplementedError
+
+    @staticmethod
+    def _check_into(layer: Any, request: Request) -> None:
+        """Refuse labels to write into before the run, if that cannot be."""
+        tops = [
+            int(mask.data.max(initial=0))
+            for mask in request.masks
+            if isinstance(mask, LabelsMask) and is_loaded(mask.data)
+        ]
+        if layer is not None and 'labels' in {m.kind for m in request.masks}:
+            check_into(layer, request.target.grid, max(tops, default=0))
 
     def _start(self, request: Request, into: Any = None) -> None:
         raise NotImplementedError

@@ -37,6 +37,7 @@ class FooterStatus:
         self._tasks = tasks
         self._reason = reason
         self._text = ''
+        self._notes: list[str] = []
         tasks.started.connect(self._on_started)
         tasks.succeeded.connect(self._on_succeeded)
         tasks.failed.connect(self._on_failed)
@@ -47,6 +48,10 @@ class FooterStatus:
         """Show a line until something else happens."""
         self._text = text
         self.show()
+
+    def note(self, text: str) -> None:
+        """Add a sentence to what the run under way will say at its end."""
+        self._notes.append(text[:1].upper() + text[1:])
 
     def show(self) -> None:
         """Bring buttons, bar and line up to date."""
@@ -72,12 +77,14 @@ class FooterStatus:
             self._footer.message.setText(self._text)
 
     def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
-        self._text = '' if task.quiet else outcome.text
+        notes, self._notes = self._notes, []
+        self._text = '' if task.quiet else '. '.join([outcome.text, *notes])
         if not task.quiet and not self._footer.isVisible():
             # Nobody sees the line of a dock that was closed meanwhile.
-            show_info(outcome.text)
+            show_info(self._text)
 
     def _on_failed(self, task: Task, failure: Failure) -> None:  # noqa: ARG002
+        self._notes.clear()
         self._text = sentence(failure.message)
         if not self._tasks.watched:
             show_error(self._text)
@@ -106,6 +113,18 @@ class Status(FooterStatus):
 
     def _on_idle(self) -> None:
         self._panel.watch(False)
+
+    def clear(self) -> None:
+        """Take away what tells of the last run, if none is under way."""
+        if not self._tasks.busy:
+            self._panel.view.setVisible(False)
+            self.say('')
+
+    def _on_started(self, task: Task) -> None:
+        # A run that recalls a match reports no steps: nothing old may stay.
+        if not task.quiet:
+            self._panel.view.setVisible(False)
+        super()._on_started(task)
 
     def expect(self, options: MatchOptions) -> None:
         """Take the options of the run to come, for its plot."""

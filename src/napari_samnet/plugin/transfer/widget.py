@@ -16,7 +16,6 @@ In a running napari:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -25,10 +24,18 @@ from qtpy.QtWidgets import QWidget
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.arrange import (
+    SideBySide,
+    bring_into_view,
+    overlap,
+)
 from napari_samnet.plugin.layers.ask import Asked
-from napari_samnet.plugin.layers.results import METADATA, Results, add_into
-from napari_samnet.plugin.model.grids import shape_of
+from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.into import add_into
+from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import Outcome, Request
+from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
 from napari_samnet.plugin.run.series import series_steps
@@ -37,7 +44,11 @@ from napari_samnet.plugin.transfer.inputs import Inputs, sentence
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.scripting import Scripting
-from napari_samnet.plugin.transfer.settings import load_settings, save_settings
+from napari_samnet.plugin.transfer.settings import (
+    KEPT,
+    load_settings,
+    settings_events,
+)
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.widgets.choosers import unwrapped
 
@@ -62,9 +73,11 @@ class SemanticTransfer(Scripting):
         self._inputs = Inputs(napari_viewer, self.panel)
         self._cache = CorrespondenceCache()
         self._results = Results(napari_viewer)
+        self._side_by_side = SideBySide(napari_viewer)
         self._matches: dict[Any, Correspondence] = {}
         self._last: Correspondence | None = None
         self._labels_set = False
+        self._pair_set = False
         self._status = Status(self.panel, self._tasks, self._reason)
         self._judging = Judging(
             napari_viewer,
@@ -85,11 +98,17 @@ class SemanticTransfer(Scripting):
         for chooser in (panel.source, panel.target, panel.labels):
             chooser.chosen.connect(self._on_chosen)
         panel.labels.activated.connect(self._on_labels_activated)
+        for chooser in (panel.source, panel.target):
+            chooser.chosen.connect(self._on_pair)
+            chooser.activated.connect(self._on_pair_activated)
+        panel.swap.clicked.connect(self._on_pair_activated)
         panel.options.changed.connect(self.refresh)
         panel.outputs.changed.connect(self._status.show)
         for combo in (panel.mode, panel.axis):
             combo.activated.connect(self.refresh)
         panel.reset.clicked.connect(self.reset_defaults)
+        panel.beside.clicked.connect(self._on_beside)
+        panel.restore.clicked.connect(self._on_restore)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
 
@@ -98,6 +117,7 @@ class SemanticTransfer(Scripting):
             *super()._events(),
             (self.viewer.dims.events.current_step, self._on_step),
             (self.viewer.layers.selection.events.active, self._on_active),
+            *((emitter, self._on_settings) for emitter in settings_events()),
         ]
 
     def hideEvent(self, event: Any) -> None:
@@ -113,6 +133,7 @@ class SemanticTransfer(Scripting):
             has_planes=self._inputs.has_planes, mode=self._inputs.mode
         )
         self.panel.follow_options()
+        self._show_beside()
         self._status.show()
 
     def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
@@ -123,6 +144,7 @@ class SemanticTransfer(Scripting):
             self._prefer_selected()
         self._suggest_labels()
         self._results.forget_removed()
+        self.panel.restore.setVisible(bool(self._results.restorable))
         present = {layer.unique_id for layer in self.viewer.layers}
         for key in [k for k in self._matches if not {*k[:2]} <= present]:
             del self._matches[key]
@@ -133,29 +155,61 @@ class SemanticTransfer(Scripting):
         chosen = {unwrapped(x) for x in self.viewer.layers.selection}
         images = [x for x in self.panel.source.layers if x in chosen]
         if len(images) > 1:
+            self._pair_set = True
             self.panel.pair.prefer(images)
 
     def _suggest_labels(self) -> None:
-        """Choose labels that fit the source, until the user has chosen."""
-        source, labels = self.source, self.labels
-        if self._labels_set or labels is not None or source is None:
+        """Choose labels that lie on the source, until the user has chosen.
+
+        Where there are only labels of the target, and nobody has chosen the
+        pair, the target is the image that is annotated: the two are swapped.
+        """
+        source, target = self.source, self.target
+        if self._labels_set or self.labels is not None or source is None:
             return
-        shape = shape_of(source)
-        for layer in self.panel.labels.layers:
-            fits = shape_of(layer) in (shape, shape[-2:])
-            if fits and METADATA not in layer.metadata:
+        free = [x for x in self.panel.labels.layers if not about_layer(x)]
+        for layer in free:
+            if lies_on(grid_of(layer), grid_of(source)):
                 self.panel.labels.choose(layer)
                 return
+        if target is None or self._pair_set or self._matches:
+            return
+        for layer in free:
+            if lies_on(grid_of(layer), grid_of(target)):
+                self.panel.pair.swap()
+                self.panel.labels.choose(layer)
+                return
+
+    def _on_pair_activated(self, index: int = 0) -> None:  # noqa: ARG002
+        self._pair_set = True
 
     def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
         self._labels_set = True
 
     def _on_step(self, event: Any = None) -> None:  # noqa: ARG002
-        if self._inputs.has_planes:
+        if not self._inputs.has_planes:
+            return
+        if self._inputs.mode == 'current':
+            # Another plane is another pair.
+            self._status.clear()
+        else:
             self._status.show()
+
+    def _on_settings(self, event: Any = None) -> None:
+        """Show a preference that was changed; other fields stay."""
+        changed = load_settings()
+        name = getattr(event, 'type', None)
+        names = [name] if name in changed else list(KEPT)
+        self.panel.options.show({name: changed[name] for name in names})
+        self.refresh()
 
     def _on_active(self, event: Any = None) -> None:  # noqa: ARG002
         self._judging.follow_selection()
+
+    def _on_pair(self, layer: Any) -> None:  # noqa: ARG002
+        """Let go of what belonged to the pair before."""
+        self._judging.pair_changed()
+        self._status.clear()
 
     def _on_chosen(self, layer: Any) -> None:  # noqa: ARG002
         self.panel.into.refresh()
@@ -169,11 +223,40 @@ class SemanticTransfer(Scripting):
             self._refuse(error)
 
     def _on_files_dropped(self, paths: Sequence[str]) -> None:
+        layers, refused = [], []
+        for path in paths:
+            try:
+                layers.append(self._open_mask(path))
+            except InputError as error:
+                refused.append(sentence(str(error)))
+        if layers:
+            self.panel.labels.choose(layers[-1])
+            self._on_layers_dropped(layers)
+        if refused:
+            self.panel.drop.refuse('\n'.join(refused))
+
+    def _show_beside(self) -> None:
+        """Offer to lay two images that cover each other side by side."""
+        source, target = self.source, self.target
+        moved = self._side_by_side.is_beside(target)
+        pair = source is not None and target is not None
+        covered = pair and not moved and overlap(source, target)
+        propagating = self._inputs.mode == 'propagate'
+        self.panel.show_beside(
+            offered=not propagating and (moved or covered), back=moved
+        )
+
+    def _on_beside(self) -> None:
+        if self._side_by_side.is_beside(self.target):
+            self.lay_back()
+        else:
+            self.lay_side_by_side()
+
+    def _on_restore(self) -> None:
         try:
-            for path in paths:
-                self.transfer_file(path, into=self.panel.into.layer)
+            self.restore()
         except InputError as error:
-            self._refuse(error)
+            self._status.say(sentence(str(error)))
 
     def _into(self, layers: Sequence[Any]) -> Any:
         """Where dropped labels go; points and shapes have their own layers."""
@@ -211,24 +294,48 @@ class SemanticTransfer(Scripting):
     ) -> Iterator[Any]:
         """Bring what a run made into the viewer, part by part."""
         pair = request.source.uid, request.target.uid
-        for planes, found in outcome.found.items():
-            self._matches[*pair, *planes] = found
+        if outcome.products and not any(
+            key[:2] == pair for key in self._matches
+        ):
+            self._look_at(pair)
+        for planes, correspondence in outcome.found.items():
+            key = (*pair, *planes)
+            # A match that was cut short does not stand in for a whole one.
+            if not (outcome.partial and key in self._matches):
+                self._matches[key] = correspondence
         if outcome.last is not None:
             self._last = outcome.last
         products = list(outcome.products)
-        threshold = self.panel.sure.value() / 100
+        threshold = self._judging.threshold_for(pair)
         if into is not None and into in self.viewer.layers:
             for product in [p for p in products if p.kind == 'labels']:
+                try:
+                    written = add_into(
+                        into, product, request.target.grid, threshold
+                    )
+                except InputError as error:
+                    # It was changed during the run: a layer of its own.
+                    self._status.note(str(error))
+                    continue
                 products.remove(product)
-                yield add_into(into, product, request.target.grid, threshold)
-        if products:
-            # What worked is what the next session starts with.
-            save_settings(asdict(request.options))
+                self._status.note(str(written))
+                yield written
         layers = []
-        for layer in self._results.show(products, threshold):
+        for layer in self._results.show(
+            products, threshold, partial=outcome.partial
+        ):
             layers.append(layer)
             yield layer
+        for note in self._results.take_notes():
+            self._status.note(note)
         self._judging.results_changed(layers)
+        self.panel.restore.setVisible(bool(self._results.restorable))
+
+    def _look_at(self, pair: tuple[Any, ...]) -> None:
+        """See both images, as long as they are in the viewer."""
+        layers = [x for x in self.viewer.layers if x.unique_id in pair]
+        if layers:
+            bring_into_view(self.viewer, layers)
 
     def _current_match(self) -> Asked | None:
         """The match of the planes shown, if they were matched."""

@@ -7,11 +7,19 @@ own is removed.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 __all__ = ['LayerChooser', 'PairChoosers', 'unwrapped']
 
@@ -65,8 +73,38 @@ class LayerChooser(QComboBox):
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )
+        # Names that begin alike differ at their end.
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._help = ''
         self.activated.connect(self._on_activated)
         self.refresh()
+
+    def set_help(self, text: str) -> None:
+        """Set what the tooltip says below the name of the layer.
+
+        Parameters
+        ----------
+        text : str
+            Plain text.
+        """
+        self._help = text
+        self._show()
+
+    def paintEvent(self, event: Any) -> None:  # noqa: ARG002
+        """Draw the name with its middle left out where it is too long."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        control = QStyle.ComplexControl.CC_ComboBox
+        room = self.style().subControlRect(
+            control, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, room.width() - 4
+        )
+        painter.drawComplexControl(control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
 
     @property
     def layer(self) -> Any:
@@ -119,7 +157,10 @@ class LayerChooser(QComboBox):
         blocked = self.blockSignals(True)
         self.clear()
         for layer in self._layers:
-            self.addItem(self._none if layer is None else layer.name)
+            name = self._none if layer is None else layer.name
+            self.addItem(name)
+            row = self.count() - 1
+            self.setItemData(row, name, Qt.ItemDataRole.ToolTipRole)
         self.blockSignals(blocked)
 
     def _show(self) -> None:
@@ -127,6 +168,10 @@ class LayerChooser(QComboBox):
         known = self._layer in self._layers
         self.setCurrentIndex(self._layers.index(self._layer) if known else -1)
         self.blockSignals(blocked)
+        texts = [self.currentText(), self._help]
+        self.setToolTip(
+            ''.join(f'<p>{html.escape(text)}</p>' for text in texts if text)
+        )
 
     def _set(self, layer: Any) -> None:
         changed = layer is not self._layer

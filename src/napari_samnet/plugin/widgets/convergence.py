@@ -164,7 +164,7 @@ class Curve(QWidget):
 
 
 class ConvergencePlot(Curve):
-    """The largest change of the field, iteration by iteration.
+    """The mean change of the field, iteration by iteration.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class ConvergencePlot(Curve):
         """Add the change of one more iteration."""
         self.put(len(self.values) + 1, change)
         self.setToolTip(
-            f'Largest change of the field in iteration {len(self.values)}: '
+            f'Mean change of the field in iteration {len(self.values)}: '
             f'{change:.2f} px at working size'
         )
 

@@ -6,10 +6,11 @@ cursor says at once whether it can be dropped, and the zone says why not.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QPainter, QPalette, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
@@ -23,11 +24,21 @@ LAYER_ROWS = 'application/x-list-index'
 #: Types of layers that can be carried, as napari writes them.
 CARRIED = ('labels', 'points', 'shapes')
 
-#: Milliseconds for which a reason stays.
-_REASON_TIME = 5000
+#: Lines of reasons that are shown at most; the tooltip has them all.
+_LINES = 8
 
-#: Alignment and text flags are enumerations of their own.
-_CENTERD = Qt.AlignmentFlag.AlignCenter.value | Qt.TextFlag.TextWordWrap.value
+#: Alignment and text flags are enumerations of their own. A path has no
+#: spaces to break at.
+_CENTERED = (
+    Qt.AlignmentFlag.AlignCenter.value
+    | Qt.TextFlag.TextWordWrap.value
+    | Qt.TextFlag.TextWrapAnywhere.value
+)
+
+_HELP = (
+    '<p>Drag a layer from the layer list, or a mask file from a folder, and '
+    'drop it here: it is carried to the target at once.</p>'
+)
 
 PROMPT = 'Drop a mask here\nLabels, Points, Shapes or a file'
 
@@ -95,20 +106,12 @@ class DropZone(QWidget):
         self._viewer = viewer
         self._hot = False
         self._reason = ''
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REASON_TIME)
-        self._timer.timeout.connect(self._on_time)
         self.setAcceptDrops(True)
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )
         self.setAccessibleName('Drop zone for masks')
-        self.setToolTip(
-            '<p>Drag a layer from the layer list, or a mask file from a '
-            'folder, and drop it here: it is carried to the target at '
-            'once.</p>'
-        )
+        self.setToolTip(_HELP)
 
     @property
     def reason(self) -> str:
@@ -121,18 +124,46 @@ class DropZone(QWidget):
         return self._hot
 
     def refuse(self, reason: str) -> None:
-        """Show for a while why something cannot be dropped."""
+        """Show why something cannot be dropped, until a click or a drag.
+
+        Parameters
+        ----------
+        reason : str
+            One line for each thing that was refused; empty shows the prompt.
+        """
         self._reason = reason
-        self._timer.stop()
-        if reason:
-            self._timer.start()
+        lines = ''.join(
+            f'<p>{html.escape(line)}</p>' for line in reason.splitlines()
+        )
+        self.setToolTip(lines or _HELP)
+        self.updateGeometry()
         self.update()
 
+    def mousePressEvent(self, event: Any) -> None:  # noqa: ARG002
+        """Take away a reason that was read."""
+        self.refuse('')
+
+    def _text(self) -> str:
+        if not self._reason:
+            return PROMPT
+        return f'{self._reason}\n(click to go on)'
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        """As high as the whole text needs, paths broken where they must."""
+        metrics = self.fontMetrics()
+        room = QRect(0, 0, max(width - 18, 40), 10_000)
+        needed = metrics.boundingRect(room, _CENTERED, self._text()).height()
+        least = 3 * metrics.height()
+        return min(max(needed, least), _LINES * metrics.height()) + 20
+
     def sizeHint(self) -> QSize:
-        return QSize(180, 3 * self.fontMetrics().height() + 20)
+        return QSize(180, self.heightForWidth(max(self.width(), 180)))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(80, self.sizeHint().height())
+        return QSize(80, self.heightForWidth(max(self.width(), 180)))
 
     def dragEnterEvent(self, event: Any) -> None:
         layers = dragged_layers(event, self._viewer)
@@ -166,9 +197,6 @@ class DropZone(QWidget):
         else:
             self.files_dropped.emit(files)
 
-    def _on_time(self) -> None:
-        self.refuse('')
-
     def _heat(self, hot: bool) -> None:
         self._hot = hot
         self.update()
@@ -192,8 +220,8 @@ class DropZone(QWidget):
         painter.setPen(ink)
         painter.drawText(
             area.adjusted(6, 2, -6, -2),
-            _CENTERD,
-            self._reason or PROMPT,
+            _CENTERED,
+            self._text(),
         )
         painter.end()
 

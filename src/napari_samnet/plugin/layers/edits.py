@@ -1,0 +1,194 @@
+"""Which layers a run may write to: its own, if nobody edited them since.
+
+When a result is written, the identity of its layer and a fingerprint of its
+content go into the layer's metadata. A layer is updated by a later run only
+if both still agree. A duplicate has another identity, and what was painted,
+moved, colored or renamed in a table has another fingerprint: such layers
+belong to the user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    'METADATA',
+    'about_layer',
+    'find_result',
+    'fingerprint',
+    'is_edited',
+    'keep_pristine',
+    'kind_of',
+    'mark_written',
+    'release',
+]
+
+#: Where our part of a layer's metadata is.
+METADATA = 'napari-samnet'
+
+#: What counts as an edit, by kind. The look of images and arrows does not:
+#: an update leaves it as it is.
+CONTENT: dict[str, tuple[str, ...]] = {
+    'labels': ('features',),
+    'points': (
+        'features',
+        'size',
+        'symbol',
+        'border_width',
+        'border_color',
+        'face_color',
+        'shown',
+    ),
+    'shapes': (
+        'features',
+        'shape_type',
+        'edge_width',
+        'edge_color',
+        'face_color',
+        'z_index',
+    ),
+    'vectors': ('features',),
+    'image': (),
+}
+
+
+def kind_of(layer: Any) -> str:
+    """Type of a layer, as napari writes it: 'labels', 'points', ..."""
+    return type(getattr(layer, '__wrapped__', layer)).__name__.lower()
+
+
+def about_layer(layer: Any) -> Mapping[str, Any]:
+    """Our part of a layer's metadata, empty where the layer is not ours."""
+    about = layer.metadata.get(METADATA, {})
+    return about if isinstance(about, Mapping) else {}
+
+
+def fingerprint(layer: Any) -> str:
+    """Hash of the content of a layer.
+
+    Parameters
+    ----------
+    layer : napari layer
+        Labels, Points, Shapes, Vectors or Image in memory.
+
+    Returns
+    -------
+    str
+        Changes with any value of the data, the features and, for
+        annotations, the colors; not with name, opacity or selection.
+    """
+    digest = hashlib.sha1(usedforsecurity=False)
+    kind = kind_of(layer)
+    parts = layer.data if kind == 'shapes' else [layer.data]
+    for part in parts:
+        _add_array(digest, part)
+    for name in CONTENT.get(kind, ()):
+        _add_value(digest, name, getattr(layer, name))
+    if kind == 'labels':
+        _add_colors(digest, layer.colormap)
+    return digest.hexdigest()
+
+
+def _add_array(digest: Any, values: Any) -> None:
+    array = np.ascontiguousarray(values)
+    digest.update(f'{array.shape}{array.dtype.str}'.encode())
+    if array.dtype.kind == 'O':
+        digest.update(repr(array.tolist()).encode())
+    else:
+        digest.update(array.reshape(-1).view(np.uint8).data)
+
+
+def _add_value(digest: Any, name: str, value: Any) -> None:
+    digest.update(name.encode())
+    if name == 'features':
+        # What a table shows, whatever the types of its columns.
+        digest.update(repr(value.to_dict('list')).encode())
+    else:
+        _add_array(digest, value)
+
+
+def _add_colors(digest: Any, colormap: Any) -> None:
+    """Add the colors of labels, but not which label is shown alone."""
+    table = getattr(colormap, 'color_dict', None)
+    if table is None:
+        _add_array(digest, colormap.colors)
+        return
+    for key in sorted(table, key=str):
+        digest.update(repr(key).encode())
+        _add_array(digest, np.asarray(table[key], float))
+
+
+def mark_written(layer: Any, about: Mapping[str, Any]) -> None:
+    """Record that a layer holds what we wrote.
+
+    Parameters
+    ----------
+    layer : napari layer
+        The layer, which is in its final state.
+    about : mapping
+        What its metadata say, with the `key` by which it is found again.
+    """
+    written = {'layer': layer.unique_id, 'written': (fingerprint(layer),)}
+    layer.metadata = {**layer.metadata, METADATA: {**about, **written}}
+
+
+@contextmanager
+def keep_pristine(layer: Any) -> Iterator[None]:
+    """Let a change of ours not count as an edit of the user."""
+    pristine = _is_ours(layer) and not is_edited(layer)
+    yield
+    if pristine:
+        about = about_layer(layer)
+        # Undo leads back to a state that is ours as well.
+        known = (*about['written'], fingerprint(layer))
+        layer.metadata = {
+            **layer.metadata,
+            METADATA: {**about, 'written': known},
+        }
+
+
+def is_edited(layer: Any) -> bool:
+    """Whether a result differs from all that we wrote to it."""
+    return fingerprint(layer) not in about_layer(layer).get('written', ())
+
+
+def _is_ours(layer: Any) -> bool:
+    """Whether a layer is a result itself, not a duplicate of one."""
+    about = about_layer(layer)
+    return 'key' in about and about.get('layer') == layer.unique_id
+
+
+def find_result(layers: Iterable[Any], key: str) -> Any:
+    """Find our layer of a key.
+
+    Parameters
+    ----------
+    layers : iterable of napari layer
+        Where to look.
+    key : str
+        What it was written under.
+
+    Returns
+    -------
+    napari layer or None
+        None if there is none, or only duplicates of it.
+    """
+    for layer in layers:
+        if about_layer(layer).get('key') == key and _is_ours(layer):
+            return layer
+    return None
+
+
+def release(layer: Any) -> None:
+    """Give a result to the user: no run writes to it any more."""
+    about = {
+        name: value
+        for name, value in about_layer(layer).items()
+        if name not in ('key', 'layer', 'written')
+    }
+    layer.metadata = {**layer.metadata, METADATA: about}

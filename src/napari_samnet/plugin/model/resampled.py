@@ -1,0 +1,166 @@
+"""Labels of another grid, read on the pixels of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.plugin.model.grids import Grid, Index
+
+__all__ = ['ResampledLabels', 'lies_on', 'never_placed', 'same_pixels']
+
+#: Rows that are looked up at a time, which bounds the memory.
+BAND = 512
+
+#: Shares of two planes that must overlap for one to lie on the other.
+OVERLAP = 0.5
+
+#: Distance in pixels up to which two grids are the same.
+SAME = 0.01
+
+
+def same_pixels(labels: Grid, image: Grid) -> bool:
+    """Whether labels have the pixels of an image, or of each of its planes.
+
+    Parameters
+    ----------
+    labels, image : Grid
+        The two. Labels in pixels that were never given a place lie on any
+        image of their shape that has one, since the two cannot be compared.
+
+    Returns
+    -------
+    bool
+        Whether no pixel need be looked up elsewhere.
+    """
+    if labels.shape == image.shape:
+        other = image
+    elif labels.shape == image.plane_shape:
+        other = image.plane()
+    else:
+        return False
+    if _without_place(labels, other):
+        return True
+    size = np.array(labels.shape) - 1.0
+    corners = np.array(list(np.ndindex(*(2,) * len(size)))) * size
+    moved = labels.from_grid(corners, other)
+    return bool(np.abs(moved - corners).max() <= SAME)
+
+
+def _without_place(labels: Grid, image: Grid) -> bool:
+    """Whether labels in pixels lie at the origin, and the image has units."""
+    one, other = labels.spatial['units'], image.spatial['units']
+    apart = any(
+        a.dimensionality != b.dimensionality
+        for a, b in zip(one, other, strict=True)
+    )
+    return apart and np.allclose(
+        labels.to_world(), np.eye(len(labels.shape) + 1)
+    )
+
+
+def never_placed(labels: Grid, image: Grid) -> bool:
+    """Whether labels of another shape begin where an image does.
+
+    With pixels of its size they would cover but a corner, or more than all
+    of it: nobody has told where they lie.
+    """
+    flat, plane = labels.plane(), image.plane()
+    return flat.shape != plane.shape and np.allclose(
+        flat.to_world(), plane.to_world()
+    )
+
+
+def lies_on(labels: Grid, image: Grid) -> bool:
+    """Whether labels cover an image, or the image them, by half at least."""
+    if same_pixels(labels, image):
+        return True
+    if never_placed(labels, image):
+        return False
+    shares = labels.share_on(image), image.share_on(labels)
+    return min(shares) > 0 and max(shares) >= OVERLAP
+
+
+@dataclass(frozen=True)
+class ResampledLabels:
+    """Labels on the pixels of an image, nearest neighbor, read by plane.
+
+    Parameters
+    ----------
+    data : array-like of int
+        The labels, in memory or not.
+    grid : Grid
+        Where they lie.
+    image : Grid
+        Grid whose pixels are asked for.
+    shown : tuple of int
+        Plane of the labels that is meant where they have more leading axes
+        than the image.
+    """
+
+    data: Any
+    grid: Grid
+    image: Grid
+    shown: Index = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the image, without channels."""
+        return self.image.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the image, without channels."""
+        return len(self.image.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number type of the labels."""
+        return np.dtype(self.data.dtype)
+
+    def __getitem__(self, index: Index) -> NDArray[Any]:
+        """Labels on one plane of the image; 0 where there are none."""
+        rows, cols = self.image.plane_shape
+        plane = np.zeros((rows, cols), self.dtype)
+        known: dict[Index, NDArray[Any]] = {}
+        for start in range(0, rows, BAND):
+            stop = min(start + BAND, rows)
+            at = np.stack(
+                np.meshgrid(
+                    *[[float(place)] for place in index],
+                    np.arange(start, stop, dtype=float),
+                    np.arange(cols, dtype=float),
+                    indexing='ij',
+                ),
+                axis=-1,
+            ).reshape(-1, self.ndim)
+            band = self._lookup(at, known)
+            plane[start:stop] = band.reshape(stop - start, cols)
+        return plane
+
+    def _lookup(
+        self, at: NDArray[np.float64], known: dict[Index, NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Labels at data coordinates of the image."""
+        values = np.zeros(len(at), self.dtype)
+        coords = self.grid.from_grid(at, self.image)
+        surplus = len(self.grid.shape) - self.ndim
+        if surplus > 0:
+            coords[:, :surplus] = self.shown[:surplus]
+        # Half way between two pixels it is the first, whichever the side.
+        nearest = np.ceil(np.round(coords, 6) - 0.5).astype(np.int64)
+        inside = (nearest >= 0) & (nearest < np.array(self.grid.shape))
+        rows = np.flatnonzero(inside.all(axis=1))
+        if not len(rows):
+            return values
+        lead = nearest[rows, :-2]
+        for place in np.unique(lead, axis=0):
+            key = tuple(int(number) for number in place)
+            if key not in known:
+                known[key] = np.asarray(self.data[key])
+            here = rows[(lead == place).all(axis=1)]
+            values[here] = known[key][nearest[here, -2], nearest[here, -1]]
+        return values
