@@ -8,7 +8,7 @@ directions agree. It needs no network, and can be saved and loaded.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +27,12 @@ from napari_samnet.arrays.checks import (
     checked_shape,
 )
 from napari_samnet.arrays.lazy import new_array
+from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.io import npz as archive
+from napari_samnet.labels.bent import follow_field
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.labels.kernel import label_kernel
 from napari_samnet.labels.scores import LabelField
@@ -40,6 +42,7 @@ from napari_samnet.warping.fields import (
     round_trip,
     sample_field,
 )
+from napari_samnet.warping.landmarks import bend_field
 from napari_samnet.warping.warp import Canvas, Pixels, warp, warp_bilinear
 
 __all__ = ['Correspondence']
@@ -369,6 +372,111 @@ class Correspondence:
             (end * np.array(shape)[:, None] - 0.5).T, np.float64
         )
 
+    def with_landmarks(
+        self,
+        source_points: npt.ArrayLike,
+        target_points: npt.ArrayLike,
+        *,
+        guides: tuple[Any, Any] | None = None,
+    ) -> Correspondence:
+        """Bend both fields so that they meet pairs of points.
+
+        A pair moves its surroundings with it, less and less with the
+        distance, and never folds the field. Three or more pairs that
+        contradict the fields strongly replace them by the affine motion
+        that they agree on, wherever the fields do not agree with it.
+
+        Parameters
+        ----------
+        source_points, target_points : array_like of float, shape (K, 2)
+            Row and column in pixels of points in the source, and where they
+            lie in the target.
+        guides : tuple of array_like, optional
+            Source and target as images, ``(H, W)`` or ``(H, W, C)`` floats
+            in [0, 1] of any size. A correction then follows the object that
+            its pair lies on, and stops at edges of the picture.
+
+        Returns
+        -------
+        Correspondence
+            With the pairs in its metadata (`landmarks`), and for each of
+            them whether it is met: one that contradicts its neighbors, so
+            that the field would fold, is not. Labels and images that this
+            one was given are not carried anew.
+
+        Raises
+        ------
+        InputError
+            If there are not as many points of both images, or none.
+        """
+        ends = [
+            checked_points(source_points),
+            checked_points(target_points),
+        ]
+        if len(ends[0]) != len(ends[1]) or not len(ends[0]):
+            raise InputError(
+                'landmarks must be pairs: got '
+                f'{len(ends[0])} points of the source and {len(ends[1])} of '
+                'the target'
+            )
+        start, end = (
+            (points + 0.5) / np.array(shape)
+            for points, shape in zip(
+                ends, (self.source_shape, self.target_shape), strict=True
+            )
+        )
+        pictures = [
+            None if guides is None else _at_cells(guide, cells.shape[:2])
+            for guide, cells in zip(
+                guides or (None, None),
+                (self.forward, self.backward),
+                strict=True,
+            )
+        ]
+        there = bend_field(
+            self.forward,
+            self.forward_confidence,
+            start,
+            end,
+            guide=pictures[0],
+        )
+        met = there.met
+        back = bend_field(
+            self.backward,
+            self.backward_confidence,
+            end[met],
+            start[met],
+            guide=pictures[1],
+            restart=there.restarted,
+        )
+        evidence = self.evidence
+        if evidence is not None:
+            evidence = follow_field(evidence, self.backward, back.field)
+        trust = [
+            np.maximum(confidence, bent.near)
+            for confidence, bent in (
+                (self.forward_confidence, there),
+                (self.backward_confidence, back),
+            )
+        ]
+        about = {
+            'source': np.round(ends[0], 3).tolist(),
+            'target': np.round(ends[1], 3).tolist(),
+            'met': met.tolist(),
+            'restarted': there.restarted,
+        }
+        return replace(
+            self,
+            forward=there.field,
+            backward=back.field,
+            forward_confidence=trust[0],
+            backward_confidence=trust[1],
+            evidence=evidence,
+            transferred=None,
+            warped_labels=None,
+            metadata={**self.metadata, 'landmarks': about},
+        )
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to one file.
 
@@ -486,6 +594,15 @@ ARRAYS = (
 #: Members of a file that hold the evidence: this and the name of each part.
 EVIDENCE = 'evidence_'
 EVIDENCE_PARTS = tuple(part.name for part in fields(Evidence))
+
+
+def _at_cells(image: Any, cells: tuple[int, ...]) -> FloatArray:
+    """A picture at the cells of a field, (h, w, channels)."""
+    picture = np.asarray(image, np.float32)
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    small: FloatArray = resized(picture, cells[0], cells[1])
+    return small
 
 
 def _other(side: Side) -> Side:

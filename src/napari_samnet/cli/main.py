@@ -141,6 +141,15 @@ def _add_transfer(commands: Any) -> None:
         'row and column',
     )
     parser.add_argument(
+        '--landmarks',
+        metavar='CSV',
+        nargs='+',
+        help='pairs of points that the match shall meet: one file with the '
+        'columns source-row, source-column, target-row and target-column, a '
+        'landmark file of BigWarp, or two files of points, of SOURCE and of '
+        'TARGET',
+    )
+    parser.add_argument(
         '--out', metavar='DIR', required=True, help='folder for the results'
     )
     add_page_options(parser)
@@ -180,11 +189,22 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
     labels = None if source.labels is None else source.labels.labels
     axes = (source.picture.channel_axis, target.channel_axis)
+    landmarks = None
+    if arguments.landmarks:
+        from napari_samnet.io.landmarks_csv import read_landmarks
+
+        if len(arguments.landmarks) > 2:
+            raise InputError(
+                'landmarks must be one file of pairs, or two files of '
+                f'points, got {len(arguments.landmarks)} files'
+            )
+        landmarks = read_landmarks(*arguments.landmarks).used
     with _Progress() as progress:
         result = match(
             source.picture.pixels,
             target.pixels,
             labels=labels,
+            landmarks=landmarks,
             source_channel_axis=axes[0],
             target_channel_axis=axes[1],
             on_step=progress,

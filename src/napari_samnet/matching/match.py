@@ -16,6 +16,10 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image
 from napari_samnet.matching.job import STRIDE, MatchJob, Step
+from napari_samnet.matching.landmarks import (
+    checked_landmarks,
+    match_from_landmarks,
+)
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.runtime.devices import (
     MemoryShortageError,
@@ -107,6 +111,7 @@ def match(
     target: Any,
     *,
     labels: Any = None,
+    landmarks: Any = None,
     window: int = DEFAULTS.window,
     iterations: int = DEFAULTS.iterations,
     size: int = DEFAULTS.size,
@@ -141,6 +146,11 @@ def match(
     labels : array_like of int or bool, optional
         Labels of the source, ``(H, W)``; warped to the target they are the
         result's `warped_labels`.
+    landmarks : tuple of array_like, optional
+        Pairs of points that the fields shall meet: row and column in pixels
+        of the source, (K, 2), and of the target, (K, 2). Where three or more
+        contradict the match, it starts again from their affine motion. See
+        :meth:`Correspondence.with_landmarks`.
     window, iterations, size, device, precision, backend, weights, \
 attributes, evidence, outlines, init, orientation, fine, coarse_iterations, \
 feedback, lambda_max, skip, tolerance, reference
@@ -203,28 +213,33 @@ feedback, lambda_max, skip, tolerance, reference
         )
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, shape)
-    steps = match_steps(
-        source,
-        target,
-        options,
-        source_channel_axis=source_channel_axis,
-        target_channel_axis=target_channel_axis,
+    pairs = None if landmarks is None else checked_landmarks(landmarks)
+    result = _run(
+        match_steps(
+            source,
+            target,
+            options,
+            source_channel_axis=source_channel_axis,
+            target_channel_axis=target_channel_axis,
+        ),
+        on_step,
     )
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Correspondence = end.value
-            break
-        if on_step is not None and on_step(step) is True:
-            if step.snapshot is None:
-                raise InputError(
-                    'on_step stopped the match before its first iteration, '
-                    'when there is no result yet'
-                )
-            result = step.snapshot()
-            steps.close()
-            break
+    if pairs is not None:
+        result = match_from_landmarks(
+            result,
+            target,
+            pairs,
+            lambda nearer: _run(
+                match_steps(
+                    source,
+                    nearer,
+                    replace(options, orientation='upright'),
+                    source_channel_axis=source_channel_axis,
+                    target_channel_axis=target_channel_axis,
+                ),
+                on_step,
+            ),
+        )
     if labels is None:
         return result
     image = target if outlines else None
@@ -234,3 +249,25 @@ feedback, lambda_max, skip, tolerance, reference
             labels, image=image, channel_axis=target_channel_axis
         ),
     )
+
+
+def _run(
+    steps: Generator[Step, None, Correspondence],
+    on_step: Callable[[Step], object] | None,
+) -> Correspondence:
+    """Drive the steps of a match to their end, or until they are stopped."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Correspondence = end.value
+            return result
+        if on_step is not None and on_step(step) is True:
+            if step.snapshot is None:
+                raise InputError(
+                    'on_step stopped the match before its first iteration, '
+                    'when there is no result yet'
+                )
+            stopped: Correspondence = step.snapshot()
+            steps.close()
+            return stopped

@@ -1,0 +1,176 @@
+"""Pairs of points as CSV files: our own, BigWarp's, and two of napari's."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.errors import InputError
+from napari_samnet.files import write_text
+from napari_samnet.io.points_csv import read_points
+
+__all__ = ['Landmarks', 'read_landmarks', 'write_landmarks']
+
+#: Columns of our own files.
+COLUMNS = ('source-row', 'source-column', 'target-row', 'target-column')
+
+#: Columns of a file of BigWarp: name, active, moving x and y, fixed x and y.
+BIGWARP_COLUMNS = 6
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Pairs of points.
+
+    Parameters
+    ----------
+    source, target : ndarray of float64, shape (K, 2)
+        Row and column in pixels; 0 is the center of the first pixel.
+    active : ndarray of bool, shape (K,)
+        Pairs that are to be used.
+    """
+
+    source: Points
+    target: Points
+    active: npt.NDArray[np.bool_]
+
+    @property
+    def used(self) -> tuple[Points, Points]:
+        """Source and target points of the pairs that are to be used."""
+        return self.source[self.active], self.target[self.active]
+
+
+def read_landmarks(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
+) -> Landmarks:
+    """Read pairs of points.
+
+    Parameters
+    ----------
+    path : path-like
+        Our own file, with the columns source-row, source-column, target-row,
+        target-column and, if some are switched off, active; or a landmark
+        file of BigWarp, whose moving image is the source. With `target`, the
+        points of the source as napari saves them, which is how the pairs
+        clicked in affinder are saved.
+    target : path-like, optional
+        The points of the target as napari saves them, in the same order.
+
+    Returns
+    -------
+    Landmarks
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no pairs.
+    """
+    if target is not None:
+        ends = read_points(path), read_points(target)
+        if len(ends[0]) != len(ends[1]):
+            raise InputError(
+                f'landmarks must be pairs: {path} has {len(ends[0])} points, '
+                f'{target} has {len(ends[1])}'
+            )
+        return Landmarks(*ends, np.ones(len(ends[0]), bool))
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f'landmarks: there is no file {file}')
+    try:
+        with file.open(newline='', encoding='utf-8-sig') as content:
+            rows = [row for row in csv.reader(content) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f'landmarks: {file} cannot be read: {error}'
+        ) from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    if set(COLUMNS) <= set(header):
+        return _own(rows[1:], header, file)
+    if len(header) == BIGWARP_COLUMNS and header[1].lower() in (
+        'true',
+        'false',
+    ):
+        return _bigwarp(rows, file)
+    raise InputError(
+        f'landmarks must have the columns {", ".join(COLUMNS)}, or be a 2-D '
+        f'landmark file of BigWarp; {file} begins with '
+        f'{", ".join(header[:6]) or "nothing"}'
+    )
+
+
+def _own(rows: list[list[str]], header: list[str], file: Path) -> Landmarks:
+    """Read our own rows."""
+    at = [header.index(name) for name in COLUMNS]
+    values = _numbers([[row[k] for k in at] for row in rows], file)
+    active = np.ones(len(rows), bool)
+    if 'active' in header:
+        place = header.index('active')
+        active = np.array([_is_true(row[place]) for row in rows], bool)
+    return Landmarks(values[:, :2], values[:, 2:], active)
+
+
+def _bigwarp(rows: list[list[str]], file: Path) -> Landmarks:
+    """Read rows of BigWarp, which writes x before y."""
+    values = _numbers([row[2:6] for row in rows], file, complete=False)
+    active = np.array([_is_true(row[1]) for row in rows], bool)
+    # A point that was set in one image alone is at infinity in the other.
+    complete = np.isfinite(values).all(1)
+    values = values[complete]
+    return Landmarks(values[:, [1, 0]], values[:, [3, 2]], active[complete])
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in ('true', '1', 'yes')
+
+
+def _numbers(
+    rows: list[list[str]], file: Path, *, complete: bool = True
+) -> Points:
+    """Four numbers a row."""
+    try:
+        values = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    except (ValueError, IndexError):
+        raise InputError(f'landmarks must be numbers in {file}') from None
+    if complete and not np.isfinite(values).all():
+        raise InputError(f'landmarks must be finite numbers in {file}')
+    return values
+
+
+def write_landmarks(
+    path: str | os.PathLike[str], landmarks: Landmarks
+) -> None:
+    """Write pairs of points, so that :func:`read_landmarks` reads them.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write. It appears whole or not at all. A name that ends in
+        ``bigwarp.csv`` is written as BigWarp does.
+    landmarks : Landmarks
+        The pairs.
+    """
+    bigwarp = Path(path).name.lower().endswith('bigwarp.csv')
+    lines = [] if bigwarp else [','.join((*COLUMNS, 'active'))]
+    for place, (one, other, active) in enumerate(
+        zip(landmarks.source, landmarks.target, landmarks.active, strict=True)
+    ):
+        on = str(bool(active)).lower()
+        if bigwarp:
+            numbers = (one[1], one[0], other[1], other[0])
+            texts = [f'"{float(value)!r}"' for value in numbers]
+            lines.append(','.join([f'"Pt-{place}"', f'"{on}"', *texts]))
+        else:
+            numbers = (*one, *other)
+            lines.append(
+                ','.join([*(repr(float(value)) for value in numbers), on])
+            )
+    write_text(path, '\n'.join(lines) + '\n')

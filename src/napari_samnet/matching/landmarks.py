@@ -1,0 +1,177 @@
+"""A match that is given pairs of points.
+
+The field is bent to the pairs. Where they contradict it, the target is first
+brought to the source by the affine motion of the pairs and matched again
+from there, so that a match that has failed gets a start that it can go on
+from. This is not part of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.checks import checked_points
+from napari_samnet.arrays.resize import centers
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.warping.fields import sample_field
+from napari_samnet.warping.landmarks import fit_affine
+
+__all__ = ['checked_landmarks', 'match_from_landmarks']
+
+Points = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
+
+
+def checked_landmarks(landmarks: Any) -> tuple[Points, Points]:
+    """Check pairs of points.
+
+    Parameters
+    ----------
+    landmarks : tuple of array_like
+        Points of the source and of the target, (K, 2) each.
+
+    Returns
+    -------
+    tuple of ndarray
+        The same as arrays.
+
+    Raises
+    ------
+    InputError
+        If they are no pairs.
+    """
+    try:
+        source, target = landmarks
+    except (TypeError, ValueError):
+        raise InputError(
+            'landmarks must be two lists of points, (source_points, '
+            'target_points)'
+        ) from None
+    one, other = checked_points(source), checked_points(target)
+    if len(one) != len(other) or not len(one):
+        raise InputError(
+            f'landmarks must be pairs: got {len(one)} points of the source '
+            f'and {len(other)} of the target'
+        )
+    return one, other
+
+
+def match_from_landmarks(
+    first: Correspondence,
+    target: Any,
+    landmarks: tuple[Points, Points],
+    rematch: Callable[[Any], Correspondence],
+) -> Correspondence:
+    """Bend a match to pairs of points, or match again from them.
+
+    Parameters
+    ----------
+    first : Correspondence
+        The match without them.
+    target : array_like
+        The target as it came.
+    landmarks : tuple of ndarray
+        Points of the source and of the target, (K, 2) each.
+    rematch : callable
+        Matches the source with another target, of the source's size.
+
+    Returns
+    -------
+    Correspondence
+        That meets the pairs.
+    """
+    bent = first.with_landmarks(*landmarks)
+    if not bent.metadata['landmarks']['restarted']:
+        return replace(bent, transferred=first.transferred)
+    start, end = (
+        (points + 0.5) / np.array(shape)
+        for points, shape in zip(
+            landmarks, (first.source_shape, first.target_shape), strict=True
+        )
+    )
+    motion = fit_affine(start, end)
+    if abs(np.linalg.det(motion[:, :2])) < 1e-3:
+        return bent
+    nearer = _affine(first, motion).warp_image(target, to='source')
+    again = rematch(nearer)
+    result = _composed(again, motion, first).with_landmarks(*landmarks)
+    about = {**result.metadata['landmarks'], 'restarted': True}
+    return replace(
+        result,
+        transferred=again.transferred,
+        metadata={**result.metadata, 'landmarks': about},
+    )
+
+
+def _affine(like: Correspondence, motion: Matrix) -> Correspondence:
+    """The correspondence of an affine motion."""
+    inverse = _inverse(motion)
+    fields = []
+    for cells, matrix in (
+        (like.forward.shape[:2], motion),
+        (like.backward.shape[:2], inverse),
+    ):
+        grid = _grid(cells)
+        fields.append(_moved(grid, matrix) - grid)
+    return replace(
+        like,
+        forward=fields[0].astype(np.float32),
+        backward=fields[1].astype(np.float32),
+        evidence=None,
+        transferred=None,
+        warped_labels=None,
+    )
+
+
+def _composed(
+    again: Correspondence, motion: Matrix, first: Correspondence
+) -> Correspondence:
+    """A match with the moved target, expressed in the target as it came."""
+    grid = _grid(again.forward.shape[:2])
+    forward = _moved(grid + again.forward, motion) - grid
+    there = _grid(first.backward.shape[:2])
+    moved = _moved(there, _inverse(motion))
+    at = np.moveaxis(moved, -1, 0)
+    back = moved + np.moveaxis(sample_field(again.backward, at), 0, -1) - there
+    seen = ((at >= 0) & (at <= 1)).all(0)
+    inside = at.clip(0, 1)
+    trust = sample_field(again.backward_confidence[..., None], inside)[0]
+    evidence = again.evidence
+    if evidence is not None:
+        cells = [
+            (part * count).astype(int).clip(0, count - 1)
+            for part, count in zip(inside, evidence.shape, strict=True)
+        ]
+        evidence = evidence.rearranged(cells[0], cells[1])
+    return replace(
+        again,
+        forward=forward.astype(np.float32),
+        backward=back.astype(np.float32),
+        backward_confidence=(trust.clip(0, 1) * seen).astype(np.float32),
+        target_shape=first.target_shape,
+        evidence=evidence,
+        warped_labels=None,
+    )
+
+
+def _grid(cells: tuple[int, ...]) -> Matrix:
+    """Normalized positions of cell centers, (h, w, 2)."""
+    sides = [centers(side) for side in cells[:2]]
+    return np.stack(np.meshgrid(*sides, indexing='ij'), -1)
+
+
+def _moved(at: Matrix, motion: Matrix) -> Matrix:
+    """Positions after an affine motion."""
+    return np.asarray(at @ motion[:, :2].T + motion[:, 2])
+
+
+def _inverse(motion: Matrix) -> Matrix:
+    """The affine motion back."""
+    linear = np.linalg.inv(motion[:, :2])
+    return np.column_stack([linear, -linear @ motion[:, 2]])

@@ -1,0 +1,270 @@
+"""Bend a field so that it meets pairs of points, without folding it.
+
+The displacement that a pair lacks is added around it and falls off smoothly,
+along the picture rather than across its edges where one is given. Weights are
+solved for, so that each pair is met exactly by the bilinear field. What the
+paper has no word on is ours: pairs that contradict the field strongly replace
+it by the affine motion that they agree on, where it does not agree itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+
+from napari_samnet.arrays.resize import centers
+from napari_samnet.warping.fields import sample_field
+
+__all__ = ['Bent', 'bend_field', 'fit_affine']
+
+FloatArray = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
+
+#: Median residual of the pairs, as a share of the side, from which the field
+#: starts again from their affine motion, and how many pairs that takes.
+CONTRADICTION, RESTART_PAIRS = 0.06, 3
+
+#: Falloff of a correction, and of one on top of an affine start, as a share
+#: of the side.
+FALLOFF, WIDE_FALLOFF = 0.12, 0.25
+
+#: Factor and number of attempts by which the falloff is widened where a
+#: correction would fold the field.
+WIDER, ATTEMPTS = 1.4, 6
+
+#: Least area that a unit of area may become, below 1 and above 0.
+LEAST_AREA = 0.05
+
+#: Difference from the affine start at which the old field is given up, as a
+#: share of the side.
+AGREEMENT = 0.08
+
+#: Cost of crossing an edge from black to white, in sides of the image.
+EDGE_COST = 40.0
+
+#: Pull of an affine fit towards a similarity, for pairs near a line.
+SIMILARITY_PULL = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Bent:
+    """A field that meets its pairs.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (h, w, 2)
+        Normalized displacement.
+    near : ndarray of float32, shape (h, w)
+        From 0 to 1, how near each cell is to a pair.
+    met : ndarray of bool, shape (K,)
+        Pairs that are met. Others would fold the field.
+    restarted : bool
+        Whether it starts from the affine motion of the pairs.
+    """
+
+    field: FloatArray
+    near: FloatArray
+    met: npt.NDArray[np.bool_]
+    restarted: bool
+
+
+def fit_affine(start: Points, end: Points) -> npt.NDArray[np.float64]:
+    """Affine motion of pairs of points.
+
+    Parameters
+    ----------
+    start, end : ndarray, shape (K, 2)
+        Normalized rows and columns, at least two pairs.
+
+    Returns
+    -------
+    ndarray of float64, shape (2, 3)
+        ``end = M[:, :2] @ start + M[:, 2]`` in the least squares, drawn a
+        little towards the best similarity (turn, scale, shift), so that
+        pairs near a line do not decide what they cannot tell.
+    """
+    middle, goal = start.mean(0), end.mean(0)
+    x, y = start - middle, end - goal
+    power = max(float((x**2).sum()), 1e-12)
+    along = float((x * y).sum()) / power
+    across = float((x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]).sum()) / power
+    mirrored = float((x[:, 0] * y[:, 0] - x[:, 1] * y[:, 1]).sum()) / power
+    crossed = float((x[:, 0] * y[:, 1] + x[:, 1] * y[:, 0]).sum()) / power
+    similar = np.array([[along, -across], [across, along]])
+    if mirrored**2 + crossed**2 > along**2 + across**2:
+        similar = np.array([[mirrored, crossed], [crossed, -mirrored]])
+    pull = SIMILARITY_PULL * power * np.eye(2)
+    linear = np.linalg.solve(x.T @ x + pull, x.T @ y + pull @ similar.T).T
+    return np.column_stack([linear, goal - linear @ middle])
+
+
+def _sampled(field: npt.NDArray[Any], at: Points) -> Points:
+    """Values of a field at points, (K, channels)."""
+    return np.asarray(sample_field(field, at.T).T, np.float64)
+
+
+def _grid(shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Normalized positions of cell centers, (h, w, 2)."""
+    return np.stack(np.meshgrid(*map(centers, shape), indexing='ij'), -1)
+
+
+def _distances(
+    shape: tuple[int, int], at: Points, guide: FloatArray | None
+) -> npt.NDArray[np.float64]:
+    """Distance of every cell from every point, (K, h, w), in sides.
+
+    With a picture, the way around its edges counts.
+    """
+    grid = _grid(shape)
+    straight = np.linalg.norm(grid[None] - at[:, None, None], axis=-1)
+    if guide is None:
+        return straight
+    rows, columns = shape
+    place = np.arange(rows * columns).reshape(shape)
+    parts = []
+    for down, along in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        top = slice(0, rows - down)
+        bottom = slice(down, rows)
+        left = slice(max(0, -along), columns - max(0, along))
+        right = slice(max(0, along), columns - max(0, -along))
+        one, other = place[top, left], place[bottom, right]
+        difference = np.abs(guide[top, left] - guide[bottom, right]).mean(-1)
+        step = np.hypot(down / rows, along / columns)
+        cost = step * (1 + EDGE_COST * difference)
+        parts.append((one.ravel(), other.ravel(), cost.ravel()))
+    one, other, cost = (np.concatenate(x) for x in zip(*parts, strict=True))
+    graph = coo_array((cost, (one, other)), shape=(place.size, place.size))
+    cell = np.clip((at * shape).astype(int), 0, np.array(shape) - 1)
+    around = dijkstra(
+        graph.tocsr(), directed=False, indices=place[cell[:, 0], cell[:, 1]]
+    )
+    return np.maximum(straight, around.reshape(-1, *shape))
+
+
+def _areas(field: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What a unit of area becomes, between the cells."""
+    at = _grid((field.shape[0], field.shape[1])) + field
+    down = np.diff(at, axis=0)
+    along = np.diff(at, axis=1)
+    rows, columns = field.shape[:2]
+    corners = []
+    for row in (0, 1):
+        for column in (0, 1):
+            a = down[:, column : columns - 1 + column]
+            b = along[row : rows - 1 + row]
+            corners.append(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+    return np.min(corners, 0) * rows * columns
+
+
+def _folds(
+    field: npt.NDArray[np.float64], base: npt.NDArray[np.float64]
+) -> bool:
+    """Whether a field folds where its base does not."""
+    before, after = _areas(base), _areas(field)
+    sign = np.sign(np.median(before))
+    return bool(
+        ((sign * before > LEAST_AREA) & (sign * after < LEAST_AREA)).any()
+    )
+
+
+def bend_field(
+    field: FloatArray,
+    confidence: FloatArray,
+    start: Points,
+    end: Points,
+    *,
+    guide: FloatArray | None = None,
+    restart: bool | None = None,
+) -> Bent:
+    """Bend a field to pairs of points.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (h, w, 2)
+        Normalized displacement.
+    confidence : ndarray of float32, shape (h, w)
+        Of the field, from 0 to 1. Where it is small, a new start replaces
+        the field entirely.
+    start, end : ndarray of float64, shape (K, 2)
+        Normalized rows and columns, where each point is and where it
+        belongs.
+    guide : ndarray of float32, shape (h, w, channels), optional
+        Picture of the side that the field starts from, at its cells. A
+        correction then stays within the edges around its pair.
+    restart : bool, optional
+        Whether to start from the affine motion of the pairs. By default,
+        where at least three contradict the field strongly.
+
+    Returns
+    -------
+    Bent
+        The new field.
+    """
+    base = np.asarray(field, np.float64)
+    residual = end - start - _sampled(base, start)
+    if restart is None:
+        restart = len(start) >= RESTART_PAIRS and bool(
+            np.median(np.linalg.norm(residual, axis=1)) > CONTRADICTION
+        )
+    falloff = FALLOFF
+    if restart:
+        base = _restarted(base, confidence, start, end)
+        falloff = WIDE_FALLOFF
+    distances = _distances((base.shape[0], base.shape[1]), start, guide)
+    met = np.ones(len(start), bool)
+    while met.any():
+        for attempt in range(ATTEMPTS):
+            width = falloff * WIDER**attempt
+            bent, weights = _corrected(
+                base, start[met], end[met], distances[met], width
+            )
+            if not _folds(bent, base):
+                near = np.exp(-(distances[met].min(0) ** 2) / (2 * width**2))
+                return Bent(
+                    bent.astype(np.float32),
+                    near.astype(np.float32),
+                    met,
+                    restart,
+                )
+        # The pair that pulls most is the one that contradicts the others.
+        met[np.flatnonzero(met)[np.abs(weights).max(1).argmax()]] = False
+    near = np.zeros(base.shape[:2], np.float32)
+    return Bent(base.astype(np.float32), near, met, restart)
+
+
+def _restarted(
+    field: npt.NDArray[np.float64],
+    confidence: FloatArray,
+    start: Points,
+    end: Points,
+) -> npt.NDArray[np.float64]:
+    """The affine motion of the pairs, and the field where it agrees."""
+    motion = fit_affine(start, end)
+    grid = _grid((field.shape[0], field.shape[1]))
+    affine = grid @ motion[:, :2].T + motion[:, 2] - grid
+    apart = np.linalg.norm(field - affine, axis=-1) / AGREEMENT
+    kept = (np.exp(-(apart**2)) * np.clip(confidence, 0, 1))[..., None]
+    mixed = affine + kept * (field - affine)
+    return affine if _folds(mixed, affine) else mixed
+
+
+def _corrected(
+    base: npt.NDArray[np.float64],
+    start: Points,
+    end: Points,
+    distances: npt.NDArray[np.float64],
+    width: float,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """A field that meets all pairs, and the weights of their corrections."""
+    bumps = np.exp(-(distances**2) / (2 * width**2))
+    system = _sampled(np.moveaxis(bumps, 0, -1), start)
+    residual = end - start - _sampled(base, start)
+    weights: Points = np.asarray(
+        np.linalg.lstsq(system, residual, rcond=1e-8)[0], np.float64
+    )
+    return base + np.tensordot(bumps, weights, (0, 0)), weights
