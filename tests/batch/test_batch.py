@@ -407,6 +407,7 @@ class TestPoints:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs signals')
 class TestWorkers:
     def test_several_do_the_same_as_one(

@@ -41,7 +41,7 @@ def keypoints(two_images, write_list):
     return read_keypoint_pairs(file, two_images)
 
 
-def test_identity_keeps_normalised_coordinates(keypoints):
+def test_identity_keeps_normalized_coordinates(keypoints):
     outcome = run_benchmark(Keypoints(keypoints[:1]), [Identity()])
     scores = outcome.result['methods']['identity']
     assert scores['pck@0.05'] == 1

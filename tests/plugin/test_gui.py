@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication
 import napari_samnet
 from napari_samnet.plugin.layers.results import METADATA
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 WAIT = 60.0
 NAME = 'napari-samnet'

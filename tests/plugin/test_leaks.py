@@ -20,6 +20,8 @@ from napari_samnet.plugin.run.worker import explain
 from napari_samnet.plugin.transfer import widget as module
 from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
+pytestmark = pytest.mark.slow
+
 TIMES = 50
 
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_samnet.plugin.layers.ask import cells_of
 from napari_samnet.plugin.layers.results import METADATA
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 WAIT = 120.0
 NAME = 'napari-samnet'

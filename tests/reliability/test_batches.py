@@ -19,6 +19,8 @@ from napari_samnet.batch.record import read_record
 from napari_samnet.cli.main import main
 from napari_samnet.io.image_files import write_png
 
+pytestmark = pytest.mark.slow
+
 QUICK = [
     *('--size', '64', '--window', '5', '--iterations', '1'),
     *('--device', 'cpu', '--precision', 'fp32', '--no-attributes'),

@@ -21,6 +21,8 @@ from napari_samnet.matching.match import match
 from napari_samnet.matching.reproduce import repeat
 from napari_samnet.runtime.feature_cache import FEATURES
 
+pytestmark = pytest.mark.slow
+
 OPTIONS: dict[str, Any] = {
     'size': 64,
     'window': 5,

@@ -23,6 +23,8 @@ from napari_samnet.runtime import weights
 from napari_samnet.runtime.devices import MemoryShortageError
 from napari_samnet.runtime.feature_cache import FEATURES
 
+pytestmark = pytest.mark.slow
+
 OPTIONS: dict[str, Any] = {
     'size': 64,
     'window': 5,

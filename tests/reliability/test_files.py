@@ -37,6 +37,8 @@ from napari_samnet.outputs.folder import Products, write_results
 from napari_samnet.runtime.weights import save_model
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[[Path, int], Any]
 
 NETWORK = SAMNet(

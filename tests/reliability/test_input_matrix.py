@@ -23,6 +23,8 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, from_rgb, to_rgb, to_working
 from napari_samnet.matching.match import match
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     'size': 64,
     'window': 5,

@@ -14,6 +14,8 @@ from soak.images import blobs
 
 from napari_samnet.matching.match import match
 
+pytestmark = pytest.mark.slow
+
 #: Working size, and side of a cell in its pixels.
 SIZE, CELL = 64, 8
 

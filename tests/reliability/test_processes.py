@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 #: Two threads of OpenMP, whatever else limits them.
 SCRIPT = """
 import sys

@@ -17,6 +17,8 @@ from soak.leaks import Meter
 
 from napari_samnet.matching.match import match
 
+pytestmark = pytest.mark.slow
+
 
 def test_random_runs_with_faults_are_as_promised() -> None:
     report = soak(runs=24, seed=3)

@@ -15,6 +15,8 @@ from napari_samnet.training.recipe import (
     train_steps,
 )
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = TrainingOptions(
     start='samnet',
     decoder_steps=3,

@@ -11,6 +11,8 @@ from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS
 from napari_samnet.runtime.weights import get_weights, read_model
 
+pytestmark = pytest.mark.slow
+
 SMALL = ('synthetic', '--limit', '1', '--size', '96', '--device', 'cpu')
 
 

@@ -13,6 +13,8 @@ from napari_samnet.cli.main import main as command
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def result() -> dict[str, Any]:

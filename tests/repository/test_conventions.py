@@ -22,6 +22,8 @@ from napari_samnet.matching.pair import directions
 from napari_samnet.samnet.features import STRIDE
 from napari_samnet.samnet.field import affine_field
 
+pytestmark = pytest.mark.slow
+
 #: Working size and grid of the network in these tests.
 SIZE = 128
 CELLS = SIZE // STRIDE

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / 'examples'
 ALL = sorted(EXAMPLES.glob('*.py'))
 HEADLESS = [path for path in ALL if not path.stem.startswith('napari_')]

@@ -17,6 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from email.message import Message
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 #: PyPI and the plugin manager's users both care.
@@ -106,7 +108,7 @@ class TestWheel:
         assert not [name for name in in_wheel if '/test' in name]
         assert not [name for name in in_wheel if name.endswith('.pyc')]
 
-    def test_holds_the_licence(self, in_wheel: set[str]) -> None:
+    def test_holds_the_license(self, in_wheel: set[str]) -> None:
         assert [name for name in in_wheel if name.endswith('licenses/LICENSE')]
 
     def test_is_for_every_system(self, wheel: Path) -> None:

@@ -128,7 +128,7 @@ class TestLiteFeatures:
 
 
 class TestLoadLight:
-    def test_normalisation_is_folded(
+    def test_normalization_is_folded(
         self, tmp_path: Path, light: LiteFeatures
     ) -> None:
         save_file(original(light), tmp_path / 'lite0.safetensors')

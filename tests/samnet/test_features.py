@@ -125,7 +125,7 @@ class TestEncoding:
         with pytest.raises(ValueError, match='relu3_3'):
             vgg.continue_from_content(torch.rand(1, 512, 4, 4))
 
-    def test_images_are_normalised_for_the_backbone(self) -> None:
+    def test_images_are_normalized_for_the_backbone(self) -> None:
         vgg = VGGFeatures(matching_layers=('relu4_1',))
         vgg.mean.copy_(torch.tensor([0.4, 0.5, 0.6]))
         vgg.std.copy_(torch.tensor([0.1, 0.2, 0.5]))

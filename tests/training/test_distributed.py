@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from napari_samnet.training.loop import Run
+
+pytestmark = pytest.mark.slow
 
 # What every process runs; losses come from its own random numbers.
 _SCRIPT = """\

@@ -29,6 +29,8 @@ from napari_samnet.training.runs import (
     read_options,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL = TrainingOptions(
     start='samnet',
     decoder_steps=0,

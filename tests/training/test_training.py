@@ -31,6 +31,8 @@ from napari_samnet.training.recipe import (
 )
 from napari_samnet.training.synthetic import synthetic_pair
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     'start': 'samnet',
     'decoder_steps': 2,

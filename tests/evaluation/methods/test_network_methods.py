@@ -14,6 +14,8 @@ from napari_samnet.evaluation.protocols.synthetic import (
 )
 from napari_samnet.options import MatchOptions
 
+pytestmark = pytest.mark.slow
+
 SMALL = MatchOptions(size=96, iterations=3, tolerance=0, device='cpu')
 
 

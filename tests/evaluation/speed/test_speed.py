@@ -16,6 +16,8 @@ from napari_samnet.evaluation.speed.table import as_text
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.memory import peak_mb, reset_peak
 
+pytestmark = pytest.mark.slow
+
 SMALL = ('--size', '64', '--window', '5', '--iterations', '2')
 OPTIONS = MatchOptions(size=64, window=5, iterations=2, device='cpu')
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from blocks import read_blocks
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PAGES = [
     page.relative_to(ROOT).as_posix()

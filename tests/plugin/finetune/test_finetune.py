@@ -284,6 +284,7 @@ class TestForm:
         assert 'hours' in ready.panel.estimate.text()
 
 
+@pytest.mark.slow
 class TestRuns:
     def test_what_was_learnt_is_offered_by_the_other_dock(
         self,
@@ -492,6 +493,7 @@ class TestTexts:
         assert duration(seconds) == text
 
 
+@pytest.mark.slow
 @pytest.mark.gui
 def test_closing_the_window_ends_the_child(
     make_napari_viewer_proxy: Callable[..., Any],

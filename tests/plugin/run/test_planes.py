@@ -233,6 +233,7 @@ class TestPairwise:
         assert not data[2].any()
 
 
+@pytest.mark.slow
 class TestPropagate:
     """Labels carried through the source itself."""
 

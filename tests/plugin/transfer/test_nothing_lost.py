@@ -176,7 +176,7 @@ def test_a_second_axis_adds_to_the_first(
     ]
 
 
-def test_a_cancelled_run_leaves_the_planes_of_the_one_before(
+def test_a_canceled_run_leaves_the_planes_of_the_one_before(
     viewer: Any,
     photos: Any,
     mask: np.ndarray,
@@ -211,9 +211,7 @@ def test_a_cancelled_run_leaves_the_planes_of_the_one_before(
     assert labels.data.any((1, 2)).all()
 
 
-def test_a_cancelled_match_leaves_the_whole_one(
-    ready: Any, qtbot: Any
-) -> None:
+def test_a_canceled_match_leaves_the_whole_one(ready: Any, qtbot: Any) -> None:
     ready.set_outputs('labels')
     ready.run(wait=True, timeout=WAIT)
     whole = ready.viewer.layers['other ← mask']

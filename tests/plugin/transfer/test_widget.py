@@ -436,14 +436,14 @@ def test_cancel_answers_after_the_iteration(qtbot: Any, ready: Any) -> None:
     heard: list[tuple[bool, str]] = []
     runner = ready._tasks.runner
     runner.reported.connect(
-        lambda _: heard.append((runner.cancelling, ready.message))
+        lambda _: heard.append((runner.canceling, ready.message))
     )
     ready.run()
     qtbot.waitUntil(lambda: len(ready.panel.plot.changes) > 0, timeout=60_000)
     ready.cancel()
     assert ready.panel.cancel.text() == 'Cancelling…'
     ready.wait(WAIT)
-    after = [text for cancelling, text in heard if cancelling]
+    after = [text for canceling, text in heard if canceling]
     # At most the iteration that was under way, then the answer.
     assert len(after) <= 2
     assert after[-1].startswith('Stopped after iteration')
@@ -504,7 +504,7 @@ def test_arrows_are_colored_as_chosen(
     assert len(np.unique(flow.edge_color, axis=0)) > 1
 
 
-def test_a_cancelled_match_is_not_taken_for_a_whole_one(
+def test_a_canceled_match_is_not_taken_for_a_whole_one(
     qtbot: Any, ready: Any
 ) -> None:
     ready.set_options(iterations=20, tolerance=0.0)

@@ -212,7 +212,7 @@ class Runner(QObject):
         return self._worker is not None
 
     @property
-    def cancelling(self) -> bool:
+    def canceling(self) -> bool:
         """Whether the run was asked to stop."""
         return self.running and self._stop.event.is_set()
 

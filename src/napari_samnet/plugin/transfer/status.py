@@ -57,10 +57,10 @@ class FooterStatus:
         """Bring buttons, bar and line up to date."""
         footer, busy = self._footer, self._tasks.busy
         reason = '' if busy else self._reason()
-        cancelling = self._tasks.runner.cancelling
+        canceling = self._tasks.runner.canceling
         footer.run.setEnabled(not busy and not reason)
-        footer.cancel.setEnabled(busy and not cancelling)
-        footer.cancel.setText('Cancelling…' if cancelling else 'Cancel')
+        footer.cancel.setEnabled(busy and not canceling)
+        footer.cancel.setText('Cancelling…' if canceling else 'Cancel')
         footer.bar.setVisible(busy)
         footer.message.setText(reason or self._text)
 
@@ -72,7 +72,7 @@ class FooterStatus:
 
     def _on_reported(self, report: Report) -> None:
         self._footer.show_steps(report.index, report.total)
-        if report.stopped or not self._tasks.runner.cancelling:
+        if report.stopped or not self._tasks.runner.canceling:
             self._text = report.text[:1].upper() + report.text[1:]
             self._footer.message.setText(self._text)
 
