@@ -69,7 +69,16 @@ class TestOldest:
 
     @pytest.mark.parametrize(
         'extra',
-        ['batch', 'bench', 'dicom', 'heic', 'openvino', 'pyqt6', 'pyside6'],
+        [
+            'batch',
+            'bench',
+            'dicom',
+            'formats',
+            'heic',
+            'openvino',
+            'pyqt6',
+            'pyside6',
+        ],
     )
     def test_bound_of_an_extra_is_what_is_tested(self, extra: str) -> None:
         found = bounds(PROJECT['optional-dependencies'][extra])

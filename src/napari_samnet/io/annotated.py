@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from napari_samnet.arrays.checks import check_labels
 from napari_samnet.images.rgb import check_image
+from napari_samnet.io.formats.registry import format_of, read_label_format
 from napari_samnet.io.image_files import read_picture
 from napari_samnet.io.label_files import read_label_picture
 from napari_samnet.io.picture import LabelPicture, Picture, upright
+from napari_samnet.io.pixel_size import read_pixel_size
 from napari_samnet.io.points_csv import read_points
 
 __all__ = [
@@ -73,6 +75,8 @@ def read_annotated(
     name: str = 'source',
     page: int | str | None = None,
     channel: int | None = None,
+    pixel_size: float | None = None,
+    label_unit: str = '',
 ) -> AnnotatedImage:
     """Read an image, its labels, and its points.
 
@@ -81,8 +85,9 @@ def read_annotated(
     path : path-like
         The image; see :func:`~napari_samnet.io.image_files.read_picture`.
     labels : path-like, optional
-        Its labels; see
-        :func:`~napari_samnet.io.label_files.read_label_picture`.
+        Its labels: a picture, see
+        :func:`~napari_samnet.io.label_files.read_label_picture`, or a file
+        of another program, see :mod:`napari_samnet.io.formats.registry`.
     points : path-like, optional
         Its points; see :func:`~napari_samnet.io.points_csv.read_points`.
     name : str
@@ -91,6 +96,11 @@ def read_annotated(
         Which plane of a stack, of the labels as of the image.
     channel : int, optional
         Which channel of the image to take alone.
+    pixel_size : float, optional
+        Side of a pixel in micrometers, for GeoJSON; by default what the
+        image's file says.
+    label_unit : str
+        'px' or 'um', the unit of GeoJSON; by default told apart.
 
     Returns
     -------
@@ -107,8 +117,18 @@ def read_annotated(
         picture.pixels, name=name, channel_axis=picture.channel_axis
     )
     read = None
-    if labels is not None:
-        chosen = page if isinstance(page, int) else None
+    chosen = page if isinstance(page, int) else None
+    if labels is not None and format_of(Path(labels)):
+        read = read_label_format(
+            Path(labels),
+            shape,
+            image=Path(path).name,
+            page=chosen,
+            pixel_size=pixel_size or read_pixel_size(path),
+            unit=label_unit,
+        )
+        check_labels('labels', read.labels, shape)
+    elif labels is not None:
         read = read_label_picture(labels, page=chosen)
         read = align_orientation(
             read,

@@ -1,0 +1,221 @@
+"""ImageJ's regions of interest, one or a zip archive of them, by roifile."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.files import atomic_write
+from napari_samnet.io.formats.objects import LabelObject, Ring, require
+
+__all__ = ['is_roi_file', 'read_rois', 'write_rois']
+
+#: Bytes that all regions of an archive may unpack to.
+MAX_BYTES = 1 << 28
+
+#: Steps of a path: move, line, close (ImageJ's RoiDecoder).
+_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
+
+_AREAS = ('POLYGON', 'RECT', 'OVAL', 'FREEHAND', 'TRACED')
+
+
+def is_roi_file(file: Path) -> bool:
+    """Tell regions of interest from other files.
+
+    Parameters
+    ----------
+    file : Path
+        Any file.
+
+    Returns
+    -------
+    bool
+        True for a region, and for an archive of regions.
+    """
+    with open(file, 'rb') as content:
+        start = content.read(4)
+    if start == b'Iout':
+        return True
+    if start != b'PK\x03\x04':
+        return False
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(name.lower().endswith('.roi') for name in names)
+
+
+def read_rois(
+    file: Path, name: str
+) -> tuple[list[LabelObject], tuple[str, ...]]:
+    """Objects of a region file or archive.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    objects : list of LabelObject
+        Ids from names such as 'label 5' or '5', else the order.
+    notices : tuple of str
+        What was left out.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or roifile is not installed.
+    """
+    roifile = require('roifile', 'regions of ImageJ')
+    try:
+        rois = [
+            roifile.ImagejRoi.frombytes(raw) for raw in _members(file, name)
+        ]
+        areas = [roi for roi in rois if roi.roitype.name in _AREAS]
+        numbers = _numbers([roi.name or '' for roi in areas])
+        objects = [
+            LabelObject(
+                number=number,
+                parts=_parts(roi),
+                name=_name(roi.name or ''),
+                color=_color(roi.stroke_color),
+            )
+            for number, roi in zip(numbers, areas, strict=True)
+        ]
+    except InputError:
+        raise
+    except Exception as error:
+        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f'labels: {file} holds a damaged region: {reason}'
+        ) from error
+    left_out = len(rois) - len(areas)
+    if not left_out:
+        return objects, ()
+    return objects, (
+        f'{name}: {left_out} points or lines cover nothing and are left out',
+    )
+
+
+def _members(file: Path, name: str) -> list[bytes]:
+    with open(file, 'rb') as content:
+        if content.read(4) == b'Iout':
+            return [file.read_bytes()]
+    with zipfile.ZipFile(file) as archive:
+        infos = [
+            info
+            for info in archive.infolist()
+            if info.filename.lower().endswith('.roi')
+        ]
+        if sum(info.file_size for info in infos) > MAX_BYTES:
+            raise InputError(
+                f'labels: the regions of {name} unpack to more than '
+                f'{MAX_BYTES >> 20} MB'
+            )
+        return [archive.read(info) for info in infos]
+
+
+def _parts(roi: Any) -> tuple[tuple[Ring, ...], ...]:
+    """Outlines of a region; those of a composite are holes by turns."""
+    outlines = roi.coordinates(multi=True)
+    if isinstance(outlines, np.ndarray):
+        outlines = [outlines]
+    rings = [np.asarray(ring, float) for ring in outlines]
+    rings = [ring for ring in rings if len(ring) > 2]
+    if roi.roitype.name == 'RECT' and not rings:
+        left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
+        corners = [[left, top], [right, top], [right, bottom], [left, bottom]]
+        rings = [np.array(corners, float)]
+    if not rings:
+        return ()
+    # Even-odd, as ImageJ fills them.
+    return (tuple(rings),)
+
+
+def _numbers(names: list[str]) -> list[int]:
+    """Ids from names, or the order where they say none, or one twice."""
+    found = [_number(name) for name in names]
+    if all(found) and len({*found}) == len(found):
+        return found
+    return list(range(1, len(names) + 1))
+
+
+def _number(name: str) -> int:
+    match = re.fullmatch(r'(?:label )?(\d{1,18})|.*\(label (\d{1,18})\)', name)
+    return int(match[1] or match[2]) if match else 0
+
+
+def _name(text: str) -> str:
+    """What a region is called, without its id."""
+    if re.fullmatch(r'(?:label )?\d{1,18}', text):
+        return ''
+    return re.sub(r' \(label \d{1,18}\)$', '', text)
+
+
+def _color(stored: bytes) -> tuple[int, int, int] | None:
+    """Color of the line: opacity, red, green, blue; None for ImageJ's own."""
+    if len(stored) != 4 or not any(stored):
+        return None
+    return stored[1], stored[2], stored[3]
+
+
+def write_rois(path: Path, objects: list[LabelObject]) -> tuple[str, ...]:
+    """Write objects as an archive of regions.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, whole or not at all.
+    objects : list of LabelObject
+        With outlines.
+
+    Returns
+    -------
+    tuple of str
+        What the format could not hold as it was.
+    """
+    roifile = require('roifile', 'regions of ImageJ')
+    with (
+        atomic_write(path) as file,
+        zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for each in objects:
+            roi = _region(roifile, each)
+            roi.name = (
+                f'{each.name} (label {each.number})'
+                if each.name
+                else f'label {each.number}'
+            )
+            if each.color is not None:
+                roi.stroke_color = bytes((255, *each.color))
+            archive.writestr(f'label-{each.number}.roi', roi.tobytes())
+    return ()
+
+
+def _region(roifile: Any, each: LabelObject) -> Any:
+    rings = [ring for part in each.parts for ring in part]
+    if len(rings) == 1:
+        return roifile.ImagejRoi.frompoints(rings[0])
+    corners = np.concatenate(rings)
+    low, high = np.floor(corners.min(0)), np.ceil(corners.max(0))
+    path: list[float] = []
+    for ring in rings:
+        for k, (x, y) in enumerate(ring):
+            path += [_LINE if k else _MOVE, float(x), float(y)]
+        path.append(_CLOSE)
+    roi = roifile.ImagejRoi()
+    roi.roitype = roifile.ROI_TYPE.RECT
+    roi.left, roi.top = int(low[0]), int(low[1])
+    roi.right, roi.bottom = int(high[0]), int(high[1])
+    roi.shape_roi_size = len(path)
+    roi.multi_coordinates = np.asarray(path, np.float32)
+    return roi

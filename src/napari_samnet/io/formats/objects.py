@@ -1,0 +1,302 @@
+"""Labels as objects with outlines, as annotation programs keep them.
+
+Coordinates are x, y in pixels, 0 at the outer edge of the first pixel, as in
+ImageJ, QuPath, COCO and labelme: pixel `k` reaches from `k` to `k + 1`. A
+pixel belongs to an outline if its center does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.picture import LabelPicture, plural
+
+__all__ = [
+    'LabelObject',
+    'has_holes',
+    'objects_of',
+    'paint',
+    'parse_color',
+    'require',
+]
+
+Ring = NDArray[np.float64]
+Part = tuple[Ring, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LabelObject:
+    """One object with its id.
+
+    Parameters
+    ----------
+    number : int
+        Its id, which is the value of its pixels.
+    parts : tuple of tuple of ndarray, shape (N, 2)
+        Outlines, x and y of each corner. The object is the union of its
+        parts; within a part, an outline inside of another one is a hole.
+    mask : ndarray of bool, shape (H, W), optional
+        Its pixels instead of outlines.
+    name : str
+        What it is called; '' for nothing.
+    color : tuple of int, optional
+        8-bit red, green and blue.
+    properties : dict
+        Further entries of the file, fit for JSON.
+    """
+
+    number: int
+    parts: tuple[Part, ...] = ()
+    mask: NDArray[np.bool_] | None = None
+    name: str = ''
+    color: tuple[int, int, int] | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+def require(module: str, what: str) -> Any:
+    """Import a library of the extra `formats`.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    what : str
+        What it is needed for.
+
+    Returns
+    -------
+    module
+        The library.
+
+    Raises
+    ------
+    InputError
+        If it is not installed; says how to.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise InputError(
+            f'{what} need the library {module.partition(".")[0]}: pip '
+            f'install "napari-samnet[formats]"'
+        ) from None
+
+
+def paint(
+    objects: Sequence[LabelObject], shape: tuple[int, int], name: str
+) -> LabelPicture:
+    """Paint objects as labels; where two overlap, the later one stays.
+
+    Parameters
+    ----------
+    objects : sequence of LabelObject
+        The objects.
+    shape : tuple of int
+        Rows and columns of the image.
+    name : str
+        What the notices call the file.
+
+    Returns
+    -------
+    LabelPicture
+        The labels, with names and colors.
+    """
+    from napari_samnet.io.label_files import smallest_dtype
+
+    numbers = [each.number for each in objects]
+    dtype = smallest_dtype(
+        min(numbers, default=0), max(0, max(numbers, default=0))
+    )
+    labels = np.zeros(shape, dtype)
+    covered = 0
+    for each in objects:
+        for where, inside in _regions(each, shape):
+            block = labels[where]
+            covered += int(np.count_nonzero((block != 0) & inside))
+            block[inside] = each.number
+    lost = sorted({*numbers} - {*np.unique(labels).tolist()} - {0})
+    notices = []
+    if covered:
+        notices.append(
+            f'{name}: objects overlap in {plural(covered, "pixel")}, where '
+            f'the later one is kept'
+        )
+    if lost:
+        told = ', '.join(map(str, lost[:8]))
+        notices.append(
+            f'{name}: {plural(len(lost), "object")} hidden, outside the '
+            f'image or smaller than a pixel: {told}'
+        )
+    return LabelPicture(
+        labels=labels,
+        notices=tuple(notices),
+        names={each.number: each.name for each in objects if each.name},
+        colors={each.number: each.color for each in objects if each.color},
+    )
+
+
+def _regions(
+    each: LabelObject, shape: tuple[int, int]
+) -> Iterable[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
+    """Parts of an image with the pixels of an object in them."""
+    if each.mask is not None:
+        if each.mask.shape != shape:
+            raise InputError(
+                f'labels must have the shape of their image, {shape}, got a '
+                f'mask of {each.mask.shape}'
+            )
+        yield (slice(None), slice(None)), each.mask
+    for part in each.parts:
+        found = _inside(part, shape)
+        if found is not None:
+            yield found
+
+
+def _inside(
+    part: Part, shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], NDArray[np.bool_]] | None:
+    """Pixels whose centers lie in the first outline, but in no hole."""
+    from skimage.draw import polygon
+
+    corners = np.concatenate(part)
+    low = np.clip(np.floor(corners.min(axis=0)), 0, shape[::-1]).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)), 0, shape[::-1]).astype(int)
+    size = (int(high[1] - low[1]), int(high[0] - low[0]))
+    if min(size) <= 0:
+        return None
+    inside = np.zeros(size, bool)
+    for ring in part:
+        if len(ring) < 3:
+            continue
+        filled = np.zeros(size, bool)
+        rows, columns = polygon(
+            ring[:, 1] - low[1] - 0.5, ring[:, 0] - low[0] - 0.5, size
+        )
+        filled[rows, columns] = True
+        # Even-odd: an outline within another one is a hole.
+        inside ^= filled
+    where = (
+        slice(int(low[1]), int(high[1])),
+        slice(int(low[0]), int(high[0])),
+    )
+    return where, inside
+
+
+def objects_of(
+    labels: NDArray[Any],
+    *,
+    names: dict[int, str] | None = None,
+    colors: dict[int, tuple[int, int, int]] | None = None,
+) -> list[LabelObject]:
+    """Outlines of labels, along the edges of their pixels.
+
+    Painting them gives the same labels again.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool, shape (H, W)
+        The labels; 0 is background.
+    names : dict of int to str, optional
+        What the ids are called.
+    colors : dict of int to tuple of int, optional
+        8-bit color of each id.
+
+    Returns
+    -------
+    list of LabelObject
+        One for each id, in increasing order.
+    """
+    from scipy import ndimage
+
+    shapely = require('shapely', 'outlines of labels')
+    numbers, index = np.unique(labels, return_inverse=True)
+    index = index.reshape(labels.shape).astype(np.int32)
+    boxes = ndimage.find_objects(index + 1)
+    made = []
+    for k, (number, box) in enumerate(zip(numbers, boxes, strict=True)):
+        if not number or box is None:
+            continue
+        parts = _outlines(shapely, index[box] == k, box)
+        made.append(
+            LabelObject(
+                number=int(number),
+                parts=parts,
+                name=(names or {}).get(int(number), ''),
+                color=(colors or {}).get(int(number)),
+            )
+        )
+    return made
+
+
+def _outlines(
+    shapely: Any, mask: NDArray[np.bool_], box: tuple[slice, slice]
+) -> tuple[Part, ...]:
+    """Outlines of the pixels of one object, joined from its runs."""
+    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
+    step = np.diff(padded, axis=1)
+    rows, starts = np.nonzero(step == 1)
+    _, stops = np.nonzero(step == -1)
+    top, left = box[0].start, box[1].start
+    runs = shapely.box(starts + left, rows + top, stops + left, rows + top + 1)
+    joined = shapely.simplify(shapely.union_all(runs), 0)
+    polygons = getattr(joined, 'geoms', [joined])
+    return tuple(
+        tuple(
+            np.asarray(ring.coords, float)[:-1]
+            for ring in (polygon.exterior, *polygon.interiors)
+        )
+        for polygon in polygons
+    )
+
+
+def has_holes(each: LabelObject) -> bool:
+    """Whether an object surrounds something that is not part of it.
+
+    Parameters
+    ----------
+    each : LabelObject
+        With outlines.
+
+    Returns
+    -------
+    bool
+        True if any of its parts has more than an outer outline.
+    """
+    return any(len(part) > 1 for part in each.parts)
+
+
+def parse_color(value: Any) -> tuple[int, int, int] | None:
+    """A color as annotation programs write it.
+
+    Parameters
+    ----------
+    value : sequence of int, int or str
+        Red, green and blue from 0 to 255; one number that holds them, as in
+        QuPath; or hexadecimal digits after ``#``.
+
+    Returns
+    -------
+    tuple of int or None
+        None for anything else.
+    """
+    if isinstance(value, str) and len(value) in (7, 9) and value[0] == '#':
+        digits = value[-6:]
+        try:
+            value = int(digits, 16)
+        except ValueError:
+            return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value >> 16) & 255, (value >> 8) & 255, value & 255
+    if isinstance(value, list | tuple) and len(value) >= 3:
+        if not all(isinstance(part, int | float) for part in value[:3]):
+            return None
+        red, green, blue = (min(255, max(0, int(p))) for p in value[:3])
+        return red, green, blue
+    return None

@@ -1,0 +1,241 @@
+"""Label images of OME-Zarr (NGFF 0.4 and 0.5), by zarr."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.formats.objects import require
+from napari_samnet.io.picture import LabelPicture, plural
+
+__all__ = ['is_ome_zarr', 'read_ome_zarr', 'write_ome_zarr']
+
+#: Where labels are below an image.
+LABELS = 'labels'
+
+#: Sides of a chunk of labels.
+CHUNK = 1024
+
+
+def is_ome_zarr(path: Path) -> bool:
+    """Tell a group of zarr from other folders.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        True for a folder with the metadata of a group.
+    """
+    return path.is_dir() and any(
+        (path / name).is_file() for name in ('zarr.json', '.zgroup')
+    )
+
+
+def read_ome_zarr(
+    path: Path, name: str, page: int | None = None
+) -> LabelPicture:
+    """Read a plane of a label image at full resolution.
+
+    Parameters
+    ----------
+    path : Path
+        The label image, or the image that holds one.
+    name : str
+        What the messages call it.
+    page : int, optional
+        Which plane, counted from 0 over all axes but the last two.
+
+    Returns
+    -------
+    LabelPicture
+        The labels, with the colors that the file gives.
+
+    Raises
+    ------
+    InputError
+        If there are no labels, or several planes and no page is chosen.
+    """
+    zarr = require('zarr', 'files of OME-Zarr')
+    try:
+        group = zarr.open_group(path, mode='r')
+        group, notices = _label_group(group, path.name)
+        about = _metadata(group)
+        first = about['multiscales'][0]['datasets'][0]['path']
+        array = group[first]
+    except InputError:
+        raise
+    except Exception as error:
+        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f'{name}: {path} holds no label image of OME-Zarr: {reason}'
+        ) from error
+    if array.dtype.kind not in 'biu' or array.ndim < 2:
+        raise InputError(
+            f'{name}: labels must be whole numbers with rows and columns, got '
+            f'{array.dtype} of shape {array.shape} in {path}'
+        )
+    count = int(np.prod(array.shape[:-2]))
+    if count > 1 and page is None:
+        raise InputError(
+            f'{name} must be one 2-D image, got {plural(count, "plane")} in '
+            f'{path}: choose one from 0 to {count - 1} (--page N)'
+        )
+    if page is not None and count > 1 and not 0 <= page < count:
+        raise InputError(
+            f'{name}: page must be from 0 to {count - 1}, as {path} has '
+            f'{plural(count, "plane")}, got {page}'
+        )
+    chosen = page if page is not None and count > 1 else 0
+    where = np.unravel_index(chosen, array.shape[:-2] or (1,))
+    plane = tuple(int(k) for k in where) if array.ndim > 2 else ...
+    names, colors = _label_table(about)
+    return LabelPicture(
+        labels=np.asarray(array[plane]),
+        notices=notices,
+        colors=colors or None,
+        names=names or None,
+    )
+
+
+def _metadata(group: Any) -> dict[str, Any]:
+    """OME's part of the attributes, of either version."""
+    found = dict(group.attrs)
+    return dict(found.get('ome', found))
+
+
+def _label_group(group: Any, name: str) -> tuple[Any, tuple[str, ...]]:
+    """The label image itself, or the first one below an image."""
+    if 'image-label' in _metadata(group):
+        return group, ()
+    if LABELS in group:
+        below = group[LABELS]
+        names = _metadata(below).get('labels') or sorted(below.group_keys())
+        if names:
+            notices: tuple[str, ...] = ()
+            if len(names) > 1:
+                notices = (
+                    f'{name} holds {len(names)} label images; {names[0]!r} '
+                    f'is used',
+                )
+            return below[str(names[0])], notices
+    if 'multiscales' in _metadata(group):
+        return group, ()
+    raise InputError(f'labels: {name} holds no label image of OME-Zarr')
+
+
+def _label_table(
+    about: dict[str, Any],
+) -> tuple[dict[int, str], dict[int, tuple[int, int, int]]]:
+    """Names and colors of the ids."""
+    label = about.get('image-label') or {}
+    colors, names = {}, {}
+    for entry in label.get('colors') or []:
+        rgba = entry.get('rgba') or []
+        if len(rgba) >= 3:
+            red, green, blue = (int(value) for value in rgba[:3])
+            colors[int(entry['label-value'])] = (red, green, blue)
+    for entry in label.get('properties') or []:
+        if entry.get('name'):
+            names[int(entry['label-value'])] = str(entry['name'])
+    return names, colors
+
+
+def write_ome_zarr(
+    path: Path,
+    labels: NDArray[Any],
+    *,
+    names: dict[int, str] | None = None,
+    colors: dict[int, tuple[int, int, int]] | None = None,
+) -> tuple[str, ...]:
+    """Write a label image of one resolution (NGFF 0.5).
+
+    Parameters
+    ----------
+    path : Path
+        Folder to make, whole or not at all; an earlier one is replaced.
+    labels : ndarray of int, shape (H, W)
+        The labels.
+    names : dict of int to str, optional
+        What the ids are called.
+    colors : dict of int to tuple of int, optional
+        8-bit color of each id.
+
+    Returns
+    -------
+    tuple of str
+        What the format could not hold as it was.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    import shutil
+    import uuid
+
+    zarr = require('zarr', 'files of OME-Zarr')
+    draft = path.with_name(f'.{path.name[:80]}.{uuid.uuid4().hex[:8]}.part')
+    try:
+        group = zarr.open_group(draft, mode='w', zarr_format=3)
+        values = labels.astype(np.uint8) if labels.dtype == bool else labels
+        array = group.create_array(
+            '0',
+            shape=values.shape,
+            chunks=tuple(min(CHUNK, side) for side in values.shape),
+            dtype=values.dtype,
+            dimension_names=('y', 'x'),
+        )
+        for top in range(0, values.shape[0], CHUNK):
+            array[top : top + CHUNK] = values[top : top + CHUNK]
+        group.attrs['ome'] = _ome(names or {}, colors or {})
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(draft, path)
+    except OSError as error:
+        raise InputError(
+            f'cannot write {path}: {error.strerror or error}'
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return ()
+
+
+def _ome(
+    names: dict[int, str], colors: dict[int, tuple[int, int, int]]
+) -> dict[str, Any]:
+    label: dict[str, Any] = {}
+    if colors:
+        label['colors'] = [
+            {'label-value': number, 'rgba': [*color, 255]}
+            for number, color in colors.items()
+        ]
+    if names:
+        label['properties'] = [
+            {'label-value': number, 'name': name}
+            for number, name in names.items()
+        ]
+    scale = [{'type': 'scale', 'scale': [1.0, 1.0]}]
+    return {
+        'version': '0.5',
+        'multiscales': [
+            {
+                'name': 'labels',
+                'axes': [
+                    {'name': name, 'type': 'space'} for name in ('y', 'x')
+                ],
+                'datasets': [
+                    {'path': '0', 'coordinateTransformations': scale}
+                ],
+            }
+        ],
+        'image-label': label,
+    }

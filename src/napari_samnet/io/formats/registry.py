@@ -1,0 +1,187 @@
+"""Which format of other programs a label file has, and its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.formats import (
+    geojson,
+    imagej,
+    json_files,
+    ome_zarr,
+    yolo,
+)
+from napari_samnet.io.formats.objects import objects_of, paint
+from napari_samnet.io.picture import LabelPicture
+
+__all__ = ['FORMATS', 'format_of', 'read_label_format', 'write_label_format']
+
+#: Endings of the files that are written, by the name of the format.
+FORMATS: dict[str, str] = {
+    'coco': '.coco.json',
+    'labelme': '.json',
+    'yolo': '.txt',
+    'geojson': '.geojson',
+    'roi': '.zip',
+    'ome-zarr': '.ome.zarr',
+}
+
+_JSON_START = (b'{', b'[')
+
+
+def format_of(path: Path) -> str:
+    """Tell the format of a label file by its content.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder.
+
+    Returns
+    -------
+    str
+        A key of :data:`FORMATS`; '' for a picture, or anything else.
+    """
+    if path.is_dir():
+        return 'ome-zarr' if ome_zarr.is_ome_zarr(path) else ''
+    if not path.is_file():
+        return ''
+    if imagej.is_roi_file(path):
+        return 'roi'
+    with open(path, 'rb') as content:
+        start = content.read(64).lstrip(b'\xef\xbb\xbf \t\r\n')
+    if start.startswith(_JSON_START):
+        return json_files.json_kind(json_files.load_json(path)) or 'json'
+    return 'yolo' if yolo.is_yolo_file(path) else ''
+
+
+def read_label_format(
+    path: Path,
+    shape: tuple[int, int],
+    *,
+    image: str = '',
+    page: int | None = None,
+    pixel_size: float | None = None,
+    unit: str = '',
+) -> LabelPicture:
+    """Read labels of another program for an image.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder for which :func:`format_of` tells a format.
+    shape : tuple of int
+        Rows and columns of the image.
+    image : str
+        Name of the image's file, for files with several images.
+    page : int, optional
+        Which plane of OME-Zarr.
+    pixel_size : float, optional
+        Side of a pixel in micrometers, for GeoJSON.
+    unit : str
+        'px' or 'um' for GeoJSON, else told apart.
+
+    Returns
+    -------
+    LabelPicture
+        The labels, with names, colors, and notices.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or of another image.
+    """
+    kind, name = format_of(path), path.name
+    notices: tuple[str, ...] = ()
+    if kind == 'ome-zarr':
+        return ome_zarr.read_ome_zarr(path, 'labels', page)
+    if kind == 'roi':
+        objects, notices = imagej.read_rois(path, name)
+    elif kind == 'yolo':
+        objects, notices = yolo.read_yolo(path, shape, name)
+    elif kind in ('coco', 'labelme', 'geojson'):
+        content = json_files.load_json(path)
+        if kind == 'coco':
+            objects = json_files.read_coco(content, shape, image, name)
+        elif kind == 'labelme':
+            objects = json_files.read_labelme(content, shape, name)
+        else:
+            objects, notices = geojson.read_geojson(
+                content, shape, name, pixel_size=pixel_size, unit=unit
+            )
+    else:
+        raise InputError(
+            f'labels: {path} is JSON, but neither COCO, labelme nor GeoJSON'
+        )
+    read = paint(objects, shape, name)
+    return LabelPicture(
+        labels=read.labels,
+        notices=(*notices, *read.notices),
+        colors=read.colors or None,
+        names=read.names or None,
+    )
+
+
+def write_label_format(
+    path: Path,
+    labels: NDArray[Any],
+    kind: str,
+    *,
+    image: str,
+    names: Mapping[int, str] | None = None,
+    colors: Mapping[int, tuple[int, int, int]] | None = None,
+) -> tuple[str, ...]:
+    """Write labels for another program.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder to write, whole or not at all.
+    labels : ndarray of int or bool, shape (H, W)
+        The labels; 0 is background.
+    kind : str
+        A key of :data:`FORMATS`.
+    image : str
+        Name of the file of their image, which some formats hold.
+    names : mapping of int to str, optional
+        What the ids are called.
+    colors : mapping of int to tuple of int, optional
+        8-bit color of each id.
+
+    Returns
+    -------
+    tuple of str
+        What the format could not hold as it was.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, its library is missing, or it cannot be
+        written.
+    """
+    if kind not in FORMATS:
+        raise InputError(
+            f'format of labels must be one of {", ".join(FORMATS)}, got '
+            f'{kind!r}'
+        )
+    known = (dict(names or {}), dict(colors or {}))
+    if kind == 'ome-zarr':
+        return ome_zarr.write_ome_zarr(
+            path, labels, names=known[0], colors=known[1]
+        )
+    objects = objects_of(labels, names=known[0], colors=known[1])
+    shape = (labels.shape[0], labels.shape[1])
+    if kind == 'coco':
+        return json_files.write_coco(path, objects, shape, image)
+    if kind == 'labelme':
+        return json_files.write_labelme(path, objects, shape, image)
+    if kind == 'yolo':
+        return yolo.write_yolo(path, objects, shape)
+    if kind == 'geojson':
+        return geojson.write_geojson(path, objects)
+    return imagej.write_rois(path, objects)

@@ -1,0 +1,176 @@
+"""Outlines as YOLO reads them for training: one text line for each.
+
+``class x1 y1 x2 y2 ...``, x and y as shares of the width and the height.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.files import write_text
+from napari_samnet.io.formats.objects import LabelObject, has_holes
+
+__all__ = ['is_yolo_file', 'read_yolo', 'write_yolo']
+
+#: Names of the classes, in the folder of the labels; one a line.
+CLASSES = 'classes.txt'
+
+
+def is_yolo_file(file: Path) -> bool:
+    """Tell YOLO's labels from other text files by the first line.
+
+    Parameters
+    ----------
+    file : Path
+        Any file.
+
+    Returns
+    -------
+    bool
+        True for a whole number with a box or an outline after it.
+    """
+    if file.suffix.lower() != '.txt':
+        return False
+    try:
+        with file.open(encoding='utf-8') as content:
+            words = content.readline(1 << 16).split()
+        _ = [float(word) for word in words[1:9]]
+    except (OSError, ValueError):
+        return False
+    return not words or (words[0].isdigit() and len(words) >= 5)
+
+
+def read_yolo(
+    file: Path, shape: tuple[int, int], name: str
+) -> tuple[list[LabelObject], tuple[str, ...]]:
+    """Objects of a file of YOLO.
+
+    Parameters
+    ----------
+    file : Path
+        The file; names are read from ``classes.txt`` beside it.
+    shape : tuple of int
+        Rows and columns of the image.
+    name : str
+        What the messages call the file.
+
+    Returns
+    -------
+    objects : list of LabelObject
+        One for each class: its id is the class plus one, or the number in a
+        name such as 'label 5'.
+    notices : tuple of str
+        What was decided.
+
+    Raises
+    ------
+    InputError
+        If a line is damaged.
+    """
+    names = _names(file)
+    parts: dict[int, list[tuple[np.ndarray, ...]]] = {}
+    boxes = 0
+    sides = np.array(shape[::-1], float)
+    lines = file.read_text(encoding='utf-8').splitlines()
+    for k, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        words = line.split()
+        try:
+            number = int(words[0])
+            values = np.array(words[1:], float)
+            if len(values) == 4:
+                x, y, half_width, half_height = values * (1, 1, 0.5, 0.5)
+                ring = np.array(
+                    [
+                        [x - half_width, y - half_height],
+                        [x + half_width, y - half_height],
+                        [x + half_width, y + half_height],
+                        [x - half_width, y + half_height],
+                    ]
+                )
+                boxes += 1
+            else:
+                ring = values.reshape(-1, 2)
+        except ValueError as error:
+            raise InputError(
+                f'labels: line {k} of {file} is damaged: {error}'
+            ) from None
+        if number < 0 or len(ring) < 3 or not np.isfinite(ring).all():
+            raise InputError(
+                f'labels: line {k} of {file} is no class with an outline'
+            )
+        parts.setdefault(number, []).append((ring * sides,))
+    objects = [
+        _object(number, tuple(parts[number]), names)
+        for number in sorted(parts)
+    ]
+    told = ', '.join(str(each.number) for each in objects[:12])
+    notices = [f'{name}: classes of YOLO are used as ids: {told or "none"}']
+    if boxes:
+        notices.append(f'{name}: {boxes} boxes without an outline are filled')
+    return objects, tuple(notices)
+
+
+def _object(
+    number: int, parts: tuple[tuple[np.ndarray, ...], ...], names: list[str]
+) -> LabelObject:
+    text = names[number] if number < len(names) else ''
+    word = text.removeprefix('label ')
+    if text.startswith('label ') and word.isdigit() and int(word):
+        return LabelObject(number=int(word), parts=parts)
+    return LabelObject(number=number + 1, parts=parts, name=text)
+
+
+def _names(file: Path) -> list[str]:
+    table = file.with_name(CLASSES)
+    if not table.is_file() or table == file:
+        return []
+    try:
+        return table.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def write_yolo(
+    path: Path, objects: list[LabelObject], shape: tuple[int, int]
+) -> tuple[str, ...]:
+    """Write objects as classes with outlines.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, whole or not at all; the names of the classes go to
+        ``classes.txt`` beside it.
+    objects : list of LabelObject
+        With outlines.
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    tuple of str
+        What the format could not hold as it was.
+    """
+    sides = np.array(shape[::-1], float)
+    lines, names, with_holes = [], [], []
+    for k, each in enumerate(objects):
+        names.append(each.name or f'label {each.number}')
+        if has_holes(each):
+            with_holes.append(each.number)
+        for part in each.parts:
+            corners = ' '.join(f'{v:.8g}' for v in (part[0] / sides).ravel())
+            lines.append(f'{k} {corners}\n')
+    write_text(path, ''.join(lines))
+    write_text(path.with_name(CLASSES), ''.join(f'{n}\n' for n in names))
+    told = ', '.join(f'{e.number} as {k}' for k, e in enumerate(objects[:12]))
+    notices = [f'YOLO counts classes from 0: written {told or "none"}']
+    if with_holes:
+        told = ', '.join(map(str, with_holes))
+        notices.append(f'YOLO holds no holes: those of {told} are filled')
+    if any(each.color for each in objects):
+        notices.append('YOLO keeps no colors')
+    return tuple(notices)
