@@ -477,6 +477,27 @@ class Correspondence:
             metadata={**self.metadata, 'landmarks': about},
         )
 
+    def inverse(self) -> Correspondence:
+        """The same correspondence with source and target swapped.
+
+        Returns
+        -------
+        Correspondence
+            From the target to the source. Both directions were found by the
+            match, so nothing is computed; votes, warped labels and the
+            transferred image belong to one direction and are left out.
+        """
+        inverted = not self.metadata.get('inverse', False)
+        return Correspondence(
+            forward=self.backward,
+            backward=self.forward,
+            forward_confidence=self.backward_confidence,
+            backward_confidence=self.forward_confidence,
+            source_shape=self.target_shape,
+            target_shape=self.source_shape,
+            metadata={**self.metadata, 'inverse': inverted},
+        )
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to one file.
 

@@ -160,7 +160,9 @@ class TestTransfer:
         )
         assert status == 0
         carried = tifffile.imread(tmp_path / 'out' / 'warped_labels.tif')
-        assert carried.dtype == labels.dtype
+        # Few programs read 64 bits.
+        expected = 'uint16' if dtype == 'int64' else dtype
+        assert carried.dtype == expected
         assert set(np.unique(carried)) <= set(np.unique(labels))
 
     def test_interrupt_leaves_nothing(
@@ -219,13 +221,6 @@ def _cut(folder: Path) -> Path:
     return path
 
 
-def _animation(folder: Path) -> Path:
-    path = folder / 'moving.gif'
-    frames = [Image.new('L', (30, 30), value) for value in (0, 255)]
-    frames[0].save(path, save_all=True, append_images=frames[1:])
-    return path
-
-
 def _array(name: str, array: np.ndarray):
     def make(folder: Path) -> Path:
         np.save(folder / name, array)
@@ -276,7 +271,6 @@ class TestBadInput:
             (_text, 'no known format'),
             (_cut, 'cannot be read'),
             (_stack, 'stack of 5 planes'),
-            (_animation, '2 frames'),
             (_array('stack.npy', np.zeros((9, 40, 50))), '2-D image'),
             (_array('complex.npy', np.ones((9, 9), complex)), 'complex'),
             (_array('empty.npy', np.ones((0, 9))), 'at least one pixel'),
@@ -294,10 +288,10 @@ class TestBadInput:
         ('labels', 'says'),
         [
             (np.zeros((40, 50), np.uint8), '(400, 600)'),
-            (np.zeros((400, 600)), 'whole numbers'),
-            (np.zeros((400, 600, 3), np.uint8), 'one number per pixel'),
+            (np.full((400, 600), 0.5), 'whole numbers'),
+            (np.ones((400, 600, 5), np.uint8) * range(5), 'one number per'),
         ],
-        ids=['shape', 'float', 'color'],
+        ids=['shape', 'float', 'channels'],
     )
     def test_unusable_labels(self, refused, tmp_path, labels, says) -> None:
         path = _array('labels.npy', labels)(tmp_path)

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any, NoReturn
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.options import (
     CHOICES,
     DEFAULTS,
@@ -21,9 +22,11 @@ from napari_samnet.outputs.folder import FILES
 __all__ = [
     'OneLineParser',
     'add_json_option',
+    'add_label_options',
     'add_match_options',
     'add_page_options',
     'add_write_option',
+    'read_label_formats',
     'read_match_options',
     'read_page_options',
     'read_write_option',
@@ -148,6 +151,64 @@ def tell_notices(notices: Iterable[str]) -> None:
     """
     for notice in dict.fromkeys(notices):
         sys.stderr.write(f'napari-samnet: note: {notice}\n')
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Add how labels are read and written.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command that reads labels of an image.
+    """
+    parser.add_argument(
+        '--labels-as',
+        metavar='FORMAT',
+        help=f'write the warped labels for other programs too: '
+        f'{", ".join(FORMATS)}; several with commas',
+    )
+    parser.add_argument(
+        '--pixel-size',
+        metavar='X',
+        type=float,
+        help='side of a pixel of SOURCE in micrometers, for labels in '
+        'GeoJSON. Default: what its file says.',
+    )
+    parser.add_argument(
+        '--label-unit',
+        choices=('px', 'um'),
+        default='',
+        help='unit of labels in GeoJSON. Default: told apart.',
+    )
+
+
+def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Formats of other programs from parsed flags.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        With `labels_as`.
+
+    Returns
+    -------
+    tuple of str
+        Keys of :data:`napari_samnet.io.formats.names.FORMATS`.
+
+    Raises
+    ------
+    InputError
+        If there is no such format.
+    """
+    text = arguments.labels_as
+    kinds = [] if text is None else [word.strip() for word in text.split(',')]
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise InputError(
+                f'--labels-as must name some of {", ".join(FORMATS)}, got '
+                f'{kind!r}'
+            )
+    return tuple(dict.fromkeys(kinds))
 
 
 def add_page_options(parser: argparse.ArgumentParser) -> None:

@@ -15,14 +15,17 @@ from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.cli.arguments import (
     OneLineParser,
     add_json_option,
+    add_label_options,
     add_match_options,
     add_page_options,
     add_write_option,
+    read_label_formats,
     read_match_options,
     read_page_options,
     read_write_option,
@@ -40,6 +43,18 @@ __all__ = ['main']
 
 #: Commands that live elsewhere and are imported when called.
 _ELSEWHERE = {
+    'apply': (
+        'napari_samnet.cli.apply',
+        'carry further files by a saved correspondence',
+    ),
+    'invert': (
+        'napari_samnet.cli.invert',
+        'swap source and target of a saved correspondence',
+    ),
+    'export': (
+        'napari_samnet.cli.export',
+        'write the field of a saved correspondence for other programs',
+    ),
     'benchmark': (
         'napari_samnet.cli.benchmark',
         'measure the accuracy on published and synthetic sets',
@@ -132,7 +147,10 @@ def _add_transfer(commands: Any) -> None:
     parser.add_argument('source', metavar='SOURCE', help='image with labels')
     parser.add_argument('target', metavar='TARGET', help='image to carry to')
     parser.add_argument(
-        '--labels', metavar='MASK', help='labels of SOURCE, a mask or ids'
+        '--labels',
+        metavar='MASK',
+        help='labels of SOURCE: a mask, ids, painted colors, COCO, labelme '
+        'or QuPath JSON, YOLO, regions of ImageJ, OME-Zarr',
     )
     parser.add_argument(
         '--points',
@@ -153,6 +171,7 @@ def _add_transfer(commands: Any) -> None:
         '--out', metavar='DIR', required=True, help='folder for the results'
     )
     add_page_options(parser)
+    add_label_options(parser)
     add_write_option(parser)
     add_json_option(parser)
     add_match_options(parser)
@@ -162,6 +181,7 @@ def _add_transfer(commands: Any) -> None:
 def _transfer(arguments: argparse.Namespace) -> int:
     options = read_match_options(arguments)
     only = read_write_option(arguments)
+    formats = read_label_formats(arguments)
     from napari_samnet.outputs.folder import (
         Products,
         check_folder,
@@ -178,11 +198,15 @@ def _transfer(arguments: argparse.Namespace) -> int:
         arguments.source,
         labels=arguments.labels,
         points=arguments.points,
+        pixel_size=arguments.pixel_size,
+        label_unit=arguments.label_unit,
         **source_plane,
     )
     target = read_picture(arguments.target, name='target', **target_plane)
     notices = list(dict.fromkeys((*source.notices, *target.notices)))
     tell_notices(notices)
+    if formats and source.labels is None:
+        raise InputError('--labels-as needs labels: give them by --labels')
 
     from napari_samnet.matching.match import match
     from napari_samnet.outputs.overview import summary
@@ -227,6 +251,23 @@ def _transfer(arguments: argparse.Namespace) -> int:
             else source.labels.colors,
         ),
     )
+    if formats and source.labels and result.warped_labels is not None:
+        from napari_samnet.io.formats.registry import write_label_formats
+
+        more, told = write_label_formats(
+            folder / 'warped_labels',
+            result.warped_labels,
+            formats,
+            image=Path(arguments.target).name,
+            names=source.labels.names,
+            colors=source.labels.colors,
+        )
+        tell_notices(told)
+        notices += told
+        files |= {
+            f'warped_labels_{kind}': str(path)
+            for kind, path in zip(formats, more, strict=True)
+        }
     if arguments.json:
         facts = result.metadata
         error = result.mean_consistency()

@@ -457,7 +457,7 @@ def write_labelme(
             }
             for part in each.parts
         ]
-    content = {
+    content: dict[str, Any] = {
         'version': '5.4.1',
         'flags': {},
         'shapes': shapes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,17 @@ from napari_samnet.io.formats import (
     ome_zarr,
     yolo,
 )
+from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.io.formats.objects import objects_of, paint
 from napari_samnet.io.picture import LabelPicture
 
-__all__ = ['FORMATS', 'format_of', 'read_label_format', 'write_label_format']
-
-#: Endings of the files that are written, by the name of the format.
-FORMATS: dict[str, str] = {
-    'coco': '.coco.json',
-    'labelme': '.json',
-    'yolo': '.txt',
-    'geojson': '.geojson',
-    'roi': '.zip',
-    'ome-zarr': '.ome.zarr',
-}
+__all__ = [
+    'FORMATS',
+    'format_of',
+    'read_label_format',
+    'write_label_format',
+    'write_label_formats',
+]
 
 _JSON_START = (b'{', b'[')
 
@@ -185,3 +182,47 @@ def write_label_format(
     if kind == 'geojson':
         return geojson.write_geojson(path, objects)
     return imagej.write_rois(path, objects)
+
+
+def write_label_formats(
+    stem: Path,
+    labels: NDArray[Any],
+    kinds: Sequence[str],
+    *,
+    image: str,
+    names: Mapping[int, str] | None = None,
+    colors: Mapping[int, tuple[int, int, int]] | None = None,
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Write labels in several formats beside each other.
+
+    Parameters
+    ----------
+    stem : Path
+        Folder and name without an ending.
+    labels : ndarray of int or bool, shape (H, W)
+        The labels; 0 is background.
+    kinds : sequence of str
+        Keys of :data:`FORMATS`.
+    image : str
+        Name of the file of their image.
+    names : mapping of int to str, optional
+        What the ids are called.
+    colors : mapping of int to tuple of int, optional
+        8-bit color of each id.
+
+    Returns
+    -------
+    files : list of Path
+        What was written.
+    notices : tuple of str
+        What the formats could not hold as it was.
+    """
+    files: list[Path] = []
+    notices: list[str] = []
+    for kind in kinds:
+        path = stem.with_name(f'{stem.name}{FORMATS[kind]}')
+        notices += write_label_format(
+            path, labels, kind, image=image, names=names, colors=colors
+        )
+        files.append(path)
+    return files, tuple(notices)

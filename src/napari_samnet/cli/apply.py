@@ -1,0 +1,173 @@
+"""``napari-samnet apply``: a saved correspondence, for any further file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    read_label_formats,
+    tell_notices,
+    write_json,
+)
+from napari_samnet.errors import InputError
+from napari_samnet.io.formats.names import FORMATS
+
+if TYPE_CHECKING:
+    from napari_samnet.correspondence import Correspondence
+
+__all__ = ['add_parser', 'run']
+
+KINDS = ('auto', 'labels', 'image', 'points')
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of ``napari-samnet``.
+    """
+    parser = commands.add_parser(
+        'apply',
+        help='carry further files by a saved correspondence',
+        description='Carry every FILE on the grid of the source, such as '
+        'another channel, a heat map, labels or points, to the target, and '
+        'write it into DIR. No image is matched again, and neither is '
+        'needed.',
+    )
+    parser.add_argument(
+        'correspondence',
+        metavar='CORRESPONDENCE.npz',
+        help='what transfer has written',
+    )
+    parser.add_argument(
+        'files',
+        metavar='FILE',
+        nargs='+',
+        help='images, labels of any kind, and points as CSV',
+    )
+    parser.add_argument(
+        '--out', metavar='DIR', required=True, help='folder for the results'
+    )
+    parser.add_argument(
+        '--as',
+        dest='kind',
+        choices=KINDS,
+        default='auto',
+        help='what the files are. Default: auto, which takes CSV as points, '
+        'files of annotation programs, palette and 1-bit pictures as labels, '
+        'and all other pictures as images.',
+    )
+    parser.add_argument(
+        '--from',
+        dest='side',
+        choices=('source', 'target'),
+        default='source',
+        help='whose grid the files are on. Default: source, so that they are '
+        'carried to the target.',
+    )
+    parser.add_argument(
+        '--page',
+        metavar='N',
+        help='which page of a stack, from 0; "all" carries all of them',
+    )
+    parser.add_argument(
+        '--labels-as',
+        metavar='FORMAT',
+        help=f'write labels for other programs too: {", ".join(FORMATS)}; '
+        f'several with commas',
+    )
+    parser.add_argument(
+        '--min-confidence',
+        metavar='X',
+        type=float,
+        default=0.0,
+        help='leave out labels that are less sure, from 0 to 1. Default: 0.',
+    )
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry files.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0 if all files are carried, 1 if some could not be.
+
+    Raises
+    ------
+    InputError
+        If nothing can be begun.
+    """
+    formats = read_label_formats(arguments)
+    page = _page(arguments.page)
+    if not 0 <= arguments.min_confidence <= 1:
+        raise InputError(
+            f'--min-confidence must be from 0 to 1, got '
+            f'{arguments.min_confidence:g}'
+        )
+    from napari_samnet.correspondence import Correspondence
+    from napari_samnet.outputs.apply import Carrier
+    from napari_samnet.outputs.folder import check_folder
+
+    out = check_folder(arguments.out)
+    found: Correspondence = Correspondence.load(arguments.correspondence)
+    if arguments.side == 'target':
+        found = found.inverse()
+    carrier = Carrier(
+        correspondence=found,
+        folder=out,
+        kind=arguments.kind,
+        page=page,
+        formats=formats,
+        min_confidence=arguments.min_confidence,
+    )
+    written: dict[str, list[str]] = {}
+    failures: dict[str, str] = {}
+    notices: list[str] = []
+    for file in arguments.files:
+        try:
+            files, told = carrier.carry(Path(file))
+        except InputError as error:
+            # One bad file does not stop the others.
+            failures[file] = str(error)
+            sys.stderr.write(
+                f'napari-samnet: {" ".join(str(error).split())}\n'
+            )
+            continue
+        written[file] = [str(path) for path in files]
+        notices += told
+    tell_notices(notices)
+    if arguments.json:
+        write_json(
+            {
+                'files': written,
+                'failures': failures,
+                'notices': list(dict.fromkeys(notices)),
+            }
+        )
+    else:
+        for paths in written.values():
+            sys.stdout.writelines(f'{path}\n' for path in paths)
+    return 1 if failures else 0
+
+
+def _page(text: str | None) -> int | str | None:
+    if text is None or text == 'all':
+        return text
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(
+            f'--page must be a whole number from 0 on, or all, got {text!r}'
+        )
+    return int(text)

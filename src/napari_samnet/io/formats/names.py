@@ -1,0 +1,15 @@
+"""Names of the formats of other programs, which help texts show."""
+
+from __future__ import annotations
+
+__all__ = ['FORMATS']
+
+#: Endings of the files that are written, by the name of the format.
+FORMATS: dict[str, str] = {
+    'coco': '.coco.json',
+    'labelme': '.json',
+    'yolo': '.txt',
+    'geojson': '.geojson',
+    'roi': '.zip',
+    'ome-zarr': '.ome.zarr',
+}

@@ -1,0 +1,134 @@
+"""Fields as ITK keeps them, for elastix, ANTs, SimpleITK and 3D Slicer.
+
+A displacement field lives on the grid of the image that is made: it leads
+from there to the image that is resampled. In files the unit is the spacing
+of the image, which is 1 here, so that displacements are pixels, x before y.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+
+__all__ = ['ITK_FIELDS', 'ITK_TRANSFORMS', 'read_itk_field', 'write_itk']
+
+#: Endings of displacement fields, as images of vectors.
+ITK_FIELDS = ('.mha', '.mhd', '.nrrd', '.nii', '.nii.gz')
+
+#: Endings of transforms that hold a displacement field.
+ITK_TRANSFORMS = ('.h5', '.hdf5', '.tfm')
+
+
+def write_itk(path: str | os.PathLike[str], flow: NDArray[np.float32]) -> Path:
+    """Write a flow as a displacement field or a transform of ITK.
+
+    Parameters
+    ----------
+    path : path-like
+        Destination, whole or not at all. A field for an ending of
+        `ITK_FIELDS`, a transform for one of `ITK_TRANSFORMS`.
+    flow : ndarray of float, shape (H, W, 2)
+        Displacement (row, column) in pixels, on the grid of the image that
+        will be made: the backward flow, to bring the source onto the target.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If ITK is not installed, or the file cannot be written.
+    """
+    final = Path(path)
+    ending = _ending(final)
+    if ending not in (*ITK_FIELDS, *ITK_TRANSFORMS):
+        raise InputError(
+            f'{final} must end with one of '
+            f'{", ".join((*ITK_FIELDS, *ITK_TRANSFORMS))}'
+        )
+    itk = _itk()
+    transform = ending in ITK_TRANSFORMS
+    number = np.float64 if transform else np.float32
+    vectors = np.ascontiguousarray(np.asarray(flow)[..., ::-1], number)
+    part = final.with_name(f'.{os.getpid()}.{final.name}')
+    try:
+        if transform:
+            made = itk.DisplacementFieldTransform[itk.D, 2].New()
+            made.SetDisplacementField(_image(itk, vectors, itk.D))
+            itk.transformwrite([made], str(part))
+        else:
+            itk.imwrite(_image(itk, vectors, itk.F), str(part))
+        os.replace(part, final)
+    except (OSError, RuntimeError) as error:
+        reason = ' '.join(str(error).split())[-200:]
+        raise InputError(f'cannot write {final}: {reason}') from error
+    finally:
+        part.unlink(missing_ok=True)
+    return final
+
+
+def read_itk_field(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """Read a displacement field that other programs made.
+
+    Parameters
+    ----------
+    path : path-like
+        An image of vectors; spacing and direction are taken into account.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, 2)
+        Displacement (row, column) in pixels.
+
+    Raises
+    ------
+    InputError
+        If ITK is not installed, or the file is no such field.
+    """
+    itk = _itk()
+    if not Path(path).is_file():
+        raise InputError(f'field: there is no file {path}')
+    try:
+        image = itk.imread(str(path))
+        vectors = itk.array_from_image(image)
+        spacing = np.asarray(image.GetSpacing())
+        direction = itk.array_from_matrix(image.GetDirection())
+    except (OSError, RuntimeError, TypeError) as error:
+        reason = ' '.join(str(error).split())[-200:]
+        raise InputError(f'cannot read {path}: {reason}') from error
+    if vectors.ndim != 3 or vectors.shape[2] != 2 or not vectors.size:
+        raise InputError(
+            f'{path} must hold two numbers for each pixel of a 2-D image, got '
+            f'shape {vectors.shape}'
+        )
+    pixels = vectors @ np.linalg.inv(direction).T / spacing
+    return np.ascontiguousarray(pixels[..., ::-1], np.float32)
+
+
+def _image(itk: Any, vectors: NDArray[Any], number: Any) -> Any:
+    kind = itk.Image[itk.Vector[number, 2], 2]
+    return itk.image_view_from_array(vectors, ttype=kind)
+
+
+def _ending(path: Path) -> str:
+    name = path.name.lower()
+    return '.nii.gz' if name.endswith('.nii.gz') else Path(name).suffix
+
+
+def _itk() -> Any:
+    try:
+        return import_module('itk')
+    except ImportError:
+        raise InputError(
+            'fields of ITK need the library itk: pip install '
+            '"napari-samnet[bench]"'
+        ) from None

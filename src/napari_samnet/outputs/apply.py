@@ -1,0 +1,152 @@
+"""Further files, carried by a correspondence that was found before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.formats.registry import (
+    format_of,
+    read_label_format,
+    write_label_formats,
+)
+from napari_samnet.io.image_files import (
+    read_picture,
+    read_stored,
+    write_tiff,
+)
+from napari_samnet.io.label_files import read_label_picture, write_labels
+from napari_samnet.io.picture import LabelPicture
+from napari_samnet.io.points_csv import read_points, write_points
+
+if TYPE_CHECKING:
+    from napari_samnet.correspondence import Correspondence
+
+__all__ = ['Carrier']
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carrier:
+    """Carries files on the source's grid to the target's.
+
+    Parameters
+    ----------
+    correspondence : Correspondence
+        What was found.
+    folder : Path
+        Where results are written; made if it is not there.
+    kind : str
+        'labels', 'image', 'points', or 'auto'.
+    page : int or str, optional
+        Which plane of a stack; 'all' for all of them.
+    formats : tuple of str
+        Formats of other programs that labels are written in too.
+    min_confidence : float
+        Labels that are less sure are left out.
+    """
+
+    correspondence: Correspondence
+    folder: Path
+    kind: str = 'auto'
+    page: int | str | None = None
+    formats: tuple[str, ...] = ()
+    min_confidence: float = 0.0
+    _taken: set[str] = field(default_factory=set)
+
+    def carry(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
+        """Carry one file.
+
+        Parameters
+        ----------
+        file : Path
+            An image, labels, or points.
+
+        Returns
+        -------
+        files : list of Path
+            What was written.
+        notices : tuple of str
+            What was decided.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read or written, or is of another size.
+        """
+        kind = self._kind_of(file) if self.kind == 'auto' else self.kind
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f'cannot make the folder {self.folder}: '
+                f'{error.strerror or error}'
+            ) from error
+        if kind == 'points':
+            path = self._free(file, '.csv')
+            carried = self.correspondence.warp_points(read_points(file))
+            write_points(path, carried)
+            return [path], ()
+        return self._labels(file) if kind == 'labels' else self._image(file)
+
+    def _kind_of(self, file: Path) -> str:
+        if file.suffix.lower() == '.csv':
+            return 'points'
+        if format_of(file):
+            return 'labels'
+        stored = read_stored(file, 'file', self.page)
+        labels = stored.space == 'palette' or stored.pixels.dtype == bool
+        return 'labels' if labels else 'image'
+
+    def _labels(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
+        shape = self.correspondence.source_shape
+        page = self.page if isinstance(self.page, int) else None
+        read: LabelPicture
+        if format_of(file):
+            read = read_label_format(file, shape, page=page)
+        else:
+            read = read_label_picture(file, page=page)
+        carried = self.correspondence.warp_labels(
+            read.labels, min_confidence=self.min_confidence
+        )
+        path = self._free(file, '.tif')
+        write_labels(path, carried, colors=read.colors)
+        files, notices = write_label_formats(
+            path.with_suffix(''),
+            carried,
+            self.formats,
+            image=path.name,
+            names=read.names,
+            colors=read.colors,
+        )
+        return [path, *files], (*read.notices, *notices)
+
+    def _image(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
+        picture = read_picture(file, page=self.page)
+        pixels, axis = picture.pixels, picture.channel_axis
+        if axis == 1:
+            pixels, axis = np.moveaxis(pixels, 1, 0), 0
+        carried = self.correspondence.warp_image(pixels, to='target')
+        path = self._free(file, '.tif')
+        write_tiff(path, carried, channel_axis=axis, profile=picture.profile)
+        notices = picture.notices
+        if pixels.ndim == 2 and pixels.dtype.kind in 'iu':
+            notices = (
+                *notices,
+                f'{file.name} is carried as an image, mixing neighbors; if '
+                f'its numbers are ids, say --as labels',
+            )
+        return [path], notices
+
+    def _free(self, file: Path, suffix: str) -> Path:
+        """A name after the file that no other file of this run has."""
+        stem = f'{file.stem}-warped'
+        name, number = f'{stem}{suffix}', 1
+        while name.casefold() in self._taken:
+            number += 1
+            name = f'{stem}-{number}{suffix}'
+        self._taken.add(name.casefold())
+        return self.folder / name

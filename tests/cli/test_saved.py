@@ -1,0 +1,228 @@
+"""Commands for a correspondence that was saved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_samnet.cli.main import main
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.io.flo import read_flo
+from napari_samnet.io.formats.names import FORMATS
+from napari_samnet.io.itk_fields import read_itk_field
+from napari_samnet.io.label_files import read_label_picture, read_labels
+from napari_samnet.io.points_csv import read_points, write_points
+
+SOURCE, TARGET = (40, 60), (32, 60)
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """Everything moves by a quarter of the width to the right."""
+    shift = np.zeros((4, 6, 2), np.float32)
+    shift[..., 1] = 0.25
+    sure = np.ones((4, 6), np.float32)
+    sure[:2] = 0.5
+    path = tmp_path / 'c.npz'
+    Correspondence(
+        forward=shift,
+        backward=-shift,
+        forward_confidence=sure,
+        backward_confidence=sure,
+        source_shape=SOURCE,
+        target_shape=TARGET,
+    ).save(path)
+    return path
+
+
+LABELS = np.zeros(SOURCE, np.uint8)
+LABELS[10:30, 5:25] = 4
+LABELS[10:30, 25:40] = 200
+
+
+class TestApply:
+    def test_to_any_other_file_of_the_grid(
+        self, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        channel = RNG.integers(0, 60_000, SOURCE, np.uint16)
+        tifffile.imwrite(tmp_path / 'other channel.tif', channel)
+        heat = RNG.random(SOURCE, np.float32)
+        np.save(tmp_path / 'heat.npy', heat)
+        color = Image.fromarray(LABELS)
+        color.putpalette(RNG.integers(0, 256, 768, np.uint8).tobytes())
+        color.save(tmp_path / 'ids.png')
+        write_points(tmp_path / 'p.csv', np.array([[10.0, 20.0]]))
+        (tmp_path / 'bad.tif').write_bytes(b'II*\0')
+        names = ('other channel.tif', 'heat.npy', 'ids.png', 'p.csv')
+        out = tmp_path / 'out'
+        status = main(
+            [
+                'apply',
+                str(saved),
+                str(tmp_path / 'bad.tif'),
+                *(str(tmp_path / name) for name in names),
+                '--out',
+                str(out),
+                '--json',
+            ]
+        )
+        assert status == 1
+        printed = capsys.readouterr()
+        facts = json.loads(printed.out)
+        assert len(facts['files']) == 4
+        assert 'bad.tif' in printed.err
+        (failure,) = facts['failures'].values()
+        assert 'cannot be read' in failure
+        moved = tifffile.imread(out / 'other channel-warped.tif')
+        assert moved.dtype == np.uint16
+        assert moved.shape == TARGET
+        found = Correspondence.load(saved)
+        np.testing.assert_array_equal(
+            moved, found.warp_image(channel, to='target')
+        )
+        moved = tifffile.imread(out / 'heat-warped.tif')
+        assert moved.dtype == np.float32
+        read = read_label_picture(out / 'ids-warped.tif')
+        np.testing.assert_array_equal(read.labels, found.warp_labels(LABELS))
+        assert read.colors is not None
+        np.testing.assert_allclose(
+            read_points(out / 'p-warped.csv'),
+            found.warp_points(np.array([[10.0, 20.0]])),
+        )
+
+    @pytest.mark.parametrize('kind', FORMATS)
+    def test_labels_of_other_programs(
+        self, kind: str, saved: Path, tmp_path: Path
+    ) -> None:
+        tifffile.imwrite(tmp_path / 'ids.tif', LABELS)
+        arguments = ['apply', str(saved), '--out', str(tmp_path / 'out')]
+        first = [str(tmp_path / 'ids.tif'), '--as', 'labels']
+        assert main([*arguments, *first, '--labels-as', kind]) == 0
+        made = tmp_path / 'out' / f'ids-warped{FORMATS[kind]}'
+        assert made.exists()
+        expected = Correspondence.load(saved).warp_labels(LABELS)
+        back = [str(made), '--from', 'target', '--out', str(tmp_path / 'back')]
+        assert main(['apply', str(saved), *back]) == 0
+        (path,) = (tmp_path / 'back').glob('*.tif')
+        returned = Correspondence.load(saved).inverse().warp_labels(expected)
+        np.testing.assert_array_equal(read_labels(path), returned)
+
+    def test_unsure_labels_are_left_out(
+        self, saved: Path, tmp_path: Path
+    ) -> None:
+        tifffile.imwrite(tmp_path / 'ids.tif', LABELS)
+        main(
+            [
+                *('apply', str(saved), str(tmp_path / 'ids.tif')),
+                *('--as', 'labels', '--min-confidence', '0.9'),
+                *('--out', str(tmp_path)),
+            ]
+        )
+        labels = read_labels(tmp_path / 'ids-warped.tif')
+        assert not labels[:12].any()
+        assert labels[20:].any()
+
+    def test_all_pages_of_a_stack(self, saved: Path, tmp_path: Path) -> None:
+        stack = RNG.integers(0, 99, (5, *SOURCE), np.uint8)
+        path = tmp_path / 'stack.tif'
+        tifffile.imwrite(path, stack, photometric='minisblack')
+        arguments = ['apply', str(saved), str(path), '--out', str(tmp_path)]
+        assert main(arguments) == 1
+        assert main([*arguments, '--page', 'all']) == 0
+        moved = tifffile.imread(tmp_path / 'stack-warped.tif')
+        assert moved.shape == (5, *TARGET)
+        assert main([*arguments, '--page', '2']) == 0
+        one = tifffile.imread(tmp_path / 'stack-warped.tif')
+        np.testing.assert_array_equal(one, moved[2])
+
+    @pytest.mark.parametrize(
+        ('more', 'says'),
+        [
+            (['--page', 'x'], '--page must be'),
+            (['--labels-as', 'voc'], '--labels-as must name'),
+            (['--min-confidence', '2'], 'from 0 to 1'),
+        ],
+    )
+    def test_wrong_words(
+        self,
+        more: list[str],
+        says: str,
+        saved: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        arguments = ['apply', str(saved), 'a.png', '--out', str(tmp_path)]
+        assert main([*arguments, *more]) == 2
+        assert says in capsys.readouterr().err
+
+    def test_another_grid_is_refused(
+        self,
+        saved: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        tifffile.imwrite(tmp_path / 'a.tif', np.zeros((9, 9), np.uint8))
+        arguments = ['apply', str(saved), str(tmp_path / 'a.tif')]
+        for kind in ('image', 'labels'):
+            out = ['--out', str(tmp_path), '--as', kind]
+            assert main([*arguments, *out]) == 1
+            assert '(40, 60)' in capsys.readouterr().err
+
+
+class TestInvert:
+    def test_swaps_both(self, saved: Path, tmp_path: Path) -> None:
+        once, twice = tmp_path / 'once.npz', tmp_path / 'twice.npz'
+        assert main(['invert', str(saved), str(once)]) == 0
+        assert main(['invert', str(once), str(twice)]) == 0
+        found = Correspondence.load(saved)
+        swapped, back = map(Correspondence.load, (once, twice))
+        assert swapped.source_shape == TARGET
+        np.testing.assert_array_equal(swapped.flow, found.backward_flow)
+        np.testing.assert_array_equal(back.flow, found.flow)
+        assert swapped.metadata['inverse'] is True
+        assert back.metadata['inverse'] is False
+        points = RNG.random((5, 2)) * 20
+        np.testing.assert_allclose(
+            swapped.warp_points(points), found.warp_points(points, to='source')
+        )
+
+
+class TestExport:
+    def test_flow(self, saved: Path, tmp_path: Path) -> None:
+        found = Correspondence.load(saved)
+        for name in ('a.flo', 'a.npy'):
+            assert main(['export', str(saved), str(tmp_path / name)]) == 0
+        np.testing.assert_array_equal(read_flo(tmp_path / 'a.flo'), found.flow)
+        np.testing.assert_array_equal(np.load(tmp_path / 'a.npy'), found.flow)
+        path = str(tmp_path / 'b.flo')
+        assert main(['export', str(saved), path, '--grid', 'target']) == 0
+        np.testing.assert_array_equal(read_flo(path), found.backward_flow)
+
+    def test_another_ending_is_refused(
+        self, saved: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(['export', str(saved), 'a.txt']) == 2
+        assert 'must end with' in capsys.readouterr().err
+
+    @pytest.mark.slow
+    @pytest.mark.filterwarnings('ignore::DeprecationWarning')
+    def test_itk_applies_it(self, saved: Path, tmp_path: Path) -> None:
+        itk = pytest.importorskip('itk')
+        found = Correspondence.load(saved)
+        field, transform = tmp_path / 'field.mha', tmp_path / 'field.h5'
+        for path in (field, transform):
+            assert main(['export', str(saved), str(path)]) == 0
+        np.testing.assert_array_equal(
+            read_itk_field(field), found.backward_flow
+        )
+        (moved,) = itk.transformread(str(transform))
+        for row, column in ((5, 30), (20, 45)):
+            x, y = moved.TransformPoint([float(column), float(row)])
+            expected = found.warp_points([[row, column]], to='source')[0]
+            np.testing.assert_allclose((y, x), expected, atol=1e-4)
