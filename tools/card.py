@@ -1,7 +1,7 @@
 """Figures in the card of a network, from files that the benchmark wrote.
 
 ``python -m card CARD RESULT…`` puts what
-``napari-samnet benchmark … --json > RESULT`` found into the card, so that no
+``napari-samnet benchmark … --json > RESULT`` printed into the card, so that no
 figure is typed by hand.
 """
 

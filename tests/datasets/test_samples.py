@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_samnet.datasets.known_motion import Light, Motion
+from napari_samnet.datasets.known_motion import (
+    PhotometricChange,
+    SyntheticWarp,
+)
 from napari_samnet.datasets.real_pairs import REAL_PAIRS, brain_series
 from napari_samnet.datasets.samples import SAMPLES, SamplePair, load_sample
 from napari_samnet.errors import InputError
@@ -126,7 +129,7 @@ def test_needs_no_network_and_no_download_helper() -> None:
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
 
 
-MOTION = Motion(
+MOTION = SyntheticWarp(
     source_shape=(50, 80),
     target_shape=(64, 60),
     rotation=12,
@@ -143,7 +146,7 @@ def test_motion_there_and_back_ends_where_it_began() -> None:
 
 
 def test_no_motion_changes_nothing() -> None:
-    still = Motion(source_shape=(20, 30), target_shape=(20, 30))
+    still = SyntheticWarp(source_shape=(20, 30), target_shape=(20, 30))
     image = np.random.default_rng(0).random((20, 30, 3))
     labels = np.arange(600, dtype=np.uint16).reshape(20, 30).astype(np.uint8)
     np.testing.assert_array_equal(still.flow(), 0)
@@ -152,14 +155,18 @@ def test_no_motion_changes_nothing() -> None:
 
 
 def test_rotation_turns_with_the_clock() -> None:
-    quarter = Motion(source_shape=(21, 21), target_shape=(21, 21), rotation=90)
+    quarter = SyntheticWarp(
+        source_shape=(21, 21), target_shape=(21, 21), rotation=90
+    )
     top = np.array([[0.0, 10.0]])
     right = np.array([[10.0, 20.0]])
     np.testing.assert_allclose(quarter.to_target(top), right, atol=1e-9)
 
 
 def test_flow_is_unknown_outside_the_target() -> None:
-    away = Motion(source_shape=(20, 20), target_shape=(20, 20), shift=(0, 15))
+    away = SyntheticWarp(
+        source_shape=(20, 20), target_shape=(20, 20), shift=(0, 15)
+    )
     flow = away.flow()
     np.testing.assert_allclose(flow[:, :5], [0, 15] * np.ones((20, 5, 2)))
     assert np.isnan(flow[:, 5:]).all()
@@ -167,10 +174,12 @@ def test_flow_is_unknown_outside_the_target() -> None:
 
 def test_light_without_change_keeps_the_image() -> None:
     image = np.random.default_rng(1).random((8, 9, 3))
-    same = Light(noise=0).on(image)
+    same = PhotometricChange(noise=0).on(image)
     np.testing.assert_array_equal(same, np.round(image * 255))
 
 
 def test_light_comes_from_its_direction() -> None:
-    lit = Light(shade=0.8, direction=90, noise=0).on(np.full((9, 9, 3), 0.5))
+    lit = PhotometricChange(shade=0.8, direction=90, noise=0).on(
+        np.full((9, 9, 3), 0.5)
+    )
     assert lit[0].mean() > lit[4].mean() > lit[8].mean()

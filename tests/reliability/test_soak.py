@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def test_random_runs_with_faults_are_as_promised() -> None:
     report = soak(runs=24, seed=3)
-    assert report.found == []
+    assert report.failures == []
     assert report.runs == 24
     assert 5 < report.faults < 24
     assert len(report.trials) > 4
@@ -60,10 +60,10 @@ class TestFinds:
             trials.demand(rng.random() < 0.5, 'a coin fell')
 
         report = self.run(monkeypatch, broken)
-        assert 5 < len(report.found) < 35
-        assert 'a coin fell' in report.found[0]
+        assert 5 < len(report.failures) < 35
+        assert 'a coin fell' in report.failures[0]
         again = self.run(monkeypatch, broken)
-        assert [x[:9] for x in again.found] == [x[:9] for x in report.found]
+        assert [x[:9] for x in again.found] == [x[:9] for x in report.failures]
 
     def test_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = []

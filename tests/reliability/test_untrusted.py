@@ -330,7 +330,7 @@ class TestBombs:
 class TestFuzz:
     def test_damaged_files_are_read_or_refused(self) -> None:
         report = fuzz.fuzz(250, seed=1)
-        assert report.found == []
+        assert report.failures == []
         assert report.files == 250
         assert report.refused.total() > 100
         assert report.read.total() > 10
@@ -375,5 +375,5 @@ class TestFuzz:
         assert main(['fuzz', '--files', '20', '--json']) == 0
         facts = json.loads(capsys.readouterr().out)
         assert facts['files'] == 20
-        assert facts['found'] == []
+        assert facts['failures'] == []
         assert main(['fuzz', '--files', '0']) == 2

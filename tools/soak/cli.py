@@ -39,7 +39,7 @@ class SoakReport:
         Runs made, and those of them in which something was wrong.
     trials : Counter
         Runs by what was tried.
-    found : list of str
+    failures : list of str
         Promises that were broken, with the number of the run.
     leaks : list of str
         What the process holds more of than before.
@@ -52,7 +52,7 @@ class SoakReport:
     runs: int = 0
     faults: int = 0
     trials: Counter[str] = field(default_factory=Counter)
-    found: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
     growth: float = 0.0
     slope: float = 0.0
@@ -66,12 +66,12 @@ class SoakReport:
         ]
         out += [
             f'{self.runs} runs in {self.seconds:.0f} s, {self.faults} with a '
-            f'fault, {len(self.found)} not as promised',
+            f'fault, {len(self.failures)} not as promised',
             f'memory: {self.growth / 2**20:+.1f} MB over the runs counted, '
             f'{self.slope / 1024:+.1f} kB per run',
             f'leaks: {len(self.leaks) or "none"}',
         ]
-        return out + self.leaks + self.found
+        return out + self.leaks + self.failures
 
 
 def soak(
@@ -121,7 +121,7 @@ def soak(
             try:
                 trial(rng, Path(name))
             except Exception:  # noqa: BLE001
-                report.found.append(
+                report.failures.append(
                     f'run {report.runs}, {title}: {traceback.format_exc()}'
                 )
             report.runs += 1
@@ -206,7 +206,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tqdm(file=sys.stderr, desc='soak', unit=' runs') as bar:
 
         def show(report: SoakReport) -> None:
-            bar.set_postfix(found=len(report.found), refresh=False)
+            bar.set_postfix(failures=len(report.failures), refresh=False)
             bar.update()
 
         report = soak(
@@ -221,7 +221,7 @@ def run(arguments: argparse.Namespace) -> int:
             'runs': report.runs,
             'faults': report.faults,
             'trials': dict(report.trials),
-            'found': report.found,
+            'failures': report.failures,
             'leaks': report.leaks,
             'memory_growth_bytes': round(report.growth),
             'memory_bytes_per_run': round(report.slope),
@@ -230,4 +230,4 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(facts, indent=2) + '\n')
     else:
         sys.stdout.write('\n'.join(report.lines()) + '\n')
-    return 1 if report.found or report.leaks else 0
+    return 1 if report.failures or report.leaks else 0

@@ -214,7 +214,7 @@ def formats() -> list[Format]:
     """
     from PIL import Image
 
-    found = [
+    known = [
         Format('flow', '.flo', _write_flow, _read_flow, ours=True),
         Format(
             'correspondence',
@@ -248,7 +248,7 @@ def formats() -> list[Format]:
         ('JPEG2000', '.jp2'),
     ):
         if kind in Image.OPEN and kind in Image.SAVE:
-            found.append(
+            known.append(
                 Format(
                     f'{kind.lower()} image',
                     suffix,
@@ -257,4 +257,4 @@ def formats() -> list[Format]:
                     2.0 if kind == 'PNG' else 1.0,
                 )
             )
-    return found
+    return known

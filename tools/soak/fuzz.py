@@ -45,7 +45,7 @@ class FuzzReport:
     ----------
     read, refused : Counter
         Number of files of each format that were read, or refused in one line.
-    found : list of str
+    failures : list of str
         What should not have happened, with the number of the file.
     slowest : float
         Seconds for one file.
@@ -53,13 +53,13 @@ class FuzzReport:
 
     read: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    found: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     slowest: float = 0.0
 
     @property
     def files(self) -> int:
         """Files in all."""
-        return self.read.total() + self.refused.total() + len(self.found)
+        return self.read.total() + self.refused.total() + len(self.failures)
 
     def lines(self) -> list[str]:
         """Say it for people."""
@@ -70,10 +70,11 @@ class FuzzReport:
             )
         out.append(
             f'{self.files} files, {self.read.total()} read, '
-            f'{self.refused.total()} refused in one line, {len(self.found)} '
-            f'not as promised; the slowest took {self.slowest:.2f} s'
+            f'{self.refused.total()} refused in one line, '
+            f'{len(self.failures)} not as promised; the slowest took '
+            f'{self.slowest:.2f} s'
         )
-        return out + self.found
+        return out + self.failures
 
 
 def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> FuzzReport:
@@ -107,7 +108,9 @@ def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> FuzzReport:
             path.write_bytes(damaged(path.read_bytes(), rng))
             problem = _try(kind, path, report)
             if problem is not None:
-                report.found.append(f'file {number}, {kind.name}: {problem}')
+                report.failures.append(
+                    f'file {number}, {kind.name}: {problem}'
+                )
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / path.name).write_bytes(path.read_bytes())
@@ -195,10 +198,10 @@ def run(arguments: argparse.Namespace) -> int:
             'files': report.files,
             'read': dict(report.read),
             'refused': dict(report.refused),
-            'found': report.found,
+            'failures': report.failures,
             'slowest_seconds': round(report.slowest, 3),
         }
         sys.stdout.write(json.dumps(facts, indent=2) + '\n')
     else:
         sys.stdout.write('\n'.join(report.lines()) + '\n')
-    return 1 if report.found else 0
+    return 1 if report.failures else 0

@@ -107,20 +107,20 @@ class Meter:
         """Say what grew; nothing if nothing did."""
         first = _counted(self.samples, self.warm)[0]
         last = self.samples[-1]
-        found = []
+        leaks = []
         growth, slope = memory_growth(self.samples, self.warm)
         if growth > LARGEST_GROWTH:
-            found.append(
+            leaks.append(
                 f'memory grew by {growth / 2**20:.0f} MB, {slope / 1024:.0f} '
                 f'kB per run'
             )
         for name in ('threads', 'files'):
             before, after = getattr(first, name), getattr(last, name)
             if after > before:
-                found.append(f'{name}: {before} before, {after} after')
+                leaks.append(f'{name}: {before} before, {after} after')
         if last.temporary:
-            found.append(f'temporary files: {", ".join(last.temporary)}')
-        return found
+            leaks.append(f'temporary files: {", ".join(last.temporary)}')
+        return leaks
 
 
 def _counted(samples: list[Sample], warm: int) -> list[Sample]:

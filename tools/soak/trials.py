@@ -100,22 +100,22 @@ def matched(
     )
 
 
-def check(found: Correspondence, source: NDArray[Any]) -> None:
+def check(result: Correspondence, source: NDArray[Any]) -> None:
     """Check everything that holds for any result.
 
     Parameters
     ----------
-    found : Correspondence
+    result : Correspondence
         Result of the match that is checked.
     source : ndarray
         The image that it starts from.
     """
     for flow, trust, shape in (
-        (found.flow, found.confidence, found.source_shape),
+        (result.flow, result.confidence, result.source_shape),
         (
-            found.backward_flow,
-            found.backward_confidence_map,
-            found.target_shape,
+            result.backward_flow,
+            result.backward_confidence_map,
+            result.target_shape,
         ),
     ):
         demand(flow.shape == (*shape, 2), f'flow has shape {flow.shape}')
@@ -126,8 +126,8 @@ def check(found: Correspondence, source: NDArray[Any]) -> None:
             trust.min() >= 0 and trust.max() <= 1,
             f'confidence is from {trust.min()} to {trust.max()}',
         )
-    demand(np.isfinite(found.consistency).all(), 'consistency is not finite')
-    image = found.transferred
+    demand(np.isfinite(result.consistency).all(), 'consistency is not finite')
+    image = result.transferred
     if image is not None:
         demand(
             image.shape == source.shape and image.dtype == source.dtype,
@@ -167,17 +167,17 @@ def nothing_wrong(rng: Generator, folder: Path) -> None:
     """Any two images, labels, saving and reading again."""
     pair, options = random_pair(rng), random_options(rng)
     labels = rng.choice([0, 3, 70_000], pair[0].shape).astype(np.int32)
-    found = matched(pair, options, labels=labels)
-    check(found, np.asarray(pair[0].make()))
-    warped = found.warped_labels
+    result = matched(pair, options, labels=labels)
+    check(result, np.asarray(pair[0].make()))
+    warped = result.warped_labels
     demand(warped is not None, 'there are no warped labels')
     assert warped is not None
     demand(
         {*np.unique(warped)} <= {0, *np.unique(labels)}, 'labels were made up'
     )
     demand(warped.shape == pair[1].shape, f'labels have {warped.shape}')
-    path = found.save(folder / 'found.npz')
-    demand(same(found, Correspondence.load(path)), 'saving changed it')
+    path = result.save(folder / 'found.npz')
+    demand(same(result, Correspondence.load(path)), 'saving changed it')
     path.unlink()
 
 
@@ -227,10 +227,10 @@ def cancelled(rng: Generator, folder: Path) -> None:  # noqa: ARG001
     for _ in range(int(rng.integers(5))):
         step = next(steps)
     if step.snapshot is not None and rng.random() < 0.7:
-        found = step.snapshot()
-        used = found.metadata['iterations_used']
+        result = step.snapshot()
+        used = result.metadata['iterations_used']
         demand(used == step.index, f'{used} iterations after {step.index}')
-        check(found, np.asarray(source))
+        check(result, np.asarray(source))
     steps.close()
 
 
@@ -292,9 +292,9 @@ def at_once(rng: Generator, folder: Path) -> None:  # noqa: ARG001
     work = [(random_pair(rng), random_options(rng)) for _ in range(3)]
     with ThreadPoolExecutor(len(work)) as pool:
         together = list(pool.map(lambda x: matched(*x), work))
-    for found, (pair, options) in zip(together, work, strict=True):
+    for result, (pair, options) in zip(together, work, strict=True):
         demand(
-            same(found, matched(pair, options)), 'threads change the result'
+            same(result, matched(pair, options)), 'threads change the result'
         )
 
 

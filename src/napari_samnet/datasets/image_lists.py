@@ -69,7 +69,7 @@ def read_images(
     """
     source = Path(source)
     if source.is_dir():
-        found = [
+        images = [
             TrainingImage(path, path.parent.name)
             for path in sorted(source.rglob('*'), key=natural_order)
             if is_image_file(path)
@@ -83,7 +83,7 @@ def read_images(
                     f'{source} must be a CSV file with a column "file", got '
                     f'{reader.fieldnames}'
                 )
-            found = [
+            images = [
                 TrainingImage(
                     base / row['file'],
                     row.get('category') or '',
@@ -93,9 +93,9 @@ def read_images(
             ]
     else:
         raise InputError(f'{source} is neither a folder nor a CSV file')
-    if not found:
+    if not images:
         raise InputError(f'no images found in {source}')
-    return found
+    return images
 
 
 def split(

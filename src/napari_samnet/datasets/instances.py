@@ -105,8 +105,8 @@ def _segments(name: str, count: int) -> Callable[[], tuple[Image, Labels]]:
 
     def cut() -> tuple[Image, Labels]:
         image = bundled_photograph(name)
-        found = slic(image, n_segments=count, compactness=12, start_label=1)
-        return image, _largest(found, count)
+        segments = slic(image, n_segments=count, compactness=12, start_label=1)
+        return image, _largest(segments, count)
 
     return cut
 

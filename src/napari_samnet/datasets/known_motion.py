@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ['Light', 'Motion']
+__all__ = ['PhotometricChange', 'SyntheticWarp']
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Motion:
+class SyntheticWarp:
     """Smooth motion from an image to its look-alike.
 
     Parameters
@@ -100,15 +100,15 @@ class Motion:
         """
         middle = (np.array(self.target_shape) - 1) / 2
         origin = (np.array(self.source_shape) - 1) / 2
-        found = np.broadcast_to(middle, points.shape)
+        ends = np.broadcast_to(middle, points.shape)
         for _ in range(rounds):
-            straight = points - origin - self._bending(found)
-            found = (
+            straight = points - origin - self._bending(ends)
+            ends = (
                 middle
                 + np.array(self.shift)
                 + self.zoom * (straight @ self._turn)
             )
-        return found
+        return ends
 
     def _grid(self, shape: tuple[int, int]) -> Array:
         return np.moveaxis(np.indices(shape, dtype=float), 0, -1)
@@ -172,7 +172,7 @@ class Motion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Light:
+class PhotometricChange:
     """Change of light between two photographs.
 
     Parameters

@@ -73,9 +73,9 @@ def pf_willow(root: Path) -> list[KeypointPair]:
         'PF-WILLOW/test_pairs.csv',
     )
     folders = ('PF-dataset-WILLOW', 'PF-dataset', 'car(G)')
-    found = _first(root, lists)
-    if found is not None:
-        return read_keypoint_pairs(found, root)
+    listed = _first(root, lists)
+    if listed is not None:
+        return read_keypoint_pairs(listed, root)
     folder = _first(root, folders)
     if folder is None:
         raise _absent(root, 'PF-WILLOW', (*lists, *folders))
@@ -138,10 +138,10 @@ def pf_pascal(root: Path) -> list[KeypointPair]:
         'image_pairs/test_pairs.csv',
         'test_pairs.csv',
     )
-    found = _first(root, lists)
-    if found is None:
+    listed = _first(root, lists)
+    if listed is None:
         raise _absent(root, 'PF-PASCAL', lists)
-    pairs = read_keypoint_pairs(found, root)
+    pairs = read_keypoint_pairs(listed, root)
     return [_pascal_size(pair) for pair in pairs]
 
 
@@ -184,18 +184,18 @@ def read_flow_pairs(root: Path, pairs: Path | None = None) -> list[FlowPair]:
             FlowPair(group, name, _folder(top, group, name, pairs))
             for group, name in _listed(pairs)
         ]
-    found = [
+    folders = [
         FlowPair(path.parent.parent.name, path.parent.name, path.parent)
         for path in sorted(top.glob('*/*/image1.png'))
         if (path.parent / 'image2.png').is_file()
     ]
-    if not found:
+    if not folders:
         raise InputError(
             f'{root} does not hold the TSS kit: expected folders '
             f'<group>/<pair> with image1.png, image2.png, flow1.flo or .npz, '
             f'flow2.flo or .npz'
         )
-    return found
+    return folders
 
 
 def _listed(path: Path) -> list[tuple[str, str]]:
@@ -232,9 +232,9 @@ def weizmann(root: Path) -> list[MaskPair]:
     ``figure_ground``) or in ``horse`` and ``mask``.
     """
     lists = ('manifests/weizmann_mask_pairs.csv',)
-    found = _first(root, lists)
-    if found is not None:
-        return read_mask_pairs(found, root)
+    listed = _first(root, lists)
+    if listed is not None:
+        return read_mask_pairs(listed, root)
     layouts = (
         ('rgb', 'figure_ground'),
         ('horse', 'mask'),
@@ -283,10 +283,10 @@ def _horses(images: Path, masks: Path) -> list[MaskPair]:
 def photo_style(root: Path) -> list[MaskPair]:
     """Pairs of photographs with label maps of nine colors."""
     lists = ('manifests/photo_style_pairs.csv',)
-    found = _first(root, lists)
-    if found is None:
+    listed = _first(root, lists)
+    if listed is None:
         raise _absent(root, 'photo-style pairs', lists)
-    return read_mask_pairs(found, root)
+    return read_mask_pairs(listed, root)
 
 
 def davis(root: Path) -> list[MaskPair]:
@@ -363,9 +363,9 @@ def histology(root: Path) -> list[KeypointPair]:
     landmark file with the columns ``X`` and ``Y``.
     """
     lists = ('manifests/histology_landmark_pairs.csv',)
-    found = _first(root, lists)
-    if found is not None:
-        return read_keypoint_pairs(found, root)
+    listed = _first(root, lists)
+    if listed is not None:
+        return read_keypoint_pairs(listed, root)
     tables = sorted(root.glob('*.csv'))
     for table in tables:
         with table.open(encoding='utf-8-sig') as file:

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import color, data, draw, filters, measure, morphology
 
-from napari_samnet.datasets.known_motion import Light, Motion
+from napari_samnet.datasets.known_motion import (
+    PhotometricChange,
+    SyntheticWarp,
+)
 from napari_samnet.datasets.real_pairs import REAL_PAIRS
 from napari_samnet.datasets.sample_pair import Labels, SamplePair, paint
 from napari_samnet.errors import InputError
@@ -74,7 +77,7 @@ def _recolor(
 def _coffee() -> SamplePair:
     source = data.coffee()
     labels = _coffee_labels(source.shape[:2])
-    motion = Motion(
+    motion = SyntheticWarp(
         source_shape=source.shape[:2],
         target_shape=(368, 470),
         rotation=-12,
@@ -85,7 +88,7 @@ def _coffee() -> SamplePair:
     # The cup is another one, the coffee is not.
     drink = morphology.dilation(labels == 3, morphology.disk(20))
     blue = _recolor(source / 255.0, (labels > 0) & ~drink, 0.58)
-    light = Light(
+    light = PhotometricChange(
         gains=(0.92, 1.02, 1.12),
         gamma=0.85,
         saturation=0.75,
@@ -115,7 +118,7 @@ def _cat() -> SamplePair:
     labels[draw.ellipse(114, 170, 30, 34, labels.shape)] = 1
     labels[draw.ellipse(136, 318, 27, 23, labels.shape, rotation=0.2)] = 1
     paint(labels, 2, nose)
-    motion = Motion(
+    motion = SyntheticWarp(
         source_shape=source.shape[:2],
         target_shape=(360, 400),
         rotation=11,
@@ -124,7 +127,7 @@ def _cat() -> SamplePair:
         bend=6,
         waves=(1.1, 0.8),
     )
-    moonlight = Light(
+    moonlight = PhotometricChange(
         gains=(0.62, 0.74, 1.0),
         gamma=1.25,
         saturation=0.6,
@@ -165,7 +168,7 @@ def _tissue() -> SamplePair:
             axis=-1,
         )
     )
-    motion = Motion(
+    motion = SyntheticWarp(
         source_shape=source.shape[:2],
         target_shape=(480, 480),
         rotation=-17,
@@ -174,7 +177,7 @@ def _tissue() -> SamplePair:
         bend=9,
         waves=(0.8, 1.1),
     )
-    light = Light(shade=0.1, direction=90, noise=0.015)
+    light = PhotometricChange(shade=0.1, direction=90, noise=0.015)
     return SamplePair(
         name='tissue',
         title='Tissue: a section, bent and restained (drawn)',

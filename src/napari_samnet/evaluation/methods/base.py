@@ -191,5 +191,5 @@ class PlainWarp(Method):
         return self._network.details()
 
     def answer(self, pair: Pair) -> Answer:
-        found = self._network.answer(pair).correspondence
-        return Answer(replace(found, transferred=None))
+        match = self._network.answer(pair).correspondence
+        return Answer(replace(match, transferred=None))

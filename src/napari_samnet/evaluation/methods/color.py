@@ -23,10 +23,12 @@ def reinhard(source: Image, target: Image) -> Image:
     .. [1] Reinhard, Ashikhmin, Gooch, Shirley. Color transfer between
        images. IEEE CG&A 21(5), 2001. :DOI:`10.1109/38.946629`
     """
-    own, other = (rgb2lab(image).reshape(-1, 3) for image in (source, target))
-    spread = np.maximum(own.std(axis=0), 1e-6)
-    moved = (own - own.mean(axis=0)) * (other.std(axis=0) / spread)
-    result = lab2rgb((moved + other.mean(axis=0)).reshape(source.shape))
+    ours, theirs = (
+        rgb2lab(image).reshape(-1, 3) for image in (source, target)
+    )
+    spread = np.maximum(ours.std(axis=0), 1e-6)
+    moved = (ours - ours.mean(axis=0)) * (theirs.std(axis=0) / spread)
+    result = lab2rgb((moved + theirs.mean(axis=0)).reshape(source.shape))
     return np.clip(result, 0, 1).astype(np.float32)
 
 

@@ -60,7 +60,7 @@ def with_estimates(pairs: Sequence[FlowPair], folder: Path) -> list[FlowPair]:
     InputError
         If there is none.
     """
-    found = [
+    complete = [
         pair
         for pair in pairs
         if all(
@@ -68,12 +68,12 @@ def with_estimates(pairs: Sequence[FlowPair], folder: Path) -> list[FlowPair]:
             for side in (1, 2)
         )
     ]
-    if not found:
+    if not complete:
         raise InputError(
             f'{folder} holds no <group>/<pair>/flow1.flo and flow2.flo of '
             f'the pairs'
         )
-    return found
+    return complete
 
 
 class Estimates(Method):

@@ -146,8 +146,8 @@ class Attributes(Protocol):
 
 def _transferred(pair: Pair, answer: Answer) -> Image:
     """Image of the answer, or the target warped onto the source."""
-    found = answer.correspondence
-    image = found.transferred
+    match = answer.correspondence
+    image = match.transferred
     if image is None:
-        image = found.warp_image(pair.target, to='source')
+        image = match.warp_image(pair.target, to='source')
     return np.clip(to_rgb(image, name='the transferred image'), 0, 1)

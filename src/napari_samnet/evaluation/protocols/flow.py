@@ -168,9 +168,9 @@ class Flow(Protocol):
         return result
 
     def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
-        found = answer.correspondence
+        match = answer.correspondence
         truth = pair.truth[0]
-        flow = _flows(found)[0]
+        flow = _flows(match)[0]
         threshold = THRESHOLD / 100 * max(pair.target.shape[:2])
         error = np.linalg.norm(flow - truth.flow, axis=-1)
         good = np.where(error <= threshold, 1, 2) * truth.valid
@@ -186,9 +186,9 @@ class Flow(Protocol):
 
 
 def _flows(
-    found: Correspondence,
+    match: Correspondence,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return found.flow, found.backward_flow
+    return match.flow, match.backward_flow
 
 
 def _file(folder: Path, stem: str, *endings: str) -> Path:

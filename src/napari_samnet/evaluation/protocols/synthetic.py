@@ -144,9 +144,9 @@ class Synthetic(Protocol):
         scores = {'epe': float(error.mean())}
         for alpha in ALPHAS:
             scores[f'pck@{alpha:.2f}'] = float(np.mean(error <= alpha * SIDE))
-        for count, found in answer.partial.items():
+        for count, state in answer.partial.items():
             scores[f'epe_iteration_{count}'] = float(
-                _errors(found, pair.truth).mean()
+                _errors(state, pair.truth).mean()
             )
         return scores
 
@@ -180,7 +180,7 @@ class Synthetic(Protocol):
         ]
 
 
-def _errors(found: Correspondence, truth: _KnownFlow) -> NDArray[np.floating]:
+def _errors(match: Correspondence, truth: _KnownFlow) -> NDArray[np.floating]:
     """End-point errors in pixels where the truth is known."""
-    difference = found.flow[truth.valid] - truth.flow[truth.valid]
+    difference = match.flow[truth.valid] - truth.flow[truth.valid]
     return np.asarray(np.linalg.norm(difference, axis=-1))

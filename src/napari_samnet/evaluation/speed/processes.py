@@ -50,16 +50,16 @@ def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
         from the start of the process to the first result; ``peak_mb`` on
         top of importing torch. ``peak_mb_by_size`` for the sizes.
     """
-    found = _child('match', asdict(options))
-    found['peak_mb_by_size'] = {
+    figures = _child('match', asdict(options))
+    figures['peak_mb_by_size'] = {
         str(size): (
-            found
+            figures
             if size == options.size
             else _child('match', asdict(replace(options, size=size)))
         )['peak_mb']
         for size in sizes
     }
-    return found
+    return figures
 
 
 def large_labels(side: int) -> dict[str, Any]:
@@ -126,20 +126,20 @@ def _match(given: dict[str, Any], started: float) -> dict[str, Any]:
     pair = load_sample('coffee')
     reset_peak()
     before = peak_mb()
-    found = []
+    seconds = []
     # Mirrored, they are other images of the same kind.
     for step in (1, -1, -1):
         images = [image[:, ::step] for image in (pair.source, pair.target)]
-        found.append(_clock(partial(match, *images, **given)))
-        if len(found) == 1:
+        seconds.append(_clock(partial(match, *images, **given)))
+        if len(seconds) == 1:
             peak = _grown(before)
     return {
         'start_s': round(start, 4),
         'import_torch_s': torch,
-        'first_s': found[0],
-        'total_s': round(start + torch + found[0], 4),
-        'warm_s': found[1],
-        'again_s': found[2],
+        'first_s': seconds[0],
+        'total_s': round(start + torch + seconds[0], 4),
+        'warm_s': seconds[1],
+        'again_s': seconds[2],
         'peak_mb': peak,
     }
 
@@ -162,7 +162,7 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
         np.ones(cells.shape[:2], np.float16),
         np.array([[32, 32]]),
     )
-    found = Correspondence(
+    match = Correspondence(
         forward=field,
         backward=field,
         forward_confidence=trust,
@@ -184,8 +184,8 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     elif given['kind'] == 'dask':
         # Without a name dask would read everything to find one.
         labels = da.from_array(labels, chunks=1024, name=False)
-    first = _clock(lambda: found.warp_labels(labels))
-    later = [_clock(lambda: found.warp_labels(labels)) for _ in range(3)]
+    first = _clock(lambda: match.warp_labels(labels))
+    later = [_clock(lambda: match.warp_labels(labels)) for _ in range(3)]
     return {
         'first_s': first,
         'seconds': sorted(later)[1],
