@@ -79,16 +79,18 @@ class MatchOptions:
     Parameters
     ----------
     window : int
-        Side of the search window P, in feature cells of 8 pixels at working
+        Side of the search window, in feature cells of 8 pixels at working
         size. Odd, 3 to 21. The paper's 9 looks 4 cells to each side, per
-        iteration.
+        iteration; a larger one finds what lies farther away, and takes
+        longer.
     iterations : int
-        Largest number of matching iterations L, 1 to 20. The run stops
-        earlier once the field no longer moves.
+        Largest number of matching iterations, 1 to 20. The run stops earlier
+        once the field no longer moves.
     size : int
-        Working size: both images are resized to size by size pixels for the
-        network, a multiple of 32 from 64 to 1024. Results always come back
-        at the images' own size.
+        Working size: how much detail the network sees. Both images are
+        resized to this many pixels on each side, a multiple of 32 from 64 to
+        1024; more finds finer things and takes longer. Results always come
+        back at the images' own size.
     device : {'auto', 'cpu', 'cuda', 'mps'}
         Where the network runs. 'auto' takes CUDA, then Apple's MPS, then the
         CPU.
@@ -138,15 +140,15 @@ class MatchOptions:
         which doubles their reach. 0 to 5.
     feedback : {'feature', 'continue', 'image'}
         Where the feature of the transferred image comes from: blended from
-        those of both images, blended at relu4_1 and carried on through the
-        network, or, as in the paper and at many times the cost, encoded
-        again from the decoded image.
+        those of both images, blended in the deepest layer and carried on
+        through the network, or, as in the paper and at many times the cost,
+        encoded again from the decoded image.
     lambda_max : float
         Largest weight of the transferred feature in the matching, between
         0 (only the source's own feature) and 1 (the paper's schedule).
     skip : float
-        Share of the source's own features in each decoder level, b_h of
-        equation (10), between 0 and 1, in the image that is matched again.
+        Share of the source's own features in each decoder level, between 0
+        and 1, in the image that is matched again.
         The one that is shown has the target's attributes alone, and its
         structure from the source itself.
     tolerance : float
@@ -160,6 +162,11 @@ class MatchOptions:
         stop. More than ten times slower. The transferred image is then the
         one that the decoder paints. Sets `precision`, `backend`, `feedback`,
         `fine` and `tolerance`.
+
+    Notes
+    -----
+    In the paper `window` is P, `iterations` is L and `skip` is b_h of
+    equation (10); the deepest layer of `feedback` is relu4_1.
     """
 
     window: int = 9

@@ -162,7 +162,14 @@ class Collector:
         )
         if len(request.pairs) > 1:
             about['planes'] = len(request.pairs)
+        elif any(self._plane()):
+            about['plane'] = self._plane()
         return about
+
+    def _plane(self) -> tuple[list[int], list[int]]:
+        """Planes of source and target, empty where they are single images."""
+        pair = self._request.pairs[0]
+        return list(pair.source_at), list(pair.target_at)
 
     def _key(self, role: str) -> str:
         request = self._request
@@ -175,13 +182,14 @@ class Collector:
 
     def _image(self, role: str) -> Product:
         source, target = self._request.source, self._request.target
+        data, grid = self._images[role].array, self._request.source_grid
         keywords: dict[str, Any]
         if role == 'confidence':
             name = f'{source.name} → {target.name} confidence'
             keywords = {'colormap': 'viridis', 'contrast_limits': (0, 1)}
         else:
             like: Stack = source if role == 'transferred' else target
-            keywords = {**like.display, 'rgb': like.rgb}
+            data, grid, keywords = like.as_layer(data, grid)
             name = (
                 f'{source.name} like {target.name}'
                 if role == 'transferred'
@@ -192,8 +200,8 @@ class Collector:
             kind='image',
             key=self._key(role),
             name=name,
-            data=self._images[role].array,
-            grid=self._request.source_grid,
+            data=data,
+            grid=grid,
             keywords=keywords,
             owner=source.uid,
             about=self._about(role),

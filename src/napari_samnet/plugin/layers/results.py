@@ -288,15 +288,29 @@ class Results:
         """Leave a result to the user, and name the one beside it."""
         why = self._why_kept(layer) or 'has other planes'
         release(layer)
-        taken = {other.name for other in self._viewer.layers}
-        name, number = product.name, 1
-        while name in taken:
-            number += 1
-            name = f'{product.name}, run {number}'
+        name = self._free_name(product.name, 'run')
         self._notes.append(
             f'{layer.name!r} {why} and is kept; the new result is {name!r}'
         )
         return replace(product, name=name)
+
+    def _free_name(self, name: str, what: str, first: int = 2) -> str:
+        """A name that no layer has: itself, or with a number behind it."""
+        taken = {layer.name for layer in self._viewer.layers}
+        free, number = name, first
+        while free in taken:
+            free = f'{name}, {what} {number}'
+            number += 1
+        return free
+
+    def _new_name(self, product: Product) -> str:
+        """Name of a new layer, which tells its plane where others have it."""
+        planes = [plane for plane in product.about.get('plane', ()) if plane]
+        taken = {layer.name for layer in self._viewer.layers}
+        if planes and product.name in taken:
+            at = ' → '.join(','.join(map(str, plane)) for plane in planes)
+            return self._free_name(f'{product.name}, plane {at}', 'run')
+        return product.name
 
     def _mark(self, layer: Any, product: Product, *, partial: bool) -> None:
         about = {**product.about, 'key': product.key, 'on': product.owner}
@@ -311,7 +325,7 @@ class Results:
     ) -> Layer:
         """Add a layer, in the place of an old one if there is one."""
         keywords = dict(product.keywords)
-        name = product.name
+        name = self._new_name(product)
         data = product.data
         warped = self._merged(None, product, threshold)
         if warped is not None:

@@ -7,7 +7,7 @@ on disk is read there, one plane at a time.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,13 @@ class Stack:
         Where the planes live.
     display : mapping
         How the layer shows its values.
+    channels : int, optional
+        Leading axis of `data` that holds channels rather than planes; the
+        grid is without it.
+    parts : sequence of array-like
+        Data of layers that are its channels, instead of `data` alone.
+    whole : Grid, optional
+        Grid of the layer with the axis of its channels.
     """
 
     name: str
@@ -45,15 +52,57 @@ class Stack:
     rgb: bool
     grid: Grid
     display: Mapping[str, Any] = field(default_factory=dict)
+    channels: int | None = None
+    parts: Sequence[Any] = ()
+    whole: Grid | None = None
 
     @property
     def channel_axis(self) -> int | None:
-        """Axis of the colors in a plane."""
-        return 2 if self.rgb else None
+        """Axis of the colors or channels in a plane."""
+        several = self.channels is not None or bool(self.parts)
+        return 2 if self.rgb or several else None
 
     def plane(self, index: Index) -> NDArray[Any]:
-        """Read one plane into memory."""
-        return np.asarray(self.data[index])
+        """Read one plane into memory, channels last if it has any."""
+        if self.parts:
+            return np.stack([np.asarray(x[index]) for x in self.parts], -1)
+        if self.channels is None:
+            return np.asarray(self.data[index])
+        axis = self.channels
+        where = (*index[:axis], slice(None), *index[axis:])
+        return np.moveaxis(np.asarray(self.data[where]), 0, -1)
+
+    def as_layer(
+        self, data: NDArray[Any], grid: Grid
+    ) -> tuple[NDArray[Any], Grid, dict[str, Any]]:
+        """Lay out an image with the channels of this one as a layer.
+
+        Parameters
+        ----------
+        data : ndarray
+            Leading axes, rows, columns and, where there are any, channels.
+        grid : Grid
+            Where it lies, without channels.
+
+        Returns
+        -------
+        data : ndarray
+            With the channels where napari wants them.
+        grid : Grid
+            The same with channels.
+        keywords : dict
+            Style of the layer.
+        """
+        if self.rgb or self.channel_axis is None:
+            return data, grid, {**self.display, 'rgb': self.rgb}
+        whole = self.whole or self.grid
+        axis = self.channels or 0
+        count = data.shape[-1]
+        return (
+            np.moveaxis(data, -1, -3),
+            grid.with_channels(count, whole, axis),
+            {'rgb': False},
+        )
 
 
 def data_of(layer: Any) -> Any:
@@ -66,13 +115,21 @@ def is_loaded(data: Any) -> bool:
     return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
 
 
-def stack_of(layer: Any) -> Stack:
+def stack_of(
+    layer: Any, *, channel_axis: int | None = None, parts: Sequence[Any] = ()
+) -> Stack:
     """Read an image layer.
 
     Parameters
     ----------
     layer : napari.layers.Image
         The layer.
+    channel_axis : int, optional
+        Leading axis that holds channels. By default leading axes hold
+        planes.
+    parts : sequence of napari.layers.Image
+        Layers that are its channels, itself among them, as napari makes them
+        of an image that is added with `channel_axis`.
 
     Returns
     -------
@@ -80,12 +137,25 @@ def stack_of(layer: Any) -> Stack:
         The layer's data and place; nothing is copied or loaded.
     """
     shown = ('colormap', 'contrast_limits', 'gamma')
-    display = {} if layer.rgb else {n: getattr(layer, n) for n in shown}
+    several = channel_axis is not None or bool(parts)
+    plain = layer.rgb or several
+    grid = grid_of(layer)
     return Stack(
         name=layer.name,
         uid=layer.unique_id,
         data=data_of(layer),
         rgb=layer.rgb,
-        grid=grid_of(layer),
-        display=display,
+        grid=grid if channel_axis is None else grid.without(channel_axis),
+        display={} if plain else {n: getattr(layer, n) for n in shown},
+        channels=channel_axis,
+        parts=tuple(data_of(part) for part in parts),
+        whole=_channel_grid(grid) if parts else grid,
     )
+
+
+def _channel_grid(grid: Grid) -> Grid:
+    """A grid whose first axis can stand for channels."""
+    axis = {**grid.spatial, 'scale': np.ones(len(grid.shape))}
+    axis['translate'] = np.zeros(len(grid.shape))
+    axis['axis_labels'] = ('channel',) * len(grid.shape)
+    return Grid(grid.shape, axis)

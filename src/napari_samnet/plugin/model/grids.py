@@ -111,6 +111,13 @@ def _beside(first: Matrix, second: Matrix) -> Matrix:
     return matrix
 
 
+def _with_axis(matrix: Matrix, at: int) -> Matrix:
+    """Matrix with one more axis, which it leaves as it is."""
+    larger = np.insert(np.insert(matrix, at, 0.0, axis=0), at, 0.0, axis=1)
+    larger[at, at] = 1.0
+    return np.asarray(larger)
+
+
 @dataclass(frozen=True)
 class Grid:
     """Shape of a layer's data and the way it lies in the world.
@@ -163,23 +170,79 @@ class Grid:
         spatial['translate'] = np.asarray(spatial['translate']) + offset
         return Grid((1,) * len(index) + self.plane_shape, spatial)
 
-    def plane(self) -> Grid:
-        """Grid of rows and columns alone, without the leading axes."""
-        lead = len(self.leading)
+    def _outer(self) -> Matrix:
+        """Matrix of the layer's affine transform."""
         affine = self.spatial['affine']
-        outer = np.asarray(getattr(affine, 'affine_matrix', affine), float)
-        keep = slice(lead, None)
+        return np.asarray(getattr(affine, 'affine_matrix', affine), float)
+
+    def _select(self, keep: Sequence[int]) -> Grid:
+        """Grid of some of the axes alone."""
+        kept = list(keep)
+        block = np.ix_(kept, kept)
+        # The last row and column of an affine matrix are no axis.
+        whole = [*kept, len(self.shape)]
         shear = _shear_matrix(self.spatial['shear'], len(self.shape))
         return Grid(
-            self.plane_shape,
+            tuple(self.shape[axis] for axis in kept),
             {
-                'scale': self.spatial['scale'][keep],
-                'translate': self.spatial['translate'][keep],
-                'rotate': np.asarray(self.spatial['rotate'])[keep, keep],
-                'shear': shear[keep, keep],
-                'affine': outer[keep, keep],
-                'units': self.spatial['units'][keep],
-                'axis_labels': self.spatial['axis_labels'][keep],
+                'scale': np.asarray(self.spatial['scale'])[kept],
+                'translate': np.asarray(self.spatial['translate'])[kept],
+                'rotate': np.asarray(self.spatial['rotate'])[block],
+                'shear': shear[block],
+                'affine': self._outer()[np.ix_(whole, whole)],
+                'units': tuple(self.spatial['units'][n] for n in kept),
+                'axis_labels': tuple(
+                    self.spatial['axis_labels'][n] for n in kept
+                ),
+            },
+        )
+
+    def plane(self) -> Grid:
+        """Grid of rows and columns alone, without the leading axes."""
+        ndim = len(self.shape)
+        return self._select([ndim - 2, ndim - 1])
+
+    def without(self, axis: int) -> Grid:
+        """Grid without one leading axis, such as that of the channels."""
+        return self._select([n for n in range(len(self.shape)) if n != axis])
+
+    def with_channels(self, count: int, like: Grid, axis: int) -> Grid:
+        """Grid with an axis of channels before rows and columns.
+
+        Parameters
+        ----------
+        count : int
+            Number of channels.
+        like : Grid
+            Grid that has such an axis, whose scale, units and label it gets.
+        axis : int
+            Which axis of `like`.
+
+        Returns
+        -------
+        Grid
+            One axis more than this one.
+        """
+        at = len(self.leading)
+        ndim = len(self.shape)
+        mine, theirs = self.spatial, like.spatial
+        shear = _shear_matrix(mine['shear'], ndim)
+
+        def insert(name: str) -> Any:
+            values = list(mine[name])
+            values.insert(at, theirs[name][axis])
+            return tuple(values)
+
+        return Grid(
+            (*self.leading, count, *self.plane_shape),
+            {
+                'scale': np.array(insert('scale'), float),
+                'translate': np.array(insert('translate'), float),
+                'rotate': _with_axis(np.asarray(mine['rotate'], float), at),
+                'shear': _with_axis(shear, at),
+                'affine': _with_axis(self._outer(), at),
+                'units': insert('units'),
+                'axis_labels': insert('axis_labels'),
             },
         )
 

@@ -14,13 +14,12 @@ from napari_samnet.plugin.model.capture import (
     Stack,
     data_of,
     is_loaded,
-    stack_of,
 )
+from napari_samnet.plugin.model.channels import Channels
 from napari_samnet.plugin.model.grids import (
     Grid,
     Index,
     grid_of,
-    shape_of,
     world_units,
 )
 from napari_samnet.plugin.model.masks import (
@@ -69,6 +68,7 @@ class Inputs:
     def __init__(self, viewer: Any, panel: Panel) -> None:
         self._viewer = viewer
         self._panel = panel
+        self.channels = Channels(viewer)
 
     @property
     def mode(self) -> str:
@@ -81,7 +81,24 @@ class Inputs:
     def has_planes(self) -> bool:
         """Whether an image has leading axes."""
         layers = (self._panel.source.layer, self._panel.target.layer)
-        return any(x is not None and len(shape_of(x)) > 2 for x in layers)
+        return any(
+            layer is not None and bool(self.stack(layer).grid.leading)
+            for layer in layers
+        )
+
+    def stack(self, layer: Any) -> Stack:
+        """An image as it is used, with the channels that were declared."""
+        return self.channels.stack(layer)
+
+    def ids_of(self, layer: Any) -> frozenset[int] | None:
+        """Ids of labels that are carried; all if None.
+
+        Raises
+        ------
+        InputError
+            If they are listed in a way that cannot be read.
+        """
+        return self._panel.ids.of(layer)
 
     def index_of(self, grid: Grid) -> Index:
         """Plane of a grid that the viewer shows."""
@@ -100,11 +117,11 @@ class Inputs:
         if source is None:
             raise InputError('Open two images to begin')
         if self.mode == 'propagate':
-            stack = stack_of(source)
+            stack = self.stack(source)
             return stack, stack
         if target is None:
             raise InputError('Open a second image, to match with this one')
-        return stack_of(source), stack_of(target)
+        return self.stack(source), self.stack(target)
 
     def planes(self, source: Stack, target: Stack) -> tuple[Index, Index]:
         """Planes of both images that the viewer shows."""
@@ -140,6 +157,7 @@ class Inputs:
             shown=self._shown_of(layer),
             target=target.grid,
             planes=planes,
+            ids=self.ids_of(layer) if isinstance(layer, Labels) else None,
         )
 
     def _shown_of(self, layer: Any) -> Index:
@@ -170,6 +188,7 @@ class Inputs:
         layer = self._chosen_labels(plan.outputs)
         self._check_chosen(plan, layer)
         if layer is not None:
+            self.ids_of(layer)
             check_labels(layer.name, grid_of(layer), plan.source.grid)
             if self.mode == 'propagate':
                 self._check_annotated(layer, plan)
@@ -321,6 +340,9 @@ class Inputs:
         elif planes[0]:
             at = ', '.join(map(str, planes[0]))
             where = f'no {what} on the current plane, {at}'
+        ids = getattr(mask, 'ids', None)
+        if ids is not None:
+            where += f', of the ids {", ".join(map(str, sorted(ids)))}'
         raise InputError(f'{mask.name!r} has {where}')
 
     @property

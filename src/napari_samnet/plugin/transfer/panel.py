@@ -6,6 +6,7 @@ to drop and ways to judge the match. The footer stays in sight.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -25,9 +26,10 @@ from qtpy.QtWidgets import (
 from napari_samnet.options import seen_defaults
 from napari_samnet.plugin.layers.arrows import ARROW_LIMIT, COLORS
 from napari_samnet.plugin.layers.preview import MODES as PREVIEWS
-from napari_samnet.plugin.model.grids import grid_of, shape_of
+from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import MODES, OUTPUTS
 from napari_samnet.plugin.model.resampled import same_pixels
+from napari_samnet.plugin.transfer.ids import IdsField
 from napari_samnet.plugin.widgets.choosers import LayerChooser, PairChoosers
 from napari_samnet.plugin.widgets.convergence import ConvergencePlot, Picture
 from napari_samnet.plugin.widgets.dropzone import DropZone
@@ -52,6 +54,11 @@ __all__ = ['DEFAULT_OUTPUTS', 'Panel']
 
 DEFAULT_OUTPUTS = ('flow', 'labels', 'transferred')
 DEFAULT_ARROWS = 400
+
+_CHANNELS = (
+    'Which axis of the image, or which layers, are its channels; other '
+    'leading axes are planes.'
+)
 
 
 def _is_image(layer: Any) -> bool:
@@ -113,6 +120,11 @@ class Panel(QWidget):
         self.swap.setToolTip(tooltip('Swap source and target.'))
         self.swap.clicked.connect(self.pair.swap)
         self.beside = QPushButton()
+        self.ids = IdsField()
+        self.channels = {'source': QComboBox(), 'target': QComboBox()}
+        for name, combo in self.channels.items():
+            combo.setToolTip(tooltip(_CHANNELS))
+            combo.setAccessibleName(f'Channels of the {name}')
         self.mode = QComboBox()
         for number, (text, tip) in enumerate(MODES.values()):
             self.mode.addItem(text)
@@ -139,8 +151,13 @@ class Panel(QWidget):
             else:
                 getattr(self, name).set_help(texts[name])
             rows.addRow(made, widget)
+            if name in self.channels:
+                channels = self.channels[name]
+                rows.addRow(label('· channels', _CHANNELS), channels)
             if name == 'target':
                 rows.addRow(self.beside)
+            if name == 'labels':
+                rows.addRow(label('· carry'), self.ids)
         rows.addRow(label('Along'), self.axis)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
@@ -332,6 +349,29 @@ class Panel(QWidget):
         self.swap.setEnabled(not propagating)
         self.outputs.setEnabled(not propagating)
 
+    def show_channels(
+        self, name: str, choices: Mapping[int | str, str], chosen: int | str
+    ) -> None:
+        """Offer the channels that an image can have.
+
+        Parameters
+        ----------
+        name : {'source', 'target'}
+            Which image.
+        choices : mapping
+            Text by choice; with one there is nothing to choose.
+        chosen : int or str
+            The choice that holds.
+        """
+        combo = self.channels[name]
+        blocked = combo.blockSignals(True)
+        combo.clear()
+        combo.addItems(list(choices.values()))
+        if chosen in choices:
+            combo.setCurrentIndex(list(choices).index(chosen))
+        combo.blockSignals(blocked)
+        self.image_rows.setRowVisible(combo, len(choices) > 1)
+
     def show_beside(self, *, offered: bool, back: bool) -> None:
         """Offer to lay the images side by side, or to put the target back.
 
@@ -353,14 +393,23 @@ class Panel(QWidget):
             )
         )
 
-    def show_axes(self, source: Any) -> None:
-        """Offer the leading axes of an image to propagate along."""
-        leading = 0 if source is None else len(shape_of(source)) - 2
-        names = [] if source is None else source.axis_labels[:leading]
+    def show_axes(self, names: Sequence[str]) -> None:
+        """Offer the leading axes of an image to propagate along.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Their labels.
+        """
         kept = self.axis.currentIndex()
         self.axis.clear()
-        self.axis.addItems([str(name) for name in names])
-        self.axis.setCurrentIndex(min(max(kept, 0), leading - 1))
+        self.axis.addItems(list(names))
+        self.axis.setCurrentIndex(min(max(kept, 0), len(names) - 1))
+
+    @property
+    def axis_names(self) -> list[str]:
+        """Labels of the axes that are offered."""
+        return [self.axis.itemText(n) for n in range(self.axis.count())]
 
     def follow_options(self) -> None:
         """Offer only what the parameters allow."""
@@ -376,6 +425,7 @@ class Panel(QWidget):
         self.live.setChecked(True)
         self.mode.setCurrentIndex(0)
         self.sure.setValue(0)
+        self.ids.choose(None)
 
     def _make_footer(self) -> QWidget:
         self.footer = Footer(

@@ -79,31 +79,63 @@ class Scripting(Dock):
         """What the last run found, the last plane of a stack."""
         return self._last
 
-    def set_source(self, layer: Layer | str) -> None:
-        """Choose the annotated image, by layer or name.
+    def set_source(
+        self,
+        layer: Layer | str,
+        *,
+        channel_axis: int | str | None = None,
+    ) -> None:
+        """Choose the annotated image.
 
-        If it was the target, the two are swapped.
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image, or its name. If it was the target, the two are swapped.
+        channel_axis : int or str, optional
+            Leading axis that holds channels; 'planes' for none; 'together'
+            if the layers that napari made of one image with `channel_axis`
+            are the channels, this layer among them. By default what was
+            declared before, or what the labels of the axes say.
 
         Raises
         ------
         InputError
-            If there is no such image.
+            If there is no such image, or it cannot have these channels.
         """
         self._pair_set = True
         self._choose(self.panel.source, layer, 'an image')
+        if channel_axis is not None:
+            self._inputs.channels.choose(self.source, channel_axis)
+            self.refresh()
 
-    def set_target(self, layer: Layer | str) -> None:
-        """Choose the image that shows something alike, by layer or name.
+    def set_target(
+        self,
+        layer: Layer | str,
+        *,
+        channel_axis: int | str | None = None,
+    ) -> None:
+        """Choose the image that shows something alike.
 
-        If it was the source, the two are swapped.
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image, or its name. If it was the source, the two are swapped.
+        channel_axis : int or str, optional
+            Leading axis that holds channels; 'planes' for none; 'together'
+            if the layers that napari made of one image with `channel_axis`
+            are the channels, this layer among them. By default what was
+            declared before, or what the labels of the axes say.
 
         Raises
         ------
         InputError
-            If there is no such image.
+            If there is no such image, or it cannot have these channels.
         """
         self._pair_set = True
         self._choose(self.panel.target, layer, 'an image')
+        if channel_axis is not None:
+            self._inputs.channels.choose(self.target, channel_axis)
+            self.refresh()
 
     def set_labels(self, layer: Layer | str | None) -> None:
         """Choose the source's labels, by layer or name, or none.
@@ -115,6 +147,23 @@ class Scripting(Dock):
         """
         self._labels_set = True
         self._choose(self.panel.labels, layer, 'a layer of labels')
+
+    def set_ids(self, ids: Sequence[int] | str | None = None) -> None:
+        """Choose which labels are carried.
+
+        Parameters
+        ----------
+        ids : sequence of int, 'selected' or None
+            A list, the selected label of each layer, or all. What an earlier
+            run found for other ids stays.
+
+        Raises
+        ------
+        InputError
+            If it is none of these.
+        """
+        self.panel.ids.choose(ids)
+        self.refresh()
 
     def set_options(self, **options: Any) -> None:
         """Set some parameters of the match.

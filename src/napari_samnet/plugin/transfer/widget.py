@@ -107,6 +107,11 @@ class SemanticTransfer(Scripting):
         for combo in (panel.mode, panel.axis):
             combo.activated.connect(self.refresh)
         panel.reset.clicked.connect(self.reset_defaults)
+        panel.ids.changed.connect(self.refresh)
+        for name, combo in panel.channels.items():
+            combo.activated.connect(
+                lambda _=0, name=name: self._on_channels(name)
+            )
         panel.beside.clicked.connect(self._on_beside)
         panel.restore.clicked.connect(self._on_restore)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
@@ -133,6 +138,7 @@ class SemanticTransfer(Scripting):
             has_planes=self._inputs.has_planes, mode=self._inputs.mode
         )
         self.panel.follow_options()
+        self._show_channels()
         self._show_beside()
         self._status.show()
 
@@ -213,7 +219,6 @@ class SemanticTransfer(Scripting):
 
     def _on_chosen(self, layer: Any) -> None:  # noqa: ARG002
         self.panel.into.refresh()
-        self.panel.show_axes(self.source)
         self.refresh()
 
     def _on_layers_dropped(self, layers: Sequence[Any]) -> None:
@@ -234,6 +239,29 @@ class SemanticTransfer(Scripting):
             self._on_layers_dropped(layers)
         if refused:
             self.panel.drop.refuse('\n'.join(refused))
+
+    def _show_channels(self) -> None:
+        """Offer channels and axes of the two images."""
+        channels = self._inputs.channels
+        for name, layer in (('source', self.source), ('target', self.target)):
+            choices = {} if layer is None else channels.choices(layer)
+            chosen = 'planes' if layer is None else channels.chosen(layer)
+            self.panel.show_channels(name, choices, chosen)
+        names: Sequence[str] = ()
+        if self.source is not None:
+            grid = self._inputs.stack(self.source).grid
+            labels = grid.spatial['axis_labels'][: len(grid.leading)]
+            names = [str(label) for label in labels]
+        if list(names) != self.panel.axis_names:
+            self.panel.show_axes(names)
+
+    def _on_channels(self, name: str) -> None:
+        layer = getattr(self, name)
+        choices = list(self._inputs.channels.choices(layer))
+        index = self.panel.channels[name].currentIndex()
+        self._inputs.channels.choose(layer, choices[index])
+        self._on_pair(layer)
+        self.refresh()
 
     def _show_beside(self) -> None:
         """Offer to lay two images that cover each other side by side."""

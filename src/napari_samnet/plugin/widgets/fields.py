@@ -57,7 +57,7 @@ __all__ = [
 LABELS = {
     'window': 'Search window',
     'iterations': 'Iterations',
-    'size': 'Working size',
+    'size': 'Detail (px)',
     'device': 'Device',
     'weights': 'Weights',
     'precision': 'Precision',
@@ -65,18 +65,18 @@ LABELS = {
     'attributes': 'Transfer appearance',
     'evidence': 'Evidence from all places',
     'outlines': 'Outlines at edges',
-    'init': 'First field',
+    'init': 'Starting field',
     'orientation': 'Orientation',
     'fine': 'Down to the pixel',
     'coarse_iterations': 'Coarse iterations',
     'feedback': 'Feedback',
-    'lambda_max': 'Transferred share',
-    'skip': 'Own features',
+    'lambda_max': 'Share of the look',
+    'skip': 'Share of the source',
     'tolerance': 'Tolerance (px)',
 }
 
-#: What everybody sees; the rest is folded away.
-MAIN = ('window', 'iterations', 'size', 'device', 'weights')
+#: What everybody sees; what experts turn is folded away.
+MAIN = ('size', 'orientation', 'device')
 ADVANCED = tuple(name for name in seen_names() if name not in MAIN)
 
 
