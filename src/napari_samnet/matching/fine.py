@@ -32,7 +32,7 @@ from napari_samnet.arrays.resize import Upsampler, centers
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['CELL', 'LEVELS', 'Level', 'Refined', 'refine']
+__all__ = ['CELL', 'Refined', 'refine']
 
 FloatArray = NDArray[np.float32]
 
@@ -77,11 +77,30 @@ PLAIN = 0.02
 #: and squared slopes that count as no texture, in the fit and in the average.
 STEP, DIFFERENCE, NO_SLOPE, FAINT = 1.0, 0.7, 0.02, 0.05
 
-#: Correlation from which a refined place is believed by half and its
-#: softness, forward-backward error in pixels at which the belief has fallen
-#: to 61 %, width in cells over which both are taken, and the share of the
-#: image that must be believed for anything to be.
-ALIKE, SOFT, AGREED, REGION, SHARE = 0.4, 0.08, 2.0, 4.0, 0.2
+#: Softness of the belief in a correlation, forward-backward error in pixels
+#: at which it has fallen to 61 %, and width in cells over which both are
+#: taken.
+SOFT, AGREED, REGION = 0.08, 2.0, 4.0
+
+
+class Belief(NamedTuple):
+    """When a refined place is believed.
+
+    Attributes
+    ----------
+    alike : float
+        Correlation from which it is by half.
+    share : float
+        Share of the image that must be for anything to be.
+    """
+
+    alike: float
+    share: float
+
+
+#: Two images of which nothing is known, and two that surely show one
+#: specimen, if in another stain.
+UNKNOWN, SPECIMEN = Belief(0.4, 0.2), Belief(0.1, 0.05)
 
 #: Pixels of the images per pixel at which this is judged.
 JUDGED = 2
@@ -109,7 +128,8 @@ def refine(
     forward: FloatArray,
     backward: FloatArray,
     *,
-    levels: Sequence[Level] = LEVELS,
+    specimen: bool = False,
+    again: bool = False,
     device: str = 'cpu',
 ) -> Refined | None:
     """Refine the fields of two images.
@@ -122,9 +142,12 @@ def refine(
     forward, backward : ndarray of float32, shape (h, w, 2)
         Normalized displacements (row, column), within a few pixels of the
         truth.
-    levels : sequence of Level
-        Steps from coarse to fine; fewer, where the fields have been refined
-        at a smaller size.
+    specimen : bool
+        Whether they are known to show the same scene or specimen: then less
+        likeness is asked for, so that stains may differ.
+    again : bool
+        Whether the fields have been refined at a smaller size, so that the
+        coarsest level is left out.
     device : str
         Where it is computed.
 
@@ -139,9 +162,11 @@ def refine(
     start = np.stack([_places(one, cells) for one in (forward, backward)])
     with torch.inference_mode():
         images = torch.from_numpy(np.stack([source, target])).to(device)
-        images = images.permute(0, 3, 1, 2)
         found, believed = _solved(
-            images, torch.from_numpy(start).to(device), levels
+            images.permute(0, 3, 1, 2),
+            torch.from_numpy(start).to(device),
+            LEVELS[1:] if again else LEVELS,
+            SPECIMEN if specimen else UNKNOWN,
         )
         if found is None:
             return None
@@ -164,7 +189,7 @@ def _places(field: FloatArray, cells: int) -> FloatArray:
 
 
 def _solved(
-    images: Tensor, start: Tensor, levels: Sequence[Level]
+    images: Tensor, start: Tensor, levels: Sequence[Level], belief: Belief
 ) -> tuple[Tensor | None, Tensor]:
     """Refined places of both directions, and how far they are believed."""
     import torch
@@ -189,11 +214,11 @@ def _solved(
     back = _sample(places.flip(0) - _still(places), places)
     error = (places + back - _still(places)) * images.shape[-1]
     squared = error.square().sum(1, keepdim=True) / AGREED**2
-    believed = torch.sigmoid((likeness - ALIKE) / SOFT)
+    believed = torch.sigmoid((likeness - belief.alike) / SOFT)
     believed = believed * torch.exp(-squared / 2)
     believed = believed * _shrunk(inside, inside.shape[-1] // places.shape[-1])
     believed = _blurred(believed, REGION / 2)
-    if float(believed.mean()) < SHARE:
+    if float(believed.mean()) < belief.share:
         return None, believed[:, 0]
     return moved(motion * believed), believed[:, 0]
 

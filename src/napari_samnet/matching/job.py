@@ -14,9 +14,9 @@ from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.images.rgb import check_image, to_working
-from napari_samnet.matching.fine import LEVELS, refine
+from napari_samnet.matching.fine import refine
 from napari_samnet.matching.orientation import Frame
-from napari_samnet.matching.orientation_search import choose
+from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import (
     FloatArray,
     PairRun,
@@ -202,7 +202,7 @@ class MatchJob:
                 run,
                 state,
                 small,
-                choice.frame,
+                choice,
                 stages,
                 record,
                 changes,
@@ -236,7 +236,8 @@ class MatchJob:
         small: list[FloatArray],
         fields: tuple[FloatArray, FloatArray],
         trust: FloatArray,
-        device: str,
+        specimen: bool,
+        record: dict[str, Any],
     ) -> tuple[FloatArray, FloatArray, FloatArray, dict[str, Any] | None]:
         """Fields and confidence on a finer grid, and how they came about.
 
@@ -245,8 +246,11 @@ class MatchJob:
         so that time and memory are bounded.
         """
         # Metal does not have all the operations.
+        device = record['device']
         device = device if device.startswith('cuda') else 'cpu'
-        found = refine(small[0], small[1], *fields, device=device)
+        found = refine(
+            small[0], small[1], *fields, specimen=specimen, device=device
+        )
         if found is None:
             return (*fields, trust, None)
         side = small[0].shape[0]
@@ -266,7 +270,8 @@ class MatchJob:
                 large[1],
                 found.forward,
                 found.backward,
-                levels=LEVELS[1:],
+                specimen=specimen,
+                again=True,
                 device=device,
             )
             found, side = (found, side) if again is None else (again, 2 * side)
@@ -283,7 +288,7 @@ class MatchJob:
         run: PairRun,
         state: Iteration,
         small: list[FloatArray],
-        frame: Frame,
+        choice: Choice,
         stages: Stages,
         record: dict[str, Any],
         changes: tuple[float, ...],
@@ -292,6 +297,8 @@ class MatchJob:
     ) -> Correspondence:
         """What is found after an iteration."""
         import torch
+
+        frame = choice.frame
 
         with (
             out_of_memory_explained(record['device'], record['size']),
@@ -317,7 +324,7 @@ class MatchJob:
                 stages.timed('refine'),
             ):
                 forward, backward, trust, refined = self._refined(
-                    small, (forward, backward), trust, record['device']
+                    small, (forward, backward), trust, choice.specimen, record
                 )
         transferred = None
         if transfer and self._options.attributes:

@@ -43,6 +43,9 @@ SIDES = (128, 192, 256)
 #: look.
 SAME, CLEAR = 0.1, 0.85
 
+#: At the first side: share from which the images clearly show one specimen.
+SPECIMEN = 0.25
+
 #: Angles between quarter turns are tried, in steps of so many degrees, where
 #: a turned rival has more than this share of the best one's agreement.
 STEP, RIVAL = 30.0, 0.5
@@ -70,10 +73,14 @@ class Choice(NamedTuple):
         Lead in agreement over the best other orientation, as a share: 1 if
         that has none, 0 if both have as much, negative if the other has
         more but not enough to turn for. None where nothing was tried.
+    specimen : bool
+        Whether the two images clearly show one scene or specimen, in this
+        orientation.
     """
 
     frame: Frame
     margin: float | None
+    specimen: bool
 
     def as_record(self) -> dict[str, Any]:
         """For the metadata of a result."""
@@ -121,15 +128,19 @@ def choose(
     Choice
         Of `option`, or by evidence where that is 'auto'.
     """
-    given = parse_orientation(option)
-    if given is not None:
-        return Choice(Frame(Orientation(*given), shape), None)
     import torch
 
     source, target = (
         torch.from_numpy(image).permute(2, 0, 1)[None] for image in small
     )
+    given = parse_orientation(option)
     with torch.inference_mode():
+        if given is not None:
+            frame = Frame(Orientation(*given), shape)
+            trial, *_ = _tried(
+                model, (source, target), [frame], SIDES[0], device
+            )
+            return _chosen(trial, None)
         return _search(model, source, target, shape, device)
 
 
@@ -156,7 +167,7 @@ def _search(
     upright = first[0]
     best = max(first, key=_by_agreement)
     if best.agreement < SAME or upright.agreement >= CLEAR:
-        return Choice(upright.frame, _lead(upright, first))
+        return _chosen(upright, _lead(upright, first))
     if _turned_rival(best, first) > RIVAL * best.agreement:
         between = (a for a in np.arange(0, 360, STEP) if a % 90)
         first += trials(frames(*between), SIDES[0])
@@ -169,10 +180,10 @@ def _search(
     better = dict.fromkeys(_followed(trial) for trial in last)
     if further := [view for view in better if view not in again]:
         last += trials(further, SIDES[1])
-    upright = next(t for t in last if t.frame == upright.frame)
+    second = next(t for t in last if t.frame == upright.frame)
     best = max(last, key=_by_agreement)
-    if best.agreement < max(LEAST, upright.agreement / (1 - LEAD)):
-        return Choice(upright.frame, _lead(upright, last))
+    if best.agreement < max(LEAST, second.agreement / (1 - LEAD)):
+        return _chosen(upright, _lead(second, last))
     rivals = [
         trial
         for trial in last
@@ -181,7 +192,13 @@ def _search(
     rival = max(rivals, key=_by_agreement)
     last = trials([best.frame, rival.frame], SIDES[2])
     best = max(last, key=_by_agreement)
-    return Choice(best.frame, _lead(best, last))
+    return Choice(best.frame, _lead(best, last), specimen=True)
+
+
+def _chosen(trial: _Trial, margin: float | None) -> Choice:
+    """A view of the first side as the choice."""
+    specimen = trial.agreement >= SPECIMEN
+    return Choice(trial.frame, margin, specimen)
 
 
 def _by_agreement(trial: _Trial) -> float:
