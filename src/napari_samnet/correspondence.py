@@ -33,9 +33,11 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.io import npz as archive
 from napari_samnet.labels.bent import follow_field
+from napari_samnet.labels.estimate import label_quality
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.labels.kernel import label_kernel
-from napari_samnet.labels.scores import LabelField
+from napari_samnet.labels.quality import LabelQuality
+from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.fields import (
     full_flow,
     full_map,
@@ -255,6 +257,29 @@ class Correspondence:
         )
         warp(pixels, self.source_shape, self.backward, Canvas(out), kernel)
         return out
+
+    def label_quality(self, labels: Any) -> list[LabelQuality]:
+        """Estimate how well each label is carried, without the truth.
+
+        Parameters
+        ----------
+        labels : array_like of int or bool, shape (Hs, Ws)
+            Labels of the source, in memory or lazy.
+
+        Returns
+        -------
+        list of LabelQuality
+            Estimate of the IoU of every label but 0, and whether nothing of
+            it is left; see :mod:`napari_samnet.labels.quality`.
+
+        Raises
+        ------
+        InputError
+            If the labels are not of the source's shape or not whole numbers.
+        """
+        labels = as_array(labels, 'labels')
+        check_labels('labels', labels, self.source_shape)
+        return label_quality(self.label_field(), Pixels.of(labels))
 
     def label_field(self, *, evidence: bool = True) -> LabelField:
         """What carries labels of the source to the target's grid.

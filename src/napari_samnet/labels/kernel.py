@@ -11,13 +11,10 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers, linear_taps
 from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.labels.grids import grid_shape
 from napari_samnet.labels.outlines import OutlineGuide
-from napari_samnet.labels.scores import (
-    LabelField,
-    LabelScores,
-    grid_shape,
-    score_labels,
-)
+from napari_samnet.labels.scores import LabelScores, score_labels
+from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.fields import Mapping
 from napari_samnet.warping.kernels import Nearest
 from napari_samnet.warping.warp import WINDOW_SIDE, Pixels
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from napari_samnet.warping.warp import Kernel
 
 __all__ = [
+    'LabelPainter',
     'ScoredLabels',
     'label_kernel',
     'outline_guide',
@@ -46,6 +44,112 @@ PART_SIDE = 128
 
 
 @dataclass(frozen=True, eq=False)
+class LabelPainter:
+    """Puts the best-scored labels into blocks of the target's grid.
+
+    Parameters
+    ----------
+    scores : LabelScores
+        Of the labels.
+    grid : tuple of int
+        Rows and columns of the target.
+    image : Plane or None
+        The target; needed where scores depend on colors.
+    """
+
+    scores: LabelScores
+    grid: Shape
+    image: Plane | None = None
+
+    def paint(self, tile: Tile, target: Labels, allowed: Any = None) -> None:
+        """Replace the labels of a block where scores decide.
+
+        Parameters
+        ----------
+        tile : tuple of slice
+            Rows and columns of the block.
+        target : ndarray of int or bool
+            Labels that the block has without the scores; changed in place.
+        allowed : ndarray of bool, optional
+            Where they may be changed, by default everywhere.
+        """
+        for part, here in self._contested(tile):
+            rows, columns = (
+                slice(inner.start - outer.start, inner.stop - outer.start)
+                for inner, outer in zip(part, tile, strict=True)
+            )
+            block = target[rows, columns]
+            where = here & ~np.isin(block, self.scores.unresolved)
+            if allowed is not None:
+                where &= allowed[rows, columns]
+            if where.any():
+                np.copyto(block, self._winners(part, block), where=where)
+
+    def _contested(
+        self, tile: Tile
+    ) -> Iterator[tuple[Tile, npt.NDArray[np.bool_]]]:
+        """Parts of a block in which scores decide, and where."""
+        contested = self.scores.contested
+        sides = [part.stop - part.start for part in tile]
+        for part in tiles((sides[0], sides[1]), side=(PART_SIDE, PART_SIDE)):
+            rows, columns = (
+                slice(outer.start + inner.start, outer.start + inner.stop)
+                for outer, inner in zip(tile, part, strict=True)
+            )
+            at = [
+                np.arange(where.start, where.stop) * count // side
+                for where, count, side in zip(
+                    (rows, columns),
+                    contested.shape,
+                    self.grid,
+                    strict=True,
+                )
+            ]
+            here = contested[np.ix_(*at)]
+            if here.any():
+                yield (rows, columns), here
+
+    def _winners(self, part: Tile, brought: Labels) -> Labels:
+        """Labels of the best scores in a part of the target."""
+        colors = None
+        if self.image is not None and self.scores.needs_colors:
+            colors = self.image.rgb_window(*part)
+        taps = [
+            linear_taps(count, centers(side)[where])
+            for count, side, where in zip(
+                self.scores.contested.shape,
+                self.grid,
+                part,
+                strict=True,
+            )
+        ]
+        winner = np.zeros_like(brought)
+        background = np.ones(brought.shape, np.float32)
+        best = np.zeros(brought.shape, np.float32)
+        for value, box, scores in zip(
+            self.scores.values,
+            self.scores.boxes,
+            self.scores.scores,
+            strict=True,
+        ):
+            score = _sampled(scores, box, taps)
+            if score is None:
+                continue
+            if score.shape[0] == 4:
+                assert colors is not None
+                planes = np.moveaxis(colors, -1, 0)
+                score = score[3] + (score[:3] * planes).sum(0)
+            else:
+                score = score[0]
+            background -= score
+            better = score > best
+            np.copyto(best, score, where=better)
+            np.copyto(winner, value, where=better)
+        winner[background >= best] = 0
+        return winner
+
+
+@dataclass(frozen=True, eq=False)
 class ScoredLabels:
     """The label that the field brings, or the best-scored one.
 
@@ -53,15 +157,12 @@ class ScoredLabels:
     ----------
     nearest : Nearest
         What the field brings.
-    scores : LabelScores
-        Of the same labels.
-    image : Plane or None
-        The target; needed where scores depend on colors.
+    painter : LabelPainter
+        What the scores say.
     """
 
     nearest: Nearest
-    scores: LabelScores
-    image: Plane | None = None
+    painter: LabelPainter
 
     @property
     def fill(self) -> float:
@@ -92,81 +193,7 @@ class ScoredLabels:
             The block.
         """
         self.nearest(mapping, tile, found, corner, target)
-        trusted = self.nearest.trusted(tile)
-        for part, contested in self._contested(tile):
-            rows, columns = (
-                slice(inner.start - outer.start, inner.stop - outer.start)
-                for inner, outer in zip(part, tile, strict=True)
-            )
-            block = target[rows, columns]
-            allowed = contested & ~np.isin(block, self.scores.unresolved)
-            if trusted is not None:
-                allowed &= trusted[rows, columns]
-            if allowed.any():
-                np.copyto(block, self._winners(part, block), where=allowed)
-
-    def _contested(
-        self, tile: Tile
-    ) -> Iterator[tuple[Tile, npt.NDArray[np.bool_]]]:
-        """Parts of a block in which scores decide, and where."""
-        contested = self.scores.contested
-        sides = [part.stop - part.start for part in tile]
-        for part in tiles((sides[0], sides[1]), side=(PART_SIDE, PART_SIDE)):
-            rows, columns = (
-                slice(outer.start + inner.start, outer.start + inner.stop)
-                for outer, inner in zip(tile, part, strict=True)
-            )
-            at = [
-                np.arange(where.start, where.stop) * count // side
-                for where, count, side in zip(
-                    (rows, columns),
-                    contested.shape,
-                    self.nearest.grid,
-                    strict=True,
-                )
-            ]
-            here = contested[np.ix_(*at)]
-            if here.any():
-                yield (rows, columns), here
-
-    def _winners(self, part: Tile, brought: Labels) -> Labels:
-        """Labels of the best scores in a part of the target."""
-        colors = None
-        if self.image is not None and self.scores.needs_colors:
-            colors = self.image.rgb_window(*part)
-        taps = [
-            linear_taps(count, centers(side)[where])
-            for count, side, where in zip(
-                self.scores.contested.shape,
-                self.nearest.grid,
-                part,
-                strict=True,
-            )
-        ]
-        winner = np.zeros_like(brought)
-        background = np.ones(brought.shape, np.float32)
-        best = np.zeros(brought.shape, np.float32)
-        for value, box, scores in zip(
-            self.scores.values,
-            self.scores.boxes,
-            self.scores.scores,
-            strict=True,
-        ):
-            score = _sampled(scores, box, taps)
-            if score is None:
-                continue
-            if score.shape[0] == 4:
-                assert colors is not None
-                planes = np.moveaxis(colors, -1, 0)
-                score = score[3] + (score[:3] * planes).sum(0)
-            else:
-                score = score[0]
-            background -= score
-            better = score > best
-            np.copyto(best, score, where=better)
-            np.copyto(winner, value, where=better)
-        winner[background >= best] = 0
-        return winner
+        self.painter.paint(tile, target, self.nearest.trusted(tile))
 
 
 def _sampled(scores: FloatArray, box: Tile, taps: Any) -> FloatArray | None:
@@ -270,7 +297,10 @@ def label_kernel(
     if image is not None and guide is None:
         guide = outline_guide(image)
     scores = score_labels(samples, field, guide)
-    return nearest if scores is None else ScoredLabels(nearest, scores, image)
+    if scores is None:
+        return nearest
+    painter = LabelPainter(scores, field.target_shape, image)
+    return ScoredLabels(nearest, painter)
 
 
 def sample_indices(shape: Shape) -> list[npt.NDArray[np.intp]]:

@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float32]
 #: Radii of the squares in pixels of the small picture. A label takes the one
 #: next to `RADIUS_SHARE` of the side of a square of its area.
 RADII = (4, 6, 8, 12, 16)
-RADIUS_SHARE = 0.1
+RADIUS_SHARE = 0.14
 
 #: Variance of colors in [0, 1] below which they do not tell sides apart.
 NOISE_VARIANCE = 1e-3

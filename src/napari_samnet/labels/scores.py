@@ -14,20 +14,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.resize import centers, linear_taps
 from napari_samnet.arrays.tiles import Tile
-from napari_samnet.labels.evidence import Evidence, label_shares
+from napari_samnet.labels.grids import (
+    grid_shape,
+    on_grid,
+    padded,
+    part_on_grid,
+    support,
+    union,
+)
 from napari_samnet.labels.outlines import OutlineGuide
+from napari_samnet.labels.quality import LabelMeasures
+from napari_samnet.labels.tables import (
+    LabelField,
+    LabelTable,
+    table_of_source,
+)
 from napari_samnet.warping.fields import Mapping
 
-__all__ = ['LabelField', 'LabelScores', 'grid_shape', 'score_labels']
+__all__ = [
+    'BroughtLabels',
+    'LabelScores',
+    'field_labels',
+    'score_labels',
+    'score_table',
+]
 
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]
-
-#: Longest side of the grid that scores are given on, in samples.
-GRID_SIDE = 256
 
 #: Weight of the label that the field brings, where its confidence is 1,
 #: beside evidence that sums to 1.
@@ -41,44 +56,9 @@ FOREGROUND_SHARE = 0.43
 #: add up.
 SHARPNESS = 3.0
 
-#: Shares of evidence below this are neglected.
-LEAST_SHARE = 0.02
-
-#: A label takes part if this share of its area is in cells that it fills by
-#: more than half.
-RESOLVED_SHARE = 0.5
-
-#: Scores that are held at most, over all labels. Beyond, the smallest labels
-#: follow the field.
-MOST_SCORES = 1 << 25
-
 #: A place whose best score is below this is decided pixel by pixel, if there
 #: is an image to decide by.
 DECIDED_SCORE = 0.95
-
-
-@dataclass(frozen=True, eq=False)
-class LabelField:
-    """What carries labels of a source to the grid of its target.
-
-    Parameters
-    ----------
-    source_shape, target_shape : tuple of int
-        Rows and columns of the two images.
-    backward : ndarray of float32, shape (h2, w2, 2)
-        Normalized displacement (row, column) from target to source.
-    confidence : ndarray of float32, shape (h2, w2)
-        Of `backward`, in [0, 1].
-    evidence : Evidence or None
-        Cells of the source that the target's cells look like; None where
-        they were not looked for.
-    """
-
-    source_shape: Shape
-    target_shape: Shape
-    backward: FloatArray
-    confidence: FloatArray
-    evidence: Evidence | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +80,8 @@ class LabelScores:
         Where the field alone does not decide.
     unresolved : ndarray, shape (M,)
         Labels that go exactly where the field leads.
+    measures : list of LabelMeasures
+        Of each label that takes part.
     """
 
     values: Labels
@@ -107,6 +89,7 @@ class LabelScores:
     scores: list[FloatArray]
     contested: npt.NDArray[np.bool_]
     unresolved: Labels
+    measures: list[LabelMeasures]
 
     @property
     def needs_colors(self) -> bool:
@@ -114,22 +97,21 @@ class LabelScores:
         return any(score.ndim == 3 for score in self.scores)
 
 
-def grid_shape(shape: Shape) -> Shape:
-    """Grid of the scores over an image.
+@dataclass(frozen=True, eq=False)
+class BroughtLabels:
+    """What a field brings, on the grid of the scores.
 
     Parameters
     ----------
-    shape : tuple of int
-        Rows and columns of the image.
-
-    Returns
-    -------
-    tuple of int
-        Rows and columns of the grid, in the same proportion, at most
-        `GRID_SIDE` and at most those of the image.
+    places : ndarray of int, shape (n, m)
+        Places of labels in the table; its length where the target shows what
+        is outside of the source.
+    weight : ndarray of float32, shape (n, m)
+        What the field's label has in advance.
     """
-    scale = min(1.0, GRID_SIDE / max(shape))
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+    places: npt.NDArray[np.intp]
+    weight: FloatArray
 
 
 def score_labels(
@@ -150,55 +132,157 @@ def score_labels(
     Returns
     -------
     LabelScores or None
-        None if the field decides everywhere.
+        None if no label takes part.
     """
     values, places = np.unique(samples, return_inverse=True)
     places = places.reshape(samples.shape)
+    return score_table(
+        table_of_source(values, places, field),
+        field_labels(values, places, field),
+        grid_shape(field.target_shape),
+        guide,
+    )
+
+
+def field_labels(
+    values: Labels, places: npt.NDArray[np.intp], field: LabelField
+) -> BroughtLabels:
+    """Labels that the field brings to the grid of the scores.
+
+    Parameters
+    ----------
+    values : ndarray, shape (L,)
+        Labels in ascending order.
+    places : ndarray of int, shape (n, m)
+        Which of them each sample of the source has.
+    field : LabelField
+        Of the two images.
+
+    Returns
+    -------
+    BroughtLabels
+        With the weight that the field has there.
+    """
     grid = grid_shape(field.target_shape)
-    brought = _brought(places, field.backward, grid, outside=len(values))
-    background = values == 0
-    resolved, shares = _evidence(places, len(values), field, background)
-    taking_part = np.flatnonzero(resolved & ~background)
+    return BroughtLabels(
+        _brought(places, field.backward, grid, outside=len(values)),
+        FIELD_WEIGHT * on_grid(field.confidence, grid),
+    )
+
+
+def score_table(
+    table: LabelTable,
+    brought: BroughtLabels | None,
+    grid: Shape,
+    guide: OutlineGuide | None,
+) -> LabelScores | None:
+    """Weigh the evidence for labels against what a field brings.
+
+    Parameters
+    ----------
+    table : LabelTable
+        The labels and their evidence.
+    brought : BroughtLabels or None
+        Labels of the field; None where there is no field.
+    grid : tuple of int
+        Rows and columns of the scores.
+    guide : OutlineGuide or None
+        The target on that grid; None leaves outlines as they are.
+
+    Returns
+    -------
+    LabelScores or None
+        None if no label takes part.
+    """
+    taking_part = np.flatnonzero(table.resolved & ~table.background)
     if not taking_part.size:
         return None
-    boxes, raw = _raw_scores(taking_part, shares, brought, field, grid)
-    # The background: places of 0, of nothing, and of the field's zeros.
-    zero = np.flatnonzero(background)
+    boxes, raw = _raw_scores(taking_part, table, brought, grid)
     odds = FOREGROUND_SHARE / (1 - FOREGROUND_SHARE)
-    total = odds * _background(zero, shares, brought, field, grid)
+    total = odds * _background(table, brought, grid)
     total **= SHARPNESS
     for box, score in zip(boxes, raw, strict=True):
         score **= SHARPNESS
         total[box] += score
     for box, score in zip(boxes, raw, strict=True):
         score /= np.maximum(total[box], np.float32(1e-6))
-    winner, best = _winners(taking_part, boxes, raw, zero, grid)
-    known = np.append(resolved | background, True)[brought]
-    brought = np.where(brought == len(values), _first(zero), brought)
-    contested = known & (winner != brought)
-    scores = raw
+    winner, best = _winners(taking_part, boxes, raw, table.background, grid)
+    if brought is None:
+        contested = winner != _zero(table.background)
+        known = np.ones(grid, bool)
+        label = None
+    else:
+        outside = len(table.values)
+        known = np.append(table.resolved | table.background, True)[
+            brought.places
+        ]
+        label = np.where(
+            brought.places == outside,
+            _zero(table.background),
+            brought.places,
+        )
+        contested = known & (winner != label)
+    measures = _measured(taking_part, table, boxes, raw, winner, label)
+    scores = list(raw)
     if guide is not None:
         contested |= known & (best < DECIDED_SCORE)
         for k, (box, score) in enumerate(zip(boxes, raw, strict=True)):
             radius = guide.radius(float((score > 0.5).sum()))
             corner = box[0].start, box[1].start
             scores[k] = guide.fit(score, corner, radius)
-    if not contested.any():
-        return None
     from scipy.ndimage import binary_dilation
 
     return LabelScores(
-        values[taking_part],
+        table.values[taking_part],
         boxes,
         scores,
         binary_dilation(contested, np.ones((3, 3)), 2 if guide else 1),
-        values[~resolved & ~background],
+        table.values[~table.resolved & ~table.background],
+        measures,
     )
 
 
-def _first(zero: npt.NDArray[np.intp]) -> int:
-    """Place of the background, -1 where no sample shows it."""
-    return int(zero[0]) if zero.size else -1
+def _measured(
+    labels: npt.NDArray[np.intp],
+    table: LabelTable,
+    boxes: list[Tile],
+    scores: list[FloatArray],
+    winner: npt.NDArray[np.intp],
+    brought: npt.NDArray[np.intp] | None,
+) -> list[LabelMeasures]:
+    """What the quality of each label is estimated from."""
+    similarity = None
+    if table.similarity is not None:
+        similarity = on_grid(table.similarity, winner.shape)
+    measures = []
+    for label, box, score in zip(labels, boxes, scores, strict=True):
+        won = winner[box] == label
+        area = int(won.sum())
+        sure, elsewhere = float(score[won].sum()), float(score[~won].sum())
+        agreement = 0.5
+        if brought is not None:
+            there = brought == label
+            common = int((there[box] & won).sum())
+            agreement = common / max(1, int(there.sum()) + area - common)
+        alike = 0.0
+        if similarity is not None and area:
+            alike = float(similarity[box][won].mean())
+        covered = 0.0 if table.coverage is None else table.coverage[label]
+        measures.append(
+            LabelMeasures(
+                area,
+                sure / max(1e-6, area + elsewhere),
+                agreement,
+                alike,
+                float(covered),
+            )
+        )
+    return measures
+
+
+def _zero(background: npt.NDArray[np.bool_]) -> int:
+    """Place of the background, -1 where nothing shows it."""
+    return int(background.argmax()) if background.any() else -1
 
 
 def _brought(
@@ -218,152 +302,68 @@ def _brought(
     return framed[row, column]
 
 
-def _evidence(
-    places: npt.NDArray[np.intp],
-    count: int,
-    field: LabelField,
-    background: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.bool_], Any]:
-    """Labels that the cells resolve, and their evidence (cells, labels)."""
-    evidence = field.evidence
-    if evidence is None:
-        return np.ones(count, bool), None
-    rows, columns = evidence.reference_cells[0]
-    table = label_shares(places, count, (int(rows), int(columns)))
-    areas = np.asarray(table.sum(0)).ravel()
-    filled = table.copy()
-    filled.data *= filled.data > 0.5
-    inside = np.asarray(filled.sum(0)).ravel()
-    resolved = inside > RESOLVED_SHARE * areas
-    most = MOST_SCORES // (GRID_SIDE * GRID_SIDE)
-    if (resolved & ~background).sum() > most:
-        order = np.argsort(-areas * (resolved & ~background))
-        resolved[order[most:]] = False
-    return resolved, evidence.matrix() @ table
-
-
 def _raw_scores(
     labels: npt.NDArray[np.intp],
-    shares: Any,
-    brought: npt.NDArray[np.intp],
-    field: LabelField,
+    table: LabelTable,
+    brought: BroughtLabels | None,
     grid: Shape,
 ) -> tuple[list[Tile], list[FloatArray]]:
     """Evidence plus weight of the field for each label, and where."""
     from scipy.ndimage import find_objects
 
-    weight = FIELD_WEIGHT * _on_grid(field.confidence, grid)
-    found = find_objects(brought + 1, max_label=int(labels.max()) + 1)
-    columns = None if shares is None else shares.tocsc()
+    there: list[Tile | None] = [None] * (int(labels.max()) + 1)
+    if brought is not None:
+        there = find_objects(brought.places + 1, max_label=len(there))
+    columns = None if table.shares is None else table.shares.tocsc()
     boxes, scores = [], []
     for label in labels:
-        box = found[label]
+        box = there[label]
         cells = None
         if columns is not None:
-            assert field.evidence is not None
-            cells = columns[:, [label]].toarray().reshape(field.evidence.shape)
-            box = _union(box, _support(cells, grid))
-        if box is None:
-            box = slice(0, 1), slice(0, 1)
-        box = _padded(box, grid)
-        here = brought[box] == label
-        if cells is None:
-            score = here.astype(np.float32)
-        else:
-            score = _part_on_grid(cells, grid, box) + weight[box] * here
+            cells = columns[:, [label]].toarray().reshape(table.cells)
+            box = union(box, support(cells, grid))
+        box = padded(box or (slice(0, 1), slice(0, 1)), grid)
+        shape = box[0].stop - box[0].start, box[1].stop - box[1].start
+        score = np.zeros(shape, np.float32)
+        if cells is not None:
+            score += part_on_grid(cells, grid, box)
+        if brought is not None:
+            here = brought.places[box] == label
+            score += here if cells is None else brought.weight[box] * here
         boxes.append(box)
         scores.append(score)
     return boxes, scores
 
 
 def _background(
-    zero: npt.NDArray[np.intp],
-    shares: Any,
-    brought: npt.NDArray[np.intp],
-    field: LabelField,
-    grid: Shape,
+    table: LabelTable, brought: BroughtLabels | None, grid: Shape
 ) -> FloatArray:
     """The same of the background, on the whole grid."""
-    outside = int(brought.max()) + 1
-    first = _first(zero) if zero.size else outside
-    here = brought == first
-    if shares is None or field.evidence is None:
-        return here.astype(np.float32)
-    cells = np.zeros(field.evidence.shape, np.float32)
-    if zero.size:
-        cells += shares[:, zero].toarray().reshape(cells.shape)
-    whole = slice(0, grid[0]), slice(0, grid[1])
-    weight = FIELD_WEIGHT * _on_grid(field.confidence, grid)
-    return _part_on_grid(cells, grid, whole) + weight * here
+    score = np.zeros(grid, np.float32)
+    if table.shares is not None and table.background.any():
+        cells = table.shares[:, table.background].toarray()
+        score += on_grid(cells.reshape(table.cells), grid)
+    if brought is not None:
+        here = brought.places == len(table.values)
+        here |= brought.places == _zero(table.background)
+        score += here if table.shares is None else brought.weight * here
+    return score
 
 
 def _winners(
     labels: npt.NDArray[np.intp],
     boxes: list[Tile],
     scores: list[FloatArray],
-    zero: npt.NDArray[np.intp],
+    background: npt.NDArray[np.bool_],
     grid: Shape,
 ) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Label of the best score at each place of a grid, and that score."""
     best = np.ones(grid, np.float32)
     for box, score in zip(boxes, scores, strict=True):
         best[box] -= score
-    winner = np.full(grid, _first(zero) if zero.size else -1, np.intp)
+    winner = np.full(grid, _zero(background), np.intp)
     for label, box, score in zip(labels, boxes, scores, strict=True):
         better = score > best[box]
         np.copyto(best[box], score, where=better)
         np.copyto(winner[box], label, where=better)
     return winner, best
-
-
-def _on_grid(cells: FloatArray, grid: Shape) -> FloatArray:
-    return _part_on_grid(cells, grid, (slice(0, grid[0]), slice(0, grid[1])))
-
-
-def _part_on_grid(cells: FloatArray, grid: Shape, box: Tile) -> FloatArray:
-    """Bilinear values of a map of cells in a part of a grid."""
-    (above, below, down), (left, right, along) = (
-        linear_taps(count, centers(side)[part])
-        for count, side, part in zip(cells.shape, grid, box, strict=True)
-    )
-    wide = cells[:, left] + along * (cells[:, right] - cells[:, left])
-    upper = wide[above]
-    return np.asarray(upper + down[:, None] * (wide[below] - upper))
-
-
-def _support(cells: FloatArray, grid: Shape) -> Tile | None:
-    """Part of a grid where a map of cells is not neglected."""
-    there = cells > LEAST_SHARE
-    if not there.any():
-        return None
-    parts = []
-    for axis, side in enumerate(grid):
-        at = np.flatnonzero(there.any(1 - axis))
-        count = cells.shape[axis]
-        parts.append(
-            slice(
-                max(0, (at[0] - 1) * side // count),
-                min(side, -(-(at[-1] + 2) * side // count)),
-            )
-        )
-    return parts[0], parts[1]
-
-
-def _union(one: Tile | None, other: Tile | None) -> Tile | None:
-    """Smallest box that holds two."""
-    if one is None or other is None:
-        return one or other
-    rows, columns = (
-        slice(min(a.start, b.start), max(a.stop, b.stop))
-        for a, b in zip(one, other, strict=True)
-    )
-    return rows, columns
-
-
-def _padded(box: Tile, grid: Shape) -> Tile:
-    """With room for the filter, which looks twice its radius away."""
-    rows, columns = (
-        slice(max(0, part.start - 16), min(side, part.stop + 16))
-        for part, side in zip(box, grid, strict=True)
-    )
-    return rows, columns

@@ -1,0 +1,75 @@
+"""Predicted quality of all labels of one source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.labels.grids import on_grid
+from napari_samnet.labels.kernel import sample_labels
+from napari_samnet.labels.quality import (
+    LabelMeasures,
+    LabelQuality,
+    predicted_iou,
+)
+from napari_samnet.labels.scores import field_labels, score_labels
+from napari_samnet.labels.tables import LabelField
+from napari_samnet.warping.warp import Pixels
+
+__all__ = ['label_quality']
+
+Labels = npt.NDArray[Any]
+
+
+def label_quality(
+    field: LabelField, pixels: Pixels | None, samples: Labels | None = None
+) -> list[LabelQuality]:
+    """Estimate how well each label is carried.
+
+    Parameters
+    ----------
+    field : LabelField
+        Of the two images.
+    pixels : Pixels or None
+        Of the labels; not looked at with `samples`.
+    samples : ndarray, optional
+        What :func:`sample_labels` gives, if it is known.
+
+    Returns
+    -------
+    list of LabelQuality
+        Of all labels but 0, in ascending order. Labels that go exactly where
+        the field leads have its mean confidence there as their estimate.
+    """
+    if samples is None:
+        assert pixels is not None
+        samples = sample_labels(pixels, field.source_shape)
+    values, places = np.unique(samples, return_inverse=True)
+    brought = field_labels(values, places.reshape(samples.shape), field)
+    confidence = on_grid(field.confidence, brought.places.shape)
+    where = brought.places.ravel()
+    counts = np.bincount(where, minlength=len(values) + 1)
+    sums = np.bincount(where, confidence.ravel(), minlength=len(values) + 1)
+    measured: dict[Any, LabelMeasures] = {}
+    scores = score_labels(samples, field, None)
+    if scores is not None and field.evidence is not None:
+        measured = dict(
+            zip(scores.values.tolist(), scores.measures, strict=True)
+        )
+    qualities = []
+    for label, count, total in zip(
+        values.tolist(), counts, sums, strict=False
+    ):
+        if not label:
+            continue
+        measures = measured.get(label)
+        if measures is None:
+            estimate, vanished = total / max(1, count), not count
+        else:
+            estimate, vanished = predicted_iou(measures), not measures.area
+        qualities.append(
+            LabelQuality(int(label), float(estimate), bool(vanished), measures)
+        )
+    return qualities

@@ -1,0 +1,166 @@
+"""The grid that labels are scored on, and boxes in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import centers, linear_taps
+from napari_samnet.arrays.tiles import Tile
+
+__all__ = [
+    'GRID_SIDE',
+    'grid_shape',
+    'on_grid',
+    'padded',
+    'part_on_grid',
+    'support',
+    'union',
+]
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int, int]
+
+#: Longest side of the grid that scores are given on, in samples.
+GRID_SIDE = 256
+
+#: Shares of evidence below this are neglected.
+LEAST_SHARE = 0.02
+
+
+def grid_shape(shape: Shape) -> Shape:
+    """Grid of the scores over an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    tuple of int
+        Rows and columns of the grid, in the same proportion, at most
+        `GRID_SIDE` and at most those of the image.
+    """
+    scale = min(1.0, GRID_SIDE / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def on_grid(cells: FloatArray, grid: Shape) -> FloatArray:
+    """Bilinear values of a map of cells on a grid.
+
+    Parameters
+    ----------
+    cells : ndarray of float32, shape (h, w)
+        Values at the centers of cells.
+    grid : tuple of int
+        Rows and columns of the result.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, m)
+        The outermost values are repeated.
+    """
+    return part_on_grid(cells, grid, (slice(0, grid[0]), slice(0, grid[1])))
+
+
+def part_on_grid(cells: FloatArray, grid: Shape, box: Tile) -> FloatArray:
+    """Bilinear values of a map of cells in a part of a grid.
+
+    Parameters
+    ----------
+    cells : ndarray of float32, shape (h, w)
+        Values at the centers of cells.
+    grid : tuple of int
+        Rows and columns of the whole grid.
+    box : tuple of slice
+        Rows and columns that are wanted.
+
+    Returns
+    -------
+    ndarray of float32
+        Of the shape of the box.
+    """
+    (above, below, down), (left, right, along) = (
+        linear_taps(count, centers(side)[part])
+        for count, side, part in zip(cells.shape, grid, box, strict=True)
+    )
+    wide = cells[:, left] + along * (cells[:, right] - cells[:, left])
+    upper = wide[above]
+    return np.asarray(upper + down[:, None] * (wide[below] - upper))
+
+
+def support(cells: FloatArray, grid: Shape) -> Tile | None:
+    """Part of a grid where a map of cells is not neglected.
+
+    Parameters
+    ----------
+    cells : ndarray of float32, shape (h, w)
+        Shares of evidence.
+    grid : tuple of int
+        Rows and columns of the grid.
+
+    Returns
+    -------
+    tuple of slice or None
+        Rows and columns that hold all shares above `LEAST_SHARE`; None
+        where there are none.
+    """
+    there = cells > LEAST_SHARE
+    if not there.any():
+        return None
+    parts = []
+    for axis, side in enumerate(grid):
+        at = np.flatnonzero(there.any(1 - axis))
+        count = cells.shape[axis]
+        parts.append(
+            slice(
+                max(0, (at[0] - 1) * side // count),
+                min(side, -(-(at[-1] + 2) * side // count)),
+            )
+        )
+    return parts[0], parts[1]
+
+
+def union(one: Tile | None, other: Tile | None) -> Tile | None:
+    """Smallest box that holds two.
+
+    Parameters
+    ----------
+    one, other : tuple of slice or None
+        Rows and columns; None is empty.
+
+    Returns
+    -------
+    tuple of slice or None
+        None if both are empty.
+    """
+    if one is None or other is None:
+        return one or other
+    rows, columns = (
+        slice(min(a.start, b.start), max(a.stop, b.stop))
+        for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
+
+
+def padded(box: Tile, grid: Shape) -> Tile:
+    """A box with a margin, cut off at the borders of its grid.
+
+    Parameters
+    ----------
+    box : tuple of slice
+        Rows and columns.
+    grid : tuple of int
+        Rows and columns of the grid.
+
+    Returns
+    -------
+    tuple of slice
+        With room for the filter of outlines, which looks beyond.
+    """
+    rows, columns = (
+        slice(max(0, part.start - 16), min(side, part.stop + 16))
+        for part, side in zip(box, grid, strict=True)
+    )
+    return rows, columns

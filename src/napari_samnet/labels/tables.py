@@ -1,0 +1,163 @@
+"""Labels of annotated images, as the cells of a target see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.labels.evidence import Evidence, label_shares
+from napari_samnet.labels.grids import GRID_SIDE
+
+__all__ = [
+    'LabelField',
+    'LabelTable',
+    'covered_shares',
+    'resolved_labels',
+    'table_of_source',
+]
+
+FloatArray = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+Shape = tuple[int, int]
+
+#: A label takes part if this share of its area is in cells that it fills by
+#: more than half.
+RESOLVED_SHARE = 0.5
+
+#: Scores that are held at most, over all labels. Beyond, the smallest labels
+#: follow the field.
+MOST_SCORES = 1 << 25
+
+
+@dataclass(frozen=True, eq=False)
+class LabelField:
+    """What carries labels of a source to the grid of its target.
+
+    Parameters
+    ----------
+    source_shape, target_shape : tuple of int
+        Rows and columns of the two images.
+    backward : ndarray of float32, shape (h2, w2, 2)
+        Normalized displacement (row, column) from target to source.
+    confidence : ndarray of float32, shape (h2, w2)
+        Of `backward`, in [0, 1].
+    evidence : Evidence or None
+        Cells of the source that the target's cells look like; None where
+        they were not looked for.
+    """
+
+    source_shape: Shape
+    target_shape: Shape
+    backward: FloatArray
+    confidence: FloatArray
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """Labels of all annotated images, as the target's cells see them.
+
+    Parameters
+    ----------
+    values : ndarray, shape (L,)
+        All labels in ascending order, 0 among them if any image has it.
+    resolved : ndarray of bool, shape (L,)
+        Which labels the cells resolve.
+    shares : scipy.sparse array of float32, shape (h2 * w2, L), or None
+        Evidence for each label at the target's cells.
+    cells : tuple of int
+        Rows and columns of those cells.
+    similarity : ndarray of float32, shape (h2, w2), optional
+        Of each cell to the most similar one of the annotated images.
+    coverage : ndarray of float32, shape (L,), optional
+        Share of each label's cells that the target's cells look like.
+    """
+
+    values: Labels
+    resolved: npt.NDArray[np.bool_]
+    shares: Any
+    cells: Shape
+    similarity: FloatArray | None = None
+    coverage: FloatArray | None = None
+
+    @property
+    def background(self) -> npt.NDArray[np.bool_]:
+        """Which of the values is 0."""
+        return np.asarray(self.values == 0)
+
+
+def table_of_source(
+    values: Labels, places: npt.NDArray[np.intp], field: LabelField
+) -> LabelTable:
+    """Labels of one source, and their evidence at the target's cells."""
+    if field.evidence is None:
+        rows, columns = field.backward.shape[:2]
+        return LabelTable(
+            values, np.ones(len(values), bool), None, (rows, columns)
+        )
+    rows, columns = field.evidence.reference_cells[0]
+    shares = label_shares(places, len(values), (int(rows), int(columns)))
+    matrix = field.evidence.matrix()
+    return LabelTable(
+        values,
+        resolved_labels(shares, values == 0),
+        matrix @ shares,
+        field.evidence.shape,
+        field.evidence.similarity.astype(np.float32),
+        covered_shares(matrix, shares),
+    )
+
+
+def covered_shares(matrix: Any, shares: Any) -> FloatArray:
+    """How much of each label the target looks like.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse array of float32, shape (h2 * w2, cells)
+        See :meth:`.Evidence.matrix`.
+    shares : scipy.sparse array of float32, shape (cells, L)
+        See :func:`.label_shares`.
+
+    Returns
+    -------
+    ndarray of float32, shape (L,)
+        From 0 to 1: the area of cells that at least one cell of the target
+        takes for its own, less where it takes them in part.
+    """
+    taken = np.minimum(np.asarray(matrix.sum(0)).ravel(), 1)
+    areas = np.asarray(shares.sum(0)).ravel()
+    covered = shares.T @ taken / np.maximum(areas, 1e-6)
+    return np.asarray(covered, np.float32)
+
+
+def resolved_labels(
+    shares: Any, background: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Which labels the cells of annotated images resolve.
+
+    Parameters
+    ----------
+    shares : scipy.sparse array of float32, shape (cells, L)
+        See :func:`.label_shares`.
+    background : ndarray of bool, shape (L,)
+        Which label is none.
+
+    Returns
+    -------
+    ndarray of bool, shape (L,)
+        Labels with most of their area in cells that they fill by more than
+        half; the largest of them, if memory does not allow for all.
+    """
+    areas = np.asarray(shares.sum(0)).ravel()
+    filled = shares.copy()
+    filled.data *= filled.data > 0.5
+    inside = np.asarray(filled.sum(0)).ravel()
+    resolved = inside > RESOLVED_SHARE * areas
+    most = MOST_SCORES // (GRID_SIDE * GRID_SIDE)
+    if (resolved & ~background).sum() > most:
+        order = np.argsort(-areas * (resolved & ~background))
+        resolved[order[most:]] = False
+    return np.asarray(resolved)
