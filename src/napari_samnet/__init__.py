@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_samnet.color.look import Look
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.errors import InputError
+    from napari_samnet.matching.carry import CarriedLabels, carry
     from napari_samnet.matching.look import learn_look
     from napari_samnet.matching.match import match, match_steps
     from napari_samnet.options import MatchOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    'CarriedLabels',
     'Correspondence',
     'InputError',
     'Look',
@@ -30,6 +32,7 @@ __all__ = [
     'SAMNet',
     'Series',
     '__version__',
+    'carry',
     'learn_look',
     'load_model',
     'match',
@@ -38,11 +41,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    'CarriedLabels': 'napari_samnet.matching.carry',
     'Correspondence': 'napari_samnet.correspondence',
     'InputError': 'napari_samnet.errors',
     'Look': 'napari_samnet.color.look',
     'MatchOptions': 'napari_samnet.options',
     'SAMNet': 'napari_samnet.samnet.network',
+    'carry': 'napari_samnet.matching.carry',
     'learn_look': 'napari_samnet.matching.look',
     'load_model': 'napari_samnet.runtime.loading',
     'match': 'napari_samnet.matching.match',

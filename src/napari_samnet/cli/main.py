@@ -11,7 +11,7 @@ import argparse
 import logging
 import sys
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from importlib.metadata import version
 from math import isfinite
@@ -37,7 +37,11 @@ from napari_samnet.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_samnet.correspondence import Correspondence
+    from napari_samnet.io.annotated import AnnotatedImage
+    from napari_samnet.io.picture import Picture
     from napari_samnet.matching.match import Step
+    from napari_samnet.options import MatchOptions
 
 __all__ = ['main']
 
@@ -153,6 +157,16 @@ def _add_transfer(commands: Any) -> None:
         'or QuPath JSON, YOLO, regions of ImageJ, OME-Zarr',
     )
     parser.add_argument(
+        '--reference',
+        nargs=2,
+        action='append',
+        default=[],
+        metavar=('IMAGE', 'MASK'),
+        help='a further annotated image and its labels; may be given many '
+        'times. All of them are asked for the labels of TARGET; the match '
+        'stays that of SOURCE and TARGET.',
+    )
+    parser.add_argument(
         '--points',
         metavar='CSV',
         help='points of SOURCE as napari saves them, or with the columns '
@@ -212,6 +226,15 @@ def _transfer(arguments: argparse.Namespace) -> int:
     from napari_samnet.outputs.overview import summary
 
     labels = None if source.labels is None else source.labels.labels
+    further = [
+        read_annotated(image, labels=mask)
+        for image, mask in arguments.reference
+    ]
+    if further and labels is None:
+        raise InputError(
+            '--reference adds to the labels of SOURCE: give them with '
+            '--labels MASK'
+        )
     axes = (source.picture.channel_axis, target.channel_axis)
     landmarks = None
     if arguments.landmarks:
@@ -234,6 +257,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
             on_step=progress,
             **asdict(options),
         )
+    if further:
+        result = _asked_all(result, [source, *further], target, options)
     result.metadata['files'] = about_files(source, target)
     files = write_results(
         folder,
@@ -278,6 +303,9 @@ def _transfer(arguments: argparse.Namespace) -> int:
                 'device': facts['device'],
                 'precision': facts['precision'],
                 'orientation': facts['orientation'],
+                'labels': facts.get('labels', []),
+                'predicted_iou': facts.get('predicted_iou'),
+                'likely_absent': facts.get('likely_absent', False),
                 # NaN is not JSON: no point of the source stays inside.
                 'mean_consistency_px': error if isfinite(error) else None,
                 'notices': notices,
@@ -288,6 +316,31 @@ def _transfer(arguments: argparse.Namespace) -> int:
         sys.stdout.write(summary(result) + '\n')
         sys.stdout.writelines(f'{path}\n' for path in files.values())
     return 0
+
+
+def _asked_all(
+    result: Correspondence,
+    annotated: Sequence[AnnotatedImage],
+    target: Picture,
+    options: MatchOptions,
+) -> Correspondence:
+    """A match with the labels that all annotated images agree on."""
+    from napari_samnet.matching.carry import LabelCarrier
+
+    references = []
+    for image in annotated:
+        assert image.labels is not None
+        references.append((image.picture.pixels, image.labels.labels))
+    carrier = LabelCarrier(
+        references,
+        options,
+        best=len(references),
+        channel_axes=[image.picture.channel_axis for image in annotated],
+    )
+    carried = carrier(target.pixels, channel_axis=target.channel_axis)
+    about = ('references', 'labels', 'predicted_iou', 'likely_absent')
+    result.metadata.update({key: carried.metadata[key] for key in about})
+    return replace(result, warped_labels=carried.labels)
 
 
 class _Progress:

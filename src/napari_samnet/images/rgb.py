@@ -16,9 +16,22 @@ from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
-__all__ = ['check_image', 'from_rgb', 'shrunken', 'to_rgb', 'to_working']
+__all__ = [
+    'check_image',
+    'from_rgb',
+    'shrunken',
+    'to_rgb',
+    'to_working',
+    'working_shape',
+]
 
 FloatArray = npt.NDArray[np.float32]
+
+#: Working sides must be multiples of this, in pixels.
+SIDE_STEP = 16
+
+#: Longest working side, in short ones.
+LONGEST = 2.0
 
 
 def check_image(
@@ -144,6 +157,28 @@ def to_working(
         contrast_limits=contrast_limits,
     )
     return shrunken(plane, (size, size))
+
+
+def working_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Rows and columns in which the network sees a plane.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the plane.
+    size : int
+        Length of the shorter side in pixels.
+
+    Returns
+    -------
+    tuple of int
+        Multiples of 16 in about the proportions of the plane, the longer
+        side at most twice `size`.
+    """
+    ratio = max(shape) / min(shape)
+    longer = round(size * min(ratio, LONGEST) / SIDE_STEP) * SIDE_STEP
+    shorter = round(size / SIDE_STEP) * SIDE_STEP
+    return (shorter, longer) if shape[1] >= shape[0] else (longer, shorter)
 
 
 def shrunken(plane: Plane, shape: tuple[int, int]) -> FloatArray:

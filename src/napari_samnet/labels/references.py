@@ -32,6 +32,7 @@ from napari_samnet.labels.tables import (
 __all__ = [
     'AnnotatedFeatures',
     'common_dtype',
+    'mean_feature',
     'nearest_references',
     'propose_next',
     'table_of_references',

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from math import isnan
 from typing import Any
 
 from napari_samnet.arrays.checks import as_array, check_labels
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image
+from napari_samnet.labels.quality import image_quality, is_likely_absent
 from napari_samnet.matching.job import STRIDE, MatchJob, Step
 from napari_samnet.matching.landmarks import (
     checked_landmarks,
@@ -243,12 +245,17 @@ feedback, lambda_max, skip, tolerance, reference
     if labels is None:
         return result
     image = target if outlines else None
-    return replace(
-        result,
-        warped_labels=result.warp_labels(
-            labels, image=image, channel_axis=target_channel_axis
-        ),
+    carried = result.warp_labels(
+        labels, image=image, channel_axis=target_channel_axis
     )
+    quality = result.label_quality(labels)
+    estimate = image_quality(quality)
+    result.metadata.update(
+        labels=[item.as_record() for item in quality],
+        predicted_iou=None if isnan(estimate) else round(estimate, 4),
+        likely_absent=is_likely_absent(estimate),
+    )
+    return replace(result, warped_labels=carried)
 
 
 def _run(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.images.plane import Plane
+from napari_samnet.images.rgb import working_shape
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
@@ -22,43 +23,15 @@ from napari_samnet.runtime.weights import get_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['EncodedPlane', 'PlaneEncoder', 'working_shape']
+__all__ = ['EncodedPlane', 'PlaneEncoder']
 
 FloatArray = npt.NDArray[np.float32]
-
-#: Working sides must be multiples of this, in pixels.
-SIDE_STEP = 16
-
-#: Longest working side, in short ones.
-LONGEST = 2.0
 
 #: Planes with more pixels are compared pixel by pixel on a coarser grid.
 MOST_PIXELS = 1 << 20
 
 #: Levels per color of the histogram that tells a cut.
 LEVELS = 4
-
-
-def working_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
-    """Rows and columns in which the network sees a plane.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the plane.
-    size : int
-        Length of the shorter side in pixels.
-
-    Returns
-    -------
-    tuple of int
-        Multiples of 16 in about the proportions of the plane, the longer
-        side at most twice `size`.
-    """
-    ratio = max(shape) / min(shape)
-    longer = round(size * min(ratio, LONGEST) / SIDE_STEP) * SIDE_STEP
-    shorter = round(size / SIDE_STEP) * SIDE_STEP
-    return (shorter, longer) if shape[1] >= shape[0] else (longer, shorter)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,9 @@ import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from math import isnan
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,12 @@ from napari_samnet.evaluation.benchmark import (
     Method,
     Pair,
 )
+from napari_samnet.labels.quality import image_quality
 from napari_samnet.options import DEFAULTS, MatchOptions
+
+if TYPE_CHECKING:
+    from napari_samnet.matching.carry import LabelCarrier
+    from napari_samnet.matching.describe import Describer
 
 __all__ = [
     'Identity',
@@ -98,6 +104,7 @@ class Samnet(IterativeMethod):
     ) -> None:
         self.name = name
         self.options = options
+        self._describer: Describer | None = None
 
     def prepare(self) -> None:
         from napari_samnet.runtime.weights import get_weights
@@ -156,13 +163,37 @@ class Samnet(IterativeMethod):
         # A run that has converged would not move any more.
         for count in iterations:
             partial.setdefault(count, result)
-        labels = None
-        if pair.references:
+        labels = quality = None
+        if len(pair.references) > 1:
+            carried = self._carrier(pair)(pair.target)
+            labels, quality = carried.labels, carried.predicted_iou
+        elif pair.references:
+            annotated = pair.references[0].labels
             labels = result.warp_labels(
-                pair.references[0].labels,
-                image=pair.target if self.options.outlines else None,
+                annotated, image=pair.target if self.options.outlines else None
             )
-        return Answer(result, labels=labels, partial=partial, paused=paused)
+            quality = image_quality(result.label_quality(annotated))
+        return Answer(
+            result,
+            labels=labels,
+            quality=None if quality is None or isnan(quality) else quality,
+            partial=partial,
+            paused=paused,
+        )
+
+    def _carrier(self, pair: Pair) -> LabelCarrier:
+        """All annotated images of a pair; features are kept between pairs."""
+        from napari_samnet.matching.carry import LabelCarrier
+        from napari_samnet.matching.describe import Describer
+
+        if self._describer is None:
+            self._describer = Describer(self.options)
+        return LabelCarrier(
+            pair.references,
+            self.options,
+            best=len(pair.references),
+            describer=self._describer,
+        )
 
 
 class Pairwise(Samnet):

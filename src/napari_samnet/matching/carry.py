@@ -1,0 +1,356 @@
+"""carry(references, target): labels of several annotated images at once.
+
+All cells of the annotated images are asked, without a field between: so poses
+may differ, and things may be there several times or not at all. One image,
+one pass of the network, however many references there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.checks import as_array, check_labels
+from napari_samnet.arrays.lazy import new_array
+from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.errors import InputError
+from napari_samnet.images.plane import Plane
+from napari_samnet.labels.grids import grid_shape
+from napari_samnet.labels.kernel import (
+    LabelPainter,
+    outline_guide,
+    sample_labels,
+)
+from napari_samnet.labels.quality import (
+    LabelQuality,
+    image_quality,
+    is_likely_absent,
+    predicted_iou,
+)
+from napari_samnet.labels.references import (
+    AnnotatedFeatures,
+    common_dtype,
+    mean_feature,
+    nearest_references,
+    table_of_references,
+)
+from napari_samnet.labels.scores import LabelScores, score_table
+from napari_samnet.labels.tables import LabelTable
+from napari_samnet.matching.describe import Describer
+from napari_samnet.options import DEFAULTS, MatchOptions
+from napari_samnet.warping.warp import Pixels
+
+__all__ = ['BEST', 'CarriedLabels', 'LabelCarrier', 'carry']
+
+#: References that are asked for each target.
+BEST = 5
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CarriedLabels:
+    """Labels on a target, and how well they are likely to fit.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool, shape (H, W)
+        On the target's grid, in a type that holds the ids of all references.
+    quality : list of LabelQuality
+        Estimate for each id of the references that were asked.
+    references : tuple of int
+        Which references were asked, the most suitable first.
+    metadata : dict
+        How they came about; anything that JSON can hold.
+    """
+
+    labels: npt.NDArray[Any]
+    quality: list[LabelQuality]
+    references: tuple[int, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def predicted_iou(self) -> float:
+        """Estimate of the mean IoU of the labels, from 0 to 1."""
+        return image_quality(self.quality)
+
+    @property
+    def likely_absent(self) -> bool:
+        """Whether what was annotated is probably not in the target."""
+        return is_likely_absent(self.predicted_iou)
+
+    @property
+    def vanished(self) -> tuple[int, ...]:
+        """Ids of the references that no pixel of the target has."""
+        return tuple(item.label for item in self.quality if item.vanished)
+
+
+class LabelCarrier:
+    """Annotated images, ready to be asked for any number of targets.
+
+    Parameters
+    ----------
+    references : sequence of (image, labels)
+        Annotated images: 2-D images as for :func:`napari_samnet.match`, and
+        int or bool labels of their rows and columns. Sizes, channels and
+        sets of ids may differ.
+    options : MatchOptions
+        Working size, weights, device, precision and backend, and whether
+        outlines are moved to edges.
+    best : int
+        How many references are asked for each target: those whose mean
+        feature is nearest.
+    channel_axes : sequence of int or None, optional
+        Axis of the channels of each image, where it is not the last of RGB.
+    describer : Describer, optional
+        What computes features, and keeps those of images that it has seen;
+        by default a new one.
+
+    Raises
+    ------
+    InputError
+        If there is no reference, or one cannot be used.
+    """
+
+    def __init__(
+        self,
+        references: Sequence[tuple[Any, Any]],
+        options: MatchOptions = DEFAULTS,
+        *,
+        best: int = BEST,
+        channel_axes: Sequence[int | None] | None = None,
+        describer: Describer | None = None,
+    ) -> None:
+        if best < 1:
+            raise InputError(f'best must be at least 1, got {best}')
+        axes = channel_axes or [None] * len(references)
+        if len(axes) != len(references):
+            raise InputError(
+                f'channel_axes must hold one entry for each of the '
+                f'{len(references)} references, got {len(axes)}'
+            )
+        if not references:
+            raise InputError(
+                'references must hold at least one pair of image and labels, '
+                'got none'
+            )
+        self._options = options
+        self._best = best
+        self.describer = describer or Describer(options)
+        self._known: list[AnnotatedFeatures] = []
+        kinds = []
+        for number, ((image, labels), axis) in enumerate(
+            zip(references, axes, strict=True), start=1
+        ):
+            plane = Plane.of(
+                image, name=f'reference {number}', channel_axis=axis
+            )
+            name = f'labels of reference {number}'
+            array = as_array(labels, name)
+            check_labels(name, array, plane.shape)
+            kinds.append(array.dtype)
+            samples = sample_labels(Pixels.of(array), plane.shape)
+            self._known.append(
+                AnnotatedFeatures(self.describer(plane), samples)
+            )
+        self._dtype = common_dtype(kinds)
+
+    @property
+    def means(self) -> list[FloatArray]:
+        """Mean feature of each reference."""
+        return [known.mean for known in self._known]
+
+    def mean(
+        self, target: Any, *, channel_axis: int | None = None
+    ) -> FloatArray:
+        """Mean feature of an image, to compare with :attr:`means`.
+
+        Parameters
+        ----------
+        target : array_like
+            A 2-D image.
+        channel_axis : int, optional
+            Axis of its channels, where it is not the last of RGB.
+
+        Returns
+        -------
+        ndarray of float32, shape (C,)
+            Computed anew only for images that were not seen before.
+        """
+        plane = Plane.of(target, name='target', channel_axis=channel_axis)
+        return mean_feature(self.describer(plane))
+
+    def __call__(
+        self, target: Any, *, channel_axis: int | None = None
+    ) -> CarriedLabels:
+        """Carry the labels to one target.
+
+        Parameters
+        ----------
+        target : array_like
+            A 2-D image.
+        channel_axis : int, optional
+            Axis of its channels, where it is not the last of RGB.
+
+        Returns
+        -------
+        CarriedLabels
+            Labels at the target's own size, and their predicted quality.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be used.
+        """
+        start = time.perf_counter()
+        plane = Plane.of(target, name='target', channel_axis=channel_axis)
+        features = self.describer(plane)
+        chosen = nearest_references(
+            mean_feature(features), self.means, self._best
+        )
+        table = table_of_references(
+            features, [self._known[index] for index in chosen]
+        )
+        guide = outline_guide(plane) if self._options.outlines else None
+        scores = score_table(table, None, grid_shape(plane.shape), guide)
+        labels = new_array(plane.shape, self._dtype)
+        labels[...] = 0
+        if scores is not None:
+            _paint(LabelPainter(scores, plane.shape, plane), labels)
+        quality = _qualities(table, scores)
+        place = self.describer.place
+        return CarriedLabels(
+            labels,
+            quality,
+            tuple(chosen),
+            {
+                'references': chosen,
+                'labels': [item.as_record() for item in quality],
+                'predicted_iou': _rounded(image_quality(quality)),
+                'likely_absent': is_likely_absent(image_quality(quality)),
+                **place._asdict(),
+                'size': self._options.size,
+                'weights': {
+                    'name': self.describer.weights.name,
+                    'sha256': self.describer.weights.sha256,
+                },
+                'seconds': round(time.perf_counter() - start, 4),
+            },
+        )
+
+
+def _rounded(value: float) -> float | None:
+    """For JSON, which knows no NaN."""
+    return None if np.isnan(value) else round(value, 4)
+
+
+def _paint(painter: LabelPainter, labels: npt.NDArray[Any]) -> None:
+    """Fill labels block by block, on all cores."""
+
+    def work(tile: Tile) -> None:
+        painter.paint(tile, labels[tile])
+
+    shape = labels.shape[0], labels.shape[1]
+    run_tiles(work, tiles(shape))
+
+
+def _qualities(
+    table: LabelTable, scores: LabelScores | None
+) -> list[LabelQuality]:
+    """Estimates for all ids; those that took no part have vanished."""
+    measured = {}
+    if scores is not None:
+        measured = dict(
+            zip(scores.values.tolist(), scores.measures, strict=True)
+        )
+    qualities = []
+    for label in table.values.tolist():
+        if not label:
+            continue
+        measures = measured.get(label)
+        estimate = 0.0 if measures is None else predicted_iou(measures)
+        gone = measures is None or not measures.area
+        qualities.append(LabelQuality(int(label), estimate, gone, measures))
+    return qualities
+
+
+def carry(
+    references: Sequence[tuple[Any, Any]],
+    target: Any,
+    *,
+    best: int = BEST,
+    outlines: bool = DEFAULTS.outlines,
+    size: int = DEFAULTS.size,
+    device: str = DEFAULTS.device,
+    precision: str = DEFAULTS.precision,
+    backend: str = DEFAULTS.backend,
+    weights: str = DEFAULTS.weights,
+    reference_channel_axes: Sequence[int | None] | None = None,
+    target_channel_axis: int | None = None,
+) -> CarriedLabels:
+    """Carry labels of several annotated images to another one.
+
+    Parameters
+    ----------
+    references : sequence of (image, labels)
+        Annotated images: 2-D images as for :func:`napari_samnet.match`, and
+        int or bool labels of their rows and columns. A reference has a say
+        only on the ids that it contains, so label sets may differ.
+    target : array_like
+        The 2-D image that labels are wanted for.
+    best : int
+        How many references are asked: those that look most like the target
+        on the whole. More of them cover more poses and cost time.
+    outlines : bool
+        Move outlines to the edges that the target shows nearby.
+    size : int
+        Length of the shorter side of each image for the network, in pixels.
+        Larger sizes find smaller objects and lose large ones.
+    device, precision, backend, weights
+        See :class:`~napari_samnet.MatchOptions`.
+    reference_channel_axes : sequence of int or None, optional
+        Axis of the channels of each reference, where it is not the last of
+        an RGB image.
+    target_channel_axis : int, optional
+        The same of the target.
+
+    Returns
+    -------
+    CarriedLabels
+        Labels at the target's own size, an estimate of the IoU of each, and
+        which references were asked.
+
+    Raises
+    ------
+    InputError
+        If the images, labels, weights or device cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_samnet import carry
+    >>> image = np.random.default_rng(0).random((64, 64, 3))
+    >>> labels = np.zeros((64, 64), int)
+    >>> labels[16:48, 16:48] = 7
+    >>> carried = carry([(image, labels)], image, size=64)
+    >>> carried.labels.shape
+    (64, 64)
+    """
+    options = MatchOptions(
+        size=size,
+        device=device,
+        precision=precision,
+        backend=backend,
+        weights=weights,
+        outlines=outlines,
+        window=min(DEFAULTS.window, 2 * (size // 16) - 1),
+    )
+    carrier = LabelCarrier(
+        references, options, best=best, channel_axes=reference_channel_axes
+    )
+    return carrier(target, channel_axis=target_channel_axis)

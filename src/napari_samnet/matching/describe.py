@@ -1,0 +1,117 @@
+"""Matching features of single images, in their own proportions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.images.plane import Plane
+from napari_samnet.images.rgb import shrunken, working_shape
+from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.devices import (
+    out_of_memory_explained,
+    resolve_place,
+)
+from napari_samnet.runtime.weights import get_weights
+
+__all__ = ['Describer']
+
+Features = npt.NDArray[np.float16]
+
+#: Images whose features are kept, and the bytes that they may take.
+MOST_IMAGES = 512
+MOST_BYTES = 512 * 2**20
+
+
+class Describer:
+    """Computes matching features, once for each image.
+
+    Parameters
+    ----------
+    options : MatchOptions
+        Its weights, device, precision, backend and working size are used.
+        The shorter side of each image becomes `size` pixels long, the longer
+        one in proportion, at most twice as long.
+
+    Raises
+    ------
+    InputError
+        If the weights or the device cannot be used.
+    """
+
+    def __init__(self, options: MatchOptions) -> None:
+        self._options = options
+        self.weights = get_weights(options.weights)
+        self.place = resolve_place(
+            options.device,
+            options.precision,
+            options.backend,
+            weights=self.weights,
+        )
+        self._held: OrderedDict[str, Features] = OrderedDict()
+        self._lock = Lock()
+        self.encoded = 0
+
+    def __call__(self, plane: Plane) -> Features:
+        """Describe an image.
+
+        Parameters
+        ----------
+        plane : Plane
+            The image.
+
+        Returns
+        -------
+        ndarray of float16, shape (h, w, C)
+            One unit vector for each cell of 8 pixels at working size.
+        """
+        shape = working_shape(plane.shape, self._options.size)
+        picture = np.ascontiguousarray(shrunken(plane, shape))
+        key = hashlib.blake2b(
+            picture.tobytes() + repr(shape).encode(), digest_size=16
+        ).hexdigest()
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        features = self._encode(picture)
+        with self._lock:
+            self.encoded += 1
+            self._held[key] = features
+            while len(self._held) > MOST_IMAGES or (
+                len(self._held) > 1
+                and sum(f.nbytes for f in self._held.values()) > MOST_BYTES
+            ):
+                self._held.popitem(last=False)
+        return features
+
+    def _encode(self, picture: Any) -> Features:
+        import torch
+
+        from napari_samnet.runtime.loading import load_model
+        from napari_samnet.runtime.precision import convolutions
+
+        place = self.place
+        with (
+            torch.inference_mode(),
+            out_of_memory_explained(place.device, self._options.size),
+            convolutions(place.device, exact=False),
+        ):
+            model = load_model(
+                self._options.weights,
+                device=place.device,
+                precision=place.precision,
+                backend=place.backend,
+            )
+            batch = torch.from_numpy(picture).permute(2, 0, 1)[None]
+            batch = batch.to(place.device).contiguous(
+                memory_format=torch.channels_last
+            )
+            cells = model.encode(batch, skips=False).matching[0]
+            features: Features = cells.permute(1, 2, 0).half().cpu().numpy()
+        return np.ascontiguousarray(features)
