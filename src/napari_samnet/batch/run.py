@@ -6,7 +6,7 @@ import csv
 import io
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from napari_samnet.batch.work import (
 from napari_samnet.batch.workers import WorkerInfo, WorkerPool
 from napari_samnet.errors import InputError
 
-__all__ = ['Batch', 'locked_folder']
+__all__ = ['Batch', 'locked_folder', 'write_table']
 
 FAILURES = 'failures.csv'
 SUMMARY = 'summary.csv'
@@ -128,14 +128,14 @@ class Batch:
             Path of each table; no failures, no table of them.
         """
         out = self._settings.out
-        _table(
+        write_table(
             out / SUMMARY,
             _COLUMNS,
             (row for pair in self._pairs if (row := self._row(pair))),
         )
         tables = {'summary': str(out / SUMMARY)}
         if self.failed:
-            _table(
+            write_table(
                 out / FAILURES,
                 ('name', 'source', 'target', 'error'),
                 (
@@ -157,9 +157,20 @@ class Batch:
         return (pair.name, *files, *(figures.get(key) for key in _COLUMNS[3:]))
 
 
-def _table(
-    path: Path, columns: Sequence[str], rows: Iterator[Sequence[Any]]
+def write_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
+    """Write a CSV file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    columns : sequence of str
+        Names in its first line.
+    rows : iterable of sequence
+        Values of the further lines.
+    """
     from napari_samnet.files import atomic_write
 
     text = io.StringIO(newline='')

@@ -35,6 +35,11 @@ __all__ = [
 ]
 
 
+#: Flags that are called otherwise than their parameter: annotated images are
+#: given by ``--reference``.
+FLAGS = {'reference': 'literal'}
+
+
 class OneLineParser(argparse.ArgumentParser):
     """Parser whose errors are one line, without the usage before it."""
 
@@ -60,13 +65,15 @@ def add_match_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('matching')
     for field in fields(MatchOptions):
         default = getattr(DEFAULTS, field.name)
-        flag = '--' + field.name.replace('_', '-')
+        name = FLAGS.get(field.name, field.name)
+        flag = '--' + name.replace('_', '-')
         # argparse reads % as the start of a format.
         text = parameter_text(field.name).replace('%', '%%')
         if isinstance(default, bool):
             group.add_argument(
                 flag,
                 action=argparse.BooleanOptionalAction,
+                dest=field.name,
                 default=default,
                 help=text,
             )

@@ -16,6 +16,7 @@ from napari_samnet.cli.arguments import (
     read_write_option,
 )
 from napari_samnet.errors import InputError
+from napari_samnet.options import MatchOptions
 
 __all__ = ['add_parser', 'run']
 
@@ -37,10 +38,14 @@ def add_parser(commands: Any) -> None:
         description='Match every pair of PAIRS.csv and write, into a folder '
         'of DIR for each, what transfer writes. Pairs that are there already, '
         'from the same files with the same options, are left out, so that a '
-        'run that was interrupted goes on with the same command.',
+        'run that was interrupted goes on with the same command. Or, with '
+        '--annotated and --targets, carry labels from a folder of annotated '
+        'images to all images of another folder, ranked by predicted '
+        'quality, worst first.',
     )
     parser.add_argument(
         'pairs',
+        nargs='?',
         metavar='PAIRS.csv',
         help='columns source and target, and perhaps labels (or mask), '
         'points, and name (of the folder)',
@@ -53,6 +58,26 @@ def add_parser(commands: Any) -> None:
         metavar='DIR',
         help='folder that the paths in PAIRS.csv start from. Default: where '
         'PAIRS.csv is.',
+    )
+    parser.add_argument(
+        '--annotated',
+        nargs=2,
+        metavar=('IMAGES', 'MASKS'),
+        help='folder of annotated images, and folder of their labels under '
+        'the same names',
+    )
+    parser.add_argument(
+        '--targets',
+        metavar='FOLDER',
+        help='folder of images that labels are wanted for',
+    )
+    parser.add_argument(
+        '--best',
+        metavar='K',
+        type=int,
+        default=5,
+        help='annotated images that each target takes: those that look most '
+        'like it. Default: 5.',
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -103,6 +128,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     options = read_match_options(arguments)
     only = read_write_option(arguments)
+    if arguments.annotated or arguments.targets:
+        return _run_folders(arguments, options)
+    if arguments.pairs is None:
+        raise InputError(
+            'batch needs PAIRS.csv, or --annotated IMAGES MASKS and '
+            '--targets FOLDER'
+        )
     if arguments.workers < 0:
         raise InputError(f'workers must be 0 or more, got {arguments.workers}')
     from napari_samnet.batch.pairs import read_pairs
@@ -172,6 +204,79 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_text(facts))
     return 1 if batch.failed else 0
+
+
+def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
+    """Carry labels from one folder to another."""
+    if arguments.pairs or not (arguments.annotated and arguments.targets):
+        raise InputError(
+            'give PAIRS.csv, or both --annotated IMAGES MASKS and --targets '
+            'FOLDER'
+        )
+    from tqdm import tqdm
+
+    from napari_samnet.batch.folders import (
+        RANKING,
+        annotate_folder,
+        find_annotated,
+        find_images,
+    )
+    from napari_samnet.batch.run import locked_folder
+    from napari_samnet.outputs.folder import check_folder
+
+    annotated = find_annotated(*map(Path, arguments.annotated))
+    targets = find_images(Path(arguments.targets))
+    out = check_folder(arguments.out).absolute()
+    start = time.perf_counter()
+    with (
+        locked_folder(out),
+        tqdm(total=len(targets), unit='image', file=sys.stderr) as bar,
+    ):
+        results = annotate_folder(
+            annotated,
+            targets,
+            out,
+            options,
+            best=arguments.best,
+            on_target=lambda _: bar.update(),
+        )
+    proposed = results.next_to_annotate
+    facts = {
+        'annotated': len(annotated),
+        'targets': len(results.rows),
+        'failed': len(results.failed),
+        'images_encoded': results.encoded,
+        'worst_first': results.rows,
+        'next_to_annotate': None if proposed is None else str(proposed),
+        'seconds': round(time.perf_counter() - start, 3),
+        'files': {'ranking': str(out / RANKING)},
+    }
+    if arguments.json:
+        sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + '\n')
+    else:
+        sys.stdout.write(_folder_text(facts))
+    return 1 if results.failed else 0
+
+
+def _folder_text(facts: dict[str, Any]) -> str:
+    """What is printed of a folder, the images to look at first."""
+    lines = [
+        f'{facts["targets"]} images from {facts["annotated"]} annotated '
+        f'ones, {facts["failed"]} failed; look here first:'
+    ]
+    for row in facts['worst_first'][:PRINTED_FAILURES]:
+        said = row['error'] or f'predicted IoU {row["predicted_iou"]}'
+        if row['likely_absent']:
+            said += ', probably not in here'
+        if row['vanished']:
+            said += f', without label {row["vanished"]}'
+        lines.append(f'  {row["target"]}: {said}')
+    if facts['next_to_annotate']:
+        lines.append(
+            f'to annotate {facts["next_to_annotate"]} would help most'
+        )
+    lines += list(facts['files'].values())
+    return '\n'.join(lines) + '\n'
 
 
 def _facts(batch: Any, total: int, skipped: int) -> dict[str, Any]:

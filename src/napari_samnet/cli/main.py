@@ -158,6 +158,7 @@ def _add_transfer(commands: Any) -> None:
     )
     parser.add_argument(
         '--reference',
+        dest='references',
         nargs=2,
         action='append',
         default=[],
@@ -228,7 +229,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     labels = None if source.labels is None else source.labels.labels
     further = [
         read_annotated(image, labels=mask)
-        for image, mask in arguments.reference
+        for image, mask in arguments.references
     ]
     if further and labels is None:
         raise InputError(

@@ -119,7 +119,7 @@ def test_peak_sees_an_array():
         (['--repeats', '-1'], 'repeats must be at least 1'),
         (['--sizes', '64;128'], 'sizes must be whole numbers'),
         (['--sizes', '100'], 'size must be a multiple of 32'),
-        (['--reference'], 'leave out --reference'),
+        (['--literal'], 'leave out --literal'),
         (['--root', 'nowhere'], 'there is no folder nowhere'),
     ],
 )
