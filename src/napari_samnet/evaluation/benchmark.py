@@ -314,10 +314,8 @@ class Protocol(ABC):
 
         Parameters
         ----------
-        pair : Pair
-            The pair as :meth:`load` gave it.
-        answer : Answer
-            What a method says of it.
+        pair, answer
+            The same as for :meth:`score`.
 
         Returns
         -------
@@ -370,10 +368,8 @@ class Protocol(ABC):
 
         Parameters
         ----------
-        pair : Pair
-            The pair as :meth:`load` gave it.
-        answer : Answer
-            What a method says of it.
+        pair, answer
+            The same as for :meth:`score`.
 
         Returns
         -------

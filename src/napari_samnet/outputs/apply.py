@@ -36,7 +36,7 @@ class Carrier:
     Parameters
     ----------
     correspondence : Correspondence
-        What was found.
+        Correspondence that everything is carried by.
     folder : Path
         Where results are written; made if it is not there.
     kind : str

@@ -134,18 +134,7 @@ class DenseFlow(Method):
         )
 
     def follow(self, pair: Pair) -> Answer:
-        """Carry the labels from each frame to the next, as flow is meant.
-
-        Parameters
-        ----------
-        pair : Pair
-            With `frames` and one reference.
-
-        Returns
-        -------
-        Answer
-            Of the last two frames, with the labels of all as `series`.
-        """
+        """Carry the labels from each frame to the next, as flow is meant."""
         labels = pair.references[0].labels
         series = []
         for before, after in pairwise(pair.frames):

@@ -30,10 +30,9 @@ from napari_samnet.evaluation.benchmark import (
     Image,
     Pair,
     Panel,
-    Protocol,
     Scores,
 )
-from napari_samnet.evaluation.protocols.synthetic import Photographs
+from napari_samnet.evaluation.protocols.synthetic import PhotographPairs
 from napari_samnet.images.rgb import to_rgb
 
 __all__ = ['Attributes']
@@ -54,7 +53,7 @@ class _Known:
     target_labels: NDArray[np.uint8]
 
 
-class Attributes(Protocol):
+class Attributes(PhotographPairs):
     """The transferred image against the one that it should be.
 
     The target is a photograph with changed attributes, the source a warp of
@@ -64,25 +63,11 @@ class Attributes(Protocol):
     with the source, all where the target shows what the source shows. `iou`
     and `lt_acc` say how well the regions were carried to the target.
     A method that makes no image is taken at its plain warp of the target.
-
-    Parameters
-    ----------
-    photographs : Photographs
-        What the pairs are made from.
-    seed : int
-        Pairs depend on the seed and their index alone.
     """
 
     name = 'attributes'
     ranking = 'psnr'
     default_methods = ('samnet', 'identity', 'warp', 'reinhard', 'histogram')
-
-    def __init__(self, photographs: Photographs, *, seed: int = 0) -> None:
-        self._photographs = photographs
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return len(self._photographs)
 
     def settings(self) -> dict[str, Any]:
         return {

@@ -136,10 +136,8 @@ class Keypoints(Protocol):
 
         Parameters
         ----------
-        pair : Pair
-            The pair as :meth:`load` gave it.
-        answer : Answer
-            What a method says of it.
+        pair, answer
+            The same as for :meth:`score`.
 
         Returns
         -------

@@ -104,28 +104,21 @@ class ImageTurn:
         ndarray, shape (N, 2)
             Row and column in pixels of the turned image.
         """
-        center = (np.array(shape) - 1) / 2
-        turned = (np.array(self.turned_shape(shape)) - 1) / 2
+        center, turned = self._centers(shape)
         return (points - center) @ self.matrix.T + turned
 
     def move_back(self, points: Points, shape: tuple[int, int]) -> Points:
         """Bring points of the turned image to the upright one.
 
-        Parameters
-        ----------
-        points : ndarray, shape (N, 2)
-            Row and column in pixels of the turned image.
-        shape : tuple of int
-            Rows and columns of the upright image.
-
-        Returns
-        -------
-        ndarray, shape (N, 2)
-            Row and column in pixels of the upright image.
+        The inverse of :meth:`move`, with the same parameters.
         """
-        center = (np.array(shape) - 1) / 2
-        turned = (np.array(self.turned_shape(shape)) - 1) / 2
+        center, turned = self._centers(shape)
         return (points - turned) @ self.matrix + center
+
+    def _centers(self, shape: tuple[int, int]) -> tuple[Points, Points]:
+        """Centers of the upright and of the turned image, in pixels."""
+        turned = self.turned_shape(shape)
+        return (np.array(shape) - 1) / 2, (np.array(turned) - 1) / 2
 
     def image(self, image: Image) -> Image:
         """Turn an image.

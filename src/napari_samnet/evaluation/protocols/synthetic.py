@@ -30,7 +30,7 @@ from napari_samnet.evaluation.benchmark import (
     Scores,
 )
 
-__all__ = ['SIDE', 'Photographs', 'Synthetic']
+__all__ = ['SIDE', 'PhotographPairs', 'Photographs', 'Synthetic']
 
 #: Side of the pairs in pixels, the unit of the end-point error.
 SIDE = 256
@@ -90,12 +90,8 @@ class Photographs:
         return file.name, file.category, read_image(file.file)
 
 
-class Synthetic(Protocol):
-    """Mean end-point error at 256 px on warps in the ranges of RTNs.
-
-    The target is the photograph squashed to 256 x 256, the source its warp;
-    one of the two, drawn at random, gets another light. Pixels of the source
-    that show nothing of the photograph do not count.
+class PhotographPairs(Protocol):
+    """Pairs that are made from photographs, one from each.
 
     Parameters
     ----------
@@ -105,17 +101,26 @@ class Synthetic(Protocol):
         Pairs depend on the seed and their index alone.
     """
 
-    name = 'synthetic'
-    ranking = 'epe'
-    higher_is_better = False
-    iterations = (1, 2, 3, 5, 10)
-
     def __init__(self, photographs: Photographs, *, seed: int = 0) -> None:
         self._photographs = photographs
         self._seed = seed
 
     def __len__(self) -> int:
         return len(self._photographs)
+
+
+class Synthetic(PhotographPairs):
+    """Mean end-point error at 256 px on warps in the ranges of RTNs.
+
+    The target is the photograph squashed to 256 x 256, the source its warp;
+    one of the two, drawn at random, gets another light. Pixels of the source
+    that show nothing of the photograph do not count.
+    """
+
+    name = 'synthetic'
+    ranking = 'epe'
+    higher_is_better = False
+    iterations = (1, 2, 3, 5, 10)
 
     def settings(self) -> dict[str, Any]:
         return {
