@@ -294,6 +294,9 @@ def _transfer(arguments: argparse.Namespace) -> int:
             f'warped_labels_{kind}': str(path)
             for kind, path in zip(formats, more, strict=True)
         }
+    from napari_samnet.outputs.verdict import judge
+
+    verdict = judge(result, labels)
     if arguments.json:
         facts = result.metadata
         error = result.mean_consistency()
@@ -309,12 +312,14 @@ def _transfer(arguments: argparse.Namespace) -> int:
                 'likely_absent': facts.get('likely_absent', False),
                 # NaN is not JSON: no point of the source stays inside.
                 'mean_consistency_px': error if isfinite(error) else None,
+                'verdict': verdict.as_dict(),
                 'notices': notices,
                 'files': files,
             }
         )
     else:
         sys.stdout.write(summary(result) + '\n')
+        sys.stdout.write(verdict.text + '\n')
         sys.stdout.writelines(f'{path}\n' for path in files.values())
     return 0
 

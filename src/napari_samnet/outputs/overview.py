@@ -21,6 +21,7 @@ from napari_samnet.outputs.panels import (
     with_labels,
     with_points,
 )
+from napari_samnet.outputs.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -31,7 +32,7 @@ __all__ = ['draw_overview', 'summary']
 GAP = 26
 MARGIN = 32
 TITLE, BODY, NOTE = 26, 17, 14
-HEAD = 96
+HEAD = 108
 CAPTION = 50
 
 #: Panels in a line.
@@ -183,11 +184,12 @@ def draw_overview(
         [*panels, *_measured(first, second, result)],
         heading,
         summary(result),
+        judge(result, labels),
     )
 
 
 def _arrange(
-    panels: list[_Panel], heading: str, facts: str
+    panels: list[_Panel], heading: str, facts: str, verdict: Verdict
 ) -> NDArray[np.uint8]:
     """Lay out panels in lines under a heading."""
     lines = [panels[i : i + COLUMNS] for i in range(0, len(panels), COLUMNS)]
@@ -202,7 +204,9 @@ def _arrange(
         ImageFont.load_default(size) for size in (TITLE, BODY, NOTE)
     )
     pen.text((MARGIN, 24), heading, INK, title)
-    pen.text((MARGIN, 60), facts, SOFT, note)
+    pen.text((MARGIN, 56), facts, SOFT, note)
+    pen.ellipse((MARGIN, 79, MARGIN + 10, 89), verdict.color)
+    pen.text((MARGIN + 16, 76), verdict.text, INK, note)
     top = HEAD
     for line, tallest in zip(lines, heights, strict=True):
         for number, panel in enumerate(line):

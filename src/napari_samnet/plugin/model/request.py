@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
+from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.masks import Mask
@@ -237,6 +238,12 @@ class Outcome:
         The last correspondence found, images included.
     partial : bool
         Whether the iterations of the one pair of planes were cut short.
+    verdict : Verdict, optional
+        Whether the results can be used.
+    judged : tuple of (tuple of int, tuple of int), optional
+        Planes of source and target that the verdict's places lie on.
+    worst_planes : sequence of tuple of int
+        Planes of the source to look at, the worst first.
     """
 
     products: Sequence[Product]
@@ -245,6 +252,9 @@ class Outcome:
     text: str
     last: Correspondence | None = None
     partial: bool = False
+    verdict: Verdict | None = None
+    judged: tuple[Index, Index] | None = None
+    worst_planes: Sequence[Index] = ()
 
 
 def plane_pairs(

@@ -8,7 +8,7 @@ iterations and between planes. Whatever is done by then is kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -17,14 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.outputs.verdict import Verdict, judge
 from napari_samnet.plugin.layers.products import Collector
 from napari_samnet.plugin.model.grids import Index
-from napari_samnet.plugin.model.request import Outcome, Report, Request
+from napari_samnet.plugin.model.request import (
+    Outcome,
+    Product,
+    Report,
+    Request,
+)
 from napari_samnet.plugin.run.cache import CorrespondenceCache, pair_key
 from napari_samnet.plugin.run.loading import load_torch
 from napari_samnet.runtime.weights import get_weights
 
 __all__ = ['Steps', 'match_pair', 'run_steps']
+
+#: Levels of a verdict from good to bad.
+RANKS = {'good': 0, 'look': 1, 'bad': 2}
 
 Steps = Generator[Report, None, Outcome]
 
@@ -259,8 +268,9 @@ def run_steps(
             yield Report(number + 1, count, f'plane {number + 1}/{count} done')
     cancelled = stop.is_set()
     last = next(reversed(found.values()), None)
+    verdict, judged = _verdict(request, found)
     return Outcome(
-        products=collector.products() if found else (),
+        products=with_verdict(collector.products(), verdict) if found else (),
         found=found,
         cancelled=cancelled,
         text=_summary(
@@ -268,7 +278,50 @@ def run_steps(
         ),
         last=last,
         partial=cancelled and count == 1,
+        verdict=verdict,
+        judged=judged,
     )
+
+
+def _verdict(
+    request: Request, found: Mapping[tuple[Index, Index], Correspondence]
+) -> tuple[Verdict | None, tuple[Index, Index] | None]:
+    """The worst verdict on the pairs of planes, and on which it is."""
+    worst: Verdict | None = None
+    judged: tuple[Index, Index] | None = None
+    masks = [mask for mask in request.masks if mask.kind == 'labels']
+    for pair, correspondence in found.items():
+        labels = masks[0].plane(pair[0]) if masks else None
+        verdict = judge(correspondence, labels)
+        if worst is None or RANKS[verdict.level] > RANKS[worst.level]:
+            worst, judged = verdict, pair
+    return worst, judged
+
+
+def with_verdict(
+    products: Sequence[Product], verdict: Verdict | None
+) -> list[Product]:
+    """Products whose layers tell the verdict in their metadata.
+
+    Parameters
+    ----------
+    products : sequence of Product
+        Layers to be.
+    verdict : Verdict or None
+        On the match that they come from.
+
+    Returns
+    -------
+    list of Product
+        The same, with `verdict` in what their metadata say.
+    """
+    if verdict is None:
+        return list(products)
+    about = verdict.as_dict()
+    return [
+        replace(product, about={**product.about, 'verdict': about})
+        for product in products
+    ]
 
 
 def _numbered(

@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_samnet.outputs.verdict import judge_planes
 from napari_samnet.plugin.layers.products import make_mask_product
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.masks import Mask
@@ -26,7 +27,7 @@ from napari_samnet.plugin.model.request import (
     Request,
 )
 from napari_samnet.plugin.run.cache import CorrespondenceCache
-from napari_samnet.plugin.run.job import Steps
+from napari_samnet.plugin.run.job import Steps, with_verdict
 from napari_samnet.plugin.run.loading import load_torch
 from napari_samnet.plugin.run.propagate import propagate_steps
 from napari_samnet.runtime.weights import get_weights
@@ -80,10 +81,12 @@ def series_steps(
     others = [mask for mask in request.masks if mask.kind != 'labels']
     products: list[Product] = []
     text = ''
+    reports: list[PlaneReport] = []
     for mask in labels:
         carried = yield from _carry(request, mask, axis, stop)
         if carried.planes:
             products.append(_product(request, axis, carried))
+        reports += carried.reports.values()
         text = summarize(
             carried.reports.values(),
             len(carried.planes) + len(carried.drawn),
@@ -91,7 +94,19 @@ def series_steps(
             time.perf_counter() - started,
             cancelled=stop.is_set(),
         )
-    outcome = Outcome(products, {}, stop.is_set(), text)
+    verdict = judge_planes(reports) if reports else None
+    outcome = Outcome(
+        with_verdict(products, verdict),
+        {},
+        stop.is_set(),
+        text,
+        verdict=verdict,
+        worst_planes=[
+            _at(request, axis, report.index)
+            for report in sorted(reports, key=lambda r: r.quality)
+            if report.state in ('look', 'empty', 'skipped', 'ended')
+        ],
+    )
     if not others or stop.is_set():
         return outcome
     rest = yield from propagate_steps(
@@ -99,8 +114,10 @@ def series_steps(
     )
     return replace(
         rest,
-        products=[*products, *rest.products],
+        products=[*outcome.products, *rest.products],
         text='; '.join(part for part in (text, rest.text) if part),
+        verdict=verdict,
+        worst_planes=outcome.worst_planes,
     )
 
 
@@ -134,6 +151,7 @@ def _carry(
         length,
         drawn,
         request.options,
+        ids=mask.ids,
         channel_axis=stack.channel_axis,
     )
     for result in steps:

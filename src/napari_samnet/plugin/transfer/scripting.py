@@ -16,6 +16,7 @@ from napari.utils.notifications import show_info
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
+from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.layers.arrange import SideBySide
 from napari_samnet.plugin.layers.into import check_into
 from napari_samnet.plugin.layers.maskfiles import read_mask
@@ -28,6 +29,7 @@ from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
 
 __all__ = ['Scripting']
@@ -42,6 +44,7 @@ class Scripting(Dock):
     _judging: Judging
     _side_by_side: SideBySide
     _status: Status
+    _worst: WorstPlaces
     _last: Correspondence | None
     _labels_set: bool
     _pair_set: bool
@@ -452,6 +455,24 @@ class Scripting(Dock):
         self._judging.preview(mode, amount)
         if wait:
             self.wait()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the results of the last run can be used."""
+        return self._worst.verdict
+
+    def show_worst(self) -> str:
+        """Move the view to the next place that the verdict names.
+
+        Returns
+        -------
+        str
+            One line that names the place; empty if there is none.
+        """
+        text = self._worst.show_next()
+        if text:
+            self._status.say(text)
+        return text
 
     def ask(self, position: Sequence[float]) -> tuple[str, Any] | None:
         """Mark where a point of one image lies in the other.

@@ -118,13 +118,25 @@ class Status(FooterStatus):
         """Take away what tells of the last run, if none is under way."""
         if not self._tasks.busy:
             self._panel.view.setVisible(False)
+            self._footer.verdict.clear()
             self.say('')
 
     def _on_started(self, task: Task) -> None:
         # A run that recalls a match reports no steps: nothing old may stay.
         if not task.quiet:
             self._panel.view.setVisible(False)
+            self._footer.verdict.clear()
         super()._on_started(task)
+
+    def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
+        super()._on_succeeded(task, outcome)
+        verdict = outcome.verdict
+        if verdict is not None and not task.quiet:
+            self._footer.verdict.show_verdict(
+                verdict.text,
+                verdict.color,
+                places=bool(verdict.places) or bool(outcome.worst_planes),
+            )
 
     def expect(self, options: MatchOptions) -> None:
         """Take the options of the run to come, for its plot."""

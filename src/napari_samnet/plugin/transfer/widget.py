@@ -50,6 +50,7 @@ from napari_samnet.plugin.transfer.settings import (
     settings_events,
 )
 from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.plugin.widgets.choosers import unwrapped
 
 __all__ = ['SemanticTransfer']
@@ -87,6 +88,7 @@ class SemanticTransfer(Scripting):
             self._current_match,
             self._status,
         )
+        self._worst = WorstPlaces(napari_viewer)
         self._wire()
         self.panel.options.show(load_settings())
         self._prefer_selected()
@@ -114,6 +116,7 @@ class SemanticTransfer(Scripting):
             )
         panel.beside.clicked.connect(self._on_beside)
         panel.restore.clicked.connect(self._on_restore)
+        panel.footer.verdict.asked.connect(self.show_worst)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
 
@@ -333,6 +336,7 @@ class SemanticTransfer(Scripting):
                 self._matches[key] = correspondence
         if outcome.last is not None:
             self._last = outcome.last
+        self._worst.take(request, outcome)
         products = list(outcome.products)
         threshold = self._judging.threshold_for(pair)
         if into is not None and into in self.viewer.layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal
@@ -31,6 +32,7 @@ __all__ = [
     'Fold',
     'Footer',
     'Scroll',
+    'VerdictLine',
     'align',
     'form',
     'label',
@@ -218,6 +220,56 @@ class Scroll(QScrollArea):
         return QSize(width, self.widget().sizeHint().height())
 
 
+class VerdictLine(QWidget):
+    """One line with a colored sign, and a button that leads to places."""
+
+    #: The button was pressed.
+    asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.RichText)
+        self.button = QPushButton('Show me')
+        self.button.setToolTip(
+            tooltip('Go to the worst place; again, to the next one.')
+        )
+        self.button.clicked.connect(self.asked)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
+        self.clear()
+
+    def show_verdict(
+        self, text: str, color: tuple[int, int, int], *, places: bool
+    ) -> None:
+        """Show a verdict.
+
+        Parameters
+        ----------
+        text : str
+            Its line.
+        color : tuple of int
+            Red, green and blue of its sign.
+        places : bool
+            Whether there are places to go to.
+        """
+        sign = '#{:02x}{:02x}{:02x}'.format(*color)
+        self.text.setText(
+            f'<span style="color:{sign}">\u25cf</span> {escape(text)}'
+        )
+        self.button.setVisible(places)
+        self.setVisible(True)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.text.setText('')
+        self.setVisible(False)
+
+
 class Footer(QWidget):
     """What stays in sight: bar, buttons, and a line that tells what is on.
 
@@ -263,6 +315,8 @@ class Footer(QWidget):
         layout.addWidget(self.bar)
         layout.addLayout(buttons)
         layout.addWidget(self.message)
+        self.verdict = VerdictLine()
+        layout.addWidget(self.verdict)
 
     def show_steps(self, done: int, total: int) -> None:
         """Move the bar; a total of 0 means that nobody knows."""

@@ -1,0 +1,388 @@
+"""One line on whether a result can be used, and what to do if not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import Upsampler, centers, resized
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.labels.quality import is_likely_absent
+from napari_samnet.warping.fields import round_trip, sample_field
+
+__all__ = ['Level', 'Place', 'Verdict', 'judge', 'judge_planes']
+
+Level = Literal['good', 'look', 'bad']
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Mean forward-backward error where the labels are, as a share of the side,
+#: above which a match is to be looked at, and above which it is not to be
+#: used if it is not sure either.
+LOOK_ERROR, BAD_ERROR = 0.08, 0.12
+
+#: Share of the points that miss their start by more, above which a match is
+#: to be looked at.
+LOOK_ASTRAY = 0.1
+
+#: Predicted IoU of labels below which they are to be looked at, and below
+#: which they are not to be used.
+LOOK_QUALITY, BAD_QUALITY = 0.5, 0.3
+
+#: Mean confidence below which a match is to be looked at, and below which it
+#: is not to be used: where the labels are, and over the whole image. Of
+#: twelve pairs of training horses with and without a horse in the target,
+#: those with one have .37 to .91 and .26 to .57, those without .02 to .26
+#: and .03 to .21.
+LOOK_CONFIDENCE, BAD_CONFIDENCE = 0.45, 0.3
+LOOK_OVERALL, BAD_OVERALL = 0.3, 0.22
+
+#: Share of the labeled cells that evidence and field have in common below
+#: which they contradict each other.
+LEAST_AGREEMENT = 0.25
+
+#: Cosine by which labeled cells of the target must be more alike to the source
+#: than others are, for the object to be there.
+LEAST_LEAD = 0.0
+
+#: Evidence from which a cell counts as labeled.
+LABELED = 0.43
+
+#: Weight of places without any confidence.
+LEAST_WEIGHT = 0.02
+
+#: Places that are shown, and how far apart they are, as a share of the side.
+MOST_PLACES, APART = 6, 0.15
+
+#: Side of the grid that errors are looked at on.
+GRID = 48
+
+#: How a level begins, and the color of its sign: red, green, blue.
+LEVELS: Mapping[Level, tuple[str, tuple[int, int, int]]] = {
+    'good': ('Good', (46, 158, 91)),
+    'look': ('Look at these places', (217, 140, 0)),
+    'bad': ('Do not use', (211, 73, 78)),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place to look at.
+
+    Parameters
+    ----------
+    source, target : tuple of float
+        Row and column in pixels of each image.
+    error : float
+        Forward-backward error there, as a share of the side of the source.
+    """
+
+    source: tuple[float, float]
+    target: tuple[float, float]
+    error: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a result can be used.
+
+    Parameters
+    ----------
+    level : {'good', 'look', 'bad'}
+        Whether it can be used as it is, should be looked at, or should not
+        be used.
+    reason : str
+        Why, in a few words.
+    advice : str
+        What to do about it; empty if it is good.
+    places : tuple of Place
+        Where to look, the worst first.
+    figures : mapping of str to float
+        What it was read from.
+    """
+
+    level: Level
+    reason: str
+    advice: str = ''
+    places: tuple[Place, ...] = ()
+    figures: Mapping[str, float] | None = None
+
+    @property
+    def text(self) -> str:
+        """One line: level, reason and advice."""
+        line = f'{LEVELS[self.level][0]}: {self.reason}'
+        return f'{line}. {self.advice}' if self.advice else line
+
+    @property
+    def color(self) -> tuple[int, int, int]:
+        """Red, green and blue, from 0 to 255, of its sign."""
+        return LEVELS[self.level][1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON can hold them."""
+        return {
+            'level': self.level,
+            'reason': self.reason,
+            'advice': self.advice,
+            'places': [
+                {
+                    'source': [round(float(v), 1) for v in place.source],
+                    'target': [round(float(v), 1) for v in place.target],
+                    'error': round(float(place.error), 4),
+                }
+                for place in self.places
+            ],
+            'figures': {
+                name: round(float(value), 4)
+                for name, value in (self.figures or {}).items()
+            },
+        }
+
+
+def judge(
+    correspondence: Correspondence,
+    labels: Any = None,
+    *,
+    qualities: Mapping[Any, float] | None = None,
+) -> Verdict:
+    """Judge a match.
+
+    Parameters
+    ----------
+    correspondence : Correspondence
+        The match.
+    labels : array_like of int, shape (Hs, Ws), optional
+        Labels of the source: it is judged where they are. Without them, the
+        places that the match is sure of count most.
+    qualities : mapping of id to float, optional
+        Predicted IoU of each label, from 0 to 1. By default, what the match
+        predicts, see :meth:`Correspondence.label_quality`.
+
+    Returns
+    -------
+    Verdict
+        With the places of the largest errors.
+    """
+    shown = None
+    if labels is not None and np.asarray(labels).any():
+        mask = (np.asarray(labels) != 0).astype(np.float32)
+        shown = mask
+    figures, places = _figures(correspondence, shown)
+    turned = correspondence.metadata.get('orientation') or {}
+    margin = turned.get('margin')
+    if margin is not None:
+        figures['orientation_margin'] = float(margin)
+    if qualities is None and shown is not None:
+        qualities = {
+            quality.label: quality.predicted_iou
+            for quality in correspondence.label_quality(labels)
+            if quality.predicted_iou == quality.predicted_iou
+        }
+    worst: list[Any] = []
+    if qualities:
+        figures['quality'] = float(np.mean(list(qualities.values())))
+        worst = [k for k, v in qualities.items() if v < LOOK_QUALITY]
+    level, reason, advice = _verdict(figures, worst)
+    kept = places if level != 'good' else ()
+    return Verdict(level, reason, advice, tuple(kept), figures)
+
+
+def _verdict(
+    figures: Mapping[str, float], worst: Sequence[Any]
+) -> tuple[Level, str, str]:
+    """Level, reason and advice from the figures."""
+    share = f'{100 * figures["error"]:.0f} % of the side'
+    lead = figures.get('lead')
+    look, bad = (
+        (LOOK_OVERALL, BAD_OVERALL)
+        if lead is None
+        else (LOOK_CONFIDENCE, BAD_CONFIDENCE)
+    )
+    unsure = figures['confidence'] < bad
+    failed = not figures['error'] <= BAD_ERROR
+    quality = figures.get('quality', 1.0)
+    if lead is not None and (
+        (lead < LEAST_LEAD and unsure)
+        or (is_likely_absent(quality) and figures['confidence'] < look)
+    ):
+        return (
+            'bad',
+            'the object is probably not in this image',
+            'Choose another target, or place landmarks if it is there',
+        )
+    if (failed and figures['confidence'] < look) or (unsure and lead is None):
+        return (
+            'bad',
+            f'there and back, points miss their start by {share}',
+            'Mirrored, turned, or nothing alike? Try Orientation, or place '
+            'landmarks',
+        )
+    if lead is not None and unsure:
+        return (
+            'bad',
+            'the field is not sure of the labels',
+            'Nothing alike, or seen from another side? Place landmarks, or '
+            'choose a target that is more alike',
+        )
+    if quality < BAD_QUALITY:
+        return (
+            'bad',
+            'the labels are probably wrong',
+            'Place landmarks, or choose a target that is more alike',
+        )
+    if quality < LOOK_QUALITY or worst:
+        names = ', '.join(map(str, list(worst)[:5]))
+        return (
+            'look',
+            'some labels are uncertain' + (f', id {names}' if names else ''),
+            'Look at their outlines',
+        )
+    if figures.get('agreement', 1) < LEAST_AGREEMENT:
+        return (
+            'look',
+            'what looks like the labels lies elsewhere than the field leads',
+            'A small object over a still background? Labels follow what they '
+            'look like, points do not',
+        )
+    if figures['astray'] > LOOK_ASTRAY:
+        return (
+            'look',
+            f'{100 * figures["astray"]:.0f} % of the points do not come back',
+            'Show me leads to the largest errors',
+        )
+    if failed or figures['error'] > LOOK_ERROR:
+        return (
+            'look',
+            f'there and back, points miss their start by {share}',
+            'Show me leads to the largest errors',
+        )
+    if figures['confidence'] < look:
+        return (
+            'look',
+            f'confidence {figures["confidence"]:.2f}',
+            'Show me leads to the largest errors',
+        )
+    return 'good', f'both ways agree within {share}', ''
+
+
+def _by_evidence(found: Correspondence, shown: FloatArray) -> dict[str, float]:
+    """What the evidence says of labels, and whether the field says the same.
+
+    `lead` is how much more alike to the source than the rest the labeled
+    cells are, as cosine; `agreement` the share of the labeled cells that both
+    label.
+    """
+    evidence = found.evidence
+    if evidence is None or len(evidence.reference_cells) != 1:
+        return {}
+    rows, columns = (int(side) for side in evidence.reference_cells[0])
+    cells = resized(shown[..., None], rows, columns)
+    share = (evidence.matrix() @ cells.reshape(-1)).reshape(evidence.shape)
+    labeled = share > LABELED
+    sides = [centers(side) for side in evidence.shape]
+    at = np.stack(np.meshgrid(*sides, indexing='ij'))
+    there = at + sample_field(found.backward, at)
+    inside = ((there >= 0) & (there <= 1)).all(0)
+    led = sample_field(cells, there.clip(0, 1))[0] * inside > LABELED
+    either = labeled | led
+    agreement = float((labeled & led).sum() / max(1, either.sum()))
+    lead = -1.0
+    if labeled.all():
+        lead = 0.0
+    elif labeled.any():
+        similarity = np.asarray(evidence.similarity, np.float64)
+        lead = float(similarity[labeled].mean() - similarity[~labeled].mean())
+    return {'lead': lead, 'agreement': agreement}
+
+
+def _figures(
+    found: Correspondence, shown: FloatArray | None
+) -> tuple[dict[str, float], list[Place]]:
+    """What a match is judged by, and its worst places."""
+    error, inside = round_trip(
+        found.forward, found.backward, (GRID, GRID), slice(0, GRID)
+    )
+    sides = np.array(found.source_shape, float)
+    size = float(np.sqrt(sides.prod()))
+    length = np.hypot(*(error * sides[:, None, None])) / size
+    trust = Upsampler(found.forward_confidence, (GRID, GRID)).rows(
+        slice(0, GRID)
+    )[0]
+    weight = np.asarray(trust, np.float64) + LEAST_WEIGHT
+    if shown is not None:
+        weight = resized(shown[..., None], GRID, GRID)[..., 0]
+        weight = np.where(weight > weight.max() / 2, weight, 0.0)
+    seen = weight * inside
+    figures = {
+        'error': float((length * seen).sum() / seen.sum())
+        if seen.sum() > 0
+        else float('inf'),
+        'confidence': float((trust * weight).sum() / weight.sum()),
+        'astray': float(
+            (weight * (~inside | (length > BAD_ERROR))).sum() / weight.sum()
+        ),
+    }
+    if shown is not None:
+        figures |= _by_evidence(found, shown)
+    rest = np.where(inside & (weight > 0), length, 0.0)
+    grid = np.stack(np.meshgrid(centers(GRID), centers(GRID), indexing='ij'))
+    places: list[Place] = []
+    while len(places) < MOST_PLACES:
+        row, column = np.unravel_index(int(rest.argmax()), rest.shape)
+        worst = float(rest[row, column])
+        if worst <= LOOK_ERROR / 2:
+            break
+        at = grid[:, row, column] * sides - 0.5
+        there = found.warp_points(at[None])[0]
+        places.append(
+            Place(
+                (float(at[0]), float(at[1])),
+                (float(there[0]), float(there[1])),
+                worst,
+            )
+        )
+        near = np.linalg.norm(
+            grid - grid[:, row, column][:, None, None], axis=0
+        )
+        rest[near < APART] = 0
+    return figures, places
+
+
+def judge_planes(reports: Sequence[Any]) -> Verdict:
+    """Judge a propagation by what is said of its planes.
+
+    Parameters
+    ----------
+    reports : sequence of PlaneReport
+        Of the planes that were visited.
+
+    Returns
+    -------
+    Verdict
+        Bad if most planes have no labels or doubtful ones, 'look' if some
+        have, with the first reason.
+    """
+    visited = [r for r in reports if r.state != 'annotated']
+    doubtful = [r for r in visited if r.state != 'good']
+    figures = {
+        'planes': float(len(visited)),
+        'doubtful': float(len(doubtful)),
+    }
+    if not doubtful:
+        return Verdict('good', 'all planes', figures=figures)
+    first = min(doubtful, key=lambda r: r.index)
+    reason = (
+        f'{len(doubtful)} of {len(visited)} planes; plane {first.index}: '
+        f'{first.reason}'
+    )
+    if 2 * len(doubtful) > len(visited):
+        return Verdict(
+            'bad', reason, 'Annotate a plane there and run again', (), figures
+        )
+    return Verdict(
+        'look', reason, 'Correct them and go on from there', (), figures
+    )

@@ -1,0 +1,134 @@
+"""Whether a result can be used, in one line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.labels.evidence import Evidence
+from napari_samnet.outputs.verdict import judge, judge_planes
+from napari_samnet.series.verdicts import PlaneReport
+
+CELLS = 32
+
+
+def match_of(
+    forward: Any, backward: Any, confidence: float, **more: Any
+) -> Correspondence:
+    """A match with the same confidence everywhere."""
+    trust = np.full((CELLS, CELLS), confidence, np.float32)
+    return Correspondence(
+        forward=forward.astype(np.float32),
+        backward=backward.astype(np.float32),
+        forward_confidence=trust,
+        backward_confidence=trust.copy(),
+        source_shape=(200, 200),
+        target_shape=(200, 200),
+        **more,
+    )
+
+
+STILL = np.zeros((CELLS, CELLS, 2))
+ASTRAY = np.random.default_rng(0).normal(0, 0.2, (CELLS, CELLS, 2))
+
+
+def labels() -> np.ndarray:
+    """One label in the middle."""
+    mask = np.zeros((200, 200), np.uint8)
+    mask[60:140, 60:140] = 3
+    return mask
+
+
+def evidence(shift: int, lead: float) -> Evidence:
+    """Each cell looks like the one so many columns away."""
+    index = np.arange(CELLS * CELLS).reshape(CELLS, CELLS)
+    index = np.roll(index, shift, 1)[..., None]
+    similarity = np.full((CELLS, CELLS), 0.5, np.float32)
+    mask = np.isin(index[..., 0] // CELLS, range(10, 22)) & np.isin(
+        index[..., 0] % CELLS, range(10, 22)
+    )
+    similarity[mask] += lead
+    return Evidence(
+        index,
+        np.ones((CELLS, CELLS, 1), np.float32),
+        similarity,
+        np.array([[CELLS, CELLS]]),
+    )
+
+
+def test_ways_that_agree_are_good() -> None:
+    verdict = judge(match_of(STILL, STILL, 0.9))
+    assert verdict.level == 'good'
+    assert verdict.text == 'Good: both ways agree within 0 % of the side'
+    assert not verdict.places
+
+
+def test_ways_that_do_not_agree_are_bad_with_places_and_advice() -> None:
+    verdict = judge(match_of(ASTRAY, STILL, 0.1))
+    assert verdict.level == 'bad'
+    assert 'Orientation' in verdict.advice
+    assert len(verdict.places) == 6
+    errors = [place.error for place in verdict.places]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_one_wrong_corner_is_to_be_looked_at() -> None:
+    forward = STILL.copy()
+    forward[:8, :8] = 0.3
+    mask = np.zeros((200, 200), np.uint8)
+    mask[:120, :120] = 1
+    verdict = judge(match_of(forward, STILL, 0.8), mask, qualities={})
+    assert verdict.level == 'look'
+    assert max(verdict.places[0].source) < 60
+
+
+def test_an_object_that_nothing_looks_like_is_absent() -> None:
+    found = match_of(ASTRAY, STILL, 0.1, evidence=evidence(0, -0.2))
+    verdict = judge(found, labels(), qualities={})
+    assert verdict.level == 'bad'
+    assert 'probably not in this image' in verdict.reason
+
+
+def test_evidence_elsewhere_than_the_field_is_said() -> None:
+    found = match_of(STILL, STILL, 0.9, evidence=evidence(14, 0.2))
+    verdict = judge(found, labels(), qualities={})
+    assert verdict.level == 'look'
+    assert 'still background' in verdict.advice
+
+
+def test_predicted_quality_counts() -> None:
+    found = match_of(STILL, STILL, 0.9, evidence=evidence(0, 0.2))
+    assert judge(found, labels(), qualities={}).level == 'good'
+    assert judge(found, labels(), qualities={3: 0.45}).level == 'look'
+    assert judge(found, labels(), qualities={3: 0.2}).level == 'bad'
+
+
+def test_quality_is_predicted_where_labels_are_given() -> None:
+    found = match_of(STILL, STILL, 0.9, evidence=evidence(0, 0.4))
+    figures = judge(found, labels()).figures
+    assert figures is not None
+    assert 0 < figures['quality'] <= 1
+
+
+def test_json_can_hold_it() -> None:
+    about = judge(match_of(ASTRAY, STILL, 0.1)).as_dict()
+    assert json.loads(json.dumps(about)) == about
+
+
+@pytest.mark.parametrize(
+    ('states', 'level'),
+    [
+        (['good'] * 5, 'good'),
+        (['good'] * 4 + ['look'], 'look'),
+        (['good', 'ended', 'ended', 'ended'], 'bad'),
+    ],
+)
+def test_planes_are_judged_together(states: list[Any], level: str) -> None:
+    reports = [
+        PlaneReport(k, state, 'why') for k, state in enumerate(states, 1)
+    ]
+    assert judge_planes(reports).level == level
