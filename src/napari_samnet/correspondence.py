@@ -535,6 +535,7 @@ class Correspondence:
         Returns
         -------
         Path
+            Where the file was written.
 
         Raises
         ------
@@ -573,6 +574,7 @@ class Correspondence:
         Returns
         -------
         Correspondence
+            The same as was saved.
 
         Raises
         ------

@@ -218,7 +218,7 @@ class _Block:
     Parameters
     ----------
     place : _Place
-        Which one.
+        Row and column of the block in the grid of blocks.
     pixels : Pixels, optional
         Where the window is read from, unless dask brings it.
     """

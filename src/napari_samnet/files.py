@@ -36,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Parameters
     ----------
     path : path-like
-        Destination.
+        File that appears whole or not at all.
 
     Yields
     ------
@@ -103,7 +103,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     Parameters
     ----------
     path : path-like
-        Destination.
+        File that appears whole or not at all.
     text : str
         Content, written as UTF-8.
 

@@ -38,7 +38,7 @@ def as_array(value: Any, name: str) -> Any:
     Parameters
     ----------
     value : array_like
-        What came.
+        What the user gave.
     name : str
         What the message calls it.
 
@@ -66,11 +66,12 @@ def checked_shape(name: str, shape: Any) -> tuple[int, int]:
     name : str
         What the message calls them.
     shape : sequence of int
-        What came.
+        What the user gave.
 
     Returns
     -------
     tuple of int
+        As plain whole numbers.
     """
     try:
         rows, columns = (int(side) for side in shape)
@@ -91,11 +92,12 @@ def checked_field(name: str, values: Any) -> FloatArray:
     name : str
         What the message calls it.
     values : array_like of float, shape (h, w, 2)
-        What came: finite.
+        What the user gave; must be finite.
 
     Returns
     -------
     ndarray of float32, shape (h, w, 2)
+        Contiguous; a copy only where it must be.
     """
     array = np.asarray(values)
     if array.dtype.kind != 'f' or array.ndim != 3 or array.shape[2] != 2:
@@ -132,6 +134,7 @@ def checked_confidence(
     Returns
     -------
     ndarray of float32
+        Clipped to 0 to 1.
     """
     array = np.asarray(values)
     if array.dtype.kind != 'f' or array.shape != shape:
@@ -165,6 +168,7 @@ def checked_output(
     Returns
     -------
     array_like
+        `out`, or a new array where it is None.
     """
     if out is None:
         return new_array(shape, dtype)
@@ -190,11 +194,12 @@ def checked_points(points: Any) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     points : array_like of float, shape (N, 2)
-        What came: finite.
+        What the user gave; must be finite.
 
     Returns
     -------
     ndarray of float64, shape (N, 2)
+        A copy only where the type had to change.
     """
     try:
         at = np.asarray(points, np.float64)
@@ -256,7 +261,7 @@ def check_transferred(image: Any, shape: tuple[int, int]) -> None:
     Parameters
     ----------
     image : ndarray
-        What came.
+        What the user gave.
     shape : tuple of int
         Rows and columns of the source.
     """
@@ -279,7 +284,7 @@ def check_labels(name: str, labels: Any, shape: tuple[int, int]) -> None:
     name : str
         What the message calls them.
     labels : array_like
-        What came.
+        What the user gave.
     shape : tuple of int
         Rows and columns they must have.
     """

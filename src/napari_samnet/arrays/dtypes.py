@@ -25,6 +25,7 @@ def check_limits(limits: tuple[float, float], name: str) -> Any:
     Returns
     -------
     tuple of float
+        Both finite, the second larger.
 
     Raises
     ------
@@ -92,6 +93,7 @@ def as_dtype(
     Returns
     -------
     ndarray of `dtype`
+        Rounded where the type is whole, and clipped to its range.
     """
     if dtype.kind == 'b':
         return values >= 0.5

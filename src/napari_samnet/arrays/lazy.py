@@ -42,13 +42,14 @@ def new_array(
     Parameters
     ----------
     shape : tuple of int
-        Its sides.
+        Sides of the new array.
     dtype : dtype_like
-        Its numbers.
+        Type of its numbers.
 
     Returns
     -------
     ndarray
+        Its content is not defined.
     """
     size = prod(shape) * np.dtype(dtype).itemsize
     if not is_large(size):
@@ -140,7 +141,7 @@ class RowCache:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
 
         Returns
         -------

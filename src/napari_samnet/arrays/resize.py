@@ -72,11 +72,12 @@ def centers(size: int) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     size : int
-        Number of pixels.
+        Number of pixels along the axis.
 
     Returns
     -------
     ndarray of float64, shape (size,)
+        In shares of the side, from 0 to 1.
     """
     return (np.arange(size) + 0.5) / size
 
@@ -96,7 +97,8 @@ class Upsampler:
     columns : slice
         The columns wanted, all by default.
     extrapolate : bool
-        See :func:`linear_taps`.
+        Let the slope go on beyond the outermost centers, see
+        :func:`linear_taps`.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Upsampler:
         Returns
         -------
         ndarray of float32, shape (K, rows, columns)
+            Interpolated rows, channels first.
         """
         above = self._upper_left[rows]
         below = self._lower_left[rows]
@@ -206,11 +209,12 @@ def resized(
     values : ndarray of float, shape (h, w, K)
         Samples at the centers of h by w cells.
     rows, columns : int
-        Cells wanted.
+        Number of cells wanted, down and across.
 
     Returns
     -------
     ndarray, shape (rows, columns, K)
+        Weighted means, with a wider kernel where it shrinks.
     """
     height, width, count = values.shape
     tall = antialias_matrix(height, rows) @ values.reshape(height, -1)

@@ -24,7 +24,7 @@ def tiles(
     Parameters
     ----------
     shape : tuple of int
-        Rows and columns.
+        Rows and columns of the whole.
     side : tuple of int, optional
         Rows and columns of a block; by default whole rows.
 
@@ -53,7 +53,7 @@ def run_tiles(work: Callable[[T], None], parts: Iterable[T]) -> None:
     work : callable
         Called once with every part.
     parts : iterable
-        The parts.
+        What `work` is called with, in any order.
     """
     todo = list(parts)
     threads = min(cores(), len(todo))

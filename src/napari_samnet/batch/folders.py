@@ -106,7 +106,7 @@ def find_annotated(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     Parameters
     ----------
     images : Path
-        Folder of images.
+        Folder that holds the images.
     masks : Path
         Folder of labels. A file belongs to the image of the same stem, or of
         the same stem before ``_mask`` or ``_labels``.

@@ -165,7 +165,7 @@ def write_table(
     Parameters
     ----------
     path : Path
-        File to write.
+        File that the table is written to.
     columns : sequence of str
         Names in its first line.
     rows : iterable of sequence

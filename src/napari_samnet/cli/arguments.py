@@ -154,7 +154,7 @@ def tell_notices(notices: Iterable[str]) -> None:
     Parameters
     ----------
     notices : iterable of str
-        One line each.
+        What the user should know, one line each.
     """
     for notice in dict.fromkeys(notices):
         sys.stderr.write(f'napari-samnet: note: {notice}\n')
@@ -195,7 +195,7 @@ def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
     Parameters
     ----------
     arguments : argparse.Namespace
-        With `labels_as`.
+        Parsed words, `labels_as` among them.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     Parameters
     ----------
     subparsers : argparse subparsers
-        Of the program.
+        Where the command is added to the program.
     """
     parser = subparsers.add_parser(
         'benchmark',
@@ -244,9 +244,9 @@ def changed_options(
     Parameters
     ----------
     options : MatchOptions
-        What is changed.
+        Options that are changed; they stay as they are.
     texts : sequence of str
-        ``NAME=VALUE`` each.
+        Changes, each as ``NAME=VALUE``.
 
     Returns
     -------

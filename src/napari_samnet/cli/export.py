@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
     Parameters
     ----------
     commands : argparse subparsers
-        Of ``napari-samnet``.
+        Where the command is added to the program.
     """
     parser = commands.add_parser(
         'export',

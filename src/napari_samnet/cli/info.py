@@ -44,7 +44,7 @@ def as_text(facts: dict[str, Any]) -> str:
     Parameters
     ----------
     facts : dict
-        What :func:`collect` returned.
+        Facts as :func:`collect` returned them.
 
     Returns
     -------

@@ -27,7 +27,7 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Of ``benchmark``.
+        Parser of the command ``benchmark``.
     """
     group = parser.add_argument_group('speed')
     group.add_argument(
@@ -55,7 +55,7 @@ def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
     Parameters
     ----------
     args : argparse.Namespace
-        Of ``benchmark``.
+        Parsed words of the command ``benchmark``.
     options : MatchOptions
         What the default is.
 
@@ -127,11 +127,12 @@ def open_pairs(args: argparse.Namespace) -> Protocol:
     Parameters
     ----------
     args : argparse.Namespace
-        Of ``benchmark``.
+        Parsed words of the command ``benchmark``.
 
     Returns
     -------
     Protocol
+        Pairs of the list, or of warped photographs.
 
     Raises
     ------

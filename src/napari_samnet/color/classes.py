@@ -25,7 +25,7 @@ class ColorClasses:
     Parameters
     ----------
     centers : ndarray of float64, shape (K, 3)
-        Their mean colors.
+        Mean color of each class.
     width : float
         Mean squared distance of a color to the nearest center; the larger,
         the more the classes overlap.

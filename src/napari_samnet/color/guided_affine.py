@@ -113,9 +113,10 @@ def transfer_colors(
     name : str
         What the messages call the image.
     channel_axis : int, optional
-        As for :func:`~napari_samnet.images.rgb.to_rgb`.
+        Axis of the channels, as for :func:`~napari_samnet.images.rgb.to_rgb`.
     contrast_limits : tuple of float, optional
-        As for :func:`~napari_samnet.images.rgb.to_rgb`.
+        Values shown as black and white, as for
+        :func:`~napari_samnet.images.rgb.to_rgb`.
 
     Returns
     -------
@@ -181,7 +182,7 @@ def _fit(
     Parameters
     ----------
     source_small, transferred_small : array_like, shape (h, w, 3)
-        Before and after.
+        The picture before and after, at working size.
 
     Returns
     -------

@@ -44,7 +44,7 @@ def statistical_picture(
     Parameters
     ----------
     before, after : ndarray of float64, shape (h, w, 3)
-        In [0, 1].
+        Pictures in the range 0 to 1.
     share : ndarray of float64, shape (h, w)
         How much each pixel counts; only its ratios matter.
     width : float

@@ -108,7 +108,7 @@ class Recolored(NamedTuple):
     Attributes
     ----------
     before, after : ndarray of float32, shape (at most 128, at most 128, 3)
-        In [0, 1].
+        Pictures in the range 0 to 1.
     rest : ndarray of float32, shape (h, w, 3), or None
         To be added to the image that the two lead to. None unless both
         images show the same scene.

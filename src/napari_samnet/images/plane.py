@@ -77,17 +77,18 @@ class Plane:
         Parameters
         ----------
         array : array_like
-            See :func:`to_rgb`.
+            The image, see :func:`to_rgb`.
         name : str
             What the messages call it.
         channel_axis : int, optional
-            See :func:`to_rgb`.
+            Axis of the channels, see :func:`to_rgb`.
         contrast_limits : tuple of float, optional
-            See :func:`to_rgb`.
+            Values shown as black and white, see :func:`to_rgb`.
 
         Returns
         -------
         Plane
+            The image, checked.
 
         Raises
         ------
@@ -165,7 +166,7 @@ class Plane:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
 
         Returns
         -------
@@ -190,7 +191,7 @@ class Plane:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
         step : int
             Take every so many pixels, in both directions.
 
@@ -251,11 +252,12 @@ class Plane:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
 
         Returns
         -------
         ndarray of float32, shape (rows, columns, channels)
+            From 0 to 1, by the contrast limits.
         """
         return self._unit(self.rows(rows))
 
@@ -311,7 +313,7 @@ class Plane:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
 
         Returns
         -------
@@ -326,7 +328,7 @@ class Plane:
         Parameters
         ----------
         rows, columns : slice
-            Start and stop.
+            First row or column and the one behind the last.
 
         Returns
         -------
@@ -375,7 +377,7 @@ class Plane:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
         colors : ndarray of float, shape (rows, columns, 3)
             In [0, 1]; values outside are clipped.
 

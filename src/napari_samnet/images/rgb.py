@@ -49,7 +49,7 @@ def check_image(
     name : str
         What the messages call it.
     channel_axis : int, optional
-        See :func:`to_rgb`.
+        Axis of the channels, see :func:`to_rgb`.
 
     Returns
     -------
@@ -136,9 +136,9 @@ def to_working(
     name : str
         What the messages call it.
     channel_axis : int, optional
-        See :func:`to_rgb`.
+        Axis of the channels, see :func:`to_rgb`.
     contrast_limits : tuple of float, optional
-        See :func:`to_rgb`.
+        Values shown as black and white, see :func:`to_rgb`.
 
     Returns
     -------

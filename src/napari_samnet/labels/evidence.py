@@ -290,7 +290,7 @@ def label_shares(
     places : ndarray of int, shape (n, m)
         Samples of a label map: which of `count` labels each one has.
     count : int
-        Number of labels.
+        Number of labels without the background.
     cells : tuple of int
         Rows and columns of the cells that cover the label map.
 

@@ -96,7 +96,7 @@ def support(cells: FloatArray, grid: Shape) -> Tile | None:
     Parameters
     ----------
     cells : ndarray of float32, shape (h, w)
-        Shares of evidence.
+        Share of the evidence in each cell.
     grid : tuple of int
         Rows and columns of the grid.
 
@@ -150,7 +150,7 @@ def padded(box: Tile, grid: Shape) -> Tile:
     Parameters
     ----------
     box : tuple of slice
-        Rows and columns.
+        Slices of rows and columns.
     grid : tuple of int
         Rows and columns of the grid.
 

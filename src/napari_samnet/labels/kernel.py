@@ -50,7 +50,7 @@ class LabelPainter:
     Parameters
     ----------
     scores : LabelScores
-        Of the labels.
+        Scores of the labels per cell.
     grid : tuple of int
         Rows and columns of the target.
     image : Plane or None
@@ -190,7 +190,7 @@ class ScoredLabels:
         corner : tuple of int
             Row and column of the source at which they begin.
         target : ndarray
-            The block.
+            Block that is filled in place.
         """
         self.nearest(mapping, tile, found, corner, target)
         self.painter.paint(tile, target, self.nearest.trusted(tile))
@@ -239,7 +239,7 @@ def outline_guide(image: Plane) -> OutlineGuide:
     Parameters
     ----------
     image : Plane
-        The target.
+        Pixels of the target image.
 
     Returns
     -------
@@ -328,7 +328,7 @@ def sample_labels(pixels: Pixels, shape: Shape) -> Labels:
     Parameters
     ----------
     pixels : Pixels
-        Of the labels.
+        Label image of the source.
     shape : tuple of int
         Their rows and columns.
 

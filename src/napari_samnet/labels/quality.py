@@ -72,7 +72,7 @@ class LabelQuality:
     Parameters
     ----------
     label : int
-        Its id.
+        Id of the label.
     predicted_iou : float
         Estimate of the IoU with the truth, from 0 to 1.
     vanished : bool
@@ -110,7 +110,7 @@ def predicted_iou(
     Parameters
     ----------
     measures : LabelMeasures
-        Of the label.
+        Measures of the label, by name.
     coefficients : mapping of str to float
         Factors of the measures, and the constant.
 

@@ -117,9 +117,9 @@ def covered_shares(matrix: Any, shares: Any) -> FloatArray:
     Parameters
     ----------
     matrix : scipy.sparse array of float32, shape (h2 * w2, cells)
-        See :meth:`.Evidence.matrix`.
+        Weights of source cells per target cell, see :meth:`.Evidence.matrix`.
     shares : scipy.sparse array of float32, shape (cells, L)
-        See :func:`.label_shares`.
+        Shares of the labels per cell, see :func:`.label_shares`.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def resolved_labels(
     Parameters
     ----------
     shares : scipy.sparse array of float32, shape (cells, L)
-        See :func:`.label_shares`.
+        Shares of the labels per cell, see :func:`.label_shares`.
     background : ndarray of bool, shape (L,)
         Which label is none.
 

@@ -90,7 +90,7 @@ def label_shares(
     labels : ndarray of int, shape (H, W)
         From 0, the background, to `count`.
     count : int
-        Number of labels.
+        Number of labels without the background.
     cells : tuple of int
         Rows and columns of the cells.
 
@@ -125,7 +125,7 @@ def likeness(
     Parameters
     ----------
     one, other : EncodedPlane
-        The planes.
+        Encoded planes that are compared.
     cosines : Tensor, optional
         What :func:`compare` gives for them, if it is known.
 
@@ -237,13 +237,13 @@ def carried_back(
     Parameters
     ----------
     reference : Reference
-        An annotated plane.
+        Annotated plane that labels are carried back to.
     shares : ndarray of float32, shape (N, L)
         Shares of the labels that were found in the cells of a plane.
     cosines : Tensor
         Of the plane with the reference.
     neighbors, temperature : int, float
-        As in :func:`gather_evidence`.
+        The same as in :func:`gather_evidence`.
 
     Returns
     -------

@@ -37,7 +37,7 @@ class Memory:
     known : mapping of int to ndarray of bool
         Which ids each annotated plane tells of.
     count : int
-        Number of ids.
+        Number of ids that are carried.
     recent : int
         How many of the last results are remembered.
     """

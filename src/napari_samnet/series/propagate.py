@@ -69,7 +69,7 @@ class PlaneResult:
     labels : ndarray, shape (H, W)
         Ids in the dtype of the annotations; 0 where there are none.
     report : PlaneReport
-        How it went.
+        How it went on this plane.
     done, total : int
         Planes visited so far, and planes to visit.
     """
@@ -374,13 +374,13 @@ def propagate_steps(
     read : callable
         Takes the index of a plane, returns its pixels.
     length : int
-        Number of planes.
+        Number of planes in the series.
     annotations : mapping of int to ndarray of int
         Labels by plane. Planes without labels are left out.
     options : MatchOptions
         Working size, device, precision, backend and weights are used.
     ids, start, direction, channel_axis
-        As in :func:`propagate`.
+        The same as in :func:`propagate`.
     skip : collection of int
         Planes that are not visited, such as locked ones.
 
@@ -486,7 +486,7 @@ def propagate(
         Shorter side in pixels at which the network sees the planes. Larger
         finds smaller things and takes longer.
     device, precision, backend, weights : str
-        See :class:`~napari_samnet.MatchOptions`.
+        The same as in :class:`~napari_samnet.MatchOptions`.
     channel_axis : int, optional
         Axis of the channels in one plane, where it is not the last of an RGB
         image.

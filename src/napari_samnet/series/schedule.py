@@ -50,7 +50,7 @@ def plan_chains(
     Parameters
     ----------
     length : int
-        Number of planes.
+        Number of planes in the series.
     annotated : collection of int
         Planes that have labels and are not visited.
     start : int, optional

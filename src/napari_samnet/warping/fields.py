@@ -75,7 +75,7 @@ class Mapping:
         Parameters
         ----------
         rows : slice
-            Start and stop.
+            First row and the one behind the last.
 
         Returns
         -------
@@ -156,6 +156,7 @@ def sample_field(
     Returns
     -------
     ndarray of float64, shape (K, ...)
+        Values at the points, channels first.
     """
     top, below, down = linear_taps(field.shape[0], at[0], extrapolate=True)
     left, right, along = linear_taps(field.shape[1], at[1], extrapolate=True)
@@ -254,7 +255,7 @@ def exact_kind(dtype: np.dtype[Any]) -> np.dtype[Any]:
     Parameters
     ----------
     dtype : numpy.dtype
-        Of the numbers.
+        Type of the numbers that must fit.
 
     Returns
     -------

@@ -64,11 +64,11 @@ class Nearest:
         tile : tuple of slice
             Rows and columns of the block.
         found : ndarray, shape (rows, columns)
-            Pixels, contiguous.
+            Pixels of the image that the block needs, contiguous.
         corner : tuple of int
             Row and column of the image at which they begin.
         target : ndarray
-            The block.
+            Block that is filled in place.
         """
         height, width = self.shape
         at = mapping.positions(tile[0])
@@ -153,7 +153,7 @@ class Bilinear:
         tile : tuple of slice
             Rows and columns of the block.
         found : ndarray, shape (rows, columns) or (rows, columns, C)
-            Pixels, contiguous.
+            Pixels of the image that the block needs, contiguous.
         corner : tuple of int
             Row and column of the image at which they begin.
         target : ndarray

@@ -58,7 +58,7 @@ class Bent:
     Parameters
     ----------
     field : ndarray of float32, shape (h, w, 2)
-        Normalized displacement.
+        Displacement (row, column) in normalized units.
     near : ndarray of float32, shape (h, w)
         From 0 to 1, how near each cell is to a pair.
     met : ndarray of bool, shape (K,)
@@ -186,7 +186,7 @@ def bend_field(
     Parameters
     ----------
     field : ndarray of float32, shape (h, w, 2)
-        Normalized displacement.
+        Displacement (row, column) in normalized units.
     confidence : ndarray of float32, shape (h, w)
         Of the field, from 0 to 1. Where it is small, a new start replaces
         the field entirely.

@@ -90,6 +90,7 @@ class Pixels:
         Returns
         -------
         Pixels
+            The same pixels, ready to be sampled in blocks.
         """
         whole = None
         at_hand = isinstance(data, np.ndarray) and (
@@ -106,7 +107,7 @@ class Pixels:
         Parameters
         ----------
         rows, columns : tuple of int
-            Start and stop.
+            First row or column and the one behind the last.
 
         Returns
         -------
@@ -166,6 +167,7 @@ class Canvas:
         Yields
         ------
         tuple of slice
+            Rows and columns of one block after the other.
         """
         if self.in_memory and pixels.whole is not None:
             yield from tiles(self.shape)
@@ -183,7 +185,7 @@ class Canvas:
         Parameters
         ----------
         tile : tuple of slice
-            Rows and columns.
+            Slices of rows and columns.
 
         Returns
         -------
@@ -203,9 +205,9 @@ class Canvas:
         Parameters
         ----------
         tile : tuple of slice
-            Rows and columns.
+            Slices of rows and columns.
         block : ndarray
-            Its pixels.
+            Pixels that are put there.
         """
         if self.in_memory:
             return
@@ -223,7 +225,7 @@ class _Filling:
     Parameters
     ----------
     pixels : Pixels
-        What is sampled.
+        Image or labels that are sampled.
     shape : tuple of int
         Rows and columns of the image they are of.
     field : ndarray, shape (h, w, 2)
@@ -231,7 +233,7 @@ class _Filling:
     grid : tuple of int
         Rows and columns of that grid.
     kernel : Kernel
-        How.
+        How a block is filled from the pixels.
     """
 
     pixels: Pixels
@@ -307,7 +309,7 @@ def warp(
     Parameters
     ----------
     pixels : Pixels
-        What is sampled.
+        Image or labels that are sampled.
     shape : tuple of int
         Rows and columns of the image they are of.
     field : ndarray, shape (h, w, 2)
@@ -315,7 +317,7 @@ def warp(
     canvas : Canvas
         The grid that is filled.
     kernel : Kernel
-        How.
+        How a block is filled from the pixels.
     """
     filling = _Filling(pixels, shape, field, canvas.shape, kernel)
     parts = list(canvas.tiles(pixels))
@@ -344,7 +346,7 @@ def warp_bilinear(
     Parameters
     ----------
     pixels : Pixels
-        What is sampled.
+        Image or labels that are sampled.
     shape : tuple of int
         Its rows and columns.
     field : ndarray, shape (h, w, 2)
