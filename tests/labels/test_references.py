@@ -52,7 +52,6 @@ class TestTable:
         shares = table.shares.toarray()[:, 1]
         np.testing.assert_allclose(shares, [0, 1, 1, 0], atol=1e-3)
         np.testing.assert_allclose(table.similarity, 1, atol=1e-3)
-        np.testing.assert_allclose(table.coverage, 1, atol=1e-3)
 
     def test_background_is_no_evidence_against_ids_it_lacks(self) -> None:
         # The second reference shows what has id 5, but has only id 9.
@@ -100,10 +99,12 @@ class TestChoice:
 
 class TestQuality:
     def test_it_rises_with_each_measure(self) -> None:
-        low = LabelMeasures(100, 0.6, 0.4, 0.3, 0.3)
-        high = LabelMeasures(100, 0.95, 0.9, 0.8, 0.8)
+        low = LabelMeasures(100, 0.7, 0.48)
+        high = LabelMeasures(100, 0.95, 0.7)
         assert predicted_iou(high) > 0.7 > 0.5 > predicted_iou(low)
-        assert predicted_iou(LabelMeasures(0, 1, 1, 1, 1)) == 0
+        absent = predicted_iou(LabelMeasures(100, 0.95, 0.4))
+        assert is_likely_absent(absent)
+        assert predicted_iou(LabelMeasures(0, 1, 1)) == 0
 
     def test_no_labels_no_estimate(self) -> None:
         assert np.isnan(image_quality([]))

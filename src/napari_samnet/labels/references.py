@@ -23,11 +23,7 @@ from napari_samnet.labels.evidence import (
     label_shares,
     pooled,
 )
-from napari_samnet.labels.tables import (
-    LabelTable,
-    covered_shares,
-    resolved_labels,
-)
+from napari_samnet.labels.tables import LabelTable, resolved_labels
 
 __all__ = [
     'AnnotatedFeatures',
@@ -204,23 +200,19 @@ def table_of_references(
     for key, members in sets.items():
         evidence = find_evidence(cells, [small for small, _ in members])
         shares = sparse.vstack([part for _, part in members]).tocsr()
-        matrix = evidence.matrix()
         parts.append(
             (
                 np.isin(np.arange(len(values)), key),
-                matrix @ shares,
+                evidence.matrix() @ shares,
                 evidence.similarity.astype(np.float32),
-                covered_shares(matrix, shares),
             )
         )
     together = sparse.vstack(all_shares).tocsr()
     resolved = resolved_labels(together, background)
     shape = cells.shape[:2]
     if len(parts) == 1:
-        _, evidence_shares, similarity, coverage = parts[0]
-        return LabelTable(
-            values, resolved, evidence_shares, shape, similarity, coverage
-        )
+        _, evidence_shares, similarity = parts[0]
+        return LabelTable(values, resolved, evidence_shares, shape, similarity)
     similarity = np.max([part[2] for part in parts], axis=0)
     weights = [
         np.exp((part[2].ravel() - similarity.ravel()) / SET_TEMPERATURE)
@@ -231,12 +223,8 @@ def table_of_references(
         for weight, part in zip(weights, parts, strict=True)
     )
     merged = np.zeros((len(similarity.ravel()), len(values)), np.float32)
-    coverage = np.zeros(len(values), np.float32)
-    for weight, (ids_here, shares_here, _, covered) in zip(
-        weights, parts, strict=True
-    ):
+    for weight, (ids_here, shares_here, _) in zip(weights, parts, strict=True):
         merged += (weight[:, None] * ids_here) * shares_here.toarray()
-        coverage = np.maximum(coverage, covered * ids_here)
     merged /= np.maximum(total, np.float32(1e-9))
     if background.any():
         merged[:, background] = 0
@@ -248,5 +236,4 @@ def table_of_references(
         sparse.csr_array(merged),
         shape,
         similarity,
-        coverage,
     )

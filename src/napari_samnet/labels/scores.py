@@ -210,7 +210,6 @@ def score_table(
     if brought is None:
         contested = winner != _zero(table.background)
         known = np.ones(grid, bool)
-        label = None
     else:
         outside = len(table.values)
         known = np.append(table.resolved | table.background, True)[
@@ -222,7 +221,7 @@ def score_table(
             brought.places,
         )
         contested = known & (winner != label)
-    measures = _measured(taking_part, table, boxes, raw, winner, label)
+    measures = _measured(taking_part, table, boxes, raw, winner)
     scores = list(raw)
     if guide is not None:
         contested |= known & (best < DECIDED_SCORE)
@@ -248,7 +247,6 @@ def _measured(
     boxes: list[Tile],
     scores: list[FloatArray],
     winner: npt.NDArray[np.intp],
-    brought: npt.NDArray[np.intp] | None,
 ) -> list[LabelMeasures]:
     """What the quality of each label is estimated from."""
     similarity = None
@@ -259,23 +257,11 @@ def _measured(
         won = winner[box] == label
         area = int(won.sum())
         sure, elsewhere = float(score[won].sum()), float(score[~won].sum())
-        agreement = 0.5
-        if brought is not None:
-            there = brought == label
-            common = int((there[box] & won).sum())
-            agreement = common / max(1, int(there.sum()) + area - common)
         alike = 0.0
         if similarity is not None and area:
             alike = float(similarity[box][won].mean())
-        covered = 0.0 if table.coverage is None else table.coverage[label]
         measures.append(
-            LabelMeasures(
-                area,
-                sure / max(1e-6, area + elsewhere),
-                agreement,
-                alike,
-                float(covered),
-            )
+            LabelMeasures(area, sure / max(1e-6, area + elsewhere), alike)
         )
     return measures
 

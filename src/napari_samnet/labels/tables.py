@@ -14,7 +14,6 @@ from napari_samnet.labels.grids import GRID_SIDE
 __all__ = [
     'LabelField',
     'LabelTable',
-    'covered_shares',
     'resolved_labels',
     'table_of_source',
 ]
@@ -72,8 +71,6 @@ class LabelTable:
         Rows and columns of those cells.
     similarity : ndarray of float32, shape (h2, w2), optional
         Of each cell to the most similar one of the annotated images.
-    coverage : ndarray of float32, shape (L,), optional
-        Share of each label's cells that the target's cells look like.
     """
 
     values: Labels
@@ -81,7 +78,6 @@ class LabelTable:
     shares: Any
     cells: Shape
     similarity: FloatArray | None = None
-    coverage: FloatArray | None = None
 
     @property
     def background(self) -> npt.NDArray[np.bool_]:
@@ -100,37 +96,13 @@ def table_of_source(
         )
     rows, columns = field.evidence.reference_cells[0]
     shares = label_shares(places, len(values), (int(rows), int(columns)))
-    matrix = field.evidence.matrix()
     return LabelTable(
         values,
         resolved_labels(shares, values == 0),
-        matrix @ shares,
+        field.evidence.matrix() @ shares,
         field.evidence.shape,
         field.evidence.similarity.astype(np.float32),
-        covered_shares(matrix, shares),
     )
-
-
-def covered_shares(matrix: Any, shares: Any) -> FloatArray:
-    """How much of each label the target looks like.
-
-    Parameters
-    ----------
-    matrix : scipy.sparse array of float32, shape (h2 * w2, cells)
-        Weights of source cells per target cell, see :meth:`.Evidence.matrix`.
-    shares : scipy.sparse array of float32, shape (cells, L)
-        Shares of the labels per cell, see :func:`.label_shares`.
-
-    Returns
-    -------
-    ndarray of float32, shape (L,)
-        From 0 to 1: the area of cells that at least one cell of the target
-        takes for its own, less where it takes them in part.
-    """
-    taken = np.minimum(np.asarray(matrix.sum(0)).ravel(), 1)
-    areas = np.asarray(shares.sum(0)).ravel()
-    covered = shares.T @ taken / np.maximum(areas, 1e-6)
-    return np.asarray(covered, np.float32)
 
 
 def resolved_labels(
