@@ -41,7 +41,7 @@ SIDES = (128, 192, 256)
 #: At the first side: share of the cells that agree from which the images may
 #: show one specimen at all, and from which upright is taken without another
 #: look.
-SAME, CLEAR = 0.1, 0.85
+SAME, CLEAR = 0.07, 0.85
 
 #: At the first side: share from which the images clearly show one specimen.
 SPECIMEN = 0.25
@@ -51,8 +51,10 @@ SPECIMEN = 0.25
 STEP, RIVAL = 30.0, 0.5
 
 #: At the second side: least agreement of an orientation that is not upright,
-#: and the share by which it must lead.
-LEAST, LEAD = 0.15, 0.2
+#: and how many times that of upright it must be. One of the rows will do; the
+#: second is for turns, the third for mirror images that are not turned, of
+#: which photographs of one kind of thing come closer.
+ENOUGH = ((0.15, 1.25), (0.06, 3.0), (0.1, 4.0))
 
 #: How many orientations are looked at again at the second side.
 FINALISTS = 4
@@ -182,7 +184,7 @@ def _search(
         last += trials(further, SIDES[1])
     second = next(t for t in last if t.frame == upright.frame)
     best = max(last, key=_by_agreement)
-    if best.agreement < max(LEAST, second.agreement / (1 - LEAD)):
+    if not _is_enough(best, second):
         return _chosen(upright, _lead(second, last))
     rivals = [
         trial
@@ -199,6 +201,19 @@ def _chosen(trial: _Trial, margin: float | None) -> Choice:
     """A view of the first side as the choice."""
     specimen = trial.agreement >= SPECIMEN
     return Choice(trial.frame, margin, specimen)
+
+
+def _is_enough(best: _Trial, upright: _Trial) -> bool:
+    """Whether the evidence for another orientation than upright is."""
+    if best.frame == upright.frame:
+        return False
+    level = Orientation(0, best.frame.orientation.mirror)
+    turned = _apart(best.frame.orientation, level)
+    rows = ENOUGH[0], ENOUGH[1 if turned else 2]
+    return any(
+        best.agreement >= max(least, times * upright.agreement)
+        for least, times in rows
+    )
 
 
 def _by_agreement(trial: _Trial) -> float:
