@@ -50,6 +50,11 @@ SPECIMEN = 0.25
 #: a turned rival has more than this share of the best one's agreement.
 STEP, RIVAL = 30.0, 0.5
 
+#: Corners, in sides of the image, that are plain where an image has been
+#: turned before and so lies slanted on a larger canvas, and the largest
+#: deviation of brightness there.
+CORNER, PLAIN = 0.2, 0.04
+
 #: At the second side: least agreement of an orientation that is not upright,
 #: and how many times that of upright it must be. One of the rows will do; the
 #: second is for turns, the third for mirror images that are not turned, of
@@ -168,11 +173,17 @@ def _search(
     first = trials(frames(0, 90, 180, 270), SIDES[0])
     upright = first[0]
     best = max(first, key=_by_agreement)
-    if best.agreement < SAME or upright.agreement >= CLEAR:
+    slanted = _has_plain_corners(target)
+    doubtful = best.agreement < SAME and not slanted
+    if doubtful or upright.agreement >= CLEAR:
         return _chosen(upright, _lead(upright, first))
     if _turned_rival(best, first) > RIVAL * best.agreement:
-        between = (a for a in np.arange(0, 360, STEP) if a % 90)
-        first += trials(frames(*between), SIDES[0])
+        between = frames(*(a for a in np.arange(0, 360, STEP) if a % 90))
+        if slanted:
+            between = [_within_canvas(frame) for frame in between]
+        first += trials(between, SIDES[0])
+        if max(trial.agreement for trial in first) < SAME:
+            return _chosen(upright, _lead(upright, first))
     first.sort(key=_by_agreement, reverse=True)
     again = [trial.frame for trial in first[:FINALISTS]]
     if upright.frame not in again:
@@ -201,6 +212,28 @@ def _chosen(trial: _Trial, margin: float | None) -> Choice:
     """A view of the first side as the choice."""
     specimen = trial.agreement >= SPECIMEN
     return Choice(trial.frame, margin, specimen)
+
+
+def _has_plain_corners(image: Tensor) -> bool:
+    """Whether nothing is seen in any corner of ``(1, 3, n, n)``."""
+    import torch
+
+    small = shrunk(image, SIDES[0])[0].mean(0)
+    reach = int(CORNER * SIDES[0])
+    steps = torch.arange(reach)
+    triangle = steps[:, None] + steps < reach
+    # Each corner is brought to the first.
+    return all(
+        float(small.rot90(turns)[:reach, :reach][triangle].std()) < PLAIN
+        for turns in range(4)
+    )
+
+
+def _within_canvas(frame: Frame) -> Frame:
+    """The view of what lies slanted on a canvas that just holds it."""
+    turn = np.abs(frame.orientation.matrix[0]).sum()
+    height, width = frame.sides / turn
+    return Frame(frame.orientation, frame.shape, (height, width))
 
 
 def _is_enough(best: _Trial, upright: _Trial) -> bool:
