@@ -328,6 +328,36 @@ class TestPropagate:
         for plane in (0, 1, 3, 5):
             assert {3, masks.max()} <= set(np.unique(made.data[plane]))
 
+    def test_a_correction_is_kept_and_gone_on_from(
+        self, annotated: Any, viewer: ViewerModel
+    ) -> None:
+        annotated.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated']
+        box = np.nonzero(np.ones((20, 20)))
+        at = (np.full(400, 3), box[0] + 50, box[1] + 5)
+        made.data_setitem(at, 9)
+        before = made.data.copy()
+        annotated.lock_planes(4)
+        annotated.go_on(3, direction='forwards', wait=True, timeout=WAIT)
+        for plane in (0, 1, 2, 3, 4):
+            np.testing.assert_array_equal(made.data[plane], before[plane])
+        assert (made.data[5] == 9).sum() > 200
+        about = made.metadata[METADATA]
+        assert about['annotated'] == [2, 3]
+        made.undo()
+        np.testing.assert_array_equal(made.data, before)
+        # Only the new id, the other way; the rest stays to the pixel.
+        annotated.lock_planes(4, locked=False)
+        annotated.go_on(3, direction='backwards', ids=[9], wait=True)
+        for plane in (2, 3, 4, 5):
+            np.testing.assert_array_equal(made.data[plane], before[plane])
+        for plane in (0, 1):
+            same = made.data[plane] != 9
+            assert (~same).sum() > 200
+            np.testing.assert_array_equal(
+                made.data[plane][same], before[plane][same]
+            )
+
     def test_points_are_led_by_fields(
         self, annotated: Any, viewer: ViewerModel, monkeypatch: Any
     ) -> None:

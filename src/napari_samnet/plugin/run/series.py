@@ -7,6 +7,7 @@ from plane to plane by fields, see :mod:`.propagate`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from threading import Event
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.outputs.verdict import judge_planes
@@ -31,9 +33,53 @@ from napari_samnet.plugin.run.job import Steps, with_verdict
 from napari_samnet.plugin.run.loading import load_torch
 from napari_samnet.plugin.run.propagate import propagate_steps
 from napari_samnet.runtime.weights import get_weights
+from napari_samnet.series.schedule import Direction
 from napari_samnet.series.verdicts import PlaneReport, summarize
 
-__all__ = ['series_steps']
+__all__ = ['Course', 'plane_digest', 'series_steps']
+
+
+@dataclass(frozen=True)
+class Course:
+    """Which planes a propagation visits, and what it starts from.
+
+    Parameters
+    ----------
+    start : int, optional
+        Annotated plane to go out from, by its place on the axis. By default
+        all annotated planes are.
+    direction : {'both', 'forwards', 'backwards'}
+        Whether labels go to later planes, to earlier ones, or to both.
+    ids : frozenset of int, optional
+        The only labels to carry; all if None.
+    annotated : frozenset of int, optional
+        Planes whose labels count as drawn. By default all that have some.
+    skip : frozenset of int
+        Planes that are not visited, such as locked ones.
+    """
+
+    start: int | None = None
+    direction: Direction = 'both'
+    ids: frozenset[int] | None = None
+    annotated: frozenset[int] | None = None
+    skip: frozenset[int] = frozenset()
+
+
+def plane_digest(plane: NDArray[Any]) -> str:
+    """Hash of the labels of a plane, by which a correction is noticed.
+
+    Parameters
+    ----------
+    plane : ndarray of int
+        Labels.
+
+    Returns
+    -------
+    str
+        Changes with any pixel.
+    """
+    data = np.ascontiguousarray(plane)
+    return hashlib.blake2b(data.tobytes(), digest_size=8).hexdigest()
 
 
 @dataclass
@@ -51,6 +97,8 @@ def series_steps(
     axis: int,
     cache: CorrespondenceCache,
     stop: Event,
+    *,
+    course: Course = Course(),
 ) -> Steps:
     """Carry the masks of a request through the source's own planes.
 
@@ -65,6 +113,8 @@ def series_steps(
         Correspondences that were made before, for points and shapes.
     stop : threading.Event
         Set to stop after the current plane, keeping the planes done.
+    course : Course
+        Which planes are visited, and which count as annotated.
 
     Yields
     ------
@@ -83,7 +133,7 @@ def series_steps(
     text = ''
     reports: list[PlaneReport] = []
     for mask in labels:
-        carried = yield from _carry(request, mask, axis, stop)
+        carried = yield from _carry(request, mask, axis, stop, course)
         if carried.planes:
             products.append(_product(request, axis, carried))
         reports += carried.reports.values()
@@ -129,7 +179,7 @@ def _at(request: Request, axis: int, place: int) -> Index:
 
 
 def _carry(
-    request: Request, mask: Any, axis: int, stop: Event
+    request: Request, mask: Any, axis: int, stop: Event, course: Course
 ) -> Generator[Report, None, _Carried]:
     """Carry one mask as far as it goes, or until it is stopped."""
     yield Report(0, 0, 'loading the network', first=True)
@@ -141,7 +191,8 @@ def _carry(
     flat = len(mask.data.shape) == 2
     current = request.pairs[0].source[axis]
     drawn = {}
-    for place in [current] if flat else range(length):
+    places = range(length) if course.annotated is None else course.annotated
+    for place in [current] if flat else sorted(places):
         plane = mask.plane(_at(request, axis, place))
         if plane.any():
             drawn[place] = plane
@@ -151,7 +202,10 @@ def _carry(
         length,
         drawn,
         request.options,
-        ids=mask.ids,
+        ids=mask.ids if course.ids is None else course.ids,
+        start=course.start,
+        direction=course.direction,
+        skip=course.skip,
         channel_axis=stack.channel_axis,
     )
     for result in steps:
@@ -185,6 +239,10 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         'axis': axis,
         'anchor': list(_at(request, axis, min(carried.drawn))),
         'annotated': sorted(carried.drawn),
+        'digests': {
+            ','.join(map(str, _at(request, axis, place))): plane_digest(plane)
+            for place, plane in {**carried.drawn, **carried.planes}.items()
+        },
         'planes': [
             carried.reports[place].as_dict()
             for place in sorted(carried.reports)

@@ -159,6 +159,26 @@ class Panel(QWidget):
             if name == 'labels':
                 rows.addRow(label('· carry'), self.ids)
         rows.addRow(label('Along'), self.axis)
+        self.direction = QComboBox()
+        for text, way in (
+            ('Both ways', 'both'),
+            ('Forwards', 'forwards'),
+            ('Backwards', 'backwards'),
+        ):
+            self.direction.addItem(text, way)
+        self.direction.setToolTip(
+            tooltip('Whether labels go to later planes, to earlier, or both.')
+        )
+        self.go_on = QPushButton('Go on from here')
+        self.go_on.setToolTip(
+            tooltip(
+                'After a correction: propagate again from the plane that is '
+                'shown, in this direction. Annotated and corrected planes '
+                'stay.'
+            )
+        )
+        self.direction_row = row(self.direction, self.go_on)
+        rows.addRow(label('Direction'), self.direction_row)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
             chooser.setMinimumWidth(90)
@@ -345,6 +365,7 @@ class Panel(QWidget):
         rows.setRowVisible(self.mode, has_planes)
         propagating = mode == 'propagate'
         rows.setRowVisible(self.axis, propagating and self.axis.count() > 1)
+        rows.setRowVisible(self.direction_row, propagating)
         self.target.setEnabled(not propagating)
         self.swap.setEnabled(not propagating)
         self.outputs.setEnabled(not propagating)

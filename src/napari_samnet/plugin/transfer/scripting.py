@@ -6,7 +6,7 @@ arguments, and says what is wrong as an exception instead of a line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,27 @@ from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.layers.arrange import SideBySide
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.into import check_into
 from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.capture import is_loaded
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import MODES, Request
+from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.docks import Dock
+from napari_samnet.plugin.transfer.going_on import (
+    find_propagated,
+    lock_planes,
+    plan_course,
+)
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
+from napari_samnet.series.schedule import Direction
 
 __all__ = ['Scripting']
 
@@ -456,6 +464,86 @@ class Scripting(Dock):
         if wait:
             self.wait()
 
+    def go_on(
+        self,
+        plane: int | None = None,
+        *,
+        direction: Direction = 'both',
+        ids: Collection[int] | None = None,
+        layer: Layer | str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Propagate again from a plane of a result that was corrected.
+
+        Planes that were annotated, corrected since, or locked stay as they
+        are and lead the others; what changes is one step of undo.
+
+        Parameters
+        ----------
+        plane : int, optional
+            Plane to go on from, by its place on the axis; the one that is
+            shown by default. It counts as annotated from now on.
+        direction : {'both', 'forwards', 'backwards'}
+            Which planes are done again, seen from there.
+        ids : collection of int, optional
+            The only labels to carry again. By default all are.
+        layer : napari layer or str, optional
+            The propagated result; by default the active or uppermost one.
+        wait, timeout
+            As in :meth:`run`.
+
+        Raises
+        ------
+        InputError
+            If there is no such result, or nothing on that plane.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        result = self._propagated(layer)
+        axis = int(about_layer(result).get('axis', 0))
+        self.set_planes('propagate', axis=axis)
+        request = self._inputs.request([result], outputs=())
+        at = list(request.pairs[0].source)
+        if plane is not None:
+            if not 0 <= plane < request.source.grid.leading[axis]:
+                raise InputError(f'there is no plane {plane}')
+            at[axis] = plane
+        course = plan_course(result, tuple(at), direction=direction, ids=ids)
+        self._start(request, course=course, onto=result)
+        self._waited(wait, timeout)
+
+    def lock_planes(
+        self,
+        *planes: int,
+        locked: bool = True,
+        layer: Layer | str | None = None,
+    ) -> None:
+        """Protect planes of a propagated result from :meth:`go_on`.
+
+        Parameters
+        ----------
+        *planes : int
+            Their places on the axis of the propagation.
+        locked : bool
+            False frees them again.
+        layer : napari layer or str, optional
+            As in :meth:`go_on`.
+
+        Raises
+        ------
+        InputError
+            If there is no such result.
+        """
+        lock_planes(self._propagated(layer), planes, locked=locked)
+
+    def _propagated(self, layer: Layer | str | None) -> Any:
+        if layer is not None:
+            return self._layer(layer)
+        if self.source is None:
+            raise InputError('choose the stack as the source')
+        return find_propagated(self.viewer, self.source)
+
     @property
     def verdict(self) -> Verdict | None:
         """Whether the results of the last run can be used."""
@@ -507,7 +595,14 @@ class Scripting(Dock):
         if layer is not None and 'labels' in {m.kind for m in request.masks}:
             check_into(layer, request.target.grid, max(tops, default=0))
 
-    def _start(self, request: Request, into: Any = None) -> None:
+    def _start(
+        self,
+        request: Request,
+        into: Any = None,
+        *,
+        course: Course | None = None,
+        onto: Any = None,
+    ) -> None:
         raise NotImplementedError
 
     def _catch_up(self) -> None:

@@ -38,8 +38,9 @@ from napari_samnet.plugin.model.request import Outcome, Request
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
-from napari_samnet.plugin.run.series import series_steps
+from napari_samnet.plugin.run.series import Course, series_steps
 from napari_samnet.plugin.run.tasks import Task
+from napari_samnet.plugin.transfer.going_on import write_back
 from napari_samnet.plugin.transfer.inputs import Inputs, sentence
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.panel import Panel
@@ -116,6 +117,7 @@ class SemanticTransfer(Scripting):
             )
         panel.beside.clicked.connect(self._on_beside)
         panel.restore.clicked.connect(self._on_restore)
+        panel.go_on.clicked.connect(self._on_go_on)
         panel.footer.verdict.asked.connect(self.show_worst)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
@@ -309,16 +311,55 @@ class SemanticTransfer(Scripting):
             for chooser in self.panel.choosers:
                 chooser.refresh()
 
-    def _start(self, request: Request, into: Any = None) -> None:
+    def _start(
+        self,
+        request: Request,
+        into: Any = None,
+        *,
+        course: Course | None = None,
+        onto: Any = None,
+    ) -> None:
         if self._inputs.mode == 'propagate':
             axis = self._inputs.axis
-            make = partial(series_steps, request, axis, self._cache)
+            way = self.panel.direction.currentData()
+            make = partial(
+                series_steps,
+                request,
+                axis,
+                self._cache,
+                course=course or Course(direction=way),
+            )
             title = 'Propagating labels'
         else:
             make = partial(run_steps, request, self._cache)
             title = 'Semantic transfer'
         self._status.expect(request.options)
-        self._tasks.add(Task(title, make, partial(self._show, request, into)))
+        done = partial(self._show, request, into)
+        if course is not None:
+            done = partial(self._show_on, request, course, onto)
+        self._tasks.add(Task(title, make, done))
+
+    def _show_on(
+        self, request: Request, course: Course, onto: Any, outcome: Outcome
+    ) -> Iterator[Any]:
+        """Write what was carried on into the result that was corrected."""
+        self._worst.take(request, outcome)
+        for product in outcome.products:
+            written = None
+            if onto in self.viewer.layers:
+                written = write_back(onto, product, course)
+            if written is None:
+                # It was removed or changed during the run.
+                yield from self._results.show([product])
+                continue
+            self._status.note(str(written))
+            yield onto
+
+    def _on_go_on(self) -> None:
+        try:
+            self.go_on(direction=self.panel.direction.currentData())
+        except InputError as error:
+            self._status.say(sentence(str(error)))
 
     def _show(
         self, request: Request, into: Any, outcome: Outcome

@@ -1,0 +1,192 @@
+"""Correct a plane of a propagated result, and go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.edits import METADATA, about_layer
+from napari_samnet.plugin.layers.updates import Written, update_labels
+from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.request import Product
+from napari_samnet.plugin.run.series import Course, plane_digest
+from napari_samnet.series.schedule import DIRECTIONS, Direction
+
+__all__ = [
+    'ROLE',
+    'find_propagated',
+    'lock_planes',
+    'plan_course',
+    'write_back',
+]
+
+#: What the metadata of a propagated result say it is.
+ROLE = 'labels propagated'
+
+
+def find_propagated(viewer: Any, source: Any) -> Any:
+    """Find the propagated result that is meant.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Whose layers are looked through.
+    source : napari.layers.Image
+        The stack.
+
+    Returns
+    -------
+    napari.layers.Labels
+        The active layer if it is one, else the uppermost.
+
+    Raises
+    ------
+    InputError
+        If there is none on this stack.
+    """
+    active = viewer.layers.selection.active
+    first = [] if active is None else [active]
+    for layer in (*first, *reversed(list(viewer.layers))):
+        about = about_layer(layer)
+        if about.get('role') == ROLE and about.get('on') == source.unique_id:
+            return getattr(layer, '__wrapped__', layer)
+    raise InputError(
+        'there is no propagated result to go on from: propagate labels first'
+    )
+
+
+def _corrected(layer: Any, axis: int, at: Index) -> set[int]:
+    """Planes along an axis that were painted on since they were written."""
+    known: Mapping[str, str] = about_layer(layer).get('digests', {})
+    changed = set()
+    for place in range(layer.data.shape[axis]):
+        index = (*at[:axis], place, *at[axis + 1 :])
+        plane = np.asarray(layer.data[index])
+        digest = known.get(','.join(map(str, index)))
+        if (digest is None and plane.any()) or (
+            digest is not None and digest != plane_digest(plane)
+        ):
+            changed.add(place)
+    return changed
+
+
+def plan_course(
+    layer: Any,
+    at: Index,
+    *,
+    direction: Direction = 'both',
+    ids: Collection[int] | None = None,
+) -> Course:
+    """Plan to go on from a plane of a propagated result.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The result, with its corrections.
+    at : tuple of int
+        Plane to go on from, which counts as annotated from now on.
+    direction : {'both', 'forwards', 'backwards'}
+        Which planes are done again, seen from there.
+    ids : collection of int, optional
+        The only labels to carry again. By default all are.
+
+    Returns
+    -------
+    Course
+        All planes that were annotated or corrected are kept, and so are
+        those that are locked.
+
+    Raises
+    ------
+    InputError
+        If the plane has no labels, or there is no such direction.
+    """
+    if direction not in DIRECTIONS:
+        raise InputError(
+            f'direction must be one of {", ".join(DIRECTIONS)}, got '
+            f'{direction!r}'
+        )
+    about = about_layer(layer)
+    axis = int(about.get('axis', 0))
+    if not np.asarray(layer.data[at]).any():
+        raise InputError(
+            f'{layer.name!r} has no labels on plane {at[axis]} to go on from'
+        )
+    annotated = {
+        *map(int, about.get('annotated', ())),
+        *_corrected(layer, axis, at),
+        at[axis],
+    }
+    return Course(
+        start=at[axis],
+        direction=direction,
+        ids=None if ids is None else frozenset(map(int, ids)),
+        annotated=frozenset(annotated),
+        skip=frozenset(map(int, about.get('locked', ()))),
+    )
+
+
+def lock_planes(layer: Any, planes: Iterable[int], *, locked: bool) -> None:
+    """Protect planes of a propagated result from further runs, or free them.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The result.
+    planes : iterable of int
+        Their places on the axis of the propagation.
+    locked : bool
+        Whether they shall be protected.
+    """
+    about = dict(about_layer(layer))
+    before = set(map(int, about.get('locked', ())))
+    after = before | set(planes) if locked else before - set(planes)
+    about['locked'] = sorted(after)
+    layer.metadata = {**layer.metadata, METADATA: about}
+
+
+def write_back(layer: Any, product: Product, course: Course) -> Written | None:
+    """Write what was carried into the result that was corrected.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The result.
+    product : Product
+        What was carried, with the planes that it covers.
+    course : Course
+        What was planned: its annotated and locked planes stay.
+
+    Returns
+    -------
+    Written or None
+        What changed, as one step of undo; None if the layer has another
+        shape or type of number now.
+    """
+    axis = int(product.about['axis'])
+    kept = (course.annotated or frozenset()) | course.skip
+    planes = [p for p in product.planes or () if p[axis] not in kept]
+    written = update_labels(layer, product.data, planes, course.ids)
+    if written is None:
+        return None
+    about = dict(about_layer(layer))
+    digests = dict(about.get('digests', {}))
+    for index in planes:
+        digests[','.join(map(str, index))] = plane_digest(layer.data[index])
+    reports = {
+        plane['index']: plane
+        for plane in (*about.get('planes', ()), *product.about['planes'])
+    }
+    for place in course.annotated or ():
+        reports.pop(place, None)
+    about |= {
+        'digests': digests,
+        'planes': [reports[place] for place in sorted(reports)],
+        'annotated': sorted(course.annotated or ()),
+        'verdict': product.about.get('verdict'),
+    }
+    layer.metadata = {**layer.metadata, METADATA: about}
+    return written
