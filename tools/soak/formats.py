@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,77 @@ def _read_image(path: Path) -> Any:
     return check_image(image, channel_axis=axis)
 
 
+def _write_any_tiff(path: Path, rng: np.random.Generator) -> None:
+    """Of any color space, depth and order, by tifffile or Pillow."""
+    import tifffile
+    from PIL import Image
+
+    image = _pixels(rng)
+    if rng.random() < 0.4:
+        mode = str(rng.choice(['CMYK', 'YCbCr', 'LAB', 'P', '1', 'LA', 'F']))
+        picture = Image.fromarray(image).convert('RGB')
+        picture = (
+            picture.convert('L').convert(mode)
+            if mode
+            in (
+                'LA',
+                'F',
+            )
+            else picture.convert(mode)
+        )
+        packed = None if mode == '1' else 'tiff_lzw'
+        picture.save(path, compression=packed, format='TIFF')
+        return
+    options: dict[str, Any] = {
+        'byteorder': str(rng.choice(['<', '>'])),
+        'compression': [None, 'zlib', 'lzw', 'packbits', 'zstd', 'jpeg'][
+            int(rng.integers(6))
+        ],
+        'photometric': 'rgb' if image.ndim == 3 else 'miniswhite',
+        'extratags': [(274, 3, 1, int(rng.integers(1, 9)), True)],
+        'metadata': None,
+    }
+    if image.ndim == 3 and rng.random() < 0.5:
+        image = np.moveaxis(image, -1, 0)
+        options['planarconfig'] = 'separate'
+    tifffile.imwrite(path, image, **options)
+
+
+def _write_painted(path: Path, rng: np.random.Generator) -> None:
+    from PIL import Image
+
+    colors = rng.integers(0, 256, (4, 3), np.uint8)
+    labels = rng.integers(0, 4, (7, 9)).repeat(3, 0).repeat(3, 1)
+    made = io.BytesIO()
+    lossy = path.suffix == '.jpg'
+    Image.fromarray(colors[labels]).save(made, 'JPEG' if lossy else 'PNG')
+    path.write_bytes(made.getvalue())
+
+
+#: Rows and columns of the images that outlines are for.
+_OUTLINED = (24, 30)
+
+
+def _label_writer(kind: str) -> Make:
+    def write(path: Path, rng: np.random.Generator) -> None:
+        from napari_samnet.io.formats.registry import write_label_format
+
+        small = rng.integers(0, 5, (_OUTLINED[0] // 6, _OUTLINED[1] // 6))
+        labels = small.repeat(6, 0).repeat(6, 1)
+        colors = {k: (k, 2 * k, 255 - k) for k in range(1, 5)}
+        write_label_format(
+            path, labels, kind, image='a.png', names={1: 'x'}, colors=colors
+        )
+
+    return write
+
+
+def _read_label_format(path: Path) -> Any:
+    from napari_samnet.io.formats.registry import read_label_format
+
+    return read_label_format(path, _OUTLINED, image='a.png')
+
+
 def _read_labels(path: Path) -> Any:
     from napari_samnet.io.label_files import read_labels
 
@@ -231,12 +303,32 @@ def formats() -> list[Format]:
         Format(
             'png labels', '.png', _picture_writer('PNG'), _read_labels, 1.0
         ),
+        Format('any tiff', '.tif', _write_any_tiff, _read_image, 2.0),
+        Format('any tiff labels', '.tif', _write_any_tiff, _read_labels),
+        Format('painted labels', '.png', _write_painted, _read_labels),
+        Format('blurred labels', '.jpg', _write_painted, _read_labels),
         # As large as the network: reading one takes a while.
         Format('weights', '.safetensors', _write_weights, _read_weights, 0.05),
         Format(
             'checkpoint', '.safetensors', _write_checkpoint, _read_checkpoint
         ),
     ]
+    if find_spec('shapely') and find_spec('pycocotools'):
+        found += [
+            Format(
+                f'{kind} labels',
+                suffix,
+                _label_writer(kind),
+                _read_label_format,
+            )
+            for kind, suffix in (
+                ('coco', '.json'),
+                ('labelme', '.json'),
+                ('geojson', '.geojson'),
+                ('yolo', '.txt'),
+                ('roi', '.zip'),
+            )
+        ]
     Image.init()
     for kind, suffix in (
         ('PNG', '.png'),

@@ -185,14 +185,34 @@ def _processor() -> dict[str, Any]:
 def _takes_int8(weights: Weights) -> bool:
     """Whether int8 is there, is faster, and was shown to be exact enough."""
     from napari_samnet.runtime.int8 import within_bounds
+    from napari_samnet.runtime.int8_check import int8_fault, int8_is_right
 
     able = _processor()
     faster = ('avx512_vnni', 'avx_vnni', 'amx_int8')
     return (
         find_spec('openvino') is not None
+        and not int8_fault()
         and any(able.get(name) for name in faster)
         and within_bounds(weights)
+        and int8_is_right(weights)
     )
+
+
+def _check_int8(weights: Weights | None) -> None:
+    """Refuse int8, asked for by name, where it is wrong or slow."""
+    from napari_samnet.runtime.int8_check import int8_fault, int8_is_right
+
+    reason = int8_fault()
+    if reason:
+        raise DeviceError(
+            f"precision 'int8' is not used here: {reason}; choose 'auto' or "
+            f"'fp32'"
+        )
+    if weights is not None and not int8_is_right(weights):
+        raise DeviceError(
+            "precision 'int8' is not used here: compared with fp32 on this "
+            "computer, its features differ; choose 'auto' or 'fp32'"
+        )
 
 
 def resolve_place(
@@ -235,6 +255,9 @@ def resolve_place(
         and _takes_int8(weights)
     ):
         precision = 'int8'
+        asked = False
+    else:
+        asked = precision == 'int8'
     if backend == 'auto':
         backend = 'openvino' if precision == 'int8' else 'torch'
     if backend == 'torch':
@@ -251,7 +274,10 @@ def resolve_place(
             f'{device!r}'
         )
     check_openvino()
-    return Place('cpu', backend, resolve_precision(precision, 'cpu'))
+    place = Place('cpu', backend, resolve_precision(precision, 'cpu'))
+    if asked:
+        _check_int8(weights)
+    return place
 
 
 def check_openvino() -> None:

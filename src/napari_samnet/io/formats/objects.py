@@ -110,6 +110,13 @@ def paint(
     """
     from napari_samnet.io.label_files import smallest_dtype
 
+    for each in objects:
+        for part in each.parts:
+            if not all(np.isfinite(ring).all() for ring in part):
+                raise InputError(
+                    f'labels: an outline of {name} has a corner that is no '
+                    f'finite number'
+                )
     numbers = [each.number for each in objects]
     dtype = smallest_dtype(
         min(numbers, default=0), max(0, max(numbers, default=0))

@@ -93,6 +93,42 @@ def read_label_format(
     InputError
         If it is damaged, or of another image.
     """
+    try:
+        return _read(
+            path,
+            shape,
+            image=image,
+            page=page,
+            pixel_size=pixel_size,
+            unit=unit,
+        )
+    except InputError as error:
+        if path.name in str(error):
+            raise
+        raise InputError(f'{path.name}: {error}') from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # Damage may turn any part of a file into something else.
+        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f'labels: {path} is damaged: {reason}') from error
+
+
+def _read(
+    path: Path,
+    shape: tuple[int, int],
+    *,
+    image: str,
+    page: int | None,
+    pixel_size: float | None,
+    unit: str,
+) -> LabelPicture:
+    """Labels by the reader of their format."""
     kind, name = format_of(path), path.name
     notices: tuple[str, ...] = ()
     if kind == 'ome-zarr':
@@ -101,19 +137,25 @@ def read_label_format(
         objects, notices = imagej.read_rois(path, name)
     elif kind == 'yolo':
         objects, notices = yolo.read_yolo(path, shape, name)
-    elif kind in ('coco', 'labelme', 'geojson'):
+    elif kind:
         content = json_files.load_json(path)
         if kind == 'coco':
             objects = json_files.read_coco(content, shape, image, name)
         elif kind == 'labelme':
             objects = json_files.read_labelme(content, shape, name)
-        else:
+        elif kind == 'geojson':
             objects, notices = geojson.read_geojson(
                 content, shape, name, pixel_size=pixel_size, unit=unit
             )
+        else:
+            raise InputError(
+                f'labels: {path} is JSON, but neither COCO, labelme nor '
+                f'GeoJSON'
+            )
     else:
         raise InputError(
-            f'labels: {path} is JSON, but neither COCO, labelme nor GeoJSON'
+            f'labels: {path} is of no known format: {", ".join(FORMATS)} are '
+            f'read, and pictures'
         )
     read = paint(objects, shape, name)
     return LabelPicture(
