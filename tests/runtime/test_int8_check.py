@@ -43,9 +43,9 @@ def test_is_refused_by_name_where_it_is_known_to_be_wrong(
     with pytest.raises(DeviceError, match=says) as caught:
         resolve_place('cpu', 'int8')
     assert 'fp32' in str(caught.value)
-    assert resolve_place('cpu', 'auto', weights=get_weights()).precision != (
-        'int8'
-    )
+    assert resolve_place(
+        'cpu', 'auto', weights=get_weights('samnet')
+    ).precision != ('int8')
 
 
 def test_is_compared_once_and_kept(
@@ -61,14 +61,14 @@ def test_is_compared_once_and_kept(
     monkeypatch.setattr(int8_check, 'int8_agreement', compare)
     for _ in range(2):
         with pytest.raises(DeviceError, match='its features differ'):
-            resolve_place('cpu', 'int8', weights=get_weights())
+            resolve_place('cpu', 'int8', weights=get_weights('samnet'))
         int8_check._checked.cache_clear()
     assert len(calls) == 1
     (kept,) = (own_folder / 'int8').iterdir()
     assert json.loads(kept.read_text()) == {'agreement': 0.2}
     # What cannot be read is found out again.
     kept.write_text('{')
-    assert not int8_check.int8_is_right(get_weights())
+    assert not int8_check.int8_is_right(get_weights('samnet'))
     assert len(calls) == 2
 
 
@@ -78,10 +78,10 @@ def test_nothing_needs_to_be_written(
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / 'file' / 'home'))
     monkeypatch.setattr(int8_check, 'int8_agreement', lambda _: 0.99)
-    assert int8_check.int8_is_right(get_weights())
+    assert int8_check.int8_is_right(get_weights('samnet'))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(int8_check.int8_fault()), reason='known to be wrong')
 def test_agrees_on_this_computer() -> None:
-    assert int8_check.int8_agreement(get_weights()) > 0.97
+    assert int8_check.int8_agreement(get_weights('samnet')) > 0.97

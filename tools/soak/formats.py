@@ -314,7 +314,7 @@ def formats() -> list[Format]:
         ),
     ]
     if find_spec('shapely') and find_spec('pycocotools'):
-        found += [
+        known += [
             Format(
                 f'{kind} labels',
                 suffix,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -28,6 +28,7 @@ __all__ = [
     'add_write_option',
     'read_label_formats',
     'read_match_options',
+    'read_named_values',
     'read_page_options',
     'read_write_option',
     'tell_notices',
@@ -109,7 +110,7 @@ def read_match_options(arguments: argparse.Namespace) -> MatchOptions:
     Returns
     -------
     MatchOptions
-        The parameters, checked.
+        The parameters, within their limits.
 
     Raises
     ------
@@ -160,6 +161,57 @@ def tell_notices(notices: Iterable[str]) -> None:
         sys.stderr.write(f'napari-samnet: note: {notice}\n')
 
 
+def read_named_values(
+    flag: str, texts: Iterable[str], kinds: Mapping[str, type[Any]]
+) -> dict[str, Any]:
+    """Values from texts such as ``size=256``.
+
+    Parameters
+    ----------
+    flag : str
+        The flag that they were given with, for messages.
+    texts : iterable of str
+        ``NAME=VALUE`` each; dashes in names are underscores.
+    kinds : mapping of str to type
+        The names that there are, and the types of their values.
+
+    Returns
+    -------
+    dict
+        By name, in the type that it has.
+
+    Raises
+    ------
+    InputError
+        If there is no such name, or a value is of another type.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition('=')
+        name = name.strip().replace('-', '_')
+        if not equals or name not in kinds:
+            raise InputError(
+                f'{flag} must be NAME=VALUE with a name of '
+                f'{", ".join(kinds)}, got {text!r}'
+            )
+        values[name] = _typed(name, value.strip(), kinds[name])
+    return values
+
+
+def _typed(name: str, text: str, kind: type[Any]) -> Any:
+    """A value from a text."""
+    if kind is bool:
+        known = {'true': True, 'false': False, '1': True, '0': False}
+        if text.lower() not in known:
+            raise InputError(f'{name} must be true or false, got {text!r}')
+        return known[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        what = 'a whole number' if kind is int else 'a number'
+        raise InputError(f'{name} must be {what}, got {text!r}') from None
+
+
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     """Add how labels are read and written.
 
@@ -200,7 +252,8 @@ def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Keys of :data:`napari_samnet.io.formats.names.FORMATS`.
+        Keys of the table
+        :data:`napari_samnet.io.formats.names.FORMATS`.
 
     Raises
     ------
@@ -322,7 +375,8 @@ def read_write_option(arguments: argparse.Namespace) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Keys of :data:`napari_samnet.outputs.folder.FILES`.
+        Keys of the table
+        :data:`napari_samnet.outputs.folder.FILES`.
 
     Raises
     ------

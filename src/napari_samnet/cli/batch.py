@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from napari_samnet.cli.arguments import (
+    add_json_option,
     add_match_options,
     add_write_option,
     read_match_options,
     read_write_option,
+    write_json,
 )
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
@@ -100,11 +101,7 @@ def add_parser(commands: Any) -> None:
         help='do pairs again that are there already',
     )
     add_write_option(parser)
-    parser.add_argument(
-        '--json',
-        action='store_true',
-        help='print one JSON object instead of text',
-    )
+    add_json_option(parser)
     add_match_options(parser)
 
 
@@ -200,7 +197,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts['seconds'] = round(time.perf_counter() - start, 3)
     facts['files'] = tables
     if arguments.json:
-        sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + '\n')
+        write_json(facts)
     else:
         sys.stdout.write(_text(facts))
     return 1 if batch.failed else 0
@@ -252,7 +249,7 @@ def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
         'files': {'ranking': str(out / RANKING)},
     }
     if arguments.json:
-        sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + '\n')
+        write_json(facts)
     else:
         sys.stdout.write(_folder_text(facts))
     return 1 if results.failed else 0

@@ -10,7 +10,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from napari_samnet.cli.arguments import add_match_options, read_match_options
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    add_match_options,
+    read_match_options,
+    read_named_values,
+)
 from napari_samnet.cli.speed import add_speed_options, run_speed
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
@@ -136,7 +141,7 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         help='any parameter of the match, as an alternative to its flag',
     )
-    add('--json', action='store_true', help='print one JSON object')
+    add_json_option(parser, 'print one JSON object')
     add(
         '--report',
         metavar='DIR',
@@ -160,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        Exit status.
+        Exit status of the program.
 
     Raises
     ------
@@ -251,7 +256,7 @@ def changed_options(
     Returns
     -------
     MatchOptions
-        Checked.
+        The changed options, within their limits.
 
     Raises
     ------
@@ -262,30 +267,7 @@ def changed_options(
         field.name: type(getattr(DEFAULTS, field.name))
         for field in fields(MatchOptions)
     }
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition('=')
-        name = name.strip().replace('-', '_')
-        if not equals or name not in kinds:
-            raise InputError(
-                f'option must be NAME=VALUE with a name of '
-                f'{", ".join(kinds)}, got {text!r}'
-            )
-        values[name] = _value(name, value.strip(), kinds[name])
-    return replace(options, **values)
-
-
-def _value(name: str, text: str, kind: type[Any]) -> Any:
-    if kind is bool:
-        known = {'true': True, 'false': False, '1': True, '0': False}
-        if text.lower() not in known:
-            raise InputError(f'{name} must be true or false, got {text!r}')
-        return known[text.lower()]
-    try:
-        return kind(text)
-    except ValueError:
-        what = 'a whole number' if kind is int else 'a number'
-        raise InputError(f'{name} must be {what}, got {text!r}') from None
+    return replace(options, **read_named_values('--option', texts, kinds))
 
 
 class _Progress:

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0.
+        0, as errors are raised.
 
     Raises
     ------

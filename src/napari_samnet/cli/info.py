@@ -49,7 +49,7 @@ def as_text(facts: dict[str, Any]) -> str:
     Returns
     -------
     str
-        Lines of text.
+        Several lines of text.
     """
     lines = [f'Python {facts["python"]} on {facts["system"]}']
     for name, number in facts['packages'].items():

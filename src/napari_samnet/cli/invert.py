@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0.
+        0, as errors are raised.
     """
     from napari_samnet.correspondence import Correspondence
 

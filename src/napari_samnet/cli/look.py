@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from napari_samnet.cli.arguments import add_match_options, read_match_options
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    add_match_options,
+    read_match_options,
+    write_json,
+)
 from napari_samnet.errors import InputError
 
 __all__ = ['add_parser', 'run']
@@ -57,11 +61,7 @@ def add_parser(commands: Any) -> None:
         help='0 changes nothing, 1 gives the whole look. Default: 1',
     )
     for part in (learn, apply):
-        part.add_argument(
-            '--json',
-            action='store_true',
-            help='print one JSON object instead of text',
-        )
+        add_json_option(part)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if facts is None:
         facts = _apply(arguments)
     if arguments.json:
-        sys.stdout.write(json.dumps(facts, indent=2) + '\n')
+        write_json(facts)
     else:
         written = facts['written']
         sys.stdout.write(''.join(f'{path}\n' for path in written))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samnet.cli.arguments import write_json
 from napari_samnet.errors import InputError
 from napari_samnet.options import LIMITS, SIZE_STEP, MatchOptions
 
@@ -62,7 +62,7 @@ def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
     Returns
     -------
     int
-        Exit status.
+        Exit status of the program.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
             bar.set_description_str,
         )
     if args.json:
-        sys.stdout.write(json.dumps(result, allow_nan=False) + '\n')
+        write_json(result)
     else:
         sys.stdout.write(as_text(result))
     return 0

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    read_named_values,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from napari_samnet.training.runs import Progress
@@ -51,9 +56,7 @@ def add_parser(subparsers: Any) -> None:
         help='keep the network under this name too, which --weights and the '
         'plugin then know; not if it has not become better',
     )
-    parser.add_argument(
-        '--json', action='store_true', help='print one JSON object at the end'
-    )
+    add_json_option(parser, 'print one JSON object at the end')
     parser.add_argument(
         '--json-lines',
         action='store_true',
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        Exit code 0.
+        0, as errors are raised.
 
     Raises
     ------
@@ -118,9 +121,7 @@ def run(args: argparse.Namespace) -> int:
             else f'kept as {args.name}\n'
         )
     if args.json:
-        sys.stdout.write(
-            json.dumps({'weights': str(path), 'losses': last}) + '\n'
-        )
+        write_json({'weights': str(path), 'losses': last})
     else:
         sys.stderr.write(f'{path}\n')
     return 0
@@ -150,7 +151,6 @@ def _show(bar: Any, steps: Iterable[Progress]) -> dict[str, dict[str, float]]:
 
 def _read_options(given: list[str]) -> Any:
     """TrainingOptions from ``NAME=VALUE`` texts."""
-    from napari_samnet.errors import InputError
     from napari_samnet.training.options import (
         TRAINING_DEFAULTS,
         TrainingOptions,
@@ -160,18 +160,4 @@ def _read_options(given: list[str]) -> Any:
         field.name: type(getattr(TRAINING_DEFAULTS, field.name))
         for field in fields(TrainingOptions)
     }
-    values: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition('=')
-        if not equals or name not in kinds:
-            raise InputError(
-                f'--option must be NAME=VALUE with NAME one of '
-                f'{", ".join(kinds)}, got {text!r}'
-            )
-        try:
-            values[name] = kinds[name](value)
-        except ValueError:
-            raise InputError(
-                f'{name} must be of type {kinds[name].__name__}, got {value!r}'
-            ) from None
-    return TrainingOptions(**values)
+    return TrainingOptions(**read_named_values('--option', given, kinds))

@@ -318,7 +318,7 @@ class Plane:
         Returns
         -------
         ndarray of float32, shape (rows, columns, 3)
-            In [0, 1].
+            Values from 0 to 1.
         """
         return self._rgb(self.rows(rows))
 

@@ -54,7 +54,7 @@ def check_image(
     Returns
     -------
     tuple of int
-        Rows and columns.
+        Numbers of rows and columns.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def to_rgb(
     Returns
     -------
     ndarray of float32, shape (H, W, 3)
-        In [0, 1].
+        Values from 0 to 1.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def to_working(
     Returns
     -------
     ndarray of float32, shape (size, size, 3)
-        In [0, 1].
+        Values from 0 to 1.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def shrunken(plane: Plane, shape: tuple[int, int]) -> FloatArray:
     Returns
     -------
     ndarray of float32, shape (*shape, 3)
-        In [0, 1].
+        Values from 0 to 1.
     """
     height, width = plane.shape
     gray = plane.channels == 1

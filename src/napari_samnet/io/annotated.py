@@ -49,7 +49,7 @@ class AnnotatedImage:
     Parameters
     ----------
     picture : Picture
-        The image.
+        File of the image.
     labels : LabelPicture or None
         Labels of the image's rows and columns.
     points : ndarray or None, shape (N, 2)
@@ -156,9 +156,9 @@ def about_files(source: AnnotatedImage, target: Picture) -> dict[str, Any]:
     Parameters
     ----------
     source : AnnotatedImage
-        The source.
+        The source, with its labels and points.
     target : Picture
-        The target.
+        The target, as it was read.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def align_orientation(
     labels : LabelPicture
         Labels, upright as far as their own file says.
     picture : Picture
-        Their image, upright.
+        The image that they belong to, upright.
     shape : tuple of int
         Rows and columns of the image.
     names : tuple of str

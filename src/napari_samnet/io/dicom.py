@@ -22,7 +22,7 @@ def read_dicom(file: Path, name: str, page: int | None = None) -> Stored:
     Parameters
     ----------
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     name : str
         What the messages call it.
     page : int, optional

@@ -52,7 +52,7 @@ def existing_file(path: str | os.PathLike[str], name: str) -> Path:
     Returns
     -------
     Path
-        The file.
+        The file to read; nothing in it is trusted.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def file_kind(file: Path, name: str) -> str:
     Parameters
     ----------
     file : Path
-        An existing file.
+        A file that is there, of any kind.
     name : str
         What the message calls it.
 
@@ -128,7 +128,7 @@ def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
     Parameters
     ----------
     path : Path
-        Any path.
+        A path of any kind.
 
     Returns
     -------

@@ -34,7 +34,7 @@ def read_flo(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
     Parameters
     ----------
     path : path-like
-        The file.
+        The file to read; nothing in it is trusted.
 
     Returns
     -------
@@ -87,6 +87,7 @@ def write_flo(path: str | os.PathLike[str], flow: npt.ArrayLike) -> Path:
     Returns
     -------
     Path
+        The file that was written.
 
     Raises
     ------

@@ -94,7 +94,7 @@ def read_image(
     Parameters
     ----------
     path : path-like
-        As for :func:`read_picture`.
+        The same as for :func:`read_picture`.
     name : str
         What the messages call it.
 
@@ -124,11 +124,11 @@ def read_stored(
     Parameters
     ----------
     path : path-like
-        As for :func:`read_picture`.
+        The same as for :func:`read_picture`.
     name : str
         What the messages call it.
     page : int or str, optional
-        As for :func:`read_picture`.
+        The same as for :func:`read_picture`.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def read_stored(
     kind = file_kind(file, name)
     try:
         if kind == 'npy':
-            return _array(_read_npy(file), page, name, file)
+            return _array(read_npy(file), page, name, file)
         if kind == 'tiff':
             return _read_any_tiff(file, name, page)
         if page == ALL_PAGES:
@@ -191,7 +191,7 @@ def read_stack(
     kind = file_kind(file, name)
     try:
         if kind == 'npy':
-            return _read_npy(file)
+            return read_npy(file)
         if kind == 'tiff':
             return read_tiff_stack(file, name)
     except InputError:
@@ -268,7 +268,7 @@ def write_png(
     path : Path
         File to write, whole or not at all.
     image : ndarray
-        Any 2-D image.
+        A 2-D image of any kind.
     channel_axis : int, optional
         Axis of its channels, found out by default.
     profile : bytes, optional
@@ -308,11 +308,6 @@ def _unreadable(file: Path, name: str, error: Exception) -> InputError:
     return InputError(f'{name}: {file} cannot be read as an image: {reason}')
 
 
-def _read_npy(file: Path) -> NDArray[Any]:
-    with open(file, 'rb') as content:
-        return read_npy(content, file.name)
-
-
 def _array(
     array: NDArray[Any], page: int | str | None, name: str, file: Path
 ) -> Stored:
@@ -345,6 +340,12 @@ def _read_any_tiff(file: Path, name: str, page: int | str | None) -> Stored:
     except InputError:
         raise
     except Exception as error:
+        words = str(error)
+        if not isinstance(error, NotImplementedError) and not any(
+            part in words for part in ('support', 'subsampling', 'mismatch')
+        ):
+            # Damaged, which Pillow would not read either.
+            raise
         # Pillow counts pages as they lie in the file, and knows no series.
         number = None if page is None or page == ALL_PAGES else int(page)
         try:

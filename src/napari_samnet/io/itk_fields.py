@@ -41,7 +41,7 @@ def write_itk(path: str | os.PathLike[str], flow: NDArray[np.float32]) -> Path:
     Returns
     -------
     Path
-        The file.
+        The file to read; nothing in it is trusted.
 
     Raises
     ------

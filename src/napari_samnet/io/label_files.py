@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.arrays.tiles import tiles
 from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import existing_file
 from napari_samnet.io.image_files import read_stored, write_tiff
@@ -46,12 +47,12 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : path-like
-        As for :func:`read_label_picture`.
+        The same as for :func:`read_label_picture`.
 
     Returns
     -------
     ndarray of int or bool, shape (rows, columns)
-        The labels.
+        Labels, one whole number per pixel.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def read_label_picture(
     Parameters
     ----------
     path : path-like
-        As for :func:`~napari_samnet.io.image_files.read_picture`.
+        The same as for
+        :func:`~napari_samnet.io.image_files.read_picture`.
     name : str
         What the messages call it.
     page : int or str, optional
@@ -90,7 +92,21 @@ def read_label_picture(
     """
     file = existing_file(path, name)
     stored = read_stored(file, name, page)
-    made = _labels(stored, name, file)
+    if not stored.pixels.size:
+        raise InputError(
+            f'{name} must have at least one pixel, got shape '
+            f'{stored.pixels.shape} in {file}'
+        )
+    try:
+        made = _labels(stored, name, file)
+    except InputError:
+        raise
+    except Exception as error:
+        # What damage has left of a file may be anything.
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f'{name}: {file} cannot be read as labels: {reason}'
+        ) from error
     return LabelPicture(
         labels=upright(made.labels, stored.orientation),
         notices=(*stored.notices, *made.notices),
@@ -118,7 +134,7 @@ def whole(
     labels : ndarray of int or bool
         Native byte order; floats in the smallest type that holds them.
     notices : tuple of str
-        What was decided.
+        What was decided, one line each.
 
     Raises
     ------
@@ -296,12 +312,12 @@ def _palette_colors(
     """Colors of those indices that occur."""
     if stored.palette is None:
         return None
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
-    return {
-        int(index): _rgb(stored.palette[index])
-        for index in present
-        if index < len(stored.palette)
-    }
+    counts = np.zeros(len(stored.palette), np.int64)
+    for rows, _ in tiles((labels.shape[0], labels.shape[1])):
+        band = labels[rows].ravel()
+        counts += np.bincount(band[band < len(counts)], minlength=len(counts))
+    present = np.flatnonzero(counts)
+    return {int(index): _rgb(stored.palette[index]) for index in present}
 
 
 def _rgb(color: NDArray[Any]) -> tuple[int, int, int]:

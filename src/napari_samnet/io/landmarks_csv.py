@@ -156,7 +156,7 @@ def write_landmarks(
         File to write. It appears whole or not at all. A name that ends in
         ``bigwarp.csv`` is written as BigWarp does.
     landmarks : Landmarks
-        The pairs.
+        The pairs of points to write.
     """
     bigwarp = Path(path).name.lower().endswith('bigwarp.csv')
     lines = [] if bigwarp else [','.join((*COLUMNS, 'active'))]

@@ -31,6 +31,9 @@ _MAX_LEVELS = 32
 #: Fewer ids than this are not looked at; a mask may hold a few thin ones.
 _SUSPICIOUS = 12
 
+#: Side of the part of a large map that is looked at.
+_LOOKED_AT = 2048
+
 _AROUND = np.ones((3, 3), bool)
 
 
@@ -82,7 +85,7 @@ def unsolid_ids(labels: NDArray[Any]) -> tuple[int, int] | None:
     Parameters
     ----------
     labels : ndarray of int, shape (H, W)
-        The ids.
+        One id for each pixel.
 
     Returns
     -------
@@ -90,8 +93,16 @@ def unsolid_ids(labels: NDArray[Any]) -> tuple[int, int] | None:
         How many ids have no pixel whose neighbors all have the same id, and
         how many ids there are; None if they are few, or mostly solid.
     """
+    if labels.dtype == bool:
+        return None
+    # The middle of a large map tells as much as all of it.
+    middle = tuple(
+        slice(max(0, (side - _LOOKED_AT) // 2), (side + _LOOKED_AT) // 2)
+        for side in labels.shape
+    )
+    labels = np.ascontiguousarray(labels[middle])
     present = np.unique(labels)
-    if len(present) < _SUSPICIOUS or labels.dtype == bool:
+    if len(present) < _SUSPICIOUS:
         return None
     high = ndimage.maximum_filter(labels, footprint=_AROUND, mode='nearest')
     low = ndimage.minimum_filter(labels, footprint=_AROUND, mode='nearest')

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 from math import prod
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
 from napari_samnet.arrays.lazy import is_large
-
-if TYPE_CHECKING:
-    from io import BufferedReader
 
 __all__ = ['read_npy', 'read_npy_header']
 
@@ -40,7 +38,7 @@ def read_npy_header(file: Any, name: str, size: int) -> Header:
     Returns
     -------
     shape : tuple of int
-        Of the array.
+        Name of the array in the file.
     fortran : bool
         Whether columns are stored one after another.
     dtype : numpy.dtype
@@ -74,15 +72,13 @@ def read_npy_header(file: Any, name: str, size: int) -> Header:
     return shape, fortran, dtype
 
 
-def read_npy(file: BufferedReader, name: str) -> npt.NDArray[Any]:
+def read_npy(path: Path) -> npt.NDArray[Any]:
     """Read an array of numbers.
 
     Parameters
     ----------
-    file : binary file
-        Open on disk.
-    name : str
-        What the messages call it.
+    path : Path
+        The file to read; nothing in it is trusted.
 
     Returns
     -------
@@ -97,13 +93,10 @@ def read_npy(file: BufferedReader, name: str) -> npt.NDArray[Any]:
     OSError
         If it cannot be read.
     """
-    size = os.fstat(file.fileno()).st_size
-    shape, fortran, dtype = read_npy_header(file, name, size)
-    if is_large(prod(shape) * dtype.itemsize) and not fortran:
-        start = file.tell()
-        return np.memmap(file, dtype, 'r', start, shape).view(np.ndarray)
-    array = np.empty(shape, dtype, order='F' if fortran else 'C')
-    flat = array.reshape(-1, order='A')
-    if file.readinto(flat.view(np.uint8).data) != array.nbytes:
-        raise ValueError(f'{name} ended while it was read')
-    return array
+    with open(path, 'rb') as file:
+        size = os.fstat(file.fileno()).st_size
+        read_npy_header(file, path.name, size)
+    mapped = np.load(path, mmap_mode='r', allow_pickle=False)
+    if is_large(mapped.nbytes):
+        return mapped.view(np.ndarray)
+    return np.array(mapped)

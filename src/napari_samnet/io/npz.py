@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
@@ -66,11 +65,12 @@ def write(
     header : dict
         Anything that JSON can hold.
     arrays : dict of str to ndarray
-        Numbers or bools.
+        An array of numbers or bools.
 
     Returns
     -------
     Path
+        The file that was written.
 
     Raises
     ------
@@ -82,17 +82,10 @@ def write(
     except (TypeError, ValueError) as error:
         raise InputError(f'metadata must be JSON: {error}') from None
     members = {HEADER: np.frombuffer(text.encode(), np.uint8), **arrays}
-    with atomic_write(path) as file, zipfile.ZipFile(file, 'w') as archive:
-        for name, array in members.items():
-            # Without a time, equal contents give equal files.
-            info = zipfile.ZipInfo(f'{name}.npy')
-            with archive.open(info, 'w', force_zip64=True) as member:
-                npy.write_array(
-                    member,
-                    np.ascontiguousarray(array),
-                    version=(1, 0),
-                    allow_pickle=False,
-                )
+    with atomic_write(path) as file:
+        # It writes no times, so that equal contents give equal files.
+        savez: Any = np.savez
+        savez(file, **members)
     return Path(path)
 
 
@@ -107,7 +100,7 @@ def read(
     Parameters
     ----------
     path : path-like
-        The file.
+        The file to read; nothing in it is trusted.
     needed, allowed : collection of str
         Arrays that it must hold, and others that it may.
 
@@ -162,12 +155,12 @@ def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     path : path-like
         The file, compressed or not.
     name : str
-        Of the array.
+        Name of the array in the file.
 
     Returns
     -------
     ndarray
-        Numbers or bools.
+        An array of numbers or bools.
 
     Raises
     ------
@@ -199,7 +192,7 @@ def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
     Parameters
     ----------
     path : path-like
-        Any file.
+        A file of any kind.
     members : collection of str
         Arrays that it must hold.
 

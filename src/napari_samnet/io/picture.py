@@ -187,9 +187,9 @@ def one_picture(file: Path, page: int | None) -> tuple[str, ...]:
     Parameters
     ----------
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     page : int or None
-        What was chosen.
+        The number that was chosen.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def plural(count: int, word: str) -> str:
     Parameters
     ----------
     count : int
-        The number.
+        How many there are.
     word : str
         The singular; an s is added for any other number than one.
 

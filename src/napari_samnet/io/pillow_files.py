@@ -60,7 +60,7 @@ def read_with_pillow(
     Parameters
     ----------
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     name : str
         What the messages call it.
     page : int, optional
@@ -72,7 +72,7 @@ def read_with_pillow(
     Returns
     -------
     Stored
-        Its numbers.
+        Numbers and what they mean.
 
     Raises
     ------
@@ -81,9 +81,7 @@ def read_with_pillow(
     """
     Image.init()
     known = [kind for kind in formats if kind in Image.OPEN]
-    with _quiet():
-        opened = Image.open(file, formats=known)
-    with opened as image:
+    with _quiet(), Image.open(file, formats=known) as image:
         check_picture(name, file, image)
         frames = getattr(image, 'n_frames', 1)
         notices: tuple[str, ...] = ()

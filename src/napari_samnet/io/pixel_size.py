@@ -30,7 +30,7 @@ def read_pixel_size(path: str | os.PathLike[str]) -> float | None:
     Parameters
     ----------
     path : path-like
-        The image.
+        File of the image.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def write_points(
     Parameters
     ----------
     path : path-like
-        File to write.
+        Path of the file to write.
     points : ndarray, shape (N, 2)
         Row and column of each.
     """

@@ -64,9 +64,9 @@ def check_segments(name: str, file: Path, page: Any) -> None:
     name : str
         What the message calls the image.
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     page : tifffile.TiffPage or tifffile.TiffFrame
-        Its headers.
+        The page whose segments are checked.
 
     Raises
     ------

@@ -45,7 +45,7 @@ def check_claim(name: str, file: Path, claimed: int) -> None:
     name : str
         What the message calls the image.
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     claimed : int
         Bytes of the image in memory.
 
@@ -79,9 +79,9 @@ def check_picture(name: str, file: Path, image: Image.Image) -> None:
     name : str
         What the message calls it.
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     image : PIL.Image.Image
-        Its header.
+        The opened picture, not yet decoded.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def check_pages(name: str, file: Path) -> None:
     name : str
         What the message calls the image.
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
 
     Raises
     ------
@@ -167,9 +167,9 @@ def check_tiff(
     name : str
         What the message calls it.
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     series : tifffile.TiffPageSeries
-        The image.
+        File of the image.
     pages : sequence
         Those of its pages that will be read; a page that is not in the file
         is None.

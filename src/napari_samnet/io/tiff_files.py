@@ -74,7 +74,7 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
     Parameters
     ----------
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     name : str
         What the messages call it.
     page : int or str, optional
@@ -121,7 +121,7 @@ def read_tiff_stack(file: Path, name: str) -> NDArray[Any]:
     Parameters
     ----------
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     name : str
         What the messages call it.
 

@@ -12,6 +12,7 @@ from napari.layers import Image
 from PIL import Image as Picture
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.formats.registry import write_label_format
 from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.model.grids import Grid, grid_of
 
@@ -111,3 +112,17 @@ def test_damaged_stacks_are_refused(tmp_path: Path, stack: Grid) -> None:
     path.write_bytes(b'no array')
     with pytest.raises(InputError, match='cannot be read'):
         read_mask(str(path), stack)
+
+
+@pytest.mark.parametrize('kind', ['coco', 'geojson', 'roi', 'labelme'])
+def test_outlines_of_other_programs(
+    tmp_path: Path, grid: Grid, stack: Grid, kind: str
+) -> None:
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1:4, 2:6] = 7
+    path = tmp_path / 'mask'
+    write_label_format(path, mask, kind, image='a.png', names={7: 'leaf'})
+    for each in (grid, stack):
+        read = read_mask(str(path), each)
+        np.testing.assert_array_equal(read.labels, mask)
+        assert read.names == {7: 'leaf'}

@@ -52,7 +52,7 @@ def read_geojson(
     objects : list of LabelObject
         Ids are those that :func:`write_geojson` wrote, else the order.
     notices : tuple of str
-        What was decided.
+        What was decided, one line each.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def write_geojson(path: Path, objects: list[LabelObject]) -> tuple[str, ...]:
     path : Path
         File to write, whole or not at all.
     objects : list of LabelObject
-        With outlines.
+        Objects with outlines, not masks.
 
     Returns
     -------

@@ -30,7 +30,7 @@ def is_roi_file(file: Path) -> bool:
     Parameters
     ----------
     file : Path
-        Any file.
+        A file of any kind.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def read_rois(
     Parameters
     ----------
     file : Path
-        The file.
+        The file to read; nothing in it is trusted.
     name : str
         What the messages call it.
 
@@ -176,7 +176,7 @@ def write_rois(path: Path, objects: list[LabelObject]) -> tuple[str, ...]:
     path : Path
         File to write, whole or not at all.
     objects : list of LabelObject
-        With outlines.
+        Objects with outlines, not masks.
 
     Returns
     -------

@@ -38,12 +38,12 @@ def load_json(file: Path) -> Any:
     Parameters
     ----------
     file : Path
-        The file, UTF-8.
+        The file to read, in UTF-8.
 
     Returns
     -------
     object
-        What it holds.
+        Objects, lists, texts and numbers that it holds.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def write_coco(
     path : Path
         File to write, whole or not at all.
     objects : list of LabelObject
-        With outlines.
+        Objects with outlines, not masks.
     shape : tuple of int
         Rows and columns of the image.
     image : str
@@ -308,7 +308,7 @@ def read_labelme(
     Parameters
     ----------
     content : dict
-        The file.
+        The file to read; nothing in it is trusted.
     shape : tuple of int
         Rows and columns of the image.
     name : str
@@ -425,7 +425,7 @@ def write_labelme(
     path : Path
         File to write, whole or not at all.
     objects : list of LabelObject
-        With outlines.
+        Objects with outlines, not masks.
     shape : tuple of int
         Rows and columns of the image.
     image : str

@@ -66,14 +66,14 @@ def require(module: str, what: str) -> Any:
     Parameters
     ----------
     module : str
-        Its name.
+        Name of the library to import.
     what : str
         What it is needed for.
 
     Returns
     -------
     module
-        The library.
+        The imported library.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def paint(
     Parameters
     ----------
     objects : sequence of LabelObject
-        The objects.
+        Objects in the order to paint them.
     shape : tuple of int
         Rows and columns of the image.
     name : str
@@ -269,7 +269,7 @@ def has_holes(each: LabelObject) -> bool:
     Parameters
     ----------
     each : LabelObject
-        With outlines.
+        Objects with outlines, not masks.
 
     Returns
     -------

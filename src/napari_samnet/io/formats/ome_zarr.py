@@ -28,7 +28,7 @@ def is_ome_zarr(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        Any path.
+        A path of any kind.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def write_ome_zarr(
     path : Path
         Folder to make, whole or not at all; an earlier one is replaced.
     labels : ndarray of int, shape (H, W)
-        The labels.
+        Labels, one whole number per pixel.
     names : dict of int to str, optional
         What the ids are called.
     colors : dict of int to tuple of int, optional

@@ -244,7 +244,7 @@ def write_label_formats(
     labels : ndarray of int or bool, shape (H, W)
         The labels; 0 is background.
     kinds : sequence of str
-        Keys of :data:`FORMATS`.
+        Formats, as keys of :data:`FORMATS`.
     image : str
         Name of the file of their image.
     names : mapping of int to str, optional
@@ -255,7 +255,7 @@ def write_label_formats(
     Returns
     -------
     files : list of Path
-        What was written.
+        The files that were written.
     notices : tuple of str
         What the formats could not hold as it was.
     """

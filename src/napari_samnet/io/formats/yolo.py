@@ -25,7 +25,7 @@ def is_yolo_file(file: Path) -> bool:
     Parameters
     ----------
     file : Path
-        Any file.
+        A file of any kind.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def read_yolo(
         One for each class: its id is the class plus one, or the number in a
         name such as 'label 5'.
     notices : tuple of str
-        What was decided.
+        What was decided, one line each.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def write_yolo(
         File to write, whole or not at all; the names of the classes go to
         ``classes.txt`` beside it.
     objects : list of LabelObject
-        With outlines.
+        Objects with outlines, not masks.
     shape : tuple of int
         Rows and columns of the image.
 

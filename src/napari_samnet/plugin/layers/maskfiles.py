@@ -39,9 +39,14 @@ def read_mask(path: str, grid: Grid) -> LabelPicture:
     InputError
         If it is not a mask, or one of another image.
     """
+    from napari_samnet.io.formats.registry import format_of, read_label_format
     from napari_samnet.io.label_files import read_label_picture
 
-    read = _read_stack(path) if grid.leading else None
+    read = None
+    if format_of(Path(path)):
+        read = read_label_format(Path(path), grid.plane_shape)
+    elif grid.leading:
+        read = _read_stack(path, grid)
     if read is None:
         read = read_label_picture(path)
     labels = read.labels
@@ -56,13 +61,13 @@ def read_mask(path: str, grid: Grid) -> LabelPicture:
     return read
 
 
-def _read_stack(path: str) -> LabelPicture | None:
-    """Labels of a file that holds a stack, None if it holds one picture."""
+def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
+    """Labels of a file that holds such a stack, None if it does not."""
     from napari_samnet.io.image_files import read_stack
     from napari_samnet.io.label_files import whole
 
     stack = read_stack(path, name='labels')
-    if stack is None or stack.ndim < 3:
+    if stack is None or stack.shape != grid.shape:
         return None
     labels, notices = whole(stack, 'labels', path)
     return LabelPicture(labels=labels, notices=notices)
