@@ -17,9 +17,9 @@ from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.label_files import (
     read_label_picture,
     read_labels,
-    smallest_dtype,
     write_labels,
 )
+from napari_samnet.io.label_numbers import smallest_dtype
 
 ROWS, COLUMNS = 48, 64
 
@@ -207,6 +207,16 @@ class TestPalettes:
         assert read.colors is not None
         assert read.colors[2] == tuple(COLORS[2])
         assert sorted(read.colors) == [0, 1, 2, 3]
+
+    def test_of_painted_colors_in_any_order(self, tmp_path: Path) -> None:
+        # Programs that make a palette of a painting begin anywhere.
+        order = np.array([2, 1, 0, 3], np.uint8)
+        image = Image.fromarray(order[LABELS])
+        image.putpalette(COLORS[[2, 1, 0, 3]].ravel().tolist())
+        image.save(tmp_path / 'mask.gif')
+        read = read_label_picture(tmp_path / 'mask.gif')
+        same_areas(read.labels)
+        assert 'colours found' in read.notices[-1]
 
     def test_of_few_bits(self, tmp_path: Path) -> None:
         path = tmp_path / 'mask.png'

@@ -638,6 +638,37 @@ class TestStacks:
             read_picture(path, page=1).pixels, RGB[::-1]
         )
 
+    def test_axes_of_one_are_none(self, tmp_path: Path) -> None:
+        for name, array, expected in (
+            ('a.tif', GRAY[None], GRAY),
+            ('b.tif', RGB[None, None], RGB),
+            ('c.tif', GRAY[None, None, None], GRAY),
+        ):
+            kind = 'rgb' if array.shape[-1] == 3 else 'minisblack'
+            tifffile.imwrite(tmp_path / name, array, photometric=kind)
+            picture = read_picture(tmp_path / name)
+            np.testing.assert_array_equal(picture.pixels, expected)
+
+    def test_two_leading_axes_without_names(self, tmp_path: Path) -> None:
+        data = np.random.default_rng(0).integers(0, 9, (2, 5, 20, 30), 'u2')
+        path = tmp_path / 'a.tif'
+        tifffile.imwrite(path, data, photometric='minisblack')
+        with pytest.raises(InputError, match='from 0 to 9'):
+            read_picture(path)
+        np.testing.assert_array_equal(
+            read_picture(path, page=7).pixels, data[1, 2]
+        )
+
+    def test_three_equal_planes_are_one(self, tmp_path: Path) -> None:
+        path = tmp_path / 'a.tif'
+        tifffile.imwrite(
+            path,
+            np.stack([GRAY] * 3),
+            photometric='rgb',
+            planarconfig='separate',
+        )
+        check(path, GRAY)
+
     def test_arrays(self, tmp_path: Path) -> None:
         path = tmp_path / 'a.npy'
         np.save(path, np.stack([GRAY] * 9))

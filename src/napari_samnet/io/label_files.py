@@ -19,26 +19,23 @@ from napari_samnet.arrays.tiles import tiles
 from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import existing_file
 from napari_samnet.io.image_files import read_stored, write_tiff
-from napari_samnet.io.lossy_labels import (
-    MAX_COLORS,
-    repaired,
-    unsolid_ids,
+from napari_samnet.io.label_numbers import smallest_dtype, whole
+from napari_samnet.io.lossy_labels import repaired, unsolid_ids
+from napari_samnet.io.painted_labels import (
+    is_painted_palette,
+    painted,
+    rgb_of,
 )
 from napari_samnet.io.picture import LabelPicture, Stored, plural, upright
 
 __all__ = [
     'read_label_picture',
     'read_labels',
-    'smallest_dtype',
-    'whole',
     'write_labels',
 ]
 
 #: A darkest value below this is the background of a blurred file.
 DARK = 12
-
-#: Largest whole number up to which a float tells all whole numbers apart.
-_EXACT = {2: 1 << 11, 4: 1 << 24, 8: 1 << 53}
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -113,87 +110,6 @@ def read_label_picture(
         colors=made.colors,
         orientation=stored.orientation,
     )
-
-
-def whole(
-    values: NDArray[Any], name: str, file: Path | str
-) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Numbers of any kind as labels.
-
-    Parameters
-    ----------
-    values : ndarray
-        Bool, integer, or float with whole values; NaN is background.
-    name : str
-        What the message calls them.
-    file : path-like
-        Where they are from.
-
-    Returns
-    -------
-    labels : ndarray of int or bool
-        Native byte order; floats in the smallest type that holds them.
-    notices : tuple of str
-        What was decided, one line each.
-
-    Raises
-    ------
-    InputError
-        If they are not whole.
-    """
-    if values.dtype.kind in 'biu':
-        return values.astype(values.dtype.newbyteorder('='), copy=False), ()
-    if values.dtype.kind != 'f':
-        raise InputError(
-            f'{name} must be whole numbers, got {values.dtype} in {file}'
-        )
-    empty = np.isnan(values)
-    filled = np.where(empty, 0, values)
-    bad = ~np.isfinite(filled) | (np.rint(filled) != filled)
-    if bad.any():
-        raise InputError(
-            f'{name} must be whole numbers, got {values.dtype} with values '
-            f'such as {float(filled[bad][0]):g} in {file}: round them, or '
-            f'save one id per pixel'
-        )
-    notices = []
-    if empty.any():
-        notices.append(f'{Path(file).name}: NaN is taken as background')
-    low, high = float(filled.min()), float(filled.max())
-    limit = _EXACT.get(values.dtype.itemsize, 1 << 53)
-    if max(-low, high) > limit:
-        notices.append(
-            f'{Path(file).name}: ids above {limit:,} may have been rounded, '
-            f'as they are {values.dtype}'
-        )
-    if max(-low, high) >= 2**63:
-        raise InputError(
-            f'{name} must fit into 64 bits, got {high:g} in {file}'
-        )
-    dtype = smallest_dtype(int(low), int(high))
-    return filled.astype(dtype), tuple(notices)
-
-
-def smallest_dtype(low: int, high: int) -> np.dtype[Any]:
-    """Smallest integer type that holds ids.
-
-    Parameters
-    ----------
-    low, high : int
-        Smallest and largest id.
-
-    Returns
-    -------
-    numpy.dtype
-        Unsigned where no id is negative.
-    """
-    kinds = 'iiii' if low < 0 else 'uuuu'
-    for kind, size in zip(kinds, (1, 2, 4, 8), strict=True):
-        dtype = np.dtype(f'{kind}{size}')
-        info = np.iinfo(dtype)
-        if info.min <= low and high <= info.max:
-            return dtype
-    raise InputError(f'ids must fit into 64 bits, got {low} to {high}')
 
 
 def write_labels(
@@ -279,7 +195,7 @@ def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
         )
     if colors.dtype == np.uint16:
         colors = colors >> 8
-    return _painted(
+    return painted(
         np.ascontiguousarray(colors).astype(np.uint8), glass, stored, file
     )
 
@@ -291,6 +207,11 @@ def _one_number(stored: Stored, name: str, file: Path) -> LabelPicture:
         return _from_lossy(pixels[..., None], stored, name, file)
     if stored.white_is_zero and stored.bits == 1:
         pixels = ~pixels if pixels.dtype == bool else 1 - pixels
+    if stored.palette is not None and is_painted_palette(stored):
+        colors = stored.palette[np.minimum(pixels, len(stored.palette) - 1)]
+        return painted(
+            np.ascontiguousarray(colors[..., :3]), None, stored, file
+        )
     labels, notices = whole(pixels, name, file)
     if stored.space != 'palette':
         thin = unsolid_ids(labels)
@@ -317,12 +238,7 @@ def _palette_colors(
         band = labels[rows].ravel()
         counts += np.bincount(band[band < len(counts)], minlength=len(counts))
     present = np.flatnonzero(counts)
-    return {int(index): _rgb(stored.palette[index]) for index in present}
-
-
-def _rgb(color: NDArray[Any]) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in color[:3])
-    return red, green, blue
+    return {int(index): rgb_of(stored.palette[index]) for index in present}
 
 
 def _from_lossy(
@@ -354,92 +270,3 @@ def _from_lossy(
             f'{", ".join(map(str, ids))}; better save labels as PNG',
         ),
     )
-
-
-def _painted(
-    colors: NDArray[np.uint8],
-    glass: NDArray[np.bool_] | None,
-    stored: Stored,
-    file: Path,
-) -> LabelPicture:
-    """Labels that were painted in colors."""
-    notices: list[str] = []
-    packed = _packed(colors)
-    if glass is not None:
-        packed = np.where(glass, -1, packed)
-    present = np.unique(packed)
-    blurred = bool(stored.lossy) or len(present) > MAX_COLORS
-    if not blurred and len(present) > 8:
-        thin = unsolid_ids(packed)
-        blurred = thin is not None and thin[0] > thin[1] // 2
-    if blurred:
-        mended = repaired(colors)
-        if mended is None:
-            reason = (
-                f'is a {stored.lossy}, which does not keep ids'
-                if stored.lossy
-                else 'is a color picture'
-            )
-            raise InputError(
-                f'labels: {file} {reason}: {len(present):,} colors found, and '
-                f'none stand out; paint each object in one color, without '
-                f'smooth edges, and save it as PNG'
-            )
-        index, levels = mended
-        snapped = levels[index].astype(np.uint8)
-        packed = _packed(snapped)
-        if glass is not None:
-            packed = np.where(glass, -1, packed)
-        cause = f'saved as {stored.lossy}' if stored.lossy else 'smooth edges'
-        notices.append(
-            f'{file.name}: {len(present):,} colors found ({cause}), taken '
-            f'for the {len(levels)} that stand out'
-        )
-        present = np.unique(packed)
-    background = _background(packed, present)
-    # Red before green before blue, whatever else the picture holds.
-    others = present[present != background]
-    objects = [int(color) for color in others[::-1]]
-    table = {background: 0} | {c: k for k, c in enumerate(objects, start=1)}
-    dtype = smallest_dtype(0, len(objects))
-    lookup = np.array([table[int(c)] for c in present], dtype)
-    labels = lookup[np.searchsorted(present, packed)]
-    notices.append(_told(file, background, len(objects)))
-    found = {k: _unpacked(c) for k, c in enumerate(objects, start=1)}
-    return LabelPicture(labels=labels, notices=tuple(notices), colors=found)
-
-
-def _told(file: Path, background: int, count: int) -> str:
-    below = (
-        'the transparent part'
-        if background < 0
-        else f'rgb{_unpacked(background)}'
-    )
-    used = '1' if count == 1 else f'1 to {count}'
-    return (
-        f'{file.name}: painted labels, {count} '
-        f'{"colour" if count == 1 else "colours"} found, used as {used}; '
-        f'{below} is the background'
-    )
-
-
-def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
-    red, green, blue = (colors[..., k].astype(np.int32) for k in range(3))
-    return (red << 16) | (green << 8) | blue
-
-
-def _unpacked(color: int) -> tuple[int, int, int]:
-    return color >> 16, (color >> 8) & 255, color & 255
-
-
-def _background(packed: NDArray[np.int32], present: NDArray[Any]) -> int:
-    """What stands for no label: glass, black, white, or what surrounds."""
-    if present[0] == -1:
-        return -1
-    if present[0] == 0:
-        return 0
-    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
-    around, times = np.unique(edge, return_counts=True)
-    if around[-1] == 0xFFFFFF:
-        return 0xFFFFFF
-    return int(around[times.argmax()])

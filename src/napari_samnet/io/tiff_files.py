@@ -7,8 +7,6 @@ resolution without JPEG, Pillow does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,18 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_samnet.arrays.lazy import is_large, new_array
 from napari_samnet.errors import InputError
 from napari_samnet.io.picture import Stored, one_picture, plural
-from napari_samnet.io.size_limits import check_pages, check_tiff
+from napari_samnet.io.size_limits import check_pages
+from napari_samnet.io.tiff_planes import (
+    Place,
+    inside_axes,
+    leading_axes,
+    pictures_of,
+    places_of,
+    read_place,
+    read_whole,
+)
 
 __all__ = ['ALL_PAGES', 'read_tiff', 'read_tiff_stack']
 
@@ -38,8 +44,6 @@ _COUNTED = {
     'Q': 'page',
 }
 
-#: Without an axis of its own, so few columns hold channels, not pixels.
-_MAX_CHANNEL_COLUMNS = 8
 
 _JPEG = (6, 7, 33007, 34892)
 
@@ -58,14 +62,6 @@ _SPACES = {
 _COLOR_SAMPLES = {'gray': 1, 'palette': 1, 'cmyk': 4}
 
 _RAW_CAMERA = (32803, 34892)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A plane of a file: which series, and where on its leading axes."""
-
-    series: tifffile.TiffPageSeries
-    index: tuple[int, ...]
 
 
 def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
@@ -95,15 +91,20 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
     check_pages(name, file)
     with tifffile.TiffFile(file) as content:
         _refuse_camera_raw(content, name, file)
-        pictures = _pictures(content)
+        pictures = pictures_of(content)
         series = pictures[0]
         notices: tuple[str, ...] = ()
-        leading = _leading(series)
+        leading = leading_axes(series)
         ambiguous = _may_be_a_stack(content, series)
         if page == ALL_PAGES:
             return _as_channels(content, series, name, file)
         if page is not None:
             return _stored_page(content, pictures, int(page), name, file)
+        if ambiguous:
+            planes = read_place(content, Place(series, ()), name, file)
+            if (planes == planes[:1]).all():
+                # Whatever they are, they are one gray picture.
+                return _stored(series, planes)
         if leading or ambiguous:
             raise _stack(series, ambiguous, name, file)
         if len(pictures) > 1:
@@ -111,7 +112,7 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
                 f'{file.name} holds {plural(len(pictures), "picture")}; the '
                 f'first is used',
             )
-        pixels = _read(content, _Place(series, ()), name, file)
+        pixels = read_place(content, Place(series, ()), name, file)
         return _stored(series, pixels).with_notices(*notices)
 
 
@@ -132,36 +133,7 @@ def read_tiff_stack(file: Path, name: str) -> NDArray[Any]:
     """
     check_pages(name, file)
     with tifffile.TiffFile(file) as content:
-        return _whole(content, content.series[0], name, file)
-
-
-def _pictures(
-    content: tifffile.TiffFile,
-) -> list[tifffile.TiffPageSeries]:
-    """Series of the file, without previews of another one."""
-    all_series = [series for series in content.series if series.shape]
-    if not all_series:
-        raise ValueError('it has no picture')
-    full = [
-        series
-        for series in all_series
-        if not (series.keyframe.is_reduced or series.keyframe.is_mask)
-    ]
-    return full or all_series
-
-
-def _leading(series: tifffile.TiffPageSeries) -> dict[str, int]:
-    """Axes that make a series a stack, with their sizes."""
-    axes, shape = series.axes, series.shape
-    if len(axes) == 3 and axes[0] == 'Q' and shape[2] <= _MAX_CHANNEL_COLUMNS:
-        # Rows of pixels with channels, which tifffile writes as pages.
-        return {}
-    inside = {'Y', 'X', 'S'} if 'S' in axes else {'Y', 'X', 'C'}
-    return {
-        axis: size
-        for axis, size in zip(axes, shape, strict=True)
-        if axis not in inside and size > 1
-    }
+        return read_whole(content, content.series[0], name, file)
 
 
 def _may_be_a_stack(
@@ -185,7 +157,7 @@ def _stack(
     series: tifffile.TiffPageSeries, ambiguous: bool, name: str, file: Path
 ) -> InputError:
     """What to say about more than two dimensions."""
-    sizes = _leading(series)
+    sizes = leading_axes(series)
     if ambiguous:
         count = series.shape[0]
         return InputError(
@@ -196,12 +168,13 @@ def _stack(
         )
     told = ' × '.join(
         plural(size, _COUNTED.get(axis, f'step of axis {axis}'))
-        for axis, size in sizes.items()
+        for _, axis, size in sizes
     )
+    last = prod(size for _, _, size in sizes) - 1
     return InputError(
         f'{name} must be one 2-D image, got a stack of {told} in {file}: '
-        f'choose a page from 0 to {prod(sizes.values()) - 1} (--page N; in '
-        f'napari the current plane)'
+        f'choose a page from 0 to {last} (--page N; in napari the current '
+        f'plane)'
     )
 
 
@@ -212,16 +185,16 @@ def _as_channels(
     file: Path,
 ) -> Stored:
     """The whole series as one picture with channels in front."""
-    leading = _leading(series)
+    leading = leading_axes(series)
     if _may_be_a_stack(content, series) or not leading:
-        pixels = _read(content, _Place(series, ()), name, file)
+        pixels = read_place(content, Place(series, ()), name, file)
         return _stored(series, pixels)
     if len(leading) > 1 or 'S' in series.axes or 'C' in series.axes:
         raise InputError(
             f'{name}: the pages of {file} cannot be channels, as its axes '
             f'are {series.axes} of {series.shape}: choose one page'
         )
-    pixels = _whole(content, series, name, file)
+    pixels = read_whole(content, series, name, file)
     return Stored(pixels=pixels, space='channels', channel_axis=0)
 
 
@@ -233,20 +206,20 @@ def _stored_page(
     file: Path,
 ) -> Stored:
     """A chosen plane; planes are counted through all series."""
-    places = [place for series in pictures for place in _places(series)]
+    places = [place for series in pictures for place in places_of(series)]
     series = pictures[0]
     if len(places) == 1 and not _may_be_a_stack(content, series):
-        pixels = _read(content, places[0], name, file)
+        pixels = read_place(content, places[0], name, file)
         return _stored(series, pixels).with_notices(*one_picture(file, page))
     if _may_be_a_stack(content, series):
         count = series.shape[0]
         if 0 <= page < count:
-            pixels = _read(content, _Place(series, ()), name, file)
+            pixels = read_place(content, Place(series, ()), name, file)
             bits = int(series.keyframe.bitspersample)
             return Stored(pixels=pixels[page], space='gray', bits=bits)
     elif 0 <= page < len(places):
         place = places[page]
-        pixels = _read(content, place, name, file)
+        pixels = read_place(content, place, name, file)
         return _stored(place.series, pixels)
     else:
         count = len(places)
@@ -254,79 +227,6 @@ def _stored_page(
         f'{name}: page must be from 0 to {count - 1}, as {file} has '
         f'{plural(count, "page")}, got {page}'
     )
-
-
-def _places(series: tifffile.TiffPageSeries) -> Iterator[_Place]:
-    sizes = tuple(_leading(series).values())
-    for index in np.ndindex(sizes):
-        yield _Place(series, index)
-
-
-def _read(
-    content: tifffile.TiffFile, place: _Place, name: str, file: Path
-) -> NDArray[Any]:
-    """One plane, with its channels where the series has them."""
-    series, index = place.series, place.index
-    leading = _leading(series)
-    if not leading:
-        return _whole(content, series, name, file)
-    axes = series.axes
-    picked = iter(index)
-    where = tuple(
-        next(picked) if axis in leading else slice(None) for axis in axes
-    )
-    inner = len(series.keyframe.shape)
-    outer = series.shape[:-inner]
-    mapped = _mapped(content, series, file)
-    if mapped is not None:
-        return mapped[where]
-    if prod(outer) != len(series.pages):
-        return _whole(content, series, name, file)[where]
-    numbers = np.arange(prod(outer)).reshape(outer)[where[: len(outer)]]
-    pages = [series.pages[int(number)] for number in np.ravel(numbers)]
-    shape = (*numbers.shape, *series.keyframe.shape)
-    check_tiff(name, file, series, pages)
-    pixels = new_array(shape, series.dtype)
-    flat = pixels.reshape(len(pages), *series.keyframe.shape)
-    for part, page in zip(flat, pages, strict=True):
-        part[...] = 0 if page is None else page.asarray()
-    return pixels[(slice(None),) * numbers.ndim + where[len(outer) :]]
-
-
-def _mapped(
-    content: tifffile.TiffFile, series: tifffile.TiffPageSeries, file: Path
-) -> NDArray[Any] | None:
-    """A large series as it lies in the file; None if it must be decoded."""
-    size = prod(series.shape) * series.dtype.itemsize
-    start = series.dataoffset
-    dtype = np.dtype(content.byteorder + series.dtype.char)
-    if (
-        is_large(size)
-        and start is not None
-        and series.keyframe.is_memmappable
-        and dtype.isnative
-        and start + size <= file.stat().st_size
-    ):
-        mapped = np.memmap(file, dtype, 'r', start, series.shape)
-        return mapped.view(np.ndarray)
-    return None
-
-
-def _whole(
-    content: tifffile.TiffFile,
-    series: tifffile.TiffPageSeries,
-    name: str,
-    file: Path,
-) -> NDArray[Any]:
-    """All numbers of a series; large ones are mapped, not read."""
-    mapped = _mapped(content, series, file)
-    if mapped is not None:
-        return mapped
-    check_tiff(name, file, series, list(series.pages))
-    size = prod(series.shape) * series.dtype.itemsize
-    if not is_large(size):
-        return series.asarray()
-    return series.asarray(out=new_array(series.shape, series.dtype))
 
 
 def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
@@ -381,7 +281,7 @@ def _channel_axis(
     """Axis of the channels of a plane, by the names of the axes."""
     if pixels.ndim == 2:
         return None
-    kept = [axis for axis in series.axes if axis not in _leading(series)]
+    kept = [axis for axis in series.axes if axis in inside_axes(series)]
     for letter in 'SC':
         if letter in kept and pixels.ndim == len(kept):
             return kept.index(letter)

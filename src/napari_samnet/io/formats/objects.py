@@ -108,7 +108,7 @@ def paint(
     LabelPicture
         The labels, with names and colors.
     """
-    from napari_samnet.io.label_files import smallest_dtype
+    from napari_samnet.io.label_numbers import smallest_dtype
 
     for each in objects:
         for part in each.parts:

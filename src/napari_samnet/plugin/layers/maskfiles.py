@@ -64,7 +64,7 @@ def read_mask(path: str, grid: Grid) -> LabelPicture:
 def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
     """Labels of a file that holds such a stack, None if it does not."""
     from napari_samnet.io.image_files import read_stack
-    from napari_samnet.io.label_files import whole
+    from napari_samnet.io.label_numbers import whole
 
     stack = read_stack(path, name='labels')
     if stack is None or stack.shape != grid.shape:

@@ -1,0 +1,160 @@
+"""Labels that were painted in colors, one for each object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.label_numbers import smallest_dtype
+from napari_samnet.io.lossy_labels import MAX_COLORS, repaired, unsolid_ids
+from napari_samnet.io.picture import LabelPicture, Stored
+
+__all__ = ['is_painted_palette', 'painted', 'rgb_of']
+
+
+def painted(
+    colors: NDArray[np.uint8],
+    glass: NDArray[np.bool_] | None,
+    stored: Stored,
+    file: Path,
+) -> LabelPicture:
+    """Make labels of painted colors.
+
+    Parameters
+    ----------
+    colors : ndarray of uint8, shape (H, W, 3)
+        What was painted.
+    glass : ndarray of bool or None, shape (H, W)
+        Where nothing was painted, as far as the file says.
+    stored : Stored
+        What the file says of its numbers.
+    file : Path
+        The file, for notices.
+
+    Returns
+    -------
+    LabelPicture
+        Ids from 1 on, red before green before blue, with the colors.
+
+    Raises
+    ------
+    InputError
+        If no colors stand out.
+    """
+    notices: list[str] = []
+    packed = _packed(colors)
+    if glass is not None:
+        packed = np.where(glass, -1, packed)
+    present = np.unique(packed)
+    blurred = bool(stored.lossy) or len(present) > MAX_COLORS
+    if not blurred and len(present) > 8:
+        thin = unsolid_ids(packed)
+        blurred = thin is not None and thin[0] > thin[1] // 2
+    if blurred:
+        mended = repaired(colors)
+        if mended is None:
+            reason = (
+                f'is a {stored.lossy}, which does not keep ids'
+                if stored.lossy
+                else 'is a color picture'
+            )
+            raise InputError(
+                f'labels: {file} {reason}: {len(present):,} colors found, and '
+                f'none stand out; paint each object in one color, without '
+                f'smooth edges, and save it as PNG'
+            )
+        index, levels = mended
+        snapped = levels[index].astype(np.uint8)
+        packed = _packed(snapped)
+        if glass is not None:
+            packed = np.where(glass, -1, packed)
+        cause = f'saved as {stored.lossy}' if stored.lossy else 'smooth edges'
+        notices.append(
+            f'{file.name}: {len(present):,} colors found ({cause}), taken '
+            f'for the {len(levels)} that stand out'
+        )
+        present = np.unique(packed)
+    background = _background(packed, present)
+    # Red before green before blue, whatever else the picture holds.
+    others = present[present != background]
+    objects = [int(color) for color in others[::-1]]
+    table = {background: 0} | {c: k for k, c in enumerate(objects, start=1)}
+    dtype = smallest_dtype(0, len(objects))
+    lookup = np.array([table[int(c)] for c in present], dtype)
+    labels = lookup[np.searchsorted(present, packed)]
+    notices.append(_told(file, background, len(objects)))
+    found = {k: _unpacked(c) for k, c in enumerate(objects, start=1)}
+    return LabelPicture(labels=labels, notices=tuple(notices), colors=found)
+
+
+def is_painted_palette(stored: Stored) -> bool:
+    """Tell whether a palette was made of painted colors, in any order.
+
+    Then black or white surrounds the picture under some other index than 0,
+    and index 0 is a color like the others.
+
+    Parameters
+    ----------
+    stored : Stored
+        Indices with a palette.
+
+    Returns
+    -------
+    bool
+        False for a palette whose indices are ids.
+    """
+    table, pixels = stored.palette, stored.pixels
+    assert table is not None
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    around = int(np.bincount(edge).argmax())
+    if not 0 < around < len(table):
+        return False
+    ground, first = rgb_of(table[around]), rgb_of(table[0])
+    grounds = ((0, 0, 0), (255, 255, 255))
+    return ground in grounds and first not in grounds
+
+
+def _told(file: Path, background: int, count: int) -> str:
+    below = (
+        'the transparent part'
+        if background < 0
+        else f'rgb{_unpacked(background)}'
+    )
+    used = '1' if count == 1 else f'1 to {count}'
+    return (
+        f'{file.name}: painted labels, {count} '
+        f'{"colour" if count == 1 else "colours"} found, used as {used}; '
+        f'{below} is the background'
+    )
+
+
+def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
+    red, green, blue = (colors[..., k].astype(np.int32) for k in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def _unpacked(color: int) -> tuple[int, int, int]:
+    return color >> 16, (color >> 8) & 255, color & 255
+
+
+def _background(packed: NDArray[np.int32], present: NDArray[Any]) -> int:
+    """What stands for no label: glass, black, white, or what surrounds."""
+    if present[0] == -1:
+        return -1
+    if present[0] == 0:
+        return 0
+    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
+    around, times = np.unique(edge, return_counts=True)
+    if around[-1] == 0xFFFFFF:
+        return 0xFFFFFF
+    return int(around[times.argmax()])
+
+
+def rgb_of(color: NDArray[Any]) -> tuple[int, int, int]:
+    """Red, green and blue of a color of a palette, as ints."""
+    red, green, blue = (int(value) for value in color[:3])
+    return red, green, blue
