@@ -26,6 +26,7 @@ from napari_samnet.training.features import (
     confidence_images,
     taught_images,
 )
+from napari_samnet.training.matches import category_matches
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
 from napari_samnet.training.taught_examples import (
@@ -240,6 +241,27 @@ class TestStore:
             atol=2e-3,
             rtol=0,
         )
+
+
+class TestMatches:
+    def test_no_images_make_no_labels(self) -> None:
+        model = read_model(get_weights('samnet').path)
+        made = category_matches(model, random_store(), [], [])
+        assert len(made.pairs) == 0
+
+    def test_an_image_and_its_copy_agree(self) -> None:
+        model = read_model(get_weights('samnet').path)
+        projection = model.features.projection
+        assert projection is not None
+        rng = np.random.default_rng(0)
+        cells = rng.standard_normal((1, SIDE * SIDE, len(projection)))
+        whole = np.repeat(np.abs(cells), 2, 0).astype(np.float16)
+        store = FeatureStore(whole, torch.eye(len(projection)), SIDE)
+        made = category_matches(model, store, [0, 1], ['a', 'a'])
+        assert made.pairs.tolist() == [[0, 1]]
+        drawn = made.draw(np.random.default_rng(0))
+        apart = (drawn.goals - drawn.places).norm(dim=1)
+        assert float(apart.median()) < 0.5
 
 
 class TestStage:

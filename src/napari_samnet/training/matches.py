@@ -69,14 +69,16 @@ def category_matches(
     """
     projection = model.features.projection
     assert projection is not None
-    maps = torch.cat(
-        [store.maps(index, projection).half() for index in indices]
-    )
-    pairs = choose_pairs(maps, categories, per_image=2)
-    step = max(1, -(-len(pairs) // most))
     kept, goals, weights = [], [], []
+    maps = [store.maps(index, projection).half() for index in indices]
+    pairs = torch.zeros(0, 2, dtype=torch.long)
+    if maps:
+        pairs = choose_pairs(torch.cat(maps), categories, per_image=2)
+    step = max(1, -(-len(pairs) // most))
     for number, pair in enumerate(pairs[::step]):
-        goal, weight = _agreement(model, *maps[pair].float()[:, None])
+        goal, weight = _agreement(
+            model, *(maps[int(index)].float() for index in pair)
+        )
         tell(number + 1)
         if float((weight > 0).float().mean()) >= LEAST_AGREEMENT:
             kept.append(torch.tensor([indices[int(i)] for i in pair]))

@@ -38,7 +38,7 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'category_batch': (1, 256),
     'category_rate': (1e-6, 1e-1),
     'feature_steps': (0, 1_000_000),
-    'feature_images': (2, 100_000),
+    'feature_images': (0, 100_000),
     'feature_warps': (1, 100_000),
     'feature_channels': (1, 4096),
     'feature_batch': (1, 256),
@@ -90,8 +90,8 @@ class TrainingOptions:
         leaves it as it is.
     feature_images : int
         Images at most that category pairs are looked for among, for the
-        features to be taught by. Each takes 1.3 MB of disk at size 256 while
-        the stage runs.
+        features to be taught by; 0 for no category pairs. Each takes 1.3 MB
+        of disk at size 256 while the stage runs.
     feature_warps : int
         Photographs whose known warps the features are taught by. Each takes
         2.6 MB of disk while the stage runs.
