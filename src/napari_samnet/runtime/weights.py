@@ -290,7 +290,8 @@ def save_model(
     notes : dict of str to str, optional
         Further entries of the header.
     parts : sequence of str
-        Parts such as ``'matcher'`` that are written; all of them by default.
+        Beginnings of the names of tensors that are written, such as
+        ``'matcher'``; all of them by default.
     shares : str
         Packaged network whose tensors the parts that are not written are
         taken from when the file is read.
@@ -312,7 +313,7 @@ def save_model(
     state = {
         key: value.detach().to('cpu', dtype).contiguous()
         for key, value in model.state_dict().items()
-        if not parts or key.split('.')[0] in parts
+        if not parts or key.startswith(tuple(parts))
     }
     header = {
         **(notes or {}),
