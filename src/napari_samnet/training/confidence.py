@@ -1,7 +1,7 @@
 """Fit the confidence: how often matches with such evidence are right.
 
 A logistic regression on the answers of :mod:`napari_samnet.samnet.confidence`
-is fitted to matches of three kinds, which count alike: keypoints of annotated
+is fitted to matches of three kinds: keypoints of annotated
 images that the features were not taught by, places of photographs and of
 their known warps, and places of annotated images that are looked for in
 images of something else, where every match is wrong.
@@ -44,6 +44,10 @@ SCENE_TOLERANCE = 3.0
 
 #: Places that are drawn from a known warp.
 WARPED_PLACES = 48
+
+#: How much each kind of match counts: keypoints, something else, known warps.
+#: What is asked of most pairs is that of the first kind.
+KIND_WEIGHTS = (1.0, 0.125, 0.125)
 
 #: Pull of the coefficients of standardized answers towards 0.
 RIDGE = 1e-3
@@ -181,7 +185,7 @@ def collect_matches(
     Returns
     -------
     Matches
-        The three kinds count alike.
+        The three kinds count as KIND_WEIGHTS say.
     """
     rng = np.random.default_rng(seed)
     collector = _Collector(model, features, size)
@@ -226,7 +230,7 @@ def collect_matches(
         kinds[2].append(_warp(collector, photograph, rng))
         done += 1
         tell(done)
-    return _joined([kind for kind in kinds if kind])
+    return _joined(kinds)
 
 
 def _pair_of_group(
@@ -263,11 +267,25 @@ def _warp(
 
 
 def _joined(kinds: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> Matches:
-    answers = [torch.cat([pair[0] for pair in kind]) for kind in kinds]
-    right = [torch.cat([pair[1] for pair in kind]) for kind in kinds]
-    weight = [torch.full((len(kind),), 1 / len(kind)) for kind in answers]
+    """Matches of all kinds, those of one kind sharing its weight."""
+    parts = [
+        Matches(
+            torch.cat([answers for answers, _ in kind]),
+            torch.cat([right for _, right in kind]).float(),
+            torch.tensor(weight),
+        )
+        for kind, weight in zip(kinds, KIND_WEIGHTS, strict=True)
+        if kind
+    ]
     return Matches(
-        torch.cat(answers), torch.cat(right).float(), torch.cat(weight)
+        torch.cat([part.answers for part in parts]),
+        torch.cat([part.right for part in parts]),
+        torch.cat(
+            [
+                part.weight.expand(len(part.right)) / len(part.right)
+                for part in parts
+            ]
+        ),
     )
 
 
