@@ -36,6 +36,8 @@ Feedback = Literal['feature', 'continue', 'image']
 LIMITS: dict[str, tuple[float, float]] = {
     'window': (3, 21),
     'iterations': (1, 20),
+    'motions': (1, 8),
+    'alikeness': (0.0, 2.0),
     'coarse_iterations': (0, 5),
     'size': (64, 1024),
     'lambda_max': (0.0, 1.0),
@@ -123,6 +125,20 @@ class MatchOptions:
     init : {'global', 'identity'}
         First field: a robust global affine from all pairs of cells, or no
         motion, as in the paper.
+    motions : int
+        How many affine motions are looked for with `init` 'global', 1 to 8.
+        With 2 or more, each part of the image starts from the one that most
+        of the matches around it agree with, or from these matches
+        themselves, so that what moves against its background is followed.
+        1 starts everywhere from the same one, which is right where one
+        object or specimen fills both images.
+    alikeness : float
+        How alike the features of neighbors must be to be moved together: the
+        difference of their cosines to 1 at which a neighbor counts 37 %, 0
+        to 2. Smaller values keep outlines apart better and smooth less. 0
+        takes all neighbors around alike, as in a round window; the residual
+        that the network has learned for that is then added, and `motions`
+        does not count. So it is with `init` 'identity'.
     orientation : str or float
         How the target is turned before it is matched. 'auto' tries
         reflections and turns, and takes another than upright only where the
@@ -180,6 +196,8 @@ class MatchOptions:
     evidence: bool = True
     outlines: bool = True
     init: str = 'global'
+    motions: int = 4
+    alikeness: float = 0.3
     orientation: str = 'auto'
     fine: bool = True
     coarse_iterations: int = 0

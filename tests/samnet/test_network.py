@@ -123,8 +123,9 @@ class TestRecurrence:
         steps = run(untrained, encoded, QUICK)
         own, goal = encoded[0].matching[0], encoded[1].matching[0]
         other = own
-        start = untrained.start(*(e.matching for e in encoded), 'global')
-        flow = flow_of(start)[0]
+        matching = [e.matching for e in encoded]
+        start = untrained.begin(*matching, QUICK)
+        flow = flow_of(start.field)[0]
         for index, step in enumerate(steps):
             expected = literal_5(own, other, goal, flow, schedule(index, 0.9))
             torch.testing.assert_close(

@@ -8,6 +8,7 @@ residual of (6).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,24 +16,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_samnet.samnet.bilateral import (
+    BilateralWindow,
+    bilateral_fit,
+    bilateral_window,
+    neighbor_weight,
+)
 from napari_samnet.samnet.correlation import (
-    all_pairs,
     inside_window,
     window_offsets,
 )
-from napari_samnet.samnet.features import normalize
+from napari_samnet.samnet.evidence import (
+    GLOBAL_CELLS,
+    PEAK_CELLS,
+    Evidence,
+    consensus,
+    few_cells,
+    window_mean,
+)
 from napari_samnet.samnet.field import affine_field, flow_of, grid
 
 __all__ = [
     'GLOBAL_CELLS',
     'AnalyticMatching',
+    'Guide',
     'Peak',
     'global_affine',
+    'mean_displacement',
     'peak_of',
 ]
 
-#: Cells a side that are compared for T^0, those of a 256 x 256 image.
-GLOBAL_CELLS = 32
+#: Width in cells of the window that follows the object.
+FIT_SIGMA = 4.0
 
 
 class Peak(NamedTuple):
@@ -86,6 +101,42 @@ def peak_of(
     return Peak(residual, (best - rival).clamp_min(0))
 
 
+def mean_displacement(
+    correlation: Tensor, *, cells: float, beta: float = 40.0
+) -> Tensor:
+    """Mean of the likely displacements around the center of the window.
+
+    Unlike :func:`peak_of`, which follows the best wherever it is, this asks
+    for what is likely *near the field*, so that a fit bends to the matches
+    without being thrown off by one that is far away.
+
+    Parameters
+    ----------
+    correlation : Tensor
+        ``(B, K*K, H, W)`` cosines.
+    cells : float
+        Width of the Gaussian about the center, in cells.
+    beta : float
+        Inverse temperature of the softmax.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 2, H, W)`` in (x, y) cells, with parts of a cell.
+    """
+    _, count, height, width = correlation.shape
+    window = round(count**0.5)
+    offsets = window_offsets(window, correlation)
+    smooth = F.avg_pool2d(
+        correlation.float(), 3, 1, 1, count_include_pad=False
+    )
+    away = offsets.square().sum(1) / (2 * cells**2)
+    logits = beta * smooth - away.view(1, -1, 1, 1)
+    inside = inside_window(height, width, window, correlation)
+    weights = logits.masked_fill(~inside, -torch.inf).softmax(1)
+    return torch.einsum('bkhw,kd->bdhw', weights, offsets)
+
+
 # Kept tensors must serve training too, whoever asked for them first.
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
@@ -116,23 +167,78 @@ def _moments(maps: Tensor, sigma: float) -> dict[tuple[int, int], Tensor]:
     return found
 
 
+class Guide(NamedTuple):
+    """What the fit knows of the source before the recurrence begins.
+
+    Attributes
+    ----------
+    window : BilateralWindow
+        Neighbors of each cell, by distance and alikeness.
+    confidence : Tensor
+        ``(B, 1, H, W)``: c_j, how clearly each cell has one match among all
+        cells of the target.
+    weight : Tensor
+        ``(B, 1, H, W)``: sum of the neighbors' weights if all agreed.
+    """
+
+    window: BilateralWindow
+    confidence: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        features: Tensor,
+        confidence: Tensor,
+        *,
+        alikeness: float,
+        window: BilateralWindow | None = None,
+    ) -> Guide:
+        """Guide of a feature map ``(B, C, H, W)``, at its resolution."""
+        window = window or bilateral_window(
+            features, sigma=FIT_SIGMA, alikeness=alikeness
+        )
+        confidence = F.interpolate(
+            confidence,
+            size=features.shape[-2:],
+            mode='bilinear',
+            align_corners=False,
+        )
+        weight = neighbor_weight(window, confidence)
+        return cls(window, confidence, weight)
+
+    def tensors(self) -> list[Tensor]:
+        """All that it holds, in the order of :meth:`with_tensors`."""
+        return [*self.window.strips, self.confidence, self.weight]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Guide:
+        """The same with other memory, as CUDA graphs need it."""
+        *strips, confidence, weight = tensors
+        window = self.window._replace(strips=tuple(strips))
+        return Guide(window, confidence, weight)
+
+
 class AnalyticMatching(nn.Module):
     """Residual affine field of a correlation volume, without parameters.
 
     What is fitted is not the residual alone but where it leads: the whole
     motion, relative to the start T^0. Cells without a match then follow
     their neighbors and, far from any, the start, and nothing accumulates
-    over the iterations.
+    over the iterations. With a guide, the window of the fit follows the
+    object, see :mod:`.bilateral`; without one it is round.
 
     Parameters
     ----------
     sigmas : tuple of float
-        Width in cells of the Gaussian window of the fit, per iteration; the
+        Width in cells of the round window of the fit, per iteration; the
         last one is kept for all that follow.
     damping : float
-        Pull towards the start.
+        Pull of the round window towards the start.
     rounds : int
-        Rounds of iteratively reweighted least squares.
+        Rounds of iteratively reweighted least squares in the round window.
+    reaches : tuple of float
+        How far from the field matches are looked for with a guide, per
+        iteration, as the width of a Gaussian in cells.
     """
 
     def __init__(
@@ -141,16 +247,51 @@ class AnalyticMatching(nn.Module):
         sigmas: tuple[float, ...] = (6.0, 4.0, 3.0, 2.5),
         damping: float = 0.02,
         rounds: int = 2,
+        reaches: tuple[float, ...] = (3.0, 3.0, 2.0),
     ) -> None:
         super().__init__()
+        self.reaches = reaches
         self.sigmas = sigmas
         self.damping = damping
         self.rounds = rounds
 
+    def guided(
+        self,
+        correlation: Tensor,
+        field: Tensor,
+        start: Tensor,
+        index: int,
+        guide: Guide,
+    ) -> Tensor:
+        """Residual of iteration `index`, in a window that follows the object.
+
+        Parameters
+        ----------
+        correlation : Tensor
+            C^l, raw, ``(B, K*K, H, W)``.
+        field, start : Tensor
+            T^l and T^0, ``(B, 6, H, W)``.
+        index : int
+            l.
+        guide : Guide
+            Neighbors and confidence of the cells.
+
+        Returns
+        -------
+        Tensor
+            ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
+        """
+        cells = self.reaches[min(index, len(self.reaches) - 1)]
+        motion = flow_of(field) + mean_displacement(correlation, cells=cells)
+        fit = bilateral_fit(
+            guide.window, motion, guide.confidence, field, start
+        )
+        return fit.field - field
+
     def forward(
         self, peak: Peak, field: Tensor, start: Tensor, index: int
     ) -> Tensor:
-        """Residual of iteration `index`.
+        """Residual of iteration `index`, in a round window.
 
         Parameters
         ----------
@@ -170,11 +311,12 @@ class AnalyticMatching(nn.Module):
         motion = flow_of(field) - flow_of(start) + peak.residual
         mean = peak.margin.mean(dim=(2, 3), keepdim=True).clamp_min(1e-6)
         prior = (peak.margin / mean).clamp_max(4.0)
-        fit = self._fit(motion, prior, sigma)
+        residual = self._fit(motion, prior, sigma)
         for _ in range(self.rounds):
-            error = (motion - flow_of(fit)).square().sum(1, keepdim=True)
-            fit = self._fit(motion, prior / (1.0 + error.detach()), sigma)
-        return start + fit - field
+            error = (motion - flow_of(residual)).square().sum(1, keepdim=True)
+            weight = prior / (1.0 + error.detach())
+            residual = self._fit(motion, weight, sigma)
+        return start + residual - field
 
     def _fit(self, motion: Tensor, weight: Tensor, sigma: float) -> Tensor:
         """Damped local affine fit: ``m_j ~ df_i + dA_i (j - i)``."""
@@ -200,8 +342,17 @@ class AnalyticMatching(nn.Module):
         return torch.cat((linear, flow), -1).permute(0, 3, 1, 2)
 
 
-def _mutual_matches(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _mutual_matches(
+    volume: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
     """Best target position of every source cell and how mutual it is.
+
+    Parameters
+    ----------
+    volume : Tensor
+        ``(B, N, M)``, cosines of all pairs.
+    size : tuple of int
+        Rows and columns of the M target cells.
 
     Returns
     -------
@@ -210,49 +361,23 @@ def _mutual_matches(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     weights : Tensor
         ``(B, N)`` in [0, 1].
     """
-    volume = all_pairs(source, target)
-    batch, height, width, rows, columns = volume.shape
-    # Consensus: neighbors of a true match match at the same displacement.
-    padded = F.pad(volume, (1, 1, 1, 1, 1, 1, 1, 1))
-    volume = sum(
-        padded[
-            :,
-            1 + dy : 1 + dy + height,
-            1 + dx : 1 + dx + width,
-            1 + dy : 1 + dy + rows,
-            1 + dx : 1 + dx + columns,
-        ]
-        for dy in (-1, 0, 1)
-        for dx in (-1, 0, 1)
-    ) / torch.full((), 9.0, device=volume.device)
-    volume = volume.reshape(batch, height * width, rows * columns)
     best, index = volume.max(2, keepdim=True)
     column_best = volume.amax(1, keepdim=True)
     rival = column_best.gather(2, index.transpose(1, 2))[:, 0]
     # Where nothing is alike at all, 0 instead of 0 / 0.
     mutual = best[..., 0] / rival.clamp_min(1e-6)
-    points = grid(rows, columns, volume).view(2, -1)
-    peak = points[:, index[..., 0]].permute(1, 0, 2)
-    distance = (points.view(1, 2, 1, -1) - peak.unsqueeze(-1)).square().sum(1)
-    logits = 40.0 * (volume - best) - distance / (2 * 1.5**2)
-    positions = torch.einsum('bnm,dm->bdn', logits.softmax(2), points)
+    points = grid(*size, volume).view(2, -1)
+    peak = points[:, index[..., 0]].transpose(0, 1)
+    positions = window_mean(volume, peak, points, cells=PEAK_CELLS)
     return positions, mutual.clamp(0, 1) ** 16
 
 
-def _few_cells(feature: Tensor) -> Tensor:
-    """At most GLOBAL_CELLS a side: all pairs grow with the square of them."""
-    height, width = feature.shape[-2:]
-    longer = max(height, width)
-    if longer <= GLOBAL_CELLS:
-        return feature
-    few = [
-        max(1, round(side * GLOBAL_CELLS / longer)) for side in (height, width)
-    ]
-    return normalize(F.interpolate(feature, size=few, mode='area'))
-
-
 def global_affine(
-    source: Tensor, target: Tensor, *, rounds: int = 8
+    source: Tensor,
+    target: Tensor,
+    *,
+    evidence: Evidence | None = None,
+    rounds: int = 8,
 ) -> Tensor:
     """T^0 from all pairs of cells: one robust affine map per image.
 
@@ -263,6 +388,8 @@ def global_affine(
     ----------
     source, target : Tensor
         ``(B, C, H, W)`` of unit length along C.
+    evidence : Evidence, optional
+        Of their :func:`~.evidence.few_cells`, where it is there already.
     rounds : int
         Rounds of iteratively reweighted least squares.
 
@@ -272,9 +399,15 @@ def global_affine(
         ``(B, 6, H, W)`` field.
     """
     batch, _, height, width = source.shape
-    source, target = (_few_cells(one.float()) for one in (source, target))
-    positions, mutual = _mutual_matches(source, target)
+    source, target = (few_cells(one.float()) for one in (source, target))
     rows, columns = source.shape[-2:]
+    grid_of_target = target.shape[-2], target.shape[-1]
+    volume = (
+        consensus(source, target).flatten(3).flatten(1, 2)
+        if evidence is None
+        else evidence.volume
+    )
+    positions, mutual = _mutual_matches(volume, grid_of_target)
     cells = grid(rows, columns, source).view(2, -1)
     # From the cells compared to those of the field, center to center.
     step = cells.new_tensor((width / columns, height / rows)).view(2, 1)
@@ -288,7 +421,7 @@ def global_affine(
     damping = 0.01 * mutual.sum(1).clamp_min(1.0).view(-1, 1, 1)
     weights = mutual
     matrix = prior.expand(batch, 2, 3)
-    for turn in range(rounds):
+    for index in range(rounds):
         weighted = x * weights.unsqueeze(1)
         normal = weighted @ x.transpose(0, 1)
         normal = normal + damping * torch.eye(3, device=x.device)
@@ -297,7 +430,7 @@ def global_affine(
         matrix = matrix.transpose(1, 2)
         error = (y - matrix @ x).square().sum(1)
         # Graduated: from a wide basin to the scale of a few cells.
-        scale = max(0.5 * 0.7**turn, 0.12)
+        scale = max(0.5 * 0.7**index, 0.12)
         weights = mutual / (1 + error / scale**2) ** 2
     linear = matrix[:, :, :2]
     shift = half * matrix[:, :, 2:] + middle - linear @ middle

@@ -13,7 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.samnet.features import normalize
-from napari_samnet.samnet.least_squares import AnalyticMatching, peak_of
+from napari_samnet.samnet.least_squares import (
+    AnalyticMatching,
+    Guide,
+    peak_of,
+)
 
 __all__ = [
     'RTNMatching',
@@ -169,6 +173,9 @@ class RTNMatching(nn.Module):
         field: Tensor,  # noqa: ARG002
         start: Tensor,  # noqa: ARG002
         index: int,  # noqa: ARG002
+        guide: Guide | None = None,  # noqa: ARG002
+        *,
+        learned: bool = True,  # noqa: ARG002
     ) -> Tensor:
         """Residual of (6) from a raw volume ``(B, K*K, H, W)`` alone."""
         volume = resize_window(correlation, self.window)
@@ -197,7 +204,14 @@ class ResidualMatching(nn.Module):
         )
 
     def forward(
-        self, correlation: Tensor, field: Tensor, start: Tensor, index: int
+        self,
+        correlation: Tensor,
+        field: Tensor,
+        start: Tensor,
+        index: int,
+        guide: Guide | None = None,
+        *,
+        learned: bool = True,
     ) -> Tensor:
         """Residual of (6).
 
@@ -209,10 +223,32 @@ class ResidualMatching(nn.Module):
             T^l and T^0, ``(B, 6, H, W)``.
         index : int
             l.
+        guide : Guide, optional
+            Lets the window of the parameter-free part follow the object.
+        learned : bool
+            Add the learned residual; without it, the estimate is the
+            parameter-free one.
+
+        Returns
+        -------
+        Tensor
+            ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
         """
+        if guide is not None and not learned:
+            residual = self.analytic.guided(
+                correlation, field, start, index, guide
+            )
+            return step_size(index) * residual
         peak = peak_of(correlation)
-        base = self.analytic(peak, field, start, index)
-        volume = normalize(resize_window(correlation, self.window))
-        evidence = torch.cat((volume, *peak, base), 1)
-        learned = limit_step(self.network(evidence.detach()).float())
-        return step_size(index) * (base + learned)
+        if guide is None:
+            residual = self.analytic(peak, field, start, index)
+        else:
+            residual = self.analytic.guided(
+                correlation, field, start, index, guide
+            )
+        if learned:
+            volume = normalize(resize_window(correlation, self.window))
+            evidence = torch.cat((volume, *peak, residual), 1)
+            learned_part = self.network(evidence.detach()).float()
+            residual = residual + limit_step(learned_part)
+        return step_size(index) * residual

@@ -47,9 +47,10 @@ from napari_samnet.samnet.field import (
     warp,
 )
 from napari_samnet.samnet.kernels.cuda_graph import recording_for
-from napari_samnet.samnet.least_squares import global_affine
+from napari_samnet.samnet.least_squares import Guide, global_affine
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
+from napari_samnet.samnet.start import Start, guided_start
 
 __all__ = ['Iteration', 'Recurrence', 'SAMNet', 'SAMNetConfig', 'schedule']
 
@@ -130,6 +131,30 @@ class SAMNet(nn.Module):
             batch, _, height, width = source.shape
             return identity_field(batch, height, width, like=source)
         raise ValueError(f"init must be 'global' or 'identity', got {init!r}")
+
+    def begin(
+        self,
+        source: Tensor,
+        target: Tensor,
+        options: Recurrence,
+    ) -> Start:
+        """T^0, and what the fits of all iterations need.
+
+        Parameters
+        ----------
+        source, target : Tensor
+            Matching features ``(B, C, H, W)``.
+        options : Recurrence
+            Its `init`, `motions` and `alikeness` say how.
+
+        Returns
+        -------
+        Start
+            Computed once per pair.
+        """
+        if options.alikeness == 0 or options.init != 'global':
+            return Start(self.start(source, target, options.init))
+        return guided_start(source, target, options)
 
     def correlate(
         self,
@@ -333,28 +358,29 @@ class SAMNet(nn.Module):
                 f'{tuple(source.matching.shape)} and '
                 f'{tuple(target.matching.shape)}'
             )
-        own, goal = source.matching, target.matching
-        start = self.start(own, goal, options.init)
-        field, transferred = start, own
-        if _can_record(own, options):
+        start = self.begin(source.matching, target.matching, options)
+        if _can_record(source.matching, options):
             yield from self._iterate_recorded(source, target, start, options)
             return
+        field, transferred = start.field, source.matching
         for index in range(options.iterations):
-            coarse = index < options.coarse_iterations
-            compare = self._compare_coarse if coarse else self._compare
-            volume, residual, alpha = compare(
-                (own, transferred, goal), field, start, index, options
+            volume, residual, alpha = self._compare(
+                (source.matching, transferred, target.matching),
+                field,
+                start,
+                index,
+                options,
             )
             field = field + residual
-            moved = flow_of(residual).detach().norm(dim=1)
-            change = float(moved.mean())
-            calm = change < options.tolerance
-            last = index + 1 == options.iterations or (calm and not coarse)
+            change = float(_mean_motion(residual))
+            last = _is_last(index, change, options)
             if options.reference:
                 transferred = self._next(
                     source, target, field, alpha, index, options
                 )
-            yield Iteration(index, field, volume, alpha, change, last)
+            yield Iteration(
+                index, field, volume, alpha, change, last, start.clues
+            )
             if last:
                 return
             # Not before the yield: who stops there does not wait for it.
@@ -367,7 +393,7 @@ class SAMNet(nn.Module):
         self,
         source: Features,
         target: Features,
-        start: Tensor,
+        start: Start,
         options: Recurrence,
         **how: Any,
     ) -> Iterator[Iteration]:
@@ -375,44 +401,44 @@ class SAMNet(nn.Module):
         parts = [(f.matching, f.content, *f.skips) for f in (source, target)]
         count = len(parts[0])
 
-        def turn(
+        def iteration_fn(
             index: int, fixed: Sequence[Tensor], moving: Sequence[Tensor]
         ) -> tuple[Tensor, ...]:
             one, other = (
                 Features(group[0], group[1], tuple(group[2:]))
-                for group in (fixed[:count], fixed[count:])
+                for group in (fixed[:count], fixed[count : 2 * count])
             )
-            field, transferred, start = moving
-            coarse = index < options.coarse_iterations
-            compare = self._compare_coarse if coarse else self._compare
-            volume, residual, alpha = compare(
+            begun = start.with_tensors(fixed[2 * count :])
+            field, transferred = moving
+            volume, residual, alpha = self._compare(
                 (one.matching, transferred, other.matching),
                 field,
-                start,
+                begun,
                 index,
                 options,
             )
             field = field + residual
-            change = flow_of(residual).norm(dim=1).mean()
+            change = _mean_motion(residual)
             if index + 1 < options.iterations:
                 transferred = self._next(
                     one, other, field, alpha, index, options
                 )
             return volume, field, alpha, change, transferred
 
-        field, transferred = start, source.matching
+        field, transferred = start.field, source.matching
+        fixed = [*parts[0], *parts[1], *start.tensors()]
         with recording_for(
-            self, turn, [*parts[0], *parts[1]], options, **how
+            self, iteration_fn, fixed, options, **how
         ) as recording:
             for index in range(options.iterations):
                 volume, field, alpha, moved, transferred = recording(
-                    index, (field, transferred, start)
+                    index, (field, transferred)
                 )
                 change = float(moved)
-                calm = change < options.tolerance
-                coarse = index < options.coarse_iterations
-                last = index + 1 == options.iterations or (calm and not coarse)
-                yield Iteration(index, field, volume, alpha, change, last)
+                last = _is_last(index, change, options)
+                yield Iteration(
+                    index, field, volume, alpha, change, last, start.clues
+                )
                 if last:
                     return
 
@@ -437,11 +463,26 @@ class SAMNet(nn.Module):
         self,
         features: tuple[Tensor, Tensor, Tensor],
         field: Tensor,
-        start: Tensor,
+        start: Start,
         index: int,
         options: Recurrence,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """C^l, residual of (6) and alpha^l from F^s, F^{s<-t} and F^t."""
+        if index < options.coarse_iterations:
+            return self._compare_coarse(features, field, start, index, options)
+        return self._compare_at(
+            features, (field, start.field, start.guide), index, options
+        )
+
+    def _compare_at(
+        self,
+        features: tuple[Tensor, Tensor, Tensor],
+        fields: tuple[Tensor, Tensor, Guide | None],
+        index: int,
+        options: Recurrence,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same at one resolution, from T^l, T^0 and a guide."""
+        field, start, guide = fields
         limit = options.lambda_max if options.attributes else 0.0
         volume = self.correlate(
             *features,
@@ -449,27 +490,32 @@ class SAMNet(nn.Module):
             weight=schedule(index, limit),
             options=options,
         )
-        residual: Tensor = self.matcher(volume, field, start, index)
+        residual: Tensor = self.matcher(
+            volume, field, start, index, guide, learned=options.learned
+        )
         return volume, residual, confidence(volume, options.beta)
 
     def _compare_coarse(
         self,
         features: tuple[Tensor, Tensor, Tensor],
         field: Tensor,
-        start: Tensor,
+        start: Start,
         index: int,
         options: Recurrence,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The same on maps of half the resolution; the volume stays there."""
         height, width = field.shape[-2:]
         half = height // 2, width // 2
-        own, transferred, goal = (
+        source, transferred, target = (
             normalize(F.avg_pool2d(feature, 2)) for feature in features
         )
-        volume, residual, alpha = self._compare(
-            (own, transferred, goal),
-            resize_field(field, *half),
-            resize_field(start, *half),
+        volume, residual, alpha = self._compare_at(
+            (source, transferred, target),
+            (
+                resize_field(field, *half),
+                resize_field(start.field, *half),
+                start.coarse_guide,
+            ),
             index,
             options,
         )
@@ -477,3 +523,16 @@ class SAMNet(nn.Module):
             alpha, size=(height, width), mode='bilinear', align_corners=False
         )
         return volume, resize_field(residual, height, width), alpha
+
+
+def _mean_motion(residual: Tensor) -> Tensor:
+    """Mean change of f in cells, a scalar."""
+    return flow_of(residual).detach().norm(dim=1).mean()
+
+
+def _is_last(index: int, change: float, options: Recurrence) -> bool:
+    """Whether the recurrence ends with this iteration, (7)."""
+    if index + 1 == options.iterations:
+        return True
+    converged = change < options.tolerance
+    return converged and index >= options.coarse_iterations

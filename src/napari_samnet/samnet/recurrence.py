@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-__all__ = ['Feedback', 'Iteration', 'Recurrence', 'schedule']
+__all__ = ['Clues', 'Feedback', 'Iteration', 'Recurrence', 'schedule']
 
 Feedback = Literal['feature', 'continue', 'image']
 
@@ -37,6 +37,17 @@ class Recurrence:
         the decoded image, as in the paper.
     init : {'global', 'identity'}
         T^0.
+    motions : int
+        Affine maps among which each cell finds its start; with more than
+        one, supported local matches come on top. Only where `init` is
+        'global' and `alikeness` above 0.
+    alikeness : float
+        h, the difference of cosines at which a neighbor counts 37 % in the
+        fit of W_G's parameter-free part. The window is round with 0, and
+        with the start 'identity', which is too far off for residuals from it
+        to mean anything.
+    learned : bool
+        Add the residual that W_G has learned to its parameter-free part.
     coarse_iterations : int
         Leading iterations on the map of half the resolution.
     lambda_max : float
@@ -61,6 +72,9 @@ class Recurrence:
     attributes: bool = True
     feedback: Feedback = 'feature'
     init: str = 'global'
+    motions: int = 4
+    alikeness: float = 0.3
+    learned: bool = False
     coarse_iterations: int = 0
     lambda_max: float = 0.1
     skip: float = 0.5
@@ -68,6 +82,27 @@ class Recurrence:
     beta: float = 10.0
     tolerance: float = 0.0
     reference: bool = False
+
+
+class Clues(NamedTuple):
+    """What is known about how far a match can be relied on.
+
+    Attributes
+    ----------
+    uniqueness : Tensor
+        ``(B, 1, H, W)`` in [0, 1]: probability of each cell's best match,
+        in both directions, among all cells.
+    support : Tensor
+        ``(B, 1, H, W)`` in [0, 1]: share of the single matches around, by
+        alikeness, that agree with the motion that was taken at the start.
+    choice : Tensor
+        ``(B, 1, H, W)`` in [0, 1]: lead of that motion over the next, 1
+        where there was only one.
+    """
+
+    uniqueness: Tensor
+    support: Tensor
+    choice: Tensor
 
 
 class Iteration(NamedTuple):
@@ -87,6 +122,8 @@ class Iteration(NamedTuple):
         Mean change of f in cells.
     last : bool
         Whether the recurrence ends here.
+    clues : Clues or None
+        Of the start; None with a round window.
     """
 
     step: int
@@ -95,3 +132,4 @@ class Iteration(NamedTuple):
     alpha: Tensor
     change: float
     last: bool
+    clues: Clues | None = None

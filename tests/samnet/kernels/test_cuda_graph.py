@@ -79,7 +79,7 @@ def recorded(
     capture: Any,
 ) -> list[network.Iteration]:
     """All iterations, recorded."""
-    start = model.start(pair[0].matching, pair[1].matching, options.init)
+    start = model.begin(pair[0].matching, pair[1].matching, options)
     return list(
         model._iterate_recorded(*pair, start, options, capture=capture)
     )
@@ -95,6 +95,8 @@ def recorded(
         {'coarse_iterations': 1},
         {'tolerance': 1e3},
         {'gate': False, 'init': 'identity'},
+        {'motions': 1},
+        {'alikeness': 0.0, 'learned': True},
     ],
 )
 @torch.inference_mode()
@@ -174,7 +176,7 @@ def test_who_stops_early_keeps_what_was_recorded(
     shipped: SAMNet, pairs: Any
 ) -> None:
     capture = Direct()
-    start = shipped.start(pairs[0][0].matching, pairs[0][1].matching, 'global')
+    start = shipped.begin(pairs[0][0].matching, pairs[0][1].matching, QUICK)
     how = (*pairs[0], start, QUICK)
     steps = shipped._iterate_recorded(*how, capture=capture)
     next(steps)
@@ -288,7 +290,7 @@ def test_on_a_gpu_too(shipped: SAMNet, pairs: Any) -> None:
         type(part)(*(tensor.cuda() for tensor in part[:2]), ())
         for part in pairs[0]
     ]
-    start = model.start(pair[0].matching, pair[1].matching, 'global')
+    start = model.begin(pair[0].matching, pair[1].matching, QUICK)
     found = list(model._iterate_recorded(*pair, start, QUICK))
     plain = list(shipped.iterate(*pairs[0], QUICK))
     torch.testing.assert_close(

@@ -66,6 +66,8 @@ LABELS = {
     'evidence': 'Evidence from all places',
     'outlines': 'Outlines at edges',
     'init': 'Starting field',
+    'motions': 'Motions',
+    'alikeness': 'Alikeness of neighbors',
     'orientation': 'Orientation',
     'fine': 'Down to the pixel',
     'coarse_iterations': 'Coarse iterations',
@@ -117,7 +119,12 @@ MATCHING = FieldPlan(
     labels=LABELS,
     limits=LIMITS,
     choices=CHOICES,
-    steps={'window': 2, 'size': SIZE_STEP, 'tolerance': 0.1},
+    steps={
+        'window': 2,
+        'size': SIZE_STEP,
+        'tolerance': 0.1,
+        'alikeness': 0.05,
+    },
 )
 
 

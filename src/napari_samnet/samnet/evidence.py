@@ -1,0 +1,198 @@
+"""What all pairs of cells say about the motion, before any smoothness.
+
+At most ``GLOBAL_CELLS`` a side are compared, means of the cells of larger
+maps: time and memory must not grow with the square of the pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_samnet.samnet.correlation import all_pairs
+from napari_samnet.samnet.features import normalize
+from napari_samnet.samnet.field import grid
+
+__all__ = [
+    'GLOBAL_CELLS',
+    'Evidence',
+    'consensus',
+    'few_cells',
+    'gather_evidence',
+    'window_mean',
+]
+
+#: Cells a side that are compared at most, those of a 256 x 256 image.
+GLOBAL_CELLS = 32
+
+#: Temperature of the softmax over all cells.
+TEMPERATURE = 0.03
+
+#: Inverse temperature and width in cells of the mean position around a peak.
+PEAK_BETA = 40.0
+PEAK_CELLS = 1.5
+
+#: Confidence that is left to a match that is not mutual.
+NOT_MUTUAL = 0.2
+
+
+class Evidence(NamedTuple):
+    """Matches of single cells, among all cells of the other image.
+
+    Attributes
+    ----------
+    volume : Tensor
+        ``(B, h*w, h*w)``, cosines of all pairs, averaged over 3 x 3 equal
+        displacements.
+    motion : Tensor
+        ``(B, 2, h, w)``: where the best match of each cell is, minus the
+        cell, in (x, y) cells and with parts of a cell.
+    confidence : Tensor
+        ``(B, 1, h, w)`` in [0, 1]: square root of the match's probability in
+        both directions, of a softmax over all cells of the target times one
+        over all cells of the source. Low where several places look alike.
+    """
+
+    volume: Tensor
+    motion: Tensor
+    confidence: Tensor
+
+
+def few_cells(feature: Tensor) -> Tensor:
+    """Feature map ``(B, C, h, w)`` of at most GLOBAL_CELLS a side."""
+    height, width = feature.shape[-2:]
+    longer = max(height, width)
+    if longer <= GLOBAL_CELLS:
+        return feature
+    few = [
+        max(1, round(side * GLOBAL_CELLS / longer)) for side in (height, width)
+    ]
+    return normalize(F.interpolate(feature, size=few, mode='area'))
+
+
+def consensus(source: Tensor, target: Tensor) -> Tensor:
+    """Cosines of all pairs, averaged over 3 x 3 equal displacements.
+
+    Neighbors of a true match match at the same displacement.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        ``(B, C, h, w)`` of unit length along C; the sizes may differ.
+
+    Returns
+    -------
+    Tensor
+        ``(B, h, w, h2, w2)``; outside the images the cosine is 0.
+    """
+    volume = all_pairs(source, target)
+    for first, second in ((1, 3), (2, 4)):
+        total = volume.clone()
+        for step in (-1, 1):
+            here, there = [slice(None)] * 5, [slice(None)] * 5
+            for axis in (first, second):
+                here[axis] = slice(1, None) if step < 0 else slice(0, -1)
+                there[axis] = slice(0, -1) if step < 0 else slice(1, None)
+            total[tuple(here)] += volume[tuple(there)]
+        volume = total
+    return volume.mul_(1 / 9) if not volume.requires_grad else volume / 9
+
+
+def window_mean(
+    volume: Tensor,
+    positions: Tensor,
+    points: Tensor,
+    *,
+    cells: float,
+    beta: float = PEAK_BETA,
+) -> Tensor:
+    """Mean of the likely matches in a Gaussian around a position.
+
+    Parameters
+    ----------
+    volume : Tensor
+        ``(B, n, m)`` cosines of n source and m target cells.
+    positions : Tensor
+        ``(B, 2, n)`` in (x, y) target cells.
+    points : Tensor
+        ``(2, m)``, the target cells.
+    cells : float
+        Width of the Gaussian.
+    beta : float
+        Inverse temperature of the softmax of the cosines.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 2, n)`` positions.
+    """
+    # |p - q|^2 / 2 s^2 but for what depends on the position alone, which the
+    # softmax does not see.
+    scale = 1 / cells**2
+    near = positions.transpose(1, 2) @ points * scale
+    away = points.square().sum(0) * (0.5 * scale)
+    weights = torch.softmax(beta * volume + near - away, -1)
+    return (weights @ points.T).transpose(1, 2)
+
+
+def _are_both_directions(source: Tensor, target: Tensor) -> bool:
+    """Whether a batch is one pair and the same pair the other way round."""
+    return (
+        len(source) == 2
+        and source.shape == target.shape
+        and not source.is_cuda
+        and torch.equal(source[0], target[1])
+        and torch.equal(source[1], target[0])
+    )
+
+
+def _log_probability(volume: Tensor) -> Tensor:
+    """Logarithm of the dual softmax of cosines ``(B, N, M)``."""
+    scaled = volume / TEMPERATURE
+    rows = scaled.logsumexp(2, keepdim=True)
+    columns = scaled.logsumexp(1, keepdim=True)
+    return 2 * scaled - rows - columns
+
+
+def gather_evidence(source: Tensor, target: Tensor) -> Evidence:
+    """Compare all pairs of cells.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        ``(B, C, h, w)`` of unit length along C, see :func:`few_cells`.
+
+    Returns
+    -------
+    Evidence
+        On the cells of the source.
+    """
+    height, width = source.shape[-2:]
+    if _are_both_directions(source, target):
+        there = consensus(source[:1], target[:1]).flatten(3).flatten(1, 2)
+        volume = torch.cat((there, there.transpose(1, 2)))
+        likely = _log_probability(there)
+        likely = torch.cat((likely, likely.transpose(1, 2)))
+        best, index = likely.max(2)
+        back = index.flip(0)
+    else:
+        volume = consensus(source, target).flatten(3).flatten(1, 2)
+        likely = _log_probability(volume)
+        best, index = likely.max(2)
+        back = likely.argmax(1)
+    cells = torch.arange(height * width, device=volume.device)
+    mutual = back.gather(1, index) == cells
+    confidence = torch.exp(0.5 * best) * torch.where(mutual, 1.0, NOT_MUTUAL)
+    rows, columns = target.shape[-2:]
+    points = grid(rows, columns, volume).flatten(1)
+    peaks = points[:, index].transpose(0, 1)
+    positions = window_mean(volume, peaks, points, cells=PEAK_CELLS)
+    motion = positions - grid(height, width, volume).flatten(1)
+    return Evidence(
+        volume,
+        motion.view(-1, 2, height, width),
+        confidence.view(-1, 1, height, width),
+    )

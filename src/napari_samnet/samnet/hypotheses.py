@@ -1,0 +1,286 @@
+"""The start T^0 from several motions, of which each cell takes one.
+
+One affine map is right where one object fills both images. Where several
+things move, or one moves against its background, there are more: first the
+global map, then maps of what it leaves, last the matches that neighbors of
+the same feature support. Each cell takes the one with which most of the
+matches around it agree, counted by alikeness, in a mean field whose
+smoothness is weighed by the same window, so that labels change at outlines.
+A motion with more freedom agrees more by chance alone; it must do so by a
+margin, which shrinks where single matches are unique among all cells.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from napari_samnet.samnet.bilateral import (
+    BilateralWindow,
+    bilateral_fit,
+)
+from napari_samnet.samnet.evidence import Evidence, window_mean
+from napari_samnet.samnet.field import (
+    affine_field,
+    flow_of,
+    grid,
+    identity_field,
+)
+
+__all__ = ['Hypotheses', 'choose', 'further_affines', 'refine', 'supported']
+
+#: Width of the window of the labelling, in cells, and its alikeness: tighter
+#: than those of the fit, for a small object must outvote its surroundings.
+LABEL_SIGMA = 3.0
+LABEL_ALIKENESS = 0.15
+
+#: Lead in support that the global map has over all others, and further
+#: affine maps over the supported local matches, which bend to agree.
+GLOBAL_LEAD = 0.7
+AFFINE_LEAD = 0.1
+
+#: What the mean confidence around a cell, up to a limit, takes off the lead of
+#: the global map: where single matches are unique, they are to be believed.
+CONFIDENCE_GAIN = 2.0
+CONFIDENCE_LIMIT = 0.4
+
+#: Mean field: temperature of the labels, weight of the neighbors', rounds.
+LABEL_TEMPERATURE = 0.05
+LABEL_SMOOTHNESS = 0.3
+LABEL_ROUNDS = 5
+
+#: Width of a match's residual, in cells, in the search for further maps.
+RESIDUAL_CELLS = 2.0
+
+#: Width in cells of the region that a further map is first fitted to.
+REGION_CELLS = 8.0
+
+
+class Hypotheses(NamedTuple):
+    """Motions, and which one each cell has taken.
+
+    Attributes
+    ----------
+    fields : Tensor
+        ``(B, M, 6, h, w)``.
+    labels : Tensor
+        ``(B, h, w)`` int64, 0 to M - 1.
+    margin : Tensor
+        ``(B, 1, h, w)`` in [0, 1]: lead in probability of the motion taken
+        over the next. Low where the choice is unsure.
+    support : Tensor
+        ``(B, 1, h, w)`` in [0, 1]: share of the matches around that agree
+        with the motion taken.
+    """
+
+    fields: Tensor
+    labels: Tensor
+    margin: Tensor
+    support: Tensor
+
+    @property
+    def field(self) -> Tensor:
+        """What every cell has taken, ``(B, 6, h, w)``."""
+        index = self.labels[:, None, None].expand_as(self.fields[:, :1])
+        return self.fields.gather(1, index)[:, 0]
+
+
+def refine(
+    field: Tensor,
+    evidence: Evidence,
+    window: BilateralWindow,
+    *,
+    rounds: int = 1,
+    cells: float = 3.0,
+) -> Tensor:
+    """Let a motion bend to the likely matches near it.
+
+    Parameters
+    ----------
+    field : Tensor
+        ``(B, 6, h, w)``.
+    evidence : Evidence
+        All pairs.
+    window : BilateralWindow
+        Neighbors of each cell.
+    rounds : int
+        How often matches are looked for and maps fitted.
+    cells : float
+        How near, as the width of a Gaussian.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 6, h, w)``.
+    """
+    height, width = field.shape[-2:]
+    points = grid(height, width, field)
+    flat = points.flatten(1)
+    start = field
+    for _ in range(rounds):
+        there = (points + flow_of(field)).flatten(2)
+        seen = window_mean(evidence.volume, there, flat, cells=cells)
+        motion = seen.view(-1, 2, height, width) - points
+        field = bilateral_fit(
+            window, motion, evidence.confidence, field, start
+        ).field
+    return field
+
+
+def supported(evidence: Evidence, window: BilateralWindow) -> Tensor:
+    """Local maps through the best match of each cell, ``(B, 6, h, w)``.
+
+    Each starts from its own match as a shift; neighbors with features alike
+    and matches that agree then draw it to themselves.
+    """
+    batch, _, height, width = evidence.motion.shape
+    field = identity_field(batch, height, width, evidence.motion)
+    field[:, 4:] = evidence.motion
+    start = field
+    for cells in (1.5 * RESIDUAL_CELLS, RESIDUAL_CELLS):
+        field = bilateral_fit(
+            window,
+            evidence.motion,
+            evidence.confidence,
+            field,
+            start,
+            residual_cells=cells,
+        ).field
+    return field
+
+
+def further_affines(
+    first: Tensor,
+    evidence: Evidence,
+    agreed: Tensor,
+    *,
+    count: int,
+    rounds: int = 3,
+) -> list[Tensor]:
+    """Affine maps of the matches that the maps before do not explain.
+
+    Each begins with the local map that explains the most confidence not yet
+    explained, among cells that are near and alike, and is then fitted to all
+    that agrees with it, by iteratively reweighted least squares.
+
+    Parameters
+    ----------
+    first : Tensor
+        The global map, ``(B, 6, h, w)``.
+    evidence : Evidence
+        Matches of single cells.
+    agreed : Tensor
+        ``(B, N, N)``, with how much weight and confidence the match of the
+        second cell agrees with the local map of the first.
+    count : int
+        How many.
+    rounds : int
+        Of least squares.
+
+    Returns
+    -------
+    list of Tensor
+        Fields ``(B, 6, h, w)``.
+    """
+    motion = evidence.motion
+    batch, _, height, width = motion.shape
+    confidence = evidence.confidence.flatten(1)
+    points = grid(height, width, motion).flatten(1).T
+    scale = max(height, width) / 2
+    middle = points.mean(0)
+    one = torch.ones_like(points[:, :1])
+    x = torch.cat(((points - middle) / scale, one), 1)
+    y = (points + motion.flatten(2).transpose(1, 2) - middle) / scale
+    prior = torch.eye(3, 2, device=x.device)
+    left = 1 - _near(first, motion)
+    images = torch.arange(batch, device=x.device)
+    fields = []
+    for _ in range(count):
+        seed = (agreed @ left.unsqueeze(-1)).squeeze(-1).argmax(1)
+        weight = agreed[images, seed] * left
+        apart = (points - points[seed].unsqueeze(1)).square().sum(-1)
+        region = torch.exp(-apart / (4 * REGION_CELLS**2)) * left
+        for _ in range(rounds):
+            weighted = x * weight.unsqueeze(-1)
+            damping = 0.002 * weight.sum(1).clamp_min(1.0).view(-1, 1, 1)
+            normal = weighted.transpose(1, 2) @ x
+            normal = normal + damping * torch.eye(3, device=x.device)
+            right = weighted.transpose(1, 2) @ y + damping * prior
+            solved = torch.linalg.solve_ex(normal, right).result
+            linear = solved[:, :2].transpose(1, 2)
+            shift = scale * solved[:, 2] + middle - linear @ middle
+            matrix = torch.cat((linear, shift.unsqueeze(-1)), 2)
+            field = affine_field(matrix, height, width)
+            close = _near(field, motion)
+            weight = confidence * close * region
+        left = left * (1 - close)
+        fields.append(field)
+    return fields
+
+
+def _near(field: Tensor, motion: Tensor) -> Tensor:
+    """How near each cell's match is to a field, ``(B, N)`` in [0, 1]."""
+    squared = (flow_of(field) - motion).square().sum(1).flatten(1)
+    return torch.exp(-squared / (2 * RESIDUAL_CELLS**2))
+
+
+def choose(
+    maps: list[Tensor],
+    leads: list[float],
+    local: Tensor,
+    evidence: Evidence,
+    weights: tuple[Tensor, Tensor],
+) -> Hypotheses:
+    """Give each cell one of several motions.
+
+    Parameters
+    ----------
+    maps : list of Tensor
+        Motions ``(B, 6, h, w)`` of large regions, the global one first.
+    leads : list of float
+        What is added to the support of each of them.
+    local : Tensor
+        The supported local maps, ``(B, 6, h, w)``, without a lead.
+    evidence : Evidence
+        Matches of single cells.
+    weights : tuple of Tensor
+        ``(B, N, N)``: of the neighbors in the labels' window, and how much
+        of it, times confidence, agrees with the local map.
+
+    Returns
+    -------
+    Hypotheses
+        The motions with the labels.
+    """
+    batch, _, height, width = local.shape
+    window, agreed = weights
+    confidence = evidence.confidence.flatten(1).unsqueeze(-1)
+    near = [_near(field, evidence.motion).unsqueeze(-1) for field in maps]
+    columns = torch.cat([confidence * part for part in near], -1)
+    total = window @ confidence
+    shares = torch.cat(
+        (window @ columns, agreed.sum(-1, keepdim=True)), -1
+    ) / total.clamp_min(1e-9)
+    around = total / window.sum(-1, keepdim=True).clamp_min(1e-9)
+    gain = CONFIDENCE_GAIN * around.clamp_max(CONFIDENCE_LIMIT)
+    data = shares + shares.new_tensor([*leads, 0.0])
+    data = torch.cat((data[..., :1], data[..., 1:] + gain), -1)
+    probability = (data / LABEL_TEMPERATURE).softmax(-1)
+    # Without the cell itself: its neighbors' opinion.
+    own = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)
+    rest = (window.sum(-1, keepdim=True) - own).clamp_min(1e-9)
+    for _ in range(LABEL_ROUNDS):
+        around = (window @ probability - own * probability) / rest
+        data_and_around = data + LABEL_SMOOTHNESS * around
+        probability = (data_and_around / LABEL_TEMPERATURE).softmax(-1)
+    labels = probability.argmax(-1)
+    two = probability.topk(2, -1).values
+    taken = shares.gather(2, labels.unsqueeze(-1))
+    return Hypotheses(
+        torch.stack([*maps, local], 1),
+        labels.view(batch, height, width),
+        (two[..., 0] - two[..., 1]).view(batch, 1, height, width),
+        taken.view(batch, 1, height, width).clamp(0, 1),
+    )

@@ -1,0 +1,172 @@
+"""T^0 by several motions, and the guide of the fits, once per pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_samnet.samnet.bilateral import (
+    BilateralWindow,
+    agreement,
+    bilateral_window,
+)
+from napari_samnet.samnet.evidence import (
+    Evidence,
+    few_cells,
+    gather_evidence,
+)
+from napari_samnet.samnet.features import normalize
+from napari_samnet.samnet.field import resize_field
+from napari_samnet.samnet.hypotheses import (
+    AFFINE_LEAD,
+    GLOBAL_LEAD,
+    LABEL_ALIKENESS,
+    LABEL_SIGMA,
+    Hypotheses,
+    choose,
+    further_affines,
+    refine,
+    supported,
+)
+from napari_samnet.samnet.least_squares import (
+    FIT_SIGMA,
+    Guide,
+    global_affine,
+)
+from napari_samnet.samnet.recurrence import Clues, Recurrence
+
+__all__ = ['Start', 'guided_start']
+
+
+@dataclass(frozen=True)
+class Start:
+    """What stays the same in all iterations of a pair.
+
+    Parameters
+    ----------
+    field : Tensor
+        T^0, ``(B, 6, H, W)``.
+    guide : Guide, optional
+        Windows and confidence of the fit; None for round windows.
+    coarse_guide : Guide, optional
+        The same at half the resolution, where iterations run there.
+    clues : Clues, optional
+        What is known of the start's reliability.
+    """
+
+    field: Tensor
+    guide: Guide | None = None
+    coarse_guide: Guide | None = None
+    clues: Clues | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """What iterations read, in the order of :meth:`with_tensors`."""
+        guides = (self.guide, self.coarse_guide)
+        return [
+            self.field,
+            *(part for guide in guides if guide for part in guide.tensors()),
+        ]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Start:
+        """The same with other memory, as CUDA graphs need it."""
+        field, *rest = tensors
+        guides: list[Guide | None] = []
+        for guide in (self.guide, self.coarse_guide):
+            if guide is None:
+                guides.append(None)
+                continue
+            count = len(guide.tensors())
+            guides.append(guide.with_tensors(rest[:count]))
+            rest = rest[count:]
+        guide, coarse_guide = guides
+        return Start(field, guide, coarse_guide, self.clues)
+
+
+def guided_start(
+    source: Tensor,
+    target: Tensor,
+    options: Recurrence,
+) -> Start:
+    """Start of a recurrence whose fits follow the object.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        Matching features ``(B, C, H, W)`` of unit length along C.
+    options : Recurrence
+        `motions`, `alikeness`, `coarse_iterations`.
+
+    Returns
+    -------
+    Start
+        With guides and clues.
+    """
+    size = source.shape[-2:]
+    alikeness = options.alikeness
+    few = few_cells(source.float())
+    evidence = gather_evidence(few, few_cells(target.float()))
+    cosines = few.flatten(2).transpose(1, 2) @ few.flatten(2)
+    window = bilateral_window(
+        few, sigma=FIT_SIGMA, alikeness=alikeness, cosines=cosines
+    )
+    support = choice = torch.ones_like(evidence.confidence)
+    field = global_affine(source, target, evidence=evidence)
+    if options.motions > 1:
+        chosen = _hypotheses(
+            resize_field(field, *few.shape[-2:]),
+            evidence,
+            window,
+            bilateral_window(
+                few,
+                sigma=LABEL_SIGMA,
+                alikeness=LABEL_ALIKENESS,
+                cosines=cosines,
+            ),
+            options.motions,
+        )
+        field = resize_field(chosen.field, *size)
+        support, choice = chosen.support, chosen.margin
+    guide = Guide.of(
+        source,
+        evidence.confidence,
+        alikeness=alikeness,
+        window=window if few.shape == source.shape else None,
+    )
+    coarse = None
+    if options.coarse_iterations:
+        pooled = normalize(F.avg_pool2d(source, 2))
+        coarse = Guide.of(pooled, evidence.confidence, alikeness=alikeness)
+    clues = Clues(
+        *(
+            F.interpolate(
+                clue, size=size, mode='bilinear', align_corners=False
+            )
+            for clue in (evidence.confidence.square(), support, choice)
+        )
+    )
+    return Start(field, guide, coarse, clues)
+
+
+def _hypotheses(
+    first: Tensor,
+    evidence: Evidence,
+    window: BilateralWindow,
+    label_window: BilateralWindow,
+    count: int,
+) -> Hypotheses:
+    """Motions of a pair and the one of each cell, on few cells."""
+    local = supported(evidence, window)
+    confidence = evidence.confidence.flatten(1).unsqueeze(1)
+    agreed = agreement(label_window, evidence.motion, local) * confidence
+    further = further_affines(first, evidence, agreed, count=count - 1)
+    return choose(
+        [refine(first, evidence, window), *further],
+        [GLOBAL_LEAD, *[AFFINE_LEAD] * len(further)],
+        local,
+        evidence,
+        (label_window.strips[0].exp(), agreed),
+    )
