@@ -166,9 +166,11 @@ def test_there_is_one_home_of_defaults() -> None:
     for name in option_names():
         assert keywords.pop(name) == getattr(DEFAULTS, name)
     assert set(keywords) == {
+        'features',
         'labels',
+        'landmarks',
+        'on_step',
         'source_channel_axis',
         'target_channel_axis',
-        'on_step',
     }
     assert {*LIMITS, *CHOICES} <= set(option_names())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
 from napari_samnet.matching.fine import refine
 from napari_samnet.matching.orientation import Frame
@@ -29,7 +30,8 @@ from napari_samnet.runtime.devices import Place, out_of_memory_explained
 from napari_samnet.warping.fields import full_map
 
 if TYPE_CHECKING:
-    from napari_samnet.samnet.network import Iteration
+    from napari_samnet.samnet.given_features import FeatureFunction
+    from napari_samnet.samnet.network import Iteration, SAMNet
 
 __all__ = ['STRIDE', 'MatchJob', 'Step']
 
@@ -69,6 +71,42 @@ class Step:
     snapshot: Callable[..., Correspondence] | None = None
 
 
+def checked_for_features(
+    features: object, options: MatchOptions
+) -> MatchOptions:
+    """Options of a match on given features.
+
+    Raises
+    ------
+    InputError
+        If `features` cannot be called, or the options need the network.
+    """
+    if not callable(features):
+        raise InputError(
+            f'features must be a function from images to feature maps, got '
+            f'{type(features).__name__}'
+        )
+    for name, allowed, needed in (
+        ('reference', False, 'the decoder'),
+        ('feedback', 'feature', 'the feature network'),
+        ('init', 'global', 'what it has learned'),
+    ):
+        value = getattr(options, name)
+        if value != allowed:
+            raise InputError(
+                f'{name} {value!r} needs {needed} of the network: leave it '
+                f'at {allowed!r}, or leave out features'
+            )
+    if options.alikeness == 0:
+        raise InputError(
+            'alikeness 0 needs what the network has learned: take a number '
+            'above 0, or leave out features'
+        )
+    if options.orientation == 'auto':
+        options = replace(options, orientation='upright')
+    return options
+
+
 class MatchJob:
     """One match, which may need several attempts.
 
@@ -80,6 +118,8 @@ class MatchJob:
         How to match them.
     axes : dict
         Channel axes of 'source' and 'target'.
+    features : callable, optional
+        Takes the place of the feature network.
     """
 
     def __init__(
@@ -88,7 +128,11 @@ class MatchJob:
         target: Any,
         options: MatchOptions,
         axes: dict[str, int | None],
+        features: FeatureFunction | None = None,
     ) -> None:
+        if features is not None:
+            options = checked_for_features(features, options)
+        self._features = features
         self._started = time.perf_counter()
         self._images = {'source': source, 'target': target}
         self._axes = axes
@@ -137,19 +181,26 @@ class MatchJob:
 
         from napari_samnet.runtime.loading import load_model
         from napari_samnet.runtime.weights import get_weights
+        from napari_samnet.samnet.given_features import GivenFeatures
 
         options = self._options
         stages = Stages(place.device)
         with stages.timed('load'):
-            weights = get_weights(options.weights)
-            with out_of_memory_explained(place.device, size):
-                model = load_model(
-                    options.weights,
-                    device=place.device,
-                    precision=place.precision,
-                    backend=place.backend,
-                    literal=options.reference,
-                )
+            model: SAMNet
+            if self._features is not None:
+                model = GivenFeatures(self._features).eval()
+                origin = {'name': 'given features', 'sha256': ''}
+            else:
+                weights = get_weights(options.weights)
+                origin = {'name': weights.name, 'sha256': weights.sha256}
+                with out_of_memory_explained(place.device, size):
+                    model = load_model(
+                        options.weights,
+                        device=place.device,
+                        precision=place.precision,
+                        backend=place.backend,
+                        literal=options.reference,
+                    )
         with stages.timed('shrink'):
             small = [
                 to_working(
@@ -162,7 +213,7 @@ class MatchJob:
             'options': asdict(options),
             **place._asdict(),
             'size': size,
-            'weights': {'name': weights.name, 'sha256': weights.sha256},
+            'weights': origin,
             **circumstances(place.device, small, self._axes),
             'warnings': list(self.warnings),
         }
@@ -185,7 +236,7 @@ class MatchJob:
             stages.timed('encode'),
         ):
             run = PairRun(
-                model, (small[0], view), options, place, weights.sha256
+                model, (small[0], view), options, place, origin['sha256']
             )
             states = run.states()
         changes: tuple[float, ...] = ()
@@ -196,7 +247,7 @@ class MatchJob:
                 stages.timed('match'),
             ):
                 state = next(states)
-            changes = (*changes, round(STRIDE * state.change, 4))
+            changes = (*changes, round(run.stride * state.change, 4))
             snapshot = partial(
                 self._snapshot,
                 run,

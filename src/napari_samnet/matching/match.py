@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_samnet.arrays.checks import as_array, check_labels
 from napari_samnet.correspondence import Correspondence
@@ -29,6 +29,9 @@ from napari_samnet.runtime.devices import (
     smaller_places,
 )
 
+if TYPE_CHECKING:
+    from napari_samnet.samnet.given_features import FeatureFunction
+
 __all__ = ['Step', 'match', 'match_steps']
 
 
@@ -37,6 +40,7 @@ def match_steps(
     target: Any,
     options: MatchOptions = DEFAULTS,
     *,
+    features: FeatureFunction | None = None,
     source_channel_axis: int | None = None,
     target_channel_axis: int | None = None,
 ) -> Generator[Step, None, Correspondence]:
@@ -48,6 +52,8 @@ def match_steps(
         2-D images, see :func:`match`.
     options : MatchOptions
         How.
+    features : callable, optional
+        See :func:`match`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
 
@@ -74,6 +80,7 @@ def match_steps(
         target,
         options,
         {'source': source_channel_axis, 'target': target_channel_axis},
+        features,
     )
     total = options.iterations
     yield Step(0, total, 'loading the network')
@@ -114,6 +121,7 @@ def match(
     *,
     labels: Any = None,
     landmarks: Any = None,
+    features: FeatureFunction | None = None,
     window: int = DEFAULTS.window,
     iterations: int = DEFAULTS.iterations,
     size: int = DEFAULTS.size,
@@ -125,6 +133,8 @@ def match(
     evidence: bool = DEFAULTS.evidence,
     outlines: bool = DEFAULTS.outlines,
     init: str = DEFAULTS.init,
+    motions: int = DEFAULTS.motions,
+    alikeness: float = DEFAULTS.alikeness,
     orientation: str | float = DEFAULTS.orientation,
     fine: bool = DEFAULTS.fine,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
@@ -153,9 +163,15 @@ def match(
         of the source, (K, 2), and of the target, (K, 2). Where three or more
         contradict the match, it starts again from their affine motion. See
         :meth:`Correspondence.with_landmarks`.
+    features : callable, optional
+        Other features than the network's: a function from a float32 tensor
+        of RGB images in [0, 1], ``(B, 3, size, size)``, to their feature
+        maps, ``(B, C, h, w)``, of any stride and sign. They are matched
+        without anything learned; `weights`, `precision` and `backend` do not
+        count, and `orientation` 'auto' leaves the target upright.
     window, iterations, size, device, precision, backend, weights, \
-attributes, evidence, outlines, init, orientation, fine, coarse_iterations, \
-feedback, lambda_max, skip, tolerance, reference
+attributes, evidence, outlines, init, motions, alikeness, orientation, fine, \
+coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         See :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -200,6 +216,8 @@ feedback, lambda_max, skip, tolerance, reference
         evidence=evidence,
         outlines=outlines,
         init=init,
+        motions=motions,
+        alikeness=alikeness,
         orientation=str(orientation),
         fine=fine,
         coarse_iterations=coarse_iterations,
@@ -221,6 +239,7 @@ feedback, lambda_max, skip, tolerance, reference
             source,
             target,
             options,
+            features=features,
             source_channel_axis=source_channel_axis,
             target_channel_axis=target_channel_axis,
         ),
@@ -236,6 +255,7 @@ feedback, lambda_max, skip, tolerance, reference
                     source,
                     nearer,
                     replace(options, orientation='upright'),
+                    features=features,
                     source_channel_axis=source_channel_axis,
                     target_channel_axis=target_channel_axis,
                 ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.options import MatchOptions
 
@@ -80,7 +81,8 @@ class PairRun:
     place : Place
         Where the model is.
     weights : str
-        Hash of the weights, for the cache of features.
+        Hash of the weights, for the cache of features; nothing is kept
+        without one.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class PairRun:
     ) -> None:
         import torch
 
-        from napari_samnet.samnet.features import STRIDE, Features
+        from napari_samnet.samnet.features import Features
         from napari_samnet.samnet.network import Recurrence
 
         self._model = model
@@ -121,6 +123,15 @@ class PairRun:
             for pair in (parts, parts[::-1])
         )
         self._own, self._other = own, other
+        rows, columns = own.matching.shape[-2:]
+        if options.window > min(rows, columns):
+            raise InputError(
+                f'window must not be larger than the feature map, which is '
+                f'{rows}x{columns} cells at size {small[0].shape[0]}, got '
+                f'{options.window}'
+            )
+        #: Pixels per cell at working size.
+        self.stride = small[0].shape[0] / rows
         self._evidence: Evidence | None = None
         self._recurrence = Recurrence(
             window=options.window,
@@ -128,10 +139,13 @@ class PairRun:
             attributes=options.attributes,
             feedback=cast('Feedback', options.feedback),
             init=options.init,
+            motions=options.motions,
+            alikeness=options.alikeness,
+            learned=options.alikeness == 0 or options.init != 'global',
             coarse_iterations=options.coarse_iterations,
             lambda_max=options.lambda_max,
             skip=options.skip,
-            tolerance=options.tolerance / STRIDE,
+            tolerance=options.tolerance / self.stride,
             reference=options.reference,
         )
 
@@ -155,18 +169,23 @@ class PairRun:
             self._place,
             self._project,
         )
-        found = FEATURES.get(key, skips=self._skips)
-        if found is not None and not options.reference:
+        # What nobody can tell apart by a hash is not kept.
+        keep = bool(self._weights) and not options.reference
+        found = FEATURES.get(key, skips=self._skips) if keep else None
+        if found is not None:
             return found
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
         batch = batch.to(self._place.device)
         if not options.reference:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with convolutions(self._place.device, exact=options.reference):
-            found = self._model.encode(
-                batch, skips=self._skips, project=self._project
-            )
-        if not options.reference:
+            try:
+                found = self._model.encode(
+                    batch, skips=self._skips, project=self._project
+                )
+            except ValueError as error:
+                raise InputError(str(error)) from error
+        if keep:
             FEATURES.put(key, found)
         return found
 
@@ -236,6 +255,7 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
     import torch
 
     from napari_samnet.samnet.network import Iteration
+    from napari_samnet.samnet.recurrence import Clues
 
     return Iteration(
         one.step,
@@ -244,6 +264,14 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
         torch.cat((one.alpha, other.alpha)),
         (one.change + other.change) / 2,
         one.last,
+        one.clues
+        and other.clues
+        and Clues(
+            *(
+                torch.cat(clue)
+                for clue in zip(one.clues, other.clues, strict=True)
+            )
+        ),
     )
 
 
