@@ -460,3 +460,14 @@ def test_natural_order() -> None:
     assert [str(path) for path in ordered] == [
         'a9/x', 'a10/x', 'b/img1.png', 'Img1.png', 'img2.png', 'img10.png',
     ]  # fmt: skip
+
+
+def test_true_of_a_one_bit_file_is_one(tmp_path: Path) -> None:
+    mask = np.zeros((6, 9), bool)
+    mask[2:4, 3:7] = True
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    read = read_labels(tmp_path / 'mask.png')
+    assert read.dtype == bool
+    # Pillow's own bytes are 0 and 255, and 255 sorts behind True.
+    assert np.unique(read.view(np.uint8)).tolist() == [0, 1]
+    assert np.searchsorted([False, True], read).max() == 1

@@ -134,6 +134,9 @@ def _stored(file: Path, image: Image.Image) -> Stored:
     elif image.mode in {'RGBa', 'La'}:
         image = image.convert(image.mode.upper())
     pixels = np.asarray(image)
+    if pixels.dtype.kind == 'b':
+        # Pillow's True is the byte 255, which sorts behind numpy's.
+        pixels = pixels != 0
     # Some files store the other byte order.
     pixels = pixels.astype(pixels.dtype.newbyteorder('='), copy=False)
     return Stored(

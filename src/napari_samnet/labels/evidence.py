@@ -290,7 +290,7 @@ def label_shares(
     places : ndarray of int, shape (n, m)
         Samples of a label map: which of `count` labels each one has.
     count : int
-        Number of labels without the background.
+        Number of labels that `places` counts, one column for each.
     cells : tuple of int
         Rows and columns of the cells that cover the label map.
 

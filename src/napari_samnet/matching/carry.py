@@ -155,6 +155,9 @@ class LabelCarrier:
             check_labels(name, array, plane.shape)
             kinds.append(array.dtype)
             samples = sample_labels(Pixels.of(array), plane.shape)
+            if samples.dtype.kind == 'b':
+                # Masks of Pillow have the byte 255 as True.
+                samples = samples != 0
             self._known.append(
                 AnnotatedFeatures(self.describer(plane), samples)
             )
