@@ -7,6 +7,7 @@ cursor says at once whether it can be dropped, and the zone says why not.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,13 +28,8 @@ CARRIED = ('labels', 'points', 'shapes')
 #: Lines of reasons that are shown at most; the tooltip has them all.
 _LINES = 8
 
-#: Alignment and text flags are enumerations of their own. A path has no
-#: spaces to break at.
-_CENTERED = (
-    Qt.AlignmentFlag.AlignCenter.value
-    | Qt.TextFlag.TextWordWrap.value
-    | Qt.TextFlag.TextWrapAnywhere.value
-)
+#: Alignment and text flags are enumerations of their own.
+_CENTERED = Qt.AlignmentFlag.AlignCenter.value | Qt.TextFlag.TextWordWrap.value
 
 _HELP = (
     '<p>Drag a layer from the layer list, or a mask file from a folder, and '
@@ -146,7 +142,9 @@ class DropZone(QWidget):
     def _text(self) -> str:
         if not self._reason:
             return PROMPT
-        return f'{self._reason}\n(click to go on)'
+        # A path may be broken behind each of its parts, and has no spaces.
+        broken = re.sub(r'([/\\_.-])', '\\1\u200b', self._reason)
+        return f'{broken}\n(click to go on)'
 
     def hasHeightForWidth(self) -> bool:
         return True
