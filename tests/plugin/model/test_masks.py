@@ -10,8 +10,9 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.model.annotations import capture_mask
 from napari_samnet.plugin.model.grids import Grid, grid_of
-from napari_samnet.plugin.model.masks import LabelsMask, Mask, capture_mask
+from napari_samnet.plugin.model.masks import LabelsMask, Mask
 
 FLAT = grid_of(Image(np.zeros((80, 100))))
 DEEP = grid_of(Image(np.zeros((3, 80, 100))))

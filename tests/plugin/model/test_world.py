@@ -16,12 +16,12 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.model.annotations import capture_mask, check_labels
 from napari_samnet.plugin.model.grids import (
     grid_of,
     unit_factors,
     world_units,
 )
-from napari_samnet.plugin.model.masks import capture_mask, check_labels
 from napari_samnet.plugin.model.resampled import (
     ResampledLabels,
     lies_on,

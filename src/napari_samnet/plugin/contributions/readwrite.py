@@ -82,17 +82,21 @@ def correspondence_reader(path: str | list[str]) -> Reader | None:
 
 
 def _read_correspondence(path: str) -> list[LayerData]:
-    found = Correspondence.load(path)
+    correspondence = Correspondence.load(path)
     stem = Path(path).stem
-    arrows = arrows_of(found, (), count=COUNT)
+    arrows = arrows_of(correspondence, (), count=COUNT)
     keywords = arrow_style(arrows, 'direction')
     keywords['name'] = f'{stem} flow'
-    about = {'role': 'flow', **found.metadata, 'correspondence': found}
+    about = {
+        'role': 'flow',
+        **correspondence.metadata,
+        'correspondence': correspondence,
+    }
     keywords['metadata'] = {METADATA: about}
     layers: list[LayerData] = [(arrows.vectors, keywords, 'vectors')]
-    if found.transferred is not None:
+    if correspondence.transferred is not None:
         image = {'name': f'{stem} transferred'}
-        layers.insert(0, (found.transferred, image, 'image'))
+        layers.insert(0, (correspondence.transferred, image, 'image'))
     return layers
 
 
@@ -127,9 +131,11 @@ def write_flow(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     from napari_samnet.io.flo import write_flo
 
     about = _behind(meta)
-    found = about.get('correspondence')
+    correspondence = about.get('correspondence')
     flow: NDArray[np.float32] | None = (
-        found.flow if found is not None else about.get('flow')
+        correspondence.flow
+        if correspondence is not None
+        else about.get('flow')
     )
     if flow is None:
         raise InputError(
@@ -163,10 +169,10 @@ def write_correspondence(
     InputError
         If there is no correspondence behind these arrows.
     """
-    found = _behind(meta).get('correspondence')
-    if found is None:
+    correspondence = _behind(meta).get('correspondence')
+    if correspondence is None:
         raise InputError(
             f'these {len(data)} arrows are not the flow of one pair of '
             'planes, so there is no correspondence to save'
         )
-    return [str(found.save(path))]
+    return [str(correspondence.save(path))]

@@ -71,12 +71,14 @@ def stride_for(shape: tuple[int, int], count: int) -> int:
     return step
 
 
-def arrows_of(found: Correspondence, index: Index, *, count: int) -> Arrows:
+def arrows_of(
+    correspondence: Correspondence, index: Index, *, count: int
+) -> Arrows:
     """Sample the flow of one plane.
 
     Parameters
     ----------
-    found : Correspondence
+    correspondence : Correspondence
         The plane's correspondence.
     index : tuple of int
         The plane's place on the leading axes.
@@ -91,10 +93,12 @@ def arrows_of(found: Correspondence, index: Index, *, count: int) -> Arrows:
 
     def move(at: Places) -> Moves:
         # Asked point by point: the dense flow of a large image is not needed.
-        return found.warp_points(at.astype(float)) - at
+        return correspondence.warp_points(at.astype(float)) - at
 
-    at, step = _lattice(found.source_shape, move, count)
-    sure = _in_cells(found.forward_confidence, at, found.source_shape)
+    at, step = _lattice(correspondence.source_shape, move, count)
+    sure = _in_cells(
+        correspondence.forward_confidence, at, correspondence.source_shape
+    )
     return _arrows(at, move(at), index, step, {'confidence': sure})
 
 

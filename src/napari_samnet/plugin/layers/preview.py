@@ -52,7 +52,7 @@ def preview_steps(
     source: Stack,
     target: Stack,
     at: tuple[Index, Index],
-    found: Correspondence,
+    correspondence: Correspondence,
     mode: str,
     amount: float,
 ) -> Generator[Report, None, Outcome]:
@@ -64,7 +64,7 @@ def preview_steps(
         The images.
     at : tuple of two tuples of int
         The planes.
-    found : Correspondence
+    correspondence : Correspondence
         How they correspond.
     mode : {'blend', 'checkerboard'}
         How the warped target is laid over the source.
@@ -93,8 +93,10 @@ def preview_steps(
         channel_axis=target.channel_axis,
         contrast_limits=None if limits is None else tuple(limits),
     )
-    warped = found.warp_image(np.rint(rgb * 255).astype(np.uint8))
-    seen = found.warp_image(np.full(found.target_shape, 255, np.uint8))
+    warped = correspondence.warp_image(np.rint(rgb * 255).astype(np.uint8))
+    seen = correspondence.warp_image(
+        np.full(correspondence.target_shape, 255, np.uint8)
+    )
     if mode == 'checkerboard':
         seen = np.where(checkerboard(seen.shape, amount), seen, 0)
         opacity = 1.0

@@ -135,7 +135,14 @@ class Collector:
             slot = (
                 pair.target_slot if mask.kind == 'labels' else pair.target_at
             )
-            carried[slot] = mask.carry(plane, found, min_confidence=0.0)
+            request = self._request
+            carried[slot] = mask.carry(
+                plane,
+                found,
+                min_confidence=0.0,
+                image=target if request.options.outlines else None,
+                channel_axis=request.target.channel_axis,
+            )
             self._backward[pair.target_slot] = _without_image(found)
 
     def _put(self, role: str, slot: Index, plane: NDArray[Any]) -> None:

@@ -7,36 +7,29 @@ correspondence, and put together again for a new layer.
 
 from __future__ import annotations
 
-from collections.abc import (
-    Collection,
-    Hashable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame
 
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.errors import InputError
-from napari_samnet.plugin.model.capture import is_loaded
-from napari_samnet.plugin.model.grids import Grid, Index, grid_of
-from napari_samnet.plugin.model.resampled import (
-    ResampledLabels,
-    never_placed,
-    same_pixels,
-)
+from napari_samnet.plugin.model.grids import Grid, Index
 
-__all__ = ['LabelsMask', 'Mask', 'PointsMask', 'ShapesMask']
+__all__ = [
+    'HALF_PLANE',
+    'INHERITED',
+    'LabelsMask',
+    'Mask',
+    'PointsMask',
+    'ShapesMask',
+]
 
 Coordinates = NDArray[np.floating[Any]]
 
 #: Rows of a plane's points that belong to it.
-_HALF_PLANE = 0.5
+HALF_PLANE = 0.5
 
 
 class Mask(Protocol):
@@ -61,9 +54,19 @@ class Mask(Protocol):
         """Tell whether there is nothing on a plane."""
 
     def carry(
-        self, plane: Any, found: Correspondence, *, min_confidence: float
+        self,
+        plane: Any,
+        correspondence: Correspondence,
+        *,
+        min_confidence: float,
+        image: Any = None,
+        channel_axis: int | None = None,
     ) -> Any:
-        """Take one plane to the target."""
+        """Take one plane to the target.
+
+        With `image`, the plane of the target, outlines of labels follow its
+        edges.
+        """
 
     def assemble(
         self, planes: Mapping[Index, Any], grid: Grid
@@ -110,12 +113,19 @@ class LabelsMask:
     def carry(
         self,
         plane: NDArray[Any],
-        found: Correspondence,
+        correspondence: Correspondence,
         *,
         min_confidence: float = 0.0,
+        image: Any = None,
+        channel_axis: int | None = None,
     ) -> NDArray[Any]:
         """Take one plane to the target."""
-        return found.warp_labels(plane, min_confidence=min_confidence)
+        return correspondence.warp_labels(
+            plane,
+            min_confidence=min_confidence,
+            image=image,
+            channel_axis=channel_axis,
+        )
 
     def assemble(
         self, planes: Mapping[Index, NDArray[Any]], grid: Grid
@@ -179,7 +189,7 @@ class PointsMask:
     def plane(self, index: Index) -> _Located:
         """Points that lie on a plane."""
         off = np.abs(self.coords[:, :-2] - np.array(index, float))
-        here = (off <= _HALF_PLANE).all(axis=1)
+        here = (off <= HALF_PLANE).all(axis=1)
         rows = np.flatnonzero(here & np.isfinite(self.coords).all(axis=1))
         return _Located(rows, [self.coords[rows, -2:]])
 
@@ -190,13 +200,15 @@ class PointsMask:
     def carry(
         self,
         plane: _Located,
-        found: Correspondence,
+        correspondence: Correspondence,
         *,
         min_confidence: float = 0.0,  # noqa: ARG002
+        image: Any = None,  # noqa: ARG002
+        channel_axis: int | None = None,  # noqa: ARG002
     ) -> _Located:
         """Take the points to the target."""
         (coords,) = plane.coords
-        return replace(plane, coords=[found.warp_points(coords)])
+        return replace(plane, coords=[correspondence.warp_points(coords)])
 
     def assemble(
         self, planes: Mapping[Index, _Located], grid: Grid
@@ -273,7 +285,7 @@ class ShapesMask:
         pairs = zip(self.outlines, self.types, strict=True)
         for row, (outline, kind) in enumerate(pairs):
             off = np.abs(outline[:, :-2] - np.array(index, float))
-            if (off <= _HALF_PLANE).all() and np.isfinite(outline).all():
+            if (off <= HALF_PLANE).all() and np.isfinite(outline).all():
                 rows.append(row)
                 coords.append(_outline(outline[:, -2:], kind)[0])
         return _Located(np.array(rows, np.intp), coords)
@@ -285,13 +297,15 @@ class ShapesMask:
     def carry(
         self,
         plane: _Located,
-        found: Correspondence,
+        correspondence: Correspondence,
         *,
         min_confidence: float = 0.0,  # noqa: ARG002
+        image: Any = None,  # noqa: ARG002
+        channel_axis: int | None = None,  # noqa: ARG002
     ) -> _Located:
         """Take the outlines to the target."""
         return replace(
-            plane, coords=[found.warp_points(c) for c in plane.coords]
+            plane, coords=[correspondence.warp_points(c) for c in plane.coords]
         )
 
     def assemble(
@@ -338,185 +352,3 @@ INHERITED: dict[str, tuple[str, ...]] = {
         'blending',
     ),
 }
-
-
-def capture_mask(
-    layer: Any,
-    source: Grid,
-    *,
-    at: Index = (),
-    shown: Index = (),
-    target: Grid | None = None,
-    planes: Iterable[Index] | None = None,
-    ids: Collection[int] | None = None,
-) -> Mask:
-    """Copy an annotation layer for a source image.
-
-    What is edited afterwards does not change the copy. Labels on disk are
-    not copied but read when they are needed.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels, Points or Shapes
-        The annotation, anywhere in the world: it is taken to the source by
-        world coordinates, units included.
-    source : Grid
-        Grid of the source image.
-    at : tuple of int
-        Plane of the source that annotations without leading axes are on.
-    shown : tuple of int
-        Plane of the annotation that the viewer shows, which is meant where
-        it has more axes than the source.
-    target : Grid, optional
-        Grid that it is carried to, to which the size of points and the width
-        of lines are scaled.
-    planes : iterable of tuple of int, optional
-        Planes of the source that will be read; all of them by default.
-    ids : collection of int, optional
-        The only labels to carry.
-
-    Returns
-    -------
-    Mask
-        The annotation, as the worker sees it.
-
-    Raises
-    ------
-    InputError
-        If the layer cannot annotate this image.
-    """
-    kind = layer.as_layer_data_tuple()[2]
-    if kind not in INHERITED:
-        raise InputError(
-            f'a {kind} layer cannot be transferred; expected Labels, Points '
-            'or Shapes'
-        )
-    keywords = {
-        name: _copied(getattr(layer, name)) for name in INHERITED[kind]
-    }
-    about: dict[str, Any] = {'name': layer.name, 'uid': layer.unique_id}
-    if kind == 'labels':
-        return LabelsMask(
-            data=_labels_on(layer, source, shown, planes),
-            keywords=keywords,
-            ids=None if ids is None else frozenset(map(int, ids)),
-            **about,
-        )
-    place = grid_of(layer, (1,) * layer.ndim)
-    if target is not None:
-        _scale_sizes(keywords, target.pixel_of(place))
-
-    def to_source(coords: Any) -> Coordinates:
-        coords = np.asarray(coords, float)
-        there = source.from_grid(coords, place)
-        if layer.ndim < len(source.shape):
-            # Flat annotations show on every plane; the current is meant.
-            there[:, : len(at)] = at
-        surplus = layer.ndim - len(source.shape)
-        if surplus > 0 and len(coords):
-            # The others are on planes that the viewer does not show.
-            away = np.abs(coords[:, :surplus] - np.array(shown[:surplus]))
-            there[(away > _HALF_PLANE).any(axis=1)] = np.nan
-        return there
-
-    if kind == 'points':
-        return PointsMask(
-            coords=to_source(layer.data), keywords=keywords, **about
-        )
-    return ShapesMask(
-        outlines=[to_source(outline) for outline in layer.data],
-        types=list(layer.shape_type),
-        keywords=keywords,
-        **about,
-    )
-
-
-def _copied(value: Any) -> Any:
-    """Copy what is kept by label, point or shape."""
-    kept_by_row = isinstance(value, (np.ndarray, list, DataFrame))
-    return value.copy() if kept_by_row else value
-
-
-def _scale_sizes(keywords: dict[str, Any], factor: float) -> None:
-    """Give points and lines the size in the world that they had."""
-    names = ['size', 'edge_width']
-    if not keywords.get('border_width_is_relative', True):
-        names.append('border_width')
-    for name in names:
-        value = keywords.get(name)
-        if isinstance(value, list):
-            keywords[name] = [factor * width for width in value]
-        elif value is not None:
-            keywords[name] = factor * np.asarray(value, float)
-
-
-def check_labels(name: str, grid: Grid, source: Grid) -> None:
-    """Refuse labels that do not lie on an image.
-
-    Parameters
-    ----------
-    name : str
-        Name of the labels.
-    grid, source : Grid
-        Grid of the labels, and of the image.
-
-    Raises
-    ------
-    InputError
-        If they lie elsewhere, or were never given a place and have another
-        shape.
-    """
-    if same_pixels(grid, source):
-        return
-    if never_placed(grid, source):
-        raise InputError(
-            f'{name!r} has shape {_sizes(grid.shape)}, the source has '
-            f'{_sizes(source.shape)}; if it shows the same, set its scale so '
-            'that it covers the source'
-        )
-    if min(grid.share_on(source), source.share_on(grid)) <= 0:
-        raise InputError(
-            f'{name!r} does not lie on the source; choose the image that it '
-            'lies on as the source, or move the layer'
-        )
-
-
-def _labels_on(
-    layer: Any,
-    source: Grid,
-    shown: Index,
-    planes: Iterable[Index] | None,
-) -> Any:
-    """Labels on the pixels of the source."""
-    data = layer.data[0] if layer.multiscale else layer.data
-    grid = grid_of(layer)
-    check_labels(layer.name, grid, source)
-    if same_pixels(grid, source):
-        return _copied_planes(data, planes)
-    looked_up = ResampledLabels(data, grid, source, shown)
-    if not is_loaded(data):
-        return looked_up
-    if not source.leading:
-        return looked_up[()]
-    copied = np.zeros(source.shape, looked_up.dtype)
-    for index in np.ndindex(source.leading) if planes is None else planes:
-        copied[index] = looked_up[index]
-    return copied
-
-
-def _copied_planes(data: Any, planes: Iterable[Index] | None) -> Any:
-    """Copy the planes that are needed, where they are in memory."""
-    if not is_loaded(data):
-        return data
-    if planes is None or data.ndim == 2:
-        return data.copy()
-    # Pages of zeros that nobody writes to take no memory.
-    copied = np.zeros(data.shape, data.dtype)
-    for index in planes:
-        copied[index] = data[index]
-    return copied
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    """Write a shape as people do."""
-    return ' × '.join(str(size) for size in shape)

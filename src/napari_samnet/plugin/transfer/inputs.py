@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.model.annotations import capture_mask, check_labels
 from napari_samnet.plugin.model.capture import (
     Stack,
     data_of,
@@ -22,11 +23,7 @@ from napari_samnet.plugin.model.grids import (
     grid_of,
     world_units,
 )
-from napari_samnet.plugin.model.masks import (
-    Mask,
-    capture_mask,
-    check_labels,
-)
+from napari_samnet.plugin.model.masks import Mask
 from napari_samnet.plugin.model.request import (
     MODES,
     PlanePair,
