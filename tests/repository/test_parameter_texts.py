@@ -20,7 +20,6 @@ SHORT = 3
 #: Gaps that a room may still have. Lower a number when texts are written;
 #: a room that is not named may have none.
 ALLOWED: dict[str, int] = {
-    'io': 55,
     'matching': 18,
     'plugin': 97,
     'samnet': 26,

@@ -27,7 +27,7 @@ def painted(
     Parameters
     ----------
     colors : ndarray of uint8, shape (H, W, 3)
-        What was painted.
+        What was painted, pixel by pixel.
     glass : ndarray of bool or None, shape (H, W)
         Where nothing was painted, as far as the file says.
     stored : Stored

@@ -154,7 +154,7 @@ def judge(
     Parameters
     ----------
     correspondence : Correspondence
-        The match.
+        The match to be judged.
     labels : array_like of int, shape (Hs, Ws), optional
         Labels of the source: it is judged where they are. Without them, the
         places that the match is sure of count most.

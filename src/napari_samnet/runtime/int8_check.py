@@ -98,7 +98,7 @@ def int8_agreement(weights: Weights) -> float:
     Parameters
     ----------
     weights : Weights
-        The network.
+        The network that is compared.
 
     Returns
     -------
