@@ -388,7 +388,8 @@ def _straight(pixels: Array, premultiplied: bool) -> Array:
     """Colors beside their opacity; without it where all is opaque."""
     kind = pixels.dtype.kind
     top = 1 if kind in 'fb' else np.iinfo(pixels.dtype).max
-    if (pixels[..., -1] == top).all():
+    bands = tiles((pixels.shape[0], max(1, pixels.shape[1])))
+    if all((pixels[rows, ..., -1] == top).all() for rows, _ in bands):
         return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
 
     def apply(block: Array) -> Array:
