@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers
 from napari_samnet.labels.evidence import Evidence
+from napari_samnet.warping.fields import sample_field
 
 __all__ = ['follow_field']
 
@@ -37,13 +38,18 @@ def follow_field(
         that the field now leads to alone; unchanged elsewhere, and where
         there are several annotated images.
     """
-    if len(evidence.reference_cells) != 1 or evidence.shape != after.shape[:2]:
+    if len(evidence.reference_cells) != 1:
         return evidence
     cells = np.asarray(evidence.reference_cells[0], int)
     sides = [centers(side) for side in evidence.shape]
-    grid = np.stack(np.meshgrid(*sides, indexing='ij'), -1)
-    led_to = (grid + after) * cells - 0.5
-    shift = np.linalg.norm((after - before) * cells, axis=-1)
+    grid = np.stack(np.meshgrid(*sides, indexing='ij'))
+    # The fields may be finer than the evidence.
+    old, new = (
+        np.moveaxis(sample_field(field, grid), 0, -1)
+        for field in (before, after)
+    )
+    led_to = (np.moveaxis(grid, 0, -1) + new) * cells - 0.5
+    shift = np.linalg.norm((new - old) * cells, axis=-1)
     index = np.asarray(evidence.index, np.int64)
     weight = np.asarray(evidence.weight, np.float64)
     places = np.stack(np.divmod(index, cells[1]), -1)

@@ -379,10 +379,9 @@ def judge_planes(reports: Sequence[Any]) -> Verdict:
         f'{len(doubtful)} of {len(visited)} planes; plane {first.index}: '
         f'{first.reason}'
     )
+    advice = 'Correct them and go on from there'
+    if first.state == 'ended':
+        advice = 'Annotate a plane behind it to go on'
     if 2 * len(doubtful) > len(visited):
-        return Verdict(
-            'bad', reason, 'Annotate a plane there and run again', (), figures
-        )
-    return Verdict(
-        'look', reason, 'Correct them and go on from there', (), figures
-    )
+        return Verdict('bad', reason, advice, (), figures)
+    return Verdict('look', reason, advice, (), figures)

@@ -204,8 +204,7 @@ class _Propagation:
             )
         else:
             reason = (
-                'the picture changes here (a cut?): labels are not carried '
-                'beyond; annotate a plane behind it to go on'
+                'the picture changes here (a cut?); no labels from here on'
             )
         return PlaneReport(
             index,

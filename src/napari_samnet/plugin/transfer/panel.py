@@ -177,8 +177,9 @@ class Panel(QWidget):
                 'stay.'
             )
         )
-        self.direction_row = row(self.direction, self.go_on)
-        rows.addRow(label('Direction'), self.direction_row)
+        self.direction.setMinimumWidth(90)
+        rows.addRow(label('Direction'), self.direction)
+        rows.addRow('', self.go_on)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
             chooser.setMinimumWidth(90)
@@ -365,7 +366,8 @@ class Panel(QWidget):
         rows.setRowVisible(self.mode, has_planes)
         propagating = mode == 'propagate'
         rows.setRowVisible(self.axis, propagating and self.axis.count() > 1)
-        rows.setRowVisible(self.direction_row, propagating)
+        for widget in (self.direction, self.go_on):
+            rows.setRowVisible(widget, propagating)
         self.target.setEnabled(not propagating)
         self.swap.setEnabled(not propagating)
         self.outputs.setEnabled(not propagating)
