@@ -176,7 +176,7 @@ class LabelCarrier:
         Parameters
         ----------
         target : array_like
-            A 2-D image.
+            A 2-D image of any kind that a match takes.
         channel_axis : int, optional
             Axis of its channels, where it is not the last of RGB.
 
@@ -196,7 +196,7 @@ class LabelCarrier:
         Parameters
         ----------
         target : array_like
-            A 2-D image.
+            A 2-D image of any kind that a match takes.
         channel_axis : int, optional
             Axis of its channels, where it is not the last of RGB.
 
@@ -315,7 +315,7 @@ def carry(
         Length of the shorter side of each image for the network, in pixels.
         Larger sizes find smaller objects and lose large ones.
     device, precision, backend, weights
-        See :class:`~napari_samnet.MatchOptions`.
+        The same as in :class:`~napari_samnet.MatchOptions`.
     reference_channel_axes : sequence of int or None, optional
         Axis of the channels of each reference, where it is not the last of
         an RGB image.

@@ -63,7 +63,7 @@ class Describer:
         Parameters
         ----------
         plane : Plane
-            The image.
+            Image whose features are wanted.
 
         Returns
         -------

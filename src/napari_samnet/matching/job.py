@@ -113,7 +113,7 @@ class MatchJob:
     Parameters
     ----------
     source, target : array_like
-        The images.
+        The two images of the pair.
     options : MatchOptions
         How to match them.
     axes : dict
@@ -163,7 +163,7 @@ class MatchJob:
         Parameters
         ----------
         place : Place
-            Where.
+            Device, precision and backend that it runs on.
         size : int
             Working size in pixels.
 

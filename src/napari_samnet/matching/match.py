@@ -51,9 +51,9 @@ def match_steps(
     source, target : array_like
         2-D images, see :func:`match`.
     options : MatchOptions
-        How.
+        Options of the match.
     features : callable, optional
-        See :func:`match`.
+        What computes the features, see :func:`match`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
 
@@ -172,7 +172,7 @@ def match(
     window, iterations, size, device, precision, backend, weights, \
 attributes, evidence, outlines, init, motions, alikeness, orientation, fine, \
 coarse_iterations, feedback, lambda_max, skip, tolerance, reference
-        See :class:`~napari_samnet.MatchOptions`.
+        The same as in :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
     on_step : callable, optional

@@ -95,7 +95,7 @@ class Frame:
     Parameters
     ----------
     orientation : Orientation
-        Of the view.
+        Orientation of the view.
     shape : tuple of int
         Rows and columns of the image.
     extent : tuple of float, optional

@@ -42,7 +42,7 @@ class Stages:
     device : str
         What to wait for at the end of a stage.
     seconds : dict of str to float
-        Sums so far.
+        Sums of the stages so far.
     """
 
     device: str = 'cpu'
@@ -73,11 +73,11 @@ class PairRun:
     Parameters
     ----------
     model : SAMNet
-        The network.
+        Network that is used, with its weights.
     small : sequence of ndarray
         Source and target at working size, float32 ``(size, size, 3)``.
     options : MatchOptions
-        How to match.
+        Options of the match.
     place : Place
         Where the model is.
     weights : str
@@ -224,7 +224,7 @@ class PairRun:
         Parameters
         ----------
         state : Iteration
-            Of :meth:`states`.
+            State that :meth:`states` yielded.
 
         Returns
         -------

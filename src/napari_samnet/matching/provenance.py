@@ -35,7 +35,7 @@ def circumstances(
     Parameters
     ----------
     device : str
-        A torch device.
+        Name of a torch device.
     small : sequence of ndarray of float32, shape (size, size, 3)
         The images as the network sees them.
     axes : mapping of str to int or None

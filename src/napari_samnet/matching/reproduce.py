@@ -28,7 +28,7 @@ class Repetition:
     Parameters
     ----------
     result : Correspondence
-        The new one.
+        Result of the new match.
     differences : dict of str to float
         Largest difference of each array; of labels, the share of pixels that
         differ.
@@ -63,6 +63,7 @@ def repeat(
     Returns
     -------
     Repetition
+        The new result, and what differs from the saved one.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def add_parser(subparsers: Any) -> None:
     Parameters
     ----------
     subparsers : argparse subparsers
-        Of the program.
+        Where the command is added to the program.
     """
     parser = subparsers.add_parser(
         'repeat',
@@ -200,7 +201,7 @@ def run(arguments: argparse.Namespace) -> int:
     Parameters
     ----------
     arguments : argparse.Namespace
-        Of the parser.
+        What the parser of :func:`add_parser` read.
 
     Returns
     -------

@@ -125,7 +125,7 @@ def blend(
     alpha : Tensor
         ``(B, 1, H, W)`` of (9).
     weight : float
-        lambda^l.
+        Weight lambda^l of the transferred feature, from 0 to 1.
     gate : Tensor, optional
         ``(B, 1, H, W)`` in [0, 1] that multiplies `weight`; see
         :func:`matchable`. Without it, (8) literally.

@@ -430,7 +430,7 @@ def agreement(
     window : BilateralWindow
         Of a map small enough for a single strip.
     matches, field, residual_cells
-        As for :func:`bilateral_fit`.
+        The same as for :func:`bilateral_fit`.
 
     Returns
     -------
@@ -466,7 +466,7 @@ def bilateral_fit_reference(
         As for :func:`bilateral_window`; maps of at most ``NEIGHBOR_CELLS`` a
         side.
     matches, confidence, field, start, residual_cells, damping
-        As for :func:`bilateral_fit`.
+        The same as for :func:`bilateral_fit`.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def merge_sources(
     source, transferred : Tensor
         F^s and F^{s<-t}, ``(B, C, H, W)``, unit length along C.
     weight : float
-        lambda^l.
+        Weight lambda^l of equation (5), from 0 to 1.
     """
     return torch.lerp(source, transferred, weight)
 
@@ -189,7 +189,7 @@ def likelihood(
     correlation : Tensor
         ``(B, K*K, H, W)`` cosines at the final field.
     beta : float
-        Inverse temperature.
+        Inverse temperature; larger is sharper.
     sigma : float
         Width of the prior in cells.
 

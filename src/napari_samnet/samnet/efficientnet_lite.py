@@ -35,7 +35,7 @@ class BlockPlan(NamedTuple):
     Attributes
     ----------
     entering, leaving : int
-        Channels.
+        Channels that enter and leave the block.
     widening : int
         Factor of the channels between.
     kernel, stride : int

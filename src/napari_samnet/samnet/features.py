@@ -292,7 +292,7 @@ class VGGFeatures(nn.Module):
         skips : bool
             Whether to keep the skips, which are by far the largest part.
         project : bool
-            See :meth:`matching_feature`.
+            Whether to project, see :meth:`matching_feature`.
 
         Returns
         -------

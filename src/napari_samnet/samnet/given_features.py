@@ -60,7 +60,7 @@ class GivenFeatures(SAMNet):
         images : Tensor
             ``(B, 3, H, W)``.
         skips, project : bool
-            Without meaning here.
+            Not used: there is nothing to skip or project.
 
         Returns
         -------

@@ -102,7 +102,7 @@ def refine(
     field : Tensor
         ``(B, 6, h, w)``.
     evidence : Evidence
-        All pairs.
+        Similarities of all pairs of cells.
     window : BilateralWindow
         Neighbors of each cell.
     rounds : int
@@ -175,9 +175,9 @@ def further_affines(
         ``(B, N, N)``, with how much weight and confidence the match of the
         second cell agrees with the local map of the first.
     count : int
-        How many.
+        Number of affines at most.
     rounds : int
-        Of least squares.
+        Rounds of reweighted least squares.
 
     Returns
     -------

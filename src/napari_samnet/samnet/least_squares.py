@@ -272,7 +272,7 @@ class AnalyticMatching(nn.Module):
         field, start : Tensor
             T^l and T^0, ``(B, 6, H, W)``.
         index : int
-            l.
+            Number l of the iteration, from 0.
         guide : Guide
             Neighbors and confidence of the cells.
 
@@ -300,7 +300,7 @@ class AnalyticMatching(nn.Module):
         field, start : Tensor
             T^l and T^0, ``(B, 6, H, W)``.
         index : int
-            l.
+            Number l of the iteration, from 0.
 
         Returns
         -------

@@ -77,7 +77,7 @@ def patch_probability(
     transferred, warped : Tensor
         F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
     window : int
-        Side of Q_i.
+        Side of the window Q_i in cells, odd.
 
     Returns
     -------
@@ -113,9 +113,9 @@ def semantic_attribute_matching_loss(
     transferred, warped : Tensor
         F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
     window : int
-        Side of Q_i.
+        Side of the window Q_i in cells, odd.
     tau : float
-        Truncation.
+        Truncation tau of the loss.
     truncate : {'min', 'max'}
         'max' is the letter of (12), which keeps the gradient of what does
         not match; 'min' keeps that of what does, as the text wants it.

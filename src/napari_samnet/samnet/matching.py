@@ -222,7 +222,7 @@ class ResidualMatching(nn.Module):
         field, start : Tensor
             T^l and T^0, ``(B, 6, H, W)``.
         index : int
-            l.
+            Number l of the iteration, from 0.
         guide : Guide, optional
             Lets the window of the parameter-free part follow the object.
         learned : bool

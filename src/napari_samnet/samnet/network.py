@@ -70,7 +70,7 @@ class SAMNet(nn.Module):
     Parameters
     ----------
     config : SAMNetConfig, optional
-        Its parts.
+        Which parts the network has, and their sizes.
 
     References
     ----------
@@ -235,9 +235,9 @@ class SAMNet(nn.Module):
         source, target : Features
             Of the images; with skips for the feedback 'image'.
         field, alpha : Tensor
-            T^{l+1} and alpha^l.
+            Field T^{l+1} and weight alpha^l of equation (8).
         weight : float
-            lambda^{l+1}.
+            Weight lambda^{l+1} of equation (5), from 0 to 1.
         options : Recurrence
             Its `feedback` says how.
 
@@ -312,7 +312,7 @@ class SAMNet(nn.Module):
             Of the images wanted: the first ones of the batch. Skips are not
             looked at.
         state : Iteration
-            What :meth:`iterate` yielded.
+            State that :meth:`iterate` yielded last.
         options : Recurrence
             As given to :meth:`iterate`.
 

@@ -27,7 +27,7 @@ class Recurrence:
     window : int
         Side of P_i in cells.
     iterations : int
-        L.
+        Largest number L of iterations.
     attributes : bool
         Synthesize and match with the transferred image. Without it, the
         recurrence is that of RTNs.
@@ -36,7 +36,7 @@ class Recurrence:
         carried on through the rest of the feature network, or encoded from
         the decoded image, as in the paper.
     init : {'global', 'identity'}
-        T^0.
+        First field T^0: 'global' or 'identity'.
     motions : int
         Affine maps among which each cell finds its start; with more than
         one, supported local matches come on top. Only where `init` is
@@ -53,7 +53,7 @@ class Recurrence:
     lambda_max : float
         Limit of lambda^l in the matching (5).
     skip : float
-        b_h of (10).
+        Share b_h of equation (10), from 0 to 1.
     gate : bool
         Blend matchable points only; without it, (8) literally.
     beta : float
@@ -111,7 +111,7 @@ class Iteration(NamedTuple):
     Attributes
     ----------
     step : int
-        l, 0-based.
+        Number l of the iteration, from 0.
     field : Tensor
         T^{l+1}, ``(B, 6, H, W)`` in cells.
     correlation : Tensor

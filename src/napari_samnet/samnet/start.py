@@ -98,7 +98,8 @@ def guided_start(
     source, target : Tensor
         Matching features ``(B, C, H, W)`` of unit length along C.
     options : Recurrence
-        `motions`, `alikeness`, `coarse_iterations`.
+        Recurrence whose `motions`, `alikeness` and `coarse_iterations` are
+        used.
 
     Returns
     -------

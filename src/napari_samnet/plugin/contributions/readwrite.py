@@ -112,7 +112,7 @@ def write_flow(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
-        Ends in .flo.
+        File to write; its name ends in .flo.
     data : ndarray
         The arrows, which are too few to be a flow.
     meta : dict
@@ -153,9 +153,9 @@ def write_correspondence(
     Parameters
     ----------
     path : str
-        Ends in .npz.
+        File to write; its name ends in .npz.
     data : ndarray
-        The arrows.
+        Arrows of the layer of results.
     meta : dict
         Keywords of the layer.
 

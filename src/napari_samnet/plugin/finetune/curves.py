@@ -21,7 +21,7 @@ class LearningCurves:
     Parameters
     ----------
     panel : FineTunePanel
-        Whose curves.
+        Panel whose curves are shown.
     """
 
     def __init__(self, panel: FineTunePanel) -> None:

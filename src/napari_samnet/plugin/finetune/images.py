@@ -41,7 +41,7 @@ class LayerImages:
     Parameters
     ----------
     stacks : tuple of Stack
-        The layers, captured.
+        Layers as they were captured at the start.
     """
 
     stacks: tuple[Stack, ...]
@@ -79,7 +79,7 @@ class LayerImages:
         folder : Path
             Where to; it must exist.
         size : int
-            Working size.
+            Working size of the images in pixels.
         stop : threading.Event
             Set to stop after the current plane.
 
@@ -122,7 +122,7 @@ class FolderImages:
     Parameters
     ----------
     path : Path
-        The folder.
+        Folder that holds the images.
     """
 
     path: Path

@@ -58,11 +58,11 @@ class FineTuneRequest:
     Parameters
     ----------
     images : LayerImages or FolderImages
-        The images.
+        The two images of the pair.
     name : str
         Under which the network is kept.
     options : TrainingOptions
-        The recipe.
+        Options of the training run.
     """
 
     images: TrainingSource
@@ -222,7 +222,7 @@ def summary(request: FineTuneRequest, trained: Trained, step: int) -> str:
     trained : Trained
         What came of it.
     step : int
-        Steps made.
+        Number of steps that were made.
 
     Returns
     -------

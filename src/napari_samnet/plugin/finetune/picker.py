@@ -46,7 +46,7 @@ class ImagePicker(QWidget):
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-        Whose layers.
+        Viewer whose layers can be chosen.
     """
 
     #: Other images are chosen.
@@ -153,7 +153,7 @@ class ImagePicker(QWidget):
         Parameters
         ----------
         path : Path
-            The folder.
+            Folder that holds the images.
 
         Raises
         ------

@@ -60,7 +60,7 @@ class FineTune(Dock):
     napari_viewer : napari.components.ViewerModel
         Viewer whose image layers can be learnt from.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     panel: FineTunePanel
@@ -164,7 +164,7 @@ class FineTune(Dock):
         Parameters
         ----------
         **options
-            Fields of ``TrainingOptions``.
+            Values by the names of ``TrainingOptions``.
 
         Raises
         ------

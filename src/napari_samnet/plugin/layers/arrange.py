@@ -47,7 +47,7 @@ def are_in_view(viewer: Any, layers: Iterable[Any]) -> bool:
     viewer : napari.components.ViewerModel
         A viewer; in 3-D, or with a grid, everything counts as in view.
     layers : iterable of napari layer
-        The layers.
+        Layers of the viewer that are meant.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def bring_into_view(viewer: Any, layers: Iterable[Any]) -> None:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-        The viewer.
+        Viewer that is moved.
     layers : iterable of napari layer
         What is to be seen.
     """
@@ -128,7 +128,7 @@ class SideBySide:
         Parameters
         ----------
         source, target : napari.layers.Image
-            The two.
+            The two layers or choosers of the pair.
         """
         # The target moves in its own units.
         here, there = _box(source, target.units), _box(target, target.units)

@@ -79,7 +79,7 @@ def arrows_of(
     Parameters
     ----------
     correspondence : Correspondence
-        The plane's correspondence.
+        Correspondence of the two planes.
     index : tuple of int
         The plane's place on the leading axes.
     count : int
@@ -148,7 +148,7 @@ def arrow_style(arrows: Arrows, color: str) -> dict[str, Any]:
     Parameters
     ----------
     arrows : Arrows
-        What is shown.
+        Arrows that are shown.
     color : str
         Feature that colors them: a key of `COLORS`.
 

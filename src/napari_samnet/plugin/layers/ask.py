@@ -52,13 +52,13 @@ class AskTool:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-        Where clicks happen.
+        Viewer in which clicks are asked about.
     add : callable
         Adds a layer just above an image, given that image's identity.
     ask : callable
         Gives the current match, or None if there is none.
     say : callable
-        Shows one line.
+        Called with a line for the user.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class AskTool:
         Parameters
         ----------
         position : sequence of float
-            World coordinates.
+            Position of the click in world coordinates.
 
         Returns
         -------

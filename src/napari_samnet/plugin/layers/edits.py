@@ -169,7 +169,7 @@ def find_result(layers: Iterable[Any], key: str) -> Any:
     Parameters
     ----------
     layers : iterable of napari layer
-        Where to look.
+        Layers that are searched.
     key : str
         What it was written under.
 

@@ -23,7 +23,7 @@ def check_into(layer: Any, target: Grid, top: int = 0) -> None:
     Parameters
     ----------
     layer : napari.layers.Labels
-        The labels.
+        Layer with the labels.
     target : Grid
         Grid of the target image.
     top : int

@@ -33,7 +33,7 @@ def checkerboard(shape: tuple[int, int], fineness: float) -> NDArray[np.bool_]:
     Parameters
     ----------
     shape : tuple of int
-        Rows and columns.
+        Rows and columns of the plane.
     fineness : float
         From 0, few tiles, to 1, many.
 
@@ -61,11 +61,11 @@ def preview_steps(
     Parameters
     ----------
     source, target : Stack
-        The images.
+        The two images of the pair.
     at : tuple of two tuples of int
-        The planes.
+        The two planes that are shown.
     correspondence : Correspondence
-        How they correspond.
+        Correspondence of the two planes.
     mode : {'blend', 'checkerboard'}
         How the warped target is laid over the source.
     amount : float

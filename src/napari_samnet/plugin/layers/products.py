@@ -108,11 +108,11 @@ class Collector:
         Parameters
         ----------
         pair : PlanePair
-            The planes.
+            The two planes that are shown.
         target : ndarray
             Pixels of the target's plane.
         found : Correspondence
-            How they correspond.
+            Correspondence of the two planes.
         """
         self._last = found
         self._done.append(pair)
@@ -273,13 +273,13 @@ def make_mask_product(
     Parameters
     ----------
     mask : Mask
-        The annotation.
+        What the user has annotated.
     carried : mapping
         Its planes on the target, by slot.
     grid : Grid
-        Where they live.
+        Grid that the results lie on.
     key, name, owner, about
-        As in :class:`Product`.
+        The same as in :class:`Product`.
     found : mapping
         Correspondence behind each plane of labels.
     planes : tuple of tuple of int, optional

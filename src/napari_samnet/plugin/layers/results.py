@@ -117,7 +117,7 @@ class Results:
         Parameters
         ----------
         products : sequence of Product
-            What to show.
+            Results that become layers.
         threshold : float
             Confidence below which new warped labels are hidden.
         partial : bool

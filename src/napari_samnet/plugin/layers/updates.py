@@ -54,7 +54,7 @@ class Written:
     Parameters
     ----------
     name : str
-        The layer's name.
+        Name of the layer that was written.
     ids : tuple of int
         Ids that were written, in order, without the background.
     pixels : int
@@ -87,7 +87,7 @@ def write_labels(
     Parameters
     ----------
     layer : napari.layers.Labels
-        Layer in memory.
+        Labels layer whose data is in memory.
     pieces : iterable of (indices, values)
         What to write: one index array for each axis, and as many values.
 
@@ -185,7 +185,7 @@ def update_image(
         The result of an earlier run. Its look stays, but for contrast limits
         that are still the ones it was given.
     data : ndarray
-        New pixels.
+        Pixels that replace those of the layer.
     planes : collection of tuple of int or None
         Planes that they cover, None for all.
     keywords : mapping
@@ -266,7 +266,7 @@ def update_vectors(
     layer : napari.layers.Vectors
         The result of an earlier run.
     data : ndarray, shape (n, 2, ndim)
-        New arrows.
+        Arrows that replace those of the layer.
     planes : collection of tuple of int or None
         Planes that they cover, None for all.
     keywords : mapping
@@ -309,7 +309,7 @@ def update_points(
     layer : napari.layers.Points
         The result of an earlier run.
     data : ndarray, shape (n, ndim)
-        New points.
+        Points that replace those of the layer.
     planes : collection of tuple of int or None
         Planes that they cover, None for all.
     keywords : mapping
@@ -346,7 +346,7 @@ def update_shapes(
     layer : napari.layers.Shapes
         The result of an earlier run.
     data : sequence of ndarray, shape (k, ndim)
-        New outlines.
+        Outlines that replace those of the layer.
     planes : collection of tuple of int or None
         Planes that they cover, None for all.
     keywords : mapping
@@ -402,7 +402,7 @@ class Snapshot:
     Parameters
     ----------
     data : ndarray or list of ndarray
-        Coordinates.
+        Coordinates as they were then.
     keywords : mapping
         What is kept by point or shape.
     """
@@ -417,7 +417,7 @@ def take_snapshot(layer: Any, kind: str) -> Snapshot:
     Parameters
     ----------
     layer : napari.layers.Points or Shapes
-        The layer.
+        Layer of the viewer that is meant.
     kind : {'points', 'shapes'}
         Which of the two it is.
 
@@ -445,11 +445,11 @@ def restore(layer: Any, kind: str, snapshot: Snapshot) -> None:
     Parameters
     ----------
     layer : napari.layers.Points or Shapes
-        The layer.
+        Layer of the viewer that is meant.
     kind : {'points', 'shapes'}
         Which of the two it is.
     snapshot : Snapshot
-        The state.
+        State that :func:`take_snapshot` kept.
     """
     update = update_points if kind == 'points' else update_shapes
     update(layer, snapshot.data, None, snapshot.keywords)

@@ -123,7 +123,7 @@ def stack_of(
     Parameters
     ----------
     layer : napari.layers.Image
-        The layer.
+        Layer of the viewer that is meant.
     channel_axis : int, optional
         Leading axis that holds channels. By default leading axes hold
         planes.

@@ -44,7 +44,7 @@ class Channels:
         Parameters
         ----------
         layer : napari.layers.Image
-            The image.
+            The image that is meant.
 
         Returns
         -------

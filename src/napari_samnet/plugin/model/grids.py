@@ -212,7 +212,7 @@ class Grid:
         Parameters
         ----------
         count : int
-            Number of channels.
+            Number of channels that are added.
         like : Grid
             Grid that has such an axis, whose scale, units and label it gets.
         axis : int

@@ -81,7 +81,7 @@ class PlanePair:
     Parameters
     ----------
     source, target : tuple of int
-        Planes to match.
+        Planes that are matched with each other.
     source_slot, target_slot : tuple of int
         Place in the arrays of the results.
     source_at, target_at : tuple of int
@@ -103,7 +103,7 @@ class Request:
     Parameters
     ----------
     source, target : Stack
-        The images.
+        The two images of the pair.
     pairs : sequence of PlanePair
         What is matched, in order.
     source_grid, target_grid : Grid
@@ -183,7 +183,7 @@ class Product:
     data : Any
         Data of the layer.
     grid : Grid
-        Where it lives.
+        Grid that the result lies on.
     keywords : mapping
         Style of the layer.
     owner : hashable
@@ -265,11 +265,11 @@ def plane_pairs(
     Parameters
     ----------
     source, target : Stack
-        The images.
+        The two images of the pair.
     mode : {'current', 'pairwise'}
-        Which planes.
+        Way through the planes of a stack.
     at : tuple of two tuples of int
-        Planes shown now.
+        Planes that the viewer shows now.
 
     Returns
     -------

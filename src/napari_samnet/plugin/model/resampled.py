@@ -93,7 +93,7 @@ class ResampledLabels:
     data : array-like of int
         The labels, in memory or not.
     grid : Grid
-        Where they lie.
+        Grid that the labels lie on.
     image : Grid
         Grid whose pixels are asked for.
     shown : tuple of int

@@ -33,7 +33,7 @@ def pair_key(
     Parameters
     ----------
     source, target : ndarray
-        The two images.
+        Images that are compared by their content.
     options : MatchOptions
         How they are matched.
     weights : str

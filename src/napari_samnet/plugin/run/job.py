@@ -151,7 +151,7 @@ def match_pair(
     Parameters
     ----------
     source, target : ndarray
-        The planes.
+        The two planes that are shown.
     request : Request
         How they are matched.
     cache : CorrespondenceCache
@@ -226,9 +226,9 @@ def run_steps(
     Parameters
     ----------
     request : Request
-        What to do.
+        What the user asked for.
     cache : CorrespondenceCache
-        Correspondences found before.
+        Correspondences of earlier runs, reused where they fit.
     stop : threading.Event
         Set to stop after the current iteration, keeping what is done.
 
@@ -306,7 +306,7 @@ def with_verdict(
     Parameters
     ----------
     products : sequence of Product
-        Layers to be.
+        Results that become layers.
     verdict : Verdict or None
         On the match that they come from.
 

@@ -136,7 +136,7 @@ def propagate_steps(
     axis : int
         Leading axis to go along.
     cache : CorrespondenceCache
-        Correspondences found before.
+        Correspondences of earlier runs, reused where they fit.
     stop : threading.Event
         Set to stop after the current iteration, keeping the planes done.
 

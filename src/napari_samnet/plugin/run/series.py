@@ -71,7 +71,7 @@ def plane_digest(plane: NDArray[Any]) -> str:
     Parameters
     ----------
     plane : ndarray of int
-        Labels.
+        Labels of one plane.
 
     Returns
     -------

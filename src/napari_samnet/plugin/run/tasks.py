@@ -46,7 +46,7 @@ class TaskQueue(QObject):
     Parameters
     ----------
     parent : QObject
-        Owner.
+        Qt object that owns this one.
     """
 
     #: A task began: Task.

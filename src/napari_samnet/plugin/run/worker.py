@@ -52,7 +52,7 @@ def explain(error: Exception) -> str:
     Parameters
     ----------
     error : Exception
-        What was raised.
+        Exception that ended the work.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def as_failure(error: Exception) -> Failure:
     Parameters
     ----------
     error : Exception
-        What was raised.
+        Exception that ended the work.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def guarded(
     Parameters
     ----------
     steps : generator
-        The work.
+        Generator that does the work step by step.
 
     Yields
     ------

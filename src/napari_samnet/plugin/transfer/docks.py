@@ -22,7 +22,7 @@ class Dock(QWidget):
     panel : QWidget
         What is shown, with a `footer`.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     panel: Any
@@ -118,7 +118,7 @@ def open_dock(viewer: Any) -> Any:
     Parameters
     ----------
     viewer : napari.Viewer
-        Where.
+        Where it is opened or run.
 
     Returns
     -------

@@ -35,7 +35,7 @@ def find_propagated(viewer: Any, source: Any) -> Any:
     viewer : napari.components.ViewerModel
         Whose layers are looked through.
     source : napari.layers.Image
-        The stack.
+        Image stack that was propagated through.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def lock_planes(layer: Any, planes: Iterable[int], *, locked: bool) -> None:
     Parameters
     ----------
     layer : napari.layers.Labels
-        The result.
+        Layer that holds the results of a run.
     planes : iterable of int
         Their places on the axis of the propagation.
     locked : bool
@@ -154,7 +154,7 @@ def write_back(layer: Any, product: Product, course: Course) -> Written | None:
     Parameters
     ----------
     layer : napari.layers.Labels
-        The result.
+        Layer that holds the results of a run.
     product : Product
         What was carried, with the planes that it covers.
     course : Course

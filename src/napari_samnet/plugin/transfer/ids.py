@@ -63,7 +63,7 @@ class IdsField(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     #: The choice has changed.
@@ -121,7 +121,7 @@ class IdsField(QWidget):
         Parameters
         ----------
         layer : napari.layers.Labels
-            The labels.
+            Layer with the labels.
 
         Returns
         -------

@@ -59,7 +59,7 @@ class Inputs:
     viewer : napari.components.ViewerModel
         Tells the current plane.
     panel : Panel
-        Tells the rest.
+        Panel that is told of every change.
     """
 
     def __init__(self, viewer: Any, panel: Panel) -> None:

@@ -30,13 +30,13 @@ class Judging:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-        Where results are.
+        Viewer that shows the results.
     panel : Panel
         Where the controls are.
     tasks : TaskQueue
         Where previews are made.
     results : Results
-        Our layers.
+        Layers that this plugin has made.
     current : callable
         Gives the match of the planes shown, or None.
     status : Status

@@ -77,7 +77,7 @@ class Panel(QWidget):
     viewer : napari.components.ViewerModel
         Whose layers the choosers offer.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
@@ -360,7 +360,7 @@ class Panel(QWidget):
         has_planes : bool
             Whether an image is a stack.
         mode : str
-            Way through it.
+            Way through the planes of the stack.
         """
         rows = self.image_rows
         rows.setRowVisible(self.mode, has_planes)
@@ -380,7 +380,7 @@ class Panel(QWidget):
         Parameters
         ----------
         name : {'source', 'target'}
-            Which image.
+            Which image: 'source' or 'target'.
         choices : mapping
             Text by choice; with one there is nothing to choose.
         chosen : int or str
@@ -422,7 +422,7 @@ class Panel(QWidget):
         Parameters
         ----------
         names : sequence of str
-            Their labels.
+            Labels of the axes.
         """
         kept = self.axis.currentIndex()
         self.axis.clear()

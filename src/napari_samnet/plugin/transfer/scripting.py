@@ -182,7 +182,7 @@ class Scripting(Dock):
         Parameters
         ----------
         **options
-            Fields of :class:`~napari_samnet.MatchOptions`.
+            Values by the names of :class:`~napari_samnet.MatchOptions`.
 
         Raises
         ------
@@ -306,7 +306,7 @@ class Scripting(Dock):
             Labels on the target to write into, which can be undone. By
             default new layers are added.
         wait, timeout
-            As in :meth:`run`.
+            The same as in :meth:`run`.
 
         Returns
         -------
@@ -402,7 +402,7 @@ class Scripting(Dock):
         path : str
             Image file of labels.
         **keywords
-            As in :meth:`transfer`.
+            The same as in :meth:`transfer`.
 
         Raises
         ------
@@ -449,7 +449,7 @@ class Scripting(Dock):
         Parameters
         ----------
         mode : {'blend', 'checkerboard', 'off'}
-            How.
+            How it is done.
         amount : float
             From 0 to 1: share of the target, or fineness of the tiles.
         wait : bool
@@ -491,7 +491,7 @@ class Scripting(Dock):
         layer : napari layer or str, optional
             The propagated result; by default the active or uppermost one.
         wait, timeout
-            As in :meth:`run`.
+            The same as in :meth:`run`.
 
         Raises
         ------
@@ -528,7 +528,7 @@ class Scripting(Dock):
         locked : bool
             False frees them again.
         layer : napari layer or str, optional
-            As in :meth:`go_on`.
+            The same as in :meth:`go_on`.
 
         Raises
         ------

@@ -96,7 +96,7 @@ class Status(FooterStatus):
     Parameters
     ----------
     panel : Panel
-        Whose footer.
+        Panel whose footer is written.
     tasks : TaskQueue
         What is going on.
     reason : callable

@@ -65,7 +65,7 @@ class SemanticTransfer(Scripting):
     napari_viewer : napari.components.ViewerModel
         Viewer whose layers are matched, and to which results are added.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     def __init__(

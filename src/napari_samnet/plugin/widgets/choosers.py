@@ -35,14 +35,14 @@ class LayerChooser(QComboBox):
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-        Whose layers.
+        Viewer whose layers can be chosen.
     accepts : callable
         Takes a layer, tells whether it can be chosen.
     none : str, optional
         Text of a first choice that is no layer. Without it the first layer
         is chosen where there is one.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     #: The chosen layer has changed: layer or None.
@@ -85,7 +85,7 @@ class LayerChooser(QComboBox):
         Parameters
         ----------
         text : str
-            Plain text.
+            Help for a person, as text without markup.
         """
         self._help = text
         self._show()
@@ -193,7 +193,7 @@ class PairChoosers:
     Parameters
     ----------
     first, second : LayerChooser
-        The two.
+        The two layers or choosers of the pair.
     """
 
     def __init__(self, first: LayerChooser, second: LayerChooser) -> None:

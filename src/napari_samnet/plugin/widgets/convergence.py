@@ -24,7 +24,7 @@ class Curve(QWidget):
     Parameters
     ----------
     caption : str
-        What it shows.
+        Name of what the curve shows.
     unit : str
         Behind the latest value.
     beside : str
@@ -32,7 +32,7 @@ class Curve(QWidget):
     logarithmic : bool
         Whether the height is.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     #: Points that are few enough to be marked each.
@@ -169,7 +169,7 @@ class ConvergencePlot(Curve):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -217,7 +217,7 @@ class Picture(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:

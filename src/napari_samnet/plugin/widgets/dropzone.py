@@ -47,7 +47,7 @@ def dragged_layers(event: Any, viewer: Any) -> list[Any]:
     event : QDropEvent
         Enter, move or drop.
     viewer : napari.components.ViewerModel
-        Whose list.
+        Viewer whose layer list is dragged from.
 
     Returns
     -------
@@ -89,7 +89,7 @@ class DropZone(QWidget):
     viewer : napari.components.ViewerModel
         Whose layers can be dropped.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     #: Layers were dropped: list, all of a type that can be carried.

@@ -174,7 +174,7 @@ class WeightsField(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     changed = Signal(str)
@@ -270,7 +270,7 @@ class OptionFields(QObject):
     Parameters
     ----------
     parent : QObject
-        Qt parent.
+        Qt widget that owns this one.
     plan : FieldPlan
         What they are made from; by default the parameters of a match.
     """
@@ -304,9 +304,9 @@ class OptionFields(QObject):
         Parameters
         ----------
         rows : QFormLayout
-            The form.
+            Form that the fields are put into.
         names : iterable of str
-            Which fields.
+            Names of the options that get a field.
         """
         for name in names:
             native = self.native(name)

@@ -50,9 +50,9 @@ class Fold(QWidget):
     Parameters
     ----------
     title : str
-        The heading.
+        Heading that opens and closes it.
     parent : QWidget, optional
-        Qt parent.
+        Qt widget that owns this one.
     """
 
     #: Opened (True) or closed.
@@ -198,7 +198,7 @@ class Scroll(QScrollArea):
     Parameters
     ----------
     body : QWidget
-        What is scrolled.
+        Widget that is scrolled when too tall.
     """
 
     def __init__(self, body: QWidget) -> None:
@@ -251,7 +251,7 @@ class VerdictLine(QWidget):
         Parameters
         ----------
         text : str
-            Its line.
+            Line that is shown beside the sign.
         color : tuple of int
             Red, green and blue of its sign.
         places : bool

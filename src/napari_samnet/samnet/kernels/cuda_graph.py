@@ -78,11 +78,11 @@ class Recording:
     Parameters
     ----------
     turn : callable
-        An iteration.
+        Function that computes one iteration.
     fixed : sequence of Tensor
         What stays the same in a pair, such as the features.
     capture : callable
-        How to record.
+        Function that records an iteration.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Recording:
         turn : callable
             The same as before, on the same network.
         fixed : sequence of Tensor
-            Its features.
+            Features that stay the same in all iterations.
         """
         self._turn = turn
         for kept, part in zip(self._fixed, fixed, strict=True):
@@ -127,7 +127,7 @@ class Recording:
         Parameters
         ----------
         index : int
-            l.
+            Number l of the iteration, from 0.
         moving : sequence of Tensor
             What the iteration before has changed.
 
@@ -209,13 +209,13 @@ def recording_for(
     model : Module
         Whose iterations they are.
     turn : callable
-        An iteration.
+        Function that computes one iteration.
     fixed : sequence of Tensor
         Features of the pair.
     options : hashable
         Whatever else the iteration depends on.
     capture : callable
-        How to record.
+        Function that records an iteration.
 
     Yields
     ------

@@ -144,7 +144,7 @@ def fastest(
     Parameters
     ----------
     source, target, window
-        As for :func:`triton_correlation`.
+        The same as for :func:`triton_correlation`.
     other : callable
         The other way. It is taken where the kernel is not faster, and where
         it cannot be compiled.
@@ -154,6 +154,7 @@ def fastest(
     Returns
     -------
     callable
+        The kernel or `other`, whichever was faster for these shapes.
     """
     key = (
         *(source.shape, source.stride(), target.stride()),
