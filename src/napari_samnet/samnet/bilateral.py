@@ -119,8 +119,9 @@ def _extents(
 
 def _centered(height: int, width: int, like: Tensor) -> Tensor:
     """Cell coordinates about the middle of the map, ``(2, H, W)``."""
-    middle = like.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    return grid(height, width, like) - middle.view(2, 1, 1)
+    x, y = grid(height, width, like)
+    # No small tensor from the CPU, which a CUDA graph cannot record.
+    return torch.stack((x - (width - 1) / 2, y - (height - 1) / 2))
 
 
 def _pool(maps: Tensor, pooling: int) -> Tensor:
