@@ -63,6 +63,8 @@ def results(viewer: Any) -> dict[str, Any]:
 
 def test_a_run_shows_three_layers(docked: Any, window: Any) -> None:
     camera = getattr(window, 'scene', window).camera
+    # Both images are in view already, so the camera stays.
+    window.reset_view()
     before = camera.zoom, tuple(camera.center)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
