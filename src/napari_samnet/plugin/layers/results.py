@@ -270,6 +270,9 @@ class Results:
     @staticmethod
     def _why_kept(layer: Any) -> str:
         """Why a result is the user's now; empty if it is not."""
+        if about_layer(layer).get('role') == 'preview':
+            # It only shows what there is, and changes with every slider.
+            return ''
         if is_edited(layer):
             return 'was edited'
         if not layer.editable or getattr(layer, 'preserve_labels', False):
