@@ -223,7 +223,7 @@ class TestRun:
 
     def test_the_message_says_how_it_went(self, done: Any) -> None:
         assert done.message.startswith('Done, 2 iterations, ')
-        assert done.message.endswith(' on cpu')
+        assert ' on cpu' in done.message
         assert done.panel.run.isEnabled()
         assert not done.panel.cancel.isEnabled()
 
@@ -591,7 +591,9 @@ class TestDrop:
         assert drop(ready.panel.drop, layer_mime(viewer.layers['mask']))
         ready.wait(WAIT)
         assert results(viewer) == {}
-        carried = ready.correspondence.warp_labels(viewer.layers['mask'].data)
+        carried = ready.correspondence.warp_labels(
+            viewer.layers['mask'].data, image=viewer.layers['other'].data
+        )
         expected = np.where(carried, carried, existing)
         np.testing.assert_array_equal(layer.data, expected)
         layer.undo()
