@@ -42,6 +42,10 @@ SAMPLE_SIDE = 256
 #: Side in pixels of the parts of a block that are scored at once.
 PART_SIDE = 128
 
+#: Width, in pixels of the grid of the scores, of the blur that takes texture
+#: from the colors that decide an outline. Straight edges stay where they are.
+TEXTURE_WIDTH = 0.7
+
 
 @dataclass(frozen=True, eq=False)
 class LabelPainter:
@@ -109,11 +113,40 @@ class LabelPainter:
             if here.any():
                 yield (rows, columns), here
 
+    def _smoothed_colors(self, image: Plane, part: Tile) -> FloatArray:
+        """Colors of a part of the target, texture finer than scores blurred.
+
+        The colors of the grid that the factors were fitted to have none of
+        it: with it, outlines in tissue or grass would fray into specks.
+        """
+        from scipy.ndimage import gaussian_filter
+
+        ratio = max(self.grid) / max(self.scores.contested.shape)
+        width = TEXTURE_WIDTH * ratio
+        margin = int(np.ceil(3 * width))
+        wide = tuple(
+            slice(max(0, where.start - margin), min(side, where.stop + margin))
+            for where, side in zip(part, self.grid, strict=True)
+        )
+        colors = gaussian_filter(
+            image.rgb_window(wide[0], wide[1]),
+            width,
+            mode='nearest',
+            axes=(0, 1),
+            radius=margin,
+        )
+        inner = tuple(
+            slice(where.start - outer.start, where.stop - outer.start)
+            for where, outer in zip(part, wide, strict=True)
+        )
+        smoothed: FloatArray = colors[inner]
+        return smoothed
+
     def _winners(self, part: Tile, brought: Labels) -> Labels:
         """Labels of the best scores in a part of the target."""
         colors = None
         if self.image is not None and self.scores.needs_colors:
-            colors = self.image.rgb_window(*part)
+            colors = self._smoothed_colors(self.image, part)
         taps = [
             linear_taps(count, centers(side)[where])
             for count, side, where in zip(
