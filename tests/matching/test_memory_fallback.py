@@ -12,7 +12,7 @@ import torch
 
 from napari_samnet import match
 from napari_samnet.matching import match as matching
-from napari_samnet.runtime import devices, weights
+from napari_samnet.runtime import devices, loading
 from napari_samnet.runtime.devices import Place
 from napari_samnet.runtime.feature_cache import FEATURES
 from napari_samnet.samnet.network import SAMNet
@@ -82,7 +82,7 @@ def test_a_smaller_size_is_taken(
 def test_the_processor_is_taken_last(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = weights.load_model
+    load = loading.load_model
     tried: list[str] = []
     emptied: list[bool] = []
 
@@ -98,7 +98,7 @@ def test_the_processor_is_taken_last(
             'resolve_place',
             lambda *_, **__: Place('cuda', 'torch', 'fp32'),
         )
-        patched.setattr(weights, 'load_model', gpu_is_full)
+        patched.setattr(loading, 'load_model', gpu_is_full)
         patched.setattr(
             torch.cuda, 'empty_cache', lambda: emptied.append(True)
         )

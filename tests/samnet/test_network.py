@@ -409,7 +409,10 @@ class TestVariants:
         torch.nn.init.normal_(model.matcher.network.last.weight, std=0.1)
         images = photographs(2)
         pair = model.encode(images[:1]), model.encode(images[1:])
-        options = replace(QUICK, iterations=2)
+        # Learned residuals go with the round window.
+        options = replace(
+            QUICK, iterations=2, alikeness=0.0, learned=True
+        )
         (*_, last) = model.iterate(*pair, options)
         image = model.synthesize(
             *pair, last.field, last.alpha, weight=0.9, options=options

@@ -221,13 +221,16 @@ class MatchJob:
             out_of_memory_explained(place.device, size),
             stages.timed('orient'),
         ):
-            choice = choose(
-                model,
-                small,
-                self._shapes[1],
-                options.orientation,
-                place.device,
-            )
+            try:
+                choice = choose(
+                    model,
+                    small,
+                    self._shapes[1],
+                    options.orientation,
+                    place.device,
+                )
+            except ValueError as error:
+                raise InputError(str(error)) from error
             view = self._view(choice.frame, small[1], size)
         record['orientation'] = choice.as_record()
         with (

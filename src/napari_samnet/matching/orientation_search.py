@@ -339,7 +339,8 @@ def _features(model: SAMNet, images: Tensor) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    light = model.features.light
+    # Features that were given by a function have no light network.
+    light = getattr(getattr(model, 'features', None), 'light', None)
     if light is None:
         layers = [model.encode(images, skips=False).matching.float()]
     else:

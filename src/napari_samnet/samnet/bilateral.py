@@ -237,7 +237,7 @@ def _columns(
 def _maps_at_origin(field: Tensor) -> tuple[Tensor, Tensor]:
     """Affine maps of a field, ``(B, N, 2, 2)``, and their ``(B, N, 2)``."""
     height, width = field.shape[-2:]
-    here = _centered(height, width, field)
+    here = _centered(height, width, field).to(field.dtype)
     linear = step_of(field).flatten(3).permute(0, 3, 1, 2)
     linear = linear + torch.eye(2, device=field.device)
     there = (flow_of(field) + here).flatten(2).transpose(1, 2)

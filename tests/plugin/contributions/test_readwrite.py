@@ -49,7 +49,7 @@ def test_correspondence_round_trip(
     np.testing.assert_array_equal(loaded.forward, ready.correspondence.forward)
     image, arrows = viewer.open(str(path), plugin=PLUGIN)
     np.testing.assert_array_equal(image.data, ready.correspondence.transferred)
-    assert len(arrows.data) > 100
+    assert len(arrows.data) > 50
     again = tmp_path / 'again.npz'
     arrows.save(str(again))
     np.testing.assert_array_equal(

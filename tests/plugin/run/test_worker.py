@@ -166,11 +166,11 @@ def test_cancel_asks_and_keeps_what_is_done(
     runner.start(make, 'Test')
     qtbot.waitUntil(lambda: bool(runner.heard))
     runner.cancel()
-    assert runner.cancelling
+    assert runner.canceling
     with qtbot.waitSignal(runner.finished, timeout=10_000):
         gate.set()
     assert runner.heard[-1] == ('returned', 'kept')
-    assert not runner.cancelling
+    assert not runner.canceling
 
 
 def test_one_at_a_time(qtbot: Any, runner: Runner) -> None:

@@ -69,6 +69,16 @@ _UNSEEN = (
     'preprocessing',
     'validation',
     'validation_root',
+    'feature_steps',
+    'feature_images',
+    'feature_warps',
+    'feature_channels',
+    'feature_batch',
+    'feature_rate',
+    'keypoints',
+    'keypoints_root',
+    'confidence_pairs',
+    'network',
 )
 MAIN = tuple(name for name in _SEEN if name in option_names())
 ADVANCED = tuple(
