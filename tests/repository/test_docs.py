@@ -262,6 +262,8 @@ def check_command(words: list[str], *, run: bool) -> None:
             assert Path(text.strip()).name == 'overview.png'
         return
     text = text_of(*words[:2], '--help')
+    if words[1] == 'look':
+        text = text_of(*words[:3], '--help')
     for word in words[2:]:
         if word.startswith('--'):
             assert word.partition('=')[0] in text, word

@@ -18,9 +18,9 @@ ASKED = {'GL08', 'SS01', 'SS03', 'PR01', 'PR02', 'PR07', 'RT01', 'RT03'}
 
 #: What the reference shows beside the names of the package itself.
 SHOWN = (
-    'overview.draw_overview',
-    'samples.SamplePair',
-    'samples.load_sample',
+    'outputs.overview.draw_overview',
+    'datasets.sample_pair.SamplePair',
+    'datasets.samples.load_sample',
 )
 
 

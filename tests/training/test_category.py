@@ -124,7 +124,12 @@ def test_training_runs_the_recurrence_that_matching_runs(
         states = model.iterate(
             _features(part.source),
             _features(part.target),
-            Recurrence(iterations=3, attributes=attributes),
+            Recurrence(
+                iterations=3,
+                attributes=attributes,
+                alikeness=0.0,
+                learned=True,
+            ),
         )
         for learning, state in zip(learnt, states, strict=True):
             torch.testing.assert_close(learning.field, state.field)

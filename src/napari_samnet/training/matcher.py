@@ -79,7 +79,7 @@ def learning_iterations(
     init: str | None = None,
     attributes: bool = True,
 ) -> Iterator[IterationState]:
-    """Recurrence as :meth:`SAMNet.iterate` runs it by default, to learn from.
+    """Recurrence in round windows with the learned residual, to learn from.
 
     The field is detached between iterations: each one learns to do its best
     from where it starts, and the gradients stay short.

@@ -644,7 +644,12 @@ class TestDrop:
 
     @pytest.mark.parametrize(
         'array',
-        [np.zeros((80, 100), np.float32), np.zeros((80, 100, 3), np.uint8)],
+        [
+            np.full((80, 100), 0.5, np.float32),
+            np.random.default_rng(0).integers(
+                0, 255, (80, 100, 3), dtype=np.uint8
+            ),
+        ],
     )
     def test_a_file_that_is_no_mask_is_refused(
         self,
