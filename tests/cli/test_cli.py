@@ -87,7 +87,9 @@ class TestTransfer:
         )
         labels = tifffile.imread(folder / 'warped_labels.tif')
         assert labels.dtype == coffee.labels.dtype
-        np.testing.assert_array_equal(labels, found.warp_labels(coffee.labels))
+        np.testing.assert_array_equal(
+            labels, found.warp_labels(coffee.labels, image=coffee.target)
+        )
         np.testing.assert_allclose(
             read_points(folder / 'warped_points.csv'),
             found.warp_points(POINTS),

@@ -19,7 +19,7 @@ from napari_samnet.matching import job as api
 from napari_samnet.matching import pair as engine
 from napari_samnet.matching.match import match, match_steps
 from napari_samnet.options import MatchOptions
-from napari_samnet.runtime import weights
+from napari_samnet.runtime import loading
 from napari_samnet.runtime.devices import MemoryShortageError
 from napari_samnet.runtime.feature_cache import FEATURES
 
@@ -36,7 +36,7 @@ OPTIONS: dict[str, Any] = {
 
 #: Where each stage of a match begins.
 STAGES = {
-    'load': (weights, 'load_model'),
+    'load': (loading, 'load_model'),
     'shrink': (api, 'to_working'),
     'encode': (engine.PairRun, '_encode'),
     'match': (engine.PairRun, 'states'),
@@ -280,7 +280,7 @@ def test_matches_at_once_are_the_same_as_one_by_one(
         for k in range(count)
     ]
     FEATURES.clear()
-    weights._cached_model.cache_clear()
+    loading._cached_model.cache_clear()
     barrier = threading.Barrier(count)
 
     def together(run: Callable[[], Correspondence]) -> Correspondence:

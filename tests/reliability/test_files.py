@@ -75,7 +75,11 @@ def benchmarked() -> tuple[Any, ...]:
     """A benchmark of one pair."""
     protocol = open_protocol('synthetic', PairRequest(), None)
     methods = get_methods(['identity'], DEFAULTS)
-    return protocol, methods, benchmark.run(protocol, methods, limit=1)
+    return (
+        protocol,
+        methods,
+        benchmark.run_benchmark(protocol, methods, limit=1),
+    )
 
 
 def report(path: Path, seed: int) -> None:

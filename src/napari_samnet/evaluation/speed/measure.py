@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from napari_samnet.arrays.resize import resized
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.datasets.metrics import psnr
 from napari_samnet.errors import DeviceError, InputError
@@ -352,7 +353,9 @@ def _deviation(
     match: Correspondence, reference: Correspondence, options: MatchOptions
 ) -> dict[str, float]:
     """How far a field and an image are from the reference's."""
-    apart = match.forward - reference.forward
+    # Fields that were refined are finer than the reference's cells.
+    rows, columns = reference.forward.shape[:2]
+    apart = resized(match.forward, rows, columns) - reference.forward
     distance = np.linalg.norm(apart, axis=-1) * options.size
     values = {
         'max_px': float(distance.max()),
