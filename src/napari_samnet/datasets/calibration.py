@@ -1,4 +1,4 @@
-"""Whether a confidence is true: of points at .8, are four of five right?"""
+"""Whether a confidence is true: at .8, four of five points are right."""
 
 from __future__ import annotations
 

@@ -463,10 +463,14 @@ def bilateral_fit_reference(
 
     Parameters
     ----------
-    features, sigma, alikeness
+    features : Tensor
         As for :func:`bilateral_window`; maps of at most ``NEIGHBOR_CELLS`` a
         side.
-    matches, confidence, field, start, residual_cells, damping
+    matches, confidence, field, start
+        The same as for :func:`bilateral_fit`.
+    sigma, alikeness
+        The same as for :func:`bilateral_window`.
+    residual_cells, damping
         The same as for :func:`bilateral_fit`.
 
     Returns

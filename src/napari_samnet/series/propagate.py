@@ -378,10 +378,12 @@ def propagate_steps(
         Labels by plane. Planes without labels are left out.
     options : MatchOptions
         Working size, device, precision, backend and weights are used.
-    ids, start, direction, channel_axis
+    ids, start, direction
         The same as in :func:`propagate`.
     skip : collection of int
         Planes that are not visited, such as locked ones.
+    channel_axis : int, optional
+        The same as in :func:`propagate`.
 
     Yields
     ------

@@ -74,10 +74,12 @@ def follow_label(
 
     Parameters
     ----------
-    before, after : ndarray of float32, shape (H, W, 3)
-        The two planes in [0, 1].
+    before : ndarray of float32, shape (H, W, 3)
+        The plane that has the label, in [0, 1].
     mask : ndarray of bool, shape (H, W)
         The label in `before`.
+    after : ndarray of float32, shape (H, W, 3)
+        The plane in which it is looked for, in [0, 1].
     around : ndarray of bool, shape (H, W)
         Where it may be in `after`, roughly.
     margin : int

@@ -1,4 +1,4 @@
-"""Is what was annotated in the other image at all?"""
+"""Whether what was annotated is in the other image at all."""
 
 from __future__ import annotations
 

@@ -139,7 +139,18 @@ def mark_written(layer: Any, about: Mapping[str, Any]) -> None:
 
 @contextmanager
 def keep_pristine(layer: Any) -> Iterator[None]:
-    """Let a change of ours not count as an edit of the user."""
+    """Let a change of ours not count as an edit of the user.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        The layer that is changed within.
+
+    Yields
+    ------
+    None
+        While the change is made.
+    """
     pristine = _is_ours(layer) and not is_edited(layer)
     yield
     if pristine:

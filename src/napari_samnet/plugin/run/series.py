@@ -181,7 +181,13 @@ def _at(request: Request, axis: int, place: int) -> Index:
 def _carry(
     request: Request, mask: Any, axis: int, stop: Event, course: Course
 ) -> Generator[Report, None, _Carried]:
-    """Carry one mask as far as it goes, or until it is stopped."""
+    """Carry one mask as far as it goes, or until it is stopped.
+
+    Yields
+    ------
+    Report
+        After each plane.
+    """
     yield Report(0, 0, 'loading the network', first=True)
     load_torch()
     from napari_samnet.series.propagate import propagate_steps as carry_steps
