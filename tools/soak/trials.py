@@ -34,6 +34,9 @@ __all__ = ['TRIALS', 'BrokenPromiseError', 'Trial', 'check']
 Generator = np.random.Generator
 Trial = Callable[[Generator, Path], None]
 
+#: Random options that are drawn until some go together.
+TRIES = 1000
+
 
 class BrokenPromiseError(AssertionError):
     """A promise was not kept."""
@@ -60,7 +63,7 @@ def random_options(rng: Generator, device: str = 'cpu') -> MatchOptions:
     MatchOptions
         Checked options that run in a moment.
     """
-    while True:
+    for _ in range(TRIES):
         given: dict[str, Any] = {
             name: str(rng.choice(values)) for name, values in CHOICES.items()
         }
@@ -71,6 +74,7 @@ def random_options(rng: Generator, device: str = 'cpu') -> MatchOptions:
             'size': int(rng.choice([64, 96, 128])),
             'window': int(rng.choice([3, 5, 7, 9, 11])),
             'iterations': int(rng.integers(1, 4)),
+            'motions': int(rng.integers(1, 5)),
             'coarse_iterations': int(rng.choice([0, 0, 1])),
             'attributes': bool(rng.random() < 0.7),
             'precision': str(rng.choice(['auto', 'fp32', 'bf16'])),
@@ -78,6 +82,7 @@ def random_options(rng: Generator, device: str = 'cpu') -> MatchOptions:
         }
         with suppress(InputError):
             return MatchOptions(**given)
+    raise AssertionError(f'no options go together in {TRIES} tries')
 
 
 def random_pair(rng: Generator) -> tuple[ImageKind, ImageKind]:
