@@ -63,7 +63,9 @@ class TestFinds:
         assert 5 < len(report.failures) < 35
         assert 'a coin fell' in report.failures[0]
         again = self.run(monkeypatch, broken)
-        assert [x[:9] for x in again.found] == [x[:9] for x in report.failures]
+        assert [x[:9] for x in again.failures] == [
+            x[:9] for x in report.failures
+        ]
 
     def test_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = []
