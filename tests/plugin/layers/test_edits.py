@@ -17,8 +17,8 @@ from napari_samnet.plugin.layers.edits import (
     keep_pristine,
 )
 from napari_samnet.plugin.layers.into import add_into
+from napari_samnet.plugin.layers.label_writes import update_labels
 from napari_samnet.plugin.layers.results import Results
-from napari_samnet.plugin.layers.updates import update_labels
 from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import Product
 

@@ -17,16 +17,13 @@ from napari.layers import Image, Labels, Points, Shapes
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.annotations import capture_mask, check_labels
-from napari_samnet.plugin.model.grids import (
-    grid_of,
-    unit_factors,
-    world_units,
-)
+from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.resampled import (
     ResampledLabels,
     lies_on,
     same_pixels,
 )
+from napari_samnet.plugin.model.units import unit_factors, world_units
 
 LENGTHS = ('nm', 'um', 'mm', 'inch')
 FEW = settings(

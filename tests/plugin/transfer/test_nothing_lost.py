@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.model.grids import grid_of
 
 WAIT = 60.0
 
@@ -226,3 +227,45 @@ def test_a_canceled_match_leaves_the_whole_one(ready: Any, qtbot: Any) -> None:
     ready.run(wait=True, timeout=WAIT)
     np.testing.assert_array_equal(whole.data, before)
     assert 'other ← mask, stopped' in ready.viewer.layers
+
+
+def test_results_follow_images_that_are_moved_during_the_run(
+    ready: Any,
+) -> None:
+    layers = ready.viewer.layers
+    ready.viewer.add_points([[30.0, 40]], name='dots')
+    ready.transfer('dots', 'mask')
+    layers['other'].translate = (5, 300)
+    ready.wait(WAIT)
+    for name in ('other ← dots', 'other ← mask'):
+        np.testing.assert_allclose(layers[name].translate, (5, 300))
+    ready.set_outputs('labels', 'flow')
+    ready.set_options(window=7)
+    ready.run()
+    layers['photo'].rotate = 90
+    layers['photo'].scale = (2, 2)
+    ready.wait(WAIT)
+    flow = next(x for x in layers if 'flow' in x.name)
+    np.testing.assert_allclose(
+        grid_of(flow, (1, 1)).to_world(), grid_of(layers['photo']).to_world()
+    )
+    np.testing.assert_allclose(layers['other ← mask'].translate, (5, 300))
+
+
+def test_a_result_that_was_moved_is_the_user_s(ready: Any) -> None:
+    layers = ready.viewer.layers
+    ready.set_outputs('labels')
+    ready.run(wait=True, timeout=WAIT)
+    made = layers['other ← mask']
+    made.translate = (7, 7)
+    ready.run(wait=True, timeout=WAIT)
+    assert made in layers
+    np.testing.assert_allclose(made.translate, (7, 7))
+    assert "'other ← mask' was moved and is kept" in ready.message
+    # One that went with its image is ours still.
+    layers['other'].translate = (0, 9)
+    again = layers['other ← mask, run 2']
+    again.translate = (0, 9)
+    ready.run(wait=True, timeout=WAIT)
+    assert layers['other ← mask, run 2'] is again
+    assert 'kept' not in ready.message

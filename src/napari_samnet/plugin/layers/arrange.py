@@ -9,13 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.plugin.layers.edits import about_layer
-from napari_samnet.plugin.model.grids import (
-    Grid,
-    grid_of,
-    unit_factors,
-    world_units,
-)
+from napari_samnet.plugin.model.grids import Grid, grid_of
 from napari_samnet.plugin.model.resampled import OVERLAP
+from napari_samnet.plugin.model.units import unit_factors, world_units
 
 __all__ = ['SideBySide', 'are_in_view', 'bring_into_view', 'overlap']
 

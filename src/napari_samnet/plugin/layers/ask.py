@@ -17,7 +17,8 @@ from napari_samnet.plugin.layers.edits import (
 )
 from napari_samnet.plugin.layers.results import undisturbed
 from napari_samnet.plugin.model.capture import Stack
-from napari_samnet.plugin.model.grids import Index, world_units
+from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.units import world_units
 
 __all__ = ['AskTool', 'Asked', 'cells_of']
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.layers.edits import keep_pristine
-from napari_samnet.plugin.layers.updates import Indices, write_labels
+from napari_samnet.plugin.layers.label_writes import Indices, write_labels
 from napari_samnet.plugin.model.grids import Index
 
 __all__ = ['Warped', 'hide_unsure', 'set_threshold']

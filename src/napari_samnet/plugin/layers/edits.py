@@ -16,12 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from napari_samnet.plugin.model.grids import grid_of
+
 __all__ = [
     'METADATA',
     'about_layer',
     'find_result',
     'fingerprint',
     'is_edited',
+    'is_moved',
     'keep_pristine',
     'kind_of',
     'mark_written',
@@ -133,7 +136,11 @@ def mark_written(layer: Any, about: Mapping[str, Any]) -> None:
     about : mapping
         What its metadata say, with the `key` by which it is found again.
     """
-    written = {'layer': layer.unique_id, 'written': (fingerprint(layer),)}
+    written = {
+        'layer': layer.unique_id,
+        'written': (fingerprint(layer),),
+        'place': _place_of(layer),
+    }
     layer.metadata = {**layer.metadata, METADATA: {**about, **written}}
 
 
@@ -168,6 +175,19 @@ def is_edited(layer: Any) -> bool:
     return fingerprint(layer) not in about_layer(layer).get('written', ())
 
 
+def _place_of(layer: Any) -> str:
+    """Where a layer lies, as text."""
+    world = grid_of(layer, (1,) * layer.ndim).to_world()
+    values = ' '.join(f'{value:.6g}' for value in world.ravel() + 0.0)
+    return f'{values} {" ".join(map(str, layer.units))}'
+
+
+def is_moved(layer: Any) -> bool:
+    """Whether a result lies elsewhere than where we put it."""
+    here = _place_of(layer)
+    return bool(about_layer(layer).get('place', here) != here)
+
+
 def _is_ours(layer: Any) -> bool:
     """Whether a layer is a result itself, not a duplicate of one."""
     about = about_layer(layer)
@@ -200,6 +220,6 @@ def release(layer: Any) -> None:
     about = {
         name: value
         for name, value in about_layer(layer).items()
-        if name not in ('key', 'layer', 'written')
+        if name not in ('key', 'layer', 'written', 'place')
     }
     layer.metadata = {**layer.metadata, METADATA: about}

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.confidence import Warped, hide_unsure
-from napari_samnet.plugin.layers.updates import Indices, Written, write_labels
+from napari_samnet.plugin.layers.label_writes import (
+    Indices,
+    Written,
+    write_labels,
+)
 from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.request import Product
 

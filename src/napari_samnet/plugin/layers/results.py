@@ -22,16 +22,17 @@ from napari_samnet.plugin.layers.edits import (
     about_layer,
     find_result,
     is_edited,
+    is_moved,
     mark_written,
     release,
 )
+from napari_samnet.plugin.layers.label_writes import update_labels
 from napari_samnet.plugin.layers.updates import (
     LookSeen,
     Snapshot,
     restore,
     take_snapshot,
     update_image,
-    update_labels,
     update_points,
     update_shapes,
     update_vectors,
@@ -210,7 +211,9 @@ class Results:
 
     def _update(self, layer: Any, product: Product) -> bool:
         """Update a layer in place; False if it must not or cannot be."""
-        if self._why_kept(layer) or not _same_grid(layer, product.grid):
+        if self._why_kept(layer, product):
+            return False
+        if not _same_grid(layer, product.grid):
             return False
         data, planes = product.data, product.planes
         if product.kind == 'labels':
@@ -218,7 +221,8 @@ class Results:
         if product.kind == 'image':
             return update_image(layer, data, planes, product.keywords)
         if product.kind == 'vectors':
-            return update_vectors(layer, data, planes, product.keywords)
+            update_vectors(layer, data, planes, product.keywords)
+            return True
         before = product.kind, take_snapshot(layer, product.kind)
         update = update_points if product.kind == 'points' else update_shapes
         update(layer, data, planes, product.keywords)
@@ -268,7 +272,7 @@ class Results:
         return Warped(merged, found, threshold, product.pair)
 
     @staticmethod
-    def _why_kept(layer: Any) -> str:
+    def _why_kept(layer: Any, product: Product) -> str:
         """Why a result is the user's now; empty if it is not."""
         if about_layer(layer).get('role') == 'preview':
             # It only shows what there is, and changes with every slider.
@@ -277,19 +281,21 @@ class Results:
             return 'was edited'
         if not layer.editable or getattr(layer, 'preserve_labels', False):
             return 'is protected'
+        if is_moved(layer) and not _same_grid(layer, product.grid):
+            return 'was moved'
         return ''
 
     def _may_replace(self, layer: Any, product: Product) -> bool:
         """Whether a result of another size or type can give way."""
         return (
-            not self._why_kept(layer)
+            not self._why_kept(layer, product)
             and product.planes is None
             and product.ids is None
         )
 
     def _beside(self, layer: Any, product: Product) -> Product:
         """Leave a result to the user, and name the one beside it."""
-        why = self._why_kept(layer) or 'has other planes'
+        why = self._why_kept(layer, product) or 'has other planes'
         release(layer)
         name = self._free_name(product.name, 'run')
         self._notes.append(

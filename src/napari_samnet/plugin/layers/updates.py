@@ -1,12 +1,12 @@
-"""Write new values into layers that are there, plane by plane.
+"""Bring layers of results up to date, plane by plane.
 
-Labels are written as one step of undo whatever its size. Points and shapes
-have no undo in napari: their state before a write can be taken and put back.
+Points and shapes have no undo in napari: their state before a write can be
+taken and put back. Labels are in :mod:`.label_writes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +21,12 @@ from napari_samnet.plugin.model.masks import INHERITED
 __all__ = [
     'LookSeen',
     'Snapshot',
-    'Written',
     'restore',
     'take_snapshot',
     'update_image',
-    'update_labels',
     'update_points',
     'update_shapes',
     'update_vectors',
-    'write_labels',
 ]
 
 #: Planes that a product covers; None for all there are.
@@ -37,138 +34,6 @@ Planes = Collection[Index] | None
 
 #: What the user may have changed on our layer, and a new run leaves alone.
 KEPT_STYLE = ('opacity', 'blending')
-
-#: Pixels that are compared and written at a time, which bounds the memory.
-BLOCK = 4_000_000
-
-#: More ids than this are counted rather than listed.
-LISTED_IDS = 8
-
-Indices = tuple[NDArray[np.integer[Any]], ...]
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written into a layer of labels.
-
-    Parameters
-    ----------
-    name : str
-        Name of the layer that was written.
-    ids : tuple of int
-        Ids that were written, in order, without the background.
-    pixels : int
-        Pixels that were set to one of them, or cleared.
-    """
-
-    name: str
-    ids: tuple[int, ...]
-    pixels: int
-
-    def __str__(self) -> str:
-        if not self.pixels:
-            return f'nothing to change in {self.name!r}'
-        shown = ', '.join(map(str, self.ids))
-        if len(self.ids) > LISTED_IDS:
-            shown = f'{len(self.ids)} ids'
-        elif self.ids:
-            shown = f'id{"s" if len(self.ids) > 1 else ""} {shown}'
-        else:
-            shown = 'background'
-        unit = 'pixel' if self.pixels == 1 else 'pixels'
-        return f'wrote {shown} ({self.pixels:,} {unit}) into {self.name!r}'
-
-
-def write_labels(
-    layer: Any, pieces: Iterable[tuple[Indices, NDArray[Any]]]
-) -> Written:
-    """Write labels as one step of undo.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Labels layer whose data is in memory.
-    pieces : iterable of (indices, values)
-        What to write: one index array for each axis, and as many values.
-
-    Returns
-    -------
-    Written
-        Ids and number of pixels.
-    """
-    layer = getattr(layer, '__wrapped__', layer)
-    ids: set[int] = set()
-    count = 0
-    with layer.block_history():
-        for indices, values in pieces:
-            if not values.size:
-                continue
-            # Half the memory of numpy's own indices, in the history too.
-            small = tuple(axis.astype(np.int32) for axis in indices)
-            layer.data_setitem(small, values, refresh=False)
-            ids.update(int(value) for value in pd.unique(values))
-            count += values.size
-    if count:
-        layer.refresh()
-    return Written(layer.name, tuple(sorted(ids - {0})), count)
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Parts of the first axis that hold about `BLOCK` pixels each."""
-    per_row = max(1, int(np.prod(shape[1:], dtype=np.int64)))
-    step = max(1, BLOCK // per_row)
-    for start in range(0, shape[0], step):
-        yield slice(start, start + step)
-
-
-def update_labels(
-    layer: Any,
-    data: NDArray[Any],
-    planes: Planes = None,
-    ids: Collection[int] | None = None,
-) -> Written | None:
-    """Bring a result up to date.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The result of an earlier run.
-    data : ndarray of int
-        New labels, of the same shape.
-    planes : collection of tuple of int, optional
-        Planes that the new labels cover; others stay as they are.
-    ids : collection of int, optional
-        The only ids to touch: pixels of others stay, unless one of these
-        comes to lie there.
-
-    Returns
-    -------
-    Written or None
-        None if shape or data type differ, so that nothing was written.
-    """
-    old = layer.data
-    if old.shape != data.shape or old.dtype != data.dtype:
-        return None
-    chosen = None if ids is None else np.array(sorted(ids), old.dtype)
-
-    def pieces() -> Iterator[tuple[Indices, NDArray[Any]]]:
-        for index in [()] if planes is None else sorted(planes):
-            for block in _blocks(old[index].shape):
-                before, after = old[index][block], data[index][block]
-                if chosen is not None:
-                    rest = np.where(np.isin(before, chosen), 0, before)
-                    after = np.where(after != 0, after, rest)
-                at = np.nonzero(before != after)
-                values = after[at]
-                at = (at[0] + block.start, *at[1:])
-                yield (*_constant(index, values.size), *at), values
-
-    return write_labels(layer, pieces())
-
-
-def _constant(index: Index, count: int) -> Indices:
-    """The same position on the leading axes for several pixels."""
-    return tuple(np.full(count, place, np.int32) for place in index)
 
 
 def update_image(
@@ -258,7 +123,7 @@ def update_vectors(
     data: NDArray[Any],
     planes: Planes,
     keywords: Mapping[str, Any],
-) -> bool:
+) -> None:
     """Move the arrows; how thick, long or colored the user made them stays.
 
     Parameters
@@ -271,11 +136,6 @@ def update_vectors(
         Planes that they cover, None for all.
     keywords : mapping
         Features and colors of a new layer.
-
-    Returns
-    -------
-    bool
-        Always True: any number of arrows can be written.
     """
     look = LookSeen.of(layer)
     as_written = look.is_as_written(layer)
@@ -293,7 +153,6 @@ def update_vectors(
         layer.edge_colormap = keywords['edge_colormap']
         layer.edge_contrast_limits = keywords['edge_contrast_limits']
     layer.refresh_colors()
-    return True
 
 
 def update_points(
@@ -301,7 +160,7 @@ def update_points(
     data: NDArray[Any],
     planes: Planes,
     keywords: Mapping[str, Any],
-) -> bool:
+) -> None:
     """Move the points, whose number may have changed.
 
     Parameters
@@ -314,23 +173,15 @@ def update_points(
         Planes that they cover, None for all.
     keywords : mapping
         Features, colors and the like, by point.
-
-    Returns
-    -------
-    bool
-        Always True: any number of points can be written.
     """
     old = np.asarray(layer.data)
-    rows = _rows_to_keep(old, planes)
-    if len(rows):
-        keywords = _joined(layer, rows, len(old), keywords, len(data))
-        data = np.concatenate([old[rows], data])
+    kept, by_row = _with_rows_kept(layer, old, planes, data, keywords)
+    data = np.concatenate([old[kept], data])
     layer.data = data
-    for name in keywords:
+    for name in by_row:
         # No colors are no colors to napari, which then warns.
-        if name not in KEPT_STYLE and (len(data) or name == 'features'):
-            setattr(layer, name, keywords[name])
-    return True
+        if len(data) or name == 'features':
+            setattr(layer, name, by_row[name])
 
 
 def update_shapes(
@@ -338,7 +189,7 @@ def update_shapes(
     data: Sequence[NDArray[Any]],
     planes: Planes,
     keywords: Mapping[str, Any],
-) -> bool:
+) -> None:
     """Replace the shapes, whose number may have changed.
 
     Parameters
@@ -351,25 +202,40 @@ def update_shapes(
         Planes that they cover, None for all.
     keywords : mapping
         Type, colors and the like, by shape.
-
-    Returns
-    -------
-    bool
-        Always True: any number of shapes can be written.
     """
     old = [np.array(outline) for outline in layer.data]
-    starts = [outline.mean(axis=0) for outline in old]
-    rows = _rows_to_keep(np.reshape(starts, (len(old), layer.ndim)), planes)
-    if len(rows):
-        keywords = _joined(layer, rows, len(old), keywords, len(data))
-        data = [*(old[row] for row in rows), *data]
-    layer.data = []
-    by_row = {n: x for n, x in keywords.items() if n not in KEPT_STYLE}
+    middles = [outline.mean(axis=0) for outline in old]
+    at = np.reshape(middles, (len(old), layer.ndim))
+    kept, by_row = _with_rows_kept(layer, at, planes, data, keywords)
+    data = [*(old[row] for row in kept), *data]
     features = by_row.pop('features', {})
-    if len(data):
-        layer.add(list(data), **by_row)
+    layer.data = []
+    if data:
+        layer.add(data, **by_row)
     layer.features = features
-    return True
+
+
+def _with_rows_kept(
+    layer: Any,
+    at: NDArray[Any],
+    planes: Planes,
+    data: Sequence[Any] | NDArray[Any],
+    keywords: Mapping[str, Any],
+) -> tuple[NDArray[np.intp], dict[str, Any]]:
+    """Rows of a layer on other planes, and what is kept by row after them.
+
+    `at` are the coordinates of the rows that are there, `data` the new ones,
+    and `keywords` belong to them.
+    """
+    kept = _rows_to_keep(at, planes)
+    by_row = {
+        name: value
+        for name, value in keywords.items()
+        if name not in KEPT_STYLE
+    }
+    if len(kept):
+        by_row = _joined(layer, kept, len(at), by_row, len(data))
+    return kept, by_row
 
 
 def _joined(

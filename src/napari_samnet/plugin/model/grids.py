@@ -5,9 +5,8 @@ of a stack. :class:`Grid` keeps all seven spatial fields of a layer together:
 dropping one of them, units above all, changes how napari shows *all* layers.
 
 Layers meet in the world, and the world has units: 500 nm are half a µm. Axes
-are aligned from the last one. Where the units of two layers cannot be
-converted, such as pixels and µm, the numbers are compared as they are, which
-is what napari shows.
+are aligned from the last one. How units are compared is told by
+:mod:`.units`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.plugin.model.units import Units, unit_factors
+
 __all__ = [
     'SPATIAL',
     'Grid',
     'Index',
-    'Units',
     'grid_of',
     'shape_of',
-    'unit_factors',
-    'world_units',
 ]
 
 SPATIAL = (
@@ -43,53 +41,6 @@ SPATIAL = (
 #: Position on the leading axes, empty for a plain image.
 Index = tuple[int, ...]
 Matrix = NDArray[np.float64]
-#: Units of pint, one for each axis of the world; None if they are not known.
-Units = Sequence[Any] | None
-
-
-def unit_factors(have: Units, want: Units, ndim: int) -> Matrix:
-    """Numbers that take coordinates from some units to others.
-
-    Parameters
-    ----------
-    have, want : sequence of pint.Unit or None
-        Units of the axes, aligned from the last.
-    ndim : int
-        Number of axes, the last ones.
-
-    Returns
-    -------
-    ndarray, shape (ndim,)
-        1 everywhere if units are not known or one of them cannot be
-        converted.
-    """
-    factors = np.ones(ndim)
-    if have is None or want is None:
-        return factors
-    pairs = list(zip(reversed(have), reversed(want), strict=False))[:ndim]
-    for back, (one, other) in enumerate(pairs):
-        if one.dimensionality != other.dimensionality:
-            return np.ones(ndim)
-        factors[ndim - 1 - back] = (1.0 * one).to(other).magnitude
-    return factors
-
-
-def world_units(viewer: Any) -> Units:
-    """Units of the world coordinates of a viewer.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        A viewer; its sliders and clicks are in these units.
-
-    Returns
-    -------
-    tuple of pint.Unit or None
-        None where those of its layers cannot be converted, so that napari
-        leaves them out of account.
-    """
-    units: Units = getattr(viewer.layers.extent, 'units', None)
-    return units
 
 
 def _shear_matrix(shear: Any, ndim: int) -> Matrix:
@@ -343,6 +294,41 @@ class Grid:
         ones = np.ones((len(coords), 1))
         world = np.hstack([coords, ones]) @ other.to_world().T
         return self.from_world(world[:, :-1], other.spatial['units'])
+
+    def moved_with(self, before: Grid, after: Grid) -> Grid:
+        """Move this grid as another one was moved.
+
+        Parameters
+        ----------
+        before, after : Grid
+            Where the other, whose last axes are those of this one, lay and
+            lies now.
+
+        Returns
+        -------
+        Grid
+            This one itself if the other was not moved; else with the same
+            place relative to the other.
+        """
+        then, now = before.to_world(), after.to_world()
+        units = after.spatial['units']
+        if np.allclose(then, now) and before.spatial['units'] == units:
+            return self
+        there = now @ np.linalg.inv(then)
+        count = min(len(self.shape), len(before.shape))
+        kept = [*range(len(before.shape) - count, len(before.shape) + 1)]
+        motion = np.eye(len(self.shape) + 1)
+        motion[-count - 1 :, -count - 1 :] = there[np.ix_(kept, kept)]
+        mine = dict(self.spatial)
+        mine['units'] = (*mine['units'][:-count], *units[-count:])
+        outer = self._outer()
+        if np.allclose(motion[:-1, :-1], np.eye(len(self.shape))):
+            # A plain shift stays one, as napari's own tools make it.
+            step = np.linalg.solve(outer[:-1, :-1], motion[:-1, -1])
+            mine['translate'] = np.asarray(mine['translate'], float) + step
+        else:
+            mine['affine'] = motion @ outer
+        return Grid(self.shape, mine)
 
     def pixel_of(self, other: Grid) -> float:
         """Length of another grid's pixel in pixels of this one.

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import METADATA, about_layer
-from napari_samnet.plugin.layers.updates import Written, update_labels
+from napari_samnet.plugin.layers.label_writes import Written, update_labels
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.series import Course, plane_digest

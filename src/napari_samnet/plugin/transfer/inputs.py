@@ -17,12 +17,7 @@ from napari_samnet.plugin.model.capture import (
     is_loaded,
 )
 from napari_samnet.plugin.model.channels import Channels
-from napari_samnet.plugin.model.grids import (
-    Grid,
-    Index,
-    grid_of,
-    world_units,
-)
+from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 from napari_samnet.plugin.model.masks import Mask
 from napari_samnet.plugin.model.request import (
     MODES,
@@ -30,6 +25,7 @@ from napari_samnet.plugin.model.request import (
     Request,
     plane_pairs,
 )
+from napari_samnet.plugin.model.units import world_units
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.widgets.fields import LABELS
 

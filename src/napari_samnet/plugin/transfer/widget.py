@@ -16,6 +16,7 @@ In a running napari:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.into import add_into
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import grid_of
-from napari_samnet.plugin.model.request import Outcome, Request
+from napari_samnet.plugin.model.request import Outcome, Product, Request
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
@@ -378,7 +379,7 @@ class SemanticTransfer(Scripting):
         if outcome.last is not None:
             self._last = outcome.last
         self._worst.take(request, outcome)
-        products = list(outcome.products)
+        products = self._where_images_are(request, outcome.products)
         threshold = self._judging.threshold_for(pair)
         if into is not None and into in self.viewer.layers:
             for product in [p for p in products if p.kind == 'labels']:
@@ -403,6 +404,22 @@ class SemanticTransfer(Scripting):
             self._status.note(note)
         self._judging.results_changed(layers)
         self.panel.restore.setVisible(bool(self._results.restorable))
+
+    def _where_images_are(
+        self, request: Request, products: Sequence[Product]
+    ) -> list[Product]:
+        """Let results follow images that were moved during the run."""
+        layers = {layer.unique_id: layer for layer in self.viewer.layers}
+        placed = []
+        for product in products:
+            for stack in (request.source, request.target):
+                if stack.uid == product.owner and stack.uid in layers:
+                    now = self._inputs.stack(layers[stack.uid]).grid
+                    grid = product.grid.moved_with(stack.grid, now)
+                    product = replace(product, grid=grid)
+                    break
+            placed.append(product)
+        return placed
 
     def _look_at(self, pair: tuple[Any, ...]) -> None:
         """See both images, as long as they are in the viewer."""

@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.outputs.verdict import Verdict
-from napari_samnet.plugin.model.grids import (
-    Grid,
-    Index,
-    unit_factors,
-    world_units,
-)
+from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.request import Outcome, Request
+from napari_samnet.plugin.model.units import unit_factors, world_units
 
 __all__ = ['WorstPlaces']
 

@@ -1,0 +1,147 @@
+"""Write labels as one step of undo, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_samnet.plugin.model.grids import Index
+
+__all__ = ['Indices', 'Written', 'update_labels', 'write_labels']
+
+#: Pixels that are compared and written at a time, which bounds the memory.
+BLOCK = 4_000_000
+
+#: More ids than this are counted rather than listed.
+LISTED_IDS = 8
+
+Indices = tuple[NDArray[np.integer[Any]], ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written into a layer of labels.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer that was written.
+    ids : tuple of int
+        Ids that were written, in order, without the background.
+    pixels : int
+        Pixels that were set to one of them, or cleared.
+    """
+
+    name: str
+    ids: tuple[int, ...]
+    pixels: int
+
+    def __str__(self) -> str:
+        if not self.pixels:
+            return f'nothing to change in {self.name!r}'
+        shown = ', '.join(map(str, self.ids))
+        if len(self.ids) > LISTED_IDS:
+            shown = f'{len(self.ids)} ids'
+        elif self.ids:
+            shown = f'id{"s" if len(self.ids) > 1 else ""} {shown}'
+        else:
+            shown = 'background'
+        unit = 'pixel' if self.pixels == 1 else 'pixels'
+        return f'wrote {shown} ({self.pixels:,} {unit}) into {self.name!r}'
+
+
+def write_labels(
+    layer: Any, pieces: Iterable[tuple[Indices, NDArray[Any]]]
+) -> Written:
+    """Write labels as one step of undo.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Labels layer whose data is in memory.
+    pieces : iterable of (indices, values)
+        What to write: one index array for each axis, and as many values.
+
+    Returns
+    -------
+    Written
+        Ids and number of pixels.
+    """
+    layer = getattr(layer, '__wrapped__', layer)
+    ids: set[int] = set()
+    count = 0
+    with layer.block_history():
+        for indices, values in pieces:
+            if not values.size:
+                continue
+            # Half the memory of numpy's own indices, in the history too.
+            small = tuple(axis.astype(np.int32) for axis in indices)
+            layer.data_setitem(small, values, refresh=False)
+            ids.update(int(value) for value in pd.unique(values))
+            count += values.size
+    if count:
+        layer.refresh()
+    return Written(layer.name, tuple(sorted(ids - {0})), count)
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Parts of the first axis that hold about `BLOCK` pixels each."""
+    per_row = max(1, int(np.prod(shape[1:], dtype=np.int64)))
+    step = max(1, BLOCK // per_row)
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
+
+
+def update_labels(
+    layer: Any,
+    data: NDArray[Any],
+    planes: Collection[Index] | None = None,
+    ids: Collection[int] | None = None,
+) -> Written | None:
+    """Bring a result up to date.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The result of an earlier run.
+    data : ndarray of int
+        New labels, of the same shape.
+    planes : collection of tuple of int, optional
+        Planes that the new labels cover; others stay as they are.
+    ids : collection of int, optional
+        The only ids to touch: pixels of others stay, unless one of these
+        comes to lie there.
+
+    Returns
+    -------
+    Written or None
+        None if shape or data type differ, so that nothing was written.
+    """
+    old = layer.data
+    if old.shape != data.shape or old.dtype != data.dtype:
+        return None
+    chosen = None if ids is None else np.array(sorted(ids), old.dtype)
+
+    def pieces() -> Iterator[tuple[Indices, NDArray[Any]]]:
+        for index in [()] if planes is None else sorted(planes):
+            for block in _blocks(old[index].shape):
+                before, after = old[index][block], data[index][block]
+                if chosen is not None:
+                    rest = np.where(np.isin(before, chosen), 0, before)
+                    after = np.where(after != 0, after, rest)
+                at = np.nonzero(before != after)
+                values = after[at]
+                at = (at[0] + block.start, *at[1:])
+                yield (*_constant(index, values.size), *at), values
+
+    return write_labels(layer, pieces())
+
+
+def _constant(index: Index, count: int) -> Indices:
+    """The same position on the leading axes for several pixels."""
+    return tuple(np.full(count, place, np.int32) for place in index)

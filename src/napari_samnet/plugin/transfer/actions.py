@@ -1,0 +1,252 @@
+"""What the buttons of the dock do, from a script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.arrange import SideBySide
+from napari_samnet.plugin.layers.into import check_into
+from napari_samnet.plugin.layers.maskfiles import read_mask
+from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.capture import is_loaded
+from napari_samnet.plugin.model.masks import LabelsMask
+from napari_samnet.plugin.model.request import Request
+from napari_samnet.plugin.run.series import Course
+from napari_samnet.plugin.transfer.choices import Choices
+from napari_samnet.plugin.transfer.status import Status
+
+__all__ = ['Actions']
+
+
+class Actions(Choices):
+    """Runs, drops, and what arranges their results."""
+
+    _results: Results
+    _side_by_side: SideBySide
+    _status: Status
+    _last: Correspondence | None
+
+    def run(
+        self, *, wait: bool = False, timeout: float | None = None
+    ) -> Correspondence | None:
+        """Match the images and add the results.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to return only when it is done. The window stays alive.
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        Correspondence or None
+            What was found, if it was waited for; the last plane of a stack.
+
+        Raises
+        ------
+        InputError
+            If something is missing or does not fit.
+        RuntimeError
+            If it was waited for and went wrong.
+        TimeoutError
+            If it takes longer than `timeout`. The run goes on.
+        """
+        reason = self.reason
+        if reason:
+            raise InputError(reason)
+        into = self.panel.into.layer
+        request = self._inputs.request()
+        self._check_into(into, request)
+        self._start(request, into)
+        return self._waited(wait, timeout)
+
+    def transfer(
+        self,
+        *layers: Layer | str,
+        into: Layer | str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> Correspondence | None:
+        """Carry annotations of the source to the target.
+
+        Parameters
+        ----------
+        *layers : napari layer or str
+            Labels, Points or Shapes.
+        into : napari layer or str, optional
+            Labels on the target to write into, which can be undone. By
+            default new layers are added.
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Returns
+        -------
+        Correspondence or None
+            As in :meth:`run`. Nothing is matched if this pair was before.
+
+        Raises
+        ------
+        InputError
+            If something is missing, or none of the layers fits. If some do,
+            they are carried, and the message names the others.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        masks = [self._layer(layer) for layer in layers]
+        if not masks:
+            raise InputError('there is no annotation to transfer')
+        self._catch_up()
+        destination = None if into is None else self._layer(into)
+        if destination is not None and not isinstance(destination, Labels):
+            raise InputError(f'{destination.name!r} is no layer of labels')
+        refused: list[str] = []
+        request = self._inputs.request(masks, outputs=(), refused=refused)
+        self._check_into(destination, request)
+        for reason in refused:
+            self._status.note(reason)
+        self._start(request, destination)
+        return self._waited(wait, timeout)
+
+    def restore(self, layer: Layer | str | None = None) -> None:
+        """Put points or shapes back as they were before the last run.
+
+        napari has no undo for them. A second call goes forward again.
+
+        Parameters
+        ----------
+        layer : napari layer or str, optional
+            Result to restore; by default the selected one, else the one that
+            was changed last.
+
+        Raises
+        ------
+        InputError
+            If no run has changed it.
+        """
+        known = self._results.restorable
+        if layer is not None:
+            chosen = self._layer(layer)
+        else:
+            active = self.viewer.layers.selection.active
+            chosen = active if active in known else (known or [None])[-1]
+        if chosen not in known:
+            raise InputError(
+                'no run has changed points or shapes here, so there is '
+                'nothing to restore; labels have Ctrl+Z'
+            )
+        self._results.restore(chosen)
+        self._status.say(f'Exchanged {chosen.name!r} with its earlier state')
+
+    def lay_side_by_side(self) -> None:
+        """Move the target beside the source, with all results on it.
+
+        Raises
+        ------
+        InputError
+            If there are no two images, or the target was moved already.
+        """
+        if self.source is None or self.target is None:
+            raise InputError('open two images to lay them side by side')
+        if self._side_by_side.is_beside(self.target):
+            raise InputError('the target lies beside the source already')
+        self._side_by_side.lay(self.source, self.target)
+        self.refresh()
+
+    def lay_back(self) -> None:
+        """Move the target, and what lies on it, back to where it was.
+
+        Raises
+        ------
+        InputError
+            If :meth:`lay_side_by_side` has not moved it.
+        """
+        if not self._side_by_side.is_beside(self.target):
+            raise InputError('the target was not laid beside the source')
+        self._side_by_side.lay_back(self.target)
+        self.refresh()
+
+    def transfer_file(self, path: str, **keywords: Any) -> None:
+        """Carry a mask file of the source to the target.
+
+        Parameters
+        ----------
+        path : str
+            Image file of labels.
+        **keywords
+            The same as in :meth:`transfer`.
+
+        Raises
+        ------
+        InputError
+            If it is no mask, or not one of this source.
+        """
+        layer = self._open_mask(path)
+        self.panel.labels.choose(layer)
+        self.transfer(layer, **keywords)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until nothing runs; see :meth:`run` for what it raises."""
+        self._tasks.wait(timeout)
+
+    def _open_mask(self, path: str) -> Labels:
+        """Add a mask file as labels on the source."""
+        source, _ = self._inputs.stacks()
+        read = read_mask(path, source.grid)
+        data, grid = read.labels, source.grid
+        for notice in read.notices:
+            show_info(notice)
+        if data.shape != grid.shape:
+            grid = grid.plane()
+        style: dict[str, Any] = {}
+        if read.colors:
+            style['colormap'] = {
+                None: 'transparent',
+                0: 'transparent',
+                **{
+                    number: (*(value / 255 for value in color), 1.0)
+                    for number, color in read.colors.items()
+                    if number
+                },
+            }
+        layer = Labels(data, name=Path(path).stem, **style, **grid.spatial)
+        self._results.add_beside(layer, source.uid)
+        return layer
+
+    @staticmethod
+    def _check_into(layer: Any, request: Request) -> None:
+        """Refuse labels to write into before the run, if that cannot be."""
+        tops = [
+            int(mask.data.max(initial=0))
+            for mask in request.masks
+            if isinstance(mask, LabelsMask) and is_loaded(mask.data)
+        ]
+        if layer is not None and 'labels' in {m.kind for m in request.masks}:
+            check_into(layer, request.target.grid, max(tops, default=0))
+
+    def _start(
+        self,
+        request: Request,
+        into: Any = None,
+        *,
+        course: Course | None = None,
+        onto: Any = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def _catch_up(self) -> None:
+        raise NotImplementedError
+
+    def _waited(
+        self, wait: bool, timeout: float | None
+    ) -> Correspondence | None:
+        if not wait:
+            return None
+        self.wait(timeout)
+        return self._last

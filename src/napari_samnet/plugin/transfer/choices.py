@@ -1,0 +1,235 @@
+"""What the fields of the dock hold, read and set from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_samnet.errors import InputError
+from napari_samnet.options import MatchOptions
+from napari_samnet.plugin.model.request import MODES
+from napari_samnet.plugin.transfer.docks import Dock
+from napari_samnet.plugin.transfer.inputs import Inputs
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
+
+__all__ = ['Choices']
+
+
+class Choices(Dock):
+    """Layers, options and outputs that a run will use."""
+
+    panel: Panel
+    _inputs: Inputs
+    _labels_set: bool
+    _pair_set: bool
+
+    @property
+    def source(self) -> Layer | None:
+        """The annotated image."""
+        return self.panel.source.layer
+
+    @property
+    def target(self) -> Layer | None:
+        """The image that shows something alike."""
+        return self.panel.target.layer
+
+    @property
+    def labels(self) -> Layer | None:
+        """Labels of the source."""
+        return self.panel.labels.layer
+
+    @property
+    def options(self) -> MatchOptions:
+        """How images are matched.
+
+        Raises
+        ------
+        InputError
+            If the fields do not fit together.
+        """
+        return self.panel.options.options()
+
+    def set_source(
+        self,
+        layer: Layer | str,
+        *,
+        channel_axis: int | str | None = None,
+    ) -> None:
+        """Choose the annotated image.
+
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image, or its name. If it was the target, the two are swapped.
+        channel_axis : int or str, optional
+            Leading axis that holds channels; 'planes' for none; 'together'
+            if the layers that napari made of one image with `channel_axis`
+            are the channels, this layer among them. By default what was
+            declared before, or what the labels of the axes say.
+
+        Raises
+        ------
+        InputError
+            If there is no such image, or it cannot have these channels.
+        """
+        self._pair_set = True
+        self._choose(self.panel.source, layer, 'an image')
+        if channel_axis is not None:
+            self._inputs.channels.choose(self.source, channel_axis)
+            self.refresh()
+
+    def set_target(
+        self,
+        layer: Layer | str,
+        *,
+        channel_axis: int | str | None = None,
+    ) -> None:
+        """Choose the image that shows something alike.
+
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image, or its name. If it was the source, the two are swapped.
+        channel_axis : int or str, optional
+            Leading axis that holds channels; 'planes' for none; 'together'
+            if the layers that napari made of one image with `channel_axis`
+            are the channels, this layer among them. By default what was
+            declared before, or what the labels of the axes say.
+
+        Raises
+        ------
+        InputError
+            If there is no such image, or it cannot have these channels.
+        """
+        self._pair_set = True
+        self._choose(self.panel.target, layer, 'an image')
+        if channel_axis is not None:
+            self._inputs.channels.choose(self.target, channel_axis)
+            self.refresh()
+
+    def set_labels(self, layer: Layer | str | None) -> None:
+        """Choose the source's labels, by layer or name, or none.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer of labels.
+        """
+        self._labels_set = True
+        self._choose(self.panel.labels, layer, 'a layer of labels')
+
+    def set_ids(self, ids: Sequence[int] | str | None = None) -> None:
+        """Choose which labels are carried.
+
+        Parameters
+        ----------
+        ids : sequence of int, 'selected' or None
+            A list, the selected label of each layer, or all. What an earlier
+            run found for other ids stays.
+
+        Raises
+        ------
+        InputError
+            If it is none of these.
+        """
+        self.panel.ids.choose(ids)
+        self.refresh()
+
+    def set_options(self, **options: Any) -> None:
+        """Set some parameters of the match.
+
+        Parameters
+        ----------
+        **options
+            Values by the names of :class:`~napari_samnet.MatchOptions`.
+
+        Raises
+        ------
+        InputError
+            If one is not known or not possible; nothing is set then.
+        """
+        values = self.panel.options.values | options
+        unknown = set(values) - set(self.panel.options)
+        if unknown:
+            raise InputError(
+                f'there is no option {", ".join(sorted(unknown))}'
+            )
+        MatchOptions(**values)
+        self.panel.options.show(options)
+
+    def set_outputs(self, *names: str) -> None:
+        """Choose the layers that a run adds.
+
+        Parameters
+        ----------
+        *names : str
+            Any of 'flow', 'labels', 'transferred', 'confidence' and
+            'warped'.
+
+        Raises
+        ------
+        InputError
+            If one is not known.
+        """
+        try:
+            self.panel.outputs.set(names)
+        except KeyError as error:
+            raise InputError(f'there is no output {error.args[0]}') from None
+
+    def set_planes(self, mode: str, *, axis: int = 0) -> None:
+        """Choose what is matched where the images are stacks.
+
+        Parameters
+        ----------
+        mode : {'current', 'pairwise', 'propagate'}
+            The planes shown, all planes one by one, or labels through the
+            source itself.
+        axis : int
+            Leading axis to propagate along.
+
+        Raises
+        ------
+        InputError
+            If there is no such mode or axis.
+        """
+        if mode not in MODES:
+            raise InputError(
+                f'planes must be one of {", ".join(MODES)}, got {mode!r}'
+            )
+        if axis and not 0 <= axis < self.panel.axis.count():
+            raise InputError(f'there is no leading axis {axis}')
+        self.panel.mode.setCurrentIndex(list(MODES).index(mode))
+        self.panel.axis.setCurrentIndex(axis)
+        self.refresh()
+
+    def reset_defaults(self) -> None:
+        """Set every field that is no layer to its default."""
+        self.panel.reset_fields()
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Bring the panel up to date with viewer and fields."""
+        raise NotImplementedError
+
+    def _layer(self, layer: Layer | str) -> Any:
+        if isinstance(layer, str):
+            if layer not in self.viewer.layers:
+                raise InputError(f'there is no layer {layer!r}')
+            layer = self.viewer.layers[layer]
+        layer = unwrapped(layer)
+        if layer not in self.viewer.layers:
+            raise InputError(f'{layer.name!r} is not in the viewer')
+        return layer
+
+    def _choose(
+        self, chooser: LayerChooser, layer: Layer | str | None, what: str
+    ) -> None:
+        chosen = None if layer is None else self._layer(layer)
+        try:
+            chooser.choose(chosen)
+        except ValueError:
+            name = getattr(chosen, 'name', None)
+            raise InputError(f'{name!r} is not {what}') from None
