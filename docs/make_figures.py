@@ -1,8 +1,9 @@
 """Make the pictures of how it works, what it is for, and where it fails.
 
 Run ``python docs/make_figures.py``; they go to ``docs/images``. All are made
-with the packaged weights from pictures that come with scikit-image, so that
-everybody may show them and gets the same. Needs no display.
+with the packaged weights from the sample pairs and from pictures that come
+with scikit-image, so that everybody may show them and gets the same. Needs no
+display.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage import color, data, draw
 
-from napari_samnet import Correspondence, MatchOptions, match, match_steps
+from napari_samnet import (
+    Correspondence,
+    MatchOptions,
+    match,
+    match_steps,
+    propagate,
+)
+from napari_samnet.datasets.real_pairs import brain_series
 from napari_samnet.datasets.samples import SamplePair, load_sample
 from napari_samnet.outputs.panels import (
     FINE,
@@ -200,12 +207,12 @@ def convergence() -> None:
 
 def uses() -> None:
     """Flow, mask, points and appearance, one picture for each use."""
-    cup = load_sample('coffee')
-    found = match(cup.source, cup.target, labels=cup.labels)
+    jug = load_sample('jug')
+    found = match(jug.source, jug.target, labels=jug.labels)
     rows: list[list[Panel]] = [
         [
-            (annotated(cup.source, cup.labels), 'Annotated once', ''),
-            (annotated(cup.target, found.warped_labels), 'Carried over', ''),
+            (annotated(jug.source, jug.labels), 'Annotated once', ''),
+            (annotated(jug.target, found.warped_labels), 'Carried over', ''),
         ]
     ]
     store(sheet(rows, 380), 'mask')
@@ -217,17 +224,17 @@ def uses() -> None:
         ]
     ]
     store(sheet(rows, 380), 'flow')
-    points = spots(cup)
+    points = spots(jug)
     rows = [
         [
             (
-                with_points(shown(cup.source), points, found.source_shape),
+                with_points(shown(jug.source), points, found.source_shape),
                 'Clicked once',
                 '',
             ),
             (
                 with_points(
-                    shown(cup.target),
+                    shown(jug.target),
                     found.warp_points(points),
                     found.target_shape,
                 ),
@@ -237,8 +244,8 @@ def uses() -> None:
         ]
     ]
     store(sheet(rows, 380), 'points')
-    store(looks('coffee', 'cat'), 'appearance')
-    store(looks('tissue'), 'stain')
+    store(looks('jug', 'cat'), 'appearance')
+    store(looks('kidney'), 'stain')
 
 
 def looks(*names: str) -> Image.Image:
@@ -271,7 +278,7 @@ def spots(pair: SamplePair) -> NDArray[np.float64]:
 
 def failures() -> None:
     """What it gets wrong, or should not be asked."""
-    rows = [failure() for failure in (mirrored, turned, alike, strangers)]
+    rows = [failure() for failure in (thin_parts, mirrored, alike, strangers)]
     store(sheet(rows, 250), 'failures')
 
 
@@ -280,9 +287,10 @@ def failed(
     target: NDArray[Any],
     labels: NDArray[Any],
     texts: tuple[str, str],
+    **options: Any,
 ) -> list[Panel]:
     """One row of the gallery."""
-    found = match(source, target, labels=labels, orientation='upright')
+    found = match(source, target, labels=labels, **options)
     error = found.mean_consistency() / np.sqrt(np.prod(source.shape[:2]))
     marked = found.backward_confidence_map[found.warped_labels > 0]
     trust = float(marked.mean()) if marked.size else 0.0
@@ -297,25 +305,26 @@ def failed(
     ]
 
 
+def thin_parts() -> list[Panel]:
+    """The trunk beside the legs, which look like it, and the thin tusk."""
+    pair = load_sample('elephant')
+    return failed(
+        pair.source,
+        pair.target,
+        pair.labels,
+        ('Parts that look alike', 'a trunk before legs, a thin tusk'),
+    )
+
+
 def mirrored() -> list[Panel]:
-    """The target is the source's mirror image."""
+    """The target is the source's mirror image, which was ruled out."""
     pair = load_sample('cat')
     return failed(
         pair.source,
         np.ascontiguousarray(pair.source[:, ::-1]),
         np.where(np.indices(pair.labels.shape)[1] < 250, pair.labels, 0),
-        ('Mirrored', 'left stays left'),
-    )
-
-
-def turned() -> list[Panel]:
-    """The target is the source upside down."""
-    pair = load_sample('coffee')
-    return failed(
-        pair.source,
-        np.ascontiguousarray(pair.source[::-1, ::-1]),
-        pair.labels,
-        ('Upside down', 'the start is upright'),
+        ('Mirrored, taken as upright', 'left stays left'),
+        orientation='upright',
     )
 
 
@@ -345,28 +354,20 @@ def strangers() -> list[Panel]:
 
 
 def series() -> None:
-    """Labels carried from one plane of a stack to the next."""
-    pair = load_sample('tissue')
-    views = [
-        np.s_[12 * k : 400 + 12 * k, 16 * k : 400 + 16 * k] for k in range(4)
-    ]
-    planes = [pair.source[view] for view in views]
-    labels = [pair.labels[views[0]]]
-    for before, after in pairwise(planes):
-        step = match(before, after, attributes=False)
-        labels.append(step.warp_labels(labels[-1]))
+    """Labels carried through the sections of a brain."""
+    sections, labels, _ = brain_series()
+    carried = propagate(sections, labels).labels
     row = [
-        (annotated(plane, carried), f'Plane {number}', note)
-        for number, (plane, carried, note) in enumerate(
-            zip(
-                planes,
-                labels,
-                ('annotated', *['carried over'] * 3),
-                strict=True,
-            )
+        (
+            annotated(section, plane),
+            f'Section {number}',
+            'annotated' if labels[number].any() else 'carried over',
+        )
+        for number, (section, plane) in enumerate(
+            zip(sections, carried, strict=True)
         )
     ]
-    store(sheet([row], 230), 'series')
+    store(sheet([row[:3], row[3:]], 310), 'series')
 
 
 #: Every picture by the name of its function.

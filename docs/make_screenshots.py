@@ -21,7 +21,6 @@ from typing import Any
 os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
 
 import napari
-import numpy as np
 from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtWidgets import QApplication
@@ -55,20 +54,12 @@ def open_pair(viewer: Any, name: str) -> None:
 
 
 def open_stack(viewer: Any) -> None:
-    """Add a stack whose planes move through a section, one annotated."""
-    from napari_samnet.datasets.samples import load_sample
+    """Add a series of sections, one of which is annotated."""
+    from napari_samnet.datasets.real_pairs import brain_series
 
-    pair = load_sample('tissue')
-    side = min(pair.source.shape[:2]) - 80
-    views = [
-        (slice(12 * k, side + 12 * k), slice(16 * k, side + 16 * k))
-        for k in range(5)
-    ]
-    labels = np.zeros((5, side, side), np.uint8)
-    labels[2] = pair.labels[views[2]]
-    planes = np.stack([pair.source[view] for view in views])
-    viewer.add_image(planes, name='sections', rgb=True)
-    viewer.add_labels(labels, name='glands', opacity=0.5)
+    sections, labels, _ = brain_series()
+    viewer.add_image(sections, name='sections', rgb=True)
+    viewer.add_labels(labels, name='outlines', opacity=0.5)
     viewer.dims.set_current_step(0, 2)
 
 
@@ -80,7 +71,7 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
         open_stack(viewer)
         widget.set_planes('propagate')
     else:
-        open_pair(viewer, 'coffee')
+        open_pair(viewer, 'jug')
     viewer.reset_view()
     settle()
     widget.set_options(**options)
@@ -104,7 +95,7 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
         widget.panel.judging.open()
         widget.preview('checkerboard', 0.3, wait=True)
         widget.panel.asking.setChecked(True)
-        for at in ((120, 250), (270, 240), (230, 400)):
+        for at in ((120, 110), (230, 120), (60, 190)):
             widget.ask(at)
 
 

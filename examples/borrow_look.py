@@ -11,9 +11,9 @@ from skimage.io import imsave
 from napari_samnet import match
 from napari_samnet.datasets.samples import load_sample
 
-pair = load_sample('coffee')
+pair = load_sample('jug')
 result = match(pair.source, pair.target)
 
 share = gaussian_filter((pair.labels > 0).astype(float), 3)[..., None]
 mixed = share * result.transferred + (1 - share) * pair.source
-imsave('blue-cup.png', mixed.round().astype(np.uint8))
+imsave('yellow-jug.png', mixed.round().astype(np.uint8))

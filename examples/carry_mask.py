@@ -1,7 +1,7 @@
 """Carry a mask to another image.
 
 Annotated is one image; wanted is the annotation of another that shows
-something alike. Here the right answer is known, so the overlap is printed.
+something alike. Here somebody outlined both, so the overlap is printed.
 """
 
 from skimage.io import imsave
@@ -9,7 +9,7 @@ from skimage.io import imsave
 from napari_samnet import match
 from napari_samnet.datasets.samples import load_sample
 
-pair = load_sample('coffee')
+pair = load_sample('kidney')
 result = match(pair.source, pair.target, labels=pair.labels, attributes=False)
 carried = result.warped_labels
 

@@ -5,27 +5,20 @@ image to see them.
 """
 
 import napari
-import numpy as np
 
-from napari_samnet.datasets.samples import load_sample
+from napari_samnet.datasets.real_pairs import brain_series
 
-pair = load_sample('tissue')
-views = [np.s_[12 * k : 400 + 12 * k, 16 * k : 400 + 16 * k] for k in range(5)]
-labels = np.zeros((5, 400, 400), np.uint8)
-labels[2] = pair.labels[views[2]]
-
+sections, labels, _ = brain_series()
 viewer = napari.Viewer()
-viewer.add_image(
-    np.stack([pair.source[view] for view in views]), name='sections', rgb=True
-)
-viewer.add_labels(labels, name='glands')
+viewer.add_image(sections, name='sections', rgb=True)
+viewer.add_labels(labels, name='outlines')
 viewer.dims.set_current_step(0, 2)
 
 frame, transfer = viewer.window.add_plugin_dock_widget(
     'napari-samnet', 'Semantic transfer'
 )
 transfer.set_source('sections')
-transfer.set_labels('glands')
+transfer.set_labels('outlines')
 transfer.set_planes('propagate')
 transfer.set_options(size=128, iterations=3)
 transfer.run(wait=True)

@@ -8,19 +8,19 @@ import napari
 
 from napari_samnet.datasets.samples import load_sample
 
-pair = load_sample('coffee')
+pair = load_sample('jug')
 viewer = napari.Viewer()
-viewer.add_image(pair.source, name='cup')
+viewer.add_image(pair.source, name='jug')
 viewer.add_labels(pair.labels, name='parts')
 viewer.add_image(
-    pair.target, name='other cup', translate=(0, pair.source.shape[1] + 30)
+    pair.target, name='other jug', translate=(0, pair.source.shape[1] + 30)
 )
 
 frame, transfer = viewer.window.add_plugin_dock_widget(
     'napari-samnet', 'Semantic transfer'
 )
-transfer.set_source('cup')
-transfer.set_target('other cup')
+transfer.set_source('jug')
+transfer.set_target('other jug')
 transfer.set_labels('parts')
 transfer.set_options(size=128, iterations=3)
 transfer.run(wait=True)

@@ -16,8 +16,9 @@ HEADLESS = [path for path in ALL if not path.stem.startswith('napari_')]
 
 #: What some leave behind.
 FILES = {
-    'borrow_look': ['blue-cup.png'],
+    'borrow_look': ['yellow-jug.png'],
     'carry_mask': ['carried.tif'],
+    'follow_series': ['brain-labels.tif'],
     'judge_result': ['cat.png', 'rocket.png'],
 }
 

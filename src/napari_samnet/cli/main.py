@@ -32,6 +32,7 @@ from napari_samnet.cli.arguments import (
     tell_notices,
     write_json,
 )
+from napari_samnet.datasets import DEMO_PAIR
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -393,8 +394,10 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument(
         '--pair',
         metavar='NAME',
-        default='coffee',
-        help='which pair: coffee (default), cat, tissue, motorcycle',
+        default=DEMO_PAIR,
+        help=f'which pair (default {DEMO_PAIR}); elephant, jug and kidney '
+        'are of two things, coffee, cat and tissue are drawn from one '
+        'picture, motorcycle is by two cameras',
     )
     parser.set_defaults(run=_demo)
 

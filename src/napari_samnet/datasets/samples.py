@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import color, data, draw, filters, measure, morphology
 
+from napari_samnet.datasets import DEMO_PAIR
 from napari_samnet.datasets.known_motion import (
     PhotometricChange,
     SyntheticWarp,
@@ -268,7 +269,7 @@ def _splat(labels: Labels, flow: NDArray[np.float32]) -> Labels:
     return moved
 
 
-#: The pairs by name, the first being the one for a demonstration.
+#: The pairs by name, those of two different things first.
 SAMPLES: dict[str, Callable[[], SamplePair]] = {
     **REAL_PAIRS,
     'coffee': _coffee,
@@ -278,7 +279,7 @@ SAMPLES: dict[str, Callable[[], SamplePair]] = {
 }
 
 
-def load_sample(name: str = 'coffee') -> SamplePair:
+def load_sample(name: str = DEMO_PAIR) -> SamplePair:
     """Load or make a sample pair.
 
     Parameters

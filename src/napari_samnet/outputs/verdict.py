@@ -195,7 +195,7 @@ def _verdict(
     figures: Mapping[str, float], worst: Sequence[Any]
 ) -> tuple[Level, str, str]:
     """Level, reason and advice from the figures."""
-    share = f'{100 * figures["error"]:.0f} % of the side'
+    share = f'{100 * figures["error"]:.2g} % of the side'
     lead = figures.get('lead')
     look, bad = (
         (LOOK_OVERALL, BAD_OVERALL)
