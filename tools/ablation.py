@@ -23,7 +23,8 @@ from tqdm import tqdm
 from napari_samnet.cli.arguments import add_match_options, read_match_options
 from napari_samnet.cli.benchmark import changed_options
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Method, run_benchmark
+from napari_samnet.evaluation.benchmark import run_benchmark
+from napari_samnet.evaluation.interfaces import Method
 from napari_samnet.evaluation.methods.base import Samnet
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.registry import (

@@ -14,7 +14,8 @@ from napari_samnet.datasets.synthetic import (
     warp_photograph,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, run_benchmark
+from napari_samnet.evaluation.benchmark import run_benchmark
+from napari_samnet.evaluation.interfaces import Answer
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.attributes import Attributes

@@ -12,7 +12,8 @@ from PIL import Image
 from napari_samnet.datasets.published import read_flow_pairs
 from napari_samnet.datasets.reading import read_flow
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, run_benchmark
+from napari_samnet.evaluation.benchmark import run_benchmark
+from napari_samnet.evaluation.interfaces import Answer
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.methods.estimates import (
     Estimates,

@@ -12,7 +12,7 @@ from napari_samnet.datasets.synthetic import (
     random_field,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer
+from napari_samnet.evaluation.interfaces import Answer
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.protocols.instances import Instances
 from napari_samnet.evaluation.protocols.objects import Objects

@@ -8,16 +8,17 @@ from napari_samnet.datasets.pair_lists import (
     read_mask_pairs,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, run_benchmark
+from napari_samnet.evaluation.benchmark import run_benchmark
+from napari_samnet.evaluation.interfaces import Answer
 from napari_samnet.evaluation.methods.base import Identity, from_fields
-from napari_samnet.evaluation.protocols.keypoints import Keypoints
-from napari_samnet.evaluation.protocols.masks import Masks
-from napari_samnet.evaluation.protocols.orientation import (
+from napari_samnet.evaluation.protocols.image_turn import (
     TURNS,
     ImageTurn,
-    Orientation,
     residual_turn,
 )
+from napari_samnet.evaluation.protocols.keypoints import Keypoints
+from napari_samnet.evaluation.protocols.masks import Masks
+from napari_samnet.evaluation.protocols.orientation import Orientation
 
 
 @pytest.fixture

@@ -9,12 +9,8 @@ from napari_samnet.datasets.pair_lists import (
     read_mask_pairs,
 )
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import (
-    Answer,
-    Pair,
-    run_benchmark,
-    spread,
-)
+from napari_samnet.evaluation.benchmark import run_benchmark, spread
+from napari_samnet.evaluation.interfaces import Answer, Pair
 from napari_samnet.evaluation.methods.base import Identity, from_fields
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 from napari_samnet.evaluation.protocols.landmarks import Landmarks

@@ -7,7 +7,8 @@ from PIL import Image
 from napari_samnet.datasets.metrics import boundary_f, label_ious
 from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, run_benchmark
+from napari_samnet.evaluation.benchmark import run_benchmark
+from napari_samnet.evaluation.interfaces import Answer
 from napari_samnet.evaluation.methods.base import Identity
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.presence import Presence

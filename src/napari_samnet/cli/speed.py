@@ -13,7 +13,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.options import LIMITS, SIZE_STEP, MatchOptions
 
 if TYPE_CHECKING:
-    from napari_samnet.evaluation.benchmark import Protocol
+    from napari_samnet.evaluation.interfaces import Protocol
 
 __all__ = ['add_speed_options', 'open_pairs', 'run_speed']
 
@@ -88,7 +88,8 @@ def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
 
     from tqdm import tqdm
 
-    from napari_samnet.evaluation.speed.measure import SpeedRequest, measure
+    from napari_samnet.evaluation.speed.measure import measure
+    from napari_samnet.evaluation.speed.runs import SpeedRequest
     from napari_samnet.evaluation.speed.table import as_text
 
     with tqdm(file=sys.stderr, bar_format='{desc} [{elapsed}]') as bar:

@@ -13,7 +13,8 @@ import numpy as np
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import BenchmarkRun, Method, Protocol
+from napari_samnet.evaluation.benchmark import BenchmarkRun
+from napari_samnet.evaluation.interfaces import Method, Protocol
 from napari_samnet.files import atomic_files, write_text
 from napari_samnet.io.image_files import write_png
 from napari_samnet.outputs import folder as results

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Pair
+from napari_samnet.evaluation.interfaces import Pair
 from napari_samnet.evaluation.methods.base import require
 from napari_samnet.evaluation.methods.features import (
     affine_fields,

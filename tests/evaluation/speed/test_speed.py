@@ -11,7 +11,8 @@ import pytest
 from napari_samnet.cli.benchmark import add_parser
 from napari_samnet.cli.main import main
 from napari_samnet.cli.speed import open_pairs
-from napari_samnet.evaluation.speed.measure import exponent, variants
+from napari_samnet.evaluation.speed.measure import variants
+from napari_samnet.evaluation.speed.scaling import exponent
 from napari_samnet.evaluation.speed.table import as_text
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.memory import peak_mb, reset_peak

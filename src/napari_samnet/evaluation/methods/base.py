@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     IterativeMethod,
     Method,

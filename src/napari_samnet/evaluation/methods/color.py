@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 from skimage.exposure import match_histograms
 
-from napari_samnet.evaluation.benchmark import Answer, Method, Pair
+from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 
 __all__ = ['ColorTransfer', 'histogram', 'reinhard']

@@ -22,7 +22,7 @@ import skimage.registration
 from numpy.typing import NDArray
 from skimage.color import rgb2gray
 
-from napari_samnet.evaluation.benchmark import Answer, Method, Pair
+from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields, require
 from napari_samnet.evaluation.methods.elastix import register
 from napari_samnet.images.rgb import to_working

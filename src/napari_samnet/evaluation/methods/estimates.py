@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_samnet.datasets.pair_lists import FlowPair
 from napari_samnet.datasets.reading import read_labels
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Answer, Method, Pair
+from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.io.flo import read_flo
 

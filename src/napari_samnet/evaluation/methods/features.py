@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from skimage.measure import ransac
 from skimage.transform import AffineTransform
 
-from napari_samnet.evaluation.benchmark import Answer, Method, Pair
+from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.images.rgb import to_working
 from napari_samnet.options import MatchOptions

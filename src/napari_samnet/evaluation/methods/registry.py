@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Method
+from napari_samnet.evaluation.interfaces import Method
 from napari_samnet.evaluation.methods.base import (
     Identity,
     Pairwise,

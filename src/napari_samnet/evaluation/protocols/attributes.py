@@ -25,7 +25,7 @@ from napari_samnet.datasets.synthetic import (
     random_field,
     warp_photograph,
 )
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     Image,
     Pair,

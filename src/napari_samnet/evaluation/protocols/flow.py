@@ -17,7 +17,7 @@ from napari_samnet.datasets.pair_lists import FlowPair
 from napari_samnet.datasets.reading import read_flow, read_image, read_labels
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     Pair,
     Panel,

@@ -20,7 +20,7 @@ from napari_samnet.datasets.synthetic import (
     warp_photograph,
 )
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     Pair,
     Panel,

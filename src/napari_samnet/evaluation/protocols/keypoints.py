@@ -14,7 +14,7 @@ from napari_samnet.datasets.pair_lists import KeypointPair, fit_points
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     JudgedPoints,
     Pair,

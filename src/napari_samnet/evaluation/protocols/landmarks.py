@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.datasets.metrics import relative_tre
 from napari_samnet.datasets.pair_lists import KeypointPair
-from napari_samnet.evaluation.benchmark import Answer, Pair, Scores
+from napari_samnet.evaluation.interfaces import Answer, Pair, Scores
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 
 __all__ = ['Landmarks']

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.datasets.composites import Composite, CompositeParts
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     Pair,
     Panel,

@@ -15,7 +15,7 @@ from napari_samnet.datasets.calibration import (
 )
 from napari_samnet.datasets.pair_lists import MaskPair
 from napari_samnet.datasets.synthetic import BUNDLED, bundled_photograph
-from napari_samnet.evaluation.benchmark import Answer, Pair, Scores
+from napari_samnet.evaluation.interfaces import Answer, Pair, Scores
 from napari_samnet.evaluation.protocols.masks import Masks
 
 __all__ = ['Presence']

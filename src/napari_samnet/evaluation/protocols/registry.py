@@ -21,7 +21,7 @@ from napari_samnet.datasets.pair_lists import (
 )
 from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
-from napari_samnet.evaluation.benchmark import Protocol
+from napari_samnet.evaluation.interfaces import Protocol
 from napari_samnet.evaluation.methods.estimates import with_estimates
 from napari_samnet.evaluation.protocols.attributes import Attributes
 from napari_samnet.evaluation.protocols.flow import Flow

@@ -14,7 +14,7 @@ from napari_samnet.datasets.reading import read_image, read_labels
 from napari_samnet.datasets.sequences import Film
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
-from napari_samnet.evaluation.benchmark import (
+from napari_samnet.evaluation.interfaces import (
     Answer,
     Image,
     Pair,

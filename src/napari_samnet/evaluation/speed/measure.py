@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,35 +23,25 @@ from napari_samnet.arrays.resize import resized
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.datasets.metrics import psnr
 from napari_samnet.errors import DeviceError, InputError
-from napari_samnet.evaluation.benchmark import (
-    Answer,
-    Method,
-    Pair,
-    Protocol,
-    package_versions,
-    spread,
-)
+from napari_samnet.evaluation.benchmark import package_versions, spread
+from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.speed.processes import fresh_runs, large_labels
+from napari_samnet.evaluation.speed.runs import (
+    SpeedRequest,
+    Tell,
+    Variant,
+    timed_run,
+)
+from napari_samnet.evaluation.speed.scaling import scaling
 from napari_samnet.images.rgb import to_rgb
-from napari_samnet.matching.match import match_steps
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import resolve_place
-from napari_samnet.runtime.feature_cache import FEATURES
 
-__all__ = ['SpeedRequest', 'Variant', 'exponent', 'measure', 'variants']
+__all__ = ['measure', 'variants']
 
 #: Other packages that run on the same pairs.
 BASELINES = ('tvl1', 'ilk', 'dis', 'elastix')
-
-#: Iterations whose cost is listed.
-COUNTS = (1, 3, 10)
-
-#: Iterations at every working size, so that pixels alone differ.
-SIZE_ITERATIONS = 3
-
-#: Pixels of a cell of features.
-CELL = 8
 
 #: Which ratio of the results belongs to which variant.
 RATIOS = {
@@ -59,66 +49,6 @@ RATIOS = {
     'speedup_correspondence_only': 'correspondence_only',
     'speedup_int8': 'default_int8',
 }
-
-Tell = Callable[[str], object]
-
-
-class Variant(NamedTuple):
-    """A match with other options than the default.
-
-    Parameters
-    ----------
-    name : str
-        Key in the results.
-    text : str
-        Title of its row in the table.
-    options : MatchOptions
-        Options of the match.
-    cached : bool
-        Keep the features of the run before; without it both images are
-        encoded again each time.
-    """
-
-    name: str
-    text: str
-    options: MatchOptions
-    cached: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpeedRequest:
-    """What is measured, and how often.
-
-    Parameters
-    ----------
-    options : MatchOptions
-        What counts as the default.
-    protocol : Protocol
-        Brings the pairs and scores them.
-    repeats : int
-        Rounds at least; every pair has one. More make medians steadier.
-    pairs : int
-        How many pairs, evenly spread over the protocol's.
-    sizes : tuple of int
-        Working sizes that are compared.
-    quick : bool
-        A few seconds instead of minutes: fewer and smaller runs, and of the
-        baselines TV-L1 alone.
-    """
-
-    options: MatchOptions
-    protocol: Protocol
-    repeats: int = 3
-    pairs: int = 3
-    sizes: tuple[int, ...] = (128, 256, 512, 1024)
-    quick: bool = False
-
-
-class _Run(NamedTuple):
-    match: Correspondence
-    seconds: float
-    #: Sum over all cores, which other work hardly changes.
-    core_seconds: float
 
 
 @dataclass
@@ -188,23 +118,6 @@ def variants(
     return known, missing
 
 
-def _run(variant: Variant, pair: Pair) -> _Run:
-    """Match a pair, timed from images to the result."""
-    if not variant.cached:
-        FEATURES.clear()
-    start, cores = time.perf_counter(), time.process_time()
-    steps = match_steps(pair.source, pair.target, variant.options)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            match: Correspondence = end.value
-            break
-    return _Run(
-        match, time.perf_counter() - start, time.process_time() - cores
-    )
-
-
 def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     """Measure everything.
 
@@ -232,7 +145,7 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     for index in range(max(request.repeats, len(pairs))):
         rounds.run(pairs[index % len(pairs)], first=index < len(pairs))
     result = rounds.result()
-    result |= _scaling(request, pairs[0], tell)
+    result |= scaling(request, pairs[0], tell)
     tell('fresh processes')
     result['fresh'] = fresh_runs(
         request.options, [] if request.quick else request.sizes
@@ -269,7 +182,7 @@ class _Rounds:
         self._tell('warming up')
         for variant in self._variants:
             once = replace(variant.options, iterations=1)
-            _run(variant._replace(options=once), pair)
+            timed_run(variant._replace(options=once), pair)
         for method in self._methods:
             method.answer(pair)
 
@@ -279,7 +192,7 @@ class _Rounds:
         score = self._request.protocol.score
         for variant in self._variants:
             self._tell(f'{pair.name}: {variant.text}')
-            run, record = _run(variant, pair), self._records[variant.name]
+            run, record = timed_run(variant, pair), self._records[variant.name]
             reference = reference or run.match
             record.seconds.append(run.seconds)
             record.core_seconds.append(run.core_seconds)
@@ -378,82 +291,6 @@ def _combined(
         name: round(combine([row[name] for row in rows if name in row]), 5)
         for name in names
     }
-
-
-def _scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
-    """How time grows with iterations and pixels, and on what it runs."""
-    runs = 1 if request.quick else min(3, request.repeats)
-
-    def seconds(**changes: Any) -> float:
-        options = replace(request.options, tolerance=0.0, **changes)
-        variant = Variant('', '', options)
-        # A first run chooses kernels; the reference is too slow for one.
-        count = runs if options.reference else runs + 1
-        times = [_run(variant, pair).seconds for _ in range(count)]
-        return round(median(times[count - runs :]), 5)
-
-    iterations: dict[str, dict[str, float]] = {}
-    for count in COUNTS[:2] if request.quick else COUNTS:
-        tell(f'{count} iterations')
-        iterations[str(count)] = {
-            'reference': seconds(iterations=count, reference=True),
-            'default': seconds(iterations=count),
-        }
-    sizes: dict[str, dict[str, float]] = {}
-    for size in request.sizes:
-        tell(f'size {size}')
-        sizes[str(size)] = {
-            name: seconds(
-                size=size,
-                window=min(request.options.window, size // CELL // 2 * 2 - 1),
-                iterations=min(SIZE_ITERATIONS, request.options.iterations),
-                attributes=attributes,
-            )
-            for name, attributes in (
-                ('default', request.options.attributes),
-                ('correspondence_only', False),
-            )
-        }
-    devices: dict[str, dict[str, float] | None] = {}
-    for device in ('cpu', 'cuda', 'mps'):
-        rows: dict[str, float] = {}
-        for precision in ('fp32', 'bf16'):
-            where = {'device': device, 'precision': precision}
-            try:
-                resolve_place(device, precision, 'torch')
-            except DeviceError:
-                continue
-            tell(f'{device} {precision}')
-            rows[precision] = seconds(**where, backend='torch')
-        devices[device] = rows or None
-    return {
-        'iterations': iterations,
-        'sizes': sizes,
-        'pixels_exponent': exponent(
-            {int(size) ** 2: row['default'] for size, row in sizes.items()}
-        ),
-        'devices': devices,
-    }
-
-
-def exponent(seconds: Mapping[int, float]) -> float | None:
-    """Fit k of seconds ~ pixels**k, by least squares on logarithms.
-
-    Parameters
-    ----------
-    seconds : mapping of int to float
-        Seconds by the number of pixels.
-
-    Returns
-    -------
-    float or None
-        The exponent; None where there are not two sizes to compare.
-    """
-    if len(seconds) < 2:
-        return None
-    pixels, times = list(seconds), list(seconds.values())
-    slope, _ = np.polyfit(np.log(pixels), np.log(times), 1)
-    return round(float(slope), 3)
 
 
 def _setting(request: SpeedRequest, pairs: int) -> dict[str, Any]:
