@@ -155,3 +155,19 @@ def test_a_pair_of_different_things_is_matched_as_before() -> None:
     assert found.metadata['refined'] is None
     np.testing.assert_array_equal(rough.forward, found.forward)
     np.testing.assert_array_equal(rough.backward, found.backward)
+
+
+def test_borders_of_motions_stay_sharp_in_the_refined_field() -> None:
+    """What comes with more samples than are refined keeps them."""
+    target = photograph()
+    source, _ = warp_photograph(target, bent())
+    fields = small(bent()), small(inverted(bent()))
+    fine = [np.repeat(np.repeat(one, 4, 0), 4, 1) for one in fields]
+    fine[0][32:, 32:] += 0.5
+    found = refine(source, target, fine[0], fine[1])
+    assert found is not None
+    assert found.forward.shape == (64, 64, 2)
+    after, before = (
+        field[40, 32] - field[40, 31] for field in (found.forward, fine[0])
+    )
+    np.testing.assert_allclose(after, before, atol=0.02)

@@ -12,6 +12,7 @@ from skimage.transform import resize, warp
 from torch import Tensor, nn
 
 from napari_samnet import InputError, match
+from napari_samnet.samnet.upsample import SAMPLES
 
 
 class VisionTransformer(nn.Module):
@@ -56,7 +57,8 @@ def test_a_shift_is_found(
     result = match(*photographs, features=transformer, fine=False)
     inside = result.flow[32:-32, 32:-64]
     assert np.abs(np.median(inside, axis=(0, 1)) - (0, 28)).max() < 3
-    assert result.forward.shape == (18, 18, 2)
+    # 18 tokens a side, and SAMPLES of the field for each.
+    assert result.forward.shape == (18 * SAMPLES, 18 * SAMPLES, 2)
     assert result.metadata['weights']['name'] == 'given features'
     assert result.metadata['orientation'] is not None
 

@@ -107,14 +107,15 @@ JUDGED = 2
 
 
 class Refined(NamedTuple):
-    """Fields with a cell for every few pixels.
+    """Fields with a cell for every few pixels, or more as they came.
 
     Attributes
     ----------
     forward, backward : ndarray of float32, shape (h, w, 2)
         Normalized displacements (row, column).
-    believed : ndarray of float32, shape (2, h, w)
-        How far each place of the two images was refined, from 0 to 1.
+    believed : ndarray of float32, shape (2, n, n)
+        How far each place of the two images was refined, from 0 to 1, with a
+        cell for every ``CELL`` pixels.
     """
 
     forward: FloatArray
@@ -170,11 +171,24 @@ def refine(
         )
         if found is None:
             return None
-        # Back from (x, y) places to (row, column) displacements.
-        fields = found.flip(1).permute(0, 2, 3, 1).cpu().numpy()
-    still = np.stack(np.meshgrid(*2 * [centers(cells)], indexing='ij'), -1)
-    both = np.asarray(fields - still, np.float32)
-    return Refined(both[0], both[1], believed.cpu().numpy())
+        # Back from (x, y) to (row, column).
+        change = found.cpu().numpy() - start
+        change = np.moveaxis(change[:, ::-1], 1, -1)
+    return Refined(
+        _added(forward, change[0]),
+        _added(backward, change[1]),
+        believed.cpu().numpy(),
+    )
+
+
+def _added(field: FloatArray, change: FloatArray) -> FloatArray:
+    """A field and a smooth change of it, on the finer grid of both."""
+    rows, columns = np.maximum(field.shape[:2], change.shape[:2])
+    one, other = (
+        Upsampler(part, (rows, columns), extrapolate=True).rows(slice(0, rows))
+        for part in (field, change)
+    )
+    return np.ascontiguousarray(np.moveaxis(one + other, 0, -1))
 
 
 def _places(field: FloatArray, cells: int) -> FloatArray:

@@ -294,14 +294,16 @@ def directions(
     Returns
     -------
     forward, backward : ndarray of float32, (rows, columns, 2)
-        On the grid of cells.
+        On a grid of several samples per cell, by the cells' affine maps.
     confidence : ndarray of float32, (2, rows, columns)
         Of both, in [0, 1].
     """
     import torch
+    import torch.nn.functional as F
 
     from napari_samnet.samnet.attributes import matchable
     from napari_samnet.samnet.field import flow_of, warp
+    from napari_samnet.samnet.upsample import sample_affine
 
     with torch.inference_mode():
         flow = flow_of(state.field)
@@ -314,8 +316,15 @@ def directions(
             confidence = confidence * torch.exp(-squared / 2)
         else:
             confidence = probability[:, 0]
-        cells = flow.flip(1).permute(0, 2, 3, 1)
+        # From (x, y) in cells to (row, column) in shares of the sides.
+        cells = sample_affine(state.field).flip(1).permute(0, 2, 3, 1)
         normalized = cells / cells.new_tensor((height, width))
+        confidence = F.interpolate(
+            confidence.float()[:, None],
+            size=cells.shape[1:3],
+            mode='bilinear',
+            align_corners=False,
+        )[:, 0]
         both = normalized.float().cpu().numpy()
-        array = confidence.clamp(0, 1).float().cpu().numpy()
+        array = confidence.clamp(0, 1).cpu().numpy()
     return both[0], both[1], array
