@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_samnet.batch.pairs import read_pairs
@@ -24,6 +26,8 @@ from napari_samnet.cli.main import main
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.io.points_csv import read_points, write_points
+from napari_samnet.matching.match import match
+from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.folder import FILES
 
 if TYPE_CHECKING:
@@ -122,6 +126,13 @@ def complete(out: Path) -> list[str]:
             assert sizes == record['files']
             names.append(path.name)
     return names
+
+
+def read_record_options(folder: Path) -> MatchOptions:
+    """Options that a pair was matched with."""
+    record = read_record(folder)
+    assert record is not None
+    return MatchOptions(**record['options'])
 
 
 def alive(pid: int) -> bool:
@@ -255,6 +266,45 @@ class TestOneProcess:
         assert run(capsys, *where, '--lambda-max', '0.2')['done'] == 3
         assert run(capsys, *where, '--lambda-max', '0.2')['skipped'] == 3
         assert len(complete(tmp_path / 'out')) == 3
+
+    def test_takes_one_page_and_channel_of_each(
+        self, folder: Path, tmp_path: Path, capsys
+    ) -> None:
+        source = np.asarray(Image.open(folder / 'source.png'))
+        labels = np.asarray(Image.open(folder / 'labels.png'))
+        tifffile.imwrite(
+            folder / 'stack.tif',
+            np.stack([source[::-1], source]),
+            photometric='rgb',
+        )
+        tifffile.imwrite(
+            folder / 'masks.tif',
+            np.stack([labels[::-1], labels]),
+            photometric='minisblack',
+        )
+        table = listed(folder, ['stack.tif,target0.png,masks.tif'])
+        out = tmp_path / 'out'
+        refused = run(capsys, table, '--out', str(out))
+        assert 'choose a page from 0 to 1' in refused['failures'][0]['error']
+        pages = ['--page', '1,0', '--channel', '0,1']
+        assert run(capsys, table, '--out', str(out), *pages)['done'] == 1
+        (name,) = complete(out)
+        held = Correspondence.load(out / name / 'correspondence.npz')
+        target = np.asarray(Image.open(folder / 'target0.png'))
+        expected = match(
+            source[..., 0],
+            target[..., 1],
+            labels=labels,
+            **asdict(read_record_options(out / name)),
+        )
+        np.testing.assert_array_equal(held.flow, expected.flow)
+        np.testing.assert_array_equal(
+            held.warped_labels, expected.warped_labels
+        )
+        # The same page is there, another one is not.
+        assert run(capsys, table, '--out', str(out), *pages)['skipped'] == 1
+        pages[1] = '0,0'
+        assert run(capsys, table, '--out', str(out), *pages)['done'] == 1
 
     def test_a_folder_of_the_user_is_left_alone(
         self, folder: Path, tmp_path: Path, capsys

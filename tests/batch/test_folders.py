@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from skimage import data
 from skimage.io import imread, imsave
 
@@ -112,3 +113,26 @@ def test_folders_must_fit(
         find_annotated(folders / 'targets', folders / 'masks')
     assert main(['batch', '--out', str(folders / 'out')]) == 2
     assert 'PAIRS.csv, or' in capsys.readouterr().err
+
+
+def test_one_page_of_each(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ('images', 'masks', 'targets'):
+        for path in [*(folders / name).iterdir()]:
+            if path.name != 'cat.png' and path.name != 'cat_mask.png':
+                path.unlink()
+    cat = imread(folders / 'images' / 'cat.png')
+    for path in (
+        folders / 'images' / 'cat.png',
+        folders / 'targets' / 'a.png',
+    ):
+        path.unlink(missing_ok=True)
+        stack = np.stack([np.zeros_like(cat), cat])
+        tifffile.imwrite(path.with_suffix('.tif'), stack, photometric='rgb')
+    assert run(folders) == 2
+    assert 'choose a page from 0 to 1' in capsys.readouterr().err
+    assert run(folders, '--page', '1', '--channel', '1') == 0
+    truth = imread(folders / 'masks' / 'cat_mask.png') > 0
+    labels = imread(folders / 'out' / 'a_labels.tif')
+    assert iou(labels > 0, truth) > 0.9

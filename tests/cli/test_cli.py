@@ -173,7 +173,9 @@ class TestTransfer:
         def press(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr('napari_samnet.cli.main._Progress.__call__', press)
+        monkeypatch.setattr(
+            'napari_samnet.cli.progress.MatchProgress.__call__', press
+        )
         out = tmp_path / 'out'
         status = main(
             ['transfer', files['source'], files['target']]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image, ImageFilter
 from napari_samnet.errors import InputError
 from napari_samnet.io.annotated import read_annotated
 from napari_samnet.io.file_kinds import natural_order
+from napari_samnet.io.image_files import read_picture
 from napari_samnet.io.label_files import (
     read_label_picture,
     read_labels,
@@ -45,6 +48,23 @@ def same_areas(labels: np.ndarray, expected: np.ndarray = LABELS) -> None:
     pairs = np.unique(np.stack([labels.ravel(), expected.ravel()]), axis=1).T
     assert len(pairs) == len(np.unique(expected))
     np.testing.assert_array_equal(labels == 0, expected == 0)
+
+
+def png_of_bits(ids: np.ndarray, bits: int) -> bytes:
+    """A gray PNG of few bits (ISO/IEC 15948), which Pillow does not write."""
+    rows, columns = ids.shape
+    planes = [ids >> (bits - 1 - k) & 1 for k in range(bits)]
+    packed = np.packbits(np.stack(planes, -1).reshape(rows, -1), axis=1)
+    lines = b''.join(b'\0' + row.tobytes() for row in packed)
+    head = struct.pack('>IIBBBBB', columns, rows, bits, 0, 0, 0, 0)
+    chunks = ((b'IHDR', head), (b'IDAT', zlib.compress(lines)), (b'IEND', b''))
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(body))
+        + kind
+        + body
+        + struct.pack('>I', zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
 
 
 class TestNumbers:
@@ -135,6 +155,26 @@ class TestNumbers:
         path = tmp_path / 'mask.tif'
         tifffile.imwrite(path, LABELS == 0, photometric='miniswhite')
         np.testing.assert_array_equal(read_labels(path), LABELS > 0)
+
+    @pytest.mark.parametrize('bits', [1, 2, 4])
+    @pytest.mark.parametrize('suffix', ['.png', '.tif'])
+    def test_of_few_bits(self, bits: int, suffix: str, tmp_path: Path) -> None:
+        path = tmp_path / f'mask{suffix}'
+        ids = np.minimum(LABELS, 2**bits - 1)
+        if suffix == '.tif':
+            tifffile.imwrite(
+                path,
+                ids.astype(bool) if bits == 1 else ids,
+                photometric='minisblack',
+                bitspersample=bits,
+            )
+        else:
+            path.write_bytes(png_of_bits(ids, bits))
+        np.testing.assert_array_equal(read_labels(path), ids)
+        image = read_picture(path).pixels
+        assert image.max() == (
+            1 if image.dtype == bool else 255 * int(ids.max()) // (2**bits - 1)
+        )
 
 
 class TestChannels:
@@ -273,6 +313,38 @@ class TestPainted:
         same_areas(read.labels)
         assert 'transparent' in read.notices[-1]
 
+    @pytest.mark.parametrize('paint', [0, 90, 255])
+    def test_in_one_gray_on_glass(self, paint: int, tmp_path: Path) -> None:
+        alpha = np.where(LABELS > 0, 255, 0).astype(np.uint8)
+        gray = np.full_like(alpha, paint)
+        Image.fromarray(np.dstack([gray] * 3 + [alpha])).save(
+            tmp_path / 'a.png'
+        )
+        read = read_label_picture(tmp_path / 'a.png')
+        np.testing.assert_array_equal(read.labels > 0, LABELS > 0)
+        assert 'transparent' in read.notices[0]
+
+    @pytest.mark.parametrize('opacity', [1, 0.3])
+    def test_smooth_edges_on_glass_end_in_the_middle(
+        self, opacity: float, tmp_path: Path
+    ) -> None:
+        wide = np.kron(LABELS > 0, np.ones((4, 4), np.uint8)) * 255
+        small = Image.fromarray(wide).rotate(10).resize((COLUMNS, ROWS), 3)
+        truth = np.asarray(small) > 127
+        alpha = np.round(np.asarray(small) * opacity).astype(np.uint8)
+        paint = np.full((*alpha.shape, 3), (200, 30, 60), np.uint8)
+        Image.fromarray(np.dstack([paint, alpha])).save(tmp_path / 'a.png')
+        read = read_label_picture(tmp_path / 'a.png')
+        assert np.mean((read.labels == 1) == truth) > 0.98
+
+    def test_in_hundreds_of_colors(self, tmp_path: Path) -> None:
+        numbers = np.arange(900).reshape(30, 30)
+        table = np.stack([numbers % 251, numbers // 251 * 80, numbers % 7], -1)
+        cells = np.kron(numbers, np.ones((4, 4), int))
+        painted = np.kron(table, np.ones((4, 4, 1), int)).astype(np.uint8)
+        Image.fromarray(painted).save(tmp_path / 'cells.png')
+        same_areas(read_labels(tmp_path / 'cells.png'), cells)
+
     def test_with_smooth_edges(self, tmp_path: Path) -> None:
         path = tmp_path / 'mask.png'
         smooth = Image.fromarray(PAINTED).filter(ImageFilter.GaussianBlur(0.8))
@@ -337,6 +409,40 @@ class TestLossy:
         Image.fromarray(noise).save(path)
         with pytest.raises(InputError, match='JPEG, which does not keep ids'):
             read_labels(path)
+
+    @pytest.mark.parametrize('ids', [(0, 1, 2, 3), (0, 10, 200, 255)])
+    def test_no_id_is_lost_silently(
+        self, ids: tuple[int, ...], tmp_path: Path
+    ) -> None:
+        values = np.array(ids, np.uint8)[LABELS]
+        Image.fromarray(values).save(tmp_path / 'mask.jpg', quality=90)
+        with pytest.raises(InputError, match='do not stand apart'):
+            read_labels(tmp_path / 'mask.jpg')
+
+    @pytest.mark.parametrize('quality', [75, 95])
+    @pytest.mark.parametrize('suffix', ['.webp', '.avif', '.heic'])
+    def test_by_other_compressions(
+        self, suffix: str, quality: int, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f'mask{suffix}'
+        image = Image.fromarray(LABELS * 80).convert('RGB')
+        if suffix == '.heic':
+            heif = pytest.importorskip('pillow_heif')
+            heif.from_pillow(image).save(path, quality=quality)
+        else:
+            image.save(path, quality=quality)
+        read = read_label_picture(path)
+        assert len(np.unique(read.labels)) == 4
+        assert np.mean((read.labels > 0) != (LABELS > 0)) < 0.02
+        # AVIF keeps so few values exactly.
+        assert read.notices or suffix == '.avif'
+
+    def test_without_loss_all_ids_stay(self, tmp_path: Path) -> None:
+        gray = Image.fromarray(LABELS)
+        gray.save(tmp_path / 'a.jp2')
+        gray.convert('RGB').save(tmp_path / 'a.webp', lossless=True)
+        for name in ('a.jp2', 'a.webp'):
+            np.testing.assert_array_equal(read_labels(tmp_path / name), LABELS)
 
     def test_png_of_a_jpeg_is_warned_of(self, tmp_path: Path) -> None:
         Image.fromarray(LABELS * 80).save(tmp_path / 'a.jpg', quality=70)

@@ -607,6 +607,43 @@ class TestStacks:
         with pytest.raises(InputError, match='from 0 to 2'):
             read_picture(path, page=3)
 
+    @pytest.mark.parametrize(
+        ('told', 'expected'),
+        [
+            ({'metadata': {'axes': 'SYX'}}, 3),
+            ({'metadata': {'axes': 'CYX'}}, 3),
+            ({'iccprofile': bytes(imagecodecs.cms_profile('srgb'))}, 3),
+            ({'metadata': None}, 3),
+            ({'extrasamples': ['unspecified']}, 3),
+            ({'extrasamples': ['assocalpha']}, 4),
+        ],
+        ids=['samples', 'channels', 'profile', 'not shaped', 'more', 'alpha'],
+    )
+    def test_planes_that_are_said_to_be_colors_are(
+        self, told: dict[str, Any], expected: int, tmp_path: Path
+    ) -> None:
+        planes = PLANAR
+        if 'extrasamples' in told:
+            planes = np.concatenate([PLANAR, np.full_like(PLANAR[:1], 99)])
+        path = tmp_path / 'a.tif'
+        tifffile.imwrite(
+            path, planes, photometric='rgb', planarconfig='separate', **told
+        )
+        pixels = read_picture(path).pixels
+        assert pixels.shape == (ROWS, COLUMNS, expected)
+        if expected == 3:
+            np.testing.assert_array_equal(pixels, RGB)
+
+    @pytest.mark.filterwarnings('ignore::DeprecationWarning')
+    def test_planes_of_which_nothing_is_said_are_named(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / 'a.tif'
+        tifffile.imwrite(path, np.stack([PLANAR, PLANAR[:, ::-1]]))
+        picture = read_picture(path, page=1)
+        np.testing.assert_array_equal(picture.pixels, RGB[::-1])
+        assert '3 planes a page' in picture.notices[0]
+
     def test_pages_as_channels(self, tmp_path: Path) -> None:
         path = tmp_path / 'a.tif'
         tifffile.imwrite(path, self.STACK, photometric='minisblack')
@@ -675,6 +712,10 @@ class TestStacks:
         with pytest.raises(InputError, match='2-D image'):
             read_picture(path)
         np.testing.assert_array_equal(read_picture(path, page=4).pixels, GRAY)
+        for one in (GRAY[None, None], RGB[None], RGB[None, None]):
+            np.save(path, one)
+            read = read_picture(path).pixels
+            np.testing.assert_array_equal(read, one.reshape(read.shape))
 
     def test_a_page_of_one_picture(self, tmp_path: Path) -> None:
         for name in ('a.tif', 'a.png'):

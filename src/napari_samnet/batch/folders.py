@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_samnet.batch.run import write_table
 from napari_samnet.datasets.image_lists import is_image_file
 from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import natural_order
+from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.labels.references import propose_next
 from napari_samnet.options import MatchOptions
 
@@ -147,6 +148,7 @@ def annotate_folder(
     options: MatchOptions,
     *,
     best: int,
+    planes: tuple[PlaneChoice, PlaneChoice] = (WHOLE_FILE, WHOLE_FILE),
     on_target: Callable[[Path], object] = lambda _: None,
 ) -> FolderResults:
     """Carry labels to all images of a folder.
@@ -163,6 +165,9 @@ def annotate_folder(
         Working size, weights, device, and whether outlines move.
     best : int
         References that each target takes.
+    planes : tuple of PlaneChoice
+        Page and channel to take of every annotated image, and of every
+        target.
     on_target : callable
         Called with every target that has ended.
 
@@ -186,7 +191,9 @@ def annotate_folder(
     _check_overwriting(out, names)
     references, axes = [], []
     for image, mask in annotated:
-        read = read_annotated(image, labels=mask, name=image.name)
+        read = read_annotated(
+            image, labels=mask, name=image.name, **asdict(planes[0])
+        )
         assert read.labels is not None
         references.append((read.picture.pixels, read.labels.labels))
         axes.append(read.picture.channel_axis)
@@ -194,7 +201,7 @@ def annotate_folder(
     del references
     rows, means = [], []
     for path, name in zip(targets, names, strict=True):
-        row = _carry_to(path, out / name, carrier, annotated)
+        row = _carry_to(path, out / name, carrier, annotated, planes[1])
         mean = row.pop('mean')
         if mean is not None:
             means.append((path, mean, row['predicted_iou']))
@@ -225,6 +232,7 @@ def _carry_to(
     file: Path,
     carrier: Any,
     annotated: Sequence[tuple[Path, Path]],
+    plane: PlaneChoice,
 ) -> dict[str, Any]:
     """One row of the table, and the mean feature of its target."""
     from napari_samnet.io.image_files import read_picture
@@ -233,7 +241,7 @@ def _carry_to(
     row: dict[str, Any] = dict.fromkeys(_COLUMNS, '')
     row |= {'target': str(path), 'mean': None}
     try:
-        picture = read_picture(path, name='target')
+        picture = read_picture(path, name='target', **asdict(plane))
         carried = carrier(picture.pixels, channel_axis=picture.channel_axis)
         write_labels(file, carried.labels)
         row['mean'] = carrier.mean(

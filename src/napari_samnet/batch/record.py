@@ -21,7 +21,7 @@ __all__ = [
 RECORD = 'pair.json'
 
 #: Entries that must be the same for a folder to be kept.
-SETTINGS = ('format', 'options', 'weights', 'write')
+SETTINGS = ('format', 'options', 'weights', 'write', 'planes')
 
 
 def fingerprint(file: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.record import RECORD, fingerprint, write_record
 from napari_samnet.errors import InputError
+from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
@@ -49,12 +50,16 @@ class BatchSettings:
         Keys of the files to write.
     weights : str
         SHA-256 of the weights.
+    source, target : PlaneChoice
+        Page and channel that are taken of every source and target.
     """
 
     out: Path
     options: MatchOptions
     only: tuple[str, ...]
     weights: str
+    source: PlaneChoice = WHOLE_FILE
+    target: PlaneChoice = WHOLE_FILE
 
     def as_record(self) -> dict[str, Any]:
         """Write down what decides whether a folder is up to date.
@@ -69,6 +74,7 @@ class BatchSettings:
             'options': asdict(self.options),
             'weights': self.weights,
             'write': list(self.only),
+            'planes': [asdict(self.source), asdict(self.target)],
         }
 
 
@@ -202,8 +208,10 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     from napari_samnet.outputs.folder import Products
     from napari_samnet.runtime.feature_cache import FEATURES
 
-    source = _source(pair)
-    target = read_picture(pair.target, name='target')
+    source = _source(pair, settings.source)
+    target = read_picture(
+        pair.target, name='target', **asdict(settings.target)
+    )
     picture = source.image.picture
     axes = (picture.channel_axis, target.channel_axis)
     misses = FEATURES.misses
@@ -264,7 +272,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     return {**figures, 'encoded': FEATURES.misses - misses}
 
 
-def _source(pair: BatchPair) -> _Source:
+def _source(pair: BatchPair, plane: PlaneChoice) -> _Source:
     """The source of a pair with what belongs to it."""
     files = inputs_of(pair)
     del files['target']
@@ -276,16 +284,17 @@ def _source(pair: BatchPair) -> _Source:
         (role, files[role], status.st_size, status.st_mtime_ns)
         for role, status in state.items()
     ]
-    return _LAST_SOURCE.get(key, partial(_read, files))
+    return _LAST_SOURCE.get((plane, key), partial(_read, files, plane))
 
 
-def _read(files: dict[str, Path]) -> _Source:
+def _read(files: dict[str, Path], plane: PlaneChoice) -> _Source:
     from napari_samnet.io.annotated import read_annotated
 
     image = read_annotated(
         files['source'],
         labels=files.get('labels'),
         points=files.get('points'),
+        **asdict(plane),
     )
     known = {role: fingerprint(file) for role, file in files.items()}
     return _Source(image, known)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.formats.names import FORMATS
+from napari_samnet.io.picture import PlaneChoice
 from napari_samnet.options import (
     CHOICES,
     DEFAULTS,
@@ -271,31 +272,37 @@ def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kinds))
 
 
-def add_page_options(parser: argparse.ArgumentParser) -> None:
+def add_page_options(
+    parser: argparse.ArgumentParser, *, images: str = 'SOURCE,TARGET'
+) -> None:
     """Add the choice of a plane and of a channel.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Parser of a command with a source and a target.
+        Parser of a command that reads images.
+    images : str
+        What two numbers with a comma stand for; empty for a command whose
+        images are all alike.
     """
+    several = f', for all images or for {images}' if images else ''
+    metavar = 'N[,N]' if images else 'N'
     parser.add_argument(
         '--page',
-        metavar='N[,N]',
-        help='which page of a stack, from 0, for both images or for SOURCE, '
-        'TARGET; "all" takes the pages as channels of one picture',
+        metavar=metavar,
+        help=f'which page of a stack, from 0{several}; "all" takes the pages '
+        f'as channels of one picture',
     )
     parser.add_argument(
         '--channel',
-        metavar='N[,N]',
-        help='match by this channel alone, from 0, for both images or for '
-        'SOURCE,TARGET',
+        metavar=metavar,
+        help=f'take this channel alone, from 0{several}',
     )
 
 
 def read_page_options(
     arguments: argparse.Namespace,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[PlaneChoice, PlaneChoice]:
     """Pages and channels from parsed flags.
 
     Parameters
@@ -305,9 +312,9 @@ def read_page_options(
 
     Returns
     -------
-    source, target : dict
-        Arguments `page` and `channel` of
-        :func:`~napari_samnet.io.image_files.read_picture`.
+    source, target : PlaneChoice
+        What :func:`~napari_samnet.io.image_files.read_picture` shall take
+        of each file.
 
     Raises
     ------
@@ -315,11 +322,11 @@ def read_page_options(
         If a value is no number from 0 on.
     """
     pages = _two_numbers('--page', arguments.page, words=('all',))
-    channels = _two_numbers('--channel', arguments.channel)
-    source, target = (
-        {'page': page, 'channel': channel}
-        for page, channel in zip(pages, channels, strict=True)
-    )
+    channels = [
+        None if channel is None else int(channel)
+        for channel in _two_numbers('--channel', arguments.channel)
+    ]
+    source, target = map(PlaneChoice, pages, channels)
     return source, target
 
 

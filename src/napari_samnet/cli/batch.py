@@ -11,8 +11,10 @@ from typing import Any
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
+    add_page_options,
     add_write_option,
     read_match_options,
+    read_page_options,
     read_write_option,
     write_json,
 )
@@ -100,6 +102,7 @@ def add_parser(commands: Any) -> None:
         action='store_true',
         help='do pairs again that are there already',
     )
+    add_page_options(parser)
     add_write_option(parser)
     add_json_option(parser)
     add_match_options(parser)
@@ -160,7 +163,9 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_samnet.batch.work import BatchSettings, PairResult
     from napari_samnet.batch.workers import open_pool
 
-    settings = BatchSettings(out, options, only, weights.sha256)
+    settings = BatchSettings(
+        out, options, only, weights.sha256, *read_page_options(arguments)
+    )
     start = time.perf_counter()
     with (
         locked_folder(out),
@@ -235,6 +240,7 @@ def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
             out,
             options,
             best=arguments.best,
+            planes=read_page_options(arguments),
             on_target=lambda _: bar.update(),
         )
     proposed = results.next_to_annotate

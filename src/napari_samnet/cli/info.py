@@ -1,12 +1,16 @@
-"""Versions, devices and weights of this installation."""
+"""``napari-samnet info``: versions, devices and weights that are there."""
 
 from __future__ import annotations
 
+import argparse
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ['as_text', 'collect']
+from napari_samnet.cli.arguments import add_json_option, write_json
+
+__all__ = ['add_parser', 'as_text', 'collect', 'run']
 
 _PACKAGES = (
     'napari-samnet',
@@ -18,6 +22,44 @@ _PACKAGES = (
     'PyQt6',
     'PySide6',
 )
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Where the command is added to the program.
+    """
+    parser = commands.add_parser(
+        'info',
+        help='print versions, devices and the packaged weights',
+        description='Print versions, devices, and the packaged weights with '
+        'the figures measured with them.',
+    )
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the facts.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0, as nothing can fail.
+    """
+    facts = collect()
+    if arguments.json:
+        write_json(facts)
+    else:
+        sys.stdout.write(as_text(facts))
+    return 0
 
 
 def collect() -> dict[str, Any]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
+    add_page_options,
     read_match_options,
+    read_page_options,
+    tell_notices,
     write_json,
 )
 from napari_samnet.errors import InputError
@@ -42,6 +46,7 @@ def add_parser(commands: Any) -> None:
     learn.add_argument('source', metavar='SOURCE')
     learn.add_argument('target', metavar='TARGET')
     learn.add_argument('look', metavar='LOOK.json')
+    add_page_options(learn)
     add_match_options(learn)
     apply = parts.add_parser(
         'apply',
@@ -60,6 +65,7 @@ def add_parser(commands: Any) -> None:
         default=1.0,
         help='0 changes nothing, 1 gives the whole look. Default: 1',
     )
+    add_page_options(apply, images='')
     for part in (learn, apply):
         add_json_option(part)
 
@@ -96,17 +102,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
-    from napari_samnet.io.image_files import read_image
+    from napari_samnet.io.image_files import read_picture
     from napari_samnet.matching.look import learn_look
 
-    source, source_axis = read_image(arguments.source)
-    target, target_axis = read_image(arguments.target)
+    planes = read_page_options(arguments)
+    source, target = (
+        read_picture(path, name=name, **asdict(plane))
+        for path, name, plane in zip(
+            (arguments.source, arguments.target),
+            ('source', 'target'),
+            planes,
+            strict=True,
+        )
+    )
+    tell_notices((*source.notices, *target.notices))
     look = learn_look(
-        source,
-        target,
+        source.pixels,
+        target.pixels,
         options=read_match_options(arguments),
-        source_channel_axis=source_axis,
-        target_channel_axis=target_axis,
+        source_channel_axis=source.channel_axis,
+        target_channel_axis=target.channel_axis,
     )
     look.save(arguments.look)
     return {
@@ -118,13 +133,18 @@ def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
     from napari_samnet.color.look import Look
-    from napari_samnet.io.image_files import read_image, write_png, write_tiff
+    from napari_samnet.io.image_files import (
+        read_picture,
+        write_png,
+        write_tiff,
+    )
     from napari_samnet.outputs.folder import check_folder
 
     if not 0 <= arguments.strength <= 1:
         raise InputError(
             f'strength must be from 0 to 1, got {arguments.strength:g}'
         )
+    plane, _ = read_page_options(arguments)
     look = Look.load(arguments.look)
     folder = check_folder(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +152,9 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
     failed: dict[str, str] = {}
     for path in arguments.images:
         try:
-            pixels, axis = read_image(path)
+            picture = read_picture(path, **asdict(plane))
+            tell_notices(picture.notices)
+            pixels, axis = picture.pixels, picture.channel_axis
             image = look.apply(
                 pixels, strength=arguments.strength, channel_axis=axis
             )
@@ -144,7 +166,7 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
                     f'images of one name folders of their own'
                 )
             write = write_png if plain else write_tiff
-            write(out, image, channel_axis=axis)
+            write(out, image, channel_axis=axis, profile=picture.profile)
             written.append(str(out))
         except InputError as error:
             failed[str(path)] = str(error)

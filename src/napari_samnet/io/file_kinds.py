@@ -45,7 +45,7 @@ def existing_file(path: str | os.PathLike[str], name: str) -> Path:
     Parameters
     ----------
     path : path-like
-        Any path; a leading ``~`` is the home folder.
+        Absolute, or relative to the current folder.
     name : str
         What the message calls the file.
 

@@ -312,6 +312,8 @@ def _array(
     array: NDArray[Any], page: int | str | None, name: str, file: Path
 ) -> Stored:
     """One plane of an array whose axes have no names."""
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
     if page is None or page == ALL_PAGES:
         axis = 0 if page == ALL_PAGES and array.ndim == 3 else None
         space = 'gray' if array.ndim == 2 else 'array'

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_samnet.arrays.tiles import tiles
 from napari_samnet.errors import InputError
@@ -171,11 +172,21 @@ def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
     pixels = np.moveaxis(pixels, axis or 0, -1)
     colors, glass = pixels, None
     if stored.alpha or (pixels.shape[2] in (2, 4) and stored.space == 'array'):
-        colors, glass = pixels[..., :-1], pixels[..., -1] == 0
+        colors, glass = pixels[..., :-1], _is_glass(pixels[..., -1])
     if stored.space == 'palette' or (colors == colors[..., :1]).all():
         flat = stored.changed(pixels=colors[..., 0])
         made = _one_number(flat, name, file)
-        if glass is None or not (glass & (made.labels != 0)).any():
+        if glass is None:
+            return made
+        if glass.any() and not made.labels.any():
+            return LabelPicture(
+                labels=~glass,
+                notices=(
+                    *made.notices,
+                    f'{file.name}: what is not transparent is taken as 1',
+                ),
+            )
+        if not (glass & (made.labels != 0)).any():
             return made
         return LabelPicture(
             labels=np.where(glass, 0, made.labels).astype(made.labels.dtype),
@@ -198,6 +209,15 @@ def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
     return painted(
         np.ascontiguousarray(colors).astype(np.uint8), glass, stored, file
     )
+
+
+def _is_glass(alpha: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where nothing was painted; smooth edges end where half is left.
+
+    Half of what is around, as all of a painting may be translucent.
+    """
+    around = ndimage.maximum_filter(alpha, 3, mode='nearest')
+    return (alpha == 0) | (alpha < around / 2)
 
 
 def _one_number(stored: Stored, name: str, file: Path) -> LabelPicture:
@@ -247,11 +267,11 @@ def _from_lossy(
     """Ids that were blurred, where they still stand apart."""
     count = len(np.unique(values))
     mended = repaired(values)
-    if mended is None:
+    if mended is None or (len(mended[1]) == 1 and count > 1):
         raise InputError(
             f'{name}: {file} is a {stored.lossy}, which does not keep ids: '
-            f'it holds {count} values, and none stand out; save the labels '
-            f'as PNG or TIFF'
+            f'it holds {count} values from {values.min()} to {values.max()}, '
+            f'which do not stand apart; save the labels as PNG or TIFF'
         )
     index, levels = mended
     ids = [int(level) for level in levels[:, 0]]

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ['MAX_COLORS', 'repaired', 'unsolid_ids']
-
-#: More colors than this are no painted labels.
-MAX_COLORS = 256
+__all__ = ['repaired', 'unsolid_ids']
 
 #: Values that may differ in a flat place, and that two ids must be apart.
 _FLAT, _APART = 10, 25
+
+#: Gray of a solid part that differs more than this is another id. Colors are
+#: kept less exactly.
+_EXACT = 5
 
 #: Share of pixels that must be flat, and that must lie near an id.
 _MOSTLY = 0.5
@@ -55,6 +56,7 @@ def repaired(
         Values that stand out, in increasing order; None as a whole if there
         are none, or too many.
     """
+    gray = values.shape[2] == 1
     flat = _flat(values)
     if flat.mean() < _MOSTLY:
         return None
@@ -69,6 +71,11 @@ def repaired(
         return None
     sure = np.zeros(flat.shape, bool)
     sure[flat] = near
+    away = np.zeros(flat.shape, bool)
+    away[flat] = distance.min(axis=1) > (_EXACT if gray else _APART // 2)
+    if ndimage.binary_erosion(away, _AROUND, iterations=2).any():
+        # An object whose id is too near to another one to be told from it.
+        return None
     index = np.zeros(flat.shape, np.intp)
     index[flat] = distance.argmin(axis=1)
     if not sure.all():
@@ -79,13 +86,17 @@ def repaired(
     return index, levels
 
 
-def unsolid_ids(labels: NDArray[Any]) -> tuple[int, int] | None:
+def unsolid_ids(
+    labels: NDArray[Any], share: float = 0.5
+) -> tuple[int, int] | None:
     """Tell whether most ids have no solid part, as after smoothing.
 
     Parameters
     ----------
     labels : ndarray of int, shape (H, W)
         One id for each pixel.
+    share : float
+        Ids without a solid part, of all ids, from which on they are told.
 
     Returns
     -------
@@ -108,7 +119,7 @@ def unsolid_ids(labels: NDArray[Any]) -> tuple[int, int] | None:
     low = ndimage.minimum_filter(labels, footprint=_AROUND, mode='nearest')
     solid = np.unique(labels[high == low])
     thin = len(present) - len(solid)
-    return (thin, len(present)) if thin > len(present) / 2 else None
+    return (thin, len(present)) if thin > len(present) * share else None
 
 
 def _flat(values: NDArray[np.uint8]) -> NDArray[np.bool_]:

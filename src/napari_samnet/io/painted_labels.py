@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.label_numbers import smallest_dtype
-from napari_samnet.io.lossy_labels import MAX_COLORS, repaired, unsolid_ids
+from napari_samnet.io.lossy_labels import repaired, unsolid_ids
 from napari_samnet.io.picture import LabelPicture, Stored
 
 __all__ = ['is_painted_palette', 'painted', 'rgb_of']
+
+#: Of more colors than this, only a small share may have no solid part; a
+#: photograph has large even parts as well.
+MANY_COLORS = 256
+THIN_SHARE = 0.1
 
 
 def painted(
@@ -50,10 +55,8 @@ def painted(
     if glass is not None:
         packed = np.where(glass, -1, packed)
     present = np.unique(packed)
-    blurred = bool(stored.lossy) or len(present) > MAX_COLORS
-    if not blurred and len(present) > 8:
-        thin = unsolid_ids(packed)
-        blurred = thin is not None and thin[0] > thin[1] // 2
+    share = THIN_SHARE if len(present) > MANY_COLORS else 0.5
+    blurred = bool(stored.lossy) or unsolid_ids(packed, share) is not None
     if blurred:
         mended = repaired(colors)
         if mended is None:

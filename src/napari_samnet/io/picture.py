@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from napari_samnet.arrays.lazy import is_large
 
 __all__ = [
+    'WHOLE_FILE',
     'LabelPicture',
     'Picture',
+    'PlaneChoice',
     'Stored',
     'one_picture',
     'plural',
@@ -32,6 +34,28 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, True, False),
 }
+
+
+@dataclass(frozen=True)
+class PlaneChoice:
+    """Which part of a file is the picture.
+
+    Parameters
+    ----------
+    page : int, str or None
+        Plane of a stack or picture of an animated file, from 0; 'all' for
+        the pages of a stack as channels of one picture; None where a file
+        must hold a single one.
+    channel : int or None
+        Channel to take alone, from 0; None for all of them.
+    """
+
+    page: int | str | None = None
+    channel: int | None = None
+
+
+#: The one picture of a file, with all of its channels.
+WHOLE_FILE = PlaneChoice()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

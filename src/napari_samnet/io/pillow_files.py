@@ -31,7 +31,14 @@ PILLOW_FORMATS = (
     'TIFF',
 )
 
+#: Formats that always change values.
 _LOSSY = {'JPEG': 'JPEG', 'MPO': 'JPEG', 'HEIF': 'HEIC'}
+
+#: Pillow's names of gray numbers of fewer than eight bits, which it widens.
+_FEW_BITS = {'L;2': 2, 'L;4': 4}
+
+#: Bytes of a file within which its compression is named.
+_HEAD = 1 << 16
 
 _SPACES = {
     'RGB': 'rgb',
@@ -105,16 +112,39 @@ def read_with_pillow(
             profile=image.info.get('icc_profile') or _exif_profile(image),
             gamma=_gamma(image),
             orientation=_orientation(image),
-            lossy=_LOSSY.get(image.format or '', ''),
+            lossy=_lossy(file, image.format or ''),
             notices=notices,
         )
+
+
+def _lossy(file: Path, kind: str) -> str:
+    """Name of a compression that has changed values; '' for none.
+
+    WebP names its codec, VP8 or the lossless VP8L (RFC 9649); JPEG 2000 its
+    wavelet, of which 0 cannot be undone (ITU-T T.800, table A.20).
+    """
+    if kind not in ('WEBP', 'JPEG2000'):
+        return _LOSSY.get(kind, '')
+    with open(file, 'rb') as content:
+        head = content.read(_HEAD)
+    if kind == 'WEBP':
+        return 'WebP' if b'VP8 ' in head else ''
+    _, _, style = head.partition(b'\xff\x52')
+    return 'JPEG 2000' if style[11:12] == b'\0' else ''
 
 
 def _stored(file: Path, image: Image.Image) -> Stored:
     """Pixels in their own mode, and what the mode says of them."""
     tile = getattr(image, 'tile', None)
-    if image.format == 'PNG' and tile and str(tile[0][3]).endswith(';16B'):
+    layout = str(tile[0][3]) if tile else ''
+    if image.format == 'PNG' and layout.endswith(';16B'):
         return _deep_png(file)
+    if layout in _FEW_BITS and 'transparency' not in image.info:
+        bits = _FEW_BITS[layout]
+        step = 255 // ((1 << bits) - 1)
+        return Stored(
+            pixels=np.asarray(image) // step, space='gray', bits=bits
+        )
     if image.mode not in ('P', 'PA') and 'transparency' in image.info:
         if image.mode in ('1', 'L', 'I', 'I;16'):
             if image.mode == 'L':

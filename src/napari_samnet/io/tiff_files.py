@@ -139,17 +139,29 @@ def read_tiff_stack(file: Path, name: str) -> NDArray[Any]:
 def _may_be_a_stack(
     content: tifffile.TiffFile, series: tifffile.TiffPageSeries
 ) -> bool:
-    """Whether three planes may be pages, although the header says colors.
+    """Whether one color picture of planes may be the pages of a stack."""
+    return series.axes == 'SYX' and _is_untold(content, series)
+
+
+def _is_untold(
+    content: tifffile.TiffFile, series: tifffile.TiffPageSeries
+) -> bool:
+    """Whether planes may be pages, although the header says colors.
 
     Without being told, tifffile writes an array of three or four planes as
-    the planes of a color picture; nothing in the file tells it from one.
+    the planes of a color picture. Only what a writer must have been told
+    shows that it is one: names of the axes, a profile, or a fourth channel
+    that is no opacity.
     """
     keyframe = series.keyframe
     return (
         content.is_shaped
-        and series.axes == 'SYX'
+        and series.axes.endswith('SYX')
         and keyframe.photometric == 2
         and keyframe.planarconfig == 2
+        and all('axes' not in told for told in content.shaped_metadata or ())
+        and _profile(keyframe) is None
+        and tuple(keyframe.extrasamples) in ((), (2,))
     )
 
 
@@ -220,7 +232,14 @@ def _stored_page(
     elif 0 <= page < len(places):
         place = places[page]
         pixels = read_place(content, place, name, file)
-        return _stored(place.series, pixels)
+        stored = _stored(place.series, pixels)
+        if _is_untold(content, place.series):
+            planes = place.series.keyframe.samplesperpixel
+            return stored.with_notices(
+                f'{file.name} does not say what its {planes} planes a page '
+                f'are: they are taken as the colors of one picture'
+            )
+        return stored
     else:
         count = len(places)
     raise InputError(

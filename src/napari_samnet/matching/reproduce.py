@@ -1,4 +1,4 @@
-"""``napari-samnet repeat``: make a saved result again, and compare.
+"""A saved result made again, and compared.
 
 On the same computer with the same libraries every array comes out bit for
 bit; elsewhere, the differences are shown.
@@ -6,9 +6,6 @@ bit; elsewhere, the differences are shown.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,7 +15,7 @@ from napari_samnet.correspondence import ARRAYS, Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
-__all__ = ['Repetition', 'add_parser', 'repeat', 'run']
+__all__ = ['Repetition', 'repeat']
 
 
 @dataclass(frozen=True)
@@ -169,65 +166,3 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             if one != other:
                 found.append(f'{name}: {one} then, {other} now')
     return found
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add the command ``repeat``.
-
-    Parameters
-    ----------
-    subparsers : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = subparsers.add_parser(
-        'repeat',
-        help='make a saved result again and compare',
-        description='Match SOURCE with TARGET as it was done for RESULT, a '
-        'correspondence.npz, and compare every array. Status 0 if all are '
-        'the same bit for bit, 1 if not.',
-    )
-    parser.add_argument('result', metavar='RESULT', help='a saved result')
-    parser.add_argument('source', metavar='SOURCE', help='its source image')
-    parser.add_argument('target', metavar='TARGET', help='its target image')
-    parser.add_argument('--labels', metavar='MASK', help='labels of SOURCE')
-    parser.add_argument(
-        '--json', action='store_true', help='print one JSON object'
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What the parser of :func:`add_parser` read.
-
-    Returns
-    -------
-    int
-        0 if every array is the same, else 1.
-    """
-    from napari_samnet.io.annotated import read_annotated
-    from napari_samnet.io.image_files import read_picture
-
-    source = read_annotated(arguments.source, labels=arguments.labels)
-    made = repeat(
-        Correspondence.load(arguments.result),
-        source.picture.pixels,
-        read_picture(arguments.target, name='target').pixels,
-        labels=None if source.labels is None else source.labels.labels,
-    )
-    if arguments.json:
-        facts = {
-            'same': made.same,
-            'differences': made.differences,
-            'circumstances': made.circumstances,
-        }
-        sys.stdout.write(json.dumps(facts, indent=2) + '\n')
-        return 0 if made.same else 1
-    for name, difference in made.differences.items():
-        told = f'differs by up to {difference:g}' if difference else 'the same'
-        sys.stdout.write(f'{name}: {told}\n')
-    sys.stdout.writelines(f'{line}\n' for line in made.circumstances)
-    return 0 if made.same else 1

@@ -1,0 +1,93 @@
+"""``napari-samnet repeat``: make a saved result again, and compare."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    add_page_options,
+    read_page_options,
+    tell_notices,
+    write_json,
+)
+
+__all__ = ['add_parser', 'run']
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Where the command is added to the program.
+    """
+    parser = commands.add_parser(
+        'repeat',
+        help='make a saved result again and compare',
+        description='Match SOURCE with TARGET as it was done for RESULT, a '
+        'correspondence.npz, and compare every array. Status 0 if all are '
+        'the same bit for bit, 1 if not.',
+    )
+    parser.add_argument('result', metavar='RESULT', help='a saved result')
+    parser.add_argument('source', metavar='SOURCE', help='its source image')
+    parser.add_argument('target', metavar='TARGET', help='its target image')
+    parser.add_argument('--labels', metavar='MASK', help='labels of SOURCE')
+    add_page_options(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Match again, and compare.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0 if every array is the same, else 1.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, or is not the one that was matched.
+    """
+    from napari_samnet.correspondence import Correspondence
+    from napari_samnet.io.annotated import read_annotated
+    from napari_samnet.io.image_files import read_picture
+    from napari_samnet.matching.reproduce import repeat
+
+    source_plane, target_plane = read_page_options(arguments)
+    source = read_annotated(
+        arguments.source, labels=arguments.labels, **asdict(source_plane)
+    )
+    target = read_picture(
+        arguments.target, name='target', **asdict(target_plane)
+    )
+    tell_notices((*source.notices, *target.notices))
+    made = repeat(
+        Correspondence.load(arguments.result),
+        source.picture.pixels,
+        target.pixels,
+        labels=None if source.labels is None else source.labels.labels,
+    )
+    if arguments.json:
+        facts = {
+            'same': made.same,
+            'differences': made.differences,
+            'circumstances': made.circumstances,
+        }
+        write_json(facts)
+        return 0 if made.same else 1
+    for name, difference in made.differences.items():
+        told = f'differs by up to {difference:g}' if difference else 'the same'
+        sys.stdout.write(f'{name}: {told}\n')
+    sys.stdout.writelines(f'{line}\n' for line in made.circumstances)
+    return 0 if made.same else 1

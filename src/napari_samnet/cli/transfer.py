@@ -1,0 +1,300 @@
+"""``napari-samnet transfer``: two images, and everything found on them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    add_label_options,
+    add_match_options,
+    add_page_options,
+    add_write_option,
+    read_label_formats,
+    read_match_options,
+    read_page_options,
+    read_write_option,
+    tell_notices,
+    write_json,
+)
+from napari_samnet.cli.progress import MatchProgress
+from napari_samnet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_samnet.correspondence import Correspondence
+    from napari_samnet.io.annotated import AnnotatedImage
+    from napari_samnet.io.picture import Picture
+    from napari_samnet.options import MatchOptions
+
+__all__ = ['add_parser', 'run']
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Where the command is added to the program.
+    """
+    parser = commands.add_parser(
+        'transfer',
+        help='match two images and write everything found',
+        description='Match SOURCE with TARGET and write into DIR: flow.flo '
+        '(source to target, Middlebury), confidence.tif, warped_labels.tif '
+        "(MASK on the target's grid), warped_points.csv (POINTS in the "
+        'target), transferred.png (the source with the '
+        "target's look), correspondence.npz and overview.png.",
+    )
+    parser.add_argument('source', metavar='SOURCE', help='image with labels')
+    parser.add_argument('target', metavar='TARGET', help='image to carry to')
+    parser.add_argument(
+        '--labels',
+        metavar='MASK',
+        help='labels of SOURCE: a mask, ids, painted colors, COCO, labelme '
+        'or QuPath JSON, YOLO, regions of ImageJ, OME-Zarr',
+    )
+    parser.add_argument(
+        '--reference',
+        dest='references',
+        nargs=2,
+        action='append',
+        default=[],
+        metavar=('IMAGE', 'MASK'),
+        help='a further annotated image and its labels; may be given many '
+        'times. All of them are asked for the labels of TARGET; the match '
+        'stays that of SOURCE and TARGET.',
+    )
+    parser.add_argument(
+        '--points',
+        metavar='CSV',
+        help='points of SOURCE as napari saves them, or with the columns '
+        'row and column',
+    )
+    parser.add_argument(
+        '--landmarks',
+        metavar='CSV',
+        nargs='+',
+        help='pairs of points that the match shall meet: one file with the '
+        'columns source-row, source-column, target-row and target-column, a '
+        'landmark file of BigWarp, or two files of points, of SOURCE and of '
+        'TARGET',
+    )
+    parser.add_argument(
+        '--out', metavar='DIR', required=True, help='folder for the results'
+    )
+    add_page_options(parser)
+    add_label_options(parser)
+    add_write_option(parser)
+    add_json_option(parser)
+    add_match_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Match two images, and write what was found.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0, as errors are raised.
+
+    Raises
+    ------
+    InputError
+        If a file or an option cannot be used, or nothing can be written.
+    """
+    options = read_match_options(arguments)
+    only = read_write_option(arguments)
+    formats = read_label_formats(arguments)
+    from napari_samnet.outputs.folder import (
+        Products,
+        check_folder,
+        write_results,
+    )
+
+    folder = check_folder(arguments.out)
+    source, further, target = _read_images(arguments)
+    notices = [*source.notices, *target.notices]
+    for image in further:
+        notices += image.notices
+    tell_notices(notices)
+    if formats and source.labels is None:
+        raise InputError('--labels-as needs labels: give them by --labels')
+
+    from napari_samnet.io.annotated import about_files
+    from napari_samnet.matching.match import match
+
+    labels = None if source.labels is None else source.labels.labels
+    axes = (source.picture.channel_axis, target.channel_axis)
+    landmarks = _read_landmarks(arguments.landmarks)
+    with MatchProgress() as progress:
+        result = match(
+            source.picture.pixels,
+            target.pixels,
+            labels=labels,
+            landmarks=landmarks,
+            source_channel_axis=axes[0],
+            target_channel_axis=axes[1],
+            on_step=progress,
+            **asdict(options),
+        )
+    if further:
+        result = _asked_all(result, [source, *further], target, options)
+    result.metadata['files'] = about_files(source, target)
+    files = write_results(
+        folder,
+        Products(
+            result=result,
+            source=source.picture.pixels,
+            target=target.pixels,
+            labels=labels,
+            points=source.points,
+            axes=axes,
+            only=only,
+            profile=source.picture.profile,
+            label_colors=None
+            if source.labels is None
+            else source.labels.colors,
+        ),
+    )
+    if formats and source.labels and result.warped_labels is not None:
+        from napari_samnet.io.formats.registry import write_label_formats
+
+        more, told = write_label_formats(
+            folder / 'warped_labels',
+            result.warped_labels,
+            formats,
+            image=Path(arguments.target).name,
+            names=source.labels.names,
+            colors=source.labels.colors,
+        )
+        tell_notices(told)
+        notices += told
+        files |= {
+            f'warped_labels_{kind}': str(path)
+            for kind, path in zip(formats, more, strict=True)
+        }
+    _tell_result(
+        arguments, result, labels, list(dict.fromkeys(notices)), files
+    )
+    return 0
+
+
+def _read_images(
+    arguments: argparse.Namespace,
+) -> tuple[AnnotatedImage, list[AnnotatedImage], Picture]:
+    """The source, further annotated images, and the target."""
+    from napari_samnet.io.annotated import read_annotated
+    from napari_samnet.io.image_files import read_picture
+
+    source_plane, target_plane = read_page_options(arguments)
+    source = read_annotated(
+        arguments.source,
+        labels=arguments.labels,
+        points=arguments.points,
+        pixel_size=arguments.pixel_size,
+        label_unit=arguments.label_unit,
+        **asdict(source_plane),
+    )
+    target = read_picture(
+        arguments.target, name='target', **asdict(target_plane)
+    )
+    further = [
+        read_annotated(image, labels=mask, **asdict(source_plane))
+        for image, mask in arguments.references
+    ]
+    if further and source.labels is None:
+        raise InputError(
+            '--reference adds to the labels of SOURCE: give them with '
+            '--labels MASK'
+        )
+    return source, further, target
+
+
+def _read_landmarks(files: list[str] | None) -> Any:
+    """Pairs of points that the match shall meet; None without files."""
+    if not files:
+        return None
+    from napari_samnet.io.landmarks_csv import read_landmarks
+
+    if len(files) > 2:
+        raise InputError(
+            f'landmarks must be one file of pairs, or two files of points, '
+            f'got {len(files)} files'
+        )
+    return read_landmarks(*files).used
+
+
+def _tell_result(
+    arguments: argparse.Namespace,
+    result: Correspondence,
+    labels: Any,
+    notices: list[str],
+    files: dict[str, str],
+) -> None:
+    """Write what was found to standard output."""
+    from napari_samnet.outputs.overview import summary
+    from napari_samnet.outputs.verdict import judge
+
+    verdict = judge(result, labels)
+    if not arguments.json:
+        sys.stdout.write(summary(result) + '\n')
+        sys.stdout.write(verdict.text + '\n')
+        sys.stdout.writelines(f'{path}\n' for path in files.values())
+        return
+    facts = result.metadata
+    error = result.mean_consistency()
+    write_json(
+        {
+            'iterations_used': facts['iterations_used'],
+            'seconds': round(float(facts['seconds']), 3),
+            'device': facts['device'],
+            'precision': facts['precision'],
+            'orientation': facts['orientation'],
+            'labels': facts.get('labels', []),
+            'predicted_iou': facts.get('predicted_iou'),
+            'likely_absent': facts.get('likely_absent', False),
+            # NaN is not JSON: no point of the source stays inside.
+            'mean_consistency_px': error if isfinite(error) else None,
+            'verdict': verdict.as_dict(),
+            'notices': notices,
+            'files': files,
+        }
+    )
+
+
+def _asked_all(
+    result: Correspondence,
+    annotated: Sequence[AnnotatedImage],
+    target: Picture,
+    options: MatchOptions,
+) -> Correspondence:
+    """A match with the labels that all annotated images agree on."""
+    from napari_samnet.matching.carry import LabelCarrier
+
+    references = []
+    for image in annotated:
+        assert image.labels is not None
+        references.append((image.picture.pixels, image.labels.labels))
+    carrier = LabelCarrier(
+        references,
+        options,
+        best=len(references),
+        channel_axes=[image.picture.channel_axis for image in annotated],
+    )
+    carried = carrier(target.pixels, channel_axis=target.channel_axis)
+    about = ('references', 'labels', 'predicted_iou', 'likely_absent')
+    result.metadata.update({key: carried.metadata[key] for key in about})
+    return replace(result, warped_labels=carried.labels)
