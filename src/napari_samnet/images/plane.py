@@ -20,21 +20,16 @@ from napari_samnet.arrays.dtypes import as_dtype, check_limits, value_range
 from napari_samnet.arrays.lazy import RowCache, new_array
 from napari_samnet.arrays.tiles import tiles
 from napari_samnet.errors import InputError
+from napari_samnet.images.channels import (
+    channels_to_colors,
+    colors_to_channels,
+    find_channel_axis,
+    over_neutral,
+)
 
 __all__ = ['Plane']
 
 FloatArray = npt.NDArray[np.float32]
-
-#: Without `channel_axis`, an axis up to this long is read as channels.
-MAX_TRAILING_CHANNELS = 8
-MAX_LEADING_CHANNELS = 4
-
-#: ITU-R BT.709 weights of red, green and blue in luminance.
-LUMINANCE = (0.2126, 0.7152, 0.0722)
-
-#: What lies below transparent pixels, on the scale of 0 to 1: neither bright
-#: nor dark, so that a hidden part attracts no match.
-NEUTRAL = np.float32(0.5)
 
 #: Less opacity than this does not make a color change larger.
 LEAST_OPACITY = np.float32(0.1)
@@ -106,7 +101,7 @@ class Plane:
                 f'{name} must hold real numbers (bool, integer or float), '
                 f'got {array.dtype}{hint}'
             )
-        axis = _channel_axis(tuple(array.shape), name, channel_axis)
+        axis = find_channel_axis(tuple(array.shape), name, channel_axis)
         if 0 in array.shape:
             raise InputError(
                 f'{name} must have at least one pixel, got shape '
@@ -290,22 +285,12 @@ class Plane:
         Gray is repeated, the colors of RGB and RGBA are taken as they are,
         and other channels are shown in hues spread around the color circle.
         """
-        count = self.channels
-        if count == 1:
-            return np.ones((3, 1), np.float32)
-        if count == 3 or self.has_alpha:
-            return np.eye(3, count, dtype=np.float32)
-        hue = 6 * np.arange(count) / count
-        ramp = np.abs((hue + np.array([[0], [4], [2]])) % 6 - 3) - 1
-        colors = np.clip(ramp, 0, 1)
-        return np.asarray(colors / colors.sum(1, keepdims=True), np.float32)
+        return channels_to_colors(self.channels, alpha=self.has_alpha)
 
     @cached_property
     def from_color(self) -> FloatArray:
         """Linear map back: (C, 3); a right inverse where there is one."""
-        if self.channels == 1:
-            return np.array([LUMINANCE], np.float32)
-        return np.linalg.pinv(self.to_color).astype(np.float32)
+        return colors_to_channels(self.to_color)
 
     def rgb_rows(self, rows: slice) -> FloatArray:
         """Read pixels as colors.
@@ -353,20 +338,9 @@ class Plane:
         if self.channels == 1:
             return np.repeat(unit, 3, axis=-1)
         if self.has_alpha:
-            return self._over_neutral(unit, self._opacity(block))
+            return over_neutral(unit, self._opacity(block))
         # Weights that sum to 1 may round to more.
         return np.minimum(unit @ self.to_color.T, np.float32(1))
-
-    @staticmethod
-    def _over_neutral(
-        unit: FloatArray, alpha: FloatArray | None
-    ) -> FloatArray:
-        """Colors as they are seen on a gray ground."""
-        colors = np.ascontiguousarray(unit[..., :3])
-        if alpha is not None:
-            colors *= alpha
-            colors += NEUTRAL * (1 - alpha)
-        return colors
 
     def with_colors(self, rows: slice, colors: FloatArray) -> npt.NDArray[Any]:
         """The image's own pixels with other colors.
@@ -395,7 +369,7 @@ class Plane:
             if alpha is None:
                 change = colors - unit @ self.to_color.T
             else:
-                change = colors - self._over_neutral(unit, alpha)
+                change = colors - over_neutral(unit, alpha)
                 change /= np.maximum(alpha, LEAST_OPACITY)
                 change *= alpha > 0
             unit = unit + change @ self.from_color.T
@@ -421,28 +395,3 @@ class Plane:
         if self.channel_axis is None:
             return out, out[..., None]
         return out, np.moveaxis(out, self.channel_axis, -1)
-
-
-def _channel_axis(
-    shape: tuple[int, ...], name: str, channel_axis: int | None
-) -> int | None:
-    """Axis of the channels from 0 to 2, or None."""
-    if channel_axis is not None:
-        if len(shape) != 3 or not -3 <= channel_axis < 3:
-            raise InputError(
-                f'{name} must have three axes, one of them '
-                f'channel_axis={channel_axis}, got shape {shape}'
-            )
-        return channel_axis % 3
-    if len(shape) == 2:
-        return None
-    if len(shape) == 3:
-        if shape[2] <= MAX_TRAILING_CHANNELS:
-            return 2
-        if shape[0] <= MAX_LEADING_CHANNELS:
-            return 0
-    raise InputError(
-        f'{name} must be a 2-D image, gray or with channels, got shape '
-        f'{shape}: take one plane of a stack, or say which axis holds the '
-        f'channels'
-    )

@@ -1,26 +1,31 @@
 """What a file's numbers look like: any color space to sRGB.
 
 Sources: TIFF 6.0, sections 20 to 23 (YCbCr, CIE L*a*b*); ITU-R BT.601 (luma);
-IEC 61966-2-1 (sRGB); ICC profiles by Little CMS, through imagecodecs.
+IEC 61966-2-1 (sRGB).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.arrays.dtypes import as_dtype
-from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import tiles
+from napari_samnet.io.icc_profiles import (
+    Convert,
+    by_bands,
+    by_profile,
+    describe_profile,
+    is_visible,
+    profile_space,
+)
 from napari_samnet.io.picture import Picture, Stored, upright
 
-__all__ = ['as_seen', 'from_srgb']
+__all__ = ['as_seen']
 
 Array = NDArray[Any]
-Convert = Callable[[Array], Array]
 
 #: XYZ at D50, the white of L*a*b* in files, to linear sRGB (Bradford).
 _XYZ_TO_RGB = np.array(
@@ -65,7 +70,7 @@ def as_seen(stored: Stored, name: str) -> Picture:
             pixels, axis = np.moveaxis(pixels, axis or 0, 2), 2
         convert, profile, notice = _conversion(stored, name)
         if convert is not None:
-            pixels = _by_bands(pixels, convert)
+            pixels = by_bands(pixels, convert)
         if notice:
             notices.append(notice)
         if stored.alpha:
@@ -85,73 +90,19 @@ def as_seen(stored: Stored, name: str) -> Picture:
     )
 
 
-def from_srgb(pixels: Array, profile: bytes) -> Array | None:
-    """Bring sRGB to the colors of a profile, to be written with it.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
-        8-bit, 16-bit or float in [0, 1].
-    profile : bytes
-        ICC profile of the file that the picture comes from.
-
-    Returns
-    -------
-    ndarray or None
-        The same shape and dtype; None if the profile is for other pictures.
-    """
-    color = pixels.ndim == 3
-    if _profile_space(profile) != ('RGB ' if color else 'GRAY'):
-        return None
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        return None
-    import imagecodecs
-
-    srgb = bytes(imagecodecs.cms_profile('srgb'))
-
-    def convert(block: Array) -> Array:
-        colors = block[..., :3] if color else np.stack([block] * 3, -1)
-        moved = _shallow(
-            imagecodecs.cms_transform(
-                _deep(np.ascontiguousarray(colors)),
-                srgb,
-                profile,
-                colorspace='rgb',
-                outcolorspace='rgb' if color else 'gray',
-            ),
-            block.dtype,
-        )
-        if color and block.shape[2] > 3:
-            return np.concatenate([moved, block[..., 3:]], axis=2)
-        return np.asarray(moved)
-
-    return _by_bands(pixels, convert)
-
-
-def _by_bands(pixels: Array, convert: Convert) -> Array:
-    """Convert bands of rows, so that temporaries stay small."""
-    out: Array | None = None
-    for rows, _ in tiles((pixels.shape[0], max(1, pixels.shape[1]))):
-        block = convert(np.ascontiguousarray(pixels[rows]))
-        if out is None:
-            out = new_array((pixels.shape[0], *block.shape[1:]), block.dtype)
-        out[rows] = block
-    return pixels if out is None else out
-
-
 def _brightness(stored: Stored) -> Array:
     """Numbers that grow with the light, and use the range of their dtype."""
     pixels, bits = stored.pixels, stored.bits
     kind = pixels.dtype.kind
     if stored.white_is_zero:
-        pixels = _by_bands(pixels, _inversion(pixels, bits))
+        pixels = by_bands(pixels, _inversion(pixels, bits))
     if kind == 'u' and 1 < bits < 8 and stored.space in ('gray', 'rgb'):
         top = (1 << bits) - 1
 
         def scale(block: Array) -> Array:
             return (block.astype(np.uint16) * 255 // top).astype(np.uint8)
 
-        pixels = _by_bands(pixels, scale)
+        pixels = by_bands(pixels, scale)
     return pixels
 
 
@@ -180,7 +131,7 @@ def _from_palette(stored: Stored) -> Array:
     full[:, 3] = 255
     full[: len(table), : table.shape[1]] = table
     used = full if table.shape[1] == 4 and not opaque else full[:, :3]
-    colors = _by_bands(pixels, lambda block: used[block])
+    colors = by_bands(pixels, lambda block: used[block])
     if alpha is None or (alpha == 255).all():
         return colors
     return np.dstack([colors[..., :3], alpha])
@@ -196,13 +147,13 @@ def _conversion(
     if space in ('cielab', 'icclab'):
         return (lambda block: _lab(block, space == 'icclab')), None, ''
     expected = {'rgb': 'RGB ', 'gray': 'GRAY', 'cmyk': 'CMYK'}[space]
-    if profile is not None and _profile_space(profile) == expected:
-        convert = _by_profile(space, profile)
+    if profile is not None and profile_space(profile) == expected:
+        convert = by_profile(space, profile)
         if convert is not None:
-            told = _described(profile)
+            told = describe_profile(profile)
             kept = None if space == 'cmyk' else profile
             notice = f'{name}: colors converted from {told} to sRGB'
-            if _changes(convert, space):
+            if is_visible(convert, space):
                 return _on_colors(convert, space), kept, notice
             return None, None, ''
     if space == 'cmyk':
@@ -230,88 +181,6 @@ def _on_colors(convert: Convert, space: str) -> Convert:
         return np.concatenate([first, block[..., count:]], axis=2)
 
     return apply
-
-
-def _by_profile(space: str, profile: bytes) -> Convert | None:
-    """Conversion by Little CMS; None for a profile that it does not take."""
-    import imagecodecs
-
-    srgb = bytes(imagecodecs.cms_profile('srgb'))
-
-    def convert(block: Array) -> Array:
-        kind = block.dtype
-        given = _deep(block)
-        if given is None:
-            return block
-        moved = imagecodecs.cms_transform(
-            given,
-            profile,
-            srgb,
-            colorspace=space,
-            outcolorspace='rgb',
-        )
-        if space == 'gray':
-            moved = moved[..., 0]
-        return _shallow(np.asarray(moved), kind)
-
-    try:
-        convert(_probe(space))
-    except Exception:  # noqa: BLE001
-        # A damaged profile is left out, as other programs do.
-        return None
-    return convert
-
-
-def _deep(block: Array) -> Array | None:
-    """Numbers for Little CMS, which is coarse near black at 8 bits."""
-    if block.dtype == np.uint8:
-        return block.astype(np.uint16) * 257
-    if block.dtype.kind == 'f':
-        return block.astype(np.float32)
-    return block if block.dtype == np.uint16 else None
-
-
-def _shallow(block: Array, dtype: np.dtype[Any]) -> Array:
-    """The same numbers in the dtype that they came in."""
-    if dtype == np.uint8:
-        return ((block.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return block.astype(dtype, copy=False)
-
-
-def _probe(space: str) -> Array:
-    """Colors from all over the space."""
-    steps = np.arange(0, 256, 51).astype(np.uint8)
-    channels = {'gray': 1, 'rgb': 3, 'cmyk': 4}[space]
-    colors = np.stack(np.meshgrid(*[steps] * channels), -1)
-    flat = colors.reshape(1, -1, channels)
-    return flat[..., 0] if channels == 1 else flat
-
-
-def _changes(convert: Convert, space: str) -> bool:
-    """Whether a conversion makes a difference that can be seen."""
-    if space == 'cmyk':
-        return True
-    probe = _probe(space)
-    return bool(np.abs(convert(probe).astype(int) - probe).max() > 2)
-
-
-def _profile_space(profile: bytes) -> str:
-    """Color space of an ICC profile (ICC.1, 7.2.6)."""
-    return profile[16:20].decode('latin-1')
-
-
-def _described(profile: bytes) -> str:
-    """Name of a profile for people."""
-    import io
-
-    from PIL import ImageCms
-
-    try:
-        held = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        text = ImageCms.getProfileDescription(held)
-    except Exception:  # noqa: BLE001
-        text = ''
-    return ' '.join(text.split())[:60] or 'its ICC profile'
 
 
 def _unit(block: Array) -> tuple[NDArray[np.float64], float]:
@@ -401,4 +270,4 @@ def _straight(pixels: Array, premultiplied: bool) -> Array:
             colors = np.repeat(colors, 3, axis=2)
         return np.concatenate([colors, alpha], axis=2)
 
-    return _by_bands(pixels, apply)
+    return by_bands(pixels, apply)

@@ -15,9 +15,10 @@ from PIL import Image, UnidentifiedImageError
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.images.rgb import check_image, to_rgb
-from napari_samnet.io.color_spaces import as_seen, from_srgb
+from napari_samnet.io.color_spaces import as_seen
 from napari_samnet.io.dicom import read_dicom
 from napari_samnet.io.file_kinds import existing_file, file_kind
+from napari_samnet.io.icc_profiles import from_srgb
 from napari_samnet.io.npy import read_npy
 from napari_samnet.io.picture import Picture, Stored, one_picture
 from napari_samnet.io.pillow_files import read_with_pillow

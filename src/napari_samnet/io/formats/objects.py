@@ -24,6 +24,7 @@ __all__ = [
     'objects_of',
     'paint',
     'parse_color',
+    'pixels_of',
     'require',
 ]
 
@@ -307,3 +308,31 @@ def parse_color(value: Any) -> tuple[int, int, int] | None:
         red, green, blue = (min(255, max(0, int(p))) for p in value[:3])
         return red, green, blue
     return None
+
+
+def pixels_of(
+    each: LabelObject, shape: tuple[int, int]
+) -> tuple[NDArray[np.bool_], tuple[int, int, int, int]]:
+    """Pixels of an object, and the box around them.
+
+    Parameters
+    ----------
+    each : LabelObject
+        An object with outlines or a mask.
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (H, W)
+        Where the object is.
+    box : tuple of int
+        Left, top, width and height; zeros if it covers no pixel.
+    """
+    mask = paint([each], shape, each.name).labels == each.number
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return mask, (0, 0, 0, 0)
+    left, top = int(columns[0]), int(rows[0])
+    right, bottom = int(columns[-1]) + 1, int(rows[-1]) + 1
+    return mask, (left, top, right - left, bottom - top)

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.formats import (
+    coco,
     geojson,
     imagej,
-    json_files,
+    json_text,
+    labelme,
     ome_zarr,
     yolo,
 )
@@ -53,7 +55,7 @@ def format_of(path: Path) -> str:
     with open(path, 'rb') as content:
         start = content.read(64).lstrip(b'\xef\xbb\xbf \t\r\n')
     if start.startswith(_JSON_START):
-        return json_files.json_kind(json_files.load_json(path)) or 'json'
+        return json_text.json_kind(json_text.load_json(path)) or 'json'
     return 'yolo' if yolo.is_yolo_file(path) else ''
 
 
@@ -138,11 +140,11 @@ def _read(
     elif kind == 'yolo':
         objects, notices = yolo.read_yolo(path, shape, name)
     elif kind:
-        content = json_files.load_json(path)
+        content = json_text.load_json(path)
         if kind == 'coco':
-            objects = json_files.read_coco(content, shape, image, name)
+            objects = coco.read_coco(content, shape, image, name)
         elif kind == 'labelme':
-            objects = json_files.read_labelme(content, shape, name)
+            objects = labelme.read_labelme(content, shape, name)
         elif kind == 'geojson':
             objects, notices = geojson.read_geojson(
                 content, shape, name, pixel_size=pixel_size, unit=unit
@@ -216,9 +218,9 @@ def write_label_format(
     objects = objects_of(labels, names=known[0], colors=known[1])
     shape = (labels.shape[0], labels.shape[1])
     if kind == 'coco':
-        return json_files.write_coco(path, objects, shape, image)
+        return coco.write_coco(path, objects, shape, image)
     if kind == 'labelme':
-        return json_files.write_labelme(path, objects, shape, image)
+        return labelme.write_labelme(path, objects, shape, image)
     if kind == 'yolo':
         return yolo.write_yolo(path, objects, shape)
     if kind == 'geojson':

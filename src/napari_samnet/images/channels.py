@@ -1,0 +1,141 @@
+"""Channels of an image: their axis, and how they become colors."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.errors import InputError
+
+__all__ = [
+    'channels_to_colors',
+    'colors_to_channels',
+    'find_channel_axis',
+    'over_neutral',
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Without `channel_axis`, an axis up to this long is read as channels.
+MAX_TRAILING_CHANNELS = 8
+MAX_LEADING_CHANNELS = 4
+
+#: ITU-R BT.709 weights of red, green and blue in luminance.
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+
+#: What lies below transparent pixels, on the scale of 0 to 1: neither bright
+#: nor dark, so that a hidden part attracts no match.
+NEUTRAL = np.float32(0.5)
+
+
+def find_channel_axis(
+    shape: tuple[int, ...], name: str, channel_axis: int | None
+) -> int | None:
+    """Find the axis of the channels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    name : str
+        What the messages call it.
+    channel_axis : int or None
+        The axis that was named; None to find it out.
+
+    Returns
+    -------
+    int or None
+        From 0 to 2; None for a gray image.
+
+    Raises
+    ------
+    InputError
+        If it is no 2-D image, or has no such axis.
+    """
+    if channel_axis is not None:
+        if len(shape) != 3 or not -3 <= channel_axis < 3:
+            raise InputError(
+                f'{name} must have three axes, one of them '
+                f'channel_axis={channel_axis}, got shape {shape}'
+            )
+        return channel_axis % 3
+    if len(shape) == 2:
+        return None
+    if len(shape) == 3:
+        if shape[2] <= MAX_TRAILING_CHANNELS:
+            return 2
+        if shape[0] <= MAX_LEADING_CHANNELS:
+            return 0
+    raise InputError(
+        f'{name} must be a 2-D image, gray or with channels, got shape '
+        f'{shape}: take one plane of a stack, or say which axis holds the '
+        f'channels'
+    )
+
+
+def channels_to_colors(count: int, *, alpha: bool) -> FloatArray:
+    """Linear map from channels to red, green and blue.
+
+    Gray is repeated, the colors of RGB and RGBA are taken as they are, and
+    other channels are shown in hues spread around the color circle.
+
+    Parameters
+    ----------
+    count : int
+        Number of channels.
+    alpha : bool
+        Whether the last of four channels is no color.
+
+    Returns
+    -------
+    ndarray of float32, shape (3, count)
+        Weights; every channel adds as much light as any other.
+    """
+    if count == 1:
+        return np.ones((3, 1), np.float32)
+    if count == 3 or alpha:
+        return np.eye(3, count, dtype=np.float32)
+    hue = 6 * np.arange(count) / count
+    ramp = np.abs((hue + np.array([[0], [4], [2]])) % 6 - 3) - 1
+    colors = np.clip(ramp, 0, 1)
+    return np.asarray(colors / colors.sum(1, keepdims=True), np.float32)
+
+
+def colors_to_channels(to_color: FloatArray) -> FloatArray:
+    """Linear map back from colors.
+
+    Parameters
+    ----------
+    to_color : ndarray, shape (3, count)
+        What :func:`channels_to_colors` has made.
+
+    Returns
+    -------
+    ndarray of float32, shape (count, 3)
+        Luminance for gray; else a right inverse where there is one.
+    """
+    if to_color.shape[1] == 1:
+        return np.array([LUMINANCE], np.float32)
+    return np.linalg.pinv(to_color).astype(np.float32)
+
+
+def over_neutral(unit: FloatArray, alpha: FloatArray | None) -> FloatArray:
+    """Colors as they are seen on a gray ground.
+
+    Parameters
+    ----------
+    unit : ndarray of float32, shape (rows, columns, 3 or more)
+        From 0 to 1; channels after the colors are left out.
+    alpha : ndarray of float32, shape (rows, columns, 1), or None
+        Opacity from 0 to 1; None where nothing is hidden.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, columns, 3)
+        A new array, from 0 to 1.
+    """
+    colors = np.ascontiguousarray(unit[..., :3])
+    if alpha is not None:
+        colors *= alpha
+        colors += NEUTRAL * (1 - alpha)
+    return colors
