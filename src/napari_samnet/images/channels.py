@@ -82,7 +82,7 @@ def channels_to_colors(count: int, *, alpha: bool) -> FloatArray:
     Parameters
     ----------
     count : int
-        Number of channels.
+        How many channels the image has.
     alpha : bool
         Whether the last of four channels is no color.
 
