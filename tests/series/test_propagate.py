@@ -13,6 +13,7 @@ from skimage.draw import ellipse
 from napari_samnet import propagate
 from napari_samnet.errors import InputError
 from napari_samnet.series import propagate as engine
+from napari_samnet.series.working_size import working_size
 
 SIZE = 96
 SHAPE = (100, 150)
@@ -182,6 +183,43 @@ class TestChoice:
             False,
             False,
         ]
+
+
+class TestOutlines:
+    """Results meet the edges of each plane."""
+
+    def test_they_are_moved_to_edges_at_full_size(self) -> None:
+        rng = np.random.default_rng(1)
+        frames = rng.normal(60, 6, (2, 200, 300, 3))
+        truth = np.zeros((2, 200, 300), np.uint8)
+        for frame, mask, at in zip(frames, truth, (120, 155), strict=True):
+            # Not the same pixels again, so that it cannot be followed.
+            where = ellipse(100, at, 45, 60 + at // 20, shape=mask.shape)
+            mask[where] = 3
+            frame[where] = rng.normal(190, 6, (len(where[0]), 3))
+        frames = frames.clip(0, 255).astype(np.uint8)
+        drawn = {0: truth[0]}
+        crisp = propagate(frames, drawn, size=SIZE).labels[1]
+        plain = propagate(frames, drawn, size=SIZE, outlines=False).labels[1]
+        assert set(np.unique(crisp)) == {0, 3}
+        assert iou(crisp > 0, truth[1] > 0) > 0.95
+        assert iou(crisp > 0, truth[1] > 0) > iou(plain > 0, truth[1] > 0)
+
+
+class TestWorkingSize:
+    """The network sees small things larger."""
+
+    @pytest.mark.parametrize(
+        ('side', 'size'), [(200, 256), (130, 288), (20, 384)]
+    )
+    def test_it_suits_the_labels(self, side: int, size: int) -> None:
+        labels = np.zeros((240, 427), np.uint8)
+        labels[:side, :side] = 7
+        assert working_size([labels], least=256) == size
+
+    def test_it_is_not_below_what_was_asked_for(self) -> None:
+        labels = np.ones((64, 64), np.uint8)
+        assert working_size([labels], least=512) == 512
 
 
 def test_memory_is_bounded(

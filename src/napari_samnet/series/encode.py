@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.resize import resized
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import working_shape
+from napari_samnet.labels.evidence import pooled
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
@@ -33,6 +34,9 @@ MOST_PIXELS = 1 << 20
 #: Levels per color of the histogram that tells a cut.
 LEVELS = 4
 
+#: Cells a side in which whole planes are compared, whatever the working size.
+COARSE_SIDE = 32
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedPlane:
@@ -42,6 +46,8 @@ class EncodedPlane:
     ----------
     features : Tensor of float32, shape (N, C)
         One unit vector for each cell, in row-major order.
+    coarse : ndarray of float32, shape (M, C)
+        The same on at most 32 cells a side, to compare whole planes by.
     cells : tuple of int
         Rows and columns of the cells.
     shape : tuple of int
@@ -53,14 +59,22 @@ class EncodedPlane:
     sharpness : float
         Mean difference of neighboring pixels at working size; near 0 where
         the plane is blurred or empty.
+    image : Plane or None
+        The plane at its own size; None for planes that are remembered.
     """
 
     features: Tensor
+    coarse: FloatArray
     cells: tuple[int, int]
     shape: tuple[int, int]
     picture: FloatArray
     histogram: FloatArray
     sharpness: float
+    image: Plane | None = None
+
+    def without_image(self) -> EncodedPlane:
+        """The same without the pixels of its own size, to be remembered."""
+        return replace(self, image=None)
 
 
 class PlaneEncoder:
@@ -142,13 +156,16 @@ class PlaneEncoder:
             ).matching[0]
             channels, *cells = matching.shape
             features = matching.float().reshape(channels, -1).T.contiguous()
+        side = pooled(features.reshape(*cells, -1).cpu().numpy(), COARSE_SIDE)
         return EncodedPlane(
             features,
+            side.reshape(-1, side.shape[-1]),
             (cells[0], cells[1]),
             read.shape,
             _bounded(picture),
             _histogram(small),
             _sharpness(small),
+            read,
         )
 
 

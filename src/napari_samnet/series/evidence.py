@@ -46,6 +46,9 @@ WINDOW = 12
 #: Weight of the histogram beside the features in how alike two planes are.
 HISTOGRAM_WEIGHT = 0.3
 
+#: Rows of cells that are compared at a time.
+ROWS_AT_ONCE = 4
+
 #: Values that are held at a time while evidence is summed up.
 MOST_VALUES = 1 << 22
 
@@ -109,43 +112,49 @@ def label_shares(
     return shares
 
 
-def compare(one: EncodedPlane, other: EncodedPlane) -> Tensor:
-    """Cosines of all cells of a plane with all of another, (N, N)."""
+def compare(plane: EncodedPlane, other: EncodedPlane) -> Tensor:
+    """Compare all cells of two planes.
+
+    Parameters
+    ----------
+    plane, other : EncodedPlane
+        Planes of the same working size, encoded alike.
+
+    Returns
+    -------
+    Tensor of float32, shape (N, N)
+        Cosine of each cell of `plane` (row) with each of `other` (column).
+    """
     import torch
 
     with torch.inference_mode():
-        return one.features @ other.features.T
+        return plane.features @ other.features.T
 
 
-def likeness(
-    one: EncodedPlane, other: EncodedPlane, cosines: Tensor | None = None
-) -> float:
+def likeness(plane: EncodedPlane, other: EncodedPlane) -> float:
     """How much of a plane is seen in another one.
 
     Parameters
     ----------
-    one, other : EncodedPlane
+    plane, other : EncodedPlane
         Encoded planes that are compared.
-    cosines : Tensor, optional
-        What :func:`compare` gives for them, if it is known.
 
     Returns
     -------
     float
-        Mean cosine of each cell's feature with the most similar one of the
-        other plane, plus .3 times the part that the histograms share:
-        at most 1.3. Frames of one shot are above .76, unlike ones below.
+        Mean cosine of each coarse cell's feature with the most similar one
+        of the other plane, plus .3 times the part that the histograms share:
+        at most 1.3.
     """
-    if cosines is None:
-        cosines = compare(one, other)
-    shared = float(np.minimum(one.histogram, other.histogram).sum())
-    return float(cosines.amax(1).mean()) + HISTOGRAM_WEIGHT * shared
+    shared = float(np.minimum(plane.histogram, other.histogram).sum())
+    alike = (plane.coarse @ other.coarse.T).max(1).mean()
+    return float(alike) + HISTOGRAM_WEIGHT * shared
 
 
 def gather_evidence(
     plane: EncodedPlane,
     references: Sequence[Reference],
-    cosines: Sequence[Tensor],
+    cosines: Sequence[Tensor | None],
     *,
     biases: Sequence[float] | None = None,
     neighbors: int = NEIGHBORS,
@@ -160,8 +169,9 @@ def gather_evidence(
         The plane that is asked about.
     references : sequence of Reference
         Planes of the same working size whose labels are known.
-    cosines : sequence of Tensor
-        What :func:`compare` gives for the plane and each reference.
+    cosines : sequence of Tensor or None
+        What :func:`compare` gives for the plane and each reference. They are
+        not needed for references that were found.
     biases : sequence of float, optional
         Added to the cosines of each reference: below 0 for one that is to be
         believed less.
@@ -183,20 +193,21 @@ def gather_evidence(
 
     rows, columns = plane.cells
     with torch.inference_mode():
-        parts = []
-        near = None
+        best, where, first = [], [], 0
         for place, reference in enumerate(references):
-            part = cosines[place]
-            if not reference.annotated:
-                if near is None:
-                    near = _beyond(plane.cells, window, part)
-                part = part + near
-            if biases is not None and biases[place]:
-                part = part + biases[place]
-            parts.append(part)
-        joined = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-        best, where = joined.topk(min(neighbors, joined.shape[1]), 1)
-        weights = ((best - best[:, :1]) / temperature).exp()
+            cosine = cosines[place]
+            if cosine is None:
+                values, index = _nearby(plane, reference, neighbors, window)
+            else:
+                values, index = cosine.topk(min(neighbors, cosine.shape[1]), 1)
+            bias = 0.0 if biases is None else biases[place]
+            best.append(values + bias)
+            where.append(index + first)
+            first += len(reference.shares)
+        cosine = torch.cat(best, 1)
+        joined, among = cosine.topk(min(neighbors, cosine.shape[1]), 1)
+        weights = ((joined - joined[:, :1]) / temperature).exp()
+        asked = torch.cat(where, 1).gather(1, among)
         shares = torch.cat([r.shares for r in references])
         known = torch.cat(
             [
@@ -207,11 +218,11 @@ def gather_evidence(
             ]
         )
         # In parts, so that many labels do not take much memory.
-        step = max(1, MOST_VALUES // max(1, shares.shape[1] * where.shape[1]))
+        step = max(1, MOST_VALUES // max(1, shares.shape[1] * asked.shape[1]))
         found = []
-        for first in range(0, len(where), step):
-            some = where[first : first + step]
-            weight = weights[first : first + step, :, None]
+        for start in range(0, len(asked), step):
+            some = asked[start : start + step]
+            weight = weights[start : start + step, :, None]
             votes = (weight * shares[some]).sum(1)
             total = (weight * known[some]).sum(1).clamp_min(1e-6)
             part = votes / total
@@ -273,13 +284,35 @@ def carried_back(
     return np.where(shown, result, np.nan).astype(np.float32)
 
 
-def _beyond(cells: tuple[int, int], window: int, like: Tensor) -> Tensor:
-    """What is added to cosines so that only the same neighborhood counts."""
+def _nearby(
+    plane: EncodedPlane, reference: Reference, neighbors: int, window: int
+) -> tuple[Tensor, Tensor]:
+    """Most similar cells of a reference within a window, and their cosines.
+
+    A few rows of cells are compared at a time, with the rows around them.
+    """
     import torch
 
-    y, x = (torch.arange(side, device=like.device) for side in cells)
-    far_y = (y[:, None] - y[None]).abs() > window
+    rows, columns = plane.cells
+    queries = plane.features.reshape(rows, columns, -1)
+    answers = reference.plane.features.reshape(rows, columns, -1)
+    x = torch.arange(columns, device=queries.device)
     far_x = (x[:, None] - x[None]).abs() > window
-    far = far_y[:, None, :, None] | far_x[None, :, None, :]
-    count = cells[0] * cells[1]
-    return far.reshape(count, count).to(like.dtype) * -2.0
+    values, places = [], []
+    for top in range(0, rows, ROWS_AT_ONCE):
+        bottom = min(top + ROWS_AT_ONCE, rows)
+        first, last = max(0, top - window), min(rows, bottom + window)
+        cosine = (
+            queries[top:bottom].flatten(0, 1)
+            @ answers[first:last].flatten(0, 1).T
+        ).reshape(bottom - top, columns, last - first, columns)
+        y = torch.arange(first, last, device=x.device)
+        own = torch.arange(top, bottom, device=x.device)
+        far_y = (own[:, None] - y[None]).abs() > window
+        cosine.masked_fill_(far_x[None, :, None, :], -2.0)
+        cosine.masked_fill_(far_y[:, None, :, None], -2.0)
+        flat = cosine.flatten(0, 1).flatten(1)
+        best, index = flat.topk(min(neighbors, flat.shape[1]), 1)
+        values.append(best)
+        places.append(index + first * columns)
+    return torch.cat(values), torch.cat(places)

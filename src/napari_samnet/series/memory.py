@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_samnet.series.evidence import Reference, label_shares
 
 __all__ = ['Memory']
 
+FloatArray = npt.NDArray[np.float32]
+
 #: Annotated planes that are asked for one plane.
 ANNOTATED_ASKED = 3
 
@@ -22,7 +25,10 @@ ANNOTATED_ASKED = 3
 ANNOTATED_HELD = 6
 
 #: Last results that are asked.
-RECENT = 2
+RECENT = 3
+
+#: Evidence above which a cell counts as a label's in what is remembered.
+BELIEVED = 0.43
 
 
 class Memory:
@@ -101,13 +107,34 @@ class Memory:
         return list(reversed(self._recent)) if self._use_recent else []
 
     def remember(
-        self, index: int, plane: EncodedPlane, labels: npt.NDArray[np.int32]
+        self,
+        index: int,
+        plane: EncodedPlane,
+        labels: npt.NDArray[np.int32],
+        evidence: FloatArray,
     ) -> None:
-        """Take in a result."""
+        """Take in a result.
+
+        Parameters
+        ----------
+        index : int
+            Place of the plane in the series.
+        plane : EncodedPlane
+            Its features and pixels.
+        labels : ndarray of int, shape (H, W)
+            Labels that were found there, as places in the list of ids.
+        evidence : ndarray of float32, shape (L, rows, columns)
+            What they were found by. Half of what is remembered is taken from
+            it, so that an outline which follows a wrong edge is not handed
+            on in full.
+        """
         everything = np.ones(self._count, bool)
-        self._recent.append(
-            self._made(index, plane, labels, everything, annotated=False)
-        )
+        made = self._made(index, plane, labels, everything, annotated=False)
+        best = evidence.reshape(self._count, -1).T
+        winner = best.max(1, keepdims=True)
+        believed = (best == winner) & (best >= BELIEVED)
+        half = made.shares.new_tensor(believed.astype(np.float32))
+        self._recent.append(replace(made, shares=(made.shares + half) / 2))
 
     def _made(
         self,
@@ -123,4 +150,6 @@ class Memory:
         shares: Any = torch.from_numpy(
             label_shares(labels, self._count, plane.cells)
         ).to(plane.features.device)
-        return Reference(index, plane, labels, shares, known, annotated)
+        return Reference(
+            index, plane.without_image(), labels, shares, known, annotated
+        )

@@ -1,22 +1,24 @@
-"""From evidence per cell to labels per pixel."""
+"""From evidence per cell to labels per pixel, with the image's outlines."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.resize import Upsampler
+from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.images.plane import Plane
+from napari_samnet.labels.grids import grid_shape
+from napari_samnet.labels.kernel import LabelPainter, outline_guide
+from napari_samnet.labels.scores import score_table
+from napari_samnet.labels.tables import LabelTable
 
 __all__ = ['labels_from_evidence']
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Evidence below this is none.
-LEAST_EVIDENCE = 1e-3
-
 
 def labels_from_evidence(
-    evidence: FloatArray, shape: tuple[int, int]
+    evidence: FloatArray, image: Plane, *, outlines: bool = True
 ) -> npt.NDArray[np.int32]:
     """The label with most evidence in each pixel.
 
@@ -24,8 +26,11 @@ def labels_from_evidence(
     ----------
     evidence : ndarray of float32, shape (L, rows, columns)
         For each label, without the background.
-    shape : tuple of int
-        Rows and columns wanted.
+    image : Plane
+        The plane at its own size.
+    outlines : bool
+        Move outlines to the edges that the plane shows nearby, see
+        :mod:`napari_samnet.labels.outlines`.
 
     Returns
     -------
@@ -33,32 +38,30 @@ def labels_from_evidence(
         Places in the list of labels, from 1; 0 where the background has
         more evidence than every label.
     """
-    best = np.zeros(shape, np.float32)
-    total = np.zeros(shape, np.float32)
-    labels = np.zeros(shape, np.int32)
-    for place, values in enumerate(evidence, start=1):
-        seen = values > LEAST_EVIDENCE
-        if not seen.any():
-            continue
-        rows, columns = (
-            _pixels_around(seen.any(1 - axis), shape[axis])
-            for axis in range(2)
-        )
-        fine = Upsampler(values, shape, columns=columns).rows(rows)[0]
-        box = rows, columns
-        total[box] += fine
-        better = fine > best[box]
-        best[box][better] = fine[better]
-        labels[box][better] = place
-    labels[1 - total >= best] = 0
-    return labels
+    from scipy import sparse
 
-
-def _pixels_around(seen: npt.NDArray[np.bool_], side: int) -> slice:
-    """Pixels that bilinear values of some cells reach."""
-    cells = np.flatnonzero(seen)
-    scale = side / seen.size
-    return slice(
-        max(0, int((cells[0] - 1) * scale)),
-        min(side, int(np.ceil((cells[-1] + 2) * scale))),
+    count, rows, columns = evidence.shape
+    background = (1 - evidence.sum(0, keepdims=True)).clip(0)
+    shares = np.concatenate([background, evidence]).reshape(count + 1, -1).T
+    table = LabelTable(
+        np.arange(count + 1, dtype=np.int32),
+        np.ones(count + 1, bool),
+        sparse.csr_array(shares.astype(np.float32)),
+        (rows, columns),
     )
+    labels = np.zeros(image.shape, np.int32)
+    scores = score_table(
+        table,
+        None,
+        grid_shape(image.shape),
+        outline_guide(image) if outlines else None,
+    )
+    if scores is None:
+        return labels
+    painter = LabelPainter(scores, image.shape, image)
+
+    def paint(tile: Tile) -> None:
+        painter.paint(tile, labels[tile])
+
+    run_tiles(paint, tiles(image.shape))
+    return labels

@@ -1,0 +1,115 @@
+"""Labels of annotated planes, checked and numbered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.errors import InputError
+
+__all__ = ['as_places', 'by_plane']
+
+
+def by_plane(annotations: Any, length: int) -> dict[int, npt.NDArray[Any]]:
+    """Check annotations and sort them by plane.
+
+    Parameters
+    ----------
+    annotations : ndarray of int, shape (T, H, W), or mapping
+        Labels of all planes, or of some by index.
+    length : int
+        Number of planes in the series.
+
+    Returns
+    -------
+    dict of int to ndarray
+        Planes that have any label.
+
+    Raises
+    ------
+    InputError
+        If they do not fit the series, or there are none.
+    """
+    if isinstance(annotations, Mapping):
+        drawn = {int(i): np.asarray(x) for i, x in annotations.items()}
+    else:
+        if len(annotations) != length:
+            raise InputError(
+                f'annotations must have one plane for each of the {length} '
+                f'planes, got {len(annotations)}'
+            )
+        drawn = {i: np.asarray(annotations[i]) for i in range(length)}
+    for index, labels in drawn.items():
+        if not 0 <= index < length:
+            raise InputError(
+                f'annotations name plane {index}, there are planes 0 to '
+                f'{length - 1}'
+            )
+        if labels.dtype.kind not in 'biu' or labels.ndim != 2:
+            raise InputError(
+                f'annotations of plane {index} must be 2-D whole numbers, '
+                f'got {labels.dtype} of shape {labels.shape}'
+            )
+    drawn = {index: labels for index, labels in drawn.items() if labels.any()}
+    if not drawn:
+        raise InputError(
+            'no plane is annotated: draw labels on at least one plane'
+        )
+    return drawn
+
+
+def as_places(
+    annotations: Mapping[int, npt.NDArray[Any]], ids: Collection[int] | None
+) -> tuple[
+    dict[int, npt.NDArray[np.int32]],
+    npt.NDArray[Any],
+    dict[int, npt.NDArray[np.bool_]],
+]:
+    """Number the ids of annotations.
+
+    Parameters
+    ----------
+    annotations : mapping of int to ndarray of int
+        Labels of the annotated planes, by index.
+    ids : collection of int or None
+        The only ids to carry; all if None.
+
+    Returns
+    -------
+    places : dict of int to ndarray of int32
+        Labels as places in the list of ids, from 1; 0 is none of them.
+        Planes that show none are left out.
+    names : ndarray
+        The list of ids, ascending.
+    known : dict of int to ndarray of bool
+        Which of the ids each plane shows.
+
+    Raises
+    ------
+    InputError
+        If there is none of the ids.
+    """
+    present = {i: np.unique(labels) for i, labels in annotations.items()}
+    dtype = np.result_type(*present.values()) if present else np.uint8
+    names = np.unique(np.concatenate([*present.values(), [0]]))
+    names = names[names != 0]
+    if ids is not None:
+        wanted = np.array(sorted(set(ids)))
+        names = names[np.isin(names, wanted)]
+    if not names.size:
+        raise InputError(
+            'there are no labels to carry'
+            + ('' if ids is None else f' with the ids {sorted(ids)}')
+        )
+    drawn, known = {}, {}
+    for index, labels in annotations.items():
+        here = np.isin(names, present[index])
+        if here.any():
+            place = np.searchsorted(names, labels).clip(0, names.size - 1)
+            same = names[place] == labels
+            drawn[index] = np.where(same, place + 1, 0).astype(np.int32)
+            known[index] = here
+    return drawn, names.astype(dtype), known
