@@ -22,7 +22,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import sample_field
 from napari_samnet.warping.landmarks import fit_affine
 
-__all__ = ['checked_landmarks', 'match_from_landmarks']
+__all__ = ['checked_landmarks', 'match_again', 'match_from_landmarks']
 
 Points = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
@@ -89,6 +89,43 @@ def match_from_landmarks(
     bent = first.with_landmarks(*landmarks)
     if not bent.metadata['landmarks']['restarted']:
         return replace(bent, transferred=first.transferred)
+    again = match_again(first, target, landmarks, rematch)
+    if again is None:
+        return bent
+    result = again.with_landmarks(*landmarks)
+    about = {**result.metadata['landmarks'], 'restarted': True}
+    return replace(
+        result,
+        transferred=again.transferred,
+        metadata={**result.metadata, 'landmarks': about},
+    )
+
+
+def match_again(
+    first: Correspondence,
+    target: Any,
+    landmarks: tuple[Points, Points],
+    rematch: Callable[[Any], Correspondence],
+) -> Correspondence | None:
+    """Match again from the affine motion of pairs of points.
+
+    Parameters
+    ----------
+    first : Correspondence
+        The match without them.
+    target : array_like
+        The target as it came.
+    landmarks : tuple of ndarray
+        Points of the source and of the target, (K, 2) each.
+    rematch : callable
+        Matches the source with another target, of the source's size.
+
+    Returns
+    -------
+    Correspondence or None
+        That is not bent to the pairs yet; None if their motion cannot be
+        inverted.
+    """
     start, end = (
         (points + 0.5) / np.array(shape)
         for points, shape in zip(
@@ -97,16 +134,9 @@ def match_from_landmarks(
     )
     motion = fit_affine(start, end)
     if abs(np.linalg.det(motion[:, :2])) < 1e-3:
-        return bent
+        return None
     nearer = _affine(first, motion).warp_image(target, to='source')
-    again = rematch(nearer)
-    result = _composed(again, motion, first).with_landmarks(*landmarks)
-    about = {**result.metadata['landmarks'], 'restarted': True}
-    return replace(
-        result,
-        transferred=again.transferred,
-        metadata={**result.metadata, 'landmarks': about},
-    )
+    return _composed(rematch(nearer), motion, first)
 
 
 def _affine(like: Correspondence, motion: Matrix) -> Correspondence:

@@ -37,8 +37,10 @@ FALLOFF, WIDE_FALLOFF = 0.12, 0.25
 #: correction would fold the field.
 WIDER, ATTEMPTS = 1.4, 6
 
-#: Least area that a unit of area may become, below 1 and above 0.
-LEAST_AREA = 0.05
+#: Least area that a unit of area may become, below 1 and above 0, and the
+#: area from which it counts as sound before. Where two motions meet, a field
+#: is all but folded already, and a pair does not have to answer for that.
+LEAST_AREA, SOUND_AREA = 0.05, 0.3
 
 #: Difference from the affine start at which the old field is given up, as a
 #: share of the side.
@@ -168,7 +170,7 @@ def _folds(
     before, after = _areas(base), _areas(field)
     sign = np.sign(np.median(before))
     return bool(
-        ((sign * before > LEAST_AREA) & (sign * after < LEAST_AREA)).any()
+        ((sign * before > SOUND_AREA) & (sign * after < LEAST_AREA)).any()
     )
 
 

@@ -26,8 +26,8 @@ OWNERS = {
     'labels': 'other',
     'points': 'other',
     'shapes': 'other',
-    'answer': 'other',
-    'asked': 'photo',
+    'points answered': 'other',
+    'points asked': 'photo',
 }
 
 

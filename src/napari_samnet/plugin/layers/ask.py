@@ -1,41 +1,45 @@
-"""Click to ask: a click in one image shows the point in the other."""
+"""Click to ask: a click in one image shows the point in the other.
+
+Dragging a point to where it belongs makes a landmark of the two, and so does
+Shift and a click.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from inspect import signature
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from napari.layers import Points
 
 from napari_samnet.correspondence import Correspondence, Side
-from napari_samnet.plugin.layers.edits import (
-    about_layer,
-    find_result,
-    mark_written,
-)
-from napari_samnet.plugin.layers.results import undisturbed
+from napari_samnet.plugin.layers.dots import PairDots
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.landmark_pairs import Spot
 from napari_samnet.plugin.model.units import world_units
 
-__all__ = ['AskTool', 'Asked', 'cells_of']
-
-#: Colors that tell neighboring questions apart, light enough for any image.
-_COLORS = np.array(
-    [
-        (1.00, 0.82, 0.20, 1),
-        (0.30, 0.85, 0.95, 1),
-        (1.00, 0.45, 0.55, 1),
-        (0.60, 0.95, 0.45, 1),
-        (0.85, 0.60, 1.00, 1),
-        (1.00, 0.65, 0.30, 1),
-    ]
-)
+__all__ = ['AskTool', 'Asked', 'PairKeeper', 'cells_of']
 
 #: Pair of images, planes of each, and how they correspond.
 Asked = tuple[Stack, Stack, tuple[Index, Index], Correspondence]
+
+
+class PairKeeper(Protocol):
+    """What the tool asks of whoever keeps the pairs of points."""
+
+    def shown(self) -> tuple[Stack, Stack, tuple[Index, Index]] | None:
+        """The two images and their planes that are shown."""
+
+    def match(self) -> Correspondence | None:
+        """How they correspond, if they were matched."""
+
+    def asked(self, side: str, start: Spot, end: Spot) -> None:
+        """A question was answered."""
+
+    def placed(self, number: int | None, side: str, at: Spot) -> None:
+        """An end was placed: of a pair, or of a new one or the last asked."""
 
 
 def cells_of(grid: Any, layers: Any) -> Iterable[tuple[Any, tuple[int, ...]]]:
@@ -54,10 +58,10 @@ class AskTool:
     ----------
     viewer : napari.components.ViewerModel
         Viewer in which clicks are asked about.
-    add : callable
-        Adds a layer just above an image, given that image's identity.
-    ask : callable
-        Gives the current match, or None if there is none.
+    keeper : PairKeeper
+        Keeps what was asked and placed.
+    dots : PairDots
+        Layers of points that draw it.
     say : callable
         Called with a line for the user.
     """
@@ -65,13 +69,13 @@ class AskTool:
     def __init__(
         self,
         viewer: Any,
-        add: Callable[[Any, Hashable], None],
-        ask: Callable[[], Asked | None],
+        keeper: PairKeeper,
+        dots: PairDots,
         say: Callable[[str], None],
     ) -> None:
         self._viewer = viewer
-        self._add = add
-        self._ask = ask
+        self._keeper = keeper
+        self._dots = dots
         self._say = say
         self._on = False
 
@@ -94,14 +98,90 @@ class AskTool:
         viewer: Any,  # noqa: ARG002
         event: Any,
     ) -> Generator[None, None, None]:
-        if event.button != 1 or event.modifiers:
+        keys = {getattr(key, 'name', str(key)) for key in event.modifiers}
+        if event.button != 1 or keys - {'Shift'}:
             return
         position = np.array(event.position, float)
+        grabbed = None if keys else self._grabbed(position)
+        if grabbed is not None:
+            # The camera stays where it is.
+            event.handled = True
+            yield from self._drag(event, *grabbed)
+            return
         yield
         if event.type == 'mouse_move':
             # A drag moves the camera or paints; it is no question.
             return
-        self.answer(position)
+        if keys:
+            self.place(position)
+        else:
+            self.answer(position)
+
+    def _grabbed(self, position: Any) -> tuple[str, int] | None:
+        """Side and number of the point under the mouse."""
+        shown = self._keeper.shown()
+        active = self._viewer.layers.selection.active
+        if shown is None:
+            return None
+        source, target, planes = shown
+        for side, stack, other in (
+            ('source', source, target),
+            ('target', target, source),
+        ):
+            layer = self._dots.layer_of(stack, other)
+            if active is layer and str(active.mode) != 'pan_zoom':
+                # napari's own tools hold it.
+                continue
+            row, col = self._place(stack, position)[-2:]
+            number = self._dots.hit(stack, other, planes, (row, col))
+            if number is not None:
+                return side, number
+        return None
+
+    def _drag(
+        self, event: Any, side: str, number: int
+    ) -> Generator[None, None, None]:
+        """Move a point with the mouse, which places it at the end."""
+        shown = self._keeper.shown()
+        assert shown is not None
+        source, target, planes = shown
+        pair = (source, target) if side == 'source' else (target, source)
+        at: Spot | None = None
+        yield
+        while event.type == 'mouse_move':
+            event.handled = True
+            row, col = self._place(pair[0], event.position)[-2:]
+            at = float(row), float(col)
+            self._dots.drag(*pair, (planes, number), at)
+            yield
+        if at is not None:
+            self._keeper.placed(number, side, at)
+
+    def place(self, position: Any) -> tuple[str, Spot] | None:
+        """Place an end of a landmark.
+
+        Parameters
+        ----------
+        position : sequence of float
+            Position of the click in world coordinates. It belongs to the
+            point of the other image that was asked about or placed last.
+
+        Returns
+        -------
+        tuple of str and tuple of float, or None
+            Which image it is in ('source' or 'target') with its row and
+            column there; None if it is in neither.
+        """
+        shown = self._keeper.shown()
+        side = None if shown is None else self._side(position, *shown[:2])
+        if shown is None or side is None:
+            self._say('Click inside the source or the target')
+            return None
+        stack = shown[0] if side == 'source' else shown[1]
+        row, col = self._place(stack, position)[-2:]
+        at = float(row), float(col)
+        self._keeper.placed(None, side, at)
+        return side, at
 
     def answer(self, position: Any) -> tuple[str, np.ndarray] | None:
         """Answer a click.
@@ -117,11 +197,11 @@ class AskTool:
             Which image the answer is in ('source' or 'target') and its row
             and column there; None if there is no answer.
         """
-        current = self._ask()
-        if current is None:
+        shown, match = self._keeper.shown(), self._keeper.match()
+        if shown is None or match is None:
             self._say('Nothing to ask yet: match these planes first')
             return None
-        source, target, at, found = current
+        source, target, _ = shown
         side = self._side(position, source, target)
         if side is None:
             self._say('Click inside the source or the target')
@@ -131,18 +211,18 @@ class AskTool:
         )
         start = self._place(here, position)[-2:]
         to: Side = 'target' if side == 'source' else 'source'
-        end = found.warp_points(start[None], to=to)[0]
-        own, other = at if side == 'source' else at[::-1]
-        with undisturbed(self._viewer):
-            number = self._mark(here, own, start, 'asked', None)
-            self._mark(there, other, end, 'answer', number)
-        row, col = end
+        end = match.warp_points(start[None], to=to)[0]
+        row, col = map(float, end)
+        self._keeper.asked(
+            side, (float(start[0]), float(start[1])), (row, col)
+        )
         where = there.grid.plane_shape
         inside = 0 <= row + 0.5 <= where[0] and 0 <= col + 0.5 <= where[1]
         beyond = '' if inside else ', beyond its edge'
         self._say(
             f'{here.name} ({start[0]:.0f}, {start[1]:.0f}) → '
-            f'{there.name} ({row:.0f}, {col:.0f}){beyond}'
+            f'{there.name} ({row:.0f}, {col:.0f}){beyond}. Wrong? Drag the '
+            'point to where it belongs'
         )
         return to, end
 
@@ -184,46 +264,3 @@ class AskTool:
             if at == cell:
                 return [layers[index] for index in sorted(indices)], True
         return layers, False
-
-    def _mark(
-        self,
-        stack: Stack,
-        index: Index,
-        at: Any,
-        role: str,
-        number: int | None,
-    ) -> int:
-        """Add a numbered point to our layer on an image."""
-        key = f'ask {stack.uid}'
-        layer = find_result(self._viewer.layers, key)
-        coords = np.array([[*index, *at]], float)
-        if layer is None:
-            number = 1 if number is None else number
-            layer = Points(
-                coords,
-                name=f'{stack.name} asked',
-                features={'number': [number]},
-                face_color=_COLORS[[(number - 1) % len(_COLORS)]],
-                border_color='black',
-                border_width=0.1,
-                size=max(4.0, 0.035 * max(stack.grid.plane_shape)),
-                text={
-                    'string': '{number}',
-                    'anchor': 'upper_left',
-                    'color': 'white',
-                },
-                **stack.grid.spatial,
-            )
-            mark_written(layer, {'key': key, 'role': role, 'on': stack.uid})
-            self._add(layer, stack.uid)
-            return number
-        if number is None:
-            numbers = layer.features['number']
-            number = int(numbers.max()) + 1 if len(numbers) else 1
-        # The color to come would be that of the points selected, too.
-        layer.selected_data = set()
-        layer.feature_defaults = {'number': number}
-        layer.current_face_color = tuple(_COLORS[(number - 1) % len(_COLORS)])
-        layer.add(coords)
-        layer.selected_data = set()
-        return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,7 +23,13 @@ from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.masks import Mask
 from napari_samnet.plugin.model.request import PlanePair, Product, Request
 
-__all__ = ['Collector', 'describe', 'make_mask_product']
+__all__ = [
+    'Collector',
+    'describe',
+    'make_mask_product',
+    'mask_role',
+    'result_key',
+]
 
 
 def describe(
@@ -52,6 +59,34 @@ def describe(
         'version': version('napari-samnet'),
         **found.metadata,
     }
+
+
+def mask_role(mask: Mask) -> str:
+    """Role of a carried annotation in its key."""
+    return f'{mask.kind} {mask.uid}'
+
+
+def result_key(request: Request, role: str) -> str:
+    """Name under which the layer of a result is found again.
+
+    Parameters
+    ----------
+    request : Request
+        Run that makes the result.
+    role : str
+        What the layer is: an output, or kind and identity of an annotation.
+
+    Returns
+    -------
+    str
+        The same for the next run of the same pair of planes.
+    """
+    if request.has_planes:
+        where = 'all'
+    else:
+        pair = request.pairs[0]
+        where = f'{pair.source_at}{pair.target_at}'
+    return f'{role} {request.source.uid} {request.target.uid} {where}'
 
 
 class _Planes:
@@ -95,7 +130,10 @@ class Collector:
         self._last: Correspondence | None = None
         self._done: list[PlanePair] = []
         # So that a stack has no more arrows than can be drawn.
-        self._count = max(64, request.arrows // max(1, len(request.pairs)))
+        planes = len(request.pairs)
+        if request.several:
+            planes = math.prod(request.source_grid.leading)
+        self._count = max(64, request.arrows // max(1, planes))
 
     def add(
         self,
@@ -167,8 +205,8 @@ class Collector:
         about = describe(
             self._last, request.source.name, request.target.name, role
         )
-        if len(request.pairs) > 1:
-            about['planes'] = len(request.pairs)
+        if request.has_planes:
+            about['planes'] = math.prod(request.source_grid.leading)
         elif any(self._plane()):
             about['plane'] = self._plane()
         return about
@@ -179,13 +217,7 @@ class Collector:
         return list(pair.source_at), list(pair.target_at)
 
     def _key(self, role: str) -> str:
-        request = self._request
-        if len(request.pairs) > 1:
-            where = 'all'
-        else:
-            pair = request.pairs[0]
-            where = f'{pair.source_at}{pair.target_at}'
-        return f'{role} {request.source.uid} {request.target.uid} {where}'
+        return result_key(self._request, role)
 
     def _image(self, role: str) -> Product:
         source, target = self._request.source, self._request.target
@@ -218,7 +250,7 @@ class Collector:
         request = self._request
         arrows = join(self._arrows)
         about = self._about('flow')
-        if len(request.pairs) == 1:
+        if not request.has_planes:
             # So that the layer can be saved as a dense flow.
             about['correspondence'] = self._last
         return Product(
@@ -241,7 +273,7 @@ class Collector:
             mask,
             carried,
             grid,
-            key=self._key(f'{mask.kind} {mask.uid}'),
+            key=self._key(mask_role(mask)),
             name=f'{request.target.name} ← {mask.name}',
             owner=request.target.uid,
             about=self._about(mask.kind),
@@ -252,7 +284,7 @@ class Collector:
 
     def _planes(self, covered: Iterable[Index]) -> tuple[Index, ...] | None:
         """Planes of a layer that hold several; None where it has but one."""
-        return tuple(covered) if len(self._request.pairs) > 1 else None
+        return tuple(covered) if self._request.has_planes else None
 
 
 def make_mask_product(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.model.capture import Stack
@@ -122,6 +123,12 @@ class Request:
         Feature that colors the arrows.
     live : bool
         Whether to show pictures on the way.
+    landmarks : mapping
+        Pairs of points that the fields shall meet, by planes of source and
+        target.
+    several : bool
+        Whether the one pair belongs to a run over several, whose layers its
+        results go into.
     """
 
     source: Stack
@@ -137,6 +144,15 @@ class Request:
     arrows: int = 400
     color: str = 'direction'
     live: bool = True
+    landmarks: Mapping[tuple[Index, Index], Landmarks] = field(
+        default_factory=dict
+    )
+    several: bool = False
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether results of several planes share their layers."""
+        return self.several or len(self.pairs) > 1
 
 
 @dataclass(frozen=True)
@@ -244,6 +260,9 @@ class Outcome:
         Planes of source and target that the verdict's places lie on.
     worst_planes : sequence of tuple of int
         Planes of the source to look at, the worst first.
+    unbent : mapping
+        What was found for each pair of planes before it was bent to
+        landmarks.
     """
 
     products: Sequence[Product]
@@ -255,6 +274,9 @@ class Outcome:
     verdict: Verdict | None = None
     judged: tuple[Index, Index] | None = None
     worst_planes: Sequence[Index] = ()
+    unbent: Mapping[tuple[Index, Index], Correspondence] = field(
+        default_factory=dict
+    )
 
 
 def plane_pairs(

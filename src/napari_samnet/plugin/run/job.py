@@ -26,6 +26,10 @@ from napari_samnet.plugin.model.request import (
     Report,
     Request,
 )
+from napari_samnet.plugin.run.bending import (
+    bent_to_landmarks,
+    started_again,
+)
 from napari_samnet.plugin.run.cache import CorrespondenceCache, pair_key
 from napari_samnet.plugin.run.loading import load_torch
 from napari_samnet.runtime.weights import get_weights
@@ -219,7 +223,11 @@ def match_pair(
 
 
 def run_steps(
-    request: Request, cache: CorrespondenceCache, stop: Event
+    request: Request,
+    cache: CorrespondenceCache,
+    stop: Event,
+    *,
+    known: Mapping[tuple[Index, Index], Correspondence] | None = None,
 ) -> Steps:
     """Carry out a run.
 
@@ -231,6 +239,9 @@ def run_steps(
         Correspondences of earlier runs, reused where they fit.
     stop : threading.Event
         Set to stop after the current iteration, keeping what is done.
+    known : mapping, optional
+        What was found for pairs of planes, which are then not matched but
+        only bent to their landmarks.
 
     Yields
     ------
@@ -245,24 +256,35 @@ def run_steps(
     started = time.perf_counter()
     collector = Collector(request)
     found: dict[tuple[Index, Index], Correspondence] = {}
+    unbent: dict[tuple[Index, Index], Correspondence] = {}
     count = len(request.pairs)
     for number, pair in enumerate(request.pairs):
         if stop.is_set():
             break
         source = request.source.plane(pair.source)
         target = request.target.plane(pair.target)
-        # Of several planes only whole ones count, or a plane that an earlier
-        # run matched would be replaced by one that is half done.
-        steps = match_pair(
-            source, target, request, cache, stop, partial=count == 1
-        )
-        result = yield from _numbered(steps, number, count)
-        if result is None:
-            break
+        landmarks = request.landmarks.get((pair.source, pair.target))
+        match = (known or {}).get((pair.source, pair.target))
+        if match is None:
+            # Of several planes only whole ones count, or a plane that an
+            # earlier run matched would be replaced by one half done.
+            steps = match_pair(
+                source, target, request, cache, stop, partial=count == 1
+            )
+            match = yield from _numbered(steps, number, count)
+            if match is None:
+                break
+            match = yield from started_again(
+                match, landmarks, source, target, request, stop
+            )
+        result = bent_to_landmarks(match, landmarks, source, target, request)
         collector.add(pair, target, result)
         # Pictures of a whole stack are in the products already.
         found[pair.source, pair.target] = (
             result if count == 1 else replace(result, transferred=None)
+        )
+        unbent[pair.source, pair.target] = (
+            match if count == 1 else replace(match, transferred=None)
         )
         if count > 1:
             yield Report(number + 1, count, f'plane {number + 1}/{count} done')
@@ -280,6 +302,7 @@ def run_steps(
         partial=cancelled and count == 1,
         verdict=verdict,
         judged=judged,
+        unbent=unbent,
     )
 
 

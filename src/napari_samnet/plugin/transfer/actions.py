@@ -19,6 +19,7 @@ from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.choices import Choices
+from napari_samnet.plugin.transfer.showing import Showing
 from napari_samnet.plugin.transfer.status import Status
 
 __all__ = ['Actions']
@@ -30,7 +31,7 @@ class Actions(Choices):
     _results: Results
     _side_by_side: SideBySide
     _status: Status
-    _last: Correspondence | None
+    _showing: Showing
 
     def run(
         self, *, wait: bool = False, timeout: float | None = None
@@ -249,4 +250,4 @@ class Actions(Choices):
         if not wait:
             return None
         self.wait(timeout)
-        return self._last
+        return self._showing.last

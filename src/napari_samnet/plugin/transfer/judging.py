@@ -1,4 +1,4 @@
-"""What helps to judge a match: preview, questions, confidence."""
+"""What helps to judge a match: preview and confidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QTimer
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.ask import Asked, AskTool
+from napari_samnet.plugin.layers.ask import Asked
 from napari_samnet.plugin.layers.confidence import set_threshold
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.preview import MODES, start_preview
@@ -59,13 +59,11 @@ class Judging:
         self._current = current
         self._status = status
         self._warped_layer: Any = None
-        self.asking = AskTool(viewer, results.add_beside, current, status.say)
         self._sure_timer = self._timer(self._apply_sure)
         self._mix_timer = self._timer(self._apply_mix)
         panel.sure.valueChanged.connect(self._on_sure)
         panel.amount.valueChanged.connect(self._mix_timer.start)
         panel.preview.activated.connect(self._on_preview)
-        panel.asking.toggled.connect(self._on_asking)
 
     def _timer(self, callback: Callable[[], None]) -> QTimer:
         timer = QTimer(self._panel)
@@ -152,10 +150,6 @@ class Judging:
             self._warped_layer = active
             self._show_threshold(warped.threshold)
 
-    def stop(self) -> None:
-        """Leave the mouse alone."""
-        self._panel.asking.setChecked(False)
-
     def _on_sure(self, value: int) -> None:
         self._panel.sure_text.setText(f'{value} %')
         self._sure_timer.start()
@@ -218,8 +212,3 @@ class Judging:
         about = about_layer(layer)
         ours = about.get('layer') == layer.unique_id
         return bool(ours and about.get('role') == 'preview')
-
-    def _on_asking(self, on: bool) -> None:
-        self.asking.turn(on)
-        if on:
-            self._status.say('Click in the source or the target')

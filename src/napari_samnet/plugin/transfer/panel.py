@@ -39,6 +39,7 @@ from napari_samnet.plugin.widgets.fields import (
     OptionFields,
     tooltip,
 )
+from napari_samnet.plugin.widgets.pair_table import PairRow, PairTable
 from napari_samnet.plugin.widgets.parts import (
     Checks,
     Fold,
@@ -292,7 +293,7 @@ class Panel(QWidget):
         return not (carried and same_pixels(grid_of(layer), grid_of(source)))
 
     def _make_judging(self) -> QWidget:
-        self.judging = Fold('Judge the match')
+        self.judging = Fold('Judge and correct the match')
         rows = form(self.judging.body)
         rows.setContentsMargins(12, 0, 0, 0)
         self.preview = QComboBox()
@@ -309,12 +310,18 @@ class Panel(QWidget):
         self.asking = QCheckBox('Click to ask')
         self.asking.setToolTip(
             tooltip(
-                'A click in one image marks the matching point in the other.'
+                'A click in one image marks the matching point in the other. '
+                'Drag a point to where it belongs, or Shift and click there, '
+                'and the match bends to the pair.'
             )
         )
+        self.landmarks = PairTable()
         rows.addRow(label('Warp preview'), self.preview)
         rows.addRow(label('Mix'), self.amount)
         rows.addRow(self.asking)
+        self.landmark_title = label('Landmarks')
+        rows.addRow(self.landmark_title)
+        rows.addRow(self.landmarks)
         return self.judging
 
     def _make_view(self) -> QWidget:
@@ -414,6 +421,26 @@ class Panel(QWidget):
                 else 'The images cover each other: move the target, and what '
                 'lies on it, to the right of the source.'
             )
+        )
+
+    def show_landmarks(
+        self, rows: Sequence[PairRow], *, can_undo: bool, possible: bool
+    ) -> None:
+        """Show the landmarks of the planes that are shown.
+
+        Parameters
+        ----------
+        rows : sequence of PairRow
+            All of them, in order.
+        can_undo : bool
+            Whether there is a change to take back.
+        possible : bool
+            Whether there are two images to place any in.
+        """
+        self.landmarks.setEnabled(possible)
+        self.landmarks.show_rows(rows, can_undo=can_undo)
+        self.landmark_title.setText(
+            f'Landmarks: {len(rows)}' if rows else 'Landmarks: none yet'
         )
 
     def show_axes(self, names: Sequence[str]) -> None:

@@ -7,12 +7,14 @@ arguments, and says what is wrong as an exception instead of a line.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.transfer.actions import Actions
@@ -22,6 +24,7 @@ from napari_samnet.plugin.transfer.going_on import (
     plan_course,
 )
 from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.landmarks import LandmarkControl
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.series.schedule import Direction
 
@@ -33,11 +36,12 @@ class Scripting(Actions):
 
     _judging: Judging
     _worst: WorstPlaces
+    _landmarks: LandmarkControl
 
     @property
     def correspondence(self) -> Correspondence | None:
         """What the last run found, the last plane of a stack."""
-        return self._last
+        return self._showing.last
 
     def set_min_confidence(self, value: float) -> None:
         """Hide warped labels below a confidence from 0 to 1."""
@@ -178,4 +182,109 @@ class Scripting(Actions):
             Which image the answer is in, 'source' or 'target', and row and
             column there; None if there is none.
         """
-        return self._judging.asking.answer(position)
+        return self._landmarks.asking.answer(position)
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """Landmarks of the planes shown, those that are off included."""
+        return self._landmarks.current
+
+    def add_landmark(
+        self,
+        source: Sequence[float],
+        target: Sequence[float],
+        *,
+        wait: bool = False,
+    ) -> None:
+        """Say that two points belong together; the match bends to them.
+
+        Parameters
+        ----------
+        source, target : sequence of float
+            Row and column in pixels of the plane of each image that is
+            shown.
+        wait : bool
+            Whether to return only when the results have followed.
+
+        Raises
+        ------
+        InputError
+            If there are no two images.
+        """
+        one, other = (tuple(map(float, at)) for at in (source, target))
+        self._landmarks.add((one[0], one[1]), (other[0], other[1]))
+        if wait:
+            self.wait()
+
+    def remove_landmarks(self, *numbers: int, wait: bool = False) -> None:
+        """Take landmarks away, and what they did with them.
+
+        Parameters
+        ----------
+        *numbers : int
+            Their numbers in the table; all of them if none is given.
+        wait : bool
+            Whether to return only when the results have followed.
+        """
+        if numbers:
+            self._landmarks.remove(numbers)
+        else:
+            self._landmarks.remove_all()
+        if wait:
+            self.wait()
+
+    def undo_landmarks(self, *, wait: bool = False) -> None:
+        """Take back the last change of the landmarks.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to return only when the results have followed.
+        """
+        self._landmarks.undo()
+        if wait:
+            self.wait()
+
+    def load_landmarks(
+        self,
+        path: str | Path,
+        target: str | Path | None = None,
+        *,
+        wait: bool = False,
+    ) -> None:
+        """Read landmarks, which take the place of those there are.
+
+        Parameters
+        ----------
+        path : path-like
+            File of :meth:`save_landmarks` or of BigWarp; with `target`, the
+            points of the source as napari saves them.
+        target : path-like, optional
+            The points of the target as napari saves them, in the same order.
+        wait : bool
+            Whether to return only when the results have followed.
+
+        Raises
+        ------
+        InputError
+            If it is no such file, or none of its points lies in the images.
+        """
+        self._landmarks.load(path, target)
+        if wait:
+            self.wait()
+
+    def save_landmarks(self, path: str | Path) -> None:
+        """Write the landmarks of the planes shown.
+
+        Parameters
+        ----------
+        path : path-like
+            CSV file, which appears whole or not at all. A name that ends in
+            ``bigwarp.csv`` is written as BigWarp does.
+
+        Raises
+        ------
+        InputError
+            If there are none, or the file cannot be written.
+        """
+        self._landmarks.save(path)

@@ -36,7 +36,7 @@ class FooterStatus:
         self._footer = footer
         self._tasks = tasks
         self._reason = reason
-        self._text = ''
+        self._text = self._before = ''
         self._notes: list[str] = []
         tasks.started.connect(self._on_started)
         tasks.succeeded.connect(self._on_succeeded)
@@ -65,6 +65,7 @@ class FooterStatus:
         footer.message.setText(reason or self._text)
 
     def _on_started(self, task: Task) -> None:
+        self._before = self._text
         if not task.quiet:
             self._text = f'{task.title}…'
         self._footer.bar.setRange(0, 0)
@@ -78,7 +79,9 @@ class FooterStatus:
 
     def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
         notes, self._notes = self._notes, []
-        self._text = '' if task.quiet else '. '.join([outcome.text, *notes])
+        # What is made in passing leaves the line as it was.
+        said = '. '.join(part for part in (outcome.text, *notes) if part)
+        self._text = self._before if task.quiet else said
         if not task.quiet and not self._footer.isVisible():
             # Nobody sees the line of a dock that was closed meanwhile.
             show_info(self._text)

@@ -15,7 +15,7 @@ In a running napari:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,27 +23,26 @@ from typing import Any
 from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
-from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import (
     SideBySide,
-    bring_into_view,
     overlap,
 )
 from napari_samnet.plugin.layers.ask import Asked
 from napari_samnet.plugin.layers.edits import about_layer
-from napari_samnet.plugin.layers.into import add_into
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import grid_of
-from napari_samnet.plugin.model.request import Outcome, Product, Request
+from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
 from napari_samnet.plugin.run.series import Course, series_steps
 from napari_samnet.plugin.run.tasks import Task
-from napari_samnet.plugin.transfer.going_on import write_back
+from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.inputs import Inputs, sentence
 from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
+from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.scripting import Scripting
 from napari_samnet.plugin.transfer.settings import (
@@ -51,6 +50,7 @@ from napari_samnet.plugin.transfer.settings import (
     load_settings,
     settings_events,
 )
+from napari_samnet.plugin.transfer.showing import Showing
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.plugin.widgets.choosers import unwrapped
@@ -77,8 +77,7 @@ class SemanticTransfer(Scripting):
         self._cache = CorrespondenceCache()
         self._results = Results(napari_viewer)
         self._side_by_side = SideBySide(napari_viewer)
-        self._matches: dict[Any, Correspondence] = {}
-        self._last: Correspondence | None = None
+        self._matches = Matches()
         self._labels_set = False
         self._pair_set = False
         self._status = Status(self.panel, self._tasks, self._reason)
@@ -91,6 +90,33 @@ class SemanticTransfer(Scripting):
             self._status,
         )
         self._worst = WorstPlaces(napari_viewer)
+        self._showing = Showing(
+            napari_viewer,
+            self.panel,
+            self._inputs,
+            self._results,
+            self._matches,
+            self._judging,
+            self._worst,
+            self._status,
+        )
+        self._bending = Bending(
+            self._tasks,
+            self._cache,
+            self._results,
+            self._matches,
+            self._showing,
+            lambda request: self._landmarks.used_by(request),
+        )
+        self._landmarks = LandmarkControl(
+            napari_viewer,
+            self.panel,
+            self._matches,
+            self._shown_planes,
+            self._bending.bend,
+            self._status,
+        )
+        self._tasks.succeeded.connect(lambda *_: self._landmarks.refresh())
         self._wire()
         self.panel.options.show(load_settings())
         self._prefer_selected()
@@ -136,7 +162,7 @@ class SemanticTransfer(Scripting):
         followed = self._listening
         super().hideEvent(event)
         if followed:
-            self._judging.stop()
+            self._landmarks.stop()
 
     def refresh(self, *_: Any) -> None:
         """Bring the panel up to date with viewer and fields."""
@@ -146,6 +172,7 @@ class SemanticTransfer(Scripting):
         self.panel.follow_options()
         self._show_channels()
         self._show_beside()
+        self._landmarks.refresh()
         self._status.show()
 
     def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
@@ -158,8 +185,8 @@ class SemanticTransfer(Scripting):
         self._results.forget_removed()
         self.panel.restore.setVisible(bool(self._results.restorable))
         present = {layer.unique_id for layer in self.viewer.layers}
-        for key in [k for k in self._matches if not {*k[:2]} <= present]:
-            del self._matches[key]
+        self._matches.forget_others(present)
+        self._landmarks.forget_others(present)
         self.refresh()
 
     def _prefer_selected(self) -> None:
@@ -199,6 +226,7 @@ class SemanticTransfer(Scripting):
         self._labels_set = True
 
     def _on_step(self, event: Any = None) -> None:  # noqa: ARG002
+        self._landmarks.refresh()
         if not self._inputs.has_planes:
             return
         if self._inputs.mode == 'current':
@@ -332,29 +360,16 @@ class SemanticTransfer(Scripting):
             )
             title = 'Propagating labels'
         else:
+            request = replace(
+                request, landmarks=self._landmarks.used_by(request)
+            )
             make = partial(run_steps, request, self._cache)
             title = 'Semantic transfer'
         self._status.expect(request.options)
-        done = partial(self._show, request, into)
+        done = partial(self._showing.show, request, into)
         if course is not None:
-            done = partial(self._show_on, request, course, onto)
+            done = partial(self._showing.show_continued, request, course, onto)
         self._tasks.add(Task(title, make, done))
-
-    def _show_on(
-        self, request: Request, course: Course, onto: Any, outcome: Outcome
-    ) -> Iterator[Any]:
-        """Write what was carried on into the result that was corrected."""
-        self._worst.take(request, outcome)
-        for product in outcome.products:
-            written = None
-            if onto in self.viewer.layers:
-                written = write_back(onto, product, course)
-            if written is None:
-                # It was removed or changed during the run.
-                yield from self._results.show([product])
-                continue
-            self._status.note(str(written))
-            yield onto
 
     def _on_go_on(self) -> None:
         try:
@@ -362,77 +377,19 @@ class SemanticTransfer(Scripting):
         except InputError as error:
             self._status.say(sentence(str(error)))
 
-    def _show(
-        self, request: Request, into: Any, outcome: Outcome
-    ) -> Iterator[Any]:
-        """Bring what a run made into the viewer, part by part."""
-        pair = request.source.uid, request.target.uid
-        if outcome.products and not any(
-            key[:2] == pair for key in self._matches
-        ):
-            self._look_at(pair)
-        for planes, correspondence in outcome.found.items():
-            key = (*pair, *planes)
-            # A match that was cut short does not stand in for a whole one.
-            if not (outcome.partial and key in self._matches):
-                self._matches[key] = correspondence
-        if outcome.last is not None:
-            self._last = outcome.last
-        self._worst.take(request, outcome)
-        products = self._where_images_are(request, outcome.products)
-        threshold = self._judging.threshold_for(pair)
-        if into is not None and into in self.viewer.layers:
-            for product in [p for p in products if p.kind == 'labels']:
-                try:
-                    written = add_into(
-                        into, product, request.target.grid, threshold
-                    )
-                except InputError as error:
-                    # It was changed during the run: a layer of its own.
-                    self._status.note(str(error))
-                    continue
-                products.remove(product)
-                self._status.note(str(written))
-                yield written
-        layers = []
-        for layer in self._results.show(
-            products, threshold, partial=outcome.partial
-        ):
-            layers.append(layer)
-            yield layer
-        for note in self._results.take_notes():
-            self._status.note(note)
-        self._judging.results_changed(layers)
-        self.panel.restore.setVisible(bool(self._results.restorable))
-
-    def _where_images_are(
-        self, request: Request, products: Sequence[Product]
-    ) -> list[Product]:
-        """Let results follow images that were moved during the run."""
-        layers = {layer.unique_id: layer for layer in self.viewer.layers}
-        placed = []
-        for product in products:
-            for stack in (request.source, request.target):
-                if stack.uid == product.owner and stack.uid in layers:
-                    now = self._inputs.stack(layers[stack.uid]).grid
-                    grid = product.grid.moved_with(stack.grid, now)
-                    product = replace(product, grid=grid)
-                    break
-            placed.append(product)
-        return placed
-
-    def _look_at(self, pair: tuple[Any, ...]) -> None:
-        """See both images, as long as they are in the viewer."""
-        layers = [x for x in self.viewer.layers if x.unique_id in pair]
-        if layers:
-            bring_into_view(self.viewer, layers)
-
-    def _current_match(self) -> Asked | None:
-        """The match of the planes shown, if they were matched."""
+    def _shown_planes(self) -> Shown | None:
+        """The two images, and the planes of them that are shown."""
         try:
             source, target = self._inputs.stacks()
         except InputError:
             return None
-        at = self._inputs.planes(source, target)
-        found = self._matches.get((source.uid, target.uid, *at))
-        return None if found is None else (source, target, at, found)
+        return source, target, self._inputs.planes(source, target)
+
+    def _current_match(self) -> Asked | None:
+        """The match of the planes shown, if they were matched."""
+        shown = self._shown_planes()
+        if shown is None:
+            return None
+        source, target, at = shown
+        matched = self._matches.get((source.uid, target.uid, *at))
+        return None if matched is None else (*shown, matched.match)

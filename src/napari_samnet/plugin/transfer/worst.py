@@ -12,7 +12,7 @@ from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.request import Outcome, Request
 from napari_samnet.plugin.model.units import unit_factors, world_units
 
-__all__ = ['WorstPlaces']
+__all__ = ['WorstPlaces', 'look_at', 'show_plane']
 
 
 class WorstPlaces:
@@ -67,33 +67,61 @@ class WorstPlaces:
 
     def _plane(self, grid: Grid, index: Index) -> Callable[[], str]:
         def go() -> str:
-            self._move_sliders(grid, (*index, 0, 0))
+            show_plane(self._viewer, grid, (*index, 0, 0))
             return f'plane {", ".join(map(str, index))}'
 
         return go
 
     def _place(self, grid: Grid, at: tuple[float, ...]) -> Callable[[], str]:
         def go() -> str:
-            world = self._move_sliders(grid, at)
-            # The camera moved to the scene in napari 0.9.
-            viewer = self._viewer
-            camera = getattr(viewer, 'scene', viewer).camera
-            camera.center = tuple(world[-2:])
+            look_at(self._viewer, grid, at)
             return f'row {at[-2]:.0f}, column {at[-1]:.0f} of the target'
 
         return go
 
-    def _move_sliders(self, grid: Grid, at: tuple[float, ...]) -> Any:
-        """Show the plane of a place; its world coordinates."""
-        viewer = self._viewer
-        ndim = len(grid.shape)
-        world = (grid.to_world() @ np.array([*at, 1.0]))[:ndim]
-        world = world * unit_factors(
-            grid.spatial['units'], world_units(viewer), ndim
-        )
-        point = list(viewer.dims.point)
-        lead = len(world) - 2
-        if lead:
-            point[-len(world) : -2] = world[:lead]
-            viewer.dims.point = tuple(point)
-        return world
+
+def look_at(viewer: Any, grid: Grid, at: tuple[float, ...]) -> None:
+    """Bring a place of an image to the middle of the canvas.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Viewer whose camera and sliders are moved.
+    grid : Grid
+        Grid of the image.
+    at : tuple of float
+        Its data coordinates, leading axes first.
+    """
+    world = show_plane(viewer, grid, at)
+    # The camera moved to the scene in napari 0.9.
+    getattr(viewer, 'scene', viewer).camera.center = tuple(world[-2:])
+
+
+def show_plane(viewer: Any, grid: Grid, at: tuple[float, ...]) -> Any:
+    """Move the sliders to the plane of a place.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Viewer whose sliders are moved.
+    grid : Grid
+        Grid of the image.
+    at : tuple of float
+        Its data coordinates, leading axes first.
+
+    Returns
+    -------
+    ndarray
+        World coordinates of the place.
+    """
+    ndim = len(grid.shape)
+    world = (grid.to_world() @ np.array([*at, 1.0]))[:ndim]
+    world = world * unit_factors(
+        grid.spatial['units'], world_units(viewer), ndim
+    )
+    point = list(viewer.dims.point)
+    lead = len(world) - 2
+    if lead:
+        point[-len(world) : -2] = world[:lead]
+        viewer.dims.point = tuple(point)
+    return world

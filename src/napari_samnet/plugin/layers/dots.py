@@ -1,0 +1,286 @@
+"""Numbered points in both images: questions, answers and landmarks.
+
+One layer for each image of a pair. What is moved, deleted or added there with
+napari's own tools is told to whoever draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from napari.layers import Points
+from pandas import DataFrame
+
+from napari_samnet.plugin.layers.edits import (
+    find_result,
+    mark_written,
+)
+from napari_samnet.plugin.layers.results import undisturbed
+from napari_samnet.plugin.model.capture import Stack
+from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.landmark_pairs import PointPair, Spot
+
+__all__ = ['PairDots']
+
+#: Colors that tell neighboring pairs apart, light enough for any image.
+_COLORS = np.array(
+    [
+        (1.00, 0.82, 0.20, 1),
+        (0.30, 0.85, 0.95, 1),
+        (1.00, 0.45, 0.55, 1),
+        (0.60, 0.95, 0.45, 1),
+        (0.85, 0.60, 1.00, 1),
+        (1.00, 0.65, 0.30, 1),
+    ]
+)
+
+#: Opacity of a landmark that is switched off.
+_OFF = 0.35
+
+#: What the metadata of the layers say they are.
+_ABOUT = {
+    'source': {'role': 'points asked'},
+    'target': {'role': 'points answered'},
+}
+
+#: Planes of source and target, and number of a pair there.
+Row = tuple[tuple[Index, Index], int]
+
+
+class PairDots:
+    """Draws the pairs of two images as points.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Viewer that they are drawn in.
+    moved : callable
+        Called with planes, number, side and place of a point that was moved
+        with napari's tools, or of a new one, whose number is 0.
+    removed : callable
+        Called with planes and number of a point that was deleted.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        moved: Callable[[tuple[Index, Index], int, str, Spot], None],
+        removed: Callable[[tuple[Index, Index], int], None],
+    ) -> None:
+        self._viewer = viewer
+        self._moved = moved
+        self._removed = removed
+        self._rows: dict[Hashable, list[Row]] = {}
+        self._drawn: dict[Hashable, tuple[list[Row], list[Any]]] = {}
+        self._drawing = False
+
+    def draw(
+        self,
+        source: Stack,
+        target: Stack,
+        pairs: Mapping[tuple[Index, Index], Mapping[int, PointPair]],
+    ) -> None:
+        """Bring the points up to date.
+
+        Parameters
+        ----------
+        source, target : Stack
+            The two images of the pair.
+        pairs : mapping
+            All pairs, by planes and number.
+        """
+        with undisturbed(self._viewer), self._ours():
+            for side, stack, other in (
+                ('source', source, target),
+                ('target', target, source),
+            ):
+                self._draw_side(side, stack, other, pairs)
+
+    def _draw_side(
+        self,
+        side: str,
+        stack: Stack,
+        other: Stack,
+        pairs: Mapping[tuple[Index, Index], Mapping[int, PointPair]],
+    ) -> None:
+        coords, rows, shown = [], [], []
+        for planes, numbered in pairs.items():
+            plane = planes[0] if side == 'source' else planes[1]
+            for number, pair in sorted(numbered.items()):
+                at = pair.source if side == 'source' else pair.target
+                if at is not None:
+                    coords.append((*plane, *at))
+                    rows.append((planes, number))
+                    shown.append(pair)
+        layer = self.layer_of(stack, other)
+        if layer is None:
+            if not coords:
+                return
+            layer = self._make(side, stack, other)
+        layer.selected_data = set()
+        data = np.reshape(coords, (len(coords), layer.ndim))
+        if not np.array_equal(layer.data, data):
+            layer.data = data
+        looks = [(pair.landmark, pair.active) for pair in shown]
+        if (rows, looks) != self._drawn.get(layer.unique_id):
+            self._set_looks(layer, rows, shown)
+            layer.selected_data = set()
+            self._drawn[layer.unique_id] = rows, looks
+        self._rows[layer.unique_id] = rows
+        mark_written(
+            layer,
+            {**_ABOUT[side], 'key': _key(stack, other), 'on': stack.uid},
+        )
+
+    @staticmethod
+    def _set_looks(
+        layer: Any, rows: list[Row], shown: list[PointPair]
+    ) -> None:
+        """Number, color and symbol of each point."""
+        layer.features = DataFrame(
+            {
+                'number': [number for _, number in rows],
+                'landmark': [pair.landmark for pair in shown],
+                'row': range(len(rows)),
+            }
+        )
+        if not rows:
+            return
+        numbers = np.array([number for _, number in rows])
+        colors = _COLORS[(numbers - 1) % len(_COLORS)].copy()
+        off = [pair.landmark and not pair.active for pair in shown]
+        colors[off, 3] = _OFF
+        layer.face_color = colors
+        layer.symbol = [
+            'diamond' if pair.landmark else 'disc' for pair in shown
+        ]
+
+    def _make(self, side: str, stack: Stack, other: Stack) -> Any:
+        layer = Points(
+            np.empty((0, len(stack.grid.shape))),
+            ndim=len(stack.grid.shape),
+            name=f'{stack.name} asked',
+            features=DataFrame({'number': [], 'landmark': [], 'row': []}),
+            border_color='black',
+            border_width=0.1,
+            size=_size(stack),
+            text={
+                'string': '{number}',
+                'anchor': 'upper_left',
+                'color': 'white',
+            },
+            **stack.grid.spatial,
+        )
+        key = _key(stack, other)
+        mark_written(layer, {**_ABOUT[side], 'key': key, 'on': stack.uid})
+        # On top, where labels and pictures do not cover it.
+        self._viewer.layers.append(layer)
+        layer.events.data.connect(
+            lambda event: self._on_data(layer, side, event)
+        )
+        return layer
+
+    def layer_of(self, stack: Stack, other: Stack) -> Any:
+        """The layer of points on an image; None if there is none."""
+        return find_result(self._viewer.layers, _key(stack, other))
+
+    def hit(
+        self,
+        stack: Stack,
+        other: Stack,
+        planes: tuple[Index, Index],
+        at: Spot,
+    ) -> int | None:
+        """Number of the point that is at a place.
+
+        Parameters
+        ----------
+        stack, other : Stack
+            The image that it lies on, and the other one of the pair.
+        planes : tuple of two tuples of int
+            Planes of source and target that are shown.
+        at : tuple of float
+            Row and column in this image.
+
+        Returns
+        -------
+        int or None
+            The nearest one whose dot covers the place.
+        """
+        layer = self.layer_of(stack, other)
+        if layer is None or not layer.visible:
+            return None
+        rows = self._rows.get(layer.unique_id, [])
+        best, least = None, _size(stack) / 2
+        for (where, number), place in zip(rows, layer.data, strict=False):
+            distance = float(np.hypot(*(np.asarray(place[-2:]) - at)))
+            if where == planes and distance <= least:
+                best, least = number, distance
+        return best
+
+    def drag(self, stack: Stack, other: Stack, row: Row, at: Spot) -> None:
+        """Move a point on screen while the mouse holds it.
+
+        Parameters
+        ----------
+        stack, other : Stack
+            The image that it lies on, and the other one of the pair.
+        row : tuple
+            Planes and number of the pair.
+        at : tuple of float
+            Row and column in this image.
+        """
+        layer = self.layer_of(stack, other)
+        if layer is None:
+            return
+        rows = self._rows.get(layer.unique_id, [])
+        if row not in rows:
+            return
+        with self._ours():
+            data = np.array(layer.data)
+            data[rows.index(row), -2:] = at
+            layer.data = data
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Do not take changes of ours for those of the user."""
+        before, self._drawing = self._drawing, True
+        try:
+            yield
+        finally:
+            self._drawing = before
+
+    def _on_data(self, layer: Any, side: str, event: Any) -> None:
+        """Tell what was done with napari's own tools."""
+        action = str(getattr(event, 'action', '')).rsplit('.', 1)[-1].lower()
+        if self._drawing or action not in ('added', 'changed', 'removed'):
+            return
+        self._drawn.pop(layer.unique_id, None)
+        rows = self._rows.get(layer.unique_id, [])
+        data = np.asarray(layer.data)
+        ids = [int(value) for value in layer.features['row']]
+        if action == 'removed':
+            for gone in [r for n, r in enumerate(rows) if n not in ids]:
+                self._removed(gone[0], gone[1])
+        elif action == 'changed':
+            for index in getattr(event, 'data_indices', ()):
+                planes, number = rows[ids[index]]
+                self._moved(planes, number, side, _spot(data[index]))
+        elif rows and len(data) > len(rows):
+            self._moved(rows[0][0], 0, side, _spot(data[-1]))
+
+
+def _spot(coords: Any) -> Spot:
+    """Row and column of a point."""
+    return float(coords[-2]), float(coords[-1])
+
+
+def _key(stack: Stack, other: Stack) -> str:
+    return f'ask {stack.uid} {other.uid}'
+
+
+def _size(stack: Stack) -> float:
+    return max(4.0, 0.035 * max(stack.grid.plane_shape))

@@ -1,0 +1,139 @@
+"""What was found for each pair of planes, and how to make more of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, replace
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.plugin.layers.products import mask_role, result_key
+from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.request import Outcome, PlanePair, Request
+
+__all__ = ['Matched', 'Matches', 'PairKey']
+
+#: Identities of source and target, and the plane of each.
+PairKey = tuple[Hashable, Hashable, Index, Index]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A pair of planes that was matched.
+
+    Parameters
+    ----------
+    match : Correspondence
+        What was found, bent to the landmarks there are.
+    unbent : Correspondence
+        The same without landmarks.
+    request : Request
+        How it was found, for this pair of planes alone, with all that was
+        carried and made of it; None for planes on the way of a propagation.
+    """
+
+    match: Correspondence
+    unbent: Correspondence
+    request: Request | None
+
+    def request_again(self, exists: Callable[[str], bool]) -> Request | None:
+        """Ask for the results that are there, to be made anew.
+
+        Parameters
+        ----------
+        exists : callable
+            Whether there is a layer of a key.
+
+        Returns
+        -------
+        Request or None
+            Without annotations and outputs whose layers were removed; None
+            if nothing can be made anew.
+        """
+        request = self.request
+        if request is None:
+            return None
+
+        def is_there(role: str) -> bool:
+            return exists(result_key(request, role))
+
+        return replace(
+            request,
+            masks=[x for x in request.masks if is_there(mask_role(x))],
+            outputs=frozenset(filter(is_there, request.outputs)),
+        )
+
+
+class Matches:
+    """Keeps what was found while its images are in the viewer."""
+
+    def __init__(self) -> None:
+        self._held: dict[PairKey, Matched] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: PairKey) -> Matched | None:
+        """What was found for a pair of planes."""
+        return self._held.get(key)
+
+    def has_pair(self, pair: tuple[Hashable, Hashable]) -> bool:
+        """Whether any planes of two images were matched."""
+        return any(key[:2] == pair for key in self._held)
+
+    def forget_others(self, present: Collection[Hashable]) -> None:
+        """Let go of pairs whose images are gone.
+
+        Parameters
+        ----------
+        present : collection of hashable
+            Identities of the layers in the viewer.
+        """
+        for key in [k for k in self._held if not {*k[:2]} <= {*present}]:
+            del self._held[key]
+
+    def take(self, request: Request, outcome: Outcome) -> None:
+        """Keep what a run has found.
+
+        Parameters
+        ----------
+        request : Request
+            What the run was asked for.
+        outcome : Outcome
+            What it found. A match that was cut short does not stand in for a
+            whole one.
+        """
+        pairs = {(pair.source, pair.target): pair for pair in request.pairs}
+        for planes, match in outcome.found.items():
+            key = request.source.uid, request.target.uid, *planes
+            before = self._held.get(key)
+            if outcome.partial and before is not None:
+                continue
+            self._held[key] = Matched(
+                match,
+                outcome.unbent.get(planes, match),
+                _of_one(request, pairs.get(planes), before),
+            )
+
+
+def _of_one(
+    request: Request, pair: PlanePair | None, before: Matched | None
+) -> Request | None:
+    """A request for one pair of planes, with what was made of it before."""
+    if pair is None:
+        return None
+    one = replace(
+        request,
+        pairs=[pair],
+        several=request.has_planes,
+        live=False,
+        landmarks={},
+    )
+    earlier = None if before is None else before.request
+    if earlier is None or earlier.has_planes != one.has_planes:
+        return one
+    masks = {mask_role(mask): mask for mask in (*earlier.masks, *one.masks)}
+    return replace(
+        one,
+        masks=list(masks.values()),
+        outputs=earlier.outputs | one.outputs,
+    )

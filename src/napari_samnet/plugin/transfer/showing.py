@@ -1,0 +1,208 @@
+"""What a run has made, into the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.arrange import bring_into_view
+from napari_samnet.plugin.layers.into import add_into
+from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.request import Outcome, Product, Request
+from napari_samnet.plugin.run.series import Course
+from napari_samnet.plugin.transfer.going_on import write_back
+from napari_samnet.plugin.transfer.inputs import Inputs
+from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.matches import Matches
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.transfer.worst import WorstPlaces
+
+__all__ = ['Showing']
+
+
+class Showing:
+    """Brings outcomes into the viewer, part by part.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Viewer that shows the results.
+    panel : Panel
+        Where the controls are.
+    inputs : Inputs
+        Tells how images lie now.
+    results : Results
+        Layers that this plugin has made.
+    matches : Matches
+        Where matches are kept.
+    judging : Judging
+        Told of new results.
+    worst : WorstPlaces
+        Told of new verdicts.
+    status : Status
+        Told what was written.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        panel: Panel,
+        inputs: Inputs,
+        results: Results,
+        matches: Matches,
+        judging: Judging,
+        worst: WorstPlaces,
+        status: Status,
+    ) -> None:
+        self._viewer = viewer
+        self._panel = panel
+        self._inputs = inputs
+        self._results = results
+        self._matches = matches
+        self._judging = judging
+        self._worst = worst
+        self._status = status
+        #: The correspondence that was found last.
+        self.last: Correspondence | None = None
+
+    def show(
+        self, request: Request, into: Any, outcome: Outcome
+    ) -> Iterator[Any]:
+        """Add or update the layers of a run.
+
+        Parameters
+        ----------
+        request : Request
+            What the run was asked for.
+        into : napari.layers.Labels or None
+            Labels of the user that carried ones are written into.
+        outcome : Outcome
+            What it made and found.
+
+        Yields
+        ------
+        Any
+            After each part, so that the window can breathe.
+        """
+        pair = request.source.uid, request.target.uid
+        if outcome.products and not self._matches.has_pair(pair):
+            self._look_at(pair)
+        self._matches.take(request, outcome)
+        if outcome.last is not None:
+            self.last = outcome.last
+        self._worst.take(request, outcome)
+        products = self._where_images_are(request, outcome.products)
+        threshold = self._judging.threshold_for(pair)
+        if into is not None and into in self._viewer.layers:
+            for product in [p for p in products if p.kind == 'labels']:
+                try:
+                    written = add_into(
+                        into, product, request.target.grid, threshold
+                    )
+                except InputError as error:
+                    # It was changed during the run: a layer of its own.
+                    self._status.note(str(error))
+                    continue
+                products.remove(product)
+                self._status.note(str(written))
+                yield written
+        layers = []
+        for layer in self._results.show(
+            products, threshold, partial=outcome.partial
+        ):
+            layers.append(layer)
+            yield layer
+        for note in self._results.take_notes():
+            self._status.note(note)
+        self._judging.results_changed(layers)
+        self._panel.restore.setVisible(bool(self._results.restorable))
+
+    def show_more(self, request: Request, outcome: Outcome) -> Iterator[Any]:
+        """Add or update layers of a match that was judged before.
+
+        Parameters
+        ----------
+        request : Request
+            What was asked for.
+        outcome : Outcome
+            What was made. Its verdict does not count, since it was reached
+            without the labels.
+
+        Yields
+        ------
+        Any
+            After each part, so that the window can breathe.
+        """
+        self._matches.take(request, outcome)
+        verdict = self._worst.verdict
+        about = {} if verdict is None else {'verdict': verdict.as_dict()}
+        products = [
+            replace(product, about={**product.about, **about})
+            for product in self._where_images_are(request, outcome.products)
+        ]
+        layers = []
+        for layer in self._results.show(products):
+            layers.append(layer)
+            yield layer
+        for note in self._results.take_notes():
+            self._status.note(note)
+        self._judging.results_changed(layers)
+
+    def show_continued(
+        self, request: Request, course: Course, onto: Any, outcome: Outcome
+    ) -> Iterator[Any]:
+        """Write what was carried on into the result that was corrected.
+
+        Parameters
+        ----------
+        request : Request
+            What the run was asked for.
+        course : Course
+            Planes that it has visited.
+        onto : napari.layers.Labels
+            The result that was corrected.
+        outcome : Outcome
+            What it made and found.
+
+        Yields
+        ------
+        Any
+            After each part, so that the window can breathe.
+        """
+        self._worst.take(request, outcome)
+        for product in outcome.products:
+            written = None
+            if onto in self._viewer.layers:
+                written = write_back(onto, product, course)
+            if written is None:
+                # It was removed or changed during the run.
+                yield from self._results.show([product])
+                continue
+            self._status.note(str(written))
+            yield onto
+
+    def _where_images_are(
+        self, request: Request, products: Sequence[Product]
+    ) -> list[Product]:
+        """Let results follow images that were moved during the run."""
+        layers = {layer.unique_id: layer for layer in self._viewer.layers}
+        placed = []
+        for product in products:
+            grid = product.grid
+            for stack in (request.source, request.target):
+                if stack.uid == product.owner and stack.uid in layers:
+                    now = self._inputs.stack(layers[stack.uid]).grid
+                    grid = grid.moved_with(stack.grid, now)
+                    break
+            placed.append(replace(product, grid=grid))
+        return placed
+
+    def _look_at(self, pair: tuple[Any, ...]) -> None:
+        """See both images, as long as they are in the viewer."""
+        layers = [x for x in self._viewer.layers if x.unique_id in pair]
+        if layers:
+            bring_into_view(self._viewer, layers)

@@ -1,0 +1,220 @@
+"""A table of landmarks, with what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_samnet.plugin.widgets.fields import tooltip
+
+__all__ = ['PairRow', 'PairTable']
+
+_HEADS = {
+    '#': 'Number of the pair; unchecked, it is not used.',
+    'Source': 'Row and column in the source.',
+    'Target': 'Row and column in the target.',
+    'Off by': 'How far the match without landmarks was from the target '
+    'point, in pixels of the target. A cross: the field would fold, so this '
+    'pair is not met.',
+}
+
+#: Rows that are seen without scrolling.
+_ROWS = 5
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One line of the table.
+
+    Parameters
+    ----------
+    number : int
+        Number of the pair.
+    source, target : tuple of float
+        Row and column in the two images.
+    active : bool
+        Whether it is used.
+    error : float or None
+        Distance of the match from it in pixels; None if there is no match.
+    met : bool
+        Whether the field meets it.
+    """
+
+    number: int
+    source: tuple[float, float]
+    target: tuple[float, float]
+    active: bool
+    error: float | None = None
+    met: bool = True
+
+
+class PairTable(QWidget):
+    """Landmarks in a table, and buttons below it."""
+
+    #: A pair was switched on or off: number, state.
+    switched = Signal(int, bool)
+    #: Pairs are to be taken away: list of numbers.
+    removed = Signal(object)
+    #: A pair is to be shown: number.
+    chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = QTableWidget(0, len(_HEADS))
+        self.table.setHorizontalHeaderLabels(list(_HEADS))
+        for column, tip in enumerate(_HEADS.values()):
+            head = self.table.horizontalHeaderItem(column)
+            if head is not None:
+                head.setToolTip(tooltip(tip))
+        self.table.setAccessibleName('Landmarks')
+        vertical = self.table.verticalHeader()
+        horizontal = self.table.horizontalHeader()
+        assert vertical is not None
+        assert horizontal is not None
+        vertical.setVisible(False)
+        horizontal.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        horizontal.setSectionResizeMode(
+            0, QHeaderView.ResizeMode.ResizeToContents
+        )
+        self.table.setSelectionBehavior(
+            QAbstractItemView.SelectionBehavior.SelectRows
+        )
+        self.table.setEditTriggers(
+            QAbstractItemView.EditTrigger.NoEditTriggers
+        )
+        line = vertical.minimumSectionSize()
+        self.table.setFixedHeight((_ROWS + 1) * line + 8)
+        self.table.itemChanged.connect(self._on_changed)
+        self.table.itemDoubleClicked.connect(self._on_double)
+        self.table.installEventFilter(self)
+        self.remove = QPushButton('Remove')
+        self.undo = QPushButton('Undo')
+        self.load = QPushButton('Load…')
+        self.save = QPushButton('Save…')
+        for button, tip in (
+            (self.remove, 'Take the selected pairs away (Delete).'),
+            (self.undo, 'Take back the last change of the landmarks.'),
+            (
+                self.load,
+                'Read pairs of a CSV file of ours or of BigWarp, or the two '
+                'files of points that affinder works on.',
+            ),
+            (
+                self.save,
+                'Write the pairs as CSV; a name that ends in bigwarp.csv is '
+                'written as BigWarp does.',
+            ),
+        ):
+            button.setToolTip(tooltip(tip))
+            button.setMinimumWidth(40)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in (self.remove, self.undo, self.load, self.save):
+            buttons.addWidget(button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.table)
+        layout.addLayout(buttons)
+        self.remove.clicked.connect(self._on_remove)
+        self.show_rows([], can_undo=False)
+
+    def show_rows(self, rows: Sequence[PairRow], *, can_undo: bool) -> None:
+        """Show pairs.
+
+        Parameters
+        ----------
+        rows : sequence of PairRow
+            All of them, in order.
+        can_undo : bool
+            Whether there is a change to take back.
+        """
+        table = self.table
+        chosen = set(self.selected)
+        blocked = table.blockSignals(True)
+        table.setRowCount(len(rows))
+        for place, row in enumerate(rows):
+            error = '' if row.error is None else f'{row.error:.1f}'
+            if row.active and not row.met:
+                error = f'{error} ✕'.strip()
+            texts = [
+                str(row.number),
+                '{:.0f}, {:.0f}'.format(*row.source),
+                '{:.0f}, {:.0f}'.format(*row.target),
+                error,
+            ]
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                flags = Qt.ItemFlag.ItemIsEnabled
+                flags |= Qt.ItemFlag.ItemIsSelectable
+                if column == 0:
+                    flags |= Qt.ItemFlag.ItemIsUserCheckable
+                    item.setCheckState(
+                        Qt.CheckState.Checked
+                        if row.active
+                        else Qt.CheckState.Unchecked
+                    )
+                item.setFlags(flags)
+                table.setItem(place, column, item)
+        table.clearSelection()
+        for place, row in enumerate(rows):
+            if row.number in chosen:
+                for column in range(len(_HEADS)):
+                    item = table.item(place, column)
+                    if item is not None:
+                        item.setSelected(True)
+        table.blockSignals(blocked)
+        self.remove.setEnabled(bool(rows))
+        self.save.setEnabled(bool(rows))
+        self.undo.setEnabled(can_undo)
+
+    @property
+    def selected(self) -> list[int]:
+        """Numbers of the selected pairs."""
+        places = sorted(
+            {index.row() for index in self.table.selectedIndexes()}
+        )
+        return [self._number(place) for place in places]
+
+    def _number(self, place: int) -> int:
+        item = self.table.item(place, 0)
+        return 0 if item is None else int(item.text())
+
+    def _on_changed(self, item: QTableWidgetItem) -> None:
+        if item.column() == 0:
+            active = item.checkState() == Qt.CheckState.Checked
+            self.switched.emit(int(item.text()), active)
+
+    def _on_double(self, item: QTableWidgetItem) -> None:
+        self.chosen.emit(self._number(item.row()))
+
+    def _on_remove(self) -> None:
+        if self.selected:
+            self.removed.emit(self.selected)
+
+    def eventFilter(
+        self, watched: QObject | None, event: QEvent | None
+    ) -> bool:
+        """Let the Delete key take the selected pairs away."""
+        if (
+            watched is self.table
+            and isinstance(event, QKeyEvent)
+            and event.type() == QEvent.Type.KeyPress
+            and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
+        ):
+            self._on_remove()
+            return True
+        return False
