@@ -13,6 +13,7 @@ from skimage.draw import ellipse
 from napari_samnet import propagate
 from napari_samnet.errors import InputError
 from napari_samnet.series import propagate as engine
+from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.working_size import working_size
 
 SIZE = 96
@@ -220,6 +221,35 @@ class TestWorkingSize:
     def test_it_is_not_below_what_was_asked_for(self) -> None:
         labels = np.ones((64, 64), np.uint8)
         assert working_size([labels], least=512) == 512
+
+
+class TestPieces:
+    """A second thing that looks like the labeled one."""
+
+    def drop(self, drawn: Any, carried: Any) -> Any:
+        places = carried.astype(np.int32)
+        drop_far_pieces(places, drawn, drawn.astype(np.int32), 2)
+        return places
+
+    def test_a_small_piece_far_away_is_dropped(self) -> None:
+        drawn = np.zeros((80, 120), np.int32)
+        drawn[20:60, 20:60] = 2
+        carried = drawn.copy()
+        carried[30:40, 90:110] = 2
+        np.testing.assert_array_equal(self.drop(drawn, carried), drawn)
+
+    def test_pieces_as_far_apart_as_they_were_drawn_stay(self) -> None:
+        drawn = np.zeros((80, 120), np.int32)
+        drawn[20:60, 20:60] = 2
+        drawn[30:40, 90:110] = 2
+        np.testing.assert_array_equal(self.drop(drawn, drawn), drawn)
+
+    def test_parts_beside_an_obstacle_stay(self) -> None:
+        drawn = np.zeros((80, 120), np.int32)
+        drawn[20:60, 20:60] = 1
+        carried = drawn.copy()
+        carried[:, 50:54] = 0
+        np.testing.assert_array_equal(self.drop(drawn, carried), carried)
 
 
 def test_memory_is_bounded(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -56,16 +56,22 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
 
 
-def add_match_options(parser: argparse.ArgumentParser) -> None:
+def add_match_options(
+    parser: argparse.ArgumentParser, only: Collection[str] | None = None
+) -> None:
     """Add a flag for every parameter of a match.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
         Parser of a command that matches images.
+    only : collection of str, optional
+        Names of the parameters that the command looks at; all by default.
     """
     group = parser.add_argument_group('matching')
     for field in fields(MatchOptions):
+        if only is not None and field.name not in only:
+            continue
         default = getattr(DEFAULTS, field.name)
         name = FLAGS.get(field.name, field.name)
         flag = '--' + name.replace('_', '-')
@@ -118,8 +124,9 @@ def read_match_options(arguments: argparse.Namespace) -> MatchOptions:
     InputError
         If one is out of its limits.
     """
+    given = vars(arguments)
     names = [field.name for field in fields(MatchOptions)]
-    return MatchOptions(**{name: getattr(arguments, name) for name in names})
+    return MatchOptions(**{n: given[n] for n in names if n in given})
 
 
 def add_json_option(

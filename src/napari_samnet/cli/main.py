@@ -61,6 +61,10 @@ _COMMANDS = {
         'napari_samnet.cli.batch',
         'do many pairs, on all cores or on many computers',
     ),
+    'propagate': (
+        'napari_samnet.cli.propagate',
+        'carry labels of some planes to all others of a film or stack',
+    ),
     'look': (
         'napari_samnet.cli.look',
         'learn a change of stain or color, and give it to many images',

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.errors import InputError
 from napari_samnet.series.encode import EncodedPlane, PlaneEncoder
 from napari_samnet.series.evidence import (
     Reference,
@@ -22,6 +23,7 @@ from napari_samnet.series.evidence import (
 from napari_samnet.series.following import follow_labels
 from napari_samnet.series.memory import Memory
 from napari_samnet.series.outlines import labels_from_evidence
+from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.schedule import Chain
 from napari_samnet.series.verdicts import PlaneReport
 
@@ -77,6 +79,7 @@ class HeldPlanes:
         self._read = read
         self._encoder = encoder
         self._held: OrderedDict[int, EncodedPlane] = OrderedDict()
+        self._shape: tuple[int, int] | None = None
 
     def __call__(self, index: int) -> EncodedPlane:
         """Encode a plane, or recall it.
@@ -90,9 +93,22 @@ class HeldPlanes:
         -------
         EncodedPlane
             Its features and its pixels.
+
+        Raises
+        ------
+        InputError
+            If it has another shape than the first one that was read.
         """
         if index not in self._held:
-            self._held[index] = self._encoder(self._read(index))
+            plane = self._encoder(self._read(index))
+            self._shape = self._shape or plane.shape
+            if plane.shape != self._shape:
+                raise InputError(
+                    f'planes must all have one shape, got {plane.shape} for '
+                    f'plane {index} and {self._shape} before: cut or scale '
+                    f'them to one size'
+                )
+            self._held[index] = plane
             while len(self._held) > HELD:
                 self._held.popitem(last=False)
         return self._held[index]
@@ -239,6 +255,9 @@ class Propagation:
         count = len(self._ids)
         drawn = [r for r in references if r.annotated][:1]
         follow_labels(plane, [*drawn, *self._memory.recent[:1]], places, count)
+        latest = self._memory.recent[:1] or drawn
+        if drawn:
+            drop_far_pieces(places, latest[0].labels, drawn[0].labels, count)
         area = np.bincount(places.ravel(), minlength=count + 1)[1:]
         shares = label_shares(places, count, plane.cells)
         quality = _quality(references, cosines, shares)

@@ -40,8 +40,9 @@ NEIGHBORS = 10
 #: Cosine by which likeness falls to 1/e.
 TEMPERATURE = 0.03
 
-#: Cells to each side of the same place in which a result is asked.
-WINDOW = 12
+#: How far to each side of the same place a result is asked, as a share of the
+#: shorter side of the plane.
+WINDOW = 0.42
 
 #: Weight of the histogram beside the features in how alike two planes are.
 HISTOGRAM_WEIGHT = 0.3
@@ -159,7 +160,7 @@ def gather_evidence(
     biases: Sequence[float] | None = None,
     neighbors: int = NEIGHBORS,
     temperature: float = TEMPERATURE,
-    window: int = WINDOW,
+    window: float = WINDOW,
 ) -> FloatArray:
     """Evidence for each label in each cell of a plane.
 
@@ -181,8 +182,10 @@ def gather_evidence(
     temperature : float
         Cosine by which the weight of a cell falls to 1/e. Smaller values
         believe the most similar cell alone.
-    window : int
-        Cells to each side in which references that were found are asked.
+    window : float
+        How far to each side references that were found are asked, as a share
+        of the shorter side of the plane. Smaller windows confuse less of
+        what looks alike, and lose what moves fast.
 
     Returns
     -------
@@ -192,12 +195,13 @@ def gather_evidence(
     import torch
 
     rows, columns = plane.cells
+    reach = round(window * min(rows, columns))
     with torch.inference_mode():
         best, where, first = [], [], 0
         for place, reference in enumerate(references):
             cosine = cosines[place]
             if cosine is None:
-                values, index = _nearby(plane, reference, neighbors, window)
+                values, index = _nearby(plane, reference, neighbors, reach)
             else:
                 values, index = cosine.topk(min(neighbors, cosine.shape[1]), 1)
             bias = 0.0 if biases is None else biases[place]

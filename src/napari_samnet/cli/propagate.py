@@ -1,0 +1,375 @@
+"""``napari-samnet propagate``: labels through a film or stack of files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.cli.arguments import (
+    add_json_option,
+    add_match_options,
+    read_match_options,
+    tell_notices,
+    write_json,
+)
+from napari_samnet.errors import InputError
+from napari_samnet.options import DEFAULTS, parameter_text
+
+__all__ = ['add_parser', 'run']
+
+#: Parameters of a match that a propagation looks at, besides the size.
+_OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
+
+#: What the name of a file with labels ends in.
+_ENDING = '_labels.tif'
+
+_DESCRIPTION = """\
+Carry the labels of some planes to all others of FILM, a folder of images in
+natural order (img2 before img10), a TIFF stack or an animated picture. Planes
+are read one at a time. DIR gets one file of labels for each plane and
+report.csv, which says for each plane how it went and why. Annotated planes
+are written as they are. A plane that cannot be used, or lies behind a cut,
+gets no file.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Where the command is added to the program.
+    """
+    parser = commands.add_parser(
+        'propagate',
+        help='carry labels of some planes to all others of a film or stack',
+        description=_DESCRIPTION,
+    )
+    add = parser.add_argument
+    add('film', metavar='FILM', help='folder of images, or one file of planes')
+    add(
+        '--labels',
+        metavar='PLANE=MASK',
+        action='append',
+        required=True,
+        help='labels of a plane, given by its number from 0 or by the name '
+        'of its file; as often as you like. MASK alone is a stack with a '
+        'plane for each of FILM, annotated where there are labels.',
+    )
+    add('--out', metavar='DIR', required=True, help='folder for the results')
+    add(
+        '--ids',
+        metavar='N,N',
+        help='carry only these labels. Default: all.',
+    )
+    add(
+        '--start',
+        metavar='PLANE',
+        help='annotated plane to go out from. Default: all annotated planes.',
+    )
+    add(
+        '--direction',
+        choices=('both', 'forwards', 'backwards'),
+        default='both',
+        help='carry labels to later planes, to earlier ones, or to both. '
+        'Default: both',
+    )
+    add(
+        '--channel',
+        metavar='N',
+        type=int,
+        help='take this channel of each plane alone, from 0',
+    )
+    text = parameter_text('size').replace('%', '%%')
+    add(
+        '--size',
+        metavar='N',
+        type=int,
+        help=f'{text} Default: from {DEFAULTS.size} to 384, by the size of '
+        f'the labels.',
+    )
+    add_json_option(parser)
+    add_match_options(parser, only=_OPTIONS)
+
+
+@dataclass(frozen=True)
+class _Film:
+    """The planes of a film by number.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        File of each plane, one and the same for a stack.
+    channel : int or None
+        The only channel to read.
+    """
+
+    files: Sequence[Path]
+    stack: bool
+    channel: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def picture(self, index: int) -> Any:
+        """Read one plane."""
+        from napari_samnet.io.image_files import read_picture
+
+        return read_picture(
+            self.files[index],
+            name=f'plane {index}',
+            page=index if self.stack else None,
+            channel=self.channel,
+        )
+
+    def number(self, word: str, flag: str) -> int:
+        """Number of a plane from its number or the name of its file."""
+        if word.isascii() and word.isdecimal():
+            number = int(word)
+            if number < len(self):
+                return number
+        elif not self.stack:
+            for number, file in enumerate(self.files):
+                if word in (file.name, file.stem):
+                    return number
+        raise InputError(
+            f'{flag} must name a plane from 0 to {len(self) - 1}'
+            f'{"" if self.stack else " or a file of the folder"}, got {word!r}'
+        )
+
+    def output(self, index: int) -> str:
+        """Name of the file for the labels of a plane."""
+        stem = self.files[index].stem
+        return f'{stem}_{index:05}{_ENDING}' if self.stack else stem + _ENDING
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry labels through a film.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of a parser that :func:`add_parser` has made.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    InputError
+        If something cannot be read, does not fit, or would be overwritten.
+    """
+    from napari_samnet.io.label_files import write_labels
+    from napari_samnet.outputs.folder import check_folder
+    from napari_samnet.series.propagate import propagate_steps
+    from napari_samnet.series.verdicts import PlaneReport, summarize
+
+    begun = time.perf_counter()
+    film = _open(arguments)
+    annotations, masks = _annotations(arguments.labels, film)
+    start = None
+    if arguments.start is not None:
+        start = film.number(arguments.start, '--start')
+    ids = _ids(arguments.ids)
+    adapt_size = arguments.size is None
+    if adapt_size:
+        arguments.size = DEFAULTS.size
+    # A propagation does not look at it; it must fit the size.
+    arguments.window = 3
+    options = read_match_options(arguments)
+    folder = check_folder(arguments.out)
+    outputs = [folder / film.output(index) for index in range(len(film))]
+    _check_overwriting(outputs, [*film.files, *masks])
+    first = film.picture(min(annotations))
+    tell_notices(first.notices)
+    steps = propagate_steps(
+        lambda index: film.picture(index).pixels,
+        len(film),
+        annotations,
+        options,
+        ids=ids,
+        start=start,
+        direction=arguments.direction,
+        channel_axis=first.channel_axis,
+        adapt_size=adapt_size,
+    )
+    reports = {
+        index: PlaneReport(index, 'annotated', quality=1.0)
+        for index in annotations
+    }
+    labeled = set(annotations)
+    created = False
+    try:
+        for step in steps:
+            if not created:
+                # Only now is it known that there is something to write.
+                folder.mkdir(parents=True, exist_ok=True)
+                for index, labels in annotations.items():
+                    write_labels(outputs[index], labels)
+                created = True
+            report = step.report
+            reports[report.index] = report
+            if report.is_labeled:
+                write_labels(outputs[report.index], step.labels)
+                labeled.add(report.index)
+            _tell(step, film)
+    finally:
+        if created:
+            _write_report(folder, film, reports, labeled)
+    text = summarize(
+        [reports[index] for index in reports if index not in annotations],
+        len(labeled),
+        len(film),
+        time.perf_counter() - begun,
+    )
+    if arguments.json:
+        write_json(
+            {
+                'out': str(folder),
+                'planes': _records(film, reports, labeled),
+                'text': text,
+            }
+        )
+    else:
+        sys.stdout.write(f'{text}\n{folder / "report.csv"}\n')
+    return 0
+
+
+def _open(arguments: argparse.Namespace) -> _Film:
+    """The planes of a folder or of one file."""
+    from napari_samnet.batch.folders import find_images
+    from napari_samnet.io.planes import count_planes
+
+    path = Path(arguments.film)
+    if path.is_dir():
+        return _Film(find_images(path), False, arguments.channel)
+    count = count_planes(path, name='FILM')
+    if count < 2:
+        raise InputError(
+            f'FILM must be a folder of images or a file of several planes, '
+            f'{path} holds one picture'
+        )
+    return _Film([path] * count, True, arguments.channel)
+
+
+def _annotations(
+    words: Sequence[str], film: _Film
+) -> tuple[dict[int, NDArray[Any]], list[Path]]:
+    """Labels by plane, and the files that they are from."""
+    from napari_samnet.io.label_files import read_label_picture
+    from napari_samnet.io.planes import count_planes
+
+    annotations: dict[int, NDArray[Any]] = {}
+    files: list[Path] = []
+    for word in words:
+        plane, equals, mask = word.partition('=')
+        if equals and not Path(word).exists():
+            number = film.number(plane, '--labels')
+            made = read_label_picture(mask, name=f'labels of plane {number}')
+            tell_notices(made.notices)
+            found = {number: made.labels}
+        else:
+            mask = word
+            count = count_planes(mask, name='--labels')
+            if count != len(film):
+                raise InputError(
+                    f'--labels must be PLANE=MASK, or a stack with a plane '
+                    f'for each of the {len(film)} of FILM; {mask} has {count}'
+                )
+            found = {
+                number: read_label_picture(mask, page=number).labels
+                for number in range(count)
+            }
+        files.append(Path(mask))
+        for number, labels in found.items():
+            if not labels.any():
+                continue
+            if number in annotations:
+                raise InputError(f'--labels names plane {number} twice')
+            if labels.dtype == bool:
+                labels = labels.astype(np.uint8)
+            annotations[number] = labels
+    if not annotations:
+        raise InputError('--labels hold no label: all pixels are 0')
+    return annotations, files
+
+
+def _ids(text: str | None) -> list[int] | None:
+    """Ids from numbers with commas."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(',')]
+    except ValueError:
+        raise InputError(
+            f'--ids must be whole numbers with commas, got {text!r}'
+        ) from None
+
+
+def _check_overwriting(
+    outputs: Sequence[Path], inputs: Sequence[Path]
+) -> None:
+    """Refuse to write onto what is read."""
+    read = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in read:
+            raise InputError(
+                f'{path} would be overwritten, but is read: choose another '
+                f'folder with --out'
+            )
+
+
+def _tell(step: Any, film: _Film) -> None:
+    """Progress on standard error, with what is to be looked at."""
+    report = step.report
+    text = f'{step.done} of {step.total}: {film.output(report.index)}'
+    if report.state != 'good':
+        text += f': {report.state}, {report.reason}'
+    sys.stderr.write(text + '\n')
+
+
+def _records(
+    film: _Film, reports: dict[int, Any], labeled: set[int]
+) -> list[dict[str, Any]]:
+    """What is said of each plane, in the order of the film."""
+    return [
+        {
+            'file': film.output(index) if index in labeled else '',
+            'image': film.files[index].name,
+            **reports[index].as_dict(),
+        }
+        for index in sorted(reports)
+    ]
+
+
+def _write_report(
+    folder: Path, film: _Film, reports: dict[int, Any], labeled: set[int]
+) -> None:
+    """Table and JSON of all planes that were visited or are annotated."""
+    from napari_samnet.files import write_text
+    from napari_samnet.series.verdicts import PlaneReport
+
+    records = _records(film, reports, labeled)
+    names = ['file', 'image', *(field.name for field in fields(PlaneReport))]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, names, lineterminator='\n')
+    writer.writeheader()
+    for record in records:
+        missing = ' '.join(map(str, record['missing']))
+        writer.writerow({**record, 'missing': missing})
+    write_text(folder / 'report.csv', table.getvalue())
+    write_text(folder / 'report.json', json.dumps(records, indent=2) + '\n')

@@ -1,0 +1,74 @@
+"""How many planes a file holds that is a film or a stack."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+
+import tifffile
+from PIL import Image
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.file_kinds import existing_file, file_kind
+from napari_samnet.io.npy import read_npy
+from napari_samnet.io.size_limits import check_pages
+from napari_samnet.io.tiff_planes import pictures_of, places_of
+
+__all__ = ['count_planes']
+
+
+def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
+    """Count the planes of a file, as its pages are counted when it is read.
+
+    Parameters
+    ----------
+    path : path-like
+        A TIFF stack, an animated picture, or an array of NumPy.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    int
+        Numbers that `page` of
+        :func:`~napari_samnet.io.image_files.read_picture` takes, from 0 to
+        one less; 1 for a single picture.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
+    """
+    file = existing_file(path, name)
+    kind = file_kind(file, name)
+    try:
+        if kind == 'npy':
+            shape = read_npy(file).shape
+            color = len(shape) > 2 and shape[-1] in (3, 4)
+            return prod(shape[: -3 if color else -2])
+        if kind == 'tiff':
+            return _of_tiff(file, name)
+        if kind == 'picture':
+            with Image.open(file) as image:
+                return int(getattr(image, 'n_frames', 1))
+    except InputError:
+        raise
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise InputError(f'{name}: {file} cannot be read: {reason}') from error
+    return 1
+
+
+def _of_tiff(file: Path, name: str) -> int:
+    """Planes through all series, without previews."""
+    check_pages(name, file)
+    with tifffile.TiffFile(file) as content:
+        count = sum(
+            1 for series in pictures_of(content) for _ in places_of(series)
+        )
+        first = content.series[0]
+        if count == 1 and first.axes == 'SYX' and content.is_shaped:
+            # Written without being told what its planes are.
+            return int(first.shape[0])
+        return count

@@ -1,0 +1,117 @@
+"""Films and stacks on the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from skimage import data
+from skimage.io import imread, imsave
+
+from napari_samnet.cli.main import main
+
+QUICK = ['--size', '64', '--no-outlines']
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A folder of three frames that move, and a mask of one of them."""
+    folder = tmp_path / 'film'
+    folder.mkdir()
+    image = data.chelsea()[:200]
+    for number, left in enumerate((60, 66, 72)):
+        # Natural order is not that of the letters.
+        name = f'frame{8 + number}.png'
+        imsave(folder / name, image[:, left : left + 240])
+    labels = np.zeros((200, 240), np.uint16)
+    labels[60:140, 60:140] = 300
+    labels[150:190, 20:80] = 2
+    imsave(tmp_path / 'mask.png', labels, check_contrast=False)
+    return folder
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """The report of a run."""
+    with open(folder / 'report.csv', newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_gets_labels_and_a_report_per_plane(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, mask = tmp_path / 'out', tmp_path / 'mask.png'
+    command = ['propagate', str(film), '--labels', f'frame9={mask}']
+    assert main([*command, '--out', str(out), '--json', *QUICK]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [plane['file'] for plane in told['planes']] == [
+        f'frame{number}_labels.tif' for number in (8, 9, 10)
+    ]
+    rows = table(out)
+    assert [row['index'] for row in rows] == ['0', '1', '2']
+    assert [row['source'] for row in rows] == ['1', '', '1']
+    assert rows[1]['state'] == 'annotated'
+    np.testing.assert_array_equal(
+        imread(out / 'frame9_labels.tif'), imread(mask)
+    )
+    for number in (8, 10):
+        carried = imread(out / f'frame{number}_labels.tif')
+        assert set(np.unique(carried)) == {0, 2, 300}
+
+
+def test_a_stack_by_direction_and_ids(film: Path, tmp_path: Path) -> None:
+    frames = [imread(film / f'frame{number}.png') for number in (8, 9, 10)]
+    stack, masks = tmp_path / 'stack.tif', tmp_path / 'masks.tif'
+    tifffile.imwrite(stack, np.stack(frames), photometric='rgb')
+    labels = np.zeros((3, 200, 240), np.uint16)
+    labels[1] = imread(tmp_path / 'mask.png')
+    tifffile.imwrite(masks, labels, photometric='minisblack')
+    out = tmp_path / 'out'
+    command = ['propagate', str(stack), '--labels', str(masks), *QUICK]
+    command += ['--start', '1', '--direction', 'backwards', '--ids', '2']
+    assert main([*command, '--out', str(out)]) == 0
+    assert [row['index'] for row in table(out)] == ['0', '1']
+    carried = imread(out / 'stack_00000_labels.tif')
+    assert set(np.unique(carried)) == {0, 2}
+    assert not (out / 'stack_00002_labels.tif').exists()
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--labels', '7=mask.png'], 'a plane from 0 to 2'),
+        (['--labels', 'mask.png'], 'a plane for each of the 3'),
+        (['--labels', '0=mask.png', '--ids', 'a'], 'whole numbers'),
+        (['--labels', '0=mask.png', '--ids', '9'], 'no labels to carry'),
+        (['--labels', '0=mask.png', '--start', '1'], 'no labels to begin'),
+        (['--labels', '0=nothing.png'], 'nothing.png'),
+    ],
+)
+def test_what_does_not_fit_is_said_and_nothing_written(
+    film: Path,
+    tmp_path: Path,
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(['propagate', 'film', *words, '--out', 'out', *QUICK]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_what_is_read_is_not_overwritten(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = film.parent / 'masks' / 'frame8_labels.tif'
+    mask.parent.mkdir()
+    tifffile.imwrite(mask, imread(tmp_path / 'mask.png'))
+    before = mask.read_bytes()
+    command = ['propagate', str(film), '--labels', f'0={mask}', *QUICK]
+    assert main([*command, '--out', str(mask.parent)]) == 2
+    assert 'would be overwritten' in capsys.readouterr().err
+    assert mask.read_bytes() == before
