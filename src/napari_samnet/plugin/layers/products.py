@@ -124,7 +124,7 @@ class Collector:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._images: dict[str, _Planes] = {}
-        self._arrows: list[Arrows] = []
+        self._arrows: dict[str, list[Arrows]] = {}
         self._carried: list[dict[Index, Any]] = [{} for _ in request.masks]
         self._backward: dict[Index, Correspondence] = {}
         self._last: Correspondence | None = None
@@ -155,10 +155,13 @@ class Collector:
         self._last = found
         self._done.append(pair)
         wanted = self._request.outputs
-        if 'flow' in wanted:
-            self._arrows.append(
-                arrows_of(found, pair.source_at, count=self._count)
-            )
+        for role, way, at in (
+            ('flow', found, pair.source_at),
+            ('backward', found.inverse(), pair.target_at),
+        ):
+            if role in wanted:
+                arrows = arrows_of(way, at, count=self._count)
+                self._arrows.setdefault(role, []).append(arrows)
         if 'transferred' in wanted and found.transferred is not None:
             self._put('transferred', pair.source_slot, found.transferred)
         if 'confidence' in wanted:
@@ -191,13 +194,12 @@ class Collector:
         """Layers to be, in the order in which they are to be added."""
         assert self._last is not None
         made = [self._image(role) for role in self._images]
-        if self._arrows:
-            made.append(self._flow())
+        made += [self._flow(role) for role in self._arrows]
         for mask, carried in zip(
             self._request.masks, self._carried, strict=True
         ):
             made.append(self._mask(mask, carried))
-        return _uncovered(made, self._request.source.uid)
+        return _uncovered(made)
 
     def _about(self, role: str) -> dict[str, Any]:
         assert self._last is not None
@@ -246,22 +248,32 @@ class Collector:
             about=self._about(role),
         )
 
-    def _flow(self) -> Product:
+    def _flow(self, role: str) -> Product:
         request = self._request
-        arrows = join(self._arrows)
-        about = self._about('flow')
+        arrows = join(self._arrows[role])
+        about = self._about(role)
+        start, end = request.source, request.target
+        space, done = request.source_space, [x.source_at for x in self._done]
+        if role == 'backward':
+            start, end = end, start
+            space = request.target_space
+            done = [pair.target_at for pair in self._done]
         if not request.has_planes:
             # So that the layer can be saved as a dense flow.
-            about['correspondence'] = self._last
+            assert self._last is not None
+            way = self._last
+            about['correspondence'] = (
+                way.inverse() if role == 'backward' else way
+            )
         return Product(
-            planes=self._planes([pair.source_at for pair in self._done]),
+            planes=self._planes(done),
             kind='vectors',
-            key=self._key('flow'),
-            name=f'{request.source.name} → {request.target.name} flow',
+            key=self._key(role),
+            name=f'{start.name} → {end.name} flow',
             data=arrows.vectors,
-            grid=request.source_space,
+            grid=space,
             keywords=arrow_style(arrows, request.color),
-            owner=request.source.uid,
+            owner=start.uid,
             about=about,
         )
 
@@ -343,13 +355,13 @@ def make_mask_product(
     )
 
 
-def _uncovered(products: Sequence[Product], source: Hashable) -> list[Product]:
-    """Switch off what would cover the source, unless it is all there is."""
+def _uncovered(products: Sequence[Product]) -> list[Product]:
+    """Switch off what would cover an image, unless it is all there is."""
     if len(products) == 1:
         return list(products)
     return [
         replace(product, keywords={**product.keywords, 'visible': False})
-        if product.owner == source and product.kind in ('image', 'vectors')
+        if product.kind in ('image', 'vectors')
         else product
         for product in products
     ]

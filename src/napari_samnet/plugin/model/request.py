@@ -72,6 +72,10 @@ OUTPUTS: dict[str, tuple[str, str]] = {
         'Warped target',
         "The target on the source's grid.",
     ),
+    'backward': (
+        'Backward flow',
+        'Arrows from the target to the source, on the target.',
+    ),
 }
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import Any
 
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
 from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import Index
@@ -73,6 +76,52 @@ class Bending:
         self._waiting.add(key)
         self._add(key, 'Bending the match', self._quick)
 
+    def make_more(self, request: Request) -> None:
+        """Make further results of matches that are there.
+
+        Parameters
+        ----------
+        request : Request
+            What is wanted; only pairs of planes that were matched are used.
+
+        Raises
+        ------
+        InputError
+            If none of them was.
+        """
+        images = request.source.uid, request.target.uid
+        known = {
+            (pair.source, pair.target): matched.unbent
+            for pair in request.pairs
+            if (
+                matched := self._matches.get(
+                    (*images, pair.source, pair.target)
+                )
+            )
+        }
+        if not known:
+            raise InputError(
+                'there is no match to make more of: Run matches these images'
+            )
+        request = replace(
+            request,
+            pairs=[
+                pair
+                for pair in request.pairs
+                if (pair.source, pair.target) in known
+            ],
+            several=request.has_planes,
+            landmarks=self._landmarks(request),
+        )
+        make = partial(_added, request, self._cache, known=known)
+        done = partial(self._show_added, request)
+        self._tasks.add(Task('Adding', make, done))
+
+    def _show_added(self, request: Request, outcome: Outcome) -> Iterator[Any]:
+        for layer in self._showing.show_more(request, outcome):
+            layer.visible = True
+            yield layer
+
     def _add(
         self,
         key: PairKey,
@@ -125,6 +174,20 @@ class Bending:
         if 'transferred' not in request.outputs:
             return None
         return replace(request, masks=(), outputs=frozenset({'transferred'}))
+
+
+def _added(
+    request: Request,
+    cache: CorrespondenceCache,
+    stop: Event,
+    *,
+    known: Mapping[tuple[Index, Index], Correspondence],
+) -> Generator[Report, None, Outcome]:
+    """Make further results, and name them."""
+    outcome = yield from run_steps(request, cache, stop, known=known)
+    names = ', '.join(repr(product.name) for product in outcome.products)
+    text = f'Added {names}' if names else 'Nothing was added'
+    return replace(outcome, text=text)
 
 
 def _with_text(

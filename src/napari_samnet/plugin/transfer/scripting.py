@@ -17,7 +17,9 @@ from napari_samnet.errors import InputError
 from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.model.request import OUTPUTS
 from napari_samnet.plugin.transfer.actions import Actions
+from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.going_on import (
     find_propagated,
     lock_planes,
@@ -37,6 +39,7 @@ class Scripting(Actions):
     _judging: Judging
     _worst: WorstPlaces
     _landmarks: LandmarkControl
+    _bending: Bending
 
     @property
     def correspondence(self) -> Correspondence | None:
@@ -183,6 +186,38 @@ class Scripting(Actions):
             column there; None if there is none.
         """
         return self._landmarks.asking.answer(position)
+
+    def add(
+        self,
+        *names: str,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Make further layers of the match there is, without a new run.
+
+        Parameters
+        ----------
+        *names : str
+            Any of 'flow', 'backward', 'labels', 'transferred', 'confidence'
+            and 'warped'.
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Raises
+        ------
+        InputError
+            If one is not known, or these planes were not matched yet.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        unknown = set(names) - set(OUTPUTS)
+        if unknown or not names:
+            what = ', '.join(sorted(unknown)) or 'of no name'
+            raise InputError(f'there is no output {what}')
+        masks = None if 'labels' in names else ()
+        request = self._inputs.request(masks, outputs=names)
+        self._bending.make_more(request)
+        self._waited(wait, timeout)
 
     @property
     def landmarks(self) -> Landmarks:

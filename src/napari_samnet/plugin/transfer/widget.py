@@ -15,7 +15,7 @@ In a running napari:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,9 +29,10 @@ from napari_samnet.plugin.layers.arrange import (
     overlap,
 )
 from napari_samnet.plugin.layers.ask import Asked
-from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.edits import about_layer, kind_of
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import grid_of
+from napari_samnet.plugin.model.masks import INHERITED
 from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
@@ -116,7 +117,7 @@ class SemanticTransfer(Scripting):
             self._bending.bend,
             self._status,
         )
-        self._tasks.succeeded.connect(lambda *_: self._landmarks.refresh())
+        self._tasks.succeeded.connect(self._on_succeeded)
         self._wire()
         self.panel.options.show(load_settings())
         self._prefer_selected()
@@ -143,6 +144,11 @@ class SemanticTransfer(Scripting):
                 lambda _=0, name=name: self._on_channels(name)
             )
         panel.beside.clicked.connect(self._on_beside)
+        panel.add.connect_to(
+            lambda name: self._try(partial(self.add, name)),
+            lambda layer: self._try(partial(self.transfer, layer)),
+            self._annotations,
+        )
         panel.restore.clicked.connect(self._on_restore)
         panel.go_on.clicked.connect(self._on_go_on)
         panel.footer.verdict.asked.connect(self.show_worst)
@@ -172,7 +178,7 @@ class SemanticTransfer(Scripting):
         self.panel.follow_options()
         self._show_channels()
         self._show_beside()
-        self._landmarks.refresh()
+        self._on_succeeded()
         self._status.show()
 
     def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
@@ -225,8 +231,16 @@ class SemanticTransfer(Scripting):
     def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
         self._labels_set = True
 
-    def _on_step(self, event: Any = None) -> None:  # noqa: ARG002
+    def _on_succeeded(self, *_: Any) -> None:
+        """Show what there is of the planes shown."""
         self._landmarks.refresh()
+        carried = self._inputs.mode != 'propagate'
+        self.panel.add.setEnabled(
+            carried and self._current_match() is not None
+        )
+
+    def _on_step(self, event: Any = None) -> None:  # noqa: ARG002
+        self._on_succeeded()
         if not self._inputs.has_planes:
             return
         if self._inputs.mode == 'current':
@@ -314,11 +328,28 @@ class SemanticTransfer(Scripting):
         else:
             self.lay_side_by_side()
 
-    def _on_restore(self) -> None:
+    def _try(self, action: Callable[[], Any]) -> None:
+        """Do something, and say what is wrong instead of raising it."""
         try:
-            self.restore()
+            action()
         except InputError as error:
             self._status.say(sentence(str(error)))
+
+    def _on_restore(self) -> None:
+        self._try(self.restore)
+
+    def _annotations(self) -> list[Any]:
+        """Annotations that lie on the source, which can be carried."""
+        if self.source is None:
+            return []
+        source = self._inputs.stack(self.source).grid
+        return [
+            layer
+            for layer in self.viewer.layers
+            if kind_of(layer) in INHERITED
+            and not about_layer(layer)
+            and (kind_of(layer) != 'labels' or lies_on(grid_of(layer), source))
+        ]
 
     def _into(self, layers: Sequence[Any]) -> Any:
         """Where dropped labels go; points and shapes have their own layers."""
@@ -372,10 +403,8 @@ class SemanticTransfer(Scripting):
         self._tasks.add(Task(title, make, done))
 
     def _on_go_on(self) -> None:
-        try:
-            self.go_on(direction=self.panel.direction.currentData())
-        except InputError as error:
-            self._status.say(sentence(str(error)))
+        way = self.panel.direction.currentData()
+        self._try(partial(self.go_on, direction=way))
 
     def _shown_planes(self) -> Shown | None:
         """The two images, and the planes of them that are shown."""

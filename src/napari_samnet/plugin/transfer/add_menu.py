@@ -1,0 +1,86 @@
+"""A button that adds further layers of a match by one click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from qtpy.QtWidgets import QMenu, QToolButton, QWidget
+
+from napari_samnet.plugin.layers.edits import kind_of
+from napari_samnet.plugin.model.request import OUTPUTS
+from napari_samnet.plugin.widgets.fields import tooltip
+
+__all__ = ['AddMenu']
+
+
+class AddMenu(QToolButton):
+    """Offers what can be made of the match that is there.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt widget that owns this one.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        # Room for the arrow that the theme draws over the text.
+        self.setText('Add now   ')
+        self.setToolTip(
+            tooltip(
+                'Add one of these, or an annotation, from the match that is '
+                'there. Nothing is matched anew.'
+            )
+        )
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.choices = QMenu(self)
+        self.setMenu(self.choices)
+
+    def connect_to(
+        self,
+        add: Callable[[str], None],
+        carry: Callable[[Any], None],
+        annotations: Callable[[], Sequence[Any]],
+    ) -> None:
+        """Say what the menu does.
+
+        Parameters
+        ----------
+        add : callable
+            Called with the name of an output.
+        carry : callable
+            Called with a layer of annotations.
+        annotations : callable
+            Gives the layers of annotations that can be carried.
+        """
+        self._add, self._carry = add, carry
+        self._annotations = annotations
+        self.choices.aboutToShow.connect(self._fill)
+
+    def _fill(self) -> None:
+        """Name what there is at this moment."""
+        menu = self.choices
+        menu.clear()
+        for name, (text, tip) in OUTPUTS.items():
+            if name == 'labels':
+                continue
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(partial(self._on_output, name))
+        layers = self._annotations()
+        if layers:
+            menu.addSeparator()
+        for layer in layers:
+            text = f'{kind_of(layer).capitalize()} {layer.name!r}'
+            action = menu.addAction(text.replace('&', '&&'))
+            action.triggered.connect(partial(self._on_layer, layer))
+
+    def _on_output(self, name: str, checked: bool = False) -> None:
+        del checked
+        self._add(name)
+
+    def _on_layer(self, layer: Any, checked: bool = False) -> None:
+        del checked
+        self._carry(layer)
