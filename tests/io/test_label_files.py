@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image, ImageFilter
 
 from napari_samnet.errors import InputError
+from napari_samnet.io import lossy_labels
 from napari_samnet.io.annotated import read_annotated
 from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.image_files import read_picture
@@ -443,6 +444,23 @@ class TestLossy:
         gray.convert('RGB').save(tmp_path / 'a.webp', lossless=True)
         for name in ('a.jp2', 'a.webp'):
             np.testing.assert_array_equal(read_labels(tmp_path / name), LABELS)
+
+    @pytest.mark.parametrize('mode', ['L', 'RGB'])
+    def test_large_ones_are_repaired_in_bands(
+        self, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / 'mask.jpg'
+        large = np.kron(LABELS, np.ones((4, 4), np.uint8))
+        gray, color = (
+            Image.fromarray(large * 80),
+            Image.fromarray(COLORS[large]),
+        )
+        (gray if mode == 'L' else color).save(path, quality=70)
+        whole = read_labels(path)
+        monkeypatch.setattr(lossy_labels, '_BAND', 20)
+        monkeypatch.setattr(lossy_labels, '_OVERLAP', 12)
+        np.testing.assert_array_equal(read_labels(path), whole)
+        assert np.mean((whole > 0) == (large > 0)) > 0.98
 
     def test_png_of_a_jpeg_is_warned_of(self, tmp_path: Path) -> None:
         Image.fromarray(LABELS * 80).save(tmp_path / 'a.jpg', quality=70)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.arrays.lazy import new_array
-from napari_samnet.arrays.tiles import tiles
+from napari_samnet.arrays.tiles import run_tiles, tiles
 
 __all__ = [
     'Convert',
@@ -84,13 +84,18 @@ def by_bands(pixels: Array, convert: Convert) -> Array:
     ndarray
         All converted rows; mapped to a file where they are many.
     """
-    out: Array | None = None
-    for rows, _ in tiles((pixels.shape[0], max(1, pixels.shape[1]))):
-        block = convert(np.ascontiguousarray(pixels[rows]))
-        if out is None:
-            out = new_array((pixels.shape[0], *block.shape[1:]), block.dtype)
-        out[rows] = block
-    return pixels if out is None else out
+    if not pixels.size:
+        return pixels
+    bands = [rows for rows, _ in tiles((pixels.shape[0], pixels.shape[1]))]
+    first = convert(np.ascontiguousarray(pixels[bands[0]]))
+    out = new_array((pixels.shape[0], *first.shape[1:]), first.dtype)
+    out[bands[0]] = first
+
+    def work(rows: slice) -> None:
+        out[rows] = convert(np.ascontiguousarray(pixels[rows]))
+
+    run_tiles(work, bands[1:])
+    return out
 
 
 def by_profile(space: str, profile: bytes) -> Convert | None:

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from napari_samnet.arrays.tiles import tiles
 from napari_samnet.errors import InputError
+from napari_samnet.io.color_codes import bands_of
 from napari_samnet.io.file_kinds import existing_file
 from napari_samnet.io.image_files import read_stored, write_tiff
 from napari_samnet.io.label_numbers import smallest_dtype, whole
@@ -173,7 +174,7 @@ def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
     colors, glass = pixels, None
     if stored.alpha or (pixels.shape[2] in (2, 4) and stored.space == 'array'):
         colors, glass = pixels[..., :-1], _is_glass(pixels[..., -1])
-    if stored.space == 'palette' or (colors == colors[..., :1]).all():
+    if stored.space == 'palette' or _all_equal(colors):
         flat = stored.changed(pixels=colors[..., 0])
         made = _one_number(flat, name, file)
         if glass is None:
@@ -208,6 +209,14 @@ def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
         colors = colors >> 8
     return painted(
         np.ascontiguousarray(colors).astype(np.uint8), glass, stored, file
+    )
+
+
+def _all_equal(channels: NDArray[Any]) -> bool:
+    """Whether every pixel has one number in all of its channels."""
+    return all(
+        (channels[rows] == channels[rows][..., :1]).all()
+        for rows in bands_of(channels)
     )
 
 

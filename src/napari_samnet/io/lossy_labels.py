@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_samnet.io.color_codes import (
+    codes_of,
+    colors_of,
+    lookup,
+    present_codes,
+)
+
 __all__ = ['repaired', 'unsolid_ids']
+
+#: Rows that are looked at together, and those that two bands share.
+_BAND, _OVERLAP = 1024, 64
 
 #: Values that may differ in a flat place, and that two ids must be apart.
 _FLAT, _APART = 10, 25
@@ -40,7 +50,7 @@ _AROUND = np.ones((3, 3), bool)
 
 def repaired(
     values: NDArray[np.uint8],
-) -> tuple[NDArray[np.intp], NDArray[np.uint8]] | None:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """Find the values that stand out, and the one that each pixel belongs to.
 
     Parameters
@@ -50,40 +60,62 @@ def repaired(
 
     Returns
     -------
-    index : ndarray of int, shape (H, W)
+    index : ndarray of uint8, shape (H, W)
         Which of the levels each pixel belongs to.
     levels : ndarray of uint8, shape (N, C)
         Values that stand out, in increasing order; None as a whole if there
         are none, or too many.
     """
-    gray = values.shape[2] == 1
+    channels = values.shape[2]
     flat = _flat(values)
     if flat.mean() < _MOSTLY:
         return None
-    levels = _levels(values[flat])
+    codes = codes_of(values)
+    present, counts = present_codes(codes, flat)
+    table = colors_of(present, channels)
+    levels = _levels(table, counts)
     if levels is None:
         return None
     distance = np.abs(
-        values[flat].astype(np.int16)[:, None] - levels.astype(np.int16)
+        table.astype(np.int16)[:, None] - levels.astype(np.int16)
     ).max(axis=-1)
-    near = distance.min(axis=1) <= _APART // 2
-    if near.mean() < 0.9:
+    apart = distance.min(axis=1)
+    near = apart <= _APART // 2
+    if counts[near].sum() < 0.9 * counts.sum():
         return None
-    sure = np.zeros(flat.shape, bool)
-    sure[flat] = near
-    away = np.zeros(flat.shape, bool)
-    away[flat] = distance.min(axis=1) > (_EXACT if gray else _APART // 2)
-    if ndimage.binary_erosion(away, _AROUND, iterations=2).any():
+    exact = _EXACT if channels == 1 else _APART // 2
+    if _has_solid_part(lookup(codes, present, apart > exact) & flat):
         # An object whose id is too near to another one to be told from it.
         return None
-    index = np.zeros(flat.shape, np.intp)
-    index[flat] = distance.argmin(axis=1)
-    if not sure.all():
-        nearest = ndimage.distance_transform_edt(
-            ~sure, return_distances=False, return_indices=True
-        )
-        index = index[tuple(nearest)]
+    nearest = distance.argmin(axis=1).astype(np.uint8)
+    index = lookup(codes, present, nearest)
+    _spread(index, lookup(codes, present, near) & flat)
     return index, levels
+
+
+def _has_solid_part(where: NDArray[np.bool_]) -> bool:
+    """Whether some square of five pixels a side is all within."""
+    solid = ndimage.minimum_filter(where, 5, mode='constant', cval=False)
+    return bool(solid.any())
+
+
+def _spread(index: NDArray[np.uint8], sure: NDArray[np.bool_]) -> None:
+    """Give pixels that are not sure the index of the nearest one that is.
+
+    In bands that overlap, as what is not sure is as wide as an edge.
+    """
+    given = index.copy()
+    for start in range(0, len(index), _BAND):
+        first = max(0, start - _OVERLAP)
+        rows = slice(first, start + _BAND + _OVERLAP)
+        band = sure[rows]
+        if band.all() or not band.any():
+            continue
+        nearest = ndimage.distance_transform_edt(
+            ~band, return_distances=False, return_indices=True
+        )
+        inner = slice(start - first, start - first + _BAND)
+        index[start : start + _BAND] = given[rows][tuple(nearest)][inner]
 
 
 def unsolid_ids(
@@ -128,30 +160,31 @@ def _flat(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
     for k in range(values.shape[2]):
         channel = values[..., k]
         high = ndimage.maximum_filter(channel, 3, mode='nearest')
-        low = ndimage.minimum_filter(channel, 3, mode='nearest')
-        flat &= high.astype(np.int16) - low <= _FLAT
+        high -= ndimage.minimum_filter(channel, 3, mode='nearest')
+        flat &= high <= _FLAT
     return flat
 
 
-def _levels(values: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def _levels(
+    table: NDArray[np.uint8], counts: NDArray[np.int64]
+) -> NDArray[np.uint8] | None:
     """Values around which the others gather, none near another."""
-    present, counts = np.unique(values, axis=0, return_counts=True)
     levels: list[NDArray[np.int16]] = []
-    left = np.ones(len(present), bool)
-    table = present.astype(np.int16)
-    least = max(4, len(values) // 20_000)
+    left = np.ones(len(table), bool)
+    signed = table.astype(np.int16)
+    least = max(4, int(counts.sum()) // 20_000)
     while left.any():
         best = int(np.where(left, counts, 0).argmax())
-        apart = np.abs(table - table[best]).max(axis=1)
+        apart = np.abs(signed - signed[best]).max(axis=1)
         near = apart <= _APART // 2
         if counts[near & left].sum() < least:
             left &= ~near
             continue
-        levels.append(table[best])
+        levels.append(signed[best])
         if len(levels) > _MAX_LEVELS:
             return None
         left &= apart > _APART
     if not levels:
         return None
-    found = np.array(levels, np.uint8)
-    return found[np.lexsort(found.T[::-1])]
+    chosen = np.array(levels, np.uint8)
+    return chosen[np.lexsort(chosen.T[::-1])]

@@ -9,6 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.color_codes import (
+    codes_of,
+    colors_of,
+    lookup,
+    present_codes,
+)
 from napari_samnet.io.label_numbers import smallest_dtype
 from napari_samnet.io.lossy_labels import repaired, unsolid_ids
 from napari_samnet.io.picture import LabelPicture, Stored
@@ -17,6 +23,9 @@ __all__ = ['is_painted_palette', 'painted', 'rgb_of']
 
 #: Of more colors than this, only a small share may have no solid part; a
 #: photograph has large even parts as well.
+#: Number of pixels in which nothing was painted.
+GLASS = -1
+
 MANY_COLORS = 256
 THIN_SHARE = 0.1
 
@@ -51,12 +60,10 @@ def painted(
         If no colors stand out.
     """
     notices: list[str] = []
-    packed = _packed(colors)
-    if glass is not None:
-        packed = np.where(glass, -1, packed)
-    present = np.unique(packed)
+    codes = _codes(colors, glass)
+    present, _ = present_codes(codes)
     share = THIN_SHARE if len(present) > MANY_COLORS else 0.5
-    blurred = bool(stored.lossy) or unsolid_ids(packed, share) is not None
+    blurred = bool(stored.lossy) or unsolid_ids(codes, share) is not None
     if blurred:
         mended = repaired(colors)
         if mended is None:
@@ -71,27 +78,29 @@ def painted(
                 f'smooth edges, and save it as PNG'
             )
         index, levels = mended
-        snapped = levels[index].astype(np.uint8)
-        packed = _packed(snapped)
-        if glass is not None:
-            packed = np.where(glass, -1, packed)
         cause = f'saved as {stored.lossy}' if stored.lossy else 'smooth edges'
         notices.append(
             f'{file.name}: {len(present):,} colors found ({cause}), taken '
             f'for the {len(levels)} that stand out'
         )
-        present = np.unique(packed)
-    background = _background(packed, present)
+        red, green, blue = levels.T.astype(np.int32)
+        numbers = red << 16 | green << 8 | blue
+        codes = lookup(index, np.arange(len(levels)), numbers)
+        if glass is not None:
+            codes[glass] = GLASS
+        present, _ = present_codes(codes)
+    has_glass = glass is not None and bool(glass.any())
+    background = GLASS if has_glass else _background(codes, present)
     # Red before green before blue, whatever else the picture holds.
-    others = present[present != background]
-    objects = [int(color) for color in others[::-1]]
-    table = {background: 0} | {c: k for k, c in enumerate(objects, start=1)}
+    objects = present[present != background][::-1]
     dtype = smallest_dtype(0, len(objects))
-    lookup = np.array([table[int(c)] for c in present], dtype)
-    labels = lookup[np.searchsorted(present, packed)]
+    ids = np.arange(1, len(objects) + 1, dtype=dtype)
+    labels = lookup(codes, objects, ids)
+    table = dict(
+        zip(ids.tolist(), map(rgb_of, colors_of(objects, 3)), strict=True)
+    )
     notices.append(_told(file, background, len(objects)))
-    found = {k: _unpacked(c) for k, c in enumerate(objects, start=1)}
-    return LabelPicture(labels=labels, notices=tuple(notices), colors=found)
+    return LabelPicture(labels=labels, notices=tuple(notices), colors=table)
 
 
 def is_painted_palette(stored: Stored) -> bool:
@@ -135,22 +144,25 @@ def _told(file: Path, background: int, count: int) -> str:
     )
 
 
-def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
-    red, green, blue = (colors[..., k].astype(np.int32) for k in range(3))
-    return (red << 16) | (green << 8) | blue
+def _codes(
+    colors: NDArray[np.uint8], glass: NDArray[np.bool_] | None
+) -> NDArray[np.int32]:
+    """Color of every pixel as a number; GLASS where nothing was painted."""
+    codes = codes_of(colors)
+    if glass is not None:
+        codes[glass] = GLASS
+    return codes
 
 
 def _unpacked(color: int) -> tuple[int, int, int]:
     return color >> 16, (color >> 8) & 255, color & 255
 
 
-def _background(packed: NDArray[np.int32], present: NDArray[Any]) -> int:
-    """What stands for no label: glass, black, white, or what surrounds."""
-    if present[0] == -1:
-        return -1
-    if present[0] == 0:
+def _background(codes: NDArray[np.int32], present: NDArray[Any]) -> int:
+    """What stands for no label: black, white, or what surrounds."""
+    if not present[0]:
         return 0
-    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
+    edge = np.concatenate([codes[0], codes[-1], codes[:, 0], codes[:, -1]])
     around, times = np.unique(edge, return_counts=True)
     if around[-1] == 0xFFFFFF:
         return 0xFFFFFF

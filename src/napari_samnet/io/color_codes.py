@@ -1,0 +1,143 @@
+"""Gray or color of every pixel as one number, for maps of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.arrays.lazy import new_array
+from napari_samnet.arrays.tiles import tiles
+
+__all__ = ['bands_of', 'codes_of', 'colors_of', 'lookup', 'present_codes']
+
+
+def bands_of(array: NDArray[Any]) -> Iterator[slice]:
+    """Rows of an array, as many at once as keep temporaries small.
+
+    Parameters
+    ----------
+    array : ndarray, shape (H, W) or (H, W, C)
+        What is looked at.
+
+    Yields
+    ------
+    slice
+        First row and the one behind the last.
+    """
+    for rows, _ in tiles((array.shape[0], max(1, array.shape[1]))):
+        yield rows
+
+
+def codes_of(values: NDArray[np.uint8]) -> NDArray[Any]:
+    """Make one number of each pixel.
+
+    Parameters
+    ----------
+    values : ndarray of uint8, shape (H, W, 1) or (H, W, 3)
+        Gray, or red, green and blue.
+
+    Returns
+    -------
+    ndarray of uint8 or int32, shape (H, W)
+        The gray, or ``red << 16 | green << 8 | blue``.
+    """
+    if values.shape[2] == 1:
+        return values[..., 0]
+    codes = new_array(values.shape[:2], np.int32)
+    for rows in bands_of(values):
+        band = values[rows].astype(np.int32)
+        codes[rows] = band[..., 0] << 16 | band[..., 1] << 8 | band[..., 2]
+    return codes
+
+
+def colors_of(codes: NDArray[Any], channels: int) -> NDArray[np.uint8]:
+    """Make gray or colors of numbers again.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (N,)
+        As :func:`codes_of` gives them.
+    channels : int
+        1 for gray, 3 for colors.
+
+    Returns
+    -------
+    ndarray of uint8, shape (N, channels)
+        What the numbers stand for.
+    """
+    if channels == 1:
+        return codes[:, None].astype(np.uint8)
+    parts = [codes >> 16, codes >> 8, codes]
+    return (np.stack(parts, axis=-1) & 255).astype(np.uint8)
+
+
+def present_codes(
+    codes: NDArray[Any], where: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Numbers that occur, and how often.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (H, W)
+        As :func:`codes_of` gives them; negative ones are not counted.
+    where : ndarray of bool, shape (H, W), optional
+        Pixels that are looked at, by default all.
+
+    Returns
+    -------
+    present : ndarray of int, shape (N,)
+        In increasing order.
+    counts : ndarray of int, shape (N,)
+        Pixels of each.
+    """
+    size = 1 << (8 if codes.dtype == np.uint8 else 24)
+    counts = np.zeros(size, np.int64)
+    step = max(1, (1 << 24) // max(1, codes.shape[1]))
+    for start in range(0, len(codes), step):
+        rows = slice(start, start + step)
+        band = (
+            codes[rows].ravel() if where is None else codes[rows][where[rows]]
+        )
+        if band.dtype != np.uint8:
+            band = band[band >= 0]
+        counts += np.bincount(band, minlength=size)
+    present = np.flatnonzero(counts)
+    return present, counts[present]
+
+
+def lookup(
+    codes: NDArray[Any],
+    present: NDArray[Any],
+    values: NDArray[Any],
+    *,
+    other: int = 0,
+) -> NDArray[Any]:
+    """Replace numbers by values.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (H, W)
+        As :func:`codes_of` gives them.
+    present : ndarray of int, shape (N,)
+        Numbers that have a value.
+    values : ndarray, shape (N,)
+        Value of each.
+    other : int
+        Value of all other numbers, negative ones too.
+
+    Returns
+    -------
+    ndarray, shape (H, W)
+        In the dtype of `values`.
+    """
+    size = 1 << (8 if codes.dtype == np.uint8 else 24)
+    table = np.full(size + 1, other, values.dtype)
+    table[present] = values
+    out = new_array(codes.shape, values.dtype)
+    for rows in bands_of(codes):
+        # Number -1 is the last of the table.
+        out[rows] = table[codes[rows]]
+    return out
