@@ -191,6 +191,12 @@ SEEN_ALIKE: dict[str, tuple[str, Write, np.ndarray, float]] = {
         0.02,
     ),
     'icclab': ('.tif', icc_lab, RGB, 0.02),
+    'cielab jpeg': (
+        '.tif',
+        with_pillow(LAB, compression='jpeg', quality=95),
+        RGB,
+        0.03,
+    ),
     'planar': (
         '.tif',
         with_tifffile(

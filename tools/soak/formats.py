@@ -138,7 +138,7 @@ def _picture_writer(kind: str) -> Make:
 
         picture = Image.fromarray(_pixels(rng))
         mode = str(rng.choice(['L', 'RGB', 'P', '1', 'RGBA']))
-        if kind in ('JPEG', 'PPM', 'JPEG2000', 'WEBP') and mode != 'L':
+        if kind in ('JPEG', 'PPM', 'JPEG2000', 'WEBP', 'AVIF') and mode != 'L':
             mode = 'RGB'
         if kind == 'BMP' and mode == 'RGBA':
             mode = 'RGB'
@@ -199,9 +199,61 @@ def _write_painted(path: Path, rng: np.random.Generator) -> None:
     colors = rng.integers(0, 256, (4, 3), np.uint8)
     labels = rng.integers(0, 4, (7, 9)).repeat(3, 0).repeat(3, 1)
     made = io.BytesIO()
-    lossy = path.suffix == '.jpg'
-    Image.fromarray(colors[labels]).save(made, 'JPEG' if lossy else 'PNG')
+    kind = {'.png': 'PNG', '.jpg': 'JPEG', '.webp': 'WEBP'}
+    picture = Image.fromarray(colors[labels])
+    if path.suffix == '.jp2':
+        picture.save(made, 'JPEG2000', irreversible=bool(rng.integers(2)))
+    else:
+        picture.save(made, kind[path.suffix])
     path.write_bytes(made.getvalue())
+
+
+def _write_stack(path: Path, rng: np.random.Generator) -> None:
+    import tifffile
+
+    pages = np.stack([_pixels(rng)] * 3)
+    gray = pages.ndim == 3
+    tifffile.imwrite(
+        path,
+        pages,
+        photometric='minisblack' if gray else 'rgb',
+        compression=[None, 'lzw'][int(rng.integers(2))],
+    )
+
+
+def _read_page(path: Path) -> Any:
+    from napari_samnet.io.image_files import read_picture
+
+    return read_picture(path, page=1).pixels
+
+
+def _write_heic(path: Path, rng: np.random.Generator) -> None:
+    import pillow_heif
+    from PIL import Image
+
+    picture = Image.fromarray(_pixels(rng)).convert('RGB').resize((64, 64))
+    pillow_heif.from_pillow(picture).save(path, quality=80)
+
+
+def _write_dicom(path: Path, rng: np.random.Generator) -> None:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # Secondary capture.
+    data.file_meta.MediaStorageSOPClassUID = '1.2.840.10008.5.1.4.1.1.7'
+    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.Rows, data.Columns, data.SamplesPerPixel = 20, 30, 1
+    data.PhotometricInterpretation = str(
+        rng.choice(['MONOCHROME1', 'MONOCHROME2'])
+    )
+    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
+    data.PixelRepresentation = 0
+    data.RescaleSlope, data.RescaleIntercept = 1, -1000
+    data.PixelData = rng.integers(0, 4096, (20, 30), np.uint16).tobytes()
+    data.save_as(path, enforce_file_format=True)
 
 
 #: Rows and columns of the images that outlines are for.
@@ -307,6 +359,9 @@ def formats() -> list[Format]:
         Format('any tiff labels', '.tif', _write_any_tiff, _read_labels),
         Format('painted labels', '.png', _write_painted, _read_labels),
         Format('blurred labels', '.jpg', _write_painted, _read_labels),
+        Format('webp labels', '.webp', _write_painted, _read_labels),
+        Format('jp2 labels', '.jp2', _write_painted, _read_labels),
+        Format('page of a stack', '.tif', _write_stack, _read_page),
         # As large as the network: reading one takes a while.
         Format('weights', '.safetensors', _write_weights, _read_weights, 0.05),
         Format(
@@ -329,6 +384,10 @@ def formats() -> list[Format]:
                 ('roi', '.zip'),
             )
         ]
+    if find_spec('pillow_heif'):
+        known.append(Format('heic image', '.heic', _write_heic, _read_image))
+    if find_spec('pydicom'):
+        known.append(Format('dicom image', '.dcm', _write_dicom, _read_image))
     Image.init()
     for kind, suffix in (
         ('PNG', '.png'),
@@ -338,6 +397,7 @@ def formats() -> list[Format]:
         ('PPM', '.ppm'),
         ('WEBP', '.webp'),
         ('JPEG2000', '.jp2'),
+        ('AVIF', '.avif'),
     ):
         if kind in Image.OPEN and kind in Image.SAVE:
             known.append(

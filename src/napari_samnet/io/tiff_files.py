@@ -262,6 +262,9 @@ def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
     if space == 'ycbcr' and compression in _JPEG:
         # The decoder has made them red, green and blue.
         space = 'rgb'
+    if space in ('cielab', 'icclab') and compression in _JPEG:
+        # The decoder takes them for YCbCr; that of Pillow does not.
+        raise NotImplementedError(f'its colors are {space} in JPEG')
     axis = _channel_axis(series, pixels)
     extra = [int(kind) for kind in keyframe.extrasamples]
     notices: tuple[str, ...] = ()
@@ -277,6 +280,14 @@ def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
         )
     if axis is None and space not in ('gray', 'palette'):
         raise ValueError(f'its colors are {space}, but it has one channel')
+    if (
+        axis is not None
+        and keyframe.planarconfig == 1
+        and _bits(keyframe) == 1
+    ):
+        raise ValueError(
+            'its channels have one bit each: save it with 8 bits a channel'
+        )
     if space in ('cmyk', 'ycbcr') and pixels.dtype.kind not in 'uf':
         raise ValueError(f'its colors are {space} in signed numbers')
     return Stored(
