@@ -20,7 +20,7 @@ def bands_of(array: NDArray[Any]) -> Iterator[slice]:
     Parameters
     ----------
     array : ndarray, shape (H, W) or (H, W, C)
-        What is looked at.
+        A map of any size, which is looked at in bands.
 
     Yields
     ------
@@ -91,7 +91,7 @@ def present_codes(
     present : ndarray of int, shape (N,)
         In increasing order.
     counts : ndarray of int, shape (N,)
-        Pixels of each.
+        Number of pixels that each of them has.
     """
     size = 1 << (8 if codes.dtype == np.uint8 else 24)
     counts = np.zeros(size, np.int64)
@@ -124,7 +124,7 @@ def lookup(
     present : ndarray of int, shape (N,)
         Numbers that have a value.
     values : ndarray, shape (N,)
-        Value of each.
+        What each of them is replaced by.
     other : int
         Value of all other numbers, negative ones too.
 
