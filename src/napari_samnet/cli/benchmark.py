@@ -26,11 +26,11 @@ _DESCRIPTION = """\
 Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
 (PCK), masks (IoU, LT-ACC), flow (T5 of the TSS kit), landmarks (rTRE),
 synthetic (end-point error on known warps), objects (the same where an object
-moves on its own), attributes (known-answer attribute transfer), instances
-(IoU of many labels on known warps), series (J and F of films), presence (is
-the object there at all) and orientation (another protocol's pairs, turned and
-mirrored), or a data set as it is published: pf-willow, pf-pascal,
-tss, weizmann, photo-style, histology, davis, mouse, animal-pose and
+moves on its own), attributes and stain (known-answer attribute transfer),
+instances (IoU of many labels on known warps), series (J and F of films),
+presence (is the object there at all) and orientation (another protocol's
+pairs, turned and mirrored), or a data set as it is published: pf-willow,
+pf-pascal, tss, weizmann, photo-style, histology, davis, mouse, animal-pose and
 animal-pose-left-out, which then lies in --root. speed
 measures times, memory and the deviation of every fast path, on PF-WILLOW if
 --root is given and on synthetic pairs otherwise.
@@ -42,9 +42,10 @@ default network with default settings, field the same without evidence of
 labels, pairwise the same that matches each frame of a film with the first
 one; identity keeps normalized coordinates; nearest and affine use the
 network's features alone; tvl1, ilk, dis and elastix are other packages (extra
-bench); warp, reinhard and histogram take part in attributes; any packaged
-weights by name; all. By default samnet and identity, for attributes also
-warp, reinhard and histogram
+bench); warp, reinhard, histogram, macenko and transport take part in
+attributes and stain; any packaged weights by name; all. By default samnet and
+identity, for attributes also warp, reinhard and histogram, for stain all of
+these
 """
 
 
@@ -213,7 +214,9 @@ def run(args: argparse.Namespace) -> int:
         for text in args.methods or protocol.default_methods
         for name in text.split(',')
     ]
-    methods = get_methods(names, options, color=protocol.name == 'attributes')
+    methods = get_methods(
+        names, options, color=protocol.name in ('attributes', 'stain')
+    )
     if args.estimates is not None:
         if protocol.name != 'flow':
             raise InputError('estimates can only be scored by flow')

@@ -1,7 +1,8 @@
 """Known changes of an image's look, so that a transfer has a right answer.
 
 Every change is a map of the whole image that a person would call an
-attribute: other colors in every region, another hue, a texture, a blur.
+attribute: other colors in every region, another hue, a texture, a blur, or,
+for sections, other stains.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
-from skimage.color import hsv2rgb, rgb2hsv, rgb2lab
+from skimage.color import hed_from_rgb, hsv2rgb, rgb2hsv, rgb2lab
 
 __all__ = ['CHANGES', 'change', 'regions']
 
@@ -95,6 +96,24 @@ def _blur(
     return _curves(soft, labels, rng)
 
 
+def _stain(
+    image: Image, _: NDArray[np.uint8], rng: np.random.Generator
+) -> Image:
+    """A section in other stains: other colors, other strengths.
+
+    Light is absorbed as Beer and Lambert have it. The image is separated
+    into hematoxylin, eosin and what is left (Ruifrok and Johnston 2001), and
+    put together with other absorptions.
+    """
+    density = -np.log(np.clip(image, 1 / 255, 1))
+    amount = density.reshape(-1, 3) @ hed_from_rgb
+    stains = np.linalg.inv(hed_from_rgb) + rng.uniform(-0.25, 0.25, (3, 3))
+    stains = np.clip(stains, 0.02, None)
+    stains *= rng.uniform(0.4, 1.5, (3, 1))
+    restained = np.exp(-np.clip(amount, 0, None) @ stains)
+    return np.asarray(restained.reshape(image.shape), np.float32)
+
+
 _Change = Callable[
     [Image, NDArray[np.uint8], np.random.Generator], NDArray[np.float32]
 ]
@@ -104,6 +123,7 @@ CHANGES: dict[str, _Change] = {
     'hue': _hue,
     'texture': _texture,
     'blur': _blur,
+    'stain': _stain,
 }
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 from skimage.exposure import match_histograms
 
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
-from napari_samnet.evaluation.methods.base import from_fields
+from napari_samnet.evaluation.methods.base import from_fields, require
 
-__all__ = ['ColorTransfer', 'histogram', 'reinhard']
+__all__ = ['ColorTransfer', 'histogram', 'macenko', 'reinhard', 'transport']
 
 Image = NDArray[np.float32]
+
+#: Pixels of each image between which the optimal transport is found.
+SAMPLES = 1000
+
+#: Pixels that are moved at a time.
+BATCH = 8192
+
+#: Intensity of the light that stains absorb, as torchstain has it.
+LIGHT = 240
 
 
 def reinhard(source: Image, target: Image) -> Image:
@@ -38,7 +49,66 @@ def histogram(source: Image, target: Image) -> Image:
     return np.clip(matched, 0, 1).astype(np.float32)
 
 
-_TRANSFERS = {'reinhard': reinhard, 'histogram': histogram}
+def macenko(source: Image, target: Image) -> Image:
+    """Give a section the stains of another, and their strength.
+
+    Two stains are separated in each image; what cannot be separated, such as
+    a page without tissue, stays as it is.
+
+    References
+    ----------
+    .. [1] Macenko et al. A method for normalizing histology slides for
+       quantitative analysis. ISBI 2009. :DOI:`10.1109/ISBI.2009.5193250`
+    """
+    torchstain = require('torchstain', 'torchstain', 'macenko')
+    normalizer = torchstain.normalizers.MacenkoNormalizer(backend='numpy')
+    ours, theirs = (
+        np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+        for image in (source, target)
+    )
+    try:
+        # Nothing absorbs light: means of nothing, eigenvectors of NaN.
+        with np.errstate(all='ignore'), warnings.catch_warnings():
+            warnings.simplefilter('ignore', RuntimeWarning)
+            normalizer.fit(theirs, Io=LIGHT)
+            result, *_ = normalizer.normalize(ours, Io=LIGHT, stains=False)
+    except (np.linalg.LinAlgError, IndexError):
+        return source
+    return (result / 255).astype(np.float32)
+
+
+def transport(source: Image, target: Image) -> Image:
+    """Move colors to those of another image by optimal transport.
+
+    The plan is found between random pixels of both images; other pixels move
+    with the nearest of them.
+
+    References
+    ----------
+    .. [1] Ferradans, Papadakis, Peyre, Aujol. Regularized discrete optimal
+       transport. SIAM J. Imaging Sciences 7(3), 2014.
+       :DOI:`10.1137/130929886`
+    """
+    ot = require('ot.da', 'POT', 'transport')
+    rng = np.random.default_rng(0)
+    ours, theirs = (
+        image.reshape(-1, 3).astype(np.float64) for image in (source, target)
+    )
+    drawn = [
+        pixels[rng.choice(len(pixels), min(SAMPLES, len(pixels)), False)]
+        for pixels in (ours, theirs)
+    ]
+    plan = ot.EMDTransport().fit(Xs=drawn[0], Xt=drawn[1])
+    moved = plan.transform(Xs=ours, batch_size=BATCH).reshape(source.shape)
+    return np.clip(moved, 0, 1).astype(np.float32)
+
+
+_TRANSFERS = {
+    'reinhard': (reinhard, 'scikit-image'),
+    'histogram': (histogram, 'scikit-image'),
+    'macenko': (macenko, 'torchstain'),
+    'transport': (transport, 'POT'),
+}
 
 
 class ColorTransfer(Method):
@@ -46,15 +116,14 @@ class ColorTransfer(Method):
 
     Parameters
     ----------
-    name : {'reinhard', 'histogram'}
+    name : {'reinhard', 'histogram', 'macenko', 'transport'}
         Which transfer, and its name in the results.
     """
 
-    packages = ('scikit-image',)
-
     def __init__(self, name: str) -> None:
         self.name = name
-        self._transfer = _TRANSFERS[name]
+        self._transfer, package = _TRANSFERS[name]
+        self.packages = (package,)
 
     def answer(self, pair: Pair) -> Answer:
         still = np.zeros((2, 2, 2), np.float32)

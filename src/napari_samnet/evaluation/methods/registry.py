@@ -85,6 +85,8 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
     'warp': lambda setup: PlainWarp(setup.options),
     'reinhard': _color('reinhard'),
     'histogram': _color('histogram'),
+    'macenko': _color('macenko'),
+    'transport': _color('transport'),
 }
 
 #: Parts of the network's own method, and the paper's method, run where they

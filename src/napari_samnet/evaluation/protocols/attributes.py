@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
 
-from napari_samnet.datasets.appearance_changes import CHANGES, change, regions
+from napari_samnet.datasets.appearance_changes import change, regions
 from napari_samnet.datasets.metrics import (
     delta_e,
     edge_ssim,
@@ -67,7 +67,16 @@ class Attributes(PhotographPairs):
 
     name = 'attributes'
     ranking = 'psnr'
-    default_methods = ('samnet', 'identity', 'warp', 'reinhard', 'histogram')
+    default_methods: ClassVar[tuple[str, ...]] = (
+        'samnet',
+        'identity',
+        'warp',
+        'reinhard',
+        'histogram',
+    )
+
+    #: Changes that take turns, keys of `CHANGES`.
+    kinds: ClassVar[tuple[str, ...]] = ('curves', 'hue', 'texture', 'blur')
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -88,10 +97,9 @@ class Attributes(PhotographPairs):
         before = resize(photograph, shape, order=1, anti_aliasing=True).astype(
             np.float32
         )
-        kinds = list(CHANGES)
         # Bundled photographs come round in turn, so a plain remainder would
         # tie every photograph to one change.
-        kind = kinds[(index + index // len(BUNDLED)) % len(kinds)]
+        kind = self.kinds[(index + index // len(BUNDLED)) % len(self.kinds)]
         target_labels = regions(before, rng)
         target = change(before, kind, target_labels, rng)
         flow = random_field(

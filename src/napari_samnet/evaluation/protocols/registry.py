@@ -33,6 +33,7 @@ from napari_samnet.evaluation.protocols.objects import Objects
 from napari_samnet.evaluation.protocols.orientation import Orientation
 from napari_samnet.evaluation.protocols.presence import Presence
 from napari_samnet.evaluation.protocols.series import Series
+from napari_samnet.evaluation.protocols.stain import Sections, Stain
 from napari_samnet.evaluation.protocols.synthetic import (
     Photographs,
     Synthetic,
@@ -204,6 +205,11 @@ def _attributes(request: PairRequest) -> Protocol:
     return Attributes(_photographs(request), seed=request.seed)
 
 
+def _stain(request: PairRequest) -> Protocol:
+    made = Sections() if request.pairs is None else _photographs(request)
+    return Stain(made, seed=request.seed)
+
+
 PROTOCOLS: dict[str, Callable[[PairRequest], Protocol]] = {
     'keypoints': _keypoints,
     'masks': _masks,
@@ -211,6 +217,7 @@ PROTOCOLS: dict[str, Callable[[PairRequest], Protocol]] = {
     'landmarks': _landmarks,
     'synthetic': _synthetic,
     'attributes': _attributes,
+    'stain': _stain,
     'objects': _objects,
     'instances': _instances,
     'series': _series,
