@@ -169,8 +169,9 @@ class MatchOptions:
         structure from the source itself.
     tolerance : float
         The run has converged when the field changes by less than this many
-        pixels at working size on average between two iterations. 0 never
-        stops early.
+        pixels at working size on average between two iterations. Smaller
+        values take more iterations, which on keypoints and known motions of
+        training images made nothing better. 0 never stops early.
     reference : bool
         Compute everything literally, as an oracle of the fast ways: single
         precision, plain kernels, both terms of equation (5), every image
@@ -204,7 +205,7 @@ class MatchOptions:
     feedback: str = 'feature'
     lambda_max: float = 0.1
     skip: float = 0.5
-    tolerance: float = 0.4
+    tolerance: float = 2.0
     reference: bool = False
 
     def __post_init__(self) -> None:

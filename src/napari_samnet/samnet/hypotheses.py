@@ -7,7 +7,9 @@ the same feature support. Each cell takes the one with which most of the
 matches around it agree, counted by alikeness, in a mean field whose
 smoothness is weighed by the same window, so that labels change at outlines.
 A motion with more freedom agrees more by chance alone; it must do so by a
-margin, which shrinks where single matches are unique among all cells.
+margin. The margin of the global map grows with the share of all matches that
+it explains, so that one object which fills both images keeps one motion, and
+shrinks where single matches are unique among all cells.
 """
 
 from __future__ import annotations
@@ -38,8 +40,13 @@ LABEL_ALIKENESS = 0.15
 
 #: Lead in support that the global map has over all others, and further
 #: affine maps over the supported local matches, which bend to agree.
-GLOBAL_LEAD = 0.7
+GLOBAL_LEAD = 0.6
 AFFINE_LEAD = 0.1
+
+#: What is added to the lead of the global map, times the share of all matches
+#: that it explains beyond this one.
+EXPLAINED_GAIN = 0.6
+EXPLAINED_SHARE = 0.3
 
 #: What the mean confidence around a cell, up to a limit, takes off the lead of
 #: the global map: where single matches are unique, they are to be believed.
@@ -263,10 +270,14 @@ def choose(
     shares = torch.cat(
         (window @ columns, agreed.sum(-1, keepdim=True)), -1
     ) / total.clamp_min(1e-9)
+    explained = columns[..., :1].sum(1) / confidence.sum(1).clamp_min(1e-9)
+    further = EXPLAINED_GAIN * (explained - EXPLAINED_SHARE).clamp_min(0)
     around = total / window.sum(-1, keepdim=True).clamp_min(1e-9)
-    gain = CONFIDENCE_GAIN * around.clamp_max(CONFIDENCE_LIMIT)
+    unique = CONFIDENCE_GAIN * around.clamp_max(CONFIDENCE_LIMIT)
     data = shares + shares.new_tensor([*leads, 0.0])
-    data = torch.cat((data[..., :1], data[..., 1:] + gain), -1)
+    data = torch.cat(
+        (data[..., :1] + further.unsqueeze(1), data[..., 1:] + unique), -1
+    )
     probability = (data / LABEL_TEMPERATURE).softmax(-1)
     # Without the cell itself: its neighbors' opinion.
     own = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)
