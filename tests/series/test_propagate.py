@@ -11,9 +11,11 @@ from skimage import data
 from skimage.draw import ellipse
 
 from napari_samnet import propagate
+from napari_samnet.datasets.real_pairs import brain_series
 from napari_samnet.errors import InputError
 from napari_samnet.series import propagate as engine
 from napari_samnet.series.pieces import drop_far_pieces
+from napari_samnet.series.positions import shared_by_position
 from napari_samnet.series.working_size import working_size
 
 SIZE = 96
@@ -87,6 +89,31 @@ class TestMovingObject:
             assert reports[gone].missing == (70_000,)
         for back in (4, 5):
             assert iou(found.labels[back] > 0, truth[back] > 0) > 0.9
+
+
+class TestLabelsThatLookAlike:
+    """Which of them is meant, their places tell."""
+
+    def test_the_nearer_one_gets_the_evidence_of_both(self) -> None:
+        before = np.zeros((2, 10, 20), np.float32)
+        before[0, 3:6, 2:5] = before[1, 3:6, 15:18] = 1
+        evidence = np.zeros((2, 10, 20), np.float32)
+        evidence[:, 3:6, 3:6] = [[[0.3]], [[0.6]]]
+        evidence[1, 8, 10] = 0.5
+        shared = shared_by_position(evidence, before.reshape(2, -1).T)
+        np.testing.assert_allclose(shared.sum(0), evidence.sum(0), rtol=1e-5)
+        assert (shared[0] > shared[1])[3:6, 3:6].all()
+        # Nobody else claims it.
+        assert shared[1, 8, 10] == pytest.approx(0.5)
+
+    @pytest.mark.slow
+    def test_halves_of_a_brain_are_not_mixed_up(self) -> None:
+        sections, labels, _ = brain_series()
+        found = propagate(sections[2:], labels[2:])
+        for plane in found.labels[1:]:
+            left, right = (np.nonzero(plane == k)[1] for k in (1, 2))
+            assert len(left) > 1000
+            assert left.max() < right.min()
 
 
 class TestPlanesThatDoNotFit:

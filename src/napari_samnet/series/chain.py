@@ -24,6 +24,7 @@ from napari_samnet.series.following import follow_labels
 from napari_samnet.series.memory import Memory
 from napari_samnet.series.outlines import labels_from_evidence
 from napari_samnet.series.pieces import drop_far_pieces
+from napari_samnet.series.positions import shared_by_position
 from napari_samnet.series.schedule import Chain
 from napari_samnet.series.verdicts import PlaneReport
 
@@ -247,15 +248,18 @@ class Propagation:
         evidence = gather_evidence(
             plane, references, cosines, biases=[bias for _, bias in asked]
         )
+        drawn = [r for r in references if r.annotated][:1]
+        latest = self._memory.recent[:1] or drawn
+        for reference in latest:
+            before = reference.shares.float().cpu().numpy()
+            evidence = shared_by_position(evidence, before)
         seen = evidence.reshape(len(evidence), -1).max(1) >= LEAST_PEAK
         evidence[~seen] = 0
         places = labels_from_evidence(
             evidence, plane.image, outlines=self._outlines
         )
         count = len(self._ids)
-        drawn = [r for r in references if r.annotated][:1]
         follow_labels(plane, [*drawn, *self._memory.recent[:1]], places, count)
-        latest = self._memory.recent[:1] or drawn
         if drawn:
             drop_far_pieces(places, latest[0].labels, drawn[0].labels, count)
         area = np.bincount(places.ravel(), minlength=count + 1)[1:]
