@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 
 import napari_samnet
 from napari_samnet.errors import InputError
@@ -413,3 +414,50 @@ class TestPropagate:
 def test_planes_must_be_known(stacked: Any) -> None:
     with pytest.raises(InputError, match='no leading axis 4'):
         stacked.set_planes('propagate', axis=4)
+
+
+@pytest.mark.slow
+class TestSeriesView:
+    """One row for each plane of a propagation."""
+
+    @pytest.fixture
+    def done(
+        self, viewer: ViewerModel, make_widget: Any, stacks: Any, masks: Any
+    ) -> Any:
+        viewer.add_image(stacks[0], name='photo', rgb=True, scale=(3, 1, 1))
+        labels = np.zeros(stacks[0].shape[:3], np.int32)
+        labels[1] = masks[1]
+        viewer.add_labels(labels, name='mask', scale=(3, 1, 1))
+        widget = make_widget(viewer, size=128, iterations=2)
+        widget.set_labels('mask')
+        assert not widget.panel.series.isVisibleTo(widget)
+        widget.set_planes('propagate')
+        widget.run(wait=True, timeout=WAIT)
+        return widget
+
+    def test_rows_lead_to_their_planes_and_lock_them(
+        self, done: Any, viewer: ViewerModel
+    ) -> None:
+        table = done.panel.series
+        assert table.isVisibleTo(done)
+        assert [row.place for row in table.rows] == [0, 1, 2]
+        assert table.rows[1].text == 'annotated'
+        assert table.rows[0].text in ('good', 'look')
+        table.selectRow(2)
+        assert viewer.dims.point[0] == 6
+        viewer.dims.set_point(0, 0)
+        assert {i.row() for i in table.selectedIndexes()} == {0}
+        table.item(2, 0).setCheckState(Qt.CheckState.Checked)
+        assert table.rows[2].locked
+        # A locked plane outlives another run, and so does its lock.
+        made = results(viewer)['labels propagated']
+        before = made.data.copy()
+        mask = viewer.layers['mask']
+        mask.data = np.where(mask.data == 3, 4, mask.data)
+        done.run(wait=True, timeout=WAIT)
+        assert results(viewer)['labels propagated'] is made
+        np.testing.assert_array_equal(made.data[2], before[2])
+        assert (made.data[0] != before[0]).any()
+        assert done.panel.series.rows[-1].locked
+        done.set_planes('current')
+        assert not table.isVisibleTo(done)

@@ -8,7 +8,7 @@ touched, nor are the camera, the position on the sliders and the selection.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -325,6 +325,8 @@ class Results:
         about = {**product.about, 'key': product.key, 'on': product.owner}
         if partial:
             about['partial'] = True
+        if product.planes is not None:
+            about = _with_other_planes(about_layer(layer), about)
         if product.kind in ('image', 'vectors'):
             about['look'] = LookSeen.of(layer).text
         mark_written(layer, about)
@@ -372,6 +374,24 @@ class Results:
                     place += 1
                 return place
         return len(layers)
+
+
+def _with_other_planes(
+    before: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What metadata say of planes that a new run has not covered."""
+    joined = dict(about)
+    if 'digests' in about:
+        joined['digests'] = {**before.get('digests', {}), **about['digests']}
+    if 'axis' not in about or before.get('axis') != about['axis']:
+        return joined
+    reports = {
+        plane['index']: plane
+        for plane in (*before.get('planes', ()), *about.get('planes', ()))
+    }
+    joined['planes'] = [reports[place] for place in sorted(reports)]
+    joined['locked'] = list(before.get('locked', ()))
+    return joined
 
 
 def _dimensions(product: Product) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.outputs.verdict import judge_planes
 from napari_samnet.plugin.layers.products import make_mask_product
+from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.masks import Mask
 from napari_samnet.plugin.model.request import (
@@ -36,7 +37,7 @@ from napari_samnet.runtime.weights import get_weights
 from napari_samnet.series.schedule import Direction
 from napari_samnet.series.verdicts import PlaneReport, summarize
 
-__all__ = ['Course', 'plane_digest', 'series_steps']
+__all__ = ['Course', 'plane_digest', 'series_key', 'series_steps']
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,11 @@ def _carry(
     return carried
 
 
+def series_key(mask: Mask, stack: Stack) -> str:
+    """Name under which the labels of a series are found again."""
+    return f'propagated {mask.uid} {stack.uid}'
+
+
 def _product(request: Request, axis: int, carried: _Carried) -> Product:
     """The layer to be."""
     stack, mask = request.source, carried.mask
@@ -268,7 +274,7 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         mask,
         planes,
         stack.grid,
-        key=f'propagated {mask.uid} {stack.uid}',
+        key=series_key(mask, stack),
         name=f'{stack.name} ← {mask.name} propagated',
         owner=stack.uid,
         about=about,

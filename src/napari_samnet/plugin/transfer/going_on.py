@@ -19,6 +19,7 @@ __all__ = [
     'ROLE',
     'find_propagated',
     'lock_planes',
+    'locked_planes',
     'plan_course',
     'write_back',
 ]
@@ -146,6 +147,27 @@ def lock_planes(layer: Any, planes: Iterable[int], *, locked: bool) -> None:
     after = before | set(planes) if locked else before - set(planes)
     about['locked'] = sorted(after)
     layer.metadata = {**layer.metadata, METADATA: about}
+
+
+def locked_planes(layer: Any, axis: int) -> frozenset[int]:
+    """Planes of a propagated result that are protected.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels or None
+        The result, if there is one.
+    axis : int
+        Axis that a run goes along.
+
+    Returns
+    -------
+    frozenset of int
+        Their places; none if the result was made along another axis.
+    """
+    about = {} if layer is None else about_layer(layer)
+    if about.get('axis') != axis:
+        return frozenset()
+    return frozenset(map(int, about.get('locked', ())))
 
 
 def write_back(layer: Any, product: Product, course: Course) -> Written | None:

@@ -19,6 +19,7 @@ from napari_samnet.plugin.transfer.ids import IdsField
 from napari_samnet.plugin.widgets.choosers import LayerChooser, PairChoosers
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import Checks, form, label, row
+from napari_samnet.plugin.widgets.plane_table import PlaneTable
 
 __all__ = ['ImageFields']
 
@@ -115,6 +116,8 @@ class ImageFields:
         self.direction.setMinimumWidth(90)
         rows.addRow(label('Direction'), self.direction)
         rows.addRow('', self.go_on)
+        self.series = PlaneTable()
+        rows.addRow(self.series)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
             chooser.setMinimumWidth(90)
@@ -139,6 +142,16 @@ class ImageFields:
         self.target.setEnabled(not propagating)
         self.swap.setEnabled(not propagating)
         self.outputs.setEnabled(not propagating)
+
+    def show_series(self, *, offered: bool) -> None:
+        """Show the planes of a propagated result.
+
+        Parameters
+        ----------
+        offered : bool
+            Whether there is one.
+        """
+        self.image_rows.setRowVisible(self.series, offered)
 
     def show_channels(
         self, name: str, choices: Mapping[int | str, str], chosen: int | str

@@ -26,7 +26,6 @@ from qtpy.QtWidgets import QWidget
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import (
     SideBySide,
-    overlap,
 )
 from napari_samnet.plugin.layers.ask import Asked
 from napari_samnet.plugin.layers.edits import about_layer, kind_of
@@ -37,15 +36,18 @@ from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
-from napari_samnet.plugin.run.series import Course, series_steps
+from napari_samnet.plugin.run.series import Course, series_key, series_steps
 from napari_samnet.plugin.run.tasks import Task
 from napari_samnet.plugin.transfer.bending import Bending
+from napari_samnet.plugin.transfer.going_on import locked_planes
+from napari_samnet.plugin.transfer.images_shown import ImagesShown
 from napari_samnet.plugin.transfer.inputs import Inputs, sentence
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.scripting import Scripting
+from napari_samnet.plugin.transfer.series_view import SeriesView
 from napari_samnet.plugin.transfer.settings import (
     KEPT,
     load_settings,
@@ -78,6 +80,12 @@ class SemanticTransfer(Scripting):
         self._cache = CorrespondenceCache()
         self._results = Results(napari_viewer)
         self._side_by_side = SideBySide(napari_viewer)
+        self._images = ImagesShown(
+            self.panel, self._inputs, self._side_by_side
+        )
+        self._images.changed.connect(self._on_pair)
+        self._images.changed.connect(self.refresh)
+        self._series = SeriesView(napari_viewer, self.panel, self._inputs)
         self._matches = Matches()
         self._labels_set = False
         self._pair_set = False
@@ -139,16 +147,12 @@ class SemanticTransfer(Scripting):
             combo.activated.connect(self.refresh)
         panel.reset.clicked.connect(self.reset_defaults)
         panel.ids.changed.connect(self.refresh)
-        for name, combo in panel.channels.items():
-            combo.activated.connect(
-                lambda _=0, name=name: self._on_channels(name)
-            )
-        panel.beside.clicked.connect(self._on_beside)
         panel.add.connect_to(
             lambda name: self._try(partial(self.add, name)),
             lambda layer: self._try(partial(self.transfer, layer)),
             self._annotations,
         )
+        panel.beside.clicked.connect(self._on_beside)
         panel.restore.clicked.connect(self._on_restore)
         panel.go_on.clicked.connect(self._on_go_on)
         panel.footer.verdict.asked.connect(self.show_worst)
@@ -176,8 +180,7 @@ class SemanticTransfer(Scripting):
             has_planes=self._inputs.has_planes, mode=self._inputs.mode
         )
         self.panel.follow_options()
-        self._show_channels()
-        self._show_beside()
+        self._images.refresh()
         self._on_succeeded()
         self._status.show()
 
@@ -234,6 +237,7 @@ class SemanticTransfer(Scripting):
     def _on_succeeded(self, *_: Any) -> None:
         """Show what there is of the planes shown."""
         self._landmarks.refresh()
+        self._series.refresh()
         carried = self._inputs.mode != 'propagate'
         self.panel.add.setEnabled(
             carried and self._current_match() is not None
@@ -288,45 +292,9 @@ class SemanticTransfer(Scripting):
         if refused:
             self.panel.drop.refuse('\n'.join(refused))
 
-    def _show_channels(self) -> None:
-        """Offer channels and axes of the two images."""
-        channels = self._inputs.channels
-        for name, layer in (('source', self.source), ('target', self.target)):
-            choices = {} if layer is None else channels.choices(layer)
-            chosen = 'planes' if layer is None else channels.chosen(layer)
-            self.panel.show_channels(name, choices, chosen)
-        names: Sequence[str] = ()
-        if self.source is not None:
-            grid = self._inputs.stack(self.source).grid
-            labels = grid.spatial['axis_labels'][: len(grid.leading)]
-            names = [str(label) for label in labels]
-        if list(names) != self.panel.axis_names:
-            self.panel.show_axes(names)
-
-    def _on_channels(self, name: str) -> None:
-        layer = getattr(self, name)
-        choices = list(self._inputs.channels.choices(layer))
-        index = self.panel.channels[name].currentIndex()
-        self._inputs.channels.choose(layer, choices[index])
-        self._on_pair(layer)
-        self.refresh()
-
-    def _show_beside(self) -> None:
-        """Offer to lay two images that cover each other side by side."""
-        source, target = self.source, self.target
-        moved = self._side_by_side.is_beside(target)
-        pair = source is not None and target is not None
-        covered = pair and not moved and overlap(source, target)
-        propagating = self._inputs.mode == 'propagate'
-        self.panel.show_beside(
-            offered=not propagating and (moved or covered), back=moved
-        )
-
     def _on_beside(self) -> None:
-        if self._side_by_side.is_beside(self.target):
-            self.lay_back()
-        else:
-            self.lay_side_by_side()
+        back = self._side_by_side.is_beside(self.target)
+        self._try(self.lay_back if back else self.lay_side_by_side)
 
     def _try(self, action: Callable[[], Any]) -> None:
         """Do something, and say what is wrong instead of raising it."""
@@ -382,12 +350,16 @@ class SemanticTransfer(Scripting):
         if self._inputs.mode == 'propagate':
             axis = self._inputs.axis
             way = self.panel.direction.currentData()
+            locked: frozenset[int] = frozenset()
+            for mask in request.masks:
+                made = self._results.find(series_key(mask, request.source))
+                locked |= locked_planes(made, axis)
             make = partial(
                 series_steps,
                 request,
                 axis,
                 self._cache,
-                course=course or Course(direction=way),
+                course=course or Course(direction=way, skip=locked),
             )
             title = 'Propagating labels'
         else:

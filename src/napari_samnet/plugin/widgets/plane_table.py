@@ -1,0 +1,154 @@
+"""A table of the planes of a series, with how each turned out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_samnet.plugin.widgets.fields import tooltip
+
+__all__ = ['PlaneRow', 'PlaneTable']
+
+_HEADS = {
+    'Plane': 'Checked planes are locked: no run changes them.',
+    'State': 'How it turned out. Click to go there.',
+    'Quality': 'Share of the annotated labels that is found again when the '
+    'labels of the plane are carried back.',
+}
+
+#: Rows that are seen without scrolling.
+_ROWS = 6
+
+
+@dataclass(frozen=True)
+class PlaneRow:
+    """One line of the table.
+
+    Parameters
+    ----------
+    place : int
+        Place of the plane on the axis.
+    text : str
+        How it turned out.
+    color : tuple of int
+        Red, green and blue of its sign.
+    quality : float or None
+        From 0 to 1; None where nothing was carried.
+    tip : str
+        Why, in a sentence.
+    locked : bool
+        Whether runs leave it alone.
+    """
+
+    place: int
+    text: str
+    color: tuple[int, int, int]
+    quality: float | None = None
+    tip: str = ''
+    locked: bool = False
+
+
+class PlaneTable(QTableWidget):
+    """Planes in order; a click goes to one."""
+
+    #: A plane is to be shown: its place.
+    chosen = Signal(int)
+    #: A plane was locked or freed: place, state.
+    locked = Signal(int, bool)
+
+    def __init__(self) -> None:
+        super().__init__(0, len(_HEADS))
+        self.setHorizontalHeaderLabels(list(_HEADS))
+        for column, tip in enumerate(_HEADS.values()):
+            head = self.horizontalHeaderItem(column)
+            if head is not None:
+                head.setToolTip(tooltip(tip))
+        self.setAccessibleName('Planes of the series')
+        vertical, horizontal = self.verticalHeader(), self.horizontalHeader()
+        assert vertical is not None
+        assert horizontal is not None
+        vertical.setVisible(False)
+        horizontal.setSectionResizeMode(
+            QHeaderView.ResizeMode.ResizeToContents
+        )
+        horizontal.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        self.setSelectionBehavior(
+            QAbstractItemView.SelectionBehavior.SelectRows
+        )
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setFixedHeight((_ROWS + 1) * vertical.minimumSectionSize() + 8)
+        self._rows: tuple[PlaneRow, ...] = ()
+        self.itemChanged.connect(self._on_changed)
+        self.itemSelectionChanged.connect(self._on_selected)
+
+    @property
+    def rows(self) -> tuple[PlaneRow, ...]:
+        """What is shown."""
+        return self._rows
+
+    def show_rows(self, rows: Sequence[PlaneRow]) -> None:
+        """Show the planes of a series.
+
+        Parameters
+        ----------
+        rows : sequence of PlaneRow
+            All of them, in order. Nothing is done if they are shown already.
+        """
+        if tuple(rows) == self._rows:
+            return
+        self._rows = tuple(rows)
+        blocked = self.blockSignals(True)
+        self.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            quality = '' if row.quality is None else f'{row.quality:.2f}'
+            for column, text in enumerate(
+                (str(row.place), f'\u25cf {row.text}', quality)
+            ):
+                item = QTableWidgetItem(text)
+                flags = Qt.ItemFlag.ItemIsEnabled
+                flags |= Qt.ItemFlag.ItemIsSelectable
+                if column == 0:
+                    flags |= Qt.ItemFlag.ItemIsUserCheckable
+                    item.setCheckState(
+                        Qt.CheckState.Checked
+                        if row.locked
+                        else Qt.CheckState.Unchecked
+                    )
+                if column == 1:
+                    item.setForeground(QColor(*row.color))
+                item.setFlags(flags)
+                if row.tip:
+                    item.setToolTip(tooltip(row.tip))
+                self.setItem(number, column, item)
+        self.blockSignals(blocked)
+
+    def mark(self, place: int) -> None:
+        """Select the plane that is shown, without going there."""
+        numbers = [n for n, row in enumerate(self._rows) if row.place == place]
+        blocked = self.blockSignals(True)
+        self.clearSelection()
+        if numbers:
+            self.selectRow(numbers[0])
+        self.blockSignals(blocked)
+
+    def _on_changed(self, item: QTableWidgetItem) -> None:
+        if item.column() == 0:
+            row = self._rows[item.row()]
+            self.locked.emit(
+                row.place, item.checkState() == Qt.CheckState.Checked
+            )
+
+    def _on_selected(self) -> None:
+        chosen = {index.row() for index in self.selectedIndexes()}
+        if len(chosen) == 1:
+            self.chosen.emit(self._rows[chosen.pop()].place)
