@@ -6,6 +6,7 @@ writers; nothing of it comes from the package's readers.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb
@@ -167,6 +168,33 @@ def few_bits() -> Iterator[tuple[str, Write, np.ndarray, float]]:
         values = (RGB.astype(np.uint32) * top // 255).astype(dtype)
         write = tiff(values, photometric='rgb', bitspersample=bits)
         yield f'rgb{bits}.tif', write, values * (255 / top), EXACT
+    inks = (INKS.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+    write = tiff(inks, photometric='separated', bitspersample=12)
+    yield 'inks12.tif', write, RGB, EXACT
+    write = tiff(
+        inks,
+        photometric='separated',
+        compression='jpeg',
+        compressionargs={'level': 97},
+    )
+    yield 'inks12jpeg.tif', write, RGB, LOSSY
+    values = (RGB.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+    write = tiff(
+        values,
+        photometric='rgb',
+        bitspersample=12,
+        iccprofile=bytes(imagecodecs.cms_profile('adobergb')),
+    )
+    seen = np.asarray(
+        ImageCms.profileToProfile(
+            PICTURE,
+            ImageCms.ImageCmsProfile(
+                io.BytesIO(imagecodecs.cms_profile('adobergb'))
+            ),
+            ImageCms.createProfile('sRGB'),
+        )
+    )
+    yield 'profile12.tif', write, seen, EXACT
 
 
 def compressions() -> Iterator[tuple[str, Write, np.ndarray, float]]:

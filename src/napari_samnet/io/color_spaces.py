@@ -96,14 +96,26 @@ def _brightness(stored: Stored) -> Array:
     kind = pixels.dtype.kind
     if stored.white_is_zero:
         pixels = by_bands(pixels, _inversion(pixels, bits))
-    if kind == 'u' and 1 < bits < 8 and stored.space in ('gray', 'rgb'):
-        top = (1 << bits) - 1
-
-        def scale(block: Array) -> Array:
-            return (block.astype(np.uint16) * 255 // top).astype(np.uint8)
-
-        pixels = by_bands(pixels, scale)
+    full = 8 * pixels.dtype.itemsize
+    # Gray and colors of 12 bits stay; what is converted counts in full range.
+    colors = stored.space in ('gray', 'rgb')
+    converted = stored.profile is not None or stored.gamma is not None
+    widened = stored.space in ('cmyk', 'ycbcr') or (
+        colors and (converted or full == 8)
+    )
+    if widened and kind == 'u' and 1 < bits < full:
+        pixels = by_bands(pixels, _widening(pixels.dtype, bits))
     return pixels
+
+
+def _widening(dtype: np.dtype[Any], bits: int) -> Convert:
+    """Bring numbers of few bits to the range of their dtype."""
+    top, largest = (1 << bits) - 1, int(np.iinfo(dtype).max)
+
+    def widen(block: Array) -> Array:
+        return (block.astype(np.uint64) * largest // top).astype(dtype)
+
+    return widen
 
 
 def _inversion(pixels: Array, bits: int) -> Convert:
