@@ -13,6 +13,9 @@ from napari_samnet.arrays.tiles import tiles
 
 __all__ = ['bands_of', 'codes_of', 'colors_of', 'lookup', 'present_codes']
 
+#: Pixels whose numbers are sorted at once.
+COUNTED_PIXELS = 1 << 20
+
 
 def bands_of(array: NDArray[Any]) -> Iterator[slice]:
     """Rows of an array, as many at once as keep temporaries small.
@@ -93,19 +96,24 @@ def present_codes(
     counts : ndarray of int, shape (N,)
         Number of pixels that each of them has.
     """
-    size = 1 << (8 if codes.dtype == np.uint8 else 24)
-    counts = np.zeros(size, np.int64)
-    step = max(1, (1 << 24) // max(1, codes.shape[1]))
+    present, counts = np.zeros(0, np.intp), np.zeros(0, np.int64)
+    step = max(1, COUNTED_PIXELS // max(1, codes.shape[1]))
     for start in range(0, len(codes), step):
-        rows = slice(start, start + step)
-        band = (
-            codes[rows].ravel() if where is None else codes[rows][where[rows]]
-        )
-        if band.dtype != np.uint8:
-            band = band[band >= 0]
-        counts += np.bincount(band, minlength=size)
-    present = np.flatnonzero(counts)
-    return present, counts[present]
+        band = codes[start : start + step]
+        if where is not None:
+            band = band[where[start : start + step]]
+        if band.dtype == np.uint8:
+            times = np.bincount(band.ravel(), minlength=256)
+            found = np.flatnonzero(times)
+            times = times[found]
+        else:
+            found, times = np.unique(band[band >= 0], return_counts=True)
+        both = np.concatenate([present, found])
+        present, place = np.unique(both, return_inverse=True)
+        weights = np.concatenate([counts, times])
+        counts = np.zeros(len(present), np.int64)
+        np.add.at(counts, place, weights)
+    return present, counts
 
 
 def lookup(
