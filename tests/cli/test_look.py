@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from skimage import io
 
 from napari_samnet.cli.main import main
@@ -36,6 +37,17 @@ def test_learn_once_apply_to_many(
     assert 'no.png' in next(iter(said['failed']))
     first, second = (io.imread(path) for path in said['written'])
     np.testing.assert_array_equal(first[:200], second)
+    stack = np.stack([pair.target[:40, :60], pair.source[:40, :60]])
+    tifffile.imwrite(tmp_path / 'stack.tif', stack, photometric='rgb')
+    apply = ['look', 'apply', look, str(tmp_path / 'stack.tif')]
+    apply += ['--out', str(tmp_path / 'page')]
+    assert main(apply) == 1
+    assert '--page' in capsys.readouterr().err
+    assert main([*apply, '--page', '0,1']) == 2
+    assert 'one number' in capsys.readouterr().err
+    assert main([*apply, '--page', '1']) == 0
+    page = io.imread(tmp_path / 'page' / 'stack.png')
+    np.testing.assert_array_equal(page, first[:40, :60])
     brown, violet = (
         image.mean(axis=(0, 1)) for image in (pair.source, pair.target)
     )

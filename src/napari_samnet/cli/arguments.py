@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.formats.names import FORMATS
-from napari_samnet.io.picture import PlaneChoice
 from napari_samnet.options import (
     CHOICES,
     DEFAULTS,
@@ -25,12 +24,10 @@ __all__ = [
     'add_json_option',
     'add_label_options',
     'add_match_options',
-    'add_page_options',
     'add_write_option',
     'read_label_formats',
     'read_match_options',
     'read_named_values',
-    'read_page_options',
     'read_write_option',
     'tell_notices',
     'write_json',
@@ -277,88 +274,6 @@ def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
                 f'{kind!r}'
             )
     return tuple(dict.fromkeys(kinds))
-
-
-def add_page_options(
-    parser: argparse.ArgumentParser, *, images: str = 'SOURCE,TARGET'
-) -> None:
-    """Add the choice of a plane and of a channel.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of a command that reads images.
-    images : str
-        What two numbers with a comma stand for; empty for a command whose
-        images are all alike.
-    """
-    several = f', for all images or for {images}' if images else ''
-    metavar = 'N[,N]' if images else 'N'
-    parser.add_argument(
-        '--page',
-        metavar=metavar,
-        help=f'which page of a stack, from 0{several}; "all" takes the pages '
-        f'as channels of one picture',
-    )
-    parser.add_argument(
-        '--channel',
-        metavar=metavar,
-        help=f'take this channel alone, from 0{several}',
-    )
-
-
-def read_page_options(
-    arguments: argparse.Namespace,
-) -> tuple[PlaneChoice, PlaneChoice]:
-    """Pages and channels from parsed flags.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What a parser with :func:`add_page_options` returned.
-
-    Returns
-    -------
-    source, target : PlaneChoice
-        What :func:`~napari_samnet.io.image_files.read_picture` shall take
-        of each file.
-
-    Raises
-    ------
-    InputError
-        If a value is no number from 0 on.
-    """
-    pages = _two_numbers('--page', arguments.page, words=('all',))
-    channels = [
-        None if channel is None else int(channel)
-        for channel in _two_numbers('--channel', arguments.channel)
-    ]
-    source, target = map(PlaneChoice, pages, channels)
-    return source, target
-
-
-def _two_numbers(
-    flag: str, text: str | None, words: tuple[str, ...] = ()
-) -> list[int | str | None]:
-    """A number for each of two images from one or two of them."""
-    if text is None:
-        return [None, None]
-    parts = [part.strip() for part in text.split(',')]
-    fit = [
-        part in words or (part.isascii() and part.isdigit()) for part in parts
-    ]
-    if len(parts) > 2 or not all(fit):
-        choices = 'a whole number from 0 on'
-        if words:
-            choices += f' or {" or ".join(words)}'
-        raise InputError(
-            f'{flag} must be {choices}, or two of them with a comma for '
-            f'source and target, got {text!r}'
-        )
-    values: list[int | str | None] = [
-        part if part in words else int(part) for part in parts
-    ]
-    return values * (3 - len(values))
 
 
 def add_write_option(parser: argparse.ArgumentParser) -> None:

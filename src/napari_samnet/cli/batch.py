@@ -11,13 +11,12 @@ from typing import Any
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
-    add_page_options,
     add_write_option,
     read_match_options,
-    read_page_options,
     read_write_option,
     write_json,
 )
+from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 

@@ -11,12 +11,11 @@ from typing import Any
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
-    add_page_options,
     read_match_options,
-    read_page_options,
     tell_notices,
     write_json,
 )
+from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.errors import InputError
 
 __all__ = ['add_parser', 'run']
@@ -144,7 +143,11 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f'strength must be from 0 to 1, got {arguments.strength:g}'
         )
-    plane, _ = read_page_options(arguments)
+    plane, other = read_page_options(arguments)
+    if plane != other:
+        raise InputError(
+            '--page and --channel must be one number for all images'
+        )
     look = Look.load(arguments.look)
     folder = check_folder(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)

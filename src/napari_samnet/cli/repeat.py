@@ -9,11 +9,10 @@ from typing import Any
 
 from napari_samnet.cli.arguments import (
     add_json_option,
-    add_page_options,
-    read_page_options,
     tell_notices,
     write_json,
 )
+from napari_samnet.cli.pages import add_page_options, read_page_options
 
 __all__ = ['add_parser', 'run']
 

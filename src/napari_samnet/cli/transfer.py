@@ -13,15 +13,14 @@ from napari_samnet.cli.arguments import (
     add_json_option,
     add_label_options,
     add_match_options,
-    add_page_options,
     add_write_option,
     read_label_formats,
     read_match_options,
-    read_page_options,
     read_write_option,
     tell_notices,
     write_json,
 )
+from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.cli.progress import MatchProgress
 from napari_samnet.errors import InputError
 

@@ -24,8 +24,9 @@ __all__ = [
 ]
 
 _SUFFIXES = {
-    '.avif', '.bmp', '.dcm', '.gif', '.heic', '.jp2', '.jpeg', '.jpg', '.png',
-    '.tif', '.tiff', '.webp',
+    '.avif', '.bmp', '.dcm', '.dicom', '.gif', '.heic', '.heif', '.j2k',
+    '.jfif', '.jp2', '.jpeg', '.jpg', '.mpo', '.pbm', '.pgm', '.png', '.pnm',
+    '.ppm', '.tif', '.tiff', '.webp',
 }  # fmt: skip
 
 
