@@ -356,3 +356,31 @@ def test_options_and_weights_are_known_without_torch() -> None:
         'assert not {"torch", "napari", "qtpy"} & set(sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
+
+
+def test_what_is_drawn_is_followed_where_it_moves_on_its_own() -> None:
+    """The match is given an object that jumps over a still background."""
+    background = transform.resize(
+        data.astronaut(), (128, 128), anti_aliasing=True
+    )
+    object_ = transform.resize(data.chelsea()[50:250, 120:320], (40, 40))
+    source, target = background.copy(), background.copy()
+    source[20:60, 16:56] = object_
+    target[64:104, 72:112] = object_
+    labels = np.zeros((128, 128), np.uint8)
+    labels[20:60, 16:56] = 3
+    errors = []
+    for given in (None, labels):
+        found = match(
+            source,
+            target,
+            labels=given,
+            size=128,
+            attributes=False,
+            orientation='upright',
+            device='cpu',
+        )
+        error = np.linalg.norm(found.flow[24:56, 20:52] - (44, 56), axis=-1)
+        errors.append(float(error.mean()))
+    assert errors[1] < 4
+    assert errors[1] <= errors[0] + 0.5

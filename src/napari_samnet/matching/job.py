@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samnet.arrays.checks import check_labels
 from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
+from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.matching.fine import refine
 from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import Choice, choose
@@ -28,6 +30,7 @@ from napari_samnet.matching.provenance import circumstances
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import Place, out_of_memory_explained
 from napari_samnet.warping.fields import full_map
+from napari_samnet.warping.warp import Pixels
 
 if TYPE_CHECKING:
     from napari_samnet.samnet.given_features import FeatureFunction
@@ -120,6 +123,9 @@ class MatchJob:
         Channel axes of 'source' and 'target'.
     features : callable, optional
         Takes the place of the feature network.
+    labels : array_like of int or bool, optional
+        Labels of the source, in memory or lazy; each is taken to move as
+        one.
     """
 
     def __init__(
@@ -129,6 +135,7 @@ class MatchJob:
         options: MatchOptions,
         axes: dict[str, int | None],
         features: FeatureFunction | None = None,
+        labels: Any = None,
     ) -> None:
         if features is not None:
             options = checked_for_features(features, options)
@@ -141,6 +148,10 @@ class MatchJob:
             check_image(image, name=name, channel_axis=axes[name])
             for name, image in self._images.items()
         ]
+        self._samples = None
+        if labels is not None:
+            check_labels('labels', labels, self._shapes[0])
+            self._samples = sample_labels(Pixels.of(labels), self._shapes[0])
         self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -239,7 +250,12 @@ class MatchJob:
             stages.timed('encode'),
         ):
             run = PairRun(
-                model, (small[0], view), options, place, origin['sha256']
+                model,
+                (small[0], view),
+                options,
+                place,
+                origin['sha256'],
+                self._samples,
             )
             states = run.states()
         changes: tuple[float, ...] = ()

@@ -41,6 +41,7 @@ def match_steps(
     options: MatchOptions = DEFAULTS,
     *,
     features: FeatureFunction | None = None,
+    labels: Any = None,
     source_channel_axis: int | None = None,
     target_channel_axis: int | None = None,
 ) -> Generator[Step, None, Correspondence]:
@@ -54,6 +55,9 @@ def match_steps(
         Options of the match.
     features : callable, optional
         What computes the features, see :func:`match`.
+    labels : array_like of int or bool, shape (Hs, Ws), optional
+        Labels of the source. The largest of them are each taken to move as
+        one where their matches agree on it.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
 
@@ -81,6 +85,7 @@ def match_steps(
         options,
         {'source': source_channel_axis, 'target': target_channel_axis},
         features,
+        labels,
     )
     total = options.iterations
     yield Step(0, total, 'loading the network')
@@ -157,7 +162,9 @@ def match(
         axis. The two need not have the same size, dtype or channels.
     labels : array_like of int or bool, optional
         Labels of the source, ``(H, W)``; warped to the target they are the
-        result's `warped_labels`.
+        result's `warped_labels`. The motion inside each of the eight largest
+        is a hypothesis of the start, unless `motions` is 1, so that what is
+        drawn is followed where it moves on its own.
     landmarks : tuple of array_like, optional
         Pairs of points that the fields shall meet: row and column in pixels
         of the source, (K, 2), and of the target, (K, 2). Where three or more
@@ -240,6 +247,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
             target,
             options,
             features=features,
+            labels=labels,
             source_channel_axis=source_channel_axis,
             target_channel_axis=target_channel_axis,
         ),
@@ -256,6 +264,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
                     nearer,
                     replace(options, orientation='upright'),
                     features=features,
+                    labels=labels,
                     source_channel_axis=source_channel_axis,
                     target_channel_axis=target_channel_axis,
                 ),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ FloatArray = NDArray[np.float32]
 #: Forward-backward error, in cells, at which the confidence has fallen to
 #: 61 %.
 CONSISTENT_CELLS = 2.0
+
+#: Labels at most that are each a hypothesis of the start, the largest ones.
+REGIONS = 8
 
 
 @dataclass
@@ -83,6 +86,9 @@ class PairRun:
     weights : str
         Hash of the weights, for the cache of features; nothing is kept
         without one.
+    samples : ndarray of int or bool, shape (n, m), optional
+        Even samples of labels of the source: each is a region that is taken
+        to move as one.
     """
 
     def __init__(
@@ -92,6 +98,7 @@ class PairRun:
         options: MatchOptions,
         place: Place,
         weights: str,
+        samples: NDArray[Any] | None = None,
     ) -> None:
         import torch
 
@@ -132,6 +139,11 @@ class PairRun:
             )
         #: Pixels per cell at working size.
         self.stride = small[0].shape[0] / rows
+        self._regions: Tensor | None = None
+        if samples is not None and samples.any():
+            self._regions = _regions(samples, (rows, columns)).to(
+                own.matching.device
+            )
         self._evidence: Evidence | None = None
         self._recurrence = Recurrence(
             window=options.window,
@@ -193,13 +205,19 @@ class PairRun:
         """Run the recurrence."""
         if not self._options.reference:
             return self._model.iterate(
-                self._own, self._other, self._recurrence
+                self._own, self._other, self._recurrence, self._regions
             )
         runs = [
             self._model.iterate(
-                self._own.part(one), self._other.part(one), self._recurrence
+                self._own.part(one),
+                self._other.part(one),
+                self._recurrence,
+                regions,
             )
-            for one in (slice(0, 1), slice(1, 2))
+            for one, regions in (
+                (slice(0, 1), self._regions),
+                (slice(1, 2), None),
+            )
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
@@ -248,6 +266,19 @@ class PairRun:
             )
         picture: FloatArray = image[0].permute(1, 2, 0).float().cpu().numpy()
         return picture
+
+
+def _regions(samples: NDArray[Any], cells: tuple[int, int]) -> Tensor:
+    """Shares of the cells that the largest labels fill, ``(K, h, w)``."""
+    import torch
+    import torch.nn.functional as F
+
+    values, counts = np.unique(samples[samples != 0], return_counts=True)
+    largest = values[np.argsort(-counts, kind='stable')[:REGIONS]]
+    masks = torch.from_numpy(
+        np.stack([samples == value for value in largest]).astype(np.float32)
+    )
+    return F.adaptive_avg_pool2d(masks, cells)
 
 
 def _joined(one: Iteration, other: Iteration) -> Iteration:

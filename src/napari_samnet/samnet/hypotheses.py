@@ -30,6 +30,7 @@ from napari_samnet.samnet.field import (
     grid,
     identity_field,
 )
+from napari_samnet.samnet.regions import RegionMaps
 
 __all__ = ['Hypotheses', 'choose', 'further_affines', 'refine', 'supported']
 
@@ -239,6 +240,7 @@ def choose(
     local: Tensor,
     evidence: Evidence,
     weights: tuple[Tensor, Tensor],
+    regions: RegionMaps | None = None,
 ) -> Hypotheses:
     """Give each cell one of several motions.
 
@@ -255,6 +257,8 @@ def choose(
     weights : tuple of Tensor
         ``(B, N, N)``: of the neighbors in the labels' window, and how much
         of it, times confidence, agrees with the local map.
+    regions : RegionMaps, optional
+        Motions of regions that are known, with leads of their own.
 
     Returns
     -------
@@ -263,6 +267,8 @@ def choose(
     """
     batch, _, height, width = local.shape
     window, agreed = weights
+    known = regions.fields if regions else []
+    maps = [*maps, *known]
     confidence = evidence.confidence.flatten(1).unsqueeze(-1)
     near = [_near(field, evidence.motion).unsqueeze(-1) for field in maps]
     columns = torch.cat([confidence * part for part in near], -1)
@@ -274,10 +280,12 @@ def choose(
     further = EXPLAINED_GAIN * (explained - EXPLAINED_SHARE).clamp_min(0)
     around = total / window.sum(-1, keepdim=True).clamp_min(1e-9)
     unique = CONFIDENCE_GAIN * around.clamp_max(CONFIDENCE_LIMIT)
-    data = shares + shares.new_tensor([*leads, 0.0])
+    data = shares + shares.new_tensor([*leads, *[0.0] * len(known), 0.0])
     data = torch.cat(
         (data[..., :1] + further.unsqueeze(1), data[..., 1:] + unique), -1
     )
+    if regions and known:
+        data[..., len(leads) : -1] += regions.leads
     probability = (data / LABEL_TEMPERATURE).softmax(-1)
     # Without the cell itself: its neighbors' opinion.
     own = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)

@@ -137,6 +137,7 @@ class SAMNet(nn.Module):
         source: Tensor,
         target: Tensor,
         options: Recurrence,
+        regions: Tensor | None = None,
     ) -> Start:
         """T^0, and what the fits of all iterations need.
 
@@ -146,6 +147,9 @@ class SAMNet(nn.Module):
             Matching features ``(B, C, H, W)``.
         options : Recurrence
             Its `init`, `motions` and `alikeness` say how.
+        regions : Tensor, optional
+            See :func:`~.start.guided_start`; not looked at with round
+            windows.
 
         Returns
         -------
@@ -154,7 +158,7 @@ class SAMNet(nn.Module):
         """
         if options.alikeness == 0 or options.init != 'global':
             return Start(self.start(source, target, options.init))
-        return guided_start(source, target, options)
+        return guided_start(source, target, options, regions)
 
     def correlate(
         self,
@@ -337,6 +341,7 @@ class SAMNet(nn.Module):
         source: Features,
         target: Features,
         options: Recurrence,
+        regions: Tensor | None = None,
     ) -> Iterator[Iteration]:
         """Run the recurrence (6), (7), yielding after each iteration.
 
@@ -346,6 +351,9 @@ class SAMNet(nn.Module):
             Of :meth:`encode`, same batch and size.
         options : Recurrence
             How to run it.
+        regions : Tensor, optional
+            ``(K, H, W)``: shares of the first source's cells that are of
+            regions which move as one each, see :mod:`.regions`.
 
         Yields
         ------
@@ -358,7 +366,7 @@ class SAMNet(nn.Module):
                 f'{tuple(source.matching.shape)} and '
                 f'{tuple(target.matching.shape)}'
             )
-        start = self.begin(source.matching, target.matching, options)
+        start = self.begin(source.matching, target.matching, options, regions)
         if _can_record(source.matching, options):
             yield from self._iterate_recorded(source, target, start, options)
             return

@@ -38,6 +38,7 @@ from napari_samnet.samnet.least_squares import (
     global_affine,
 )
 from napari_samnet.samnet.recurrence import Clues, Recurrence
+from napari_samnet.samnet.regions import region_maps
 
 __all__ = ['Start', 'guided_start']
 
@@ -90,6 +91,7 @@ def guided_start(
     source: Tensor,
     target: Tensor,
     options: Recurrence,
+    regions: Tensor | None = None,
 ) -> Start:
     """Start of a recurrence whose fits follow the object.
 
@@ -100,6 +102,10 @@ def guided_start(
     options : Recurrence
         Recurrence whose `motions`, `alikeness` and `coarse_iterations` are
         used.
+    regions : Tensor, optional
+        ``(K, H, W)``: shares of the cells of the first source that are of
+        regions which move as one each; not looked at with one motion. The
+        second of a batch is then the same pair the other way round.
 
     Returns
     -------
@@ -128,6 +134,7 @@ def guided_start(
                 cosines=cosines,
             ),
             options.motions,
+            None if regions is None else _few(regions, few),
         )
         field = resize_field(chosen.field, *size)
         support, choice = chosen.support, chosen.margin
@@ -158,6 +165,7 @@ def _hypotheses(
     window: BilateralWindow,
     label_window: BilateralWindow,
     count: int,
+    regions: Tensor | None,
 ) -> Hypotheses:
     """Motions of a pair and the one of each cell, on few cells."""
     local = supported(evidence, window)
@@ -170,4 +178,11 @@ def _hypotheses(
         local,
         evidence,
         (label_window.strips[0].exp(), agreed),
+        None if regions is None else region_maps(evidence, regions),
     )
+
+
+def _few(regions: Tensor, few: Tensor) -> Tensor:
+    """Shares of regions on as many cells as are compared."""
+    size = few.shape[-2:]
+    return F.interpolate(regions[None].to(few), size=size, mode='area')[0]
