@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.edits import about_layer, kind_of
 from napari_samnet.plugin.model.annotations import capture_mask, check_labels
 from napari_samnet.plugin.model.capture import (
     Stack,
@@ -18,13 +19,14 @@ from napari_samnet.plugin.model.capture import (
 )
 from napari_samnet.plugin.model.channels import Channels
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
-from napari_samnet.plugin.model.masks import Mask
+from napari_samnet.plugin.model.masks import INHERITED, Mask
 from napari_samnet.plugin.model.request import (
     MODES,
     PlanePair,
     Request,
     plane_pairs,
 )
+from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.model.units import world_units
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.widgets.fields import LABELS
@@ -160,6 +162,20 @@ class Inputs:
         point = np.asarray(viewer.dims.point, float)[None]
         coords = grid.from_world(point, world_units(viewer))[0, :-2]
         return tuple(int(value) for value in np.rint(coords))
+
+    def annotations(self) -> list[Any]:
+        """Annotations that lie on the source, and are no results."""
+        source = self._panel.source.layer
+        if source is None:
+            return []
+        grid = self.stack(source).grid
+        return [
+            layer
+            for layer in self._viewer.layers
+            if kind_of(layer) in INHERITED
+            and not about_layer(layer)
+            and (kind_of(layer) != 'labels' or lies_on(grid_of(layer), grid))
+        ]
 
     def reason(self) -> str:
         """Why nothing can run, in one line; empty if it can."""

@@ -50,6 +50,7 @@ from napari_samnet.plugin.widgets.parts import (
     label,
     row,
 )
+from napari_samnet.plugin.widgets.reference_list import ReferenceList
 
 __all__ = ['DEFAULT_OUTPUTS', 'Panel']
 
@@ -79,6 +80,7 @@ class Panel(ImageFields, QWidget):
             self._make_images(),
             self._make_options(),
             self._make_masks(),
+            self._make_references(),
             self._make_judging(),
             self._make_view(),
         ):
@@ -87,7 +89,7 @@ class Panel(ImageFields, QWidget):
         self.scroll = Scroll(body)
         self._watching = False
         self.scroll.verticalScrollBar().rangeChanged.connect(self._on_range)
-        for fold in (self.advanced, self.judging):
+        for fold in (self.advanced, self.several, self.judging):
             fold.toggled.connect(self.scroll.updateGeometry)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -202,6 +204,14 @@ class Panel(ImageFields, QWidget):
         # Where the images cover each other, labels lie on both of them.
         carried = layer is self.labels.layer
         return not (carried and same_pixels(grid_of(layer), grid_of(source)))
+
+    def _make_references(self) -> QWidget:
+        self.several = Fold('Several annotated images')
+        layout = QVBoxLayout(self.several.body)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.references = ReferenceList()
+        layout.addWidget(self.references)
+        return self.several
 
     def _make_judging(self) -> QWidget:
         self.judging = Fold('Judge and correct the match')

@@ -27,6 +27,7 @@ from napari_samnet.plugin.transfer.going_on import (
 )
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl
+from napari_samnet.plugin.transfer.references import ReferenceControl
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.series.schedule import Direction
 
@@ -40,6 +41,7 @@ class Scripting(Actions):
     _worst: WorstPlaces
     _landmarks: LandmarkControl
     _bending: Bending
+    _references: ReferenceControl
 
     @property
     def correspondence(self) -> Correspondence | None:
@@ -217,6 +219,64 @@ class Scripting(Actions):
         masks = None if 'labels' in names else ()
         request = self._inputs.request(masks, outputs=names)
         self._bending.make_more(request)
+        self._waited(wait, timeout)
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the annotated images in the list."""
+        return self._references.names
+
+    def add_reference(
+        self, image: Layer | str | Path, labels: Layer | str | Path
+    ) -> None:
+        """Add an annotated image to the list.
+
+        Parameters
+        ----------
+        image, labels : napari layer, str or Path
+            Two layers, or their names; or the paths of two files. Of a
+            stack, every plane that has labels counts.
+
+        Raises
+        ------
+        InputError
+            If they do not fit, or there is no such layer or file.
+        """
+        parts = [
+            part if isinstance(part, Path) else self._layer(part)
+            for part in (image, labels)
+        ]
+        if len({isinstance(part, Path) for part in parts}) > 1:
+            raise InputError(
+                'an image and its labels must both be layers, or both files'
+            )
+        self._references.add(*parts)
+
+    def remove_references(self) -> None:
+        """Empty the list of annotated images."""
+        self._references.remove(range(len(self.references)))
+
+    def carry_references(
+        self, *, wait: bool = False, timeout: float | None = None
+    ) -> None:
+        """Carry the labels of all annotated images in the list.
+
+        They go to the plane of the target that is shown, or into the labels
+        that 'Put into' names. Ids of different images are merged.
+
+        Parameters
+        ----------
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Raises
+        ------
+        InputError
+            If the list is empty, or something does not fit.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        self._references.carry()
         self._waited(wait, timeout)
 
     @property

@@ -28,10 +28,9 @@ from napari_samnet.plugin.layers.arrange import (
     SideBySide,
 )
 from napari_samnet.plugin.layers.ask import Asked
-from napari_samnet.plugin.layers.edits import about_layer, kind_of
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import grid_of
-from napari_samnet.plugin.model.masks import INHERITED
 from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
@@ -46,6 +45,7 @@ from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.references import ReferenceControl
 from napari_samnet.plugin.transfer.scripting import Scripting
 from napari_samnet.plugin.transfer.series_view import SeriesView
 from napari_samnet.plugin.transfer.settings import (
@@ -125,6 +125,15 @@ class SemanticTransfer(Scripting):
             self._bending.bend,
             self._status,
         )
+        self._references = ReferenceControl(
+            napari_viewer,
+            self.panel,
+            self._inputs,
+            self._tasks,
+            self._results,
+            self._worst,
+            self._status,
+        )
         self._tasks.succeeded.connect(self._on_succeeded)
         self._wire()
         self.panel.options.show(load_settings())
@@ -150,7 +159,7 @@ class SemanticTransfer(Scripting):
         panel.add.connect_to(
             lambda name: self._try(partial(self.add, name)),
             lambda layer: self._try(partial(self.transfer, layer)),
-            self._annotations,
+            self._inputs.annotations,
         )
         panel.beside.clicked.connect(self._on_beside)
         panel.restore.clicked.connect(self._on_restore)
@@ -238,6 +247,7 @@ class SemanticTransfer(Scripting):
         """Show what there is of the planes shown."""
         self._landmarks.refresh()
         self._series.refresh()
+        self._references.refresh()
         carried = self._inputs.mode != 'propagate'
         self.panel.add.setEnabled(
             carried and self._current_match() is not None
@@ -305,19 +315,6 @@ class SemanticTransfer(Scripting):
 
     def _on_restore(self) -> None:
         self._try(self.restore)
-
-    def _annotations(self) -> list[Any]:
-        """Annotations that lie on the source, which can be carried."""
-        if self.source is None:
-            return []
-        source = self._inputs.stack(self.source).grid
-        return [
-            layer
-            for layer in self.viewer.layers
-            if kind_of(layer) in INHERITED
-            and not about_layer(layer)
-            and (kind_of(layer) != 'labels' or lies_on(grid_of(layer), source))
-        ]
 
     def _into(self, layers: Sequence[Any]) -> Any:
         """Where dropped labels go; points and shapes have their own layers."""

@@ -51,6 +51,11 @@ class WorstPlaces:
             at = (*outcome.judged[1], *place.target)
             self._stops.append(self._place(request.target.grid, at))
 
+    def take_alone(self, verdict: Verdict | None) -> None:
+        """Take a verdict that names no places."""
+        self.verdict = verdict
+        self._stops, self._next = [], 0
+
     def show_next(self) -> str:
         """Go to the next place, after the last one to the first.
 
