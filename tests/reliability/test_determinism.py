@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skimage.io import imsave
+from skimage.io import imread, imsave
 from soak.images import blobs
+from tifffile import imwrite
 
 from napari_samnet.cli.main import main
 from napari_samnet.correspondence import ARRAYS, Correspondence
@@ -144,6 +145,27 @@ class TestRepeat:
         assert main([*command, '--out', str(out), *options]) == 0
         files[0] = str(out / 'correspondence.npz')
         assert self.run(files) == 0
+
+    def test_of_one_page_of_a_stack(
+        self,
+        files: list[str],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        image = imread(files[1])
+        files[1] = str(tmp_path / 'stack.tif')
+        kind = 'rgb' if image.ndim == 3 else 'minisblack'
+        imwrite(files[1], np.stack([image[::-1], image]), photometric=kind)
+        out = tmp_path / 'out'
+        options = ['--size', '64', '--window', '5', '--iterations', '1']
+        options += ['--precision', 'fp32', '--no-attributes']
+        command = ['transfer', *files[1:3], '--page', '1,0', '--out', str(out)]
+        assert main([*command, *options]) == 0
+        files[0] = str(out / 'correspondence.npz')
+        capsys.readouterr()
+        assert self.run(files) == 2
+        assert '--page' in capsys.readouterr().err
+        assert self.run(files, '--page', '1,0') == 0
 
     def test_of_a_match_that_was_stopped(self, tmp_path: Path) -> None:
         stopped = match(
