@@ -183,6 +183,18 @@ SEEN_ALIKE: dict[str, tuple[str, Write, np.ndarray, float]] = {
         RGB,
         0.03,
     ),
+    'ycbcr jpeg, planar': (
+        '.tif',
+        with_tifffile(
+            np.moveaxis(np.asarray(PICTURE.convert('YCbCr')), -1, 0),
+            photometric='ycbcr',
+            planarconfig='separate',
+            compression='jpeg',
+            compressionargs={'level': 95},
+        ),
+        RGB,
+        0.03,
+    ),
     'cielab': ('.tif', with_pillow(LAB), RGB, 0.02),
     'cielab lzw': (
         '.tif',

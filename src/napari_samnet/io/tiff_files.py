@@ -259,8 +259,12 @@ def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
             f'its colors are {kind}, which few programs know: save it as RGB'
         )
     compression = int(keyframe.compression)
-    if space == 'ycbcr' and compression in _JPEG:
-        # The decoder has made them red, green and blue.
+    if (
+        space == 'ycbcr'
+        and compression in _JPEG
+        and keyframe.planarconfig == 1
+    ):
+        # The decoder has made them red, green and blue, if it had all three.
         space = 'rgb'
     if space in ('cielab', 'icclab') and compression in _JPEG:
         # The decoder takes them for YCbCr; that of Pillow does not.
