@@ -9,14 +9,11 @@ import torch
 from torch import Tensor
 
 from napari_samnet.samnet import bilateral
-from napari_samnet.samnet.bilateral import (
-    bilateral_fit,
-    bilateral_fit_reference,
-    bilateral_window,
-    neighbor_weight,
-)
+from napari_samnet.samnet import bilateral_window as bilateral_window_module
+from napari_samnet.samnet.bilateral import bilateral_fit, neighbor_weight
+from napari_samnet.samnet.bilateral_window import bilateral_window
 from napari_samnet.samnet.features import normalize
-from napari_samnet.samnet.field import identity_field
+from napari_samnet.samnet.field import flow_of, grid, identity_field, step_of
 
 Smooth = Callable[[Tensor], Tensor]
 
@@ -43,6 +40,77 @@ def object_on_background() -> tuple[Tensor, Tensor, Tensor]:
     return features, motion, inside
 
 
+def bilateral_fit_reference(
+    features: Tensor,
+    matches: Tensor,
+    confidence: Tensor,
+    field: Tensor,
+    start: Tensor,
+    *,
+    sigma: float,
+    alikeness: float,
+    residual_cells: float = bilateral.RESIDUAL_CELLS,
+    damping: float = bilateral.DAMPING,
+) -> Tensor:
+    """Compute :func:`bilateral_fit` literally, cell by cell.
+
+    Parameters
+    ----------
+    features : Tensor
+        As for :func:`bilateral_window`; maps of at most ``NEIGHBOR_CELLS`` a
+        side.
+    matches, confidence, field, start
+        The same as for :func:`bilateral_fit`.
+    sigma, alikeness
+        The same as for :func:`bilateral_window`.
+    residual_cells, damping
+        The same as for :func:`bilateral_fit`.
+
+    Returns
+    -------
+    Tensor
+        Field ``(B, 6, H, W)``.
+    """
+    batch, _, height, width = matches.shape
+    cells = grid(height, width, matches).flatten(1).T.double()
+    fitted = torch.empty_like(start)
+    pull = torch.diag(
+        cells.new_tensor((damping, *2 * [2 * damping * sigma**2]))
+    )
+    for image in range(batch):
+        of = features[image].flatten(1).double()
+        maps = step_of(field)[image].flatten(2).permute(2, 0, 1).double()
+        maps = maps + torch.eye(2, dtype=torch.float64)
+        flow = flow_of(field)[image].flatten(1).T.double()
+        ends = cells + matches[image].flatten(1).T
+        sure = confidence[image].flatten().double().clamp_min(1e-6)
+        prior = start[image].flatten(1).T.double()
+        for i in range(height * width):
+            offset = cells - cells[i]
+            residual = ends - cells[i] - flow[i] - offset @ maps[i].T
+            weight = sure * torch.exp(
+                -offset.square().sum(1) / (2 * sigma**2)
+                + (of[:, i] @ of - 1) / alikeness
+                - residual.square().sum(1) / (2 * residual_cells**2)
+            )
+            unknowns = torch.cat((torch.ones_like(offset[:, :1]), offset), 1)
+            known = torch.stack(
+                (
+                    cells[i] + prior[i, 4:],
+                    prior[i, [0, 2]] + prior.new_tensor((1.0, 0.0)),
+                    prior[i, [1, 3]] + prior.new_tensor((0.0, 1.0)),
+                )
+            )
+            normal = unknowns.T @ (weight[:, None] * unknowns) + pull
+            right = unknowns.T @ (weight[:, None] * ends) + pull @ known
+            solved = torch.linalg.solve(normal, right)
+            linear = solved[1:].T - torch.eye(2, dtype=torch.float64)
+            row, column = divmod(i, width)
+            fitted[image, :4, row, column] = linear.flatten()
+            fitted[image, 4:, row, column] = solved[0] - cells[i]
+    return fitted
+
+
 @pytest.mark.parametrize('sigma', [1.5, 4.0])
 @pytest.mark.parametrize('alikeness', [0.1, 0.3, 2.0])
 def test_is_the_weighted_least_squares_of_the_text(
@@ -64,7 +132,7 @@ def test_strips_change_next_to_nothing(
     features, *rest = random_case(30, 9)
     whole = bilateral_window(features, sigma=2.0, alikeness=0.3)
     expected = bilateral_fit(whole, *rest).field
-    monkeypatch.setattr(bilateral, 'STRIP_CELLS', 36)
+    monkeypatch.setattr(bilateral_window_module, 'STRIP_CELLS', 36)
     strips = bilateral_window(features, sigma=2.0, alikeness=0.3)
     assert len(strips.strips) > 3
     assert strips.strips[4].numel() < whole.strips[0].numel() / 7
@@ -76,7 +144,7 @@ def test_strips_change_next_to_nothing(
 def test_large_maps_are_fitted_to_blocks_of_cells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bilateral, 'NEIGHBOR_CELLS', 12)
+    monkeypatch.setattr(bilateral_window_module, 'NEIGHBOR_CELLS', 12)
     features = normalize(torch.ones(1, 4, 21, 24))
     motion = torch.empty(1, 2, 21, 24)
     motion[:, 0], motion[:, 1] = 1.5, -0.5

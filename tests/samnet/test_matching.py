@@ -14,6 +14,7 @@ from napari_samnet.samnet.correlation import (
     local_correlation,
     window_offsets,
 )
+from napari_samnet.samnet.evidence import GLOBAL_CELLS
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import (
     affine_field,
@@ -23,10 +24,9 @@ from napari_samnet.samnet.field import (
     step_of,
     warp,
 )
+from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.least_squares import (
-    GLOBAL_CELLS,
     AnalyticMatching,
-    global_affine,
     peak_of,
 )
 from napari_samnet.samnet.matching import (

@@ -19,7 +19,7 @@ from napari_samnet.samnet.field import (
     flow_of,
     grid,
 )
-from napari_samnet.samnet.least_squares import global_affine
+from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.network import (
     Iteration,
     Recurrence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.matching.fine import refine
+from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import (
@@ -72,42 +73,6 @@ class Step:
     text: str
     change: float | None = None
     snapshot: Callable[..., Correspondence] | None = None
-
-
-def checked_for_features(
-    features: object, options: MatchOptions
-) -> MatchOptions:
-    """Options of a match on given features.
-
-    Raises
-    ------
-    InputError
-        If `features` cannot be called, or the options need the network.
-    """
-    if not callable(features):
-        raise InputError(
-            f'features must be a function from images to feature maps, got '
-            f'{type(features).__name__}'
-        )
-    for name, allowed, needed in (
-        ('reference', False, 'the decoder'),
-        ('feedback', 'feature', 'the feature network'),
-        ('init', 'global', 'what it has learned'),
-    ):
-        value = getattr(options, name)
-        if value != allowed:
-            raise InputError(
-                f'{name} {value!r} needs {needed} of the network: leave it '
-                f'at {allowed!r}, or leave out features'
-            )
-    if options.alikeness == 0:
-        raise InputError(
-            'alikeness 0 needs what the network has learned: take a number '
-            'above 0, or leave out features'
-        )
-    if options.orientation == 'auto':
-        options = replace(options, orientation='upright')
-    return options
 
 
 class MatchJob:

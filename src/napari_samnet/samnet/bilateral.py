@@ -16,34 +16,25 @@ products with a dozen columns.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_samnet.samnet.features import normalize
-from napari_samnet.samnet.field import flow_of, grid, step_of
+from napari_samnet.samnet.bilateral_window import (
+    BilateralWindow,
+    centered,
+    pool,
+)
+from napari_samnet.samnet.field import flow_of, step_of
 
 __all__ = [
     'BilateralFit',
-    'BilateralWindow',
     'agreement',
     'bilateral_fit',
-    'bilateral_fit_reference',
-    'bilateral_window',
     'neighbor_weight',
 ]
 
-#: Longest side, in cells, of the map of neighbors; larger maps are pooled.
-NEIGHBOR_CELLS = 64
-
-#: Widths of the Gaussian after which rows of neighbors are left out.
-REACH = 3.0
-
-#: Cells that are fitted at a time, which bounds the memory of large maps.
-STRIP_CELLS = 1024
 
 #: Width of r_ij in cells: matches further away hardly count.
 RESIDUAL_CELLS = 2.0
@@ -67,129 +58,6 @@ class BilateralFit(NamedTuple):
     weight: Tensor
 
 
-class BilateralWindow(NamedTuple):
-    """Weights of neighbors by distance and alikeness, as logarithms.
-
-    Attributes
-    ----------
-    strips : tuple of Tensor
-        ``(B, n, m)`` for the n cells of some rows and the m neighbors in
-        reach of them; together all cells. One strip up to 32 x 32 cells.
-    size : tuple of int
-        H and W of the map.
-    pooling : int
-        Side of the block of cells that is one neighbor; 1 up to
-        ``NEIGHBOR_CELLS`` a side.
-    sigma : float
-        Width of the Gaussian, in cells.
-    """
-
-    strips: tuple[Tensor, ...]
-    size: tuple[int, int]
-    pooling: int
-    sigma: float
-
-    def extents(self) -> list[tuple[slice, slice]]:
-        """Cells of each strip and its neighbors, as slices of flat maps."""
-        return _extents(self.size, self.pooling, self.sigma)
-
-
-def _extents(
-    size: tuple[int, int], pooling: int, sigma: float
-) -> list[tuple[slice, slice]]:
-    height, width = size
-    rows, columns = (-(-side // pooling) for side in size)
-    step = max(1, STRIP_CELLS // width)
-    if height * width <= STRIP_CELLS:
-        return [(slice(0, height * width), slice(0, rows * columns))]
-    reach = math.ceil(REACH * sigma)
-    extents = []
-    for first in range(0, height, step):
-        last = min(first + step, height)
-        low = max(0, first - reach) // pooling
-        high = min(rows, -(-(last + reach) // pooling))
-        extents.append(
-            (
-                slice(first * width, last * width),
-                slice(low * columns, high * columns),
-            )
-        )
-    return extents
-
-
-def _centered(height: int, width: int, like: Tensor) -> Tensor:
-    """Cell coordinates about the middle of the map, ``(2, H, W)``."""
-    x, y = grid(height, width, like)
-    # No small tensor from the CPU, which a CUDA graph cannot record.
-    return torch.stack((x - (width - 1) / 2, y - (height - 1) / 2))
-
-
-def _pool(maps: Tensor, pooling: int) -> Tensor:
-    """Means over blocks of cells, those at the border smaller."""
-    if pooling == 1:
-        return maps
-    return F.avg_pool2d(maps, pooling, ceil_mode=True, count_include_pad=False)
-
-
-def bilateral_window(
-    features: Tensor,
-    *,
-    sigma: float,
-    alikeness: float,
-    cosines: Tensor | None = None,
-) -> BilateralWindow:
-    """Weigh neighbors by distance and by how alike their features are.
-
-    Parameters
-    ----------
-    features : Tensor
-        ``(B, C, H, W)`` of unit length along C, of the image whose cells are
-        fitted. No gradient goes through the window.
-    sigma : float
-        Width of the Gaussian of the distance, in cells. A wider window is
-        steadier and follows bends less.
-    alikeness : float
-        h, the difference of cosines at which a weight has fallen to 37 %. A
-        smaller one averages less across outlines, over fewer neighbors.
-    cosines : Tensor, optional
-        ``(B, N, N)`` of all pairs of cells of a map small enough for a
-        single strip, where they are there already.
-
-    Returns
-    -------
-    BilateralWindow
-        For :func:`bilateral_fit`.
-    """
-    features = features.detach().float()
-    height, width = features.shape[-2:]
-    pooling = -(-max(height, width) // NEIGHBOR_CELLS)
-    others = features
-    if pooling > 1:
-        others = normalize(_pool(features, pooling))
-    here = _centered(height, width, features)
-    there = _pool(here[None], pooling)[0].flatten(1)
-    cells, others = features.flatten(2), others.flatten(2)
-    here = here.flatten(1)
-    strips = []
-    for own, other in _extents((height, width), pooling, sigma):
-        offset = here[:, own, None] - there[:, None, other]
-        distance = offset.square().sum(0) / (2 * sigma**2) + 1 / alikeness
-        if cosines is not None:
-            strips.append(
-                torch.add(-distance[None], cosines, alpha=1 / alikeness)
-            )
-            continue
-        strips.append(
-            torch.baddbmm(
-                -distance[None],
-                cells[..., own].transpose(1, 2),
-                others[..., other],
-                alpha=1 / alikeness,
-            )
-        )
-    return BilateralWindow(tuple(strips), (height, width), pooling, sigma)
-
-
 def _columns(
     matches: Tensor, confidence: Tensor, pooling: int
 ) -> tuple[Tensor, Tensor]:
@@ -204,13 +72,13 @@ def _columns(
         ``(B, 13, m)``: the powers of which :func:`_residual` is linear.
     """
     _, _, height, width = matches.shape
-    x, y = _centered(height, width, matches)
+    x, y = centered(height, width, matches)
     u, v = matches.unbind(1)
     one = torch.ones_like(u)
     x, y = x.expand_as(u), y.expand_as(u)
     values = (one, x, y, x * x, x * y, y * y, u, v, x * u, y * u, x * v, y * v)
     moments = torch.stack(values, 1) * confidence.clamp_min(1e-6)
-    moments = _pool(moments, pooling).flatten(2)
+    moments = pool(moments, pooling).flatten(2)
     total = moments[:, 0]
     x, y, u, v = (moments[:, index] / total for index in (1, 2, 6, 7))
     if pooling > 1:
@@ -237,7 +105,7 @@ def _columns(
 def _maps_at_origin(field: Tensor) -> tuple[Tensor, Tensor]:
     """Affine maps of a field, ``(B, N, 2, 2)``, and their ``(B, N, 2)``."""
     height, width = field.shape[-2:]
-    here = _centered(height, width, field).to(field.dtype)
+    here = centered(height, width, field).to(field.dtype)
     linear = step_of(field).flatten(3).permute(0, 3, 1, 2)
     linear = linear + torch.eye(2, device=field.device)
     there = (flow_of(field) + here).flatten(2).transpose(1, 2)
@@ -335,7 +203,7 @@ def bilateral_fit(
         Differentiable in `matches`, `confidence` and `start`.
     """
     height, width = matches.shape[-2:]
-    here = _centered(height, width, matches)
+    here = centered(height, width, matches)
     sums = _sums(window, matches + here, confidence, field, residual_cells)
     s, sx, sy, sxx, sxy, syy, su, sv, sxu, syu, sxv, syv = sums.unbind(1)
     x, y = here.flatten(1)
@@ -406,7 +274,7 @@ def neighbor_weight(window: BilateralWindow, confidence: Tensor) -> Tensor:
         the share of the matches around that agree with a cell's map.
     """
     sums = confidence.clamp_min(1e-6)
-    pooled = _pool(sums, window.pooling) * window.pooling**2
+    pooled = pool(sums, window.pooling) * window.pooling**2
     column = pooled.flatten(2).transpose(1, 2)
     parts = [
         logits.exp() @ column[:, other]
@@ -441,78 +309,7 @@ def agreement(
     """
     (logits,) = window.strips
     height, width = matches.shape[-2:]
-    ends = matches + _centered(height, width, matches)
+    ends = matches + centered(height, width, matches)
     _, powers = _columns(ends, torch.ones_like(ends[:, :1]), window.pooling)
     scale = -0.5 / residual_cells**2
     return torch.baddbmm(logits, _residual(field), powers, alpha=scale).exp()
-
-
-def bilateral_fit_reference(
-    features: Tensor,
-    matches: Tensor,
-    confidence: Tensor,
-    field: Tensor,
-    start: Tensor,
-    *,
-    sigma: float,
-    alikeness: float,
-    residual_cells: float = RESIDUAL_CELLS,
-    damping: float = DAMPING,
-) -> Tensor:
-    """Compute :func:`bilateral_fit` literally, cell by cell.
-
-    Parameters
-    ----------
-    features : Tensor
-        As for :func:`bilateral_window`; maps of at most ``NEIGHBOR_CELLS`` a
-        side.
-    matches, confidence, field, start
-        The same as for :func:`bilateral_fit`.
-    sigma, alikeness
-        The same as for :func:`bilateral_window`.
-    residual_cells, damping
-        The same as for :func:`bilateral_fit`.
-
-    Returns
-    -------
-    Tensor
-        Field ``(B, 6, H, W)``.
-    """
-    batch, _, height, width = matches.shape
-    cells = grid(height, width, matches).flatten(1).T.double()
-    fitted = torch.empty_like(start)
-    pull = torch.diag(
-        cells.new_tensor((damping, *2 * [2 * damping * sigma**2]))
-    )
-    for image in range(batch):
-        of = features[image].flatten(1).double()
-        maps = step_of(field)[image].flatten(2).permute(2, 0, 1).double()
-        maps = maps + torch.eye(2, dtype=torch.float64)
-        flow = flow_of(field)[image].flatten(1).T.double()
-        ends = cells + matches[image].flatten(1).T
-        sure = confidence[image].flatten().double().clamp_min(1e-6)
-        prior = start[image].flatten(1).T.double()
-        for i in range(height * width):
-            offset = cells - cells[i]
-            residual = ends - cells[i] - flow[i] - offset @ maps[i].T
-            weight = sure * torch.exp(
-                -offset.square().sum(1) / (2 * sigma**2)
-                + (of[:, i] @ of - 1) / alikeness
-                - residual.square().sum(1) / (2 * residual_cells**2)
-            )
-            unknowns = torch.cat((torch.ones_like(offset[:, :1]), offset), 1)
-            known = torch.stack(
-                (
-                    cells[i] + prior[i, 4:],
-                    prior[i, [0, 2]] + prior.new_tensor((1.0, 0.0)),
-                    prior[i, [1, 3]] + prior.new_tensor((0.0, 1.0)),
-                )
-            )
-            normal = unknowns.T @ (weight[:, None] * unknowns) + pull
-            right = unknowns.T @ (weight[:, None] * ends) + pull @ known
-            solved = torch.linalg.solve(normal, right)
-            linear = solved[1:].T - torch.eye(2, dtype=torch.float64)
-            row, column = divmod(i, width)
-            fitted[image, :4, row, column] = linear.flatten()
-            fitted[image, 4:, row, column] = solved[0] - cells[i]
-    return fitted

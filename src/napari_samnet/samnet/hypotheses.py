@@ -19,10 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from napari_samnet.samnet.bilateral import (
-    BilateralWindow,
-    bilateral_fit,
-)
+from napari_samnet.samnet.bilateral import bilateral_fit
+from napari_samnet.samnet.bilateral_window import BilateralWindow
 from napari_samnet.samnet.evidence import Evidence, window_mean
 from napari_samnet.samnet.field import (
     affine_field,

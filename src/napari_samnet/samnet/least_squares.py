@@ -1,9 +1,8 @@
 """Matching inference without parameters, the floor that W_G stands on.
 
-Both estimators turn correlations into affine fields by weighted least
-squares, like the RANSAC-type methods that motivate Sec. 4.2: one affine map
-for all pairs of cells as the start T^0, and locally varying maps for the
-residual of (6).
+Correlations become affine fields by weighted least squares, like the
+RANSAC-type methods that motivate Sec. 4.2: locally varying maps for the
+residual of (6). The start T^0 is that of :mod:`.start`.
 """
 
 from __future__ import annotations
@@ -16,32 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.samnet.bilateral import (
+from napari_samnet.samnet.bilateral import bilateral_fit, neighbor_weight
+from napari_samnet.samnet.bilateral_window import (
     BilateralWindow,
-    bilateral_fit,
     bilateral_window,
-    neighbor_weight,
 )
 from napari_samnet.samnet.correlation import (
     inside_window,
     window_offsets,
 )
-from napari_samnet.samnet.evidence import (
-    GLOBAL_CELLS,
-    PEAK_CELLS,
-    Evidence,
-    consensus,
-    few_cells,
-    window_mean,
-)
-from napari_samnet.samnet.field import affine_field, flow_of, grid
+from napari_samnet.samnet.field import flow_of
 
 __all__ = [
-    'GLOBAL_CELLS',
     'AnalyticMatching',
     'Guide',
     'Peak',
-    'global_affine',
     'mean_displacement',
     'peak_of',
 ]
@@ -340,98 +328,3 @@ class AnalyticMatching(nn.Module):
         # linear is indexed (by, component); the field wants (component, by).
         linear = linear.transpose(-1, -2).flatten(-2)
         return torch.cat((linear, flow), -1).permute(0, 3, 1, 2)
-
-
-def _mutual_matches(
-    volume: Tensor, size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Best target position of every source cell and how mutual it is.
-
-    Parameters
-    ----------
-    volume : Tensor
-        ``(B, N, M)``, cosines of all pairs.
-    size : tuple of int
-        Rows and columns of the M target cells.
-
-    Returns
-    -------
-    positions : Tensor
-        ``(B, 2, N)`` in (x, y) target cells.
-    weights : Tensor
-        ``(B, N)`` in [0, 1].
-    """
-    best, index = volume.max(2, keepdim=True)
-    column_best = volume.amax(1, keepdim=True)
-    rival = column_best.gather(2, index.transpose(1, 2))[:, 0]
-    # Where nothing is alike at all, 0 instead of 0 / 0.
-    mutual = best[..., 0] / rival.clamp_min(1e-6)
-    points = grid(*size, volume).view(2, -1)
-    peak = points[:, index[..., 0]].transpose(0, 1)
-    positions = window_mean(volume, peak, points, cells=PEAK_CELLS)
-    return positions, mutual.clamp(0, 1) ** 16
-
-
-def global_affine(
-    source: Tensor,
-    target: Tensor,
-    *,
-    evidence: Evidence | None = None,
-    rounds: int = 8,
-) -> Tensor:
-    """T^0 from all pairs of cells: one robust affine map per image.
-
-    Of maps with more cells a side than ``GLOBAL_CELLS``, means are compared,
-    so that time and memory do not grow with the square of the pixels.
-
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(B, C, H, W)`` of unit length along C.
-    evidence : Evidence, optional
-        Of their :func:`~.evidence.few_cells`, where it is there already.
-    rounds : int
-        Rounds of iteratively reweighted least squares.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 6, H, W)`` field.
-    """
-    batch, _, height, width = source.shape
-    source, target = (few_cells(one.float()) for one in (source, target))
-    rows, columns = source.shape[-2:]
-    grid_of_target = target.shape[-2], target.shape[-1]
-    volume = (
-        consensus(source, target).flatten(3).flatten(1, 2)
-        if evidence is None
-        else evidence.volume
-    )
-    positions, mutual = _mutual_matches(volume, grid_of_target)
-    cells = grid(rows, columns, source).view(2, -1)
-    # From the cells compared to those of the field, center to center.
-    step = cells.new_tensor((width / columns, height / rows)).view(2, 1)
-    cells, positions = ((at + 0.5) * step - 0.5 for at in (cells, positions))
-    middle = cells.new_tensor(((width - 1) / 2, (height - 1) / 2)).view(2, 1)
-    half = max(height, width) / 2
-    x = torch.cat(((cells - middle) / half, torch.ones_like(cells[:1])))
-    y = (positions - middle) / half
-    # A weak prior for "no motion" keeps the fit sound without matches.
-    prior = torch.eye(2, 3, device=x.device)
-    damping = 0.01 * mutual.sum(1).clamp_min(1.0).view(-1, 1, 1)
-    weights = mutual
-    matrix = prior.expand(batch, 2, 3)
-    for index in range(rounds):
-        weighted = x * weights.unsqueeze(1)
-        normal = weighted @ x.transpose(0, 1)
-        normal = normal + damping * torch.eye(3, device=x.device)
-        right = y @ weighted.transpose(1, 2) + damping * prior
-        matrix = torch.linalg.solve(normal, right.transpose(1, 2))
-        matrix = matrix.transpose(1, 2)
-        error = (y - matrix @ x).square().sum(1)
-        # Graduated: from a wide basin to the scale of a few cells.
-        scale = max(0.5 * 0.7**index, 0.12)
-        weights = mutual / (1 + error / scale**2) ** 2
-    linear = matrix[:, :, :2]
-    shift = half * matrix[:, :, 2:] + middle - linear @ middle
-    return affine_field(torch.cat((linear, shift), 2), height, width)

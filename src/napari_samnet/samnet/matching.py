@@ -13,11 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.samnet.features import normalize
-from napari_samnet.samnet.least_squares import (
-    AnalyticMatching,
-    Guide,
-    peak_of,
-)
+from napari_samnet.samnet.least_squares import AnalyticMatching, Guide, peak_of
 
 __all__ = [
     'RTNMatching',

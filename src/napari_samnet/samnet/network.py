@@ -46,8 +46,9 @@ from napari_samnet.samnet.field import (
     sample_reference,
     warp,
 )
+from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.kernels.cuda_graph import recording_for
-from napari_samnet.samnet.least_squares import Guide, global_affine
+from napari_samnet.samnet.least_squares import Guide
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 from napari_samnet.samnet.start import Start, guided_start

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_samnet.samnet.bilateral import (
+from napari_samnet.samnet.bilateral import agreement
+from napari_samnet.samnet.bilateral_window import (
     BilateralWindow,
-    agreement,
     bilateral_window,
 )
 from napari_samnet.samnet.evidence import (
@@ -21,6 +21,7 @@ from napari_samnet.samnet.evidence import (
 )
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import resize_field
+from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.hypotheses import (
     AFFINE_LEAD,
     GLOBAL_LEAD,
@@ -32,11 +33,7 @@ from napari_samnet.samnet.hypotheses import (
     refine,
     supported,
 )
-from napari_samnet.samnet.least_squares import (
-    FIT_SIGMA,
-    Guide,
-    global_affine,
-)
+from napari_samnet.samnet.least_squares import FIT_SIGMA, Guide
 from napari_samnet.samnet.recurrence import Clues, Recurrence
 from napari_samnet.samnet.regions import region_maps
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import flow_of, warp
-from napari_samnet.samnet.least_squares import global_affine
+from napari_samnet.samnet.global_affine import global_affine
 
 __all__ = ['choose_pairs', 'cycle_errors']
 

@@ -1,0 +1,155 @@
+"""Which neighbors of a cell count, by distance and alikeness.
+
+The part of the weights of :mod:`.bilateral` that does not depend on the
+matches, so that it is computed once per image. Maps larger than
+``NEIGHBOR_CELLS`` have blocks of cells as neighbors, and are worked on in
+strips, which bounds time and memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_samnet.samnet.features import normalize
+from napari_samnet.samnet.field import grid
+
+__all__ = ['BilateralWindow', 'bilateral_window', 'centered', 'pool']
+
+#: Longest side, in cells, of the map of neighbors; larger maps are pooled.
+NEIGHBOR_CELLS = 64
+
+
+#: Widths of the Gaussian after which rows of neighbors are left out.
+REACH = 3.0
+
+
+#: Cells that are fitted at a time, which bounds the memory of large maps.
+STRIP_CELLS = 1024
+
+
+class BilateralWindow(NamedTuple):
+    """Weights of neighbors by distance and alikeness, as logarithms.
+
+    Attributes
+    ----------
+    strips : tuple of Tensor
+        ``(B, n, m)`` for the n cells of some rows and the m neighbors in
+        reach of them; together all cells. One strip up to 32 x 32 cells.
+    size : tuple of int
+        H and W of the map.
+    pooling : int
+        Side of the block of cells that is one neighbor; 1 up to
+        ``NEIGHBOR_CELLS`` a side.
+    sigma : float
+        Width of the Gaussian, in cells.
+    """
+
+    strips: tuple[Tensor, ...]
+    size: tuple[int, int]
+    pooling: int
+    sigma: float
+
+    def extents(self) -> list[tuple[slice, slice]]:
+        """Cells of each strip and its neighbors, as slices of flat maps."""
+        return _extents(self.size, self.pooling, self.sigma)
+
+
+def _extents(
+    size: tuple[int, int], pooling: int, sigma: float
+) -> list[tuple[slice, slice]]:
+    height, width = size
+    rows, columns = (-(-side // pooling) for side in size)
+    step = max(1, STRIP_CELLS // width)
+    if height * width <= STRIP_CELLS:
+        return [(slice(0, height * width), slice(0, rows * columns))]
+    reach = math.ceil(REACH * sigma)
+    extents = []
+    for first in range(0, height, step):
+        last = min(first + step, height)
+        low = max(0, first - reach) // pooling
+        high = min(rows, -(-(last + reach) // pooling))
+        extents.append(
+            (
+                slice(first * width, last * width),
+                slice(low * columns, high * columns),
+            )
+        )
+    return extents
+
+
+def centered(height: int, width: int, like: Tensor) -> Tensor:
+    """Cell coordinates about the middle of the map, ``(2, H, W)``."""
+    x, y = grid(height, width, like)
+    # No small tensor from the CPU, which a CUDA graph cannot record.
+    return torch.stack((x - (width - 1) / 2, y - (height - 1) / 2))
+
+
+def pool(maps: Tensor, pooling: int) -> Tensor:
+    """Means over blocks of cells, those at the border smaller."""
+    if pooling == 1:
+        return maps
+    return F.avg_pool2d(maps, pooling, ceil_mode=True, count_include_pad=False)
+
+
+def bilateral_window(
+    features: Tensor,
+    *,
+    sigma: float,
+    alikeness: float,
+    cosines: Tensor | None = None,
+) -> BilateralWindow:
+    """Weigh neighbors by distance and by how alike their features are.
+
+    Parameters
+    ----------
+    features : Tensor
+        ``(B, C, H, W)`` of unit length along C, of the image whose cells are
+        fitted. No gradient goes through the window.
+    sigma : float
+        Width of the Gaussian of the distance, in cells. A wider window is
+        steadier and follows bends less.
+    alikeness : float
+        h, the difference of cosines at which a weight has fallen to 37 %. A
+        smaller one averages less across outlines, over fewer neighbors.
+    cosines : Tensor, optional
+        ``(B, N, N)`` of all pairs of cells of a map small enough for a
+        single strip, where they are there already.
+
+    Returns
+    -------
+    BilateralWindow
+        For :func:`bilateral_fit`.
+    """
+    features = features.detach().float()
+    height, width = features.shape[-2:]
+    pooling = -(-max(height, width) // NEIGHBOR_CELLS)
+    others = features
+    if pooling > 1:
+        others = normalize(pool(features, pooling))
+    here = centered(height, width, features)
+    there = pool(here[None], pooling)[0].flatten(1)
+    cells, others = features.flatten(2), others.flatten(2)
+    here = here.flatten(1)
+    strips = []
+    for own, other in _extents((height, width), pooling, sigma):
+        offset = here[:, own, None] - there[:, None, other]
+        distance = offset.square().sum(0) / (2 * sigma**2) + 1 / alikeness
+        if cosines is not None:
+            strips.append(
+                torch.add(-distance[None], cosines, alpha=1 / alikeness)
+            )
+            continue
+        strips.append(
+            torch.baddbmm(
+                -distance[None],
+                cells[..., own].transpose(1, 2),
+                others[..., other],
+                alpha=1 / alikeness,
+            )
+        )
+    return BilateralWindow(tuple(strips), (height, width), pooling, sigma)

@@ -1,0 +1,112 @@
+"""The start T^0 as one robust affine map of all pairs of cells."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_samnet.samnet.evidence import (
+    PEAK_CELLS,
+    Evidence,
+    consensus,
+    few_cells,
+    window_mean,
+)
+from napari_samnet.samnet.field import affine_field, grid
+
+__all__ = ['global_affine']
+
+
+def _mutual_matches(
+    volume: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Best target position of every source cell and how mutual it is.
+
+    Parameters
+    ----------
+    volume : Tensor
+        ``(B, N, M)``, cosines of all pairs.
+    size : tuple of int
+        Rows and columns of the M target cells.
+
+    Returns
+    -------
+    positions : Tensor
+        ``(B, 2, N)`` in (x, y) target cells.
+    weights : Tensor
+        ``(B, N)`` in [0, 1].
+    """
+    best, index = volume.max(2, keepdim=True)
+    column_best = volume.amax(1, keepdim=True)
+    rival = column_best.gather(2, index.transpose(1, 2))[:, 0]
+    # Where nothing is alike at all, 0 instead of 0 / 0.
+    mutual = best[..., 0] / rival.clamp_min(1e-6)
+    points = grid(*size, volume).view(2, -1)
+    peak = points[:, index[..., 0]].transpose(0, 1)
+    positions = window_mean(volume, peak, points, cells=PEAK_CELLS)
+    return positions, mutual.clamp(0, 1) ** 16
+
+
+def global_affine(
+    source: Tensor,
+    target: Tensor,
+    *,
+    evidence: Evidence | None = None,
+    rounds: int = 8,
+) -> Tensor:
+    """T^0 from all pairs of cells: one robust affine map per image.
+
+    Of maps with more cells a side than ``GLOBAL_CELLS``, means are compared,
+    so that time and memory do not grow with the square of the pixels.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        ``(B, C, H, W)`` of unit length along C.
+    evidence : Evidence, optional
+        Of their :func:`~.evidence.few_cells`, where it is there already.
+    rounds : int
+        Rounds of iteratively reweighted least squares.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 6, H, W)`` field.
+    """
+    batch, _, height, width = source.shape
+    source, target = (few_cells(one.float()) for one in (source, target))
+    rows, columns = source.shape[-2:]
+    grid_of_target = target.shape[-2], target.shape[-1]
+    volume = (
+        consensus(source, target).flatten(3).flatten(1, 2)
+        if evidence is None
+        else evidence.volume
+    )
+    positions, mutual = _mutual_matches(volume, grid_of_target)
+    cells = grid(rows, columns, source).view(2, -1)
+    # From the cells compared to those of the field, center to center.
+    step = cells.new_tensor((width / columns, height / rows)).view(2, 1)
+    cells, positions = ((at + 0.5) * step - 0.5 for at in (cells, positions))
+    middle = cells.new_tensor(((width - 1) / 2, (height - 1) / 2)).view(2, 1)
+    half = max(height, width) / 2
+    x = torch.cat(((cells - middle) / half, torch.ones_like(cells[:1])))
+    y = (positions - middle) / half
+    # A weak prior for "no motion" keeps the fit sound without matches.
+    prior = torch.eye(2, 3, device=x.device)
+    damping = 0.01 * mutual.sum(1).clamp_min(1.0).view(-1, 1, 1)
+    weights = mutual
+    matrix = prior.expand(batch, 2, 3)
+    for index in range(rounds):
+        weighted = x * weights.unsqueeze(1)
+        normal = weighted @ x.transpose(0, 1)
+        normal = normal + damping * torch.eye(3, device=x.device)
+        right = y @ weighted.transpose(1, 2) + damping * prior
+        matrix = torch.linalg.solve(normal, right.transpose(1, 2))
+        matrix = matrix.transpose(1, 2)
+        error = (y - matrix @ x).square().sum(1)
+        # Graduated: from a wide basin to the scale of a few cells.
+        scale = max(0.5 * 0.7**index, 0.12)
+        weights = mutual / (1 + error / scale**2) ** 2
+    linear = matrix[:, :, :2]
+    shift = half * matrix[:, :, 2:] + middle - linear @ middle
+    return affine_field(torch.cat((linear, shift), 2), height, width)
