@@ -220,6 +220,40 @@ class TestOutcome:
         assert set(np.unique(carried).tolist()) == {0, int(value)}
 
 
+class TestSpecks:
+    """What looks like the labeled thing somewhere else, and is small."""
+
+    def carried(self, labels: np.ndarray, cells: tuple[slice, slice]) -> Any:
+        """Labels where some cells look like the middle of the source."""
+        evidence = evidence_for((0, 0))
+        evidence.index[cells] = CELLS // 2 * CELLS + CELLS // 2
+        back = np.full((CELLS, CELLS, 2), 0, np.float32)
+        return still(
+            evidence,
+            backward=back,
+            backward_confidence=np.zeros((CELLS, CELLS), np.float32),
+        ).warp_labels(labels)
+
+    def test_a_speck_far_away_is_dropped(self) -> None:
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        labels[44:100, 44:100] = 5
+        speck = np.s_[1:3, 1:3]
+        carried = self.carried(labels, speck)
+        assert not carried[:36, :36].any()
+        assert iou(carried > 0, labels > 0) > 0.9
+
+    def test_a_label_that_was_drawn_in_pieces_stays_in_pieces(self) -> None:
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        labels[44:100, 44:100] = 5
+        labels[108:124, 8:24] = 5
+        assert self.carried(labels, np.s_[1:3, 1:3])[16, 16] == 5
+
+    def test_a_second_thing_as_large_keeps_its_label(self) -> None:
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        labels[60:92, 60:92] = 5
+        assert self.carried(labels, np.s_[1:4, 1:4])[20, 20] == 5
+
+
 class TestOutlines:
     def picture(self, labels: np.ndarray) -> np.ndarray:
         """An image in which labels differ in color, with some noise."""
@@ -354,3 +388,21 @@ class TestNetwork:
             result.evidence.index[..., 0].ravel(), np.arange(256)
         )
         assert match(image, image, evidence=False, **given).evidence is None
+
+    def test_a_wide_image_is_asked_in_its_own_proportions(self) -> None:
+        image = data.chelsea()[:150, :300]
+        result = match(image, image, size=128, attributes=False)
+        assert result.evidence is not None
+        assert result.evidence.shape == (16, 32)
+        np.testing.assert_array_equal(
+            result.evidence.reference_cells, [[16, 32]]
+        )
+        labels = np.zeros((150, 300), np.uint8)
+        labels[40:110, 120:180] = 4
+        assert iou(result.warp_labels(labels) > 0, labels > 0) > 0.9
+
+    def test_a_photograph_costs_no_further_pass(self) -> None:
+        image = data.chelsea()[:150, :225]
+        result = match(image, image, size=128, attributes=False)
+        assert result.evidence is not None
+        assert result.evidence.shape == (16, 16)

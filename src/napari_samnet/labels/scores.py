@@ -24,6 +24,7 @@ from napari_samnet.labels.grids import (
     union,
 )
 from napari_samnet.labels.outlines import OutlineGuide
+from napari_samnet.labels.pieces import far_pieces
 from napari_samnet.labels.quality import LabelMeasures
 from napari_samnet.labels.tables import (
     LabelField,
@@ -59,6 +60,11 @@ SHARPNESS = 3.0
 #: A place whose best score is below this is decided pixel by pixel, if there
 #: is an image to decide by.
 DECIDED_SCORE = 0.95
+
+#: Pieces below this share of the area of a label's largest piece are specks,
+#: and fade out within so many samples of the grid.
+SPECK = 0.1
+SPECK_MARGIN = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +213,10 @@ def score_table(
     for box, score in zip(boxes, raw, strict=True):
         score /= np.maximum(total[box], np.float32(1e-6))
     winner, best = _winners(taking_part, boxes, raw, table.background, grid)
+    if _drop_specks(taking_part, boxes, raw, winner, table, brought):
+        winner, best = _winners(
+            taking_part, boxes, raw, table.background, grid
+        )
     if brought is None:
         contested = winner != _zero(table.background)
         known = np.ones(grid, bool)
@@ -239,6 +249,45 @@ def score_table(
         table.values[~table.resolved & ~table.background],
         measures,
     )
+
+
+def _drop_specks(
+    labels: npt.NDArray[np.intp],
+    boxes: list[Tile],
+    scores: list[FloatArray],
+    winner: npt.NDArray[np.intp],
+    table: LabelTable,
+    brought: BroughtLabels | None,
+) -> bool:
+    """Take specks far from their label off its scores; whether there are any.
+
+    Other labels get what is taken, in proportion.
+    """
+    from scipy.ndimage import binary_dilation
+
+    if table.gaps is None:
+        return False
+    taken = np.zeros(winner.shape, np.float32)
+    for label, box, score in zip(labels, boxes, scores, strict=True):
+        won = winner[box] == label
+        dropped = far_pieces(
+            won,
+            small=SPECK,
+            gap=float(table.gaps[label]),
+            known=None if brought is None else brought.places[box] == label,
+        )
+        if dropped is None:
+            continue
+        around = binary_dilation(dropped, iterations=SPECK_MARGIN)
+        around &= dropped | ~won
+        taken[box] += score * around
+        score[around] = 0
+    if not taken.any():
+        return False
+    left = np.maximum(1 - taken, np.float32(1e-6))
+    for box, score in zip(boxes, scores, strict=True):
+        score /= left[box]
+    return True
 
 
 def _measured(

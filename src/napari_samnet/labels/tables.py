@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_samnet.labels.evidence import Evidence, label_shares
 from napari_samnet.labels.grids import GRID_SIDE
+from napari_samnet.labels.pieces import widest_gaps
 
 __all__ = [
     'LabelField',
@@ -71,6 +72,9 @@ class LabelTable:
         Rows and columns of those cells.
     similarity : ndarray of float32, shape (h2, w2), optional
         Of each cell to the most similar one of the annotated images.
+    gaps : ndarray of float32, shape (L,), optional
+        How far apart the pieces of each label lie, see
+        :func:`.widest_gap`. Specks farther away are then dropped.
     """
 
     values: Labels
@@ -78,6 +82,7 @@ class LabelTable:
     shares: Any
     cells: Shape
     similarity: FloatArray | None = None
+    gaps: FloatArray | None = None
 
     @property
     def background(self) -> npt.NDArray[np.bool_]:
@@ -102,6 +107,7 @@ def table_of_source(
         field.evidence.matrix() @ shares,
         field.evidence.shape,
         field.evidence.similarity.astype(np.float32),
+        widest_gaps(places, len(values)),
     )
 
 

@@ -28,6 +28,7 @@ from napari_samnet.matching.pair import (
     directions,
 )
 from napari_samnet.matching.provenance import circumstances
+from napari_samnet.matching.views import long_views
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import Place, out_of_memory_explained
 from napari_samnet.warping.fields import full_map
@@ -343,7 +344,16 @@ class MatchJob:
             forward, backward, trust = directions(
                 state, self._options.window, probability
             )
-            evidence = run.evidence() if self._options.evidence else None
+            evidence = None
+            if self._options.evidence:
+                views: list[FloatArray] = []
+                if frame.whole and self._features is None:
+                    views = long_views(
+                        list(self._images.values()),
+                        list(self._axes.values()),
+                        size=small[0].shape[0],
+                    )
+                evidence = run.evidence(views)
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -221,8 +221,14 @@ class PairRun:
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
-    def evidence(self) -> Evidence:
+    def evidence(self, views: Sequence[FloatArray] = ()) -> Evidence:
         """Cells of the source that each cell of the target looks like.
+
+        Parameters
+        ----------
+        views : sequence of ndarray of float32, shape (h, w, 3)
+            Source and target in their own proportions. Without them the
+            features of the match are used, of images squashed to squares.
 
         Returns
         -------
@@ -230,8 +236,12 @@ class PairRun:
             From the target to the source; independent of the field.
         """
         if self._evidence is None:
+            features = list(self._own.matching.split(1))
+            if views:
+                features = [self._encode(view).matching for view in views]
             source, target = (
-                self._own.matching.float().permute(0, 2, 3, 1).cpu().numpy()
+                part[0].float().permute(1, 2, 0).cpu().numpy()
+                for part in features
             )
             self._evidence = find_evidence(target, [source])
         return self._evidence

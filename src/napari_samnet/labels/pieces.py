@@ -1,0 +1,125 @@
+"""Small pieces far from the rest of a label are taken for other things.
+
+Evidence comes from everywhere, so what looks a little like the labeled thing
+gets specks of its label. Where the annotated label is in one piece, or in
+pieces that lie close together, a small piece far away is none of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+__all__ = ['far_pieces', 'widest_gap', 'widest_gaps']
+
+FloatArray = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+#: A piece is far if the gap between it and the largest one exceeds that of
+#: the annotated pieces by this share of the largest one's side, which is that
+#: of a square of its area.
+FAR = 0.2
+
+#: A piece of which this share is known to be right stays.
+KEPT = 0.5
+
+_CORNERS = np.ones((3, 3), bool)
+
+
+def far_pieces(
+    mask: Mask, *, small: float, gap: float = 0.0, known: Mask | None = None
+) -> Mask | None:
+    """Small pieces of a label that lie far from its largest piece.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        Where the label is.
+    small : float
+        Share of the largest piece's area below which a piece is small.
+    gap : float
+        How far apart the annotated pieces lie, see :func:`widest_gap`.
+    known : ndarray of bool, shape (H, W), optional
+        Where the label is known to be by other means. A piece that lies
+        there stays, and what lies there counts threefold in which piece is
+        the largest.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W), or None
+        The pixels of these pieces; None if there are none.
+    """
+    pieces, count = ndimage.label(mask, _CORNERS)
+    if count < 2:
+        return None
+    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    overlap = np.zeros(count, np.intp)
+    if known is not None:
+        overlap = np.bincount(pieces[known], minlength=count + 1)[1:]
+    largest = int((areas + 2 * overlap).argmax())
+    dropped = areas < small * areas[largest]
+    dropped &= overlap < KEPT * areas
+    if not dropped.any():
+        return None
+    allowed = (gap + FAR) * np.sqrt(areas[largest])
+    dropped &= _gaps(pieces, count, largest) > allowed
+    if not dropped.any():
+        return None
+    return np.asarray(np.concatenate([[False], dropped])[pieces])
+
+
+def widest_gap(mask: Mask) -> float:
+    """How far the pieces of a label lie from its largest one.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        Where the label is.
+
+    Returns
+    -------
+    float
+        The farthest piece's gap, as a share of the side of a square that
+        has the area of the largest piece; 0 for a label in one piece.
+    """
+    pieces, count = ndimage.label(mask, _CORNERS)
+    if count < 2:
+        return 0.0
+    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    largest = int(areas.argmax())
+    gaps = _gaps(pieces, count, largest)
+    return float(gaps.max() / np.sqrt(areas[largest]))
+
+
+def widest_gaps(places: npt.NDArray[Any], count: int) -> FloatArray:
+    """The same of every label of a map.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (H, W)
+        Which of `count` labels each pixel has.
+    count : int
+        Number of labels that the map may have, from 0 on.
+
+    Returns
+    -------
+    ndarray of float32, shape (count,)
+        See :func:`widest_gap`; 0 for labels that are not there.
+    """
+    gaps = np.zeros(count, np.float32)
+    boxes = ndimage.find_objects(places + 1, max_label=count)
+    for label, box in enumerate(boxes):
+        if box is not None:
+            gaps[label] = widest_gap(places[box] == label)
+    return gaps
+
+
+def _gaps(
+    pieces: npt.NDArray[Any], count: int, largest: int
+) -> npt.NDArray[np.float64]:
+    """Distance of each piece from the largest one, in pixels."""
+    away = ndimage.distance_transform_edt(pieces != largest + 1)
+    return np.asarray(ndimage.minimum(away, pieces, np.arange(1, count + 1)))

@@ -1,0 +1,55 @@
+"""Images as the evidence for labels sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.images.plane import Plane
+from napari_samnet.images.rgb import shrunken, working_shape
+
+__all__ = ['LONG', 'long_views']
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Longer by shorter side from which an image is looked at in its own
+#: proportions, which takes another pass of the network: frames of films, but
+#: not photographs of 4 to 3 or 3 to 2, which gain too little.
+LONG = 1.6
+
+
+def long_views(
+    images: Sequence[Any], axes: Sequence[int | None], *, size: int
+) -> list[FloatArray]:
+    """Images in their own proportions, if one of them is long.
+
+    Squashed to a square, what a wide picture shows is narrow, and labels lose
+    thin parts and small things.
+
+    Parameters
+    ----------
+    images : sequence of array_like
+        Images of any kind that a match takes.
+    axes : sequence of int or None
+        Axis of the channels of each.
+    size : int
+        Length of the shorter sides of the result, in pixels.
+
+    Returns
+    -------
+    list of ndarray of float32, shape (h, w, 3)
+        From 0 to 1; empty where squares will do.
+    """
+    planes = [
+        Plane.of(image, channel_axis=axis)
+        for image, axis in zip(images, axes, strict=True)
+    ]
+    if max(max(p.shape) / min(p.shape) for p in planes) < LONG:
+        return []
+    return [
+        np.ascontiguousarray(shrunken(p, working_shape(p.shape, size)))
+        for p in planes
+    ]
