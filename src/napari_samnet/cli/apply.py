@@ -122,11 +122,13 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_samnet.outputs.folder import check_folder
 
     out = check_folder(arguments.out)
-    found: Correspondence = Correspondence.load(arguments.correspondence)
+    correspondence: Correspondence = Correspondence.load(
+        arguments.correspondence
+    )
     if arguments.side == 'target':
-        found = found.inverse()
+        correspondence = correspondence.inverse()
     carrier = Carrier(
-        correspondence=found,
+        correspondence=correspondence,
         folder=out,
         kind=arguments.kind,
         page=page,

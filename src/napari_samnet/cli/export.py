@@ -72,9 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
             f'FILE must end with .flo, .npy, '
             f'{", ".join((*ITK_FIELDS, *ITK_TRANSFORMS))}, got {path.name}'
         )
-    found = Correspondence.load(arguments.correspondence)
+    correspondence = Correspondence.load(arguments.correspondence)
     grid = arguments.grid or ('target' if itk else 'source')
-    flow = found.flow if grid == 'source' else found.backward_flow
+    flow = (
+        correspondence.flow
+        if grid == 'source'
+        else correspondence.backward_flow
+    )
     if itk:
         write_itk(path, flow)
     elif path.suffix.lower() == '.flo':

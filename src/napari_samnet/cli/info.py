@@ -137,16 +137,16 @@ def _weights() -> dict[str, Any]:
     from napari_samnet.errors import WeightsError
     from napari_samnet.runtime.weights import available_weights, get_weights
 
-    found: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
     for name in available_weights():
         try:
             weights = get_weights(name)
         except WeightsError as error:
             # One damaged file of the user's must not hide the rest.
-            found[name] = {'sha256': None, 'card': {'error': str(error)}}
+            networks[name] = {'sha256': None, 'card': {'error': str(error)}}
         else:
-            found[name] = {'sha256': weights.sha256, 'card': weights.card}
-    return found
+            networks[name] = {'sha256': weights.sha256, 'card': weights.card}
+    return networks
 
 
 def _devices() -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from napari_samnet.correspondence import Correspondence
 
-    found = Correspondence.load(arguments.correspondence)
-    path = found.inverse().save(arguments.out)
+    correspondence = Correspondence.load(arguments.correspondence)
+    path = correspondence.inverse().save(arguments.out)
     sys.stdout.write(f'{path}\n')
     return 0

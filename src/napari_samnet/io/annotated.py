@@ -210,11 +210,11 @@ def align_orientation(
         Turned like the image where only that fits, with a notice; as they
         were elsewhere, with a notice where both would fit.
     """
-    turn = picture.orientation
-    if turn == labels.orientation:
+    orientation = picture.orientation
+    if orientation == labels.orientation:
         return labels
     mask, image = names
-    if turn == 1:
+    if orientation == 1:
         notice = (
             f'{_turned(mask, labels.orientation)}, {image} is not: look '
             f'whether they lie on each other'
@@ -222,27 +222,27 @@ def align_orientation(
     elif labels.orientation != 1:
         notice = (
             f'{mask} and {image} are turned differently by their EXIF '
-            f'orientations ({labels.orientation} and {turn}): look whether '
-            f'they lie on each other'
+            f'orientations ({labels.orientation} and {orientation}): look '
+            f'whether they lie on each other'
         )
     else:
-        stored = shape[::-1] if turn >= 5 else shape
+        stored = shape[::-1] if orientation >= 5 else shape
         if labels.labels.shape == stored != shape:
             return replace(
                 labels,
-                labels=upright(labels.labels, turn),
-                orientation=turn,
+                labels=upright(labels.labels, orientation),
+                orientation=orientation,
                 notices=(
                     *labels.notices,
-                    f'{_turned(image, turn)}; {mask} was drawn without that '
-                    f'and is turned alike',
+                    f'{_turned(image, orientation)}; {mask} was drawn '
+                    f'without that and is turned alike',
                 ),
             )
         if stored != shape:
             return labels
         notice = (
-            f'{_turned(image, turn)}; {mask} does not say and is taken as '
-            f'drawn on the upright picture'
+            f'{_turned(image, orientation)}; {mask} does not say and is '
+            f'taken as drawn on the upright picture'
         )
     return replace(labels, notices=(*labels.notices, notice))
 

@@ -104,11 +104,11 @@ def present_codes(
             band = band[where[start : start + step]]
         if band.dtype == np.uint8:
             times = np.bincount(band.ravel(), minlength=256)
-            found = np.flatnonzero(times)
-            times = times[found]
+            codes_here = np.flatnonzero(times)
+            times = times[codes_here]
         else:
-            found, times = np.unique(band[band >= 0], return_counts=True)
-        both = np.concatenate([present, found])
+            codes_here, times = np.unique(band[band >= 0], return_counts=True)
+        both = np.concatenate([present, codes_here])
         present, place = np.unique(both, return_inverse=True)
         weights = np.concatenate([counts, times])
         counts = np.zeros(len(present), np.int64)

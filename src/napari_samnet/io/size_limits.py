@@ -150,8 +150,8 @@ def _number(content: BinaryIO, at: int, kind: str) -> int | None:
         content.seek(at)
     except (OSError, OverflowError, ValueError):
         return None
-    found = content.read(size)
-    return int(struct.unpack(kind, found)[0]) if len(found) == size else None
+    raw = content.read(size)
+    return int(struct.unpack(kind, raw)[0]) if len(raw) == size else None
 
 
 def check_tiff(

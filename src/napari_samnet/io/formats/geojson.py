@@ -124,8 +124,8 @@ def _object(feature: dict[str, Any], parts: Any, order: int) -> LabelObject:
     number = measured.get(_ID, about.get('label_id'))
     if not isinstance(number, int | float) or int(number) < 1:
         # Older QuPath keeps only the name.
-        found = re.fullmatch(r'label (\d+)', name)
-        number = int(found[1]) if found else order
+        numbered = re.fullmatch(r'label (\d+)', name)
+        number = int(numbered[1]) if numbered else order
     color = kind.get('color', kind.get('colorRGB', about.get('color')))
     return LabelObject(
         number=int(number),

@@ -143,9 +143,9 @@ def _parts(roi: Any) -> tuple[tuple[Ring, ...], ...]:
 
 def _numbers(names: list[str]) -> list[int]:
     """Ids from names, or the order where they say none, or one twice."""
-    found = [_number(name) for name in names]
-    if all(found) and len({*found}) == len(found):
-        return found
+    numbers = [_number(name) for name in names]
+    if all(numbers) and len({*numbers}) == len(numbers):
+        return numbers
     return list(range(1, len(names) + 1))
 
 

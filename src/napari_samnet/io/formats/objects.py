@@ -162,9 +162,9 @@ def _regions(
             )
         yield (slice(None), slice(None)), each.mask
     for part in each.parts:
-        found = _inside(part, shape)
-        if found is not None:
-            yield found
+        region = _inside(part, shape)
+        if region is not None:
+            yield region
 
 
 def _inside(

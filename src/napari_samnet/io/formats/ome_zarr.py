@@ -108,8 +108,8 @@ def read_ome_zarr(
 
 def _metadata(group: Any) -> dict[str, Any]:
     """OME's part of the attributes, of either version."""
-    found = dict(group.attrs)
-    return dict(found.get('ome', found))
+    attributes = dict(group.attrs)
+    return dict(attributes.get('ome', attributes))
 
 
 def _label_group(group: Any, name: str) -> tuple[Any, tuple[str, ...]]:
