@@ -32,7 +32,7 @@ class Synthesis(nn.Module):
     config : SAMNetConfig
         Which parts the network has.
     features : VGGFeatures
-        What describes images.
+        Network that describes every place of an image.
     decoder : DroplinkDecoder
         What paints an image from blended features.
     """
