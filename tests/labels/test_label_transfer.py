@@ -8,19 +8,26 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from napari_samnet import InputError, match
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.dask_warp import lazy_labels
 from napari_samnet.datasets.metrics import iou
+from napari_samnet.images.plane import Plane
 from napari_samnet.labels.evidence import (
     Evidence,
     find_evidence,
     label_shares,
     pooled,
 )
-from napari_samnet.labels.kernel import sample_labels
+from napari_samnet.labels.kernel import (
+    TEXTURE_WIDTH,
+    LabelPainter,
+    sample_labels,
+)
+from napari_samnet.labels.scores import LabelScores
 from napari_samnet.warping.warp import Pixels
 
 CELLS = 16
@@ -284,6 +291,26 @@ class TestOutlines:
         )
         carried = result.warp_labels(labels, image=self.picture(large))
         assert iou(carried > 0, large > 0) > 0.97
+
+    def test_wide_blurs_of_large_images_are_those_of_their_means(self) -> None:
+        rng = np.random.default_rng(0)
+        image = gaussian_filter(rng.random((200, 3000)), 3)
+        image = (image - image.min()) / np.ptp(image)
+        image[:, 1000:] /= 2
+        nothing = np.array([], int)
+        scores = LabelScores(
+            nothing, [], [], np.zeros((17, 256), bool), nothing, []
+        )
+        painter = LabelPainter(scores, image.shape)
+        width = TEXTURE_WIDTH * 3000 / 256
+        whole = gaussian_filter(image, width, mode='nearest', truncate=3)
+        for part in (
+            (slice(0, 128), slice(930, 1058)),
+            (slice(128, 200), slice(2944, 3000)),
+        ):
+            colors = painter._smoothed_colors(Plane.of(image), part)
+            assert colors.shape == (*whole[part].shape, 3)
+            assert np.abs(colors[..., 0] - whole[part]).max() < 0.01
 
     def test_stay_where_colors_do_not_tell(self) -> None:
         labels = square((32, 88), (40, 88))

@@ -123,24 +123,47 @@ class LabelPainter:
 
         ratio = max(self.grid) / max(self.scores.contested.shape)
         width = TEXTURE_WIDTH * ratio
+        # A wide blur is that of means over squares, up to a hundredth.
+        step = max(1, int(width / 4))
         margin = int(np.ceil(3 * width))
-        wide = tuple(
-            slice(max(0, where.start - margin), min(side, where.stop + margin))
+        wide = [
+            slice(
+                max(0, where.start - margin) // step * step,
+                min(side, where.stop + margin),
+            )
             for where, side in zip(part, self.grid, strict=True)
-        )
+        ]
+        colors = _means(image.rgb_window(wide[0], wide[1]), step)
         colors = gaussian_filter(
-            image.rgb_window(wide[0], wide[1]),
-            width,
+            colors,
+            width / step,
             mode='nearest',
             axes=(0, 1),
-            radius=margin,
+            radius=-(-margin // step),
         )
-        inner = tuple(
-            slice(where.start - outer.start, where.stop - outer.start)
-            for where, outer in zip(part, wide, strict=True)
+        if step == 1:
+            rows, columns = (
+                slice(inner.start - outer.start, inner.stop - outer.start)
+                for inner, outer in zip(part, wide, strict=True)
+            )
+            smoothed: FloatArray = colors[rows, columns]
+            return smoothed
+        (above, below, down), (left, right, along) = (
+            linear_taps(
+                count,
+                (np.arange(inner.start, inner.stop) + 0.5 - outer.start)
+                / (count * step),
+            )
+            for count, inner, outer in zip(
+                colors.shape[:2], part, wide, strict=True
+            )
         )
-        smoothed: FloatArray = colors[inner]
-        return smoothed
+        along, down = along[:, None], down[:, None, None]
+        across = colors[:, left]
+        across += along * (colors[:, right] - across)
+        upper = across[above]
+        upper += down * (across[below] - upper)
+        return np.asarray(upper, np.float32)
 
     def _winners(self, part: Tile, brought: Labels) -> Labels:
         """Labels of the best scores in a part of the target."""
@@ -227,6 +250,20 @@ class ScoredLabels:
         """
         self.nearest(mapping, tile, found, corner, target)
         self.painter.paint(tile, target, self.nearest.trusted(tile))
+
+
+def _means(colors: FloatArray, step: int) -> FloatArray:
+    """Means over squares of `step` pixels; the last ones may be narrower."""
+    if step == 1:
+        return colors
+    for axis in (0, 1):
+        starts = np.arange(0, colors.shape[axis], step)
+        counts = np.diff(starts, append=colors.shape[axis])
+        colors = np.add.reduceat(colors, starts, axis=axis)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        colors /= counts.reshape(shape)
+    return colors
 
 
 def _sampled(scores: FloatArray, box: Tile, taps: Any) -> FloatArray | None:
