@@ -24,7 +24,7 @@ def test_runs(
     monkeypatch.chdir(tmp_path)
     names = runpy.run_path(str(path), run_name='example')
     viewer = names['viewer']
-    given = {'cup', 'other cup', 'by day', 'by night', 'sections'}
+    given = {'jug', 'other jug', 'by day', 'by night', 'sections'}
     results = [layer for layer in viewer.layers if '←' in layer.name]
     assert given & {layer.name for layer in viewer.layers}
     assert results
