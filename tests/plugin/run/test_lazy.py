@@ -161,10 +161,11 @@ def test_zarr_arrays_are_read_plane_by_plane(
     monkeypatch.setattr(zarr.Array, '__getitem__', watch)
     widget.run(wait=True, timeout=WAIT)
     assert set(read) == {(80, 100)}
-    # Image and labels of the planes that were asked for, each once; the
+    # Image and labels of the planes that were asked for, labels once for the
+    # match, once to be carried and once for the verdict; the
     # target once more, for outlines. All planes of the labels are read where
     # any of them may be annotated.
-    count = {'current': 3, 'pairwise': 12, 'propagate': 8}[mode]
+    count = {'current': 4, 'pairwise': 16, 'propagate': 8}[mode]
     assert len(read) == count
     role = 'labels propagated' if mode == 'propagate' else 'labels'
     made = made_in(viewer, role)

@@ -133,6 +133,8 @@ class Request:
     several : bool
         Whether the one pair belongs to a run over several, whose layers its
         results go into.
+    any_match : bool
+        Whether a match of the pair will do that was given other labels.
     """
 
     source: Stack
@@ -152,6 +154,7 @@ class Request:
         default_factory=dict
     )
     several: bool = False
+    any_match: bool = False
 
     @property
     def has_planes(self) -> bool:

@@ -27,6 +27,7 @@ def pair_key(
     target: NDArray[Any],
     options: MatchOptions,
     weights: str,
+    labels: NDArray[Any] | None = None,
 ) -> str:
     """Name the content of a pair and how it is matched.
 
@@ -38,6 +39,8 @@ def pair_key(
         How they are matched.
     weights : str
         Hash of the weights, since a file of the same name may change.
+    labels : ndarray, optional
+        Labels of the source that the match is given.
 
     Returns
     -------
@@ -45,7 +48,8 @@ def pair_key(
         The same for the same content.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for image in (source, target):
+    parts = (source, target) if labels is None else (source, target, labels)
+    for image in parts:
         digest.update(f'{image.shape}{image.dtype.str}'.encode())
         digest.update(np.ascontiguousarray(image).view(np.uint8).data)
     digest.update(repr((astuple(options), weights)).encode())
@@ -77,6 +81,7 @@ class CorrespondenceCache:
     def __init__(self, limit: int = 512 * 2**20) -> None:
         self._limit = limit
         self._held: OrderedDict[str, Correspondence] = OrderedDict()
+        self._other_names: dict[str, str] = {}
         # Filled by the worker while the GUI may clear it.
         self._lock = Lock()
 
@@ -86,13 +91,29 @@ class CorrespondenceCache:
     def get(self, key: str) -> Correspondence | None:
         """Return what was found for a key, if it is still held."""
         with self._lock:
+            if key not in self._held:
+                key = self._other_names.get(key, key)
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def put(self, key: str, found: Correspondence) -> None:
-        """Hold a correspondence, and let go of the oldest beyond the limit."""
+    def put(
+        self, key: str, found: Correspondence, other_name: str = ''
+    ) -> None:
+        """Hold a correspondence, and let go of the oldest beyond the limit.
+
+        Parameters
+        ----------
+        key : str
+            Pair, options and labels, as :func:`pair_key` names them.
+        found : Correspondence
+            What was found for them.
+        other_name : str
+            Key by which it is found as well, such as that without labels.
+        """
         with self._lock:
+            if other_name not in ('', key):
+                self._other_names[other_name] = key
             self._held[key] = found
             self._held.move_to_end(key)
             total = sum(map(_weight, self._held.values()))
@@ -104,3 +125,4 @@ class CorrespondenceCache:
         """Let go of everything."""
         with self._lock:
             self._held.clear()
+            self._other_names.clear()

@@ -148,6 +148,7 @@ def match_pair(
     cache: CorrespondenceCache,
     stop: Event,
     *,
+    labels: NDArray[Any] | None = None,
     partial: bool = True,
 ) -> Generator[Report, None, Correspondence | None]:
     """Match two planes, or recall what was found for them.
@@ -162,6 +163,8 @@ def match_pair(
         Where complete correspondences are kept.
     stop : threading.Event
         Set to stop after the current iteration.
+    labels : ndarray, optional
+        Labels of the source, whose motions are hypotheses of the match.
     partial : bool
         Whether what was found by then is wanted.
 
@@ -176,8 +179,11 @@ def match_pair(
         What was found so far if it was stopped; None if that is nothing.
     """
     weights = get_weights(request.options.weights).sha256
-    key = pair_key(source, target, request.options, weights)
+    key = pair_key(source, target, request.options, weights, labels)
+    of_any_labels = pair_key(source, target, request.options, weights)
     known = cache.get(key)
+    if known is None and request.any_match:
+        known = cache.get(of_any_labels)
     if known is not None:
         return known
     # The first text is on screen before torch is imported.
@@ -189,6 +195,7 @@ def match_pair(
         source,
         target,
         request.options,
+        labels=labels,
         source_channel_axis=request.source.channel_axis,
         target_channel_axis=request.target.channel_axis,
     )
@@ -198,7 +205,7 @@ def match_pair(
             step = next(steps)
         except StopIteration as end:
             found: Correspondence = end.value
-            cache.put(key, found)
+            cache.put(key, found, of_any_labels)
             if request.live:
                 # The last picture is of the result, however dear.
                 yield Report(
@@ -269,7 +276,13 @@ def run_steps(
             # Of several planes only whole ones count, or a plane that an
             # earlier run matched would be replaced by one half done.
             steps = match_pair(
-                source, target, request, cache, stop, partial=count == 1
+                source,
+                target,
+                request,
+                cache,
+                stop,
+                labels=_labels_of(request, pair.source),
+                partial=count == 1,
             )
             match = yield from _numbered(steps, number, count)
             if match is None:
@@ -304,6 +317,15 @@ def run_steps(
         judged=judged,
         unbent=unbent,
     )
+
+
+def _labels_of(request: Request, index: Index) -> NDArray[Any] | None:
+    """Labels of a plane that the match is given, if there are any."""
+    for mask in request.masks:
+        if mask.kind == 'labels':
+            plane: NDArray[Any] = mask.plane(index)
+            return plane if plane.any() else None
+    return None
 
 
 def _verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ class Actions(Choices):
             raise InputError(f'{destination.name!r} is no layer of labels')
         refused: list[str] = []
         request = self._inputs.request(masks, outputs=(), refused=refused)
+        request = replace(request, any_match=True)
         self._check_into(destination, request)
         for reason in refused:
             self._status.note(reason)
