@@ -141,7 +141,13 @@ class AskTool:
     def _drag(
         self, event: Any, side: str, number: int
     ) -> Generator[None, None, None]:
-        """Move a point with the mouse, which places it at the end."""
+        """Move a point with the mouse, which places it at the end.
+
+        Yields
+        ------
+        None
+            Until the next event of the mouse, as napari drives it.
+        """
         shown = self._keeper.shown()
         assert shown is not None
         source, target, planes = shown

@@ -77,7 +77,15 @@ class AnnotatedFile:
         self,
         left_out: tuple[Any, Index],  # noqa: ARG002
     ) -> Iterator[Annotated]:
-        """The one pair that the files hold."""
+        """The one pair that the files hold.
+
+        Yields
+        ------
+        image, labels : ndarray
+            As they are in the files.
+        channel_axis : int or None
+            Where the image's channels are.
+        """
         from napari_samnet.io.annotated import read_annotated
 
         read = read_annotated(self.image, labels=self.labels)
