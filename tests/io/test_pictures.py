@@ -840,7 +840,11 @@ class TestExtras:
 
     @pytest.mark.parametrize(
         ('module', 'name', 'extra'),
-        [('pillow_heif', 'a.heic', 'heic'), ('pydicom', 'a.dcm', 'dicom')],
+        [
+            ('pillow_heif', 'a.heic', 'heic'),
+            ('pydicom', 'a.dcm', 'dicom'),
+            ('SimpleITK', 'a.nrrd', 'volumes'),
+        ],
     )
     def test_missing_packages_are_named(
         self,

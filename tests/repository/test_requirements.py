@@ -78,6 +78,7 @@ class TestOldest:
             'openvino',
             'pyqt6',
             'pyside6',
+            'volumes',
         ],
     )
     def test_bound_of_an_extra_is_what_is_tested(self, extra: str) -> None:

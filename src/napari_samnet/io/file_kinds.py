@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.volumes import VOLUME_ENDINGS
 
 __all__ = ['existing_file', 'file_kind', 'natural_order']
 
@@ -15,7 +16,6 @@ _NOT_READ = (
     (b'8BPS', 'a Photoshop document: save it as TIFF or PNG'),
     (b'v/1\x01', 'an OpenEXR picture: save it as TIFF'),
     (b'#?RADIANCE', 'a Radiance picture: save it as TIFF'),
-    (b'NRRD', 'an NRRD volume: open it in napari and save the plane as TIFF'),
     (b'\x89HDF', 'an HDF5 file: open it in napari and save as TIFF'),
     (b'ZISRAWFILE', 'a CZI file: open it in napari and save as TIFF'),
     (b'\x70\x00\x00\x00', 'a LIF file: open it in napari and save as TIFF'),
@@ -80,8 +80,8 @@ def file_kind(file: Path, name: str) -> str:
     Returns
     -------
     str
-        'npy', 'tiff', 'dicom', 'heic', or 'picture' for what Pillow may
-        read.
+        'npy', 'tiff', 'dicom', 'heic', 'volume', or 'picture' for what
+        Pillow may read.
 
     Raises
     ------
@@ -102,6 +102,8 @@ def file_kind(file: Path, name: str) -> str:
         return 'tiff'
     if start[128:132] == b'DICM' or suffix in ('.dcm', '.dicom'):
         return 'dicom'
+    if file.name.lower().endswith(VOLUME_ENDINGS):
+        return 'volume'
     if start[4:8] == b'ftyp':
         brands = start[8:64]
         if b'avif' not in brands and (
@@ -114,9 +116,9 @@ def file_kind(file: Path, name: str) -> str:
     for magic, what in _NOT_READ:
         if start.lstrip().startswith(magic):
             raise InputError(f'{name}: {file} is {what}')
-    if suffix in ('.nii', '.mha', '.mhd', '.nd2', '.lif', '.vsi'):
+    if suffix in ('.nd2', '.lif', '.vsi'):
         raise InputError(
-            f'{name}: {file} is a volume or microscope file: open it in '
+            f'{name}: {file} is a file of a microscope: open it in '
             f'napari and save the plane as TIFF'
         )
     return 'picture'

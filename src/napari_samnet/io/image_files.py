@@ -23,6 +23,7 @@ from napari_samnet.io.npy import read_npy
 from napari_samnet.io.picture import Picture, Stored, one_picture
 from napari_samnet.io.pillow_files import read_with_pillow
 from napari_samnet.io.tiff_files import ALL_PAGES, read_tiff, read_tiff_stack
+from napari_samnet.io.volumes import read_volume
 
 __all__ = [
     'read_image',
@@ -50,7 +51,8 @@ def read_picture(
     ----------
     path : path-like
         TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM, NumPy's .npy;
-        with the extra `heic` HEIC, with the extra `dicom` DICOM.
+        with the extra `heic` HEIC, with the extra `dicom` DICOM, with the
+        extra `volumes` a plane of NRRD, MetaImage and NIfTI.
     name : str
         What the messages call it.
     page : int or str, optional
@@ -156,6 +158,8 @@ def read_stored(
         number = None if page is None else int(page)
         if kind == 'dicom':
             return read_dicom(file, name, number)
+        if kind == 'volume':
+            return read_volume(file, name, number)
         if kind == 'heic':
             return _read_heic(file, name, number)
         return read_with_pillow(file, name, number)

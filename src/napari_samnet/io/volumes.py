@@ -1,0 +1,91 @@
+"""Volumes of medical imaging (NRRD, MetaImage, NIfTI), by SimpleITK."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.size_limits import check_claim
+
+__all__ = ['VOLUME_ENDINGS', 'read_volume']
+
+#: Names of such files; SimpleITK tells their kinds by them too.
+VOLUME_ENDINGS = ('.nrrd', '.nhdr', '.mha', '.mhd', '.nii', '.nii.gz')
+
+
+def read_volume(file: Path, name: str, page: int | None = None) -> Stored:
+    """Read one plane of a volume.
+
+    Parameters
+    ----------
+    file : Path
+        The file to read; nothing in it is trusted.
+    name : str
+        What the messages call it.
+    page : int, optional
+        Which plane along the last axis of the file, counted from 0; needed
+        where there are several.
+
+    Returns
+    -------
+    Stored
+        Its numbers, rows from the first to the last in the file; three or
+        four 8-bit components are colors, others channels.
+
+    Raises
+    ------
+    InputError
+        If SimpleITK is missing, or the file holds no single plane.
+    """
+    try:
+        import SimpleITK
+    except ImportError:
+        raise InputError(
+            f'{name}: {file} is a volume, for which SimpleITK is needed: pip '
+            f'install "napari-samnet[volumes]"'
+        ) from None
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(file))
+    reader.ReadImageInformation()
+    size = list(reader.GetSize())
+    parts = reader.GetNumberOfComponents()
+    planes = prod(size[2:])
+    # Eight bytes are the largest number there is.
+    check_claim(name, file, size[0] * size[1] * parts * 8)
+    if len(size) > 3 and planes > 1:
+        raise InputError(
+            f'{name} must be one 2-D image, got {len(size)} axes in {file}: '
+            f'open it in napari and choose the plane there'
+        )
+    if planes > 1 and page is None:
+        raise InputError(
+            f'{name} must be one 2-D image, got {plural(planes, "plane")} in '
+            f'{file}: choose one from 0 to {planes - 1} (--page N; in napari '
+            f'the current plane)'
+        )
+    notices = one_picture(file, page) if planes == 1 else ()
+    chosen = page if planes > 1 and page is not None else 0
+    if not 0 <= chosen < planes:
+        raise InputError(
+            f'{name}: page must be from 0 to {planes - 1}, as {file} has '
+            f'{plural(planes, "plane")}, got {page}'
+        )
+    if len(size) > 2:
+        reader.SetExtractSize([*size[:2], *[0] * (len(size) - 2)])
+        reader.SetExtractIndex([0, 0, chosen, *[0] * (len(size) - 3)])
+    pixels = SimpleITK.GetArrayFromImage(reader.Execute())
+    if parts == 1:
+        return Stored(pixels=pixels, space='gray', notices=notices)
+    return _channels(pixels, parts).with_notices(*notices)
+
+
+def _channels(pixels: Any, parts: int) -> Stored:
+    if parts in (3, 4) and pixels.dtype == np.uint8:
+        alpha = 'straight' if parts == 4 else ''
+        return Stored(pixels=pixels, space='rgb', channel_axis=2, alpha=alpha)
+    return Stored(pixels=pixels, space='channels', channel_axis=2)
