@@ -178,7 +178,7 @@ def test_known_answer_of_attribute_transfer():
 def test_attribute_changes_take_turns():
     protocol = Attributes(Photographs(repeats=4))
     kinds = [protocol.load(index).group for index in range(0, 32, 8)]
-    assert sorted(kinds) == sorted(CHANGES)
+    assert sorted(kinds) == sorted(Attributes.kinds)
 
 
 def test_color_transfer_beats_doing_nothing():

@@ -129,6 +129,8 @@ class AskTool:
             ('target', target, source),
         ):
             layer = self._dots.layer_of(stack, other)
+            if layer is None:
+                continue
             if active is layer and str(active.mode) != 'pan_zoom':
                 # napari's own tools hold it.
                 continue

@@ -176,8 +176,18 @@ class PairDots:
         )
         key = _key(stack, other)
         mark_written(layer, {**_ABOUT[side], 'key': key, 'on': stack.uid})
-        # On top, where labels and pictures do not cover it.
-        self._viewer.layers.append(layer)
+        layers = self._viewer.layers
+        place = len(layers)
+        if getattr(self._viewer, 'canvas', self._viewer).grid.enabled:
+            # Beside its image, as each layer has a cell of its own.
+            here = [
+                number
+                for number, one in enumerate(layers)
+                if one.unique_id == stack.uid
+            ]
+            place = here[0] + 1 if here else place
+        # Else on top, where labels and pictures do not cover it.
+        layers.insert(place, layer)
         layer.events.data.connect(
             lambda event: self._on_data(layer, side, event)
         )
