@@ -17,10 +17,10 @@ SMALL = ('synthetic', '--limit', '1', '--size', '96', '--device', 'cpu')
 
 
 def test_every_change_is_a_row_beside_the_default(capsys) -> None:
-    words = ['--change', 'iterations=1,tolerance=0', '--compare', 'b=samnet']
+    words = ['--change', 'iterations=1,alikeness=0', '--compare', 'b=samnet']
     assert main([*SMALL, *words, '--json']) == 0
     methods = json.loads(capsys.readouterr().out)['methods']
-    change = 'iterations=1,tolerance=0'
+    change = 'iterations=1,alikeness=0'
     assert list(methods) == ['identity', 'nearest', 'default', change, 'b']
     assert methods['b']['epe'] == methods['default']['epe']
     assert methods[change]['epe'] != methods['default']['epe']
