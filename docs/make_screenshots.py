@@ -82,6 +82,9 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
         widget.panel.run.click()
         settle(lambda: not widget.running)
         return
+    if state == 'running':
+        # So many iterations that one is met under way.
+        widget.set_options(tolerance=0.0, iterations=20)
     widget.run()
     if state == 'running':
         settle(lambda: len(widget.panel.plot.changes) > 2)
