@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,17 @@ def test_damage_is_said_in_one_line(ending: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as refusal:
         read_picture(path, page=0)
     assert '\n' not in str(refusal.value)
+
+
+def test_more_than_a_file_can_hold_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'a.nrrd'
+    header = (
+        'NRRD0004\ntype: uint16\ndimension: 3\nsizes: 4000 4000 90000\n'
+        'encoding: gzip\nendian: little\n\n'
+    )
+    path.write_bytes(header.encode() + gzip.compress(bytes(1000)))
+    with pytest.raises(InputError, match='claims'):
+        read_picture(path, page=0)
 
 
 def test_four_axes_are_refused(tmp_path: Path) -> None:

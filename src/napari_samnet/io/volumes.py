@@ -55,8 +55,10 @@ def read_volume(file: Path, name: str, page: int | None = None) -> Stored:
     size = list(reader.GetSize())
     parts = reader.GetNumberOfComponents()
     planes = prod(size[2:])
-    # Eight bytes are the largest number there is.
-    check_claim(name, file, size[0] * size[1] * parts * 8)
+    # Most of these files are unpacked whole, whichever plane is asked for.
+    pixel = SimpleITK.Image([1, 1], reader.GetPixelID(), parts)
+    number = pixel.GetSizeOfPixelComponent()
+    check_claim(name, file, prod(size) * parts * number)
     if len(size) > 3 and planes > 1:
         raise InputError(
             f'{name} must be one 2-D image, got {len(size)} axes in {file}: '
