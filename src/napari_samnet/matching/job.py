@@ -17,7 +17,6 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
 from napari_samnet.labels.kernel import sample_labels
-from napari_samnet.matching.fine import refine
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import Choice, choose
@@ -28,10 +27,10 @@ from napari_samnet.matching.pair import (
     directions,
 )
 from napari_samnet.matching.provenance import circumstances
+from napari_samnet.matching.refinement import refine_large
 from napari_samnet.matching.views import long_views
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import Place, out_of_memory_explained
-from napari_samnet.warping.fields import full_map
 from napari_samnet.warping.warp import Pixels
 
 if TYPE_CHECKING:
@@ -42,10 +41,6 @@ __all__ = ['STRIDE', 'MatchJob', 'Step']
 
 #: Pixels per cell at working size.
 STRIDE = 8
-
-#: Pixels of the longer side per pixel at working size from which the field
-#: is refined at twice of it.
-WORTH_TWICE = 1.5
 
 
 @dataclass(frozen=True)
@@ -179,12 +174,7 @@ class MatchJob:
                         literal=options.reference,
                     )
         with stages.timed('shrink'):
-            small = [
-                to_working(
-                    image, size=size, name=name, channel_axis=self._axes[name]
-                )
-                for name, image in self._images.items()
-            ]
+            small = [self._working(name, size) for name in self._images]
         yield Step(0, options.iterations, 'describing the images')
         record = {
             'options': asdict(options),
@@ -259,65 +249,17 @@ class MatchJob:
             return small
         if not frame.exact:
             # Interpolated from twice the pixels, nothing is lost.
-            small = to_working(
-                self._images['target'],
-                size=2 * size,
-                name='target',
-                channel_axis=self._axes['target'],
-            )
+            small = self._working('target', 2 * size)
         return frame.seen(small, size)
 
-    def _refined(
-        self,
-        small: list[FloatArray],
-        fields: tuple[FloatArray, FloatArray],
-        trust: FloatArray,
-        specimen: bool,
-        record: dict[str, Any],
-    ) -> tuple[FloatArray, FloatArray, FloatArray, dict[str, Any] | None]:
-        """Fields and confidence on a finer grid, and how they came about.
-
-        Where the images have many more pixels than the working size, they
-        are looked at once more at twice of it; never at all of their pixels,
-        so that time and memory are bounded.
-        """
-        # Metal does not have all the operations.
-        device = record['device']
-        device = device if device.startswith('cuda') else 'cpu'
-        found = refine(
-            small[0], small[1], *fields, specimen=specimen, device=device
+    def _working(self, name: str, size: int) -> FloatArray:
+        """An image of the pair at a working size."""
+        return to_working(
+            self._images[name],
+            size=size,
+            name=name,
+            channel_axis=self._axes[name],
         )
-        if found is None:
-            return (*fields, trust, None)
-        side = small[0].shape[0]
-        largest = max(max(shape) for shape in self._shapes)
-        if largest >= WORTH_TWICE * side:
-            large = [
-                to_working(
-                    image,
-                    size=2 * side,
-                    name=name,
-                    channel_axis=self._axes[name],
-                )
-                for name, image in self._images.items()
-            ]
-            again = refine(
-                large[0],
-                large[1],
-                found.forward,
-                found.backward,
-                specimen=specimen,
-                again=True,
-                device=device,
-            )
-            found, side = (found, side) if again is None else (again, 2 * side)
-        grid = found.forward.shape[:2]
-        trust = np.stack([full_map(one, grid) for one in trust])
-        about = {
-            'side': side,
-            'share': round(float(found.believed.mean()), 3),
-        }
-        return found.forward, found.backward, trust, about
 
     def _snapshot(
         self,
@@ -368,8 +310,14 @@ class MatchJob:
                 out_of_memory_explained(record['device'], record['size']),
                 stages.timed('refine'),
             ):
-                forward, backward, trust, refined = self._refined(
-                    small, (forward, backward), trust, choice.specimen, record
+                forward, backward, trust, refined = refine_large(
+                    small,
+                    (forward, backward),
+                    trust,
+                    specimen=choice.specimen,
+                    device=record['device'],
+                    longest=max(max(shape) for shape in self._shapes),
+                    at_size=self._working,
                 )
         transferred = None
         if transfer and self._options.attributes:
