@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from napari_samnet.datasets import published as layouts
+from napari_samnet.datasets import published_keypoints, published_masks
 from napari_samnet.datasets.animal_pose import (
     animal_pose,
     animal_pose_left_out,
@@ -36,14 +36,14 @@ def test_willow_folders_give_all_ordered_pairs(tmp_path):
             picture(image)
             points = np.array([[1, 2, 3], [10, 20, 30 + index]], float)
             savemat(image.with_suffix('.mat'), {'pts_coord': points})
-    pairs = layouts.pf_willow(tmp_path)
+    pairs = published_keypoints.pf_willow(tmp_path)
     assert len(pairs) == 2 * 3 * 2
     assert {pair.category for pair in pairs} == {'car(G)', 'duck(S)'}
     assert pairs[0].source_points.tolist() == [[10, 1], [20, 2], [30, 3]]
     assert pairs[0].target_points.tolist() == [[10, 1], [20, 2], [31, 3]]
     (top / 'car(G)' / '0.mat').write_bytes(b'nothing')
     with pytest.raises(InputError, match=r'0\.mat is not a MATLAB file'):
-        layouts.pf_willow(tmp_path)
+        published_keypoints.pf_willow(tmp_path)
 
 
 def test_pascal_coordinates_belong_to_300_pixels(tmp_path):
@@ -79,7 +79,7 @@ def test_weizmann_folders(tmp_path, images, masks, ending):
     for number in range(1, 31):
         picture(top / images / f'horse{number:03}.{ending}')
         picture(top / masks / f'horse{number:03}.{ending}', mode='L')
-    pairs = layouts.weizmann(tmp_path)
+    pairs = published_masks.weizmann(tmp_path)
     assert {pair.source.stem for pair in pairs} == {
         f'horse{number:03}' for number in range(5, 31, 5)
     }
@@ -103,7 +103,7 @@ def test_tables_of_birl(tmp_path):
         'kidney/a.jpg,kidney/b.jpg,kidney/a.csv,kidney/b.csv\n'
         'kidney/a.jpg,kidney/b.jpg,,kidney/b.csv\n'
     )
-    (pair,) = layouts.histology(tmp_path)
+    (pair,) = published_keypoints.histology(tmp_path)
     assert pair.source.name == 'b.jpg'
     assert pair.category == 'kidney'
     assert pair.source_points.tolist() == [[20, 10], [40, 30]]
@@ -177,7 +177,7 @@ def test_davis_as_its_authors_distribute_it(tmp_path):
                 file = f'{folder}/480p/{name}/{frame:05}.{kind}'
                 picture(tmp_path / file, mode=mode)
     picture(tmp_path / 'JPEGImages/480p/bear/00003.jpg')
-    pairs = layouts.davis(tmp_path)
+    pairs = published_masks.davis(tmp_path)
     assert [(p.tag, p.source.stem, p.target.stem) for p in pairs] == [
         ('bear', '00000', '00001'),
         ('bear', '00000', '00002'),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_samnet.datasets.published import read_flow_pairs
+from napari_samnet.datasets.published_flow import read_flow_pairs
 from napari_samnet.datasets.reading import read_flow
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import run_benchmark

@@ -100,7 +100,7 @@ def test_iou_of_every_label():
 
 
 def test_presence_asks_every_pair_twice(film):
-    from napari_samnet.datasets.published import davis
+    from napari_samnet.datasets.published_masks import davis
 
     class Sees(Identity):
         def answer(self, pair):

@@ -23,6 +23,8 @@ __all__ = [
     'KeypointPair',
     'MaskPair',
     'Row',
+    'absent',
+    'first_below',
     'fit_points',
     'read_images',
     'read_keypoint_pairs',
@@ -181,6 +183,19 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
         raise InputError(f'{path} is not a CSV text file: {error}') from None
     if not count:
         raise InputError(f'{path} lists no pairs')
+
+
+def first_below(root: Path, names: Sequence[str]) -> Path | None:
+    """Return the first file or folder of these names that exists."""
+    places = (root / name for name in names)
+    return next((place for place in places if place.exists()), None)
+
+
+def absent(root: Path, what: str, names: Sequence[str]) -> InputError:
+    """Error that says where a data set was looked for."""
+    return InputError(
+        f'{root} does not hold {what}: expected one of {", ".join(names)}'
+    )
 
 
 def resolve(root: Path, file: str, where: str) -> Path:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_samnet.datasets import published as layouts
+from napari_samnet.datasets import published_keypoints as keypoint_sets
+from napari_samnet.datasets import published_masks as mask_sets
 from napari_samnet.datasets.animal_pose import (
     animal_pose,
     animal_pose_left_out,
@@ -19,6 +20,7 @@ from napari_samnet.datasets.pair_lists import (
     read_keypoint_pairs,
     read_mask_pairs,
 )
+from napari_samnet.datasets.published_flow import read_flow_pairs
 from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.interfaces import Protocol
@@ -100,16 +102,18 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    'pf-willow': Preset('keypoints', keypoints=layouts.pf_willow),
+    'pf-willow': Preset('keypoints', keypoints=keypoint_sets.pf_willow),
     'pf-pascal': Preset(
-        'keypoints', keypoints=layouts.pf_pascal, threshold_by='image'
+        'keypoints',
+        keypoints=keypoint_sets.pf_pascal,
+        threshold_by='image',
     ),
     'tss': Preset('flow'),
-    'weizmann': Preset('masks', masks=layouts.weizmann),
-    'photo-style': Preset('masks', masks=layouts.photo_style),
-    'histology': Preset('landmarks', keypoints=layouts.histology),
-    'davis': Preset('masks', masks=layouts.davis),
-    'mouse': Preset('keypoints', keypoints=layouts.mouse),
+    'weizmann': Preset('masks', masks=mask_sets.weizmann),
+    'photo-style': Preset('masks', masks=mask_sets.photo_style),
+    'histology': Preset('landmarks', keypoints=keypoint_sets.histology),
+    'davis': Preset('masks', masks=mask_sets.davis),
+    'mouse': Preset('keypoints', keypoints=keypoint_sets.mouse),
     'animal-pose': Preset(
         'keypoints', keypoints=animal_pose, threshold_by='box'
     ),
@@ -185,7 +189,7 @@ def _orientation(request: PairRequest) -> Protocol:
 
 
 def _flow(request: PairRequest) -> Protocol:
-    pairs = layouts.read_flow_pairs(request.root, request.pairs)
+    pairs = read_flow_pairs(request.root, request.pairs)
     if request.estimates is not None:
         pairs = with_estimates(pairs, request.estimates)
     return Flow(pairs)
