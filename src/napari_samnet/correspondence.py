@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,45 +19,26 @@ from napari_samnet.arrays.checks import (
     as_array,
     check_labels,
     check_transferred,
-    checked_confidence,
-    checked_field,
-    checked_image,
     checked_output,
-    checked_points,
-    checked_shape,
 )
-from napari_samnet.arrays.lazy import new_array
-from napari_samnet.arrays.resize import resized
-from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
-from napari_samnet.io import npz as archive
+from napari_samnet.io import npz
 from napari_samnet.labels.bent import follow_field
 from napari_samnet.labels.estimate import label_quality
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.labels.kernel import label_kernel
 from napari_samnet.labels.quality import LabelQuality
 from napari_samnet.labels.tables import LabelField
-from napari_samnet.warping.fields import (
-    full_flow,
-    full_map,
-    round_trip,
-    sample_field,
-)
-from napari_samnet.warping.landmarks import bend_field
-from napari_samnet.warping.warp import Canvas, Pixels, warp, warp_bilinear
+from napari_samnet.warping.field_pair import FieldPair
+from napari_samnet.warping.landmarks import bend_both
+from napari_samnet.warping.warp import Canvas, Pixels, warp
 
 __all__ = ['Correspondence']
 
-FloatArray = npt.NDArray[np.float32]
-Side = Literal['source', 'target']
-
-#: The mean consistency is taken over a grid of at most this many a side.
-CONSISTENCY_SIDE = 512
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Correspondence:
+class Correspondence(FieldPair):
     """The correspondence of two images, in both directions.
 
     Fields are given at the centers of a grid of cells that covers the image
@@ -104,29 +85,13 @@ class Correspondence:
     exactly one label.
     """
 
-    forward: FloatArray
-    backward: FloatArray
-    forward_confidence: FloatArray
-    backward_confidence: FloatArray
-    source_shape: tuple[int, int]
-    target_shape: tuple[int, int]
     evidence: Evidence | None = None
     transferred: npt.NDArray[Any] | None = None
     warped_labels: npt.NDArray[Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        def settle(name: str, value: Any) -> None:
-            object.__setattr__(self, name, value)
-
-        for name in ('source_shape', 'target_shape'):
-            settle(name, checked_shape(name, getattr(self, name)))
-        for name in ('forward', 'backward'):
-            values = checked_field(name, getattr(self, name))
-            settle(name, values)
-            trust = f'{name}_confidence'
-            given = getattr(self, trust)
-            settle(trust, checked_confidence(trust, given, values.shape[:2]))
+        super().__post_init__()
         if not isinstance(self.evidence, Evidence | None):
             raise InputError(
                 f'evidence must be an Evidence or None, got a '
@@ -143,60 +108,6 @@ class Correspondence:
             check_labels(
                 'warped_labels', self.warped_labels, self.target_shape
             )
-
-    @property
-    def flow(self) -> FloatArray:
-        """Flow from source to target: float32 (Hs, Ws, 2).
-
-        Where a pixel of the source lies in the target, minus its own index,
-        as (row, column) in pixels. Computed on each access.
-        """
-        return full_flow(self.forward, self.source_shape, self.target_shape)
-
-    @property
-    def backward_flow(self) -> FloatArray:
-        """Flow from target to source: float32 (Ht, Wt, 2), like `flow`."""
-        return full_flow(self.backward, self.target_shape, self.source_shape)
-
-    @property
-    def confidence(self) -> FloatArray:
-        """Confidence of `flow`: float32 (Hs, Ws) from 0 to 1."""
-        return full_map(self.forward_confidence, self.source_shape)
-
-    @property
-    def backward_confidence_map(self) -> FloatArray:
-        """Confidence of `backward_flow`: float32 (Ht, Wt) from 0 to 1."""
-        return full_map(self.backward_confidence, self.target_shape)
-
-    @property
-    def consistency(self) -> FloatArray:
-        """Forward-backward error: float32 (Hs, Ws), in source pixels.
-
-        How far from its start each pixel of the source ends when it goes to
-        the target and back. Where it leaves the target, the displacement at
-        the border takes it back.
-        """
-        out = new_array(self.source_shape, np.float32)
-
-        def work(rows: slice) -> None:
-            out[rows] = self._error(self.source_shape, rows)[0]
-
-        run_tiles(work, (rows for rows, _ in tiles(self.source_shape)))
-        return out
-
-    def mean_consistency(self) -> float:
-        """Mean forward-backward error of the points that stay inside.
-
-        Returns
-        -------
-        float
-            In source pixels, over an even grid of at most 512 points a side.
-            NaN if all points leave the target.
-        """
-        rows, columns = self.source_shape
-        grid = (min(rows, CONSISTENCY_SIDE), min(columns, CONSISTENCY_SIDE))
-        error, inside = self._error(grid, slice(0, grid[0]))
-        return float(error[inside].mean()) if inside.any() else float('nan')
 
     def warp_labels(
         self,
@@ -316,87 +227,6 @@ class Correspondence:
             )
         return plane
 
-    def warp_image(
-        self,
-        image: Any,
-        *,
-        to: Side = 'source',
-        fill: float = 0.0,
-        out: Any = None,
-    ) -> Any:
-        """An image of one side, sampled bilinearly on the grid of the other.
-
-        Parameters
-        ----------
-        image : array_like, shape (H, W), (H, W, C) or (C, H, W)
-            Of the size of the target if `to` is 'source', of the source if
-            it is 'target'. Bool, integer or float, in memory or lazy.
-        to : {'source', 'target'}
-            Whose grid the result lives on.
-        fill : float
-            Value where that grid shows what is outside of `image`.
-        out : array_like, optional
-            Where to put the result, such as a memory map or zarr array.
-
-        Returns
-        -------
-        ndarray
-            In the dtype of `image`, with its axis of channels.
-
-        Raises
-        ------
-        InputError
-            If the image is not of that size, or not of real numbers.
-        """
-        _, grid, shape = self._direction(to)
-        displacement, *_ = self._direction(_other(to))
-        image, axis = checked_image(image, shape, _other(to))
-        expected = [*grid]
-        if axis is not None:
-            expected.insert(axis, image.shape[axis])
-        out = checked_output(out, tuple(expected), image.dtype)
-        warp_bilinear(
-            Pixels.of(image, axis),
-            shape,
-            displacement,
-            out,
-            channel_axis=axis,
-            fill=fill,
-        )
-        return out
-
-    def warp_points(
-        self, points: npt.ArrayLike, *, to: Side = 'target'
-    ) -> npt.NDArray[np.float64]:
-        """Where points of one image lie in the other.
-
-        Parameters
-        ----------
-        points : array_like of float, shape (N, 2)
-            Row and column in pixels, of the source if `to` is 'target'.
-            Whole numbers are pixel centers.
-        to : {'source', 'target'}
-            The image they are looked for in.
-
-        Returns
-        -------
-        ndarray of float64, shape (N, 2)
-            Row and column in pixels of that image, or beyond it.
-
-        Raises
-        ------
-        InputError
-            If the points are not finite numbers of that shape.
-        """
-        displacement, shape, from_shape = self._direction(to)
-        start = (checked_points(points) + 0.5).T / np.array(from_shape)[
-            :, None
-        ]
-        end = start + sample_field(displacement, start)
-        return np.ascontiguousarray(
-            (end * np.array(shape)[:, None] - 0.5).T, np.float64
-        )
-
     def with_landmarks(
         self,
         source_points: npt.ArrayLike,
@@ -434,68 +264,20 @@ class Correspondence:
         InputError
             If there are not as many points of both images, or none.
         """
-        ends = [
-            checked_points(source_points),
-            checked_points(target_points),
-        ]
-        if len(ends[0]) != len(ends[1]) or not len(ends[0]):
-            raise InputError(
-                'landmarks must be pairs: got '
-                f'{len(ends[0])} points of the source and {len(ends[1])} of '
-                'the target'
-            )
-        start, end = (
-            (points + 0.5) / np.array(shape)
-            for points, shape in zip(
-                ends, (self.source_shape, self.target_shape), strict=True
-            )
-        )
-        pictures = [
-            None if guides is None else _at_cells(guide, cells.shape[:2])
-            for guide, cells in zip(
-                guides or (None, None),
-                (self.forward, self.backward),
-                strict=True,
-            )
-        ]
-        there = bend_field(
-            self.forward,
-            self.forward_confidence,
-            start,
-            end,
-            guide=pictures[0],
-        )
-        met = there.met
-        back = bend_field(
-            self.backward,
-            self.backward_confidence,
-            end[met],
-            start[met],
-            guide=pictures[1],
-            restart=there.restarted,
+        there, back, about = bend_both(
+            self, source_points, target_points, guides=guides
         )
         evidence = self.evidence
         if evidence is not None:
             evidence = follow_field(evidence, self.backward, back.field)
-        trust = [
-            np.maximum(confidence, bent.near)
-            for confidence, bent in (
-                (self.forward_confidence, there),
-                (self.backward_confidence, back),
-            )
-        ]
-        about = {
-            'source': np.round(ends[0], 3).tolist(),
-            'target': np.round(ends[1], 3).tolist(),
-            'met': met.tolist(),
-            'restarted': there.restarted,
-        }
         return replace(
             self,
             forward=there.field,
             backward=back.field,
-            forward_confidence=trust[0],
-            backward_confidence=trust[1],
+            forward_confidence=np.maximum(self.forward_confidence, there.near),
+            backward_confidence=np.maximum(
+                self.backward_confidence, back.near
+            ),
             evidence=evidence,
             transferred=None,
             warped_labels=None,
@@ -542,23 +324,17 @@ class Correspondence:
         InputError
             If it cannot be written, or JSON cannot hold the metadata.
         """
-        return archive.write(
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        for name in EVIDENCE_PARTS:
+            arrays[EVIDENCE + name] = getattr(self.evidence, name, None)
+        return npz.write(
             path,
             {
                 'source_shape': list(self.source_shape),
                 'target_shape': list(self.target_shape),
                 'metadata': self.metadata,
             },
-            {
-                name: value
-                for name in ARRAYS
-                if (value := getattr(self, name)) is not None
-            }
-            | {
-                f'{EVIDENCE}{name}': getattr(self.evidence, name)
-                for name in EVIDENCE_PARTS
-                if self.evidence is not None
-            },
+            {key: value for key, value in arrays.items() if value is not None},
         )
 
     @classmethod
@@ -581,21 +357,18 @@ class Correspondence:
         InputError
             If it is not such a file, or damaged.
         """
-        header, arrays = archive.read(
+        header, arrays = npz.read(
             path,
             needed=ARRAYS[:4],
             allowed=(
                 *ARRAYS[4:],
-                *(f'{EVIDENCE}{name}' for name in EVIDENCE_PARTS),
-                'votes',
+                *(EVIDENCE + name for name in EVIDENCE_PARTS),
             ),
         )
-        # Files of the first version hold votes, which nothing uses.
-        arrays.pop('votes', None)
         parts = {
-            name: arrays.pop(f'{EVIDENCE}{name}')
+            name: arrays.pop(EVIDENCE + name)
             for name in EVIDENCE_PARTS
-            if f'{EVIDENCE}{name}' in arrays
+            if EVIDENCE + name in arrays
         }
         try:
             if parts and len(parts) < len(EVIDENCE_PARTS):
@@ -609,24 +382,6 @@ class Correspondence:
             )
         except InputError as error:
             raise InputError(f'{path} is damaged: {error}') from None
-
-    def _direction(
-        self, to: Side
-    ) -> tuple[FloatArray, tuple[int, int], tuple[int, int]]:
-        """Field that leads to an image, that image's shape, the other's."""
-        if to == 'target':
-            return self.forward, self.target_shape, self.source_shape
-        if to == 'source':
-            return self.backward, self.source_shape, self.target_shape
-        raise InputError(f"to must be 'source' or 'target', got {to!r}")
-
-    def _error(
-        self, grid: tuple[int, int], rows: slice
-    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-        """Forward-backward error in source pixels, and which stay inside."""
-        error, inside = round_trip(self.forward, self.backward, grid, rows)
-        sides = np.array(self.source_shape)[:, None, None]
-        return np.hypot(*(error * sides)).astype(np.float32), inside
 
 
 #: What a file holds; the first four always.
@@ -642,17 +397,3 @@ ARRAYS = (
 #: Members of a file that hold the evidence: this and the name of each part.
 EVIDENCE = 'evidence_'
 EVIDENCE_PARTS = tuple(part.name for part in fields(Evidence))
-
-
-def _at_cells(image: Any, cells: tuple[int, ...]) -> FloatArray:
-    """A picture at the cells of a field, (h, w, channels)."""
-    picture = np.asarray(image, np.float32)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    small: FloatArray = resized(picture, cells[0], cells[1])
-    return small
-
-
-def _other(side: Side) -> Side:
-    """Name of the other side."""
-    return 'source' if side == 'target' else 'target'

@@ -24,7 +24,8 @@ from napari_samnet.warping.warp import Pixels
 if TYPE_CHECKING:
     import dask.array
 
-    from napari_samnet.correspondence import Correspondence, Side
+    from napari_samnet.correspondence import Correspondence
+    from napari_samnet.warping.field_pair import Side
     from napari_samnet.warping.warp import Kernel
 
 __all__ = ['lazy_image', 'lazy_labels']

@@ -17,10 +17,13 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.checks import checked_points
+from napari_samnet.arrays.resize import centers, resized
+from napari_samnet.errors import InputError
+from napari_samnet.warping.field_pair import FieldPair
 from napari_samnet.warping.fields import sample_field
 
-__all__ = ['Bent', 'bend_field', 'fit_affine']
+__all__ = ['Bent', 'bend_both', 'bend_field', 'fit_affine']
 
 FloatArray = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -237,6 +240,92 @@ def bend_field(
         met[np.flatnonzero(met)[np.abs(weights).max(1).argmax()]] = False
     near = np.zeros(base.shape[:2], np.float32)
     return Bent(base.astype(np.float32), near, met, restart)
+
+
+def bend_both(
+    fields: FieldPair,
+    source_points: npt.ArrayLike,
+    target_points: npt.ArrayLike,
+    *,
+    guides: tuple[Any, Any] | None = None,
+) -> tuple[Bent, Bent, dict[str, Any]]:
+    """Bend the fields of both directions to the same pairs of points.
+
+    Parameters
+    ----------
+    fields : FieldPair
+        The fields as they are.
+    source_points, target_points : array_like of float, shape (K, 2)
+        Row and column in pixels of points in the source, and where they lie
+        in the target.
+    guides : tuple of array_like, optional
+        Source and target as images, see :func:`bend_field`.
+
+    Returns
+    -------
+    forward, backward : Bent
+        The new fields. Pairs that the first does not meet are not asked of
+        the second.
+    about : dict
+        The pairs in pixels, and which of them are met.
+
+    Raises
+    ------
+    InputError
+        If there are not as many points of both images, or none.
+    """
+    ends = [checked_points(source_points), checked_points(target_points)]
+    if len(ends[0]) != len(ends[1]) or not len(ends[0]):
+        raise InputError(
+            f'landmarks must be pairs: got {len(ends[0])} points of the '
+            f'source and {len(ends[1])} of the target'
+        )
+    start, end = (
+        (points + 0.5) / np.array(shape)
+        for points, shape in zip(
+            ends, (fields.source_shape, fields.target_shape), strict=True
+        )
+    )
+    pictures = [
+        None if guide is None else _at_cells(guide, cells.shape[:2])
+        for guide, cells in zip(
+            guides or (None, None),
+            (fields.forward, fields.backward),
+            strict=True,
+        )
+    ]
+    forward = bend_field(
+        fields.forward,
+        fields.forward_confidence,
+        start,
+        end,
+        guide=pictures[0],
+    )
+    met = forward.met
+    backward = bend_field(
+        fields.backward,
+        fields.backward_confidence,
+        end[met],
+        start[met],
+        guide=pictures[1],
+        restart=forward.restarted,
+    )
+    about = {
+        'source': np.round(ends[0], 3).tolist(),
+        'target': np.round(ends[1], 3).tolist(),
+        'met': met.tolist(),
+        'restarted': forward.restarted,
+    }
+    return forward, backward, about
+
+
+def _at_cells(image: Any, cells: tuple[int, ...]) -> FloatArray:
+    """A picture at the cells of a field, (h, w, channels)."""
+    picture = np.asarray(image, np.float32)
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    small: FloatArray = resized(picture, cells[0], cells[1])
+    return small
 
 
 def _restarted(

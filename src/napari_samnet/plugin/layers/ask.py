@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_samnet.correspondence import Correspondence, Side
+from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.layers.dots import PairDots
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.landmark_pairs import Spot
 from napari_samnet.plugin.model.units import world_units
+from napari_samnet.warping.field_pair import Side
 
 __all__ = ['AskTool', 'Asked', 'PairKeeper', 'cells_of']
 
