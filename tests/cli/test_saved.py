@@ -141,10 +141,23 @@ class TestApply:
         one = tifffile.imread(tmp_path / 'stack-warped.tif')
         np.testing.assert_array_equal(one, moved[2])
 
+    def test_one_channel_alone(self, saved: Path, tmp_path: Path) -> None:
+        pixels = RNG.integers(0, 99, (*SOURCE, 3), np.uint8)
+        tifffile.imwrite(tmp_path / 'c.tif', pixels, photometric='rgb')
+        arguments = ['apply', str(saved), str(tmp_path / 'c.tif')]
+        assert main([*arguments, '--out', str(tmp_path)]) == 0
+        all_of_them = tifffile.imread(tmp_path / 'c-warped.tif')
+        one = ['--channel', '1', '--out', str(tmp_path)]
+        assert main([*arguments, *one]) == 0
+        np.testing.assert_array_equal(
+            tifffile.imread(tmp_path / 'c-warped.tif'), all_of_them[..., 1]
+        )
+
     @pytest.mark.parametrize(
         ('more', 'says'),
         [
             (['--page', 'x'], '--page must be'),
+            (['--page', '0,1'], 'one number for all'),
             (['--labels-as', 'voc'], '--labels-as must name'),
             (['--min-confidence', '2'], 'from 0 to 1'),
         ],

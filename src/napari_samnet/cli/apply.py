@@ -13,6 +13,7 @@ from napari_samnet.cli.arguments import (
     tell_notices,
     write_json,
 )
+from napari_samnet.cli.pages import add_page_options, read_page_option
 from napari_samnet.errors import InputError
 from napari_samnet.io.formats.names import FORMATS
 
@@ -71,11 +72,7 @@ def add_parser(commands: Any) -> None:
         help='whose grid the files are on. Default: source, so that they are '
         'carried to the target.',
     )
-    parser.add_argument(
-        '--page',
-        metavar='N',
-        help='which page of a stack, from 0; "all" carries all of them',
-    )
+    add_page_options(parser, images='')
     parser.add_argument(
         '--labels-as',
         metavar='FORMAT',
@@ -111,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         If nothing can be begun.
     """
     formats = read_label_formats(arguments)
-    page = _page(arguments.page)
+    plane = read_page_option(arguments)
     if not 0 <= arguments.min_confidence <= 1:
         raise InputError(
             f'--min-confidence must be from 0 to 1, got '
@@ -131,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         correspondence=correspondence,
         folder=out,
         kind=arguments.kind,
-        page=page,
+        plane=plane,
         formats=formats,
         min_confidence=arguments.min_confidence,
     )
@@ -163,13 +160,3 @@ def run(arguments: argparse.Namespace) -> int:
         for paths in written.values():
             sys.stdout.writelines(f'{path}\n' for path in paths)
     return 1 if failures else 0
-
-
-def _page(text: str | None) -> int | str | None:
-    if text is None or text == 'all':
-        return text
-    if not (text.isascii() and text.isdigit()):
-        raise InputError(
-            f'--page must be a whole number from 0 on, or all, got {text!r}'
-        )
-    return int(text)

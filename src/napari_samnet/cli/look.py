@@ -15,7 +15,11 @@ from napari_samnet.cli.arguments import (
     tell_notices,
     write_json,
 )
-from napari_samnet.cli.pages import add_page_options, read_page_options
+from napari_samnet.cli.pages import (
+    add_page_options,
+    read_page_option,
+    read_page_options,
+)
 from napari_samnet.errors import InputError
 
 __all__ = ['add_parser', 'run']
@@ -143,11 +147,7 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f'strength must be from 0 to 1, got {arguments.strength:g}'
         )
-    plane, other = read_page_options(arguments)
-    if plane != other:
-        raise InputError(
-            '--page and --channel must be one number for all images'
-        )
+    plane = read_page_option(arguments)
     look = Look.load(arguments.look)
     folder = check_folder(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)

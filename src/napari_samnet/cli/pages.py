@@ -7,7 +7,7 @@ import argparse
 from napari_samnet.errors import InputError
 from napari_samnet.io.picture import PlaneChoice
 
-__all__ = ['add_page_options', 'read_page_options']
+__all__ = ['add_page_options', 'read_page_option', 'read_page_options']
 
 
 def add_page_options(
@@ -66,6 +66,32 @@ def read_page_options(
     ]
     source, target = map(PlaneChoice, pages, channels)
     return source, target
+
+
+def read_page_option(arguments: argparse.Namespace) -> PlaneChoice:
+    """Page and channel of all images from parsed flags.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        What a parser with :func:`add_page_options` returned.
+
+    Returns
+    -------
+    PlaneChoice
+        What is taken of each file.
+
+    Raises
+    ------
+    InputError
+        If a value is no number from 0 on, or there are two.
+    """
+    plane, other = read_page_options(arguments)
+    if plane != other:
+        raise InputError(
+            '--page and --channel must be one number for all images'
+        )
+    return plane
 
 
 def _two_numbers(

@@ -14,6 +14,7 @@ from napari_samnet.cli.arguments import (
     read_named_values,
     write_json,
 )
+from napari_samnet.cli.pages import add_page_options, read_page_option
 
 if TYPE_CHECKING:
     from napari_samnet.training.runs import Progress
@@ -56,6 +57,7 @@ def add_parser(subparsers: Any) -> None:
         help='keep the network under this name too, which --weights and the '
         'plugin then know; not if it has not become better',
     )
+    add_page_options(parser, images='')
     add_json_option(parser, 'print one JSON object at the end')
     parser.add_argument(
         '--json-lines',
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     options = _read_options(args.option)
+    plane = read_page_option(args)
     if args.name:
         from napari_samnet.runtime.user_weights import check_own_name
 
@@ -100,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_samnet.training.recipe import train_steps
     from napari_samnet.training.runs import WEIGHTS_NAME
 
-    images = read_images(args.images, root=args.root)
+    images = read_images(args.images, root=args.root, plane=plane)
     if args.json_lines:
         from napari_samnet.training.process import speak
 

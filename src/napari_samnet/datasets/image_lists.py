@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import natural_order
+from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 
 __all__ = [
     'ImageList',
@@ -32,11 +33,25 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """A file and the category it belongs to ('' if unknown)."""
+    """A photograph to learn from.
+
+    Parameters
+    ----------
+    path : Path
+        File that holds it.
+    category : str
+        What it shows, so that images of one category make pairs; '' if
+        unknown.
+    dataset : str
+        Categories are compared within one of these; '' if unknown.
+    plane : PlaneChoice
+        Page and channel of the file.
+    """
 
     path: Path
     category: str = ''
     dataset: str = ''
+    plane: PlaneChoice = WHOLE_FILE
 
 
 ImageList = Sequence[TrainingImage]
@@ -51,6 +66,7 @@ def read_images(
     source: str | os.PathLike[str],
     *,
     root: str | os.PathLike[str] | None = None,
+    plane: PlaneChoice = WHOLE_FILE,
 ) -> list[TrainingImage]:
     """List training images from a folder or a CSV file.
 
@@ -62,6 +78,13 @@ def read_images(
         `category` and `dataset`.
     root : path-like, optional
         What the files of a CSV file are relative to; by default its folder.
+    plane : PlaneChoice
+        Page and channel to take of every file.
+
+    Returns
+    -------
+    list of TrainingImage
+        In the order of the file, or in that of the names.
 
     Raises
     ------
@@ -71,7 +94,7 @@ def read_images(
     source = Path(source)
     if source.is_dir():
         images = [
-            TrainingImage(path, path.parent.name)
+            TrainingImage(path, path.parent.name, plane=plane)
             for path in sorted(source.rglob('*'), key=natural_order)
             if is_image_file(path)
         ]
@@ -89,6 +112,7 @@ def read_images(
                     base / row['file'],
                     row.get('category') or '',
                     row.get('dataset') or '',
+                    plane,
                 )
                 for row in reader
             ]

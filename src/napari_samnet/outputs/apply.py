@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from napari_samnet.io.image_files import (
     write_tiff,
 )
 from napari_samnet.io.label_files import read_label_picture, write_labels
-from napari_samnet.io.picture import LabelPicture
+from napari_samnet.io.picture import WHOLE_FILE, LabelPicture, PlaneChoice
 from napari_samnet.io.points_csv import read_points, write_points
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Carrier:
         Where results are written; made if it is not there.
     kind : str
         'labels', 'image', 'points', or 'auto'.
-    page : int or str, optional
-        Which plane of a stack; 'all' for all of them.
+    plane : PlaneChoice
+        Page and channel to take of every file; of labels the page alone.
     formats : tuple of str
         Formats of other programs that labels are written in too.
     min_confidence : float
@@ -52,7 +52,7 @@ class Carrier:
     correspondence: Correspondence
     folder: Path
     kind: str = 'auto'
-    page: int | str | None = None
+    plane: PlaneChoice = WHOLE_FILE
     formats: tuple[str, ...] = ()
     min_confidence: float = 0.0
     _taken: set[str] = field(default_factory=set)
@@ -97,13 +97,13 @@ class Carrier:
             return 'points'
         if format_of(file):
             return 'labels'
-        stored = read_stored(file, 'file', self.page)
+        stored = read_stored(file, 'file', self.plane.page)
         labels = stored.space == 'palette' or stored.pixels.dtype == bool
         return 'labels' if labels else 'image'
 
     def _labels(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
         shape = self.correspondence.source_shape
-        page = self.page if isinstance(self.page, int) else None
+        page = self.plane.page if isinstance(self.plane.page, int) else None
         read: LabelPicture
         if format_of(file):
             read = read_label_format(file, shape, page=page)
@@ -125,7 +125,7 @@ class Carrier:
         return [path, *files], (*read.notices, *notices)
 
     def _image(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
-        picture = read_picture(file, page=self.page)
+        picture = read_picture(file, **asdict(self.plane))
         pixels, axis = picture.pixels, picture.channel_axis
         if axis == 1:
             pixels, axis = np.moveaxis(pixels, 1, 0), 0

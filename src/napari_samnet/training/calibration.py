@@ -160,7 +160,7 @@ def measure_deviation(
     rng = np.random.default_rng(seed)
     rows = []
     for index in rng.choice(len(images), pairs, replace=False):
-        photograph = read_working(images[int(index)].path, size)
+        photograph = read_working(images[int(index)], size)
         source, target, flow, valid = synthetic_pair(photograph, rng)
         exact, quick = (
             match(

@@ -252,7 +252,7 @@ def _warp(
     """Places of a known warp, those that lead out of the image too."""
     size = collector.size
     source, target, flow, valid = synthetic_pair(
-        read_working(photograph.path, size), rng
+        read_working(photograph, size), rng
     )
     pixels = rng.integers(size, size=(WARPED_PLACES, 2))
     y, x = pixels.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,22 +18,32 @@ from napari_samnet.datasets.image_lists import (
     split,
 )
 from napari_samnet.images.rgb import to_working
-from napari_samnet.io.image_files import read_image
+from napari_samnet.io.image_files import read_picture
+from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 
 __all__ = ['ImageList', 'TrainingImage', 'batches', 'read_images', 'split']
 
 
 @lru_cache(maxsize=8192)
-def _read_bytes(path: Path, size: int) -> np.ndarray:
+def _read_bytes(path: Path, size: int, plane: PlaneChoice) -> np.ndarray:
     """8-bit image of a file; kept, as decoding costs more than memory."""
-    pixels, axis = read_image(path)
-    image = to_working(pixels, size=size, name=path.name, channel_axis=axis)
+    picture = read_picture(path, **asdict(plane))
+    image = to_working(
+        picture.pixels,
+        size=size,
+        name=path.name,
+        channel_axis=picture.channel_axis,
+    )
     return np.round(image * 255).astype(np.uint8)
 
 
-def read_working(path: Path, size: int) -> np.ndarray:
+def read_working(image: TrainingImage | Path, size: int) -> np.ndarray:
     """Read one file as float32 RGB ``(size, size, 3)`` in [0, 1]."""
-    return _read_bytes(path, size).astype(np.float32) / 255
+    if isinstance(image, TrainingImage):
+        pixels = _read_bytes(image.path, size, image.plane)
+    else:
+        pixels = _read_bytes(image, size, WHOLE_FILE)
+    return pixels.astype(np.float32) / 255
 
 
 def read_some(images: ImageList, count: int, size: int) -> list[np.ndarray]:
@@ -49,7 +60,7 @@ def read_some(images: ImageList, count: int, size: int) -> list[np.ndarray]:
     """
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(images), min(count, len(images)), replace=False)
-    return [read_working(images[int(i)].path, size) for i in chosen]
+    return [read_working(images[int(i)], size) for i in chosen]
 
 
 def to_tensor(images: Sequence[np.ndarray]) -> Tensor:
@@ -86,7 +97,7 @@ def batches(
     while True:
         crops = []
         for _ in range(batch):
-            image = read_working(images[draw(len(images))].path, size)
+            image = read_working(images[draw(len(images))], size)
             y, x = draw(size - crop + 1), draw(size - crop + 1)
             piece = image[y : y + crop, x : x + crop]
             crops.append(piece[:, ::-1] if draw(2) else piece)

@@ -28,7 +28,12 @@ from napari_samnet.files import atomic_write
 from napari_samnet.samnet.features import STRIDE, VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.categorystage import category_of, spread_images
-from napari_samnet.training.data import ImageList, read_some, read_working
+from napari_samnet.training.data import (
+    ImageList,
+    TrainingImage,
+    read_some,
+    read_working,
+)
 from napari_samnet.training.feature_store import (
     FeatureStore,
     frozen_features,
@@ -179,13 +184,14 @@ def feature_stage(
     model = with_projection(model, start)
     lists = _chosen(images, options)
     warped, flow, valid = _warp_all(lists.warped, options)
+    known: list[TrainingImage | Path] = [
+        *(image.path for image in lists.annotated),
+        *lists.category,
+    ]
     readers = [
-        partial(read_working, path, options.size)
-        for path in (
-            *(image.path for image in lists.annotated),
-            *(image.path for image in lists.category),
-        )
-    ] + warped
+        *(partial(read_working, image, options.size) for image in known),
+        *warped,
+    ]
     store = FeatureStore.fill(
         folder / STORE_NAME,
         readers,
@@ -278,7 +284,7 @@ def _warp_all(
 
     def pair(index: int) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng((options.seed + 5, index))
-        photograph = read_working(images[index].path, options.size)
+        photograph = read_working(images[index], options.size)
         return synthetic_pair(photograph, rng)
 
     flows, valids = [], []

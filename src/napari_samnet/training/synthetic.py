@@ -244,7 +244,7 @@ def cache_each(
     device = next(features.parameters()).device
     for start in range(0, len(images), batch):
         made = [
-            synthetic_pair(read_working(image.path, size), rng)
+            synthetic_pair(read_working(image, size), rng)
             for image in images[start : start + batch]
         ]
         sources, targets, flows, valids = zip(*made, strict=True)
