@@ -188,7 +188,7 @@ def feature_stage(
         *(image.path for image in lists.annotated),
         *lists.category,
     ]
-    readers = [
+    readers: list[Callable[[], np.ndarray]] = [
         *(partial(read_working, image, options.size) for image in known),
         *warped,
     ]
