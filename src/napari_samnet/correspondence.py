@@ -44,7 +44,9 @@ class Correspondence(FieldPair):
     Fields are given at the centers of a grid of cells that covers the image
     they start from: cell `k` of `n` has its center at ``(k + 0.5) / n`` of
     the side. Between centers they are bilinear, beyond the outermost ones
-    their slope goes on, so that an affine motion is reproduced exactly.
+    their slope goes on, so that an affine motion is reproduced exactly. Where
+    two motions meet, a place follows the nearer of the two samples instead,
+    see :mod:`napari_samnet.warping.boundaries`.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers
 from napari_samnet.labels.evidence import Evidence
-from napari_samnet.warping.fields import sample_field
+from napari_samnet.warping.boundaries import sample_displacement
 
 __all__ = ['follow_field']
 
@@ -45,7 +45,7 @@ def follow_field(
     grid = np.stack(np.meshgrid(*sides, indexing='ij'))
     # The fields may be finer than the evidence.
     old, new = (
-        np.moveaxis(sample_field(field, grid), 0, -1)
+        np.moveaxis(sample_displacement(field, grid), 0, -1)
         for field in (before, after)
     )
     led_to = (np.moveaxis(grid, 0, -1) + new) * cells - 0.5

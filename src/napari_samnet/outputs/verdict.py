@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.resize import Upsampler, centers, resized
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.labels.quality import is_likely_absent
+from napari_samnet.warping.boundaries import sample_displacement
 from napari_samnet.warping.fields import round_trip, sample_field
 
 __all__ = ['Level', 'Place', 'Verdict', 'judge', 'judge_planes']
@@ -285,7 +286,7 @@ def _by_evidence(found: Correspondence, shown: FloatArray) -> dict[str, float]:
     labeled = share > LABELED
     sides = [centers(side) for side in evidence.shape]
     at = np.stack(np.meshgrid(*sides, indexing='ij'))
-    there = at + sample_field(found.backward, at)
+    there = at + sample_displacement(found.backward, at)
     inside = ((there >= 0) & (there <= 1)).all(0)
     led = sample_field(cells, there.clip(0, 1))[0] * inside > LABELED
     either = labeled | led

@@ -23,11 +23,11 @@ from napari_samnet.arrays.checks import (
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
+from napari_samnet.warping.boundaries import sample_displacement
 from napari_samnet.warping.fields import (
     full_flow,
     full_map,
     round_trip,
-    sample_field,
 )
 from napari_samnet.warping.warp import Pixels, warp_bilinear
 
@@ -200,7 +200,7 @@ class FieldPair:
         start = (checked_points(points) + 0.5).T / np.array(from_shape)[
             :, None
         ]
-        end = start + sample_field(displacement, start)
+        end = start + sample_displacement(displacement, start)
         return np.ascontiguousarray(
             (end * np.array(shape)[:, None] - 0.5).T, np.float64
         )

@@ -10,6 +10,10 @@ import numpy.typing as npt
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.resize import Upsampler, centers, linear_taps
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.warping.boundaries import (
+    DisplacementUpsampler,
+    sample_displacement,
+)
 
 __all__ = [
     'Mapping',
@@ -24,6 +28,10 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
+
+#: Distance from a motion boundary, in shares of the side, at which a place
+#: is surely of one of its sides.
+EITHER_SIDE = 1e-6
 
 
 class Mapping:
@@ -52,11 +60,11 @@ class Mapping:
         *,
         relative: bool = False,
     ) -> None:
-        self._displacement = Upsampler(
+        self._displacement = DisplacementUpsampler(
             field * np.asarray(other, np.float32),
             shape,
             columns=columns,
-            extrapolate=True,
+            scale=other,
         )
         row, column = (
             (np.arange(size) + 0.5) * (other_size / size)
@@ -197,12 +205,12 @@ def round_trip(
     inside : ndarray of bool, shape (rows, columns)
         Where the point stays inside the other image.
     """
-    error = Upsampler(forward, shape, extrapolate=True).rows(rows)
+    error = DisplacementUpsampler(forward, shape).rows(rows)
     there = error.copy()
     there[0] += centers(shape[0])[rows, None]
     there[1] += centers(shape[1])
     inside = np.all((there >= 0) & (there < 1), axis=0)
-    error += sample_field(backward, np.clip(there, 0, 1, out=there))
+    error += sample_displacement(backward, np.clip(there, 0, 1, out=there))
     return error, inside
 
 
@@ -228,15 +236,19 @@ def reach(
         grid.
     """
     # Between these lines the position is bilinear, so that its extremes are
-    # where they cross.
+    # where they cross. A motion boundary lies in the middle between centers,
+    # and what lies on its two sides counts.
     lines = []
     for side, cells, part in zip(shape, field.shape[:2], tile, strict=True):
         first, last = (part.start + 0.5) / side, (part.stop - 0.5) / side
-        inner = centers(cells)
+        middle = np.arange(1, cells) / cells
+        inner = np.concatenate(
+            [centers(cells), middle - EITHER_SIDE, middle + EITHER_SIDE]
+        )
         inner = inner[(inner > first) & (inner < last)]
         lines.append(np.concatenate([[first], inner, [last]]))
     at = np.stack(np.meshgrid(*lines, indexing='ij'))
-    at += sample_field(field, at)
+    at += sample_displacement(field, at)
     box = []
     for positions, side in zip(at, other, strict=True):
         # float32 is off by less than the pixel that is added.

@@ -14,7 +14,7 @@ from napari_samnet.evaluation.interfaces import (
     Answer,
     Image,
 )
-from napari_samnet.warping.fields import sample_field
+from napari_samnet.warping.boundaries import sample_displacement
 
 __all__ = ['TURNS', 'TURN_SETS', 'ImageTurn', 'cell_centers', 'residual_turn']
 
@@ -168,7 +168,7 @@ class ImageTurn:
         upright = cell_centers(cells)
         turned = self.move(upright * shape - 0.5, shape)
         share = (turned + 0.5) / size
-        back = sample_field(match.backward, share.T).T
+        back = sample_displacement(match.backward, share.T).T
         confidence = map_coordinates(
             match.backward_confidence,
             (share * cells - 0.5).T,
