@@ -52,11 +52,15 @@ find src -name '*.py' -exec "$bin/numpydoc" lint {} +
 
 # The tests bring their own screen; a real one would only flicker.
 unset DISPLAY WAYLAND_DISPLAY
+# A process of one thread for each core, at most four of them: each holds the
+# networks. The tests of a file stay together, since they share matches.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+side_by_side=(-n logical --maxprocesses 4 --dist loadfile)
 for binding in pyside6 pyqt6; do
   QT_API=$binding PYTEST_QT_API=$binding \
-    "$bin/python" -m pytest -q tests/plugin
+    "$bin/python" -m pytest -q "${side_by_side[@]}" tests/plugin
 done
 # In a process of their own: software OpenGL and torch's compiler each bring
 # an LLVM, and the second one to be loaded crashes.
 QT_API=pyqt6 PYTEST_QT_API=pyqt6 \
-  "$bin/python" -m pytest -q --ignore=tests/plugin "$@"
+  "$bin/python" -m pytest -q "${side_by_side[@]}" --ignore=tests/plugin "$@"

@@ -75,7 +75,16 @@ def test_a_shift_is_found(
         ({'alikeness': 0}, 'alikeness 0 needs'),
         ({'init': 'identity'}, "init 'identity' needs"),
     ],
-    ids=str,
+    ids=[
+        'a name',
+        'a number as answer',
+        'three axes',
+        'infinite values',
+        'four columns',
+        'feedback',
+        'round windows',
+        'identity start',
+    ],
 )
 def test_what_cannot_be_is_said(
     options: dict[str, Any], text: str, photographs: tuple[Any, Any]
