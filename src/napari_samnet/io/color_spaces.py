@@ -59,6 +59,7 @@ def as_seen(stored: Stored, name: str) -> Picture:
     Picture
         In sRGB and upright; in the file's own dtype where it can hold that.
     """
+    stored = _without_nodata(stored)
     pixels, axis = stored.pixels, stored.channel_axis
     notices = list(stored.notices)
     profile = None
@@ -87,6 +88,28 @@ def as_seen(stored: Stored, name: str) -> Picture:
         notices=tuple(notices),
         profile=profile,
         orientation=stored.orientation,
+    )
+
+
+def _without_nodata(stored: Stored) -> Stored:
+    """Pixels without a measurement hidden, or NaN where there is one."""
+    pixels, number = stored.pixels, stored.nodata
+    if number is None or stored.alpha or stored.space not in ('gray', 'rgb'):
+        return stored
+    empty = pixels == number
+    axis = stored.channel_axis
+    hidden = empty if axis is None else empty.all(axis)
+    if not hidden.any():
+        return stored
+    if pixels.dtype.kind == 'f':
+        where = hidden if axis is None else np.expand_dims(hidden, axis)
+        return stored.changed(pixels=np.where(where, np.nan, pixels))
+    colors = pixels if axis is None else np.moveaxis(pixels, axis, -1)
+    opacity = np.where(hidden, 0, np.iinfo(pixels.dtype).max)
+    return stored.changed(
+        pixels=np.dstack([colors, opacity.astype(pixels.dtype)]),
+        channel_axis=2,
+        alpha='straight',
     )
 
 

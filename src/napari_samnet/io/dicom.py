@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
-from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_claim
 
 __all__ = ['read_dicom']
@@ -55,19 +55,8 @@ def read_dicom(file: Path, name: str, page: int | None = None) -> Stored:
     if not rows or not columns or 'PixelData' not in data:
         raise InputError(f'{name}: {file} is a DICOM file without a picture')
     check_claim(name, file, rows * columns * samples * frames * bits // 8)
-    if frames > 1 and page is None:
-        raise InputError(
-            f'{name} must be one 2-D image, got {plural(frames, "frame")} in '
-            f'{file}: choose one from 0 to {frames - 1} (--page N; in napari '
-            f'the current plane)'
-        )
-    notices = one_picture(file, page) if frames == 1 else ()
-    if frames > 1 and page is not None and not 0 <= page < frames:
-        raise InputError(
-            f'{name}: page must be from 0 to {frames - 1}, as {file} has '
-            f'{plural(frames, "frame")}, got {page}'
-        )
-    pixels = pixel_array(data, index=page if frames > 1 else 0)
+    frame, notices = choose_plane(page, frames, 'frame', name=name, file=file)
+    pixels = pixel_array(data, index=frame)
     kind = str(data.get('PhotometricInterpretation', 'MONOCHROME2'))
     if kind.startswith('MONOCHROME'):
         gray = _gray(apply_rescale(pixels, data), data, kind)

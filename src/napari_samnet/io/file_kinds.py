@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.npz import array_names
 from napari_samnet.io.volumes import VOLUME_ENDINGS
+from napari_samnet.io.zarr_files import is_zarr
 
 __all__ = ['existing_file', 'file_kind', 'natural_order']
 
@@ -57,12 +59,12 @@ def existing_file(path: str | os.PathLike[str], name: str) -> Path:
     Raises
     ------
     InputError
-        If there is none, or it is a folder.
+        If there is none, or it is a folder, unless of Zarr.
     """
     file = Path(path)
     if not file.exists():
         raise InputError(f'{name}: there is no file {file}')
-    if not file.is_file():
+    if not file.is_file() and not is_zarr(file):
         raise InputError(f'{name}: {file} is not a file')
     return file
 
@@ -80,14 +82,16 @@ def file_kind(file: Path, name: str) -> str:
     Returns
     -------
     str
-        'npy', 'tiff', 'dicom', 'heic', 'volume', or 'picture' for what
-        Pillow may read.
+        'npy', 'npz', 'tiff', 'dicom', 'heic', 'volume', 'zarr', or
+        'picture' for what Pillow may read.
 
     Raises
     ------
     InputError
         If it is of a kind that is known and not read.
     """
+    if file.is_dir():
+        return 'zarr'
     with open(file, 'rb') as content:
         start = content.read(132)
     suffix = file.suffix.lower()
@@ -113,6 +117,8 @@ def file_kind(file: Path, name: str) -> str:
             return 'heic'
     if not start:
         raise InputError(f'{name}: {file} is empty')
+    if start.startswith(b'PK\x03\x04') and array_names(file):
+        return 'npz'
     for magic, what in _NOT_READ:
         if start.lstrip().startswith(magic):
             raise InputError(f'{name}: {file} is {what}')

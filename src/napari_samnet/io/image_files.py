@@ -15,15 +15,19 @@ from PIL import Image, UnidentifiedImageError
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.images.rgb import check_image, to_rgb
+from napari_samnet.io.array_planes import plane_of_array
+from napari_samnet.io.color_codes import bands_of
 from napari_samnet.io.color_spaces import as_seen
 from napari_samnet.io.dicom import read_dicom
 from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.icc_profiles import from_srgb
 from napari_samnet.io.npy import read_npy
-from napari_samnet.io.picture import Picture, Stored, one_picture
+from napari_samnet.io.npz import only_array
+from napari_samnet.io.picture import ALL_PAGES, Picture, Stored
 from napari_samnet.io.pillow_files import read_with_pillow
-from napari_samnet.io.tiff_files import ALL_PAGES, read_tiff, read_tiff_stack
+from napari_samnet.io.tiff_files import read_tiff, read_tiff_stack
 from napari_samnet.io.volumes import read_volume
+from napari_samnet.io.zarr_files import read_zarr
 
 __all__ = [
     'read_image',
@@ -50,9 +54,10 @@ def read_picture(
     Parameters
     ----------
     path : path-like
-        TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM, NumPy's .npy;
-        with the extra `heic` HEIC, with the extra `dicom` DICOM, with the
-        extra `volumes` a plane of NRRD, MetaImage and NIfTI.
+        TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM, NumPy's .npy,
+        and .npz with one array; with the extra `heic` HEIC, with the extra
+        `dicom` DICOM, with the extra `formats` a folder of OME-Zarr, with
+        the extra `volumes` a plane of NRRD, MetaImage and NIfTI.
     name : str
         What the messages call it.
     page : int or str, optional
@@ -86,6 +91,11 @@ def read_picture(
         name=f'{name} {file}',
         channel_axis=picture.channel_axis,
     )
+    pixels = picture.pixels
+    if pixels.dtype.kind == 'f' and not any(
+        np.isfinite(pixels[rows]).any() for rows in bands_of(pixels)
+    ):
+        raise InputError(f'{name}: {file} holds no finite number')
     return picture
 
 
@@ -146,8 +156,10 @@ def read_stored(
     file = existing_file(path, name)
     kind = file_kind(file, name)
     try:
-        if kind == 'npy':
-            return _array(read_npy(file), page, name, file)
+        if kind in ('npy', 'npz'):
+            return plane_of_array(
+                _read_numpy(file, kind, name), page, name, file
+            )
         if kind == 'tiff':
             return _read_any_tiff(file, name, page)
         if page == ALL_PAGES:
@@ -156,6 +168,8 @@ def read_stored(
                 f'{file} is none'
             )
         number = None if page is None else int(page)
+        if kind == 'zarr':
+            return read_zarr(file, name, number)
         if kind == 'dicom':
             return read_dicom(file, name, number)
         if kind == 'volume':
@@ -178,7 +192,7 @@ def read_stack(
     Parameters
     ----------
     path : path-like
-        TIFF or NumPy's .npy.
+        TIFF or NumPy's .npy and .npz.
     name : str
         What the messages call it.
 
@@ -195,8 +209,8 @@ def read_stack(
     file = existing_file(path, name)
     kind = file_kind(file, name)
     try:
-        if kind == 'npy':
-            return read_npy(file)
+        if kind in ('npy', 'npz'):
+            return _read_numpy(file, kind, name)
         if kind == 'tiff':
             return read_tiff_stack(file, name)
     except InputError:
@@ -313,31 +327,8 @@ def _unreadable(file: Path, name: str, error: Exception) -> InputError:
     return InputError(f'{name}: {file} cannot be read as an image: {reason}')
 
 
-def _array(
-    array: NDArray[Any], page: int | str | None, name: str, file: Path
-) -> Stored:
-    """One plane of an array whose axes have no names."""
-    while array.ndim > 3 and array.shape[0] == 1:
-        array = array[0]
-    if page is None or page == ALL_PAGES:
-        axis = 0 if page == ALL_PAGES and array.ndim == 3 else None
-        space = 'gray' if array.ndim == 2 else 'array'
-        return Stored(pixels=array, space=space, channel_axis=axis)
-    color = array.ndim > 2 and array.shape[-1] in (3, 4)
-    leading = array.shape[: -3 if color else -2]
-    if not leading:
-        space = 'gray' if array.ndim == 2 else 'array'
-        notices = one_picture(file, int(page))
-        return Stored(pixels=array, space=space, notices=notices)
-    planes = array.reshape(-1, *array.shape[len(leading) :])
-    number = int(page)
-    if not 0 <= number < len(planes):
-        raise InputError(
-            f'{name}: page must be from 0 to {len(planes) - 1}, as {file} '
-            f'has the shape {array.shape}, got {page}'
-        )
-    space = 'gray' if planes.ndim == 3 else 'array'
-    return Stored(pixels=planes[number], space=space)
+def _read_numpy(file: Path, kind: str, name: str) -> NDArray[Any]:
+    return read_npy(file) if kind == 'npy' else only_array(file, name)
 
 
 def _read_any_tiff(file: Path, name: str, page: int | str | None) -> Stored:

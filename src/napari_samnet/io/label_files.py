@@ -241,6 +241,9 @@ def _one_number(stored: Stored, name: str, file: Path) -> LabelPicture:
         return painted(
             np.ascontiguousarray(colors[..., :3]), None, stored, file
         )
+    if stored.nodata:
+        empty = pixels == stored.nodata
+        pixels = np.where(empty, 0, pixels).astype(pixels.dtype)
     labels, notices = whole(pixels, name, file)
     if stored.space != 'palette':
         thin = unsolid_ids(labels)

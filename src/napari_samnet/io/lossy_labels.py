@@ -8,6 +8,7 @@ an edge belongs to the nearest flat place, not to the nearest value: between
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_samnet.io.color_codes import (
     present_codes,
 )
 
-__all__ = ['repaired', 'unsolid_ids']
+__all__ = ['has_mixed_edges', 'repaired', 'unsolid_ids']
 
 #: Rows that are looked at together, and those that two bands share.
 _BAND, _OVERLAP = 1024, 64
@@ -32,6 +33,9 @@ _FLAT, _APART = 10, 25
 #: Gray of a solid part that differs more than this is another id. Colors are
 #: kept less exactly.
 _EXACT = 5
+
+#: Values by which a mixed color may miss the line between two others.
+_ROUNDED = 3
 
 #: Share of pixels that must be flat, and that must lie near an id.
 _MOSTLY = 0.5
@@ -138,20 +142,71 @@ def unsolid_ids(
     """
     if labels.dtype == bool:
         return None
-    # The middle of a large map tells as much as all of it.
-    middle = tuple(
-        slice(max(0, (side - _LOOKED_AT) // 2), (side + _LOOKED_AT) // 2)
-        for side in labels.shape
-    )
-    labels = np.ascontiguousarray(labels[middle])
+    labels = _middle(labels)
     present = np.unique(labels)
     if len(present) < _SUSPICIOUS:
         return None
-    high = ndimage.maximum_filter(labels, footprint=_AROUND, mode='nearest')
-    low = ndimage.minimum_filter(labels, footprint=_AROUND, mode='nearest')
-    solid = np.unique(labels[high == low])
+    solid = _solid_ids(labels)
     thin = len(present) - len(solid)
     return (thin, len(present)) if thin > len(present) * share else None
+
+
+def _middle(labels: NDArray[Any]) -> NDArray[Any]:
+    """Middle of a large map, which tells as much as all of it."""
+    part = tuple(
+        slice(max(0, (side - _LOOKED_AT) // 2), (side + _LOOKED_AT) // 2)
+        for side in labels.shape
+    )
+    return np.ascontiguousarray(labels[part])
+
+
+def _solid_ids(labels: NDArray[Any]) -> NDArray[Any]:
+    """Ids of those pixels whose neighbors all have the same one."""
+    high = ndimage.maximum_filter(labels, footprint=_AROUND, mode='nearest')
+    low = ndimage.minimum_filter(labels, footprint=_AROUND, mode='nearest')
+    return np.unique(labels[high == low])
+
+
+def has_mixed_edges(codes: NDArray[Any]) -> bool:
+    """Tell whether few painted colors have edges that are mixed of them.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (H, W)
+        Colors as :func:`~napari_samnet.io.color_codes.codes_of` gives them.
+
+    Returns
+    -------
+    bool
+        True if a color without a solid part lies between two solid colors,
+        as a color and in the picture.
+    """
+    middle = _middle(codes)
+    present = np.unique(middle[middle >= 0])
+    if not 3 <= len(present) < _SUSPICIOUS:
+        return False
+    solid = np.intersect1d(_solid_ids(middle), present)
+    thin = np.setdiff1d(present, solid)
+    colors = dict(
+        zip(present, colors_of(present, 3).astype(float), strict=True)
+    )
+    beside = {
+        color: ndimage.maximum_filter(middle == color, footprint=_AROUND)
+        for color in solid
+    }
+    for color in thin:
+        where = middle == color
+        for one, other in combinations(solid, 2):
+            way = colors[other] - colors[one]
+            share = (colors[color] - colors[one]) @ way / (way @ way)
+            apart = np.abs(colors[one] + share * way - colors[color]).max()
+            if (
+                0 < share < 1
+                and apart <= _ROUNDED
+                and (beside[one] & beside[other])[where].mean() > _MOSTLY
+            ):
+                return True
+    return False
 
 
 def _flat(values: NDArray[np.uint8]) -> NDArray[np.bool_]:

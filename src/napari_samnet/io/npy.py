@@ -64,6 +64,11 @@ def read_npy_header(file: Any, name: str, size: int) -> Header:
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ValueError(f'{name} has no npy header: {reason}') from error
     # Objects would need pickle, and records or texts are no images.
+    if dtype.kind == 'O':
+        raise ValueError(
+            f'{name} holds Python objects, which may run code and are not '
+            f'read: save the array of numbers alone'
+        )
     if dtype.kind not in 'biufc':
         raise ValueError(f'{name} holds {dtype}, which is no kind of number')
     left = size - file.tell()

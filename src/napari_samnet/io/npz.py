@@ -25,7 +25,14 @@ from napari_samnet.files import atomic_write
 from napari_samnet.io.npy import read_npy_header
 from napari_samnet.io.size_limits import check_claim
 
-__all__ = ['is_archive', 'read', 'read_member', 'write']
+__all__ = [
+    'array_names',
+    'is_archive',
+    'only_array',
+    'read',
+    'read_member',
+    'write',
+]
 
 FORMAT = 'napari-samnet correspondence'
 VERSION = 1
@@ -201,12 +208,59 @@ def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
     bool
         False for whatever cannot be read.
     """
+    return {HEADER, *members} <= {*array_names(path)}
+
+
+def array_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Names of the arrays of an archive of NumPy.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of any kind.
+
+    Returns
+    -------
+    tuple of str
+        Empty for any other file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
+            names = archive.namelist()
     except (OSError, *DAMAGE):
-        return False
-    return {f'{name}.npy' for name in (HEADER, *members)} <= names
+        return ()
+    if not all(name.endswith('.npy') for name in names):
+        return ()
+    return tuple(name.removesuffix('.npy') for name in names)
+
+
+def only_array(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
+    """Read the array of an archive that holds a single one.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, compressed or not.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    ndarray
+        An array of numbers or bools.
+
+    Raises
+    ------
+    InputError
+        If it holds several, or is damaged.
+    """
+    names = array_names(path)
+    if len(names) != 1:
+        raise InputError(
+            f'{name}: {path} holds {len(names)} arrays '
+            f'({", ".join(names)[:200]}): save the one that is meant as .npy'
+        )
+    return read_member(path, names[0])
 
 
 def _reason(error: Exception) -> str:

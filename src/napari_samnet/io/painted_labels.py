@@ -16,16 +16,20 @@ from napari_samnet.io.color_codes import (
     present_codes,
 )
 from napari_samnet.io.label_numbers import smallest_dtype
-from napari_samnet.io.lossy_labels import repaired, unsolid_ids
+from napari_samnet.io.lossy_labels import (
+    has_mixed_edges,
+    repaired,
+    unsolid_ids,
+)
 from napari_samnet.io.picture import LabelPicture, Stored
 
 __all__ = ['is_painted_palette', 'painted', 'rgb_of']
 
-#: Of more colors than this, only a small share may have no solid part; a
-#: photograph has large even parts as well.
 #: Number of pixels in which nothing was painted.
 GLASS = -1
 
+#: Of more colors than this, only a small share may have no solid part; a
+#: photograph has large even parts as well.
 MANY_COLORS = 256
 THIN_SHARE = 0.1
 
@@ -63,7 +67,11 @@ def painted(
     codes = _codes(colors, glass)
     present, _ = present_codes(codes)
     share = THIN_SHARE if len(present) > MANY_COLORS else 0.5
-    blurred = bool(stored.lossy) or unsolid_ids(codes, share) is not None
+    blurred = (
+        bool(stored.lossy)
+        or unsolid_ids(codes, share) is not None
+        or has_mixed_edges(codes)
+    )
     if blurred:
         mended = repaired(colors)
         if mended is None:

@@ -10,17 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.arrays.lazy import is_large
+from napari_samnet.errors import InputError
 
 __all__ = [
+    'ALL_PAGES',
     'WHOLE_FILE',
     'LabelPicture',
     'Picture',
     'PlaneChoice',
     'Stored',
+    'check_page',
+    'choose_plane',
     'one_picture',
     'plural',
     'upright',
 ]
+
+#: Asks for all pages as the channels of one picture.
+ALL_PAGES = 'all'
 
 #: EXIF orientation: whether rows and columns change places, and whether
 #: rows, then columns, are reversed afterwards (EXIF 2.32, tag 0x0112).
@@ -91,6 +98,8 @@ class Stored:
         EXIF orientation, 1 for none.
     lossy : str
         Name of a compression that changes values; '' for none.
+    nodata : float or None
+        Number of pixels where nothing was measured.
     notices : tuple of str
         What the reader decided that a person may want to know.
     """
@@ -106,6 +115,7 @@ class Stored:
     gamma: float | None = None
     orientation: int = 1
     lossy: str = ''
+    nodata: float | None = None
     notices: tuple[str, ...] = ()
 
     def with_notices(self, *notices: str) -> Stored:
@@ -223,6 +233,77 @@ def one_picture(file: Path, page: int | None) -> tuple[str, ...]:
     if not page:
         return ()
     return (f'{file.name} holds one picture; page {page} is not looked for',)
+
+
+def check_page(
+    page: int, count: int, what: str, *, name: str, file: Path
+) -> int:
+    """Refuse a page that a file does not hold.
+
+    Parameters
+    ----------
+    page : int
+        The number that was chosen.
+    count : int
+        How many there are.
+    what : str
+        What they are, such as 'plane'.
+    name : str
+        What the message calls the image.
+    file : Path
+        Where it is read from.
+
+    Returns
+    -------
+    int
+        The page.
+
+    Raises
+    ------
+    InputError
+        If it is not from 0 to one less than there are.
+    """
+    if 0 <= page < count:
+        return page
+    raise InputError(
+        f'{name}: page must be from 0 to {count - 1}, as {file} has '
+        f'{plural(count, what)}, got {page}'
+    )
+
+
+def choose_plane(
+    page: int | None, count: int, what: str, *, name: str, file: Path
+) -> tuple[int, tuple[str, ...]]:
+    """Choose one of the planes of a file.
+
+    Parameters
+    ----------
+    page : int or None
+        The number that was chosen, if any.
+    count, what, name, file
+        The same as for :func:`check_page`.
+
+    Returns
+    -------
+    plane : int
+        Its number, from 0.
+    notices : tuple of str
+        That there was nothing to choose, if something was chosen.
+
+    Raises
+    ------
+    InputError
+        If there are several and none is chosen, or one that is not there.
+    """
+    if count == 1:
+        return 0, one_picture(file, page)
+    if page is None:
+        raise InputError(
+            f'{name} must be one 2-D image, got {plural(count, what)} in '
+            f'{file}: choose one from 0 to {count - 1} (--page N; in napari '
+            f'the current plane)'
+        )
+    return check_page(page, count, what, name=name, file=file), ()
 
 
 def plural(count: int, word: str) -> str:

@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_samnet.errors import InputError
-from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.picture import (
+    Stored,
+    check_page,
+    one_picture,
+    plural,
+)
 from napari_samnet.io.size_limits import check_picture
 
 __all__ = ['PILLOW_FORMATS', 'read_with_pillow']
@@ -95,12 +99,9 @@ def read_with_pillow(
         if page is not None and frames == 1:
             notices = one_picture(file, page)
         elif page is not None:
-            if not 0 <= page < frames:
-                raise InputError(
-                    f'{name}: page must be from 0 to {frames - 1}, as {file} '
-                    f'has {plural(frames, "picture")}, got {page}'
-                )
-            image.seek(page)
+            image.seek(
+                check_page(page, frames, 'picture', name=name, file=file)
+            )
             check_picture(name, file, image)
         elif frames > 1:
             notices = (
@@ -164,6 +165,13 @@ def _stored(file: Path, image: Image.Image) -> Stored:
     elif image.mode in {'RGBa', 'La'}:
         image = image.convert(image.mode.upper())
     pixels = np.asarray(image)
+    if (
+        image.mode == 'CMYK'
+        and image.format in ('JPEG', 'MPO')
+        and 'adobe' not in image.info
+    ):
+        # Pillow takes all for files of Adobe, which store the opposite.
+        pixels = ~pixels
     if pixels.dtype.kind == 'b':
         # Pillow's True is the byte 255, which sorts behind numpy's.
         pixels = pixels != 0

@@ -12,6 +12,7 @@ from PIL import Image
 from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.npy import read_npy
+from napari_samnet.io.pillow_files import PILLOW_FORMATS
 from napari_samnet.io.size_limits import check_pages
 from napari_samnet.io.tiff_planes import pictures_of, places_of
 
@@ -50,7 +51,7 @@ def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
         if kind == 'tiff':
             return _of_tiff(file, name)
         if kind == 'picture':
-            with Image.open(file) as image:
+            with Image.open(file, formats=PILLOW_FORMATS) as image:
                 return int(getattr(image, 'n_frames', 1))
     except InputError:
         raise

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     import tifffile
     from PIL import Image
 
-__all__ = ['check_claim', 'check_pages', 'check_picture', 'check_tiff']
+__all__ = [
+    'check_claim',
+    'check_memory',
+    'check_pages',
+    'check_picture',
+    'check_tiff',
+]
 
 #: Bytes from which on a file must be larger than the smallest possible one.
 LARGE = 1 << 31
@@ -63,6 +69,26 @@ def check_claim(name: str, file: Path, claimed: int) -> None:
             f'{_amount(size)}, which looks like a decompression bomb; save '
             f'it with less compression if it is none'
         )
+    check_memory(name, file, claimed)
+
+
+def check_memory(name: str, file: Path, claimed: int) -> None:
+    """Refuse what no memory could hold.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the image.
+    file : Path
+        File or folder that it is read from.
+    claimed : int
+        Bytes of the image in memory.
+
+    Raises
+    ------
+    InputError
+        If it is too much.
+    """
     memory = _memory()
     if claimed > memory:
         raise InputError(

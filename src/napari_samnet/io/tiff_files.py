@@ -16,7 +16,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
-from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.picture import (
+    ALL_PAGES,
+    Stored,
+    check_page,
+    one_picture,
+    plural,
+)
 from napari_samnet.io.size_limits import check_pages
 from napari_samnet.io.tiff_planes import (
     Place,
@@ -28,10 +34,7 @@ from napari_samnet.io.tiff_planes import (
     read_whole,
 )
 
-__all__ = ['ALL_PAGES', 'read_tiff', 'read_tiff_stack']
-
-#: Asks for all pages as the channels of one picture.
-ALL_PAGES = 'all'
+__all__ = ['read_tiff', 'read_tiff_stack']
 
 #: What an axis counts, for messages.
 _COUNTED = {
@@ -75,7 +78,7 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
         What the messages call it.
     page : int or str, optional
         Which plane of a stack, counted from 0 through the file, or
-        :data:`ALL_PAGES` to take them as channels.
+        :data:`~napari_samnet.io.picture.ALL_PAGES` to take them as channels.
 
     Returns
     -------
@@ -224,28 +227,21 @@ def _stored_page(
         pixels = read_place(content, places[0], name, file)
         return _stored(series, pixels).with_notices(*one_picture(file, page))
     if _may_be_a_stack(content, series):
-        count = series.shape[0]
-        if 0 <= page < count:
-            pixels = read_place(content, Place(series, ()), name, file)
-            bits = int(series.keyframe.bitspersample)
-            return Stored(pixels=pixels[page], space='gray', bits=bits)
-    elif 0 <= page < len(places):
-        place = places[page]
-        pixels = read_place(content, place, name, file)
-        stored = _stored(place.series, pixels)
-        if _is_untold(content, place.series):
-            planes = place.series.keyframe.samplesperpixel
-            return stored.with_notices(
-                f'{file.name} does not say what its {planes} planes a page '
-                f'are: they are taken as the colors of one picture'
-            )
-        return stored
-    else:
-        count = len(places)
-    raise InputError(
-        f'{name}: page must be from 0 to {count - 1}, as {file} has '
-        f'{plural(count, "page")}, got {page}'
-    )
+        check_page(page, series.shape[0], 'page', name=name, file=file)
+        pixels = read_place(content, Place(series, ()), name, file)
+        bits = int(series.keyframe.bitspersample)
+        return Stored(pixels=pixels[page], space='gray', bits=bits)
+    check_page(page, len(places), 'page', name=name, file=file)
+    place = places[page]
+    pixels = read_place(content, place, name, file)
+    stored = _stored(place.series, pixels)
+    if _is_untold(content, place.series):
+        planes = place.series.keyframe.samplesperpixel
+        return stored.with_notices(
+            f'{file.name} does not say what its {planes} planes a page '
+            f'are: they are taken as the colors of one picture'
+        )
+    return stored
 
 
 def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
@@ -305,6 +301,7 @@ def _stored(series: tifffile.TiffPageSeries, pixels: NDArray[Any]) -> Stored:
         profile=_profile(keyframe),
         orientation=int(_tag(keyframe, 274, 1)),
         lossy='JPEG' if compression in _JPEG else '',
+        nodata=_nodata(keyframe),
         notices=notices,
     )
 
@@ -348,6 +345,14 @@ def _bits(keyframe: tifffile.TiffPage) -> int:
 def _tag(keyframe: tifffile.TiffPage, code: int, default: Any) -> Any:
     tag = keyframe.tags.get(code)
     return default if tag is None else tag.value
+
+
+def _nodata(keyframe: tifffile.TiffPage) -> float | None:
+    """Number of pixels without a measurement, as GDAL writes it."""
+    try:
+        return float(_tag(keyframe, 42113, ''))
+    except (TypeError, ValueError):
+        return None
 
 
 def _profile(keyframe: tifffile.TiffPage) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
-from napari_samnet.io.picture import Stored, one_picture, plural
+from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_claim
 
 __all__ = ['VOLUME_ENDINGS', 'read_volume']
@@ -64,19 +64,7 @@ def read_volume(file: Path, name: str, page: int | None = None) -> Stored:
             f'{name} must be one 2-D image, got {len(size)} axes in {file}: '
             f'open it in napari and choose the plane there'
         )
-    if planes > 1 and page is None:
-        raise InputError(
-            f'{name} must be one 2-D image, got {plural(planes, "plane")} in '
-            f'{file}: choose one from 0 to {planes - 1} (--page N; in napari '
-            f'the current plane)'
-        )
-    notices = one_picture(file, page) if planes == 1 else ()
-    chosen = page if planes > 1 and page is not None else 0
-    if not 0 <= chosen < planes:
-        raise InputError(
-            f'{name}: page must be from 0 to {planes - 1}, as {file} has '
-            f'{plural(planes, "plane")}, got {page}'
-        )
+    chosen, notices = choose_plane(page, planes, 'plane', name=name, file=file)
     if len(size) > 2:
         reader.SetExtractSize([*size[:2], *[0] * (len(size) - 2)])
         reader.SetExtractIndex([0, 0, chosen, *[0] * (len(size) - 3)])

@@ -11,33 +11,16 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.formats.objects import require
-from napari_samnet.io.picture import LabelPicture, plural
+from napari_samnet.io.picture import LabelPicture
+from napari_samnet.io.zarr_files import metadata, read_plane
 
-__all__ = ['is_ome_zarr', 'read_ome_zarr', 'write_ome_zarr']
+__all__ = ['read_ome_zarr', 'write_ome_zarr']
 
 #: Where labels are below an image.
 LABELS = 'labels'
 
 #: Sides of a chunk of labels.
 CHUNK = 1024
-
-
-def is_ome_zarr(path: Path) -> bool:
-    """Tell a group of zarr from other folders.
-
-    Parameters
-    ----------
-    path : Path
-        A path of any kind.
-
-    Returns
-    -------
-    bool
-        True for a folder with the metadata of a group.
-    """
-    return path.is_dir() and any(
-        (path / name).is_file() for name in ('zarr.json', '.zgroup')
-    )
 
 
 def read_ome_zarr(
@@ -68,7 +51,7 @@ def read_ome_zarr(
     try:
         group = zarr.open_group(path, mode='r')
         group, notices = _label_group(group, path.name)
-        about = _metadata(group)
+        about = metadata(group)
         first = about['multiscales'][0]['datasets'][0]['path']
         array = group[first]
     except InputError:
@@ -83,42 +66,23 @@ def read_ome_zarr(
             f'{name}: labels must be whole numbers with rows and columns, got '
             f'{array.dtype} of shape {array.shape} in {path}'
         )
-    count = int(np.prod(array.shape[:-2]))
-    if count > 1 and page is None:
-        raise InputError(
-            f'{name} must be one 2-D image, got {plural(count, "plane")} in '
-            f'{path}: choose one from 0 to {count - 1} (--page N)'
-        )
-    if page is not None and count > 1 and not 0 <= page < count:
-        raise InputError(
-            f'{name}: page must be from 0 to {count - 1}, as {path} has '
-            f'{plural(count, "plane")}, got {page}'
-        )
-    chosen = page if page is not None and count > 1 else 0
-    where = np.unravel_index(chosen, array.shape[:-2] or (1,))
-    plane = tuple(int(k) for k in where) if array.ndim > 2 else ...
+    labels, further = read_plane(array, page, name=name, file=path)
     names, colors = _label_table(about)
     return LabelPicture(
-        labels=np.asarray(array[plane]),
-        notices=notices,
+        labels=labels,
+        notices=(*notices, *further),
         colors=colors or None,
         names=names or None,
     )
 
 
-def _metadata(group: Any) -> dict[str, Any]:
-    """OME's part of the attributes, of either version."""
-    attributes = dict(group.attrs)
-    return dict(attributes.get('ome', attributes))
-
-
 def _label_group(group: Any, name: str) -> tuple[Any, tuple[str, ...]]:
     """The label image itself, or the first one below an image."""
-    if 'image-label' in _metadata(group):
+    if 'image-label' in metadata(group):
         return group, ()
     if LABELS in group:
         below = group[LABELS]
-        names = _metadata(below).get('labels') or sorted(below.group_keys())
+        names = metadata(below).get('labels') or sorted(below.group_keys())
         if names:
             notices: tuple[str, ...] = ()
             if len(names) > 1:
@@ -127,7 +91,7 @@ def _label_group(group: Any, name: str) -> tuple[Any, tuple[str, ...]]:
                     f'is used',
                 )
             return below[str(names[0])], notices
-    if 'multiscales' in _metadata(group):
+    if 'multiscales' in metadata(group):
         return group, ()
     raise InputError(f'labels: {name} holds no label image of OME-Zarr')
 

@@ -21,6 +21,7 @@ from napari_samnet.io.formats import (
 from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.io.formats.objects import objects_of, paint
 from napari_samnet.io.picture import LabelPicture
+from napari_samnet.io.zarr_files import is_zarr
 
 __all__ = [
     'FORMATS',
@@ -47,7 +48,7 @@ def format_of(path: Path) -> str:
         A key of :data:`FORMATS`; '' for a picture, or anything else.
     """
     if path.is_dir():
-        return 'ome-zarr' if ome_zarr.is_ome_zarr(path) else ''
+        return 'ome-zarr' if is_zarr(path) else ''
     if not path.is_file():
         return ''
     if imagej.is_roi_file(path):
