@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
-from napari_samnet.color.lucas_kanade import aligned, sampled
+from napari_samnet.color import lucas_kanade
 from napari_samnet.images.rgb import to_working
 
 SIZE = 128
+
+
+def planes(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))
+
+
+def aligned(
+    picture: np.ndarray, target: np.ndarray, places: np.ndarray
+) -> np.ndarray:
+    found = lucas_kanade.aligned(
+        planes(picture), planes(target), torch.from_numpy(places)
+    )
+    return found.numpy()
+
+
+def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    seen = lucas_kanade.sampled(planes(image), torch.from_numpy(places))
+    return np.moveaxis(seen.numpy(), 0, -1)
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +75,9 @@ def test_other_light_and_grain_matter_little(image: np.ndarray) -> None:
 def test_the_target_may_have_another_size(image: np.ndarray) -> None:
     large = to_working(data.astronaut(), size=2 * SIZE)
     truth = bent(2)
-    found = aligned(sampled(image, truth), large, 2 * bent(0) + 0.5)
+    found = aligned(
+        sampled(image, truth), large, 2 * bent(0) + np.float32(0.5)
+    )
     assert distance((found - 0.5) / 2, truth) < 0.3 * distance(bent(0), truth)
 
 

@@ -16,14 +16,12 @@ keep their texture.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from napari_samnet.arrays.resize import Upsampler, resized
+from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
@@ -32,17 +30,6 @@ __all__ = ['apply_at_native', 'transfer_colors']
 
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
-
-#: Larger pairs are reduced to this many pixels a side before the fit, and the
-#: maps to a grid of at most so many cells.
-FIT_SIDE = 128
-GRID = 64
-
-#: Width in pixels of the neighborhoods of the fit, the whole image first,
-#: and the variance of color below which each leaves the gain to the former.
-NARROW = 1.0
-EDGE = 0.05
-NEIGHBORHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
 
 
 def apply_at_native(
@@ -190,73 +177,15 @@ def _fit(
         At each cell of a grid over the image: a new color is
         ``map[:, :3] @ color + map[:, 3]``.
     """
-    before = np.asarray(source_small, np.float64)
-    after = np.asarray(transferred_small, np.float64)
+    before = np.asarray(source_small, np.float32)
+    after = np.asarray(transferred_small, np.float32)
     fits = before.ndim == 3 and before.shape[2] == 3 and before.size
     if not fits or before.shape != after.shape:
         raise InputError(
             f'both small images must have one shape (h, w, 3), got '
             f'{before.shape} and {after.shape}'
         )
-    return _fitted(before.tobytes(), after.tobytes(), before.shape)
+    # Importing this module is not to import torch.
+    from napari_samnet.color.affine_fit import kept_maps
 
-
-@lru_cache(maxsize=2)
-def _fitted(
-    before_bytes: bytes, after_bytes: bytes, shape: tuple[int, int, int]
-) -> Array:
-    """The same from the bytes of both: the same pair is asked for again."""
-    before, after = (
-        np.frombuffer(values).reshape(shape)
-        for values in (before_bytes, after_bytes)
-    )
-    rows, columns = (min(side, FIT_SIDE) for side in shape[:2])
-    before, after = (resized(x, rows, columns) for x in (before, after))
-    one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
-    moments = (
-        one[..., :, None] * np.concatenate([one, after], axis=-1)[..., None, :]
-    )
-    moments = moments.reshape(rows, columns, 28)
-    # Pixels on an edge are of neither side.
-    moments *= _away_from_edges(before)[..., None]
-    gain = np.eye(3)[None, None]
-    for width, pull in NEIGHBORHOODS:
-        if width is None:
-            near = moments.mean(axis=(0, 1), keepdims=True)
-        else:
-            # Wide means vary slowly: a coarser grid of them is enough.
-            step = max(1, round(width / 2))
-            size = -(-rows // step), -(-columns // step)
-            near = _blurred(resized(moments, *size), width / step)
-            gain = resized(gain.reshape(*gain.shape[:2], 9), *size)
-            gain = gain.reshape(*size, 3, 3)
-        near = near.reshape(*near.shape[:2], 4, 7)
-        near = near / near[..., 3:, 3:4]
-        mean = near[..., 3, :]
-        spread = near[..., :3, :] - mean[..., :3, None] * mean[..., None, :]
-        towards = pull * np.eye(3)
-        gain = np.linalg.solve(
-            spread[..., :3] + towards, spread[..., 4:] + towards @ gain
-        )
-    offset = mean[..., None, 4:] - mean[..., None, :3] @ gain
-    maps = np.concatenate([gain, offset], axis=-2).reshape(rows, columns, 12)
-    # A pixel takes the mean of the maps of all neighborhoods it is in.
-    maps = _blurred(maps, NARROW)
-    maps = resized(maps, min(rows, GRID), min(columns, GRID))
-    return np.swapaxes(maps.reshape(*maps.shape[:2], 4, 3), -1, -2)
-
-
-def _away_from_edges(image: Array) -> Array:
-    """Weight (h, w) of each pixel, less the steeper its colors are."""
-    steep = sum(
-        np.square(ndimage.sobel(image, axis, mode='nearest') / 8).sum(axis=-1)
-        for axis in (0, 1)
-    )
-    return np.asarray(1 / (1 + steep / EDGE**2))
-
-
-def _blurred(values: Array, width: float) -> Array:
-    """Values (h, w, K), each the mean of its neighborhood."""
-    return np.asarray(
-        ndimage.gaussian_filter(values, width, mode='nearest', axes=(0, 1))
-    )
+    return np.moveaxis(kept_maps(before, after).numpy(), (0, 1), (2, 3))

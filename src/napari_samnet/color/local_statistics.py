@@ -12,13 +12,17 @@ exactly on each other. A regression would lose contrast there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import torch
+from torch import Tensor
 
-from napari_samnet.arrays.resize import resized
+from napari_samnet.color.moments import products, unpacked
+from napari_samnet.color.smoothing import blurred, resized
 
-__all__ = ['statistical_picture']
+__all__ = ['statistical_pictures']
 
 Array = npt.NDArray[np.float64]
 
@@ -35,35 +39,65 @@ LEAST_MOTION = 0.3
 #: Pixels for each cell of the grid of maps.
 SPACING = 4
 
+#: Channels of both images together.
+BOTH = 6
 
-def statistical_picture(
-    before: Array, after: Array, share: Array, *, width: float, anchor: float
-) -> Array:
+
+def statistical_pictures(
+    before: Tensor,
+    after: Tensor,
+    share: Tensor,
+    neighborhoods: Sequence[tuple[float, float]],
+) -> list[Tensor]:
     """Give an image the local color statistics of another.
 
     Parameters
     ----------
-    before, after : ndarray of float64, shape (h, w, 3)
-        Pictures in the range 0 to 1.
-    share : ndarray of float64, shape (h, w)
-        How much each pixel counts; only its ratios matter.
-    width : float
-        Of the neighborhood, in pixels.
-    anchor : float
-        Weight of the whole image in a neighborhood, relative to the mean.
+    before, after : Tensor
+        ``(3, h, w)`` pictures in the range 0 to 1, double precision.
+    share : Tensor
+        ``(h, w)``: how much each pixel counts; only its ratios matter.
+    neighborhoods : sequence of tuple of float
+        Width of each neighborhood in pixels, and the weight of the whole
+        image in it, relative to the mean.
 
     Returns
     -------
-    ndarray of float64, shape (h, w, 3)
-        `before` in other colors, not clipped.
+    list of Tensor
+        For each, `before` in other colors, ``(3, h, w)``, not clipped.
     """
-    soft = ndimage.gaussian_filter(
-        np.concatenate([before, after], axis=-1),
-        BLUR,
-        mode='nearest',
-        axes=(0, 1),
+    soft = blurred(torch.cat((before, after)), BLUR)
+    # Statistics of the differences from one color keep more digits.
+    middle = soft.mean((1, 2), keepdim=True)
+    soft = soft - middle
+    values = torch.cat((soft, products(soft, BOTH), torch.ones_like(soft[:1])))
+    values = values * (share / share.mean())
+    overall = values.mean((1, 2)).view(-1, 1, 1)
+    # The statistics vary slowly: a coarse grid of them is enough.
+    rows, columns = (-(-size // SPACING) for size in before.shape[1:])
+    coarse = resized(values, rows, columns)
+    mixed = torch.stack(
+        [
+            blurred(coarse, width / SPACING) + anchor * overall
+            for width, anchor in neighborhoods
+        ]
     )
-    mean, spread = _statistics(soft, share / share.mean(), width, anchor)
+    mixed = mixed[:, :-1] / mixed[:, -1:]
+    mean = torch.movedim(mixed[:, :BOTH], 1, -1)
+    spread = unpacked(mixed[:, BOTH:], BOTH, BOTH)
+    spread = spread - mean[..., :, None] * mean[..., None, :]
+    mean = mean + middle[:, 0, 0]
+    maps = torch.from_numpy(_maps(mean.numpy(), spread.numpy()))
+    maps = torch.movedim(maps.flatten(-2), -1, 1)
+    size = before.shape[1], before.shape[2]
+    one = torch.cat((before, torch.ones_like(before[:1])))
+    return [
+        (wide.view(3, 4, *size) * one).sum(1) for wide in resized(maps, *size)
+    ]
+
+
+def _maps(mean: Array, spread: Array) -> Array:
+    """Affine maps (..., 3, 4) from the first three channels to the others."""
     first, then = mean[..., :3], mean[..., 3:]
     half = _root(spread[..., :3, :3] + PLAIN * np.eye(3))
     wanted = _root(spread[..., 3:, 3:] + PLAIN * np.eye(3))
@@ -73,41 +107,7 @@ def statistical_picture(
     left, _, right = np.linalg.svd(common + LEAST_MOTION * least)
     gain = wanted @ left @ right @ inverse
     offset = then[..., None] - gain @ first[..., None]
-    maps = np.concatenate([gain, offset], axis=-1)
-    rows, columns = before.shape[:2]
-    maps = resized(maps.reshape(*maps.shape[:2], 12), rows, columns)
-    maps = maps.reshape(rows, columns, 3, 4)
-    return np.asarray(
-        (maps[..., :3] @ before[..., None])[..., 0] + maps[..., 3]
-    )
-
-
-def _statistics(
-    image: Array, share: Array, width: float, anchor: float
-) -> tuple[Array, Array]:
-    """Mean (r, c, K) and covariance (r, c, K, K) in each neighborhood."""
-    count = image.shape[2]
-    pairs = image[..., :, None] * image[..., None, :]
-    values = np.concatenate(
-        [image, pairs.reshape(*image.shape[:2], count * count)], axis=-1
-    )
-    weighted = np.concatenate(
-        [share[..., None] * values, share[..., None]], axis=-1
-    )
-    overall = weighted.mean(axis=(0, 1))
-    # The statistics vary slowly: a coarse grid of them is enough.
-    rows, columns = (-(-size // SPACING) for size in image.shape[:2])
-    local = ndimage.gaussian_filter(
-        resized(weighted, rows, columns),
-        width / SPACING,
-        mode='nearest',
-        axes=(0, 1),
-    )
-    mixed = local + anchor * overall
-    mixed = mixed[..., :-1] / mixed[..., -1:]
-    mean = mixed[..., :count]
-    square = mixed[..., count:].reshape(*mixed.shape[:2], count, count)
-    return mean, square - mean[..., :, None] * mean[..., None, :]
+    return np.concatenate([gain, offset], axis=-1)
 
 
 def _root(matrices: Array) -> Array:

@@ -11,17 +11,13 @@ fine.
 
 from __future__ import annotations
 
-from typing import Any
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
-
-from napari_samnet.arrays.resize import resized
+from napari_samnet.color.smoothing import blurred, box_mean, resized, slopes
 
 __all__ = ['aligned', 'sampled']
-
-FloatArray = npt.NDArray[np.float32]
 
 #: How often the image is halved, coarse first, and the width in pixels of
 #: the windows there.
@@ -32,6 +28,9 @@ ROUNDS = 3
 BLUR = 0.4
 STEP = 1.0
 
+#: Widths of a Gaussian that it reaches.
+TRUNCATE = 2.5
+
 #: Squared gradient below which a window does not move, and the difference of
 #: color at which a pixel counts half.
 PLAIN = 5e-5
@@ -41,113 +40,103 @@ DIFFERENCE = 0.05
 WIDE = 5
 
 
-def aligned(
-    picture: FloatArray, target: FloatArray, places: FloatArray
-) -> FloatArray:
+def aligned(picture: Tensor, target: Tensor, places: Tensor) -> Tensor:
     """Bring the target onto a picture that looks like it.
 
     Parameters
     ----------
-    picture : ndarray of float32, shape (h, w, 3)
-        The source in the target's colors.
-    target : ndarray of float32, shape (H, W, 3)
-        The image to sample.
-    places : ndarray of float32, shape (2, h, w)
-        Row and column in the target, in pixels, for each pixel of the
-        picture: within a few pixels of the truth.
+    picture : Tensor
+        ``(3, h, w)``, the source in the target's colors.
+    target : Tensor
+        ``(3, H, W)``, the image to sample.
+    places : Tensor
+        ``(2, h, w)``: row and column in the target, in pixels, for each
+        pixel of the picture: within a few pixels of the truth.
 
     Returns
     -------
-    ndarray of float32, shape (2, h, w)
-        Better ones.
+    Tensor
+        ``(2, h, w)``, better ones.
     """
-    for shrink, width in LEVELS:
-        size = tuple(max(1, side // shrink) for side in picture.shape[:2])
+    height, width = picture.shape[1:]
+    for shrink, window in LEVELS:
         small, other = (
-            resized(image, *(max(1, s // shrink) for s in image.shape[:2]))
+            resized(
+                image, *(max(1, side // shrink) for side in image.shape[1:])
+            )
             for image in (picture, target)
         )
         # Positions on the smaller grids, center to center.
-        scale = np.divide(other.shape[:2], target.shape[:2])
-        scale = scale.reshape(2, 1, 1).astype(np.float32)
-        start: FloatArray = (_resized(places, size) + 0.5) * scale - 0.5
-        motion: FloatArray = _solved(small, other, start, width) / scale
-        places = np.add(places, _resized(motion, picture.shape[:2]))
+        scale = places.new_tensor(
+            [
+                other.shape[1] / target.shape[1],
+                other.shape[2] / target.shape[2],
+            ]
+        ).view(2, 1, 1)
+        size = small.shape[1], small.shape[2]
+        start = (resized(places, *size) + 0.5) * scale - 0.5
+        motion = _solved(small, other, start, window) / scale
+        places = places + resized(motion, height, width)
     return places
 
 
-def sampled(image: FloatArray, places: FloatArray) -> FloatArray:
-    """Pixels (h, w, K) of an image at places (2, h, w) between its own."""
-    seen = np.empty((*places.shape[1:], image.shape[2]), image.dtype)
-    for channel in range(image.shape[2]):
-        ndimage.map_coordinates(
-            np.ascontiguousarray(image[..., channel]),
-            places,
-            output=seen[..., channel],
-            order=1,
-            mode='nearest',
-        )
-    return seen
+def sampled(image: Tensor, places: Tensor) -> Tensor:
+    """Pixels of an image between its own.
+
+    Parameters
+    ----------
+    image : Tensor
+        ``(K, H, W)``, with any number of channels.
+    places : Tensor
+        ``(2, h, w)``, row and column in pixels.
+
+    Returns
+    -------
+    Tensor
+        ``(K, h, w)``; beyond the image, its outermost pixels.
+    """
+    height, width = image.shape[1:]
+    # From pixel centers to the units of grid_sample, (x, y) from -1 to 1.
+    size = places.new_tensor([height, width]).view(2, 1, 1)
+    grid = ((2 * places + 1) / size - 1).flip(0).permute(1, 2, 0)
+    return F.grid_sample(
+        image[None], grid[None], padding_mode='border', align_corners=False
+    )[0]
 
 
 def _solved(
-    picture: FloatArray, target: FloatArray, places: FloatArray, width: float
-) -> FloatArray:
-    """Motion (2, h, w) that brings the target onto the picture."""
-    picture, target = (_blurred(image, BLUR) for image in (picture, target))
-    slopes = _slopes(picture)
-    motion = np.zeros_like(places)
-    for _ in range(ROUNDS):
-        seen = sampled(target, places + motion)
-        # Half of each image's gradient: twice the basin of either.
-        slope = 0.5 * (slopes + _slopes(seen))
-        wrong = picture - seen
-        wrong -= ndimage.uniform_filter(
-            wrong, (round(WIDE * width) | 1,) * 2, mode='nearest', axes=(0, 1)
-        )
-        unlike: Any = _dots(wrong, wrong)
-        trust = 1 / (1 + unlike / DIFFERENCE**2)
-        down, right = slope
-        parts = [(down, down), (down, right), (right, right)]
-        parts += [(down, wrong), (right, wrong)]
-        sums = np.stack([_dots(a, b) for a, b in parts], axis=-1)
-        sums = _blurred(trust[..., None] * sums, width)
-        yy, yx, xx, y, x = np.moveaxis(sums, -1, 0)
-        yy, xx = yy + PLAIN, xx + PLAIN
-        step = np.stack([xx * y - yx * x, yy * x - yx * y])
-        step /= yy * xx - yx * yx
-        length = np.sqrt(np.square(step).sum(0))
-        step *= np.minimum(1, STEP / np.maximum(length, 1e-6))
-        # From pixels of the picture to those of the target.
-        down, right = np.gradient(places + motion, axis=(1, 2))
-        motion += down * step[0] + right * step[1]
-        motion = np.moveaxis(
-            _blurred(np.moveaxis(motion, 0, -1), width / 2), -1, 0
-        )
-    return motion
-
-
-def _dots(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Sums over the channels of products; faster than over a short axis."""
-    return np.asarray(np.einsum('...k,...k->...', one, other))
-
-
-def _slopes(image: FloatArray) -> FloatArray:
-    """Derivatives (2, h, w, K) along rows and columns."""
-    down, right = np.gradient(image, axis=(0, 1))
-    return np.stack([down, right])
-
-
-def _resized(maps: FloatArray, size: tuple[int, ...]) -> FloatArray:
-    """Maps (K, h, w) on another grid."""
-    found = resized(np.moveaxis(maps, 0, -1), *size)
-    return np.moveaxis(found, -1, 0).astype(np.float32)
-
-
-def _blurred(values: FloatArray, width: float) -> FloatArray:
-    """Values (h, w, K), each the mean of its neighborhood."""
-    return np.asarray(
-        ndimage.gaussian_filter(
-            values, width, mode='nearest', axes=(0, 1), truncate=2.5
-        )
+    picture: Tensor, target: Tensor, places: Tensor, width: float
+) -> Tensor:
+    """Motion ``(2, h, w)`` that brings the target onto the picture."""
+    picture, target = (
+        blurred(image, BLUR, TRUNCATE) for image in (picture, target)
     )
+    steep = slopes(picture)
+    motion = torch.zeros_like(places)
+    for _ in range(ROUNDS):
+        there = places + motion
+        seen = sampled(target, there)
+        # Half of each image's gradient: twice the basin of either.
+        down, right = 0.5 * (steep + slopes(seen))
+        wrong = picture - seen
+        wrong = wrong - box_mean(wrong, round(WIDE * width) | 1)
+        trust = 1 / (1 + wrong.square().sum(0) / DIFFERENCE**2)
+        products = (
+            (down, down),
+            (down, right),
+            (right, right),
+            (down, wrong),
+            (right, wrong),
+        )
+        sums = torch.stack([(a * b).sum(0) for a, b in products])
+        yy, yx, xx, y, x = blurred(trust * sums, width, TRUNCATE)
+        yy, xx = yy + PLAIN, xx + PLAIN
+        step = torch.stack((xx * y - yx * x, yy * x - yx * y))
+        step = step / (yy * xx - yx * yx)
+        length = step.square().sum(0).sqrt()
+        step = step * (STEP / length.clamp_min(1e-6)).clamp_max(1)
+        # From pixels of the picture to those of the target.
+        down, right = slopes(there)
+        motion = motion + down * step[0] + right * step[1]
+        motion = blurred(motion, width / 2, TRUNCATE)
+    return motion

@@ -34,13 +34,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import torch
+from torch import Tensor
 
-from napari_samnet.arrays.resize import resized
+from napari_samnet.color.affine_fit import kept_maps
 from napari_samnet.color.classes import ColorClasses
-from napari_samnet.color.guided_affine import apply_at_native
-from napari_samnet.color.local_statistics import statistical_picture
+from napari_samnet.color.local_statistics import statistical_pictures
 from napari_samnet.color.lucas_kanade import aligned, sampled
+from napari_samnet.color.moments import products, unpacked
+from napari_samnet.color.smoothing import blurred, resized
 from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import Mapping
 
@@ -147,8 +149,7 @@ def recolored(
     InputError
         If the shapes do not fit.
     """
-    own = np.asarray(source, np.float32)
-    other = np.asarray(target, np.float32)
+    own, other = (np.asarray(x, np.float32) for x in (source, target))
     for name, image in (('source', own), ('target', other)):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise InputError(
@@ -161,154 +162,188 @@ def recolored(
             f'weight must have shape {field.shape[:2]}, got {trust.shape}'
         )
     shape = own.shape[0], own.shape[1]
-    small = min(shape[0], FIT_SIDE), min(shape[1], FIT_SIDE)
-    before = resized(own.astype(np.float64), *small)
-    trust = resized(trust[..., None], *small)[..., 0]
     mapping = Mapping(field, shape, (other.shape[0], other.shape[1]))
     places = mapping.positions(slice(0, shape[0]))
-    after, share = _shown(other, places, trust)
+    with torch.inference_mode():
+        small = min(shape[0], FIT_SIDE), min(shape[1], FIT_SIDE)
+        return _recolored(
+            _planes(own),
+            _planes(other),
+            torch.from_numpy(places),
+            resized(torch.from_numpy(trust), *small),
+        )
 
-    near, calm = (
-        statistical_picture(before, after, share, width=width, anchor=anchor)
-        for width, anchor in (NARROW, WIDE)
-    )
-    same = _agreement(after, near, share)[..., None]
 
-    member = (
-        ColorClasses.of(before, count=CLASSES).shares(before)
-        if same.any()
-        else None
-    )
+def _planes(image: FloatArray) -> Tensor:
+    """Pixels (h, w, 3) as ``(3, h, w)``."""
+    return torch.from_numpy(image).permute(2, 0, 1).contiguous()
 
-    def picture() -> FloatArray:
-        found = calm
+
+def _pixels(planes: Tensor) -> FloatArray:
+    """The way back."""
+    array: FloatArray = planes.permute(1, 2, 0).contiguous().float().numpy()
+    return array
+
+
+def _recolored(
+    source: Tensor, target: Tensor, places: Tensor, trust: Tensor
+) -> Recolored:
+    """The same on tensors.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        ``(3, h, w)`` and ``(3, H, W)``, single precision.
+    places : Tensor
+        ``(2, h, w)``: row and column of each pixel in the target.
+    trust : Tensor
+        ``(r, c)``, confidence at the size that is fitted, double precision.
+    """
+    shape = source.shape[1], source.shape[2]
+    before = resized(source.double(), *trust.shape)
+    after, share = _shown(target, places, trust)
+    near, wide = statistical_pictures(before, after, share, (NARROW, WIDE))
+    same = _agreement(after, near, share)
+    member = None
+    if same.any():
+        small = before.permute(1, 2, 0).contiguous().numpy()
+        member = _shares(ColorClasses.of(small, count=CLASSES), before)
+
+    def picture() -> Tensor:
+        colors = wide
         if member is not None:
             exact = _exact(before, after, member, share)
-            found = calm + same * (exact - calm)
-        return np.clip(found, 0, 1).astype(np.float32)
+            colors = wide + same * (exact - wide)
+        return colors.clamp(0, 1).float()
 
-    small_source = before.astype(np.float32)
-    found = picture()
-    if min(*shape, *other.shape[:2]) < SMALLEST or same.mean() < SAME_SCENE:
-        return Recolored(small_source, found, None)
-    like = apply_at_native(own, small_source, found)
-    places = aligned(like, other, places)
-    after, share = _shown(other, places, trust)
-    found = picture()
-    sure = resized(same * np.minimum(1, share / TRUSTED)[..., None], *shape)
-    like = apply_at_native(own, small_source, found)
-    rest = _believed(like, sampled(other, places), sure)
-    return Recolored(small_source, found, rest)
+    small_source, pictured = _pixels(before), _pixels(picture())
+    sides = min(*shape, *target.shape[1:])
+    if sides < SMALLEST or same.mean() < SAME_SCENE:
+        return Recolored(small_source, pictured, None)
+    like = _apply_maps(kept_maps(small_source, pictured), source)
+    places = aligned(like, target, places)
+    after, share = _shown(target, places, trust)
+    pictured = _pixels(picture())
+    sure = resized((same * (share / TRUSTED).clamp_max(1)).float(), *shape)
+    like = _apply_maps(kept_maps(small_source, pictured), source)
+    rest = _believed(like, sampled(target, places), sure)
+    finer = None if rest is None else _pixels(rest)
+    return Recolored(small_source, pictured, finer)
+
+
+def _apply_maps(maps: Tensor, image: Tensor) -> Tensor:
+    """An image through affine maps ``(3, 4, r, c)`` of its colors."""
+    size = image.shape[1], image.shape[2]
+    wide = resized(maps.to(image.dtype), *size)
+    colors = (wide[:, :3] * image).sum(1) + wide[:, 3]
+    return colors.clamp(0, 1)
 
 
 def _shown(
-    target: FloatArray, places: FloatArray, trust: Array
-) -> tuple[Array, Array]:
+    target: Tensor, places: Tensor, trust: Tensor
+) -> tuple[Tensor, Tensor]:
     """The target on the source's grid, and how much each pixel counts.
 
-    Both at the size of `trust`, float64.
+    Both at the size of `trust`, double precision.
     """
-    size = trust.shape
-    seen = resized(sampled(target, places).astype(np.float64), *size)
-    last = np.array(target.shape[:2]).reshape(2, 1, 1) - 0.5
-    within = np.logical_and(places >= -0.5, places <= last)
-    inside = np.all(within, axis=0, keepdims=True).astype(np.float64)
-    share = resized(np.moveaxis(inside, 0, -1), *size)[..., 0]
-    return seen, np.maximum(share * trust, 1e-6)
+    seen = resized(sampled(target, places).double(), *trust.shape)
+    last = places.new_tensor(target.shape[1:]).view(2, 1, 1) - 0.5
+    inside = ((places >= -0.5) & (places <= last)).all(0)
+    share = resized(inside.double(), *trust.shape)
+    return seen, (share * trust).clamp_min(1e-6)
 
 
-def _believed(
-    picture: FloatArray, seen: FloatArray, sure: Array
-) -> FloatArray | None:
+def _shares(classes: ColorClasses, image: Tensor) -> Tensor:
+    """How much each pixel belongs to each class, ``(K, h, w)``."""
+    centers = torch.from_numpy(classes.centers)
+    distances = image.new_zeros(len(centers), *image.shape[1:])
+    for channel, values in enumerate(image):
+        distances += (values - centers[:, channel, None, None]).square()
+    return (distances / (-2 * classes.width)).softmax(0)
+
+
+def _believed(picture: Tensor, seen: Tensor, sure: Tensor) -> Tensor | None:
     """What is seen beyond the picture, where both are alike in detail.
 
     Two things of one kind may be alike in every part but the details. Those
     of the target are then its structure, not its look.
     """
-    shape = picture.shape[0], picture.shape[1]
-    fine, other = (_soft(x, FINE) - _soft(x, COARSE) for x in (picture, seen))
-    parts = [
-        (sure * a * b).sum(axis=-1)
-        for a, b in ((fine, other), (fine, fine), (other, other))
-    ]
-    small = [min(side, FIT_SIDE) for side in shape]
-    sums = resized(np.stack(parts, axis=-1), *small)
-    sums = _near(sums) + ANCHOR * sums.mean(axis=(0, 1))
-    alike = sums[..., :1] / (np.sqrt(sums[..., 1:2] * sums[..., 2:]) + 1e-12)
-    alike = np.clip((alike - RELATED) / (IDENTICAL - RELATED), 0, 1)
+    shape = picture.shape[1], picture.shape[2]
+    both = torch.cat((picture, seen))
+    fine, other = (_soft(both, FINE) - _soft(both, COARSE)).split(3)
+    parts = ((fine, other), (fine, fine), (other, other))
+    sums = torch.stack([(sure * a * b).sum(0) for a, b in parts])
+    sums = resized(sums.double(), *(min(side, FIT_SIDE) for side in shape))
+    sums = _near(sums) + ANCHOR * sums.mean((1, 2), keepdim=True)
+    alike = sums[0] / ((sums[1] * sums[2]).sqrt() + 1e-12)
+    alike = ((alike - RELATED) / (IDENTICAL - RELATED)).clamp(0, 1)
     if not alike.any():
         return None
     rest = seen - picture
-    wrong = np.square(_soft(rest)).sum(-1, keepdims=True) / UNEQUAL**2
-    share = sure * resized(alike, *shape) / (1 + wrong)
-    return np.asarray(_soft(share) * rest, np.float32)
+    wrong = _soft(rest).square().sum(0) / UNEQUAL**2
+    share = sure * resized(alike.float(), *shape) / (1 + wrong)
+    return _soft(share) * rest
 
 
-def _soft(
-    values: npt.NDArray[np.floating], width: float = SOFT
-) -> npt.NDArray[np.floating]:
-    """Values (h, w, K) without the finest detail."""
-    return np.asarray(
-        ndimage.gaussian_filter(
-            values, width, mode='nearest', axes=(0, 1), truncate=3.0
-        )
+def _soft(maps: Tensor, width: float = SOFT) -> Tensor:
+    """Maps without the finest detail."""
+    return blurred(maps, width, truncate=3.0)
+
+
+def _near(maps: Tensor) -> Tensor:
+    """Mean of the neighborhood of each pixel."""
+    return blurred(maps, REGION)
+
+
+def _agreement(after: Tensor, near: Tensor, share: Tensor) -> Tensor:
+    """How far to believe that both images show the same scene: ``(h, w)``."""
+    seen, told = (_soft(x) for x in (after, near))
+    mean = _near(share * seen) / (_near(share) + 1e-9)
+    weight = share / share.mean()
+    sums = torch.stack(
+        [
+            weight * (seen - mean).square().sum(0),
+            weight * (seen - told).square().sum(0),
+        ]
     )
-
-
-def _agreement(after: Array, found: Array, share: Array) -> Array:
-    """How far to believe that both images show the same scene: (h, w)."""
-    values = [_soft(x) for x in (after, found)]
-    weight = share[..., None]
-    mean = _near(weight * values[0]) / (_near(weight) + 1e-9)
-    total = (share / share.mean()) * np.square(values[0] - mean).sum(-1)
-    wrong = (share / share.mean()) * np.square(values[0] - values[1]).sum(-1)
-    total, wrong = (
-        _near(x[..., None])[..., 0] + ANCHOR * x.mean() for x in (total, wrong)
-    )
+    total, wrong = _near(sums) + ANCHOR * sums.mean((1, 2), keepdim=True)
     explained = 1 - wrong / (total + PLAIN)
-    return np.clip((explained - UNLIKE) / (ALIKE - UNLIKE), 0, 1)
+    return ((explained - UNLIKE) / (ALIKE - UNLIKE)).clamp(0, 1)
 
 
-def _near(values: Array) -> Array:
-    """Mean (h, w, K) of the neighborhood of each pixel."""
-    return np.asarray(
-        ndimage.gaussian_filter(values, REGION, mode='nearest', axes=(0, 1))
-    )
-
-
-def _exact(before: Array, after: Array, member: Array, share: Array) -> Array:
+def _exact(
+    before: Tensor, after: Tensor, member: Tensor, share: Tensor
+) -> Tensor:
     """Colors by a mixture of maps, corrected where the match is sure."""
-    found = _apply(_maps(before, after, member, share), member, before)
-    wrong = np.square(after - found).sum(-1) / MISMATCH**2
-    sure = (share / (1 + wrong))[..., None]
-    parts = np.concatenate([sure * (after - found), sure], axis=-1)
-    parts = ndimage.gaussian_filter(
-        parts, CORRECTION, mode='nearest', axes=(0, 1)
-    )
-    return np.asarray(found + parts[..., :3] / (parts[..., 3:] + SURE))
+    mixed = _apply(_maps(before, after, member, share), member, before)
+    wrong = (after - mixed).square().sum(0) / MISMATCH**2
+    sure = (share / (1 + wrong))[None]
+    parts = blurred(torch.cat((sure * (after - mixed), sure)), CORRECTION)
+    return mixed + parts[:3] / (parts[3:] + SURE)
 
 
-def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
-    """Affine map (r, c, K, 4, 3) of each class in each cell of a grid."""
-    count = member.shape[-1]
-    grid = tuple(min(side, CELLS) for side in before.shape[:2])
-    one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
+def _maps(
+    before: Tensor, after: Tensor, member: Tensor, share: Tensor
+) -> Tensor:
+    """Affine map ``(K, 12, r, c)`` of each class in each cell of a grid."""
+    count, rows, columns = member.shape
+    grid = min(rows, CELLS), min(columns, CELLS)
     # Second moments of colors before, and of those before with those after.
-    moments = (
-        one[..., :, None] * np.concatenate([one, after], axis=-1)[..., None, :]
-    )
-    moments = moments.reshape(*share.shape, 28)
-    moments *= (share / share.mean())[..., None]
-    # By far the largest array here: in single precision it takes half as long.
-    moments, single = moments.astype(np.float32), member.astype(np.float32)
-    mixed = single[..., :, None] * moments[..., None, :]
-    cells = resized(mixed.reshape(*share.shape, count * 28), *grid)
-    cells = cells.astype(np.float64)
-    near = ndimage.gaussian_filter(
-        cells, NEIGHBORHOOD, mode='nearest', axes=(0, 1)
-    )
-    near = near.reshape(*grid, count, 4, 7)
-    whole = cells.reshape(-1, count, 4, 7).mean(axis=0)
+    both = torch.cat((before, torch.ones_like(before[:1]), after))
+    moments = products(both, 4) * (share / share.mean())
+    # By far the largest tensor here: in single precision it takes half as
+    # long.
+    mixed = member.float()[:, None] * moments.float()
+    cells = resized(mixed, *grid).double()
+    near = unpacked(blurred(cells, NEIGHBORHOOD), 4, 7).numpy()
+    whole = unpacked(cells.mean((2, 3), keepdim=True), 4, 7)[:, 0, 0].numpy()
+    maps = torch.from_numpy(_solved(whole, np.moveaxis(near, 0, 2)))
+    return maps.reshape(*grid, count, 12).permute(2, 3, 0, 1).contiguous()
+
+
+def _solved(whole: Array, near: Array) -> Array:
+    """Maps (r, c, K, 4, 3) from moments of the image and of cells."""
+    count = len(whole)
     every = whole.sum(axis=0)
     plain = PLAIN * np.diag([1, 1, 1, 1e-3])
     start = np.eye(4, 3)
@@ -326,14 +361,9 @@ def _maps(before: Array, after: Array, member: Array, share: Array) -> Array:
     )
 
 
-def _apply(maps: Array, member: Array, image: Array) -> Array:
-    """Colors (h, w, 3) that the mixture gives an image."""
-    rows, columns = image.shape[:2]
-    grid, count = maps.shape[:2], maps.shape[2]
-    wide = resized(maps.reshape(*grid, count * 12), rows, columns)
-    blend = np.einsum(
-        'ijk,ijkm->ijm', member, wide.reshape(rows, columns, count, 12)
-    ).reshape(rows, columns, 4, 3)
-    return np.asarray(
-        np.einsum('ijc,ijcd->ijd', image, blend[..., :3, :]) + blend[..., 3, :]
-    )
+def _apply(maps: Tensor, member: Tensor, image: Tensor) -> Tensor:
+    """Colors ``(3, h, w)`` that the mixture gives an image."""
+    size = image.shape[1], image.shape[2]
+    wide = resized(maps.float(), *size)
+    blend = (member.float()[:, None] * wide).sum(0).view(4, 3, *size)
+    return (image[:, None] * blend[:3]).sum(0) + blend[3]

@@ -12,7 +12,6 @@ import numpy as np
 
 from napari_samnet.arrays.checks import check_labels
 from napari_samnet.color.guided_affine import transfer_colors
-from napari_samnet.color.transfer import Recolored, recolored
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
@@ -321,6 +320,8 @@ class MatchJob:
                 )
         transferred = None
         if transfer and self._options.attributes:
+            from napari_samnet.color.transfer import Recolored, recolored
+
             colors = None
             if self._options.reference:
                 with (

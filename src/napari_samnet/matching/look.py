@@ -6,16 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.color.look import Look, fit_look
-from napari_samnet.color.lucas_kanade import sampled
 from napari_samnet.images.rgb import to_working
 from napari_samnet.matching.match import match
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.fields import Mapping
 
 __all__ = ['learn_look']
+
+FloatArray = NDArray[np.float32]
 
 
 def learn_look(
@@ -80,9 +82,20 @@ def learn_look(
     positions = Mapping(result.forward, (size, size), (size, size)).positions(
         slice(0, size)
     )
-    seen = sampled(small_target, positions)
+    seen = _sampled(small_target, positions)
     inside = ((positions >= -0.5) & (positions <= size - 0.5)).all(axis=0)
     confidence = resized(
         result.forward_confidence[..., None].astype(np.float64), size, size
     )[..., 0]
     return fit_look(small_source, seen, inside * confidence**2)
+
+
+def _sampled(image: FloatArray, places: FloatArray) -> FloatArray:
+    """Pixels (h, w, 3) of an image at places (2, h, w) between its own."""
+    import torch
+
+    from napari_samnet.color.lucas_kanade import sampled
+
+    planes = torch.from_numpy(image).permute(2, 0, 1)
+    seen = sampled(planes, torch.from_numpy(places))
+    return np.ascontiguousarray(seen.permute(1, 2, 0).numpy())

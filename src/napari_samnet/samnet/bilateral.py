@@ -158,7 +158,7 @@ def _sums(
     ):
         weights = torch.baddbmm(
             logits, coefficients[:, own], powers[..., other], alpha=scale
-        ).exp()
+        ).exp_()
         parts.append(weights @ moments[:, other])
     return torch.cat(parts, 1).transpose(1, 2)
 
@@ -312,4 +312,4 @@ def agreement(
     ends = matches + centered(height, width, matches)
     _, powers = _columns(ends, torch.ones_like(ends[:, :1]), window.pooling)
     scale = -0.5 / residual_cells**2
-    return torch.baddbmm(logits, _residual(field), powers, alpha=scale).exp()
+    return torch.baddbmm(logits, _residual(field), powers, alpha=scale).exp_()

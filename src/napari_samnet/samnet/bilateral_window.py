@@ -9,6 +9,7 @@ strips, which bounds time and memory.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -131,25 +132,53 @@ def bilateral_window(
     others = features
     if pooling > 1:
         others = normalize(pool(features, pooling))
-    here = centered(height, width, features)
-    there = pool(here[None], pooling)[0].flatten(1)
     cells, others = features.flatten(2), others.flatten(2)
-    here = here.flatten(1)
+    extents = _extents((height, width), pooling, sigma)
+    # Large maps would keep too much.
+    near = _nearness if len(extents) == 1 else _nearness.__wrapped__
     strips = []
-    for own, other in _extents((height, width), pooling, sigma):
-        offset = here[:, own, None] - there[:, None, other]
-        distance = offset.square().sum(0) / (2 * sigma**2) + 1 / alikeness
+    for extent in extents:
+        own, other = extent
+        nearness = near(
+            (height, width),
+            (own.start, own.stop, other.start, other.stop),
+            pooling,
+            sigma,
+            alikeness,
+            features.device,
+        )
         if cosines is not None:
-            strips.append(
-                torch.add(-distance[None], cosines, alpha=1 / alikeness)
-            )
+            strips.append(torch.add(nearness, cosines, alpha=1 / alikeness))
             continue
         strips.append(
             torch.baddbmm(
-                -distance[None],
+                nearness,
                 cells[..., own].transpose(1, 2),
                 others[..., other],
                 alpha=1 / alikeness,
             )
         )
     return BilateralWindow(tuple(strips), (height, width), pooling, sigma)
+
+
+# Kept tensors must serve training too, whoever asked for them first.
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _nearness(
+    size: tuple[int, int],
+    extent: tuple[int, int, int, int],
+    pooling: int,
+    sigma: float,
+    alikeness: float,
+    device: torch.device,
+) -> Tensor:
+    """Logarithm of the weights by distance of one strip, ``(1, n, m)``.
+
+    Less 1 / h, since the cosine of equal features is 1.
+    """
+    first, last, low, high = extent
+    here = centered(*size, torch.empty(0, device=device))
+    there = pool(here[None], pooling)[0].flatten(1)
+    offset = here.flatten(1)[:, first:last, None] - there[:, None, low:high]
+    distance = offset.square().sum(0) / (2 * sigma**2) + 1 / alikeness
+    return -distance[None]

@@ -130,12 +130,15 @@ def window_mean(
         ``(B, 2, n)`` positions.
     """
     # |p - q|^2 / 2 s^2 but for what depends on the position alone, which the
-    # softmax does not see.
+    # softmax does not see, as a product with three columns.
     scale = 1 / cells**2
-    near = positions.transpose(1, 2) @ points * scale
-    away = points.square().sum(0) * (0.5 * scale)
-    weights = torch.softmax(beta * volume + near - away, -1)
-    return (weights @ points.T).transpose(1, 2)
+    one = torch.ones_like(positions[:, :1])
+    places = torch.cat((scale * positions, -0.5 * scale * one), 1)
+    away = points.square().sum(0, keepdim=True)
+    powers = torch.cat((points, away)).expand(len(volume), -1, -1)
+    logits = torch.baddbmm(volume, places.transpose(1, 2), powers, beta=beta)
+    weights = torch.softmax(logits, -1)
+    return points @ weights.transpose(1, 2)
 
 
 def _are_both_directions(source: Tensor, target: Tensor) -> bool:
@@ -175,8 +178,8 @@ def gather_evidence(source: Tensor, target: Tensor) -> Evidence:
         there = consensus(source[:1], target[:1]).flatten(3).flatten(1, 2)
         volume = torch.cat((there, there.transpose(1, 2)))
         likely = _log_probability(there)
-        likely = torch.cat((likely, likely.transpose(1, 2)))
-        best, index = likely.max(2)
+        ways = likely.max(2), likely.max(1)
+        best, index = (torch.cat(parts) for parts in zip(*ways, strict=True))
         back = index.flip(0)
     else:
         volume = consensus(source, target).flatten(3).flatten(1, 2)

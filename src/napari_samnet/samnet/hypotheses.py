@@ -204,7 +204,7 @@ def further_affines(
     images = torch.arange(batch, device=x.device)
     fields = []
     for _ in range(count):
-        seed = (agreed @ left.unsqueeze(-1)).squeeze(-1).argmax(1)
+        seed = _sums(agreed, left.unsqueeze(-1)).squeeze(-1).argmax(1)
         weight = agreed[images, seed] * left
         apart = (points - points[seed].unsqueeze(1)).square().sum(-1)
         region = torch.exp(-apart / (4 * REGION_CELLS**2)) * left
@@ -224,6 +224,15 @@ def further_affines(
         left = left * (1 - close)
         fields.append(field)
     return fields
+
+
+def _sums(weights: Tensor, columns: Tensor) -> Tensor:
+    """Matrices ``(B, N, N)`` times a few columns ``(B, N, k)``.
+
+    With the long axis last in memory, which takes half the time.
+    """
+    rows = columns.transpose(1, 2).contiguous()
+    return (rows @ weights.transpose(1, 2)).transpose(1, 2)
 
 
 def _near(field: Tensor, motion: Tensor) -> Tensor:
@@ -270,9 +279,9 @@ def choose(
     confidence = evidence.confidence.flatten(1).unsqueeze(-1)
     near = [_near(field, evidence.motion).unsqueeze(-1) for field in maps]
     columns = torch.cat([confidence * part for part in near], -1)
-    total = window @ confidence
+    total = _sums(window, confidence)
     shares = torch.cat(
-        (window @ columns, agreed.sum(-1, keepdim=True)), -1
+        (_sums(window, columns), agreed.sum(-1, keepdim=True)), -1
     ) / total.clamp_min(1e-9)
     explained = columns[..., :1].sum(1) / confidence.sum(1).clamp_min(1e-9)
     further = EXPLAINED_GAIN * (explained - EXPLAINED_SHARE).clamp_min(0)
@@ -289,7 +298,7 @@ def choose(
     own = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)
     rest = (window.sum(-1, keepdim=True) - own).clamp_min(1e-9)
     for _ in range(LABEL_ROUNDS):
-        around = (window @ probability - own * probability) / rest
+        around = (_sums(window, probability) - own * probability) / rest
         data_and_around = data + LABEL_SMOOTHNESS * around
         probability = (data_and_around / LABEL_TEMPERATURE).softmax(-1)
     labels = probability.argmax(-1)

@@ -1,0 +1,142 @@
+"""Affine maps of color from one small image to another, place by place."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_samnet.color.moments import products, unpacked
+from napari_samnet.color.smoothing import blurred, resized, sobel
+
+__all__ = ['fitted_maps', 'kept_maps']
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Larger pairs are reduced to this many pixels a side before the fit, and the
+#: maps to a grid of at most so many cells.
+FIT_SIDE = 128
+GRID = 64
+
+#: Width in pixels of the neighborhoods of the fit, the whole image first,
+#: and the variance of color below which each leaves the gain to the former.
+NARROW = 1.0
+EDGE = 0.05
+NEIGHBORHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
+
+#: How far an edge of one channel counts in each of them.
+CHANNELS = ((3.0, 1.0, 0.0), (1.0, 2.0, 1.0), (0.0, 1.0, 3.0))
+
+
+def kept_maps(before: FloatArray, after: FloatArray) -> Tensor:
+    """The same as :func:`fitted_maps`, kept for the pairs asked for last.
+
+    Parameters
+    ----------
+    before, after : ndarray of float32, shape (h, w, 3)
+        The picture before and after, in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        ``(3, 4, rows, columns)`` in double precision, not to be changed.
+    """
+    return _kept_maps(before.tobytes(), after.tobytes(), before.shape)
+
+
+@lru_cache(maxsize=2)
+def _kept_maps(
+    before: bytes, after: bytes, shape: tuple[int, int, int]
+) -> Tensor:
+    planes = (
+        torch.from_numpy(
+            np.frombuffer(values, np.float32).reshape(shape).copy()
+        )
+        for values in (before, after)
+    )
+    with torch.inference_mode():
+        return fitted_maps(*(x.permute(2, 0, 1).double() for x in planes))
+
+
+def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
+    """Affine maps of color from one small image to another.
+
+    Parameters
+    ----------
+    before, after : Tensor
+        ``(3, h, w)``, the picture before and after, in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        ``(3, 4, rows, columns)`` in double precision, on a grid over the
+        image: a new color is ``map[:, :3] @ color + map[:, 3]``.
+    """
+    size = min(before.shape[1], FIT_SIDE), min(before.shape[2], FIT_SIDE)
+    before, after = (resized(x.double(), *size) for x in (before, after))
+    both = torch.cat((before, torch.ones_like(before[:1]), after))
+    # Pixels on an edge are of neither side.
+    steep = torch.einsum(
+        'ij,djhw->dihw', before.new_tensor(CHANNELS), sobel(before)
+    )
+    edges = steep.square().sum((0, 1))
+    moments = products(both, 4) / (1 + edges / EDGE**2)
+    gain = torch.eye(3, dtype=before.dtype).reshape(9, 1, 1)
+    for width, pull in NEIGHBORHOODS:
+        if width is None:
+            near = moments.mean((1, 2), keepdim=True)
+        else:
+            # Wide means vary slowly: a coarser grid of them is enough.
+            step = max(1, round(width / 2))
+            cells = -(-size[0] // step), -(-size[1] // step)
+            near = blurred(resized(moments, *cells), width / step)
+            gain = resized(gain, *cells)
+        matrices = unpacked(near, 4, 7)
+        matrices = matrices / matrices[..., 3:, 3:4]
+        mean = matrices[..., 3, :]
+        spread = (
+            matrices[..., :3, :] - mean[..., :3, None] * mean[..., None, :]
+        )
+        gain = _solved(spread, pull, gain)
+    mean = torch.movedim(mean, -1, 0)
+    offset = mean[4:] - (mean[:3, None] * gain.view(3, 3, *size)).sum(0)
+    maps = torch.cat((gain, offset))
+    # A pixel takes the mean of the maps of all neighborhoods it is in.
+    maps = blurred(maps, NARROW)
+    maps = resized(maps, min(size[0], GRID), min(size[1], GRID))
+    return maps.view(4, 3, *maps.shape[1:]).transpose(0, 1)
+
+
+def _solved(spread: Tensor, pull: float, gain: Tensor) -> Tensor:
+    """Gains ``(9, r, c)``, drawn to others, from covariances.
+
+    By cofactors: thousands of tiny systems take LAPACK longer than the sums.
+
+    Parameters
+    ----------
+    spread : Tensor
+        ``(r, c, 3, 7)``: of the colors before with themselves, 1 and those
+        after.
+    pull : float
+        Variance that draws to `gain`.
+    gain : Tensor
+        ``(9, r, c)``, gains of a wider neighborhood.
+    """
+    rows, columns = gain.shape[1:]
+    one = torch.movedim(spread, (-2, -1), (0, 1))
+    left = one[:, :3] + pull * torch.eye(3, dtype=one.dtype)[..., None, None]
+    right = one[:, 4:] + pull * gain.view(3, 3, rows, columns)
+    (a, b, c), (_, d, e), (_, _, f) = left
+    cofactors = (
+        (d * f - e * e, c * e - b * f, b * e - c * d),
+        (c * e - b * f, a * f - c * c, b * c - a * e),
+        (b * e - c * d, b * c - a * e, a * d - b * b),
+    )
+    first = cofactors[0]
+    determinant = a * first[0] + b * first[1] + c * first[2]
+    inverse = torch.stack([torch.stack(row) for row in cofactors])
+    solved = (inverse[:, :, None] * right[None]).sum(1) / determinant
+    return solved.reshape(9, rows, columns)
