@@ -8,7 +8,7 @@ directions agree. It needs no network, and can be saved and loaded.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -373,7 +373,7 @@ class Correspondence(FieldPair):
             if EVIDENCE + name in arrays
         }
         try:
-            if parts and len(parts) < len(EVIDENCE_PARTS):
+            if parts and not set(EVIDENCE_NEEDED) <= set(parts):
                 raise InputError('its evidence is not complete')
             return cls(
                 **arrays,
@@ -399,3 +399,6 @@ ARRAYS = (
 #: Members of a file that hold the evidence: this and the name of each part.
 EVIDENCE = 'evidence_'
 EVIDENCE_PARTS = tuple(part.name for part in fields(Evidence))
+EVIDENCE_NEEDED = tuple(
+    part.name for part in fields(Evidence) if part.default is MISSING
+)

@@ -62,9 +62,13 @@ def follow_field(
     alone = np.zeros(weight.shape[2])
     alone[0] = 1
     weight = np.where(replaced[..., None], alone, weight)
+    confirmed = evidence.confirmed
+    if confirmed is not None:
+        confirmed = confirmed * (shift <= MOVED)
     return Evidence(
         index.astype(evidence.index.dtype),
         weight.astype(evidence.weight.dtype),
         evidence.similarity,
         evidence.reference_cells,
+        confirmed,
     )

@@ -15,13 +15,14 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.resize import resized
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Evidence:
         Cosine similarity of the most similar cell, from -1 to 1.
     reference_cells : ndarray of int, shape (R, 2)
         Rows and columns of the cells of each annotated image.
+    confirmed : ndarray of float, shape (h2, w2), optional
+        How far, from 0 to 1, the pixels confirm the field of the match in
+        each cell. Where they do, it is right to the pixel, which the
+        evidence of cells is not.
 
     Raises
     ------
@@ -73,6 +78,7 @@ class Evidence:
     weight: npt.NDArray[np.floating[Any]]
     similarity: npt.NDArray[np.floating[Any]]
     reference_cells: npt.NDArray[np.integer[Any]]
+    confirmed: npt.NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         index = np.asarray(self.index)
@@ -102,7 +108,10 @@ class Evidence:
         for name, shape, low in (
             ('weight', index.shape, 0),
             ('similarity', index.shape[:2], -1.01),
+            ('confirmed', index.shape[:2], 0),
         ):
+            if name == 'confirmed' and self.confirmed is None:
+                continue
             values = np.asarray(getattr(self, name))
             if values.dtype.kind != 'f' or values.shape != shape:
                 raise InputError(
@@ -129,6 +138,7 @@ class Evidence:
             + self.weight.nbytes
             + self.similarity.nbytes
             + self.reference_cells.nbytes
+            + (0 if self.confirmed is None else self.confirmed.nbytes)
         )
 
     def rearranged(
@@ -151,7 +161,25 @@ class Evidence:
             self.weight[rows, columns],
             self.similarity[rows, columns],
             self.reference_cells,
+            None if self.confirmed is None else self.confirmed[rows, columns],
         )
+
+    def beside_field(self, confirmed: FloatArray) -> Evidence:
+        """The same, knowing where the field is right to the pixel.
+
+        Parameters
+        ----------
+        confirmed : ndarray of float32, shape (n, m)
+            How far, from 0 to 1, the pixels confirm the field, on any grid
+            over the target.
+
+        Returns
+        -------
+        Evidence
+            With that on its own cells.
+        """
+        cells = resized(confirmed[..., None], *self.shape)[..., 0]
+        return replace(self, confirmed=cells.clip(0, 1).astype(np.float16))
 
     def matrix(self) -> sparse.csr_array:
         """The weights as a sparse matrix.

@@ -49,6 +49,10 @@ Shape = tuple[int, int]
 #: beside evidence that sums to 1.
 FIELD_WEIGHT = 0.25
 
+#: Further weight where the pixels have confirmed the field, and how far they
+#: must have done so for its label to stay, whatever the evidence says.
+EXACT_WEIGHT, EXACT = 2.0, 0.5
+
 #: Share of evidence at which a label wins against the background. Below one
 #: half, since thin parts and small objects fill few cells.
 FOREGROUND_SHARE = 0.43
@@ -114,10 +118,13 @@ class BroughtLabels:
         is outside of the source.
     weight : ndarray of float32, shape (n, m)
         What the field's label has in advance.
+    exact : ndarray of bool, shape (n, m), optional
+        Where the field is right to the pixel: there its label stays.
     """
 
     places: npt.NDArray[np.intp]
     weight: FloatArray
+    exact: npt.NDArray[np.bool_] | None = None
 
 
 def score_labels(
@@ -170,10 +177,13 @@ def field_labels(
         With the weight that the field has there.
     """
     grid = grid_shape(field.target_shape)
-    return BroughtLabels(
-        _brought(places, field.backward, grid, outside=len(values)),
-        FIELD_WEIGHT * on_grid(field.confidence, grid),
-    )
+    brought = _brought(places, field.backward, grid, outside=len(values))
+    weight = FIELD_WEIGHT * on_grid(field.confidence, grid)
+    if field.evidence is None or field.evidence.confirmed is None:
+        return BroughtLabels(brought, weight)
+    confirmed = on_grid(field.evidence.confirmed.astype(np.float32), grid)
+    exact = (confirmed > EXACT) & (brought < len(values))
+    return BroughtLabels(brought, weight + EXACT_WEIGHT * confirmed, exact)
 
 
 def score_table(
@@ -241,11 +251,14 @@ def score_table(
             scores[k] = guide.fit(score, corner, radius)
     from scipy.ndimage import binary_dilation
 
+    contested = binary_dilation(contested, np.ones((3, 3)), 2 if guide else 1)
+    if brought is not None and brought.exact is not None:
+        contested &= ~brought.exact
     return LabelScores(
         table.values[taking_part],
         boxes,
         scores,
-        binary_dilation(contested, np.ones((3, 3)), 2 if guide else 1),
+        contested,
         table.values[~table.resolved & ~table.background],
         measures,
     )

@@ -16,6 +16,7 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
 from napari_samnet.labels.kernel import sample_labels
+from napari_samnet.matching.confirmation import confirmed
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import Choice, choose
@@ -318,6 +319,10 @@ class MatchJob:
                     longest=max(max(shape) for shape in self._shapes),
                     at_size=self._working,
                 )
+                if evidence is not None and refined is not None:
+                    evidence = evidence.beside_field(
+                        confirmed(small[0], small[1], forward, backward)
+                    )
         transferred = None
         if transfer and self._options.attributes:
             from napari_samnet.color.transfer import Recolored, recolored
