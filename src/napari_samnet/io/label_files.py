@@ -31,6 +31,7 @@ from napari_samnet.io.painted_labels import (
 from napari_samnet.io.picture import LabelPicture, Stored, plural, upright
 
 __all__ = [
+    'labels_of_pixels',
     'read_label_picture',
     'read_labels',
     'write_labels',
@@ -112,6 +113,44 @@ def read_label_picture(
         colors=made.colors,
         orientation=stored.orientation,
     )
+
+
+def labels_of_pixels(
+    pixels: NDArray[Any],
+    name: str,
+    *,
+    channel_axis: int | None = None,
+) -> LabelPicture:
+    """Take pixels in memory for labels, by the rules that files are read by.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W), or with channels
+        Ids, or colors that are one id each.
+    name : str
+        What the messages say they are from.
+    channel_axis : int, optional
+        Axis of the colors; None for one number per pixel.
+
+    Returns
+    -------
+    LabelPicture
+        One whole number per pixel, colors where there were any, and notices.
+
+    Raises
+    ------
+    InputError
+        If they hold no labels.
+    """
+    several = channel_axis is not None
+    count = pixels.shape[channel_axis] if channel_axis is not None else 1
+    stored = Stored(
+        pixels=pixels,
+        space='rgb' if several else 'array',
+        channel_axis=channel_axis,
+        alpha='straight' if count == 4 else '',
+    )
+    return _labels(stored, 'labels', Path(name))
 
 
 def write_labels(

@@ -68,7 +68,8 @@ def test_several_rows_are_taken_from_the_top_down(
     upper = viewer.add_labels(np.zeros((4, 4), int))
     image = viewer.add_image(np.zeros((4, 4)))
     assert drop(zone, layer_mime(image, upper, lower))
-    assert zone.heard == [[upper, lower]]
+    # What cannot be carried comes last, to be named.
+    assert zone.heard == [[upper, lower, image]]
 
 
 def test_files_are_taken(zone: Any, drop: Drop, tmp_path: Path) -> None:

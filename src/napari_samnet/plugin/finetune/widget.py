@@ -34,7 +34,7 @@ from napari_samnet.plugin.finetune.panel import LABELS, FineTunePanel
 from napari_samnet.plugin.model.request import Outcome
 from napari_samnet.plugin.run.tasks import Task
 from napari_samnet.plugin.transfer.docks import Dock
-from napari_samnet.plugin.transfer.inputs import sentence
+from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.transfer.status import FooterStatus
 from napari_samnet.runtime.user_weights import check_own_name
 from napari_samnet.runtime.weights import available_weights

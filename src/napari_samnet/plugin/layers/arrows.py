@@ -72,7 +72,11 @@ def stride_for(shape: tuple[int, int], count: int) -> int:
 
 
 def arrows_of(
-    correspondence: Correspondence, index: Index, *, count: int
+    correspondence: Correspondence,
+    index: Index,
+    *,
+    count: int,
+    shown: Callable[[Moves], Moves] | None = None,
 ) -> Arrows:
     """Sample the flow of one plane.
 
@@ -84,6 +88,9 @@ def arrows_of(
         The plane's place on the leading axes.
     count : int
         Largest number of arrows.
+    shown : callable, optional
+        Takes pixels of the target ``(n, 2)`` to where arrows end, where that
+        is another place.
 
     Returns
     -------
@@ -93,7 +100,8 @@ def arrows_of(
 
     def move(at: Places) -> Moves:
         # Asked point by point: the dense flow of a large image is not needed.
-        return correspondence.warp_points(at.astype(float)) - at
+        ends = correspondence.warp_points(at.astype(float))
+        return (ends if shown is None else shown(ends)) - at
 
     at, step = _lattice(correspondence.source_shape, move, count)
     sure = _in_cells(

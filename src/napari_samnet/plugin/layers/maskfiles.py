@@ -13,12 +13,25 @@ import numpy as np
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.picture import LabelPicture
-from napari_samnet.plugin.model.grids import Grid
+from napari_samnet.plugin.model.conversion import stretched
+from napari_samnet.plugin.model.grids import Grid, sizes
+from napari_samnet.plugin.model.remedies import (
+    PLANE,
+    RESAMPLE,
+    RefusalError,
+    Remedy,
+)
 
 __all__ = ['read_mask']
 
 
-def read_mask(path: str, grid: Grid) -> LabelPicture:
+#: Rows and columns by which a picture of another resolution may be off.
+ROUNDED = 1.0
+
+
+def read_mask(
+    path: str, grid: Grid, *, page: int | None = None, resample: bool = False
+) -> LabelPicture:
     """Read a mask that fits an image.
 
     Parameters
@@ -27,6 +40,12 @@ def read_mask(path: str, grid: Grid) -> LabelPicture:
         Any file that the package reads as labels.
     grid : Grid
         Grid of the image that it annotates.
+    page : int, optional
+        Plane of a file that holds several, from 0; by default such a file
+        must hold as many planes as the image.
+    resample : bool
+        Whether a mask of another resolution is brought to that of the image,
+        nearest neighbor.
 
     Returns
     -------
@@ -45,20 +64,60 @@ def read_mask(path: str, grid: Grid) -> LabelPicture:
     read = None
     if format_of(Path(path)):
         read = read_label_format(Path(path), grid.plane_shape)
-    elif grid.leading:
+    elif grid.leading and page is None:
         read = _read_stack(path, grid)
     if read is None:
-        read = read_label_picture(path)
+        try:
+            read = read_label_picture(path, page=page)
+        except InputError as error:
+            if page is None and _has_planes(path):
+                raise RefusalError(
+                    f'{Path(path).name} has more planes than one, the source '
+                    f'is {sizes(grid.shape)}: choose a plane of the file',
+                    Remedy(PLANE, path),
+                ) from error
+            raise
     labels = read.labels
     if labels.shape not in (grid.shape, grid.plane_shape):
-        raise InputError(
-            f'{Path(path).name} is {_sizes(labels.shape)}, the source '
-            f'{_sizes(grid.shape)}'
+        said = (
+            f'{Path(path).name} is {sizes(labels.shape)}, the source '
+            f'{sizes(grid.shape)}'
         )
+        if not _shows_all(labels.shape, grid.plane_shape):
+            raise InputError(f'{said}; expected a mask of the source')
+        if not resample:
+            raise RefusalError(
+                f'{said}: resample it if it shows all of the source',
+                Remedy(RESAMPLE, path),
+            )
+        labels = stretched(labels, grid.plane_shape)
+        read = replace(read, labels=labels)
     # napari's labels hold numbers.
     if labels.dtype == bool:
         return replace(read, labels=labels.astype(np.uint8))
     return read
+
+
+def _shows_all(mask: tuple[int, ...], image: tuple[int, int]) -> bool:
+    """Whether a mask has the proportions of an image."""
+    if len(mask) != 2:
+        return False
+    scale = max(image) / max(mask)
+    return all(
+        abs(other - scale * size) <= ROUNDED * max(scale, 1)
+        for size, other in zip(mask, image, strict=True)
+    )
+
+
+def _has_planes(path: str) -> bool:
+    """Whether a file is refused only as long as no plane is chosen."""
+    from napari_samnet.io.label_files import read_label_picture
+
+    try:
+        read_label_picture(path, page=0)
+    except InputError:
+        return False
+    return True
 
 
 def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
@@ -71,7 +130,3 @@ def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
         return None
     labels, notices = whole(stack, 'labels', path)
     return LabelPicture(labels=labels, notices=notices)
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return ' × '.join(map(str, shape))

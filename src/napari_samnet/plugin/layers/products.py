@@ -155,12 +155,14 @@ class Collector:
         self._last = found
         self._done.append(pair)
         wanted = self._request.outputs
-        for role, way, at in (
-            ('flow', found, pair.source_at),
-            ('backward', found.inverse(), pair.target_at),
+        turn = self._request.seen
+        ends = (turn.to_source, turn.to_target) if turn else (None, None)
+        for role, way, at, shown in (
+            ('flow', found, pair.source_at, ends[0]),
+            ('backward', found.inverse(), pair.target_at, ends[1]),
         ):
             if role in wanted:
-                arrows = arrows_of(way, at, count=self._count)
+                arrows = arrows_of(way, at, count=self._count, shown=shown)
                 self._arrows.setdefault(role, []).append(arrows)
         if 'transferred' in wanted and found.transferred is not None:
             self._put('transferred', pair.source_slot, found.transferred)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.capture import is_loaded
-from napari_samnet.plugin.model.grids import Grid, Index, grid_of
+from napari_samnet.plugin.model.grids import Grid, Index, grid_of, sizes
 from napari_samnet.plugin.model.masks import (
     HALF_PLANE,
     INHERITED,
@@ -19,6 +19,12 @@ from napari_samnet.plugin.model.masks import (
     Mask,
     PointsMask,
     ShapesMask,
+)
+from napari_samnet.plugin.model.remedies import (
+    CONVERT,
+    RESAMPLE,
+    RefusalError,
+    Remedy,
 )
 from napari_samnet.plugin.model.resampled import (
     ResampledLabels,
@@ -77,6 +83,12 @@ def capture_mask(
         If the layer cannot annotate this image.
     """
     kind = layer.as_layer_data_tuple()[2]
+    if kind == 'image':
+        raise RefusalError(
+            'an image layer cannot be transferred: convert '
+            f'{layer.name!r} to labels first',
+            Remedy(CONVERT, layer),
+        )
     if kind not in INHERITED:
         raise InputError(
             f'a {kind} layer cannot be transferred; expected Labels, Points '
@@ -141,15 +153,15 @@ def _scale_sizes(keywords: dict[str, Any], factor: float) -> None:
             keywords[name] = factor * np.asarray(value, float)
 
 
-def check_labels(name: str, grid: Grid, source: Grid) -> None:
+def check_labels(layer: Any, source: Grid) -> None:
     """Refuse labels that do not lie on an image.
 
     Parameters
     ----------
-    name : str
-        Name of the labels.
-    grid, source : Grid
-        Grid of the labels, and of the image.
+    layer : napari.layers.Labels
+        Labels that are to be carried.
+    source : Grid
+        Grid of the image that they annotate.
 
     Raises
     ------
@@ -157,13 +169,15 @@ def check_labels(name: str, grid: Grid, source: Grid) -> None:
         If they lie elsewhere, or were never given a place and have another
         shape.
     """
+    grid, name = grid_of(layer), layer.name
     if same_pixels(grid, source):
         return
     if never_placed(grid, source):
-        raise InputError(
-            f'{name!r} has shape {_sizes(grid.shape)}, the source has '
-            f'{_sizes(source.shape)}; if it shows the same, set its scale so '
-            'that it covers the source'
+        raise RefusalError(
+            f'{name!r} has shape {sizes(grid.shape)}, the source has '
+            f'{sizes(source.shape)}; if it shows the same, resample it, or '
+            'set its scale so that it covers the source',
+            Remedy(RESAMPLE, layer),
         )
     if min(grid.share_on(source), source.share_on(grid)) <= 0:
         raise InputError(
@@ -181,7 +195,7 @@ def _labels_on(
     """Labels on the pixels of the source."""
     data = layer.data[0] if layer.multiscale else layer.data
     grid = grid_of(layer)
-    check_labels(layer.name, grid, source)
+    check_labels(layer, source)
     if same_pixels(grid, source):
         return _copied_planes(data, planes)
     looked_up = ResampledLabels(data, grid, source, shown)
@@ -206,8 +220,3 @@ def _copied_planes(data: Any, planes: Iterable[Index] | None) -> Any:
     for index in planes:
         copied[index] = data[index]
     return copied
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    """Write a shape as people do."""
-    return ' × '.join(str(size) for size in shape)

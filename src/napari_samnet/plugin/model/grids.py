@@ -26,6 +26,7 @@ __all__ = [
     'Index',
     'grid_of',
     'shape_of',
+    'sizes',
 ]
 
 SPATIAL = (
@@ -108,9 +109,7 @@ class Grid:
         physical = np.eye(ndim + 1)
         physical[:ndim, :ndim] = self._linear()
         physical[:ndim, ndim] = self.spatial['translate']
-        affine = self.spatial['affine']
-        outer = np.asarray(getattr(affine, 'affine_matrix', affine), float)
-        return np.asarray(outer @ physical)
+        return np.asarray(self._outer() @ physical)
 
     def single(self, index: Index) -> Grid:
         """Grid of one plane, which keeps its place on the leading axes."""
@@ -203,15 +202,12 @@ class Grid:
         if not count or self.leading:
             return self
         mine, theirs = self.spatial, other.spatial
-        affine = np.asarray(
-            getattr(mine['affine'], 'affine_matrix', mine['affine']), float
-        )
         spatial = {
             'scale': np.r_[theirs['scale'][:count], mine['scale']],
             'translate': np.r_[theirs['translate'][:count], mine['translate']],
             'rotate': _beside(np.eye(count), np.asarray(mine['rotate'])),
             'shear': _beside(np.eye(count), _shear_matrix(mine['shear'], 2)),
-            'affine': _beside(np.eye(count), affine),
+            'affine': _beside(np.eye(count), self._outer()),
             'units': (*theirs['units'][:count], *mine['units']),
             'axis_labels': (
                 *theirs['axis_labels'][:count],
@@ -396,3 +392,8 @@ def grid_of(layer: Any, shape: tuple[int, ...] | None = None) -> Grid:
         shape_of(layer) if shape is None else shape,
         {name: getattr(layer, name) for name in SPATIAL},
     )
+
+
+def sizes(shape: Sequence[int]) -> str:
+    """Write a shape as people do, such as '3 × 480 × 640'."""
+    return ' × '.join(map(str, shape))

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.errors import InputError
 from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.model.capture import Stack
-from napari_samnet.plugin.model.grids import Grid, Index
+from napari_samnet.plugin.model.grids import Grid, Index, sizes
 from napari_samnet.plugin.model.masks import Mask
+from napari_samnet.plugin.model.remedies import PLANE, RefusalError, Remedy
+from napari_samnet.plugin.model.seen import SeenTurn
 
 __all__ = [
     'MODES',
@@ -135,6 +136,9 @@ class Request:
         results go into.
     any_match : bool
         Whether a match of the pair will do that was given other labels.
+    seen : SeenTurn, optional
+        How the target lies turned against the source on the screen, where
+        that is taken for its orientation.
     """
 
     source: Stack
@@ -155,6 +159,7 @@ class Request:
     )
     several: bool = False
     any_match: bool = False
+    seen: SeenTurn | None = None
 
     @property
     def has_planes(self) -> bool:
@@ -320,9 +325,11 @@ def plane_pairs(
         return [pair], source.grid.single(here), target.grid.single(there)
     ours, theirs = source.grid.leading, target.grid.leading
     if ours and theirs and ours != theirs:
-        raise InputError(
-            f'the source has {_planes(ours)}, the target {_planes(theirs)}; '
-            'pairwise needs as many of both, or a single image'
+        raise RefusalError(
+            f'the source has {sizes(ours)} planes, the target '
+            f'{sizes(theirs)}; pairwise needs as many of both, or a single '
+            'image',
+            Remedy(PLANE),
         )
     pairs = [
         PlanePair(
@@ -340,7 +347,3 @@ def plane_pairs(
         source.grid.along(target.grid),
         target.grid.along(source.grid),
     )
-
-
-def _planes(leading: tuple[int, ...]) -> str:
-    return ' × '.join(map(str, leading)) + ' planes'

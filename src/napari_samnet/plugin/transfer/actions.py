@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from napari_samnet.plugin.layers.into import check_into
 from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.capture import is_loaded
+from napari_samnet.plugin.model.conversion import color_table
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.run.series import Course
@@ -104,18 +106,24 @@ class Actions(Choices):
         masks = [self._layer(layer) for layer in layers]
         if not masks:
             raise InputError('there is no annotation to transfer')
-        self._catch_up()
         destination = None if into is None else self._layer(into)
         if destination is not None and not isinstance(destination, Labels):
             raise InputError(f'{destination.name!r} is no layer of labels')
-        refused: list[str] = []
+        refused: list[InputError] = []
+        self._transfer(masks, destination, refused)
+        for error in refused:
+            self._status.note(str(error))
+        return self._waited(wait, timeout)
+
+    def _transfer(
+        self, masks: Sequence[Any], into: Any, refused: list[InputError]
+    ) -> None:
+        """Start to carry annotations, and list those that cannot be."""
+        self._catch_up()
         request = self._inputs.request(masks, outputs=(), refused=refused)
         request = replace(request, any_match=True)
-        self._check_into(destination, request)
-        for reason in refused:
-            self._status.note(reason)
-        self._start(request, destination)
-        return self._waited(wait, timeout)
+        self._check_into(into, request)
+        self._start(request, into)
 
     def restore(self, layer: Layer | str | None = None) -> None:
         """Put points or shapes back as they were before the last run.
@@ -198,27 +206,18 @@ class Actions(Choices):
         """Wait until nothing runs; see :meth:`run` for what it raises."""
         self._tasks.wait(timeout)
 
-    def _open_mask(self, path: str) -> Labels:
+    def _open_mask(self, path: str, **how: Any) -> Labels:
         """Add a mask file as labels on the source."""
         source, _ = self._inputs.stacks()
-        read = read_mask(path, source.grid)
+        read = read_mask(path, source.grid, **how)
         data, grid = read.labels, source.grid
         for notice in read.notices:
             show_info(notice)
         if data.shape != grid.shape:
             grid = grid.plane()
-        style: dict[str, Any] = {}
-        if read.colors:
-            style['colormap'] = {
-                None: 'transparent',
-                0: 'transparent',
-                **{
-                    number: (*(value / 255 for value in color), 1.0)
-                    for number, color in read.colors.items()
-                    if number
-                },
-            }
-        layer = Labels(data, name=Path(path).stem, **style, **grid.spatial)
+        layer = Labels(
+            data, name=Path(path).stem, **color_table(read), **grid.spatial
+        )
         self._results.add_beside(layer, source.uid)
         return layer
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,11 @@ from napari_samnet.plugin.model.request import (
     plane_pairs,
 )
 from napari_samnet.plugin.model.resampled import lies_on
+from napari_samnet.plugin.model.seen import SeenTurn, orientation_seen
 from napari_samnet.plugin.model.units import world_units
 from napari_samnet.plugin.transfer.panel import Panel
-from napari_samnet.plugin.widgets.fields import LABELS
 
-__all__ = ['Inputs', 'sentence']
+__all__ = ['Inputs']
 
 #: Values of labels that are looked through for whether there are any.
 MOST_LOOKED_AT = 1 << 26
@@ -149,14 +149,25 @@ class Inputs:
             layer,
             source.grid,
             at=self.index_of(source.grid),
-            shown=self._shown_of(layer),
+            shown=self.shown_of(layer),
             target=target.grid,
             planes=planes,
             ids=self.ids_of(layer) if isinstance(layer, Labels) else None,
         )
 
-    def _shown_of(self, layer: Any) -> Index:
-        """Coordinates on the leading axes of a layer that are shown."""
+    def shown_of(self, layer: Any) -> Index:
+        """Coordinates on the leading axes of a layer that are shown.
+
+        Parameters
+        ----------
+        layer : napari layer
+            Any layer, wherever it lies.
+
+        Returns
+        -------
+        tuple of int
+            Empty for a plain one.
+        """
         viewer = self._viewer
         grid = grid_of(layer, (1,) * layer.ndim)
         point = np.asarray(viewer.dims.point, float)[None]
@@ -177,13 +188,13 @@ class Inputs:
             and (kind_of(layer) != 'labels' or lies_on(grid_of(layer), grid))
         ]
 
-    def reason(self) -> str:
-        """Why nothing can run, in one line; empty if it can."""
+    def refusal(self) -> InputError | None:
+        """Why nothing can run; None if it can."""
         try:
             self.check()
         except InputError as error:
-            return sentence(str(error))
-        return ''
+            return error
+        return None
 
     def check(self) -> None:
         """Refuse what cannot run, without copying or reading any data.
@@ -198,7 +209,7 @@ class Inputs:
         self._check_chosen(plan, layer)
         if layer is not None:
             self.ids_of(layer)
-            check_labels(layer.name, grid_of(layer), plan.source.grid)
+            check_labels(layer, plan.source.grid)
             if self.mode == 'propagate':
                 self._check_annotated(layer, plan)
 
@@ -206,7 +217,7 @@ class Inputs:
         self,
         masks: Sequence[Any] | None = None,
         outputs: Iterable[str] | None = None,
-        refused: list[str] | None = None,
+        refused: list[InputError] | None = None,
     ) -> Request:
         """Capture a run.
 
@@ -216,9 +227,10 @@ class Inputs:
             Annotations to carry, by default what the labels chooser says.
         outputs : iterable of str, optional
             Layers to add, by default what is checked.
-        refused : list of str, optional
-            Where to put why some of `masks` cannot be carried, as long as
-            another can. Without it, the first that cannot is an error.
+        refused : list of InputError, optional
+            Where to put why some of `masks` cannot be carried. As long as
+            another can, it is; without the list, the first that cannot is
+            an error.
 
         Returns
         -------
@@ -237,7 +249,8 @@ class Inputs:
             self._check_chosen(plan, layer)
             masks = [] if layer is None else [layer]
         must_have = not chosen or self.mode == 'propagate'
-        captured, errors = [], []
+        captured: list[Mask] = []
+        errors: list[InputError] = []
         for layer in masks:
             try:
                 read, needed = self._planes_read(plan, layer)
@@ -248,11 +261,18 @@ class Inputs:
                 errors.append(error)
             else:
                 captured.append(mask)
+        if refused is not None:
+            refused += errors
         if errors and (refused is None or not captured):
             raise errors[0]
-        if refused is not None:
-            refused += map(str, errors)
         panel = self._panel
+        options, seen = panel.options.options(), None
+        if options.orientation == 'auto' and self.mode != 'propagate':
+            # What is seen on the screen need not be looked for.
+            grids = plan.source.grid, plan.target.grid
+            text = orientation_seen(*grids)
+            seen = SeenTurn(*grids) if text else None
+            options = replace(options, orientation=text or 'auto')
         flat = self.mode == 'current'
         return Request(
             source=plan.source,
@@ -263,7 +283,8 @@ class Inputs:
             # Points carry their plane as a coordinate, images as a place.
             source_space=plan.source.grid if flat else plan.source_grid,
             target_space=plan.target.grid if flat else plan.target_grid,
-            options=panel.options.options(),
+            options=options,
+            seen=seen,
             masks=captured,
             outputs=plan.outputs - {'labels'},
             arrows=panel.arrows.value(),
@@ -358,24 +379,3 @@ class Inputs:
     def axis(self) -> int:
         """Leading axis to propagate along."""
         return max(0, self._panel.axis.currentIndex())
-
-
-def sentence(text: str, labels: Mapping[str, str] = LABELS) -> str:
-    """Begin with a capital, and call parameters what the fields say.
-
-    Parameters
-    ----------
-    text : str
-        A message of an error.
-    labels : mapping
-        Names on the screen.
-
-    Returns
-    -------
-    str
-        The same for people who see the dock.
-    """
-    first, _, rest = text.partition(' ')
-    if first in labels:
-        return f'{labels[first]} {rest}'
-    return text[:1].upper() + text[1:]

@@ -7,6 +7,7 @@ to drop and ways to judge the match. The footer stays in sight.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from napari.layers import Labels
@@ -51,6 +52,7 @@ from napari_samnet.plugin.widgets.parts import (
     row,
 )
 from napari_samnet.plugin.widgets.reference_list import ReferenceList
+from napari_samnet.plugin.widgets.remedy_button import RemedyButton
 
 __all__ = ['DEFAULT_OUTPUTS', 'Panel']
 
@@ -149,6 +151,9 @@ class Panel(ImageFields, QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         self.drop = DropZone(self._viewer)
+        self.drop_remedy = RemedyButton()
+        # What is read or dropped anew needs no mending any more.
+        self.drop.cleared.connect(partial(self.drop_remedy.offer, []))
         self.into = LayerChooser(
             self._viewer, self._fits_target, none='a new layer'
         )
@@ -189,6 +194,7 @@ class Panel(ImageFields, QWidget):
         )
         self.mask_rows = rows
         layout.addWidget(self.drop)
+        layout.addWidget(self.drop_remedy)
         layout.addLayout(rows)
         layout.addWidget(self.restore)
         return box

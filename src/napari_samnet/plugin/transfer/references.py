@@ -22,8 +22,9 @@ from napari_samnet.plugin.run.references import (
     references_steps,
 )
 from napari_samnet.plugin.run.tasks import Task, TaskQueue
-from napari_samnet.plugin.transfer.inputs import Inputs, sentence
+from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 

@@ -18,8 +18,8 @@ from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.request import OUTPUTS
-from napari_samnet.plugin.transfer.actions import Actions
 from napari_samnet.plugin.transfer.bending import Bending
+from napari_samnet.plugin.transfer.drops import Drops
 from napari_samnet.plugin.transfer.going_on import (
     find_propagated,
     lock_planes,
@@ -34,7 +34,7 @@ from napari_samnet.series.schedule import Direction
 __all__ = ['Scripting']
 
 
-class Scripting(Actions):
+class Scripting(Drops):
     """Methods of the dock for scripts; see ``SemanticTransfer``."""
 
     _judging: Judging

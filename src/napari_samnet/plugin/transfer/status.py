@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from napari.utils.notifications import show_error, show_info
 
+from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
+from napari_samnet.plugin.model.remedies import remedies_of
 from napari_samnet.plugin.model.request import Outcome, Report
 from napari_samnet.plugin.run.tasks import Task, TaskQueue
 from napari_samnet.plugin.run.worker import Failure
-from napari_samnet.plugin.transfer.inputs import sentence
 from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.widgets.parts import Footer
 
 __all__ = ['FooterStatus', 'Status']
@@ -102,17 +104,52 @@ class Status(FooterStatus):
         Panel whose footer is written.
     tasks : TaskQueue
         What is going on.
-    reason : callable
-        Why nothing can run, in one line; empty if it can.
+    refusal : callable
+        Why nothing can run, as an error; None if it can.
     """
 
     def __init__(
-        self, panel: Panel, tasks: TaskQueue, reason: Callable[[], str]
+        self,
+        panel: Panel,
+        tasks: TaskQueue,
+        refusal: Callable[[], InputError | None],
     ) -> None:
-        super().__init__(panel.footer, tasks, reason)
+        super().__init__(panel.footer, tasks, self._why_not)
         self._panel = panel
+        self._refusal = refusal
+        #: What stands in the way of a run, and what was refused last.
+        self._in_the_way: InputError | None = None
+        self._refused: InputError | None = None
         self._options: MatchOptions | None = None
         tasks.idle.connect(self._on_idle)
+
+    def _why_not(self) -> str:
+        error = self._in_the_way = self._refusal()
+        return '' if error is None else sentence(str(error))
+
+    def say(self, text: str) -> None:
+        """Show a line until something else happens."""
+        self._refused = None
+        super().say(text)
+
+    def refuse(self, error: InputError) -> None:
+        """Say why something cannot be, with a button where one helps.
+
+        Parameters
+        ----------
+        error : InputError
+            What was expected, what came, and the next step.
+        """
+        self._text = sentence(str(error))
+        self._refused = error
+        self.show()
+
+    def show(self) -> None:
+        """Bring buttons, bar and line up to date."""
+        super().show()
+        error = self._in_the_way or self._refused
+        errors = [] if error is None or self._tasks.busy else [error]
+        self._footer.remedy.offer(remedies_of(errors))
 
     def _on_idle(self) -> None:
         self._panel.watch(False)
@@ -125,6 +162,7 @@ class Status(FooterStatus):
             self.say('')
 
     def _on_started(self, task: Task) -> None:
+        self._refused = None
         # A run that recalls a match reports no steps: nothing old may stay.
         if not task.quiet:
             self._panel.view.setVisible(False)

@@ -15,12 +15,11 @@ In a running napari:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
 from napari_samnet.errors import InputError
@@ -40,13 +39,14 @@ from napari_samnet.plugin.run.tasks import Task
 from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.going_on import locked_planes
 from napari_samnet.plugin.transfer.images_shown import ImagesShown
-from napari_samnet.plugin.transfer.inputs import Inputs, sentence
+from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.judging import Judging
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.references import ReferenceControl
 from napari_samnet.plugin.transfer.scripting import Scripting
+from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.transfer.series_view import SeriesView
 from napari_samnet.plugin.transfer.settings import (
     KEPT,
@@ -89,7 +89,7 @@ class SemanticTransfer(Scripting):
         self._matches = Matches()
         self._labels_set = False
         self._pair_set = False
-        self._status = Status(self.panel, self._tasks, self._reason)
+        self._status = Status(self.panel, self._tasks, self._refusal)
         self._judging = Judging(
             napari_viewer,
             self.panel,
@@ -165,8 +165,7 @@ class SemanticTransfer(Scripting):
         panel.restore.clicked.connect(self._on_restore)
         panel.go_on.clicked.connect(self._on_go_on)
         panel.footer.verdict.asked.connect(self.show_worst)
-        panel.drop.layers_dropped.connect(self._on_layers_dropped)
-        panel.drop.files_dropped.connect(self._on_files_dropped)
+        self._connect_drops()
 
     def _events(self) -> list[tuple[Any, Any]]:
         return [
@@ -283,25 +282,6 @@ class SemanticTransfer(Scripting):
         self.panel.into.refresh()
         self.refresh()
 
-    def _on_layers_dropped(self, layers: Sequence[Any]) -> None:
-        try:
-            self.transfer(*layers, into=self._into(layers))
-        except InputError as error:
-            self._refuse(error)
-
-    def _on_files_dropped(self, paths: Sequence[str]) -> None:
-        layers, refused = [], []
-        for path in paths:
-            try:
-                layers.append(self._open_mask(path))
-            except InputError as error:
-                refused.append(sentence(str(error)))
-        if layers:
-            self.panel.labels.choose(layers[-1])
-            self._on_layers_dropped(layers)
-        if refused:
-            self.panel.drop.refuse('\n'.join(refused))
-
     def _on_beside(self) -> None:
         back = self._side_by_side.is_beside(self.target)
         self._try(self.lay_back if back else self.lay_side_by_side)
@@ -311,24 +291,20 @@ class SemanticTransfer(Scripting):
         try:
             action()
         except InputError as error:
-            self._status.say(sentence(str(error)))
+            self._status.refuse(error)
 
     def _on_restore(self) -> None:
         self._try(self.restore)
 
-    def _into(self, layers: Sequence[Any]) -> Any:
-        """Where dropped labels go; points and shapes have their own layers."""
-        carried = all(isinstance(layer, Labels) for layer in layers)
-        return self.panel.into.layer if carried else None
-
-    def _refuse(self, error: InputError) -> None:
-        self.panel.drop.refuse(sentence(str(error)))
-
     # Inner workings.
 
     def _reason(self) -> str:
+        refusal = self._refusal()
+        return '' if refusal is None else sentence(str(refusal))
+
+    def _refusal(self) -> InputError | None:
         self._catch_up()
-        return self._inputs.reason()
+        return self._inputs.refusal()
 
     def _catch_up(self) -> None:
         """Look at the layers where a hidden dock did not hear of them."""

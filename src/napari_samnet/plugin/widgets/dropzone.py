@@ -96,6 +96,10 @@ class DropZone(QWidget):
     layers_dropped = Signal(object)
     #: Files were dropped: list of str.
     files_dropped = Signal(object)
+    #: Rows of the layer list were refused: list of layers.
+    refused = Signal(object)
+    #: The reason of a refusal was taken away.
+    cleared = Signal()
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -134,6 +138,8 @@ class DropZone(QWidget):
         self.setToolTip(lines or _HELP)
         self.updateGeometry()
         self.update()
+        if not reason:
+            self.cleared.emit()
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: ARG002
         """Take away a reason that was read."""
@@ -173,17 +179,16 @@ class DropZone(QWidget):
         event.ignore()
         if layers:
             self.refuse(_why_not(layers))
+            self.refused.emit(layers)
 
     def dragLeaveEvent(self, event: Any) -> None:  # noqa: ARG002
         self._heat(False)
 
     def dropEvent(self, event: Any) -> None:
         self._heat(False)
-        carried = [
-            layer
-            for layer in dragged_layers(event, self._viewer)
-            if kind_of(layer) in CARRIED
-        ]
+        layers = dragged_layers(event, self._viewer)
+        carried = [layer for layer in layers if kind_of(layer) in CARRIED]
+        others = [layer for layer in layers if layer not in carried]
         files = dragged_files(event)
         if not carried and not files:
             event.ignore()
@@ -191,7 +196,7 @@ class DropZone(QWidget):
         # Moving is all that the layer list offers; the row stays there.
         event.acceptProposedAction()
         if carried:
-            self.layers_dropped.emit(carried)
+            self.layers_dropped.emit(carried + others)
         else:
             self.files_dropped.emit(files)
 

@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.remedy_button import RemedyButton
 
 __all__ = [
     'Checks',
@@ -315,6 +316,8 @@ class Footer(QWidget):
         layout.addWidget(self.bar)
         layout.addLayout(buttons)
         layout.addWidget(self.message)
+        self.remedy = RemedyButton()
+        layout.addWidget(self.remedy)
         self.verdict = VerdictLine()
         layout.addWidget(self.verdict)
 

@@ -1,0 +1,146 @@
+"""What is dropped, and the buttons that mend what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.edits import kind_of
+from napari_samnet.plugin.model.conversion import (
+    labels_of_image,
+    resampled_labels,
+)
+from napari_samnet.plugin.model.remedies import (
+    CONVERT,
+    PLANE,
+    Remedy,
+    remedies_of,
+)
+from napari_samnet.plugin.transfer.actions import Actions
+from napari_samnet.plugin.transfer.sentences import sentence
+
+__all__ = ['Drops']
+
+
+class Drops(Actions):
+    """The drop zone, and remedies of what it or the fields refuse."""
+
+    def use_as_labels(self, layer: Layer | str) -> Labels:
+        """Make labels of the source out of a layer that is none.
+
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image that holds ids or painted colors, or labels of another
+            resolution that show all of the source. It stays as it is.
+
+        Returns
+        -------
+        napari.layers.Labels
+            A new layer, which is chosen as the source's labels.
+
+        Raises
+        ------
+        InputError
+            If it holds no labels, or there is no source.
+        """
+        chosen = self._layer(layer)
+        source, _ = self._inputs.stacks()
+        if isinstance(chosen, Image):
+            made, notices = labels_of_image(chosen)
+            for notice in notices:
+                show_info(notice)
+        elif isinstance(chosen, Labels):
+            shown = self._inputs.shown_of(chosen)
+            made = resampled_labels(chosen, source.grid, shown)
+        else:
+            raise InputError(
+                f'{chosen.name!r} is neither an image nor a layer of labels'
+            )
+        self._results.add_beside(made, source.uid)
+        self.set_labels(made)
+        return made
+
+    def _connect_drops(self) -> None:
+        panel = self.panel
+        panel.drop.layers_dropped.connect(self._on_layers_dropped)
+        panel.drop.files_dropped.connect(self._on_files_dropped)
+        panel.drop.refused.connect(self._on_rows_refused)
+        panel.drop_remedy.asked.connect(self._on_drop_remedies)
+        panel.footer.remedy.asked.connect(self._on_remedies)
+
+    def _on_layers_dropped(self, layers: Sequence[Any]) -> None:
+        # All rows may be selected: the two images are never meant.
+        pair = self.source, self.target
+        self._carry([x for x in layers if x not in pair], [])
+
+    def _on_files_dropped(self, paths: Sequence[str]) -> None:
+        self._carry_made([partial(self._open_mask, path) for path in paths])
+
+    def _on_rows_refused(self, layers: Sequence[Any]) -> None:
+        """Offer to convert images; the two that are matched are none."""
+        self.panel.drop_remedy.offer(
+            [
+                Remedy(CONVERT, layer)
+                for layer in layers
+                if isinstance(layer, Image)
+                and layer not in (self.source, self.target)
+            ]
+        )
+
+    def _on_drop_remedies(self, remedies: Sequence[Remedy]) -> None:
+        self._carry_made([partial(self._mended, each) for each in remedies])
+
+    def _on_remedies(self, remedies: Sequence[Remedy]) -> None:
+        try:
+            for remedy in remedies:
+                if remedy.subject is None:
+                    self.set_planes('current')
+                else:
+                    self._mended(remedy)
+        except InputError as error:
+            self._status.refuse(error)
+        else:
+            self._status.say('')
+
+    def _mended(self, remedy: Remedy) -> Any:
+        """Labels that take the place of what was refused."""
+        if not isinstance(remedy.subject, str):
+            return self.use_as_labels(remedy.subject)
+        if remedy.kind == PLANE:
+            shown = self._inputs.index_of(self._inputs.stacks()[0].grid)
+            return self._open_mask(remedy.subject, page=(*shown, 0)[0])
+        return self._open_mask(remedy.subject, resample=True)
+
+    def _carry_made(self, makes: Sequence[Callable[[], Any]]) -> None:
+        """Carry layers to be made; one that cannot be stops no other."""
+        layers, refused = [], []
+        for make in makes:
+            try:
+                layers.append(make())
+            except InputError as error:
+                refused.append(error)
+        if layers:
+            self.panel.labels.choose(layers[-1])
+        self._carry(layers, refused)
+
+    def _carry(self, layers: Sequence[Any], refused: list[InputError]) -> None:
+        """Carry layers, and say below the zone which cannot be."""
+        if layers:
+            # Points and shapes have their own layers.
+            apart = {'points', 'shapes'} & {kind_of(x) for x in layers}
+            into = None if apart else self.panel.into.layer
+            try:
+                self._transfer(layers, into, refused)
+            except InputError as error:
+                if error not in refused:
+                    refused.append(error)
+        lines = dict.fromkeys(sentence(str(error)) for error in refused)
+        if lines:
+            self.panel.drop.refuse('\n'.join(lines))
+        self.panel.drop_remedy.offer(remedies_of(refused))

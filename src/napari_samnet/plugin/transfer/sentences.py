@@ -1,0 +1,30 @@
+"""Messages of errors as sentences for people who see the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from napari_samnet.plugin.widgets.fields import LABELS
+
+__all__ = ['sentence']
+
+
+def sentence(text: str, labels: Mapping[str, str] = LABELS) -> str:
+    """Begin with a capital, and call parameters what the fields say.
+
+    Parameters
+    ----------
+    text : str
+        A message of an error.
+    labels : mapping
+        Names on the screen.
+
+    Returns
+    -------
+    str
+        The same for people who see the dock.
+    """
+    first, _, rest = text.partition(' ')
+    if first in labels:
+        return f'{labels[first]} {rest}'
+    return text[:1].upper() + text[1:]
