@@ -86,6 +86,16 @@ def add_parser(commands: Any) -> None:
         'landmark file of BigWarp, or two files of points, of SOURCE and of '
         'TARGET',
     )
+    for image in ('source', 'target'):
+        for what, text in (
+            ('region', 'match only this part of {0}: a mask file of its size'),
+            ('leave-out', 'leave this part of {0} out: damage, a second one'),
+        ):
+            parser.add_argument(
+                f'--{what}' if image == 'source' else f'--{image}-{what}',
+                metavar='MASK',
+                help=text.format(image.upper()),
+            )
     parser.add_argument(
         '--out', metavar='DIR', required=True, help='folder for the results'
     )
@@ -144,6 +154,10 @@ def run(arguments: argparse.Namespace) -> int:
             target.pixels,
             labels=labels,
             landmarks=landmarks,
+            region=_read_masks(arguments.region, arguments.target_region),
+            leave_out=_read_masks(
+                arguments.leave_out, arguments.target_leave_out
+            ),
             source_channel_axis=axes[0],
             target_channel_axis=axes[1],
             on_step=progress,
@@ -220,6 +234,18 @@ def _read_images(
             '--labels MASK'
         )
     return source, further, target
+
+
+def _read_masks(*files: str | None) -> tuple[Any, ...]:
+    """Masks of source and target, None without a file."""
+    from napari_samnet.io.label_files import read_label_picture
+
+    masks = []
+    for file in files:
+        picture = None if file is None else read_label_picture(file)
+        tell_notices([] if picture is None else list(picture.notices))
+        masks.append(None if picture is None else picture.labels)
+    return tuple(masks)
 
 
 def _read_landmarks(files: list[str] | None) -> Any:

@@ -28,6 +28,7 @@ from napari_samnet.matching.pair import (
 )
 from napari_samnet.matching.provenance import circumstances
 from napari_samnet.matching.refinement import refine_large
+from napari_samnet.matching.region import kept_parts, small_masks
 from napari_samnet.matching.views import long_views
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import Place, out_of_memory_explained
@@ -87,6 +88,9 @@ class MatchJob:
     labels : array_like of int or bool, optional
         Labels of the source, in memory or lazy; each is taken to move as
         one.
+    region, leave_out : array_like or tuple of two, optional
+        What of the images is matched, see
+        :func:`~napari_samnet.matching.region.kept_parts`.
     """
 
     def __init__(
@@ -97,6 +101,9 @@ class MatchJob:
         axes: dict[str, int | None],
         features: FeatureFunction | None = None,
         labels: Any = None,
+        *,
+        region: Any = None,
+        leave_out: Any = None,
     ) -> None:
         if features is not None:
             options = checked_for_features(features, options)
@@ -113,6 +120,7 @@ class MatchJob:
         if labels is not None:
             check_labels('labels', labels, self._shapes[0])
             self._samples = sample_labels(Pixels.of(labels), self._shapes[0])
+        self._kept = kept_parts(region, leave_out, tuple(self._shapes))
         self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -200,6 +208,14 @@ class MatchJob:
                 raise InputError(str(error)) from error
             view = self._view(choice.frame, small[1], size)
         record['orientation'] = choice.as_record()
+        masks = small_masks(self._kept, size)
+        if masks[1] is not None:
+            masks[1] = choice.frame.seen(masks[1], size)
+        if any(mask is not None for mask in masks):
+            record['matched_share'] = [
+                1.0 if mask is None else round(float(mask.mean()), 4)
+                for mask in self._kept
+            ]
         with (
             torch.inference_mode(),
             out_of_memory_explained(place.device, size),
@@ -212,6 +228,7 @@ class MatchJob:
                 place,
                 origin['sha256'],
                 self._samples,
+                masks,
             )
             states = run.states()
         changes: tuple[float, ...] = ()
@@ -286,6 +303,7 @@ class MatchJob:
             forward, backward, trust = directions(
                 state, self._options.window, probability
             )
+            trust = trust * run.kept_shares(trust.shape[1:])
             evidence = None
             if self._options.evidence:
                 views: list[FloatArray] = []

@@ -22,6 +22,7 @@ from napari_samnet.matching.landmarks import (
     checked_landmarks,
     match_from_landmarks,
 )
+from napari_samnet.matching.region import kept_parts
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.runtime.devices import (
     MemoryShortageError,
@@ -42,6 +43,8 @@ def match_steps(
     *,
     features: FeatureFunction | None = None,
     labels: Any = None,
+    region: Any = None,
+    leave_out: Any = None,
     source_channel_axis: int | None = None,
     target_channel_axis: int | None = None,
 ) -> Generator[Step, None, Correspondence]:
@@ -58,6 +61,8 @@ def match_steps(
     labels : array_like of int or bool, shape (Hs, Ws), optional
         Labels of the source. The largest of them are each taken to move as
         one where their matches agree on it.
+    region, leave_out : array_like or tuple of two, optional
+        Parts of the images that are matched, or left out, see :func:`match`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
 
@@ -86,6 +91,8 @@ def match_steps(
         {'source': source_channel_axis, 'target': target_channel_axis},
         features,
         labels,
+        region=region,
+        leave_out=leave_out,
     )
     total = options.iterations
     yield Step(0, total, 'loading the network')
@@ -126,6 +133,8 @@ def match(
     *,
     labels: Any = None,
     landmarks: Any = None,
+    region: Any = None,
+    leave_out: Any = None,
     features: FeatureFunction | None = None,
     window: int = DEFAULTS.window,
     iterations: int = DEFAULTS.iterations,
@@ -170,6 +179,14 @@ def match(
         of the source, (K, 2), and of the target, (K, 2). Where three or more
         contradict the match, it starts again from their affine motion. See
         :meth:`Correspondence.with_landmarks`.
+    region : array_like of bool or int, or tuple of two, optional
+        The part that is matched, where it is not 0: ``(H, W)`` for the
+        source, or two arrays for source and target, of which None stands for
+        all of an image. What is outside is compared with nothing: the field
+        goes on there as it is around, and the confidence is 0.
+    leave_out : array_like of bool or int, or tuple of two, optional
+        The part that is not matched, given in the same way: damaged tissue,
+        or a second animal.
     features : callable, optional
         Other features than the network's: a function from a float32 tensor
         of RGB images in [0, 1], ``(B, 3, size, size)``, to their feature
@@ -241,6 +258,18 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, shape)
     pairs = None if landmarks is None else checked_landmarks(landmarks)
+    kept = kept_parts(
+        region,
+        leave_out,
+        (
+            check_image(
+                source, name='source', channel_axis=source_channel_axis
+            ),
+            check_image(
+                target, name='target', channel_axis=target_channel_axis
+            ),
+        ),
+    )
     result = _run(
         match_steps(
             source,
@@ -248,6 +277,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
             options,
             features=features,
             labels=labels,
+            region=kept,
             source_channel_axis=source_channel_axis,
             target_channel_axis=target_channel_axis,
         ),
@@ -265,6 +295,8 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
                     replace(options, orientation='upright'),
                     features=features,
                     labels=labels,
+                    # The target is bent by then, and seen in whole.
+                    region=kept[0],
                     source_channel_axis=source_channel_axis,
                     target_channel_axis=target_channel_axis,
                 ),

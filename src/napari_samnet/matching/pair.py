@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
+from napari_samnet.matching.region import cell_shares, without
 from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ class PairRun:
     samples : ndarray of int or bool, shape (n, m), optional
         Even samples of labels of the source: each is a region that is taken
         to move as one.
+    masks : sequence of ndarray or None
+        Of :func:`~napari_samnet.matching.region.small_masks`: what is matched
+        of source and target, all of an image if None.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class PairRun:
         place: Place,
         weights: str,
         samples: NDArray[Any] | None = None,
+        masks: Sequence[NDArray[np.float32] | None] = (None, None),
     ) -> None:
         import torch
 
@@ -114,7 +119,11 @@ class PairRun:
         self._skips = options.attributes and options.feedback == 'image'
         # From a blended relu4_1 on, the feature network needs all channels.
         self._project = options.feedback != 'continue'
-        parts = [self._encode(image) for image in small]
+        self._masks = masks
+        parts = [
+            self._matched(self._encode(image), mask)
+            for image, mask in zip(small, masks, strict=True)
+        ]
         own, other = (
             Features(
                 torch.cat([part.matching for part in pair]),
@@ -159,6 +168,35 @@ class PairRun:
             skip=options.skip,
             tolerance=options.tolerance / self.stride,
             reference=options.reference,
+        )
+
+    @staticmethod
+    def _matched(
+        features: Features, mask: NDArray[np.float32] | None
+    ) -> Features:
+        """Features of which those left out match nothing."""
+        return features._replace(matching=without(features.matching, mask))
+
+    def kept_shares(self, shape: tuple[int, int]) -> FloatArray:
+        """Shares of cells of source and target that are matched.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns of the cells, of any size.
+
+        Returns
+        -------
+        ndarray of float32, shape (2, rows, columns)
+            From 0 to 1.
+        """
+        return np.stack(
+            [
+                np.ones(shape, np.float32)
+                if mask is None
+                else cell_shares(mask, shape)[0, 0].numpy()
+                for mask in self._masks
+            ]
         )
 
     def _encode(self, image: FloatArray) -> Features:
@@ -238,7 +276,10 @@ class PairRun:
         if self._evidence is None:
             features = list(self._own.matching.split(1))
             if views:
-                features = [self._encode(view).matching for view in views]
+                features = [
+                    self._matched(self._encode(view), mask).matching
+                    for view, mask in zip(views, self._masks, strict=True)
+                ]
             source, target = (
                 part[0].float().permute(1, 2, 0).cpu().numpy()
                 for part in features

@@ -243,3 +243,30 @@ def test_three_pairs_rescue_a_match_that_failed(
     widget.run(wait=True, timeout=WAIT)
     off = np.linalg.norm(widget.correspondence.warp_points(at) - want, axis=1)
     assert off.max() < 12
+
+
+def test_the_first_click_finds_its_layers_ready(done: Any, qtbot: Any) -> None:
+    """Layers are made as soon as clicks are answered, and seen with points."""
+    layers = done.viewer.layers
+    done.panel.asking.setChecked(True)
+    qtbot.waitUntil(lambda: 'other asked' in layers, timeout=5000)
+    qtbot.waitUntil(lambda: layers['other asked'].opacity == 1, timeout=5000)
+    ready = layers['photo asked'], layers['other asked']
+    assert [len(layer.data) for layer in ready] == [0, 0]
+    drag(done.viewer, (35, 45), (35, 45))
+    assert [len(layer.data) for layer in ready] == [1, 1]
+    assert [layer.opacity for layer in ready] == [1, 1]
+    done.panel.asking.setChecked(False)
+    assert 'photo asked' in layers
+    done.remove_landmarks(1)
+    ready[0].selected_data = {0}
+    ready[0].remove_selected()
+    done.panel.asking.setChecked(True)
+    done.panel.asking.setChecked(False)
+    assert 'photo asked' not in layers
+    # A click that comes before they are ready is answered as well.
+    done.panel.asking.setChecked(True)
+    drag(done.viewer, (35, 45), (35, 45))
+    qtbot.wait(200)
+    assert len(layers['photo asked'].data) == 1
+    assert layers['photo asked'].opacity == 1

@@ -99,6 +99,52 @@ class PairDots:
             ):
                 self._draw_side(side, stack, other, pairs)
 
+    def prepare(self, source: Stack, target: Stack) -> Iterator[None]:
+        """Make the layers ahead of the first question.
+
+        Drawing points and their numbers for the first time takes most of a
+        second, so one is drawn where nobody sees it.
+
+        Parameters
+        ----------
+        source, target : Stack
+            The two images of the pair.
+
+        Yields
+        ------
+        None
+            Whenever the window should be drawn.
+        """
+        made = []
+        for side, stack, other in (
+            ('source', source, target),
+            ('target', target, source),
+        ):
+            if self.layer_of(stack, other) is not None:
+                continue
+            with undisturbed(self._viewer), self._ours():
+                layer = self._make(side, stack, other)
+                layer.opacity = 0
+                layer.data = np.zeros((1, layer.ndim))
+                layer.features = DataFrame(
+                    {'number': [0], 'landmark': [False], 'row': [0]}
+                )
+                layer.selected_data = set()
+            made.append(layer)
+            yield
+        for layer in made:
+            if layer.unique_id not in self._rows:
+                with self._ours():
+                    layer.data = np.empty((0, layer.ndim))
+            layer.opacity = 1
+
+    def remove_empty(self, source: Stack, target: Stack) -> None:
+        """Take layers away in which there is no point."""
+        for stack, other in ((source, target), (target, source)):
+            layer = self.layer_of(stack, other)
+            if layer is not None and not self._rows.get(layer.unique_id):
+                self._viewer.layers.remove(layer)
+
     def _draw_side(
         self,
         side: str,
@@ -120,6 +166,7 @@ class PairDots:
             if not coords:
                 return
             layer = self._make(side, stack, other)
+        layer.opacity = layer.opacity or 1
         layer.selected_data = set()
         data = np.reshape(coords, (len(coords), layer.ndim))
         if not np.array_equal(layer.data, data):

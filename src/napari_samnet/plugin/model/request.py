@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.io.landmarks_csv import Landmarks
+from napari_samnet.matching.region import Kept
 from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Grid, Index, sizes
 from napari_samnet.plugin.model.masks import Mask
+from napari_samnet.plugin.model.regions import Region
 from napari_samnet.plugin.model.remedies import PLANE, RefusalError, Remedy
 from napari_samnet.plugin.model.seen import SeenTurn
 
@@ -139,6 +141,8 @@ class Request:
     seen : SeenTurn, optional
         How the target lies turned against the source on the screen, where
         that is taken for its orientation.
+    regions : tuple of Region or None
+        What of source and of target is matched; all if None.
     """
 
     source: Stack
@@ -160,6 +164,15 @@ class Request:
     several: bool = False
     any_match: bool = False
     seen: SeenTurn | None = None
+    regions: tuple[Region | None, Region | None] = (None, None)
+
+    def kept(self, pair: PlanePair) -> Kept:
+        """Pixels of a pair of planes that are matched; None for all."""
+        source, target = self.regions
+        return (
+            None if source is None else source.plane(pair.source),
+            None if target is None else target.plane(pair.target),
+        )
 
     @property
     def has_planes(self) -> bool:

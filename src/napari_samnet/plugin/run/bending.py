@@ -7,6 +7,7 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
@@ -65,8 +66,7 @@ def bent_to_landmarks(
 def started_again(
     match: Correspondence,
     landmarks: Landmarks | None,
-    source: NDArray[Any],
-    target: NDArray[Any],
+    planes: tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_] | None],
     request: Request,
     stop: Event,
 ) -> Generator[Report, None, Correspondence]:
@@ -78,8 +78,9 @@ def started_again(
         What was found without landmarks.
     landmarks : Landmarks or None
         Pairs that the fields shall meet.
-    source, target : ndarray
-        The two planes that were matched.
+    planes : tuple of ndarray
+        Source and target, and the pixels of the source that are matched; all
+        of them if None.
     request : Request
         How they were matched.
     stop : threading.Event
@@ -104,11 +105,15 @@ def started_again(
     from napari_samnet.matching.landmarks import match_again
     from napari_samnet.matching.match import match_steps
 
+    source, target, kept = planes
+
     def rematch(nearer: NDArray[Any]) -> Correspondence:
         steps = match_steps(
             source,
             nearer,
             replace(request.options, orientation='upright'),
+            # The target is bent by then, and seen in whole.
+            region=kept,
             source_channel_axis=request.source.channel_axis,
             target_channel_axis=request.target.channel_axis,
         )

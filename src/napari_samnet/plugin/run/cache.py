@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.matching.region import Kept
 from napari_samnet.options import MatchOptions
 
 __all__ = ['CorrespondenceCache', 'pair_key']
@@ -28,6 +29,7 @@ def pair_key(
     options: MatchOptions,
     weights: str,
     labels: NDArray[Any] | None = None,
+    kept: Kept = (None, None),
 ) -> str:
     """Name the content of a pair and how it is matched.
 
@@ -41,6 +43,8 @@ def pair_key(
         Hash of the weights, since a file of the same name may change.
     labels : ndarray, optional
         Labels of the source that the match is given.
+    kept : tuple of ndarray of bool or None
+        Pixels of source and target that are matched.
 
     Returns
     -------
@@ -48,8 +52,16 @@ def pair_key(
         The same for the same content.
     """
     digest = hashlib.blake2b(digest_size=16)
-    parts = (source, target) if labels is None else (source, target, labels)
-    for image in parts:
+    for name, image in (
+        ('source', source),
+        ('target', target),
+        ('labels', labels),
+        ('source region', kept[0]),
+        ('target region', kept[1]),
+    ):
+        if image is None:
+            continue
+        digest.update(name.encode())
         digest.update(f'{image.shape}{image.dtype.str}'.encode())
         digest.update(np.ascontiguousarray(image).view(np.uint8).data)
     digest.update(repr((astuple(options), weights)).encode())

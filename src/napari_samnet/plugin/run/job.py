@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.matching.region import Kept
 from napari_samnet.outputs.verdict import Verdict, judge
 from napari_samnet.plugin.layers.products import Collector
 from napari_samnet.plugin.model.grids import Index
@@ -50,6 +51,7 @@ def match_pair(
     stop: Event,
     *,
     labels: NDArray[Any] | None = None,
+    kept: Kept = (None, None),
     partial: bool = True,
 ) -> Generator[Report, None, Correspondence | None]:
     """Match two planes, or recall what was found for them.
@@ -66,6 +68,8 @@ def match_pair(
         Set to stop after the current iteration.
     labels : ndarray, optional
         Labels of the source, whose motions are hypotheses of the match.
+    kept : tuple of ndarray of bool or None
+        Pixels of both planes that are matched, all where None.
     partial : bool
         Whether what was found by then is wanted.
 
@@ -80,8 +84,9 @@ def match_pair(
         What was found so far if it was stopped; None if that is nothing.
     """
     weights = get_weights(request.options.weights).sha256
-    key = pair_key(source, target, request.options, weights, labels)
-    of_any_labels = pair_key(source, target, request.options, weights)
+    pair = source, target, request.options, weights
+    key = pair_key(*pair, labels, kept)
+    of_any_labels = pair_key(*pair, kept=kept)
     known = cache.get(key)
     if known is None and request.any_match:
         known = cache.get(of_any_labels)
@@ -97,6 +102,7 @@ def match_pair(
         target,
         request.options,
         labels=labels,
+        region=kept,
         source_channel_axis=request.source.channel_axis,
         target_channel_axis=request.target.channel_axis,
     )
@@ -183,13 +189,18 @@ def run_steps(
                 cache,
                 stop,
                 labels=_labels_of(request, pair.source),
+                kept=request.kept(pair),
                 partial=count == 1,
             )
             match = yield from _numbered(steps, number, count)
             if match is None:
                 break
             match = yield from started_again(
-                match, landmarks, source, target, request, stop
+                match,
+                landmarks,
+                (source, target, request.kept(pair)[0]),
+                request,
+                stop,
             )
         result = bent_to_landmarks(match, landmarks, source, target, request)
         collector.add(pair, target, result)

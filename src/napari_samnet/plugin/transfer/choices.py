@@ -138,6 +138,38 @@ class Choices(Dock):
         self.panel.ids.choose(ids)
         self.refresh()
 
+    def set_region(
+        self,
+        layer: Layer | str | None,
+        *,
+        leave_out: bool = False,
+        image: str = 'source',
+    ) -> None:
+        """Choose the part of the images that is matched.
+
+        Parameters
+        ----------
+        layer : napari layer, str or None
+            Shapes that enclose it; None for all. Lines and paths do not
+            count. On planes without any shape all is matched.
+        leave_out : bool
+            Leave out what is inside, and match all else.
+        image : {'source', 'target', 'both'}
+            Image that the region is of.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer of shapes or image.
+        """
+        if image not in ('source', 'target', 'both'):
+            raise InputError(
+                f'a region is of source, target or both, got {image!r}'
+            )
+        self._choose(self.panel.region.layer, layer, 'a layer of shapes')
+        self.panel.region.choose(leave_out=leave_out, image=image)
+        self.refresh()
+
     def set_options(self, **options: Any) -> None:
         """Set some parameters of the match.
 

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_samnet.plugin.model.request import MODES
 from napari_samnet.plugin.transfer.ids import IdsField
+from napari_samnet.plugin.transfer.region_fields import RegionFields
 from napari_samnet.plugin.widgets.choosers import LayerChooser, PairChoosers
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import Checks, form, label, row
@@ -94,6 +95,7 @@ class ImageFields:
                 rows.addRow(self.beside)
             if name == 'labels':
                 rows.addRow(label('· carry'), self.ids)
+                self.region = RegionFields(self._viewer, rows)
         rows.addRow(label('Along'), self.axis)
         self.direction = QComboBox()
         for text, way in (
@@ -136,6 +138,7 @@ class ImageFields:
         rows = self.image_rows
         rows.setRowVisible(self.mode, has_planes)
         propagating = mode == 'propagate'
+        self.region.show(offered=not propagating)
         rows.setRowVisible(self.axis, propagating and self.axis.count() > 1)
         for widget in (self.direction, self.go_on):
             rows.setRowVisible(widget, propagating)

@@ -20,6 +20,7 @@ from napari_samnet.plugin.model.capture import (
 from napari_samnet.plugin.model.channels import Channels
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 from napari_samnet.plugin.model.masks import INHERITED, Mask
+from napari_samnet.plugin.model.regions import Region, capture_region
 from napari_samnet.plugin.model.request import (
     MODES,
     PlanePair,
@@ -174,6 +175,20 @@ class Inputs:
         coords = grid.from_world(point, world_units(viewer))[0, :-2]
         return tuple(int(value) for value in np.rint(coords))
 
+    def image_under(self, shapes: Any) -> str:
+        """Image that shapes were drawn on: 'target' if only on that one."""
+        drawn = []
+        for layer in (self._panel.source.layer, self._panel.target.layer):
+            if layer is None:
+                return 'source'
+            grid = self.stack(layer).grid
+            try:
+                region = capture_region(shapes, grid, leave_out=False)
+            except InputError:
+                return 'source'
+            drawn.append(region.plane(self.index_of(grid)) is not None)
+        return 'target' if drawn == [False, True] else 'source'
+
     def annotations(self) -> list[Any]:
         """Annotations that lie on the source, and are no results."""
         source = self._panel.source.layer
@@ -207,6 +222,7 @@ class Inputs:
         plan = self._plan(None)
         layer = self._chosen_labels(plan.outputs)
         self._check_chosen(plan, layer)
+        self._regions(plan)
         if layer is not None:
             self.ids_of(layer)
             check_labels(layer, plan.source.grid)
@@ -285,6 +301,7 @@ class Inputs:
             target_space=plan.target.grid if flat else plan.target_grid,
             options=options,
             seen=seen,
+            regions=self._regions(plan),
             masks=captured,
             outputs=plan.outputs - {'labels'},
             arrows=panel.arrows.value(),
@@ -312,6 +329,23 @@ class Inputs:
         pair = PlanePair(at[0], at[0], at[0], at[0], at[0], at[0])
         grid = source.grid
         return _Plan(source, source, [pair], grid, grid, frozenset({'labels'}))
+
+    def _regions(self, plan: _Plan) -> tuple[Region | None, Region | None]:
+        """Parts of source and target that are matched."""
+        fields = self._panel.region
+        layer = fields.layer.layer
+        if layer is None or self.mode == 'propagate':
+            return None, None
+        source, target = (
+            capture_region(layer, stack.grid, leave_out=fields.leave_out)
+            if name in fields.images
+            else None
+            for name, stack in (
+                ('source', plan.source),
+                ('target', plan.target),
+            )
+        )
+        return source, target
 
     def _chosen_labels(self, wanted: frozenset[str]) -> Any:
         return self._panel.labels.layer if 'labels' in wanted else None

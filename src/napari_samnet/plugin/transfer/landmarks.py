@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+)
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_samnet.correspondence import Correspondence
@@ -32,6 +39,9 @@ __all__ = ['LandmarkControl']
 
 #: The two images and their planes that are shown.
 Shown = tuple[Stack, Stack, tuple[Index, Index]]
+
+#: Milliseconds in which the window is drawn between two preparations.
+BREATH = 30
 
 
 class LandmarkControl:
@@ -73,6 +83,11 @@ class LandmarkControl:
         #: the side of the end that is there.
         self._open: tuple[PairKey, int, str] | None = None
         self._dots = PairDots(viewer, self._on_moved, self._on_deleted)
+        self._preparing: Iterator[None] = iter(())
+        self._breath = QTimer(panel)
+        self._breath.setSingleShot(True)
+        self._breath.setInterval(BREATH)
+        self._breath.timeout.connect(self._prepare)
         self.asking = AskTool(viewer, self, self._dots, status.say)
         panel.asking.toggled.connect(self._on_asking)
         table = panel.landmarks
@@ -343,8 +358,20 @@ class LandmarkControl:
 
     def _on_asking(self, on: bool) -> None:
         self.asking.turn(on)
+        shown = self.shown()
+        self._preparing = iter(())
         if on:
             self._status.say('Click in the source or the target')
+        if shown is not None and on:
+            self._preparing = self._dots.prepare(*shown[:2])
+            self._breath.start()
+        elif shown is not None and self._panel.isVisible():
+            self._dots.remove_empty(*shown[:2])
+
+    def _prepare(self) -> None:
+        """Make ready what the first click needs, while nobody waits."""
+        if next(self._preparing, self) is not self:
+            self._breath.start()
 
     def _on_load(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(

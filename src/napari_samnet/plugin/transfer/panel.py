@@ -284,7 +284,13 @@ class Panel(ImageFields, QWidget):
     @property
     def choosers(self) -> tuple[LayerChooser, ...]:
         """All choosers of layers."""
-        return self.source, self.target, self.labels, self.into
+        return (
+            self.source,
+            self.target,
+            self.labels,
+            self.into,
+            self.region.layer,
+        )
 
     def show_landmarks(
         self, rows: Sequence[PairRow], *, can_undo: bool, possible: bool
@@ -321,6 +327,7 @@ class Panel(ImageFields, QWidget):
         self.mode.setCurrentIndex(0)
         self.sure.setValue(0)
         self.ids.choose(None)
+        self.region.choose(leave_out=False, image='source')
 
     def _make_footer(self) -> QWidget:
         self.footer = Footer(

@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from napari.layers import Shapes
 from qtpy.QtWidgets import QWidget
 
 from napari_samnet.errors import InputError
@@ -156,6 +157,7 @@ class SemanticTransfer(Scripting):
             combo.activated.connect(self.refresh)
         panel.reset.clicked.connect(self.reset_defaults)
         panel.ids.changed.connect(self.refresh)
+        panel.region.connect_to(self._on_region)
         panel.add.connect_to(
             lambda name: self._try(partial(self.add, name)),
             lambda layer: self._try(partial(self.transfer, layer)),
@@ -272,6 +274,15 @@ class SemanticTransfer(Scripting):
 
     def _on_active(self, event: Any = None) -> None:  # noqa: ARG002
         self._judging.follow_selection()
+
+    def _on_region(self, layer: Any = None) -> None:
+        """Take new shapes for a region of the image that they lie on."""
+        if isinstance(layer, Shapes):
+            self.panel.region.choose(
+                leave_out=self.panel.region.leave_out,
+                image=self._inputs.image_under(layer),
+            )
+        self.refresh()
 
     def _on_pair(self, layer: Any) -> None:  # noqa: ARG002
         """Let go of what belonged to the pair before."""

@@ -1,0 +1,133 @@
+"""The parts of two images that are matched; elsewhere nothing is evidence.
+
+A cell that is left out is compared with nothing: it has no matches, and none
+of the other image's cells can match it. Its motion is that of what is around
+it, and its confidence is 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.arrays.checks import as_array
+from napari_samnet.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ['Kept', 'cell_shares', 'kept_parts', 'small_masks', 'without']
+
+Masks = NDArray[np.bool_] | None
+#: Pixels of source and target that are matched; None for all of them.
+Kept = tuple[Masks, Masks]
+
+#: Share of a cell from which on it is compared.
+HALF = 0.5
+
+
+def kept_parts(
+    region: Any, leave_out: Any, shapes: tuple[tuple[int, int], ...]
+) -> Kept:
+    """Pixels that are matched.
+
+    Parameters
+    ----------
+    region : array_like of bool or int, tuple of two, or None
+        Pixels to match: those that are not 0. One array is for the source;
+        of two, the second is for the target, and None stands for all.
+    leave_out : array_like of bool or int, tuple of two, or None
+        Pixels to leave out, given in the same way.
+    shapes : tuple of tuple of int
+        Rows and columns of source and target.
+
+    Returns
+    -------
+    tuple of ndarray of bool or None
+        For source and target; None where all pixels are matched.
+
+    Raises
+    ------
+    InputError
+        If a mask has not the shape of its image, or nothing is left.
+    """
+    kept: list[Masks] = []
+    given = [('region', _of_both(region)), ('leave_out', _of_both(leave_out))]
+    for at, image in enumerate(('source', 'target')):
+        mask: Masks = None
+        for name, masks in given:
+            if masks[at] is None:
+                continue
+            one = as_array(masks[at], name)
+            if one.shape != shapes[at]:
+                raise InputError(
+                    f'{name} must have the shape of the {image}, '
+                    f'{shapes[at]}, got {one.shape}'
+                )
+            one = (one != 0) if name == 'region' else (one == 0)
+            mask = one if mask is None else mask & one
+        if mask is not None and not mask.any():
+            raise InputError(
+                f'nothing of the {image} is left to match: its region is '
+                'empty, or all of it is left out'
+            )
+        kept.append(mask)
+    return kept[0], kept[1]
+
+
+def _of_both(value: Any) -> tuple[Any, Any]:
+    """A value for source and target, which may be given for one."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return value[0], value[1]
+    return value, None
+
+
+def small_masks(kept: Kept, side: int) -> list[NDArray[np.float32] | None]:
+    """Masks at working size, as images are squashed to it.
+
+    Parameters
+    ----------
+    kept : tuple of ndarray of bool or None
+        Of :func:`kept_parts`.
+    side : int
+        Working size in pixels.
+
+    Returns
+    -------
+    list of ndarray of float32 or None, shape (side, side, 3)
+        1 where a pixel is matched, as pictures, so that they can be turned.
+    """
+    made: list[NDArray[np.float32] | None] = []
+    for mask in kept:
+        if mask is None:
+            made.append(None)
+            continue
+        at = np.ix_(
+            *(
+                ((2 * np.arange(side) + 1) * size) // (2 * side)
+                for size in mask.shape
+            )
+        )
+        small = mask[at].astype(np.float32)
+        made.append(np.repeat(small[..., None], 3, axis=2))
+    return made
+
+
+def cell_shares(mask: NDArray[np.float32], cells: tuple[int, int]) -> Tensor:
+    """Share of each cell that is matched, ``(1, 1, h, w)``."""
+    import torch
+    import torch.nn.functional as F
+
+    batch = torch.from_numpy(np.ascontiguousarray(mask[..., 0]))[None, None]
+    return F.adaptive_avg_pool2d(batch, cells)
+
+
+def without(features: Tensor, mask: NDArray[np.float32] | None) -> Tensor:
+    """Features ``(1, C, h, w)`` of which those left out are like none."""
+    if mask is None:
+        return features
+    size = features.shape[-2], features.shape[-1]
+    shares = cell_shares(mask, size).to(features.device)
+    return features * (shares >= HALF)

@@ -1,0 +1,118 @@
+"""Shapes that tell which part of an image is matched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.model.grids import Grid, Index, grid_of
+from napari_samnet.plugin.model.masks import HALF_PLANE
+
+__all__ = ['Region', 'capture_region']
+
+#: Corners that stand for an ellipse.
+CORNERS = 72
+
+
+@dataclass(frozen=True)
+class Region:
+    """Outlines on an image, captured from a layer of shapes.
+
+    Parameters
+    ----------
+    outlines : sequence of ndarray, shape (n, ndim)
+        Corners in data coordinates of the image; without leading axes they
+        are on every plane.
+    shape : tuple of int
+        Rows and columns of the image.
+    leave_out : bool
+        Whether what is inside is left out; else it is all that is matched.
+    """
+
+    outlines: Sequence[NDArray[np.float64]]
+    shape: tuple[int, int]
+    leave_out: bool
+
+    def plane(self, index: Index) -> NDArray[np.bool_] | None:
+        """Pixels of a plane that are matched.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Plane of the image.
+
+        Returns
+        -------
+        ndarray of bool, shape (rows, columns), or None
+            None for all, which is so where nothing was drawn.
+        """
+        from skimage.draw import polygon
+
+        inside = np.zeros(self.shape, bool)
+        for outline in self.outlines:
+            lead = outline[:, :-2]
+            away = np.abs(lead - np.array(index[len(index) - lead.shape[1] :]))
+            if lead.size and away.max() > HALF_PLANE:
+                continue
+            inside[polygon(outline[:, -2], outline[:, -1], self.shape)] = True
+        if not inside.any():
+            return None
+        return ~inside if self.leave_out else inside
+
+
+def capture_region(layer: Any, image: Grid, *, leave_out: bool) -> Region:
+    """Copy shapes that tell which part of an image is matched.
+
+    Parameters
+    ----------
+    layer : napari.layers.Shapes
+        Polygons, rectangles and ellipses, anywhere in the world.
+    image : Grid
+        Grid of the image.
+    leave_out : bool
+        Whether what is inside is left out; else it is all that is matched.
+
+    Returns
+    -------
+    Region
+        What is edited afterwards does not change it.
+
+    Raises
+    ------
+    InputError
+        If none of the shapes has an inside.
+    """
+    place = grid_of(layer, (1,) * layer.ndim)
+    outlines = [
+        _corners(np.asarray(data, float), kind)
+        for data, kind in zip(layer.data, layer.shape_type, strict=True)
+        if kind not in ('line', 'path')
+    ]
+    if not outlines:
+        raise InputError(
+            f'{layer.name!r} has no shape with an inside: draw a polygon, a '
+            'rectangle or an ellipse'
+        )
+    if layer.ndim < len(image.shape):
+        # Flat shapes show on every plane.
+        image = image.plane()
+    return Region(
+        outlines=[image.from_grid(corners, place) for corners in outlines],
+        shape=image.plane_shape,
+        leave_out=leave_out,
+    )
+
+
+def _corners(data: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    """Corners of a shape; napari gives the box around an ellipse."""
+    if kind != 'ellipse':
+        return data
+    middle = data.mean(axis=0)
+    one, other = (data[1] - data[0]) / 2, (data[3] - data[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)[:, None]
+    return np.asarray(middle + np.cos(angle) * one + np.sin(angle) * other)
