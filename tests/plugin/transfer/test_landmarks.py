@@ -259,8 +259,6 @@ def test_the_first_click_finds_its_layers_ready(done: Any, qtbot: Any) -> None:
     done.panel.asking.setChecked(False)
     assert 'photo asked' in layers
     done.remove_landmarks(1)
-    ready[0].selected_data = {0}
-    ready[0].remove_selected()
     done.panel.asking.setChecked(True)
     done.panel.asking.setChecked(False)
     assert 'photo asked' not in layers

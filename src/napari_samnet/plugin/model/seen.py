@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from napari_samnet.plugin.model.grids import Grid
 __all__ = ['SeenTurn', 'orientation_seen']
 
 Matrix = NDArray[np.float64]
+Points = NDArray[np.floating[Any]]
 
 #: Degrees within which a turn is a quarter turn, or none at all.
 NEAR_QUARTER = 10.0
@@ -63,28 +65,28 @@ class SeenTurn:
     source: Grid
     target: Grid
 
-    def to_source(self, points: Matrix) -> Matrix:
+    def to_source(self, points: Points) -> Points:
         """Take pixels ``(n, 2)`` of the target to the source's axes."""
         return _back(_seen(points, self.target), self.source)
 
-    def to_target(self, points: Matrix) -> Matrix:
+    def to_target(self, points: Points) -> Points:
         """Take pixels ``(n, 2)`` of the source to the target's axes."""
         return _back(_seen(points, self.source), self.target)
 
 
-def _seen(points: Matrix, grid: Grid) -> Matrix:
+def _seen(points: Points, grid: Grid) -> Points:
     """Pixels of an image, from the upper left corner on the screen."""
     rigid, sides = _rigid(grid), np.array(grid.plane_shape)
     return (points - (sides - 1) / 2) @ rigid.T + _middle(rigid, sides)
 
 
-def _back(points: Matrix, grid: Grid) -> Matrix:
+def _back(points: Points, grid: Grid) -> Points:
     """Undo :func:`_seen`."""
     rigid, sides = _rigid(grid), np.array(grid.plane_shape)
     return (points - _middle(rigid, sides)) @ rigid + (sides - 1) / 2
 
 
-def _middle(rigid: Matrix, sides: Matrix) -> Matrix:
+def _middle(rigid: Matrix, sides: NDArray[np.intp]) -> Matrix:
     """Center of an image, from the corner of the box that it is seen in."""
     return np.asarray((np.abs(rigid) @ sides - 1) / 2)
 

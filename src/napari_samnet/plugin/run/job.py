@@ -127,13 +127,13 @@ def match_pair(
             picture=pictures.of(step.index, step.snapshot),
         )
         if stop.is_set():
-            kept = None
+            result = None
             if partial and step.snapshot is not None:
                 text = f'stopped after iteration {step.index}, making results'
                 yield Report(step.index, step.total, text, stopped=True)
-                kept = step.snapshot()
+                result = step.snapshot()
             steps.close()
-            return kept
+            return result
 
 
 def run_steps(
