@@ -90,7 +90,8 @@ def small_masks(kept: Kept, side: int) -> list[NDArray[np.float32] | None]:
     Parameters
     ----------
     kept : tuple of ndarray of bool or None
-        Of :func:`kept_parts`.
+        Pixels of source and target that are matched, see
+        :func:`kept_parts`; None for all of an image.
     side : int
         Working size in pixels.
 
