@@ -39,8 +39,9 @@ measures times, memory and the deviation of every fast path, on PF-WILLOW if
 _METHODS = """\
 method to measure; repeat it, or separate names by commas. samnet is the
 default network with default settings, field the same without evidence of
-labels, pairwise the same that matches each frame of a film with the first
-one; identity keeps normalized coordinates; nearest and affine use the
+labels, with-labels the same that is told what moves as one (objects, masks),
+pairwise the same that matches each frame of a film with the first one;
+identity keeps normalized coordinates; nearest and affine use the
 network's features alone; tvl1, ilk, dis and elastix are other packages (extra
 bench); warp, reinhard, histogram, macenko and transport take part in
 attributes and stain; any packaged weights by name; all. By default samnet and

@@ -73,6 +73,9 @@ class Pair:
     frames : sequence of ndarray
         Where a film is followed: all of it, the annotated source first and
         the target last.
+    regions : ndarray of int or bool, shape (Hs, Ws), optional
+        Labels of the source, each of which moves as one, for methods that
+        are told so.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Pair:
     truth: Any
     references: tuple[Reference, ...] = ()
     frames: Sequence[Image] = ()
+    regions: NDArray[Any] | None = None
 
 
 class JudgedPoints(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from napari_samnet.samnet.evidence import (
@@ -13,6 +12,7 @@ from napari_samnet.samnet.evidence import (
     window_mean,
 )
 from napari_samnet.samnet.field import affine_field, grid
+from napari_samnet.samnet.robust_affine import robust_affine
 
 __all__ = ['global_affine']
 
@@ -73,7 +73,7 @@ def global_affine(
     Tensor
         ``(B, 6, H, W)`` field.
     """
-    batch, _, height, width = source.shape
+    height, width = source.shape[-2:]
     source, target = (few_cells(one.float()) for one in (source, target))
     rows, columns = source.shape[-2:]
     grid_of_target = target.shape[-2], target.shape[-1]
@@ -88,25 +88,12 @@ def global_affine(
     step = cells.new_tensor((width / columns, height / rows)).view(2, 1)
     cells, positions = ((at + 0.5) * step - 0.5 for at in (cells, positions))
     middle = cells.new_tensor(((width - 1) / 2, (height - 1) / 2)).view(2, 1)
-    half = max(height, width) / 2
-    x = torch.cat(((cells - middle) / half, torch.ones_like(cells[:1])))
-    y = (positions - middle) / half
-    # A weak prior for "no motion" keeps the fit sound without matches.
-    prior = torch.eye(2, 3, device=x.device)
-    damping = 0.01 * mutual.sum(1).clamp_min(1.0).view(-1, 1, 1)
-    weights = mutual
-    matrix = prior.expand(batch, 2, 3)
-    for index in range(rounds):
-        weighted = x * weights.unsqueeze(1)
-        normal = weighted @ x.transpose(0, 1)
-        normal = normal + damping * torch.eye(3, device=x.device)
-        right = y @ weighted.transpose(1, 2) + damping * prior
-        matrix = torch.linalg.solve(normal, right.transpose(1, 2))
-        matrix = matrix.transpose(1, 2)
-        error = (y - matrix @ x).square().sum(1)
-        # Graduated: from a wide basin to the scale of a few cells.
-        scale = max(0.5 * 0.7**index, 0.12)
-        weights = mutual / (1 + error / scale**2) ** 2
-    linear = matrix[:, :, :2]
-    shift = half * matrix[:, :, 2:] + middle - linear @ middle
-    return affine_field(torch.cat((linear, shift), 2), height, width)
+    matrix = robust_affine(
+        cells,
+        positions,
+        mutual,
+        middle=middle,
+        scale=max(height, width) / 2,
+        rounds=rounds,
+    )
+    return affine_field(matrix, height, width)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from napari_samnet.samnet.evidence import Evidence
 from napari_samnet.samnet.field import affine_field, flow_of, grid
+from napari_samnet.samnet.robust_affine import robust_affine
 
 __all__ = ['RegionMaps', 'region_maps']
 
@@ -69,13 +70,22 @@ def region_maps(evidence: Evidence, regions: Tensor) -> RegionMaps:
     """
     batch, _, height, width = evidence.motion.shape
     confidence = evidence.confidence[0].flatten()
+    cells = grid(height, width, evidence.motion).flatten(1)
+    positions = cells + evidence.motion[:1].flatten(2)
     fields, leads = [], []
     for share in regions.flatten(1):
         inside = share > FILLED
         if int(inside.sum()) < LEAST_CELLS:
             continue
         weight = confidence * inside
-        matrix = _fitted(evidence.motion[:1], weight)
+        total = weight.sum().clamp_min(1e-9)
+        matrix = robust_affine(
+            cells,
+            positions,
+            weight[None],
+            middle=(cells @ weight / total)[:, None],
+            scale=max(height, width) / 2,
+        )[0]
         area = float(matrix[:, :2].det().abs())
         if not AREAS[0] < area < AREAS[1]:
             continue
@@ -96,29 +106,3 @@ def region_maps(evidence: Evidence, regions: Tensor) -> RegionMaps:
         empty = confidence.new_zeros(batch, height * width, 0)
         return RegionMaps([], empty)
     return RegionMaps(fields, torch.stack(leads, -1))
-
-
-def _fitted(motion: Tensor, confidence: Tensor, rounds: int = 5) -> Tensor:
-    """Robust affine map ``(2, 3)`` of matches, in (x, y) cells."""
-    height, width = motion.shape[-2:]
-    points = grid(height, width, motion).flatten(1)
-    total = confidence.sum().clamp_min(1e-9)
-    middle = (points @ confidence / total)[:, None]
-    scale = max(height, width) / 2
-    x = torch.cat(((points - middle) / scale, torch.ones_like(points[:1])))
-    y = (points + motion[0].flatten(1) - middle) / scale
-    still = torch.eye(2, 3, device=x.device)
-    weight = confidence
-    matrix = still
-    for index in range(rounds):
-        pull = 0.01 * weight.sum().clamp_min(1e-9)
-        normal = (x * weight) @ x.T + pull * torch.eye(3, device=x.device)
-        right = (y * weight) @ x.T + pull * still
-        matrix = torch.linalg.solve_ex(normal, right.T).result.T
-        error = (y - matrix @ x).square().sum(0)
-        # Graduated, as for the global map.
-        width_now = max(0.5 * 0.6**index, 0.12)
-        weight = confidence / (1 + error / width_now**2) ** 2
-    linear = matrix[:, :2]
-    shift = scale * matrix[:, 2:] + middle - linear @ middle
-    return torch.cat((linear, shift), 1)

@@ -157,3 +157,17 @@ def test_the_field_alone_is_run_when_asked_for() -> None:
     assert whole.evidence is not None
     np.testing.assert_array_equal(alone.backward, whole.backward)
     assert 'field' not in [method.name for method in get_methods(['all'])]
+
+
+def test_a_method_is_told_what_moves_as_one() -> None:
+    options = MatchOptions(size=128, iterations=1, attributes=False)
+    methods = get_methods(['with-labels', 'samnet'], options)
+    image = data.chelsea()[:200, :200] / np.float32(255)
+    drawn = np.zeros((200, 200), bool)
+    drawn[60:140, 60:140] = True
+    pair = Pair('cat', '', image, np.roll(image, 5, 1), None, regions=drawn)
+    told, untold = (method.regions(pair) for method in methods)
+    assert told is drawn
+    assert untold is None
+    answer = methods[0].answer(pair)
+    assert answer.correspondence.metadata['warnings'] == []

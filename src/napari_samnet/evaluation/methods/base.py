@@ -33,6 +33,7 @@ __all__ = [
     'Pairwise',
     'PlainWarp',
     'Samnet',
+    'WithLabels',
     'from_fields',
     'require',
 ]
@@ -123,6 +124,10 @@ class Samnet(IterativeMethod):
             'options': asdict(self.options),
         }
 
+    def regions(self, pair: Pair) -> NDArray[Any] | None:  # noqa: ARG002
+        """Labels that the match is told of: none."""
+        return None
+
     def answer(self, pair: Pair) -> Answer:
         return self.trace(pair, ())
 
@@ -147,7 +152,12 @@ class Samnet(IterativeMethod):
     def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
         from napari_samnet.matching.match import match_steps
 
-        steps = match_steps(pair.source, pair.target, self.options)
+        steps = match_steps(
+            pair.source,
+            pair.target,
+            self.options,
+            labels=self.regions(pair),
+        )
         partial: dict[int, Correspondence] = {}
         paused = 0.0
         while True:
@@ -194,6 +204,18 @@ class Samnet(IterativeMethod):
             best=len(pair.references),
             describer=self._describer,
         )
+
+
+class WithLabels(Samnet):
+    """The network told which regions of the source move as one each."""
+
+    def __init__(self, options: MatchOptions) -> None:
+        super().__init__('with-labels', options)
+
+    def regions(self, pair: Pair) -> NDArray[Any] | None:
+        if pair.regions is None and pair.references:
+            return pair.references[0].labels
+        return pair.regions
 
 
 class Pairwise(Samnet):

@@ -12,6 +12,7 @@ from napari_samnet.evaluation.methods.base import (
     Pairwise,
     PlainWarp,
     Samnet,
+    WithLabels,
 )
 from napari_samnet.options import DEFAULTS, PAPER, MatchOptions
 
@@ -92,6 +93,7 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
 #: Parts of the network's own method, and the paper's method, run where they
 #: are asked for by name.
 PARTS: dict[str, Callable[[_Setup], Method]] = {
+    'with-labels': lambda setup: WithLabels(setup.options),
     'pairwise': lambda setup: Pairwise(setup.options),
     'field': lambda setup: Samnet(
         'field', replace(setup.options, evidence=False, outlines=False)

@@ -66,7 +66,14 @@ class Objects(Protocol):
 
     def load(self, index: int) -> Pair:
         made = self._parts.pair(index, self._seed, SIDE)
-        return Pair(f'{index:03}', '', made.source, made.target, made)
+        return Pair(
+            f'{index:03}',
+            '',
+            made.source,
+            made.target,
+            made,
+            regions=made.inside,
+        )
 
     def score(self, pair: Pair, answer: Answer) -> Scores:
         truth: Composite = pair.truth
