@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from napari_samnet.datasets.image_lists import read_images
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.training import teaching
+from napari_samnet.training.categorystage import spread_images
+from napari_samnet.training.data import TrainingImage
 from napari_samnet.training.feature_store import (
     FeatureStore,
     further_directions,
@@ -28,6 +31,7 @@ from napari_samnet.training.features import (
 )
 from napari_samnet.training.matches import category_matches
 from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.projection import with_projection
 from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
 from napari_samnet.training.taught_examples import (
     Example,
@@ -264,6 +268,19 @@ class TestMatches:
         assert float(apart.median()) < 0.5
 
 
+class TestSpread:
+    def test_large_categories_give_more_and_none_is_passed_over(self) -> None:
+        images = [
+            TrainingImage(Path(f'{kind}{number}.jpg'), kind, 'set')
+            for kind, count in (('few', 9), ('many', 100), ('single', 1))
+            for number in range(count)
+        ]
+        chosen = spread_images(images, 100, 0)
+        kinds = Counter(image.category for image in chosen)
+        assert kinds == {'many': 20, 'few': 6}
+        assert spread_images(images, 7, 0) == chosen[:7]
+
+
 class TestStage:
     def test_it_teaches_the_projection_alone_and_goes_on(
         self, annotated: Path, tmp_path: Path
@@ -286,6 +303,45 @@ class TestStage:
             same = bool(torch.equal(after[name], value))
             assert same == (name != 'features.projection'), name
         assert list(train_steps(images, folder, options)) == []
+
+    def test_directions_do_not_depend_on_what_was_there(
+        self, annotated: Path, tmp_path: Path
+    ) -> None:
+        model = read_model(get_weights('samnet').path)
+        projection = model.features.projection
+        assert projection is not None
+        other = with_projection(model, projection.flip(1) + 0.01)
+        start = tmp_path / 'start.safetensors'
+        save_model(other, start)
+        images = read_images(annotated.parent)
+        learnt = []
+        for name, used in (('one', 'samnet'), ('two', str(start))):
+            options = replace(
+                OPTIONS,
+                start=used,
+                feature_start='directions',
+                feature_channels=12,
+                feature_steps=2,
+                feature_images=0,
+                storage='fp16',
+            )
+            folder = tmp_path / name
+            list(train_steps(images, folder, options))
+            learnt.append((folder / WEIGHTS_NAME).read_bytes())
+        assert learnt[0] == learnt[1]
+
+    def test_a_share_of_nothing_is_the_start(
+        self, annotated: Path, tmp_path: Path
+    ) -> None:
+        options = replace(
+            OPTIONS, feature_share=0.0, feature_steps=2, feature_images=0
+        )
+        images = read_images(annotated.parent)
+        list(train_steps(images, tmp_path / 'run', options))
+        before = read_model(get_weights('samnet').path).features.projection
+        after = read_model(tmp_path / 'run' / WEIGHTS_NAME).features.projection
+        assert before is not None and after is not None
+        torch.testing.assert_close(after, before)
 
     def test_a_network_without_a_projection_gets_one(
         self, annotated: Path, tmp_path: Path

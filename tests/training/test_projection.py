@@ -45,8 +45,8 @@ class TestFinding:
         self, photographs: list[np.ndarray]
     ) -> None:
         model = read_model(get_weights('samnet').path)
-        few, less = find_projection(model, photographs, 4)
-        many, more = find_projection(model, photographs, 32)
+        few, less = find_projection(model.features, photographs, 4)
+        many, more = find_projection(model.features, photographs, 32)
         torch.testing.assert_close(
             many.T @ many, torch.eye(32), atol=1e-5, rtol=0
         )
@@ -59,7 +59,7 @@ class TestFinding:
         self, photographs: list[np.ndarray]
     ) -> None:
         model = read_model(get_weights('samnet').path)
-        found, kept = find_projection(model, photographs, 8)
+        found, kept = find_projection(model.features, photographs, 8)
         batch = torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2)
         whole = model.features.match_only(batch, project=False)
         apart = (
@@ -81,7 +81,7 @@ class TestFinding:
 
     def test_the_mean_is_kept(self, photographs: list[np.ndarray]) -> None:
         model = read_model(get_weights('samnet').path)
-        found, _ = find_projection(model, photographs, 2)
+        found, _ = find_projection(model.features, photographs, 2)
         batch = torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2)
         mean = model.features.match_only(batch, project=False).mean((0, 2, 3))
         along = found.T @ mean
@@ -93,12 +93,12 @@ class TestFinding:
     ) -> None:
         model = read_model(get_weights('samnet').path)
         with pytest.raises(InputError, match=f'from 1 to 1328.* {channels}'):
-            find_projection(model, photographs, channels)
+            find_projection(model.features, photographs, channels)
 
     def test_no_images(self) -> None:
         model = read_model(get_weights('samnet').path)
         with pytest.raises(InputError, match='at least one image, got none'):
-            find_projection(model, [])
+            find_projection(model.features, [])
 
 
 class TestNetworks:

@@ -99,7 +99,7 @@ def choose_images(
 
 
 def spread_images(
-    images: ImageList, count: int, seed: int, *, each: int = 6
+    images: ImageList, count: int, seed: int
 ) -> list[TrainingImage]:
     """Some images of many categories, so that many kinds are learnt.
 
@@ -111,14 +111,13 @@ def spread_images(
         How many to take at most.
     seed : int
         Which categories and images.
-    each : int
-        Images of one category at most; the more there are, the more alike
-        are the views of its pairs.
 
     Returns
     -------
     list of TrainingImage
-        Category by category, in random order.
+        Category by category, the largest first. Of a category with n images
+        there are twice the square root of n, at least six: the more there
+        are, the more alike are the views of its pairs.
     """
     rng = np.random.default_rng(seed)
     members: dict[str, list[TrainingImage]] = {}
@@ -126,9 +125,10 @@ def spread_images(
         image = images[int(index)]
         members.setdefault(category_of(image), []).append(image)
     groups = [group for group in members.values() if len(group) > 1]
+    shuffled = [groups[int(index)] for index in rng.permutation(len(groups))]
     chosen: list[TrainingImage] = []
-    for index in rng.permutation(len(groups)):
-        chosen += groups[int(index)][:each]
+    for group in sorted(shuffled, key=len, reverse=True):
+        chosen += group[: max(6, round(2 * len(group) ** 0.5))]
     return chosen[:count]
 
 

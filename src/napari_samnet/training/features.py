@@ -69,11 +69,11 @@ STORE_NAME = 'features.npy'
 WARPS, MATCHES = 0.5, 0.5
 
 #: Photographs on which the directions are found in which cells differ.
-PROJECTED_PHOTOGRAPHS = 256
+PROJECTED_PHOTOGRAPHS = 128
 
 #: Directions beside those of the start that may be taken in, and photographs
 #: on which they are found.
-FURTHER, BASIS_PHOTOGRAPHS = 256, 128
+FURTHER, BASIS_PHOTOGRAPHS = 256, 64
 
 
 class _Lists(NamedTuple):
@@ -231,7 +231,8 @@ def feature_stage(
         yield from steps
     for name in (STORE_NAME, Path(STORE_NAME).with_suffix('.json')):
         (folder / name).unlink(missing_ok=True)
-    return with_projection(model, store.basis @ taught.projection.detach())
+    learnt = store.basis @ taught.projection.detach()
+    return with_projection(model, start.lerp(learnt, options.feature_share))
 
 
 def _start(
@@ -248,9 +249,9 @@ def _start(
         return kept['projection'], kept['basis']
     photographs = read_some(images, PROJECTED_PHOTOGRAPHS, options.size)
     start = model.features.projection
-    if start is None:
+    if start is None or options.feature_start == 'directions':
         start, _ = find_projection(
-            model, photographs, options.feature_channels
+            frozen, photographs, options.feature_channels
         )
     basis = further_directions(
         frozen, start, photographs[:BASIS_PHOTOGRAPHS], FURTHER
@@ -266,13 +267,16 @@ def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
     annotated = taught_images(options)
     kept_back = {image.path for image in confidence_images(options)}
     images = [image for image in images if image.path not in kept_back]
+    # People's keypoints say more of these than matches do.
+    learnt = {image.path for image in annotated}
+    unlabeled = [image for image in images if image.path not in learnt]
     rng = np.random.default_rng(options.seed + 4)
     drawn = rng.choice(
         len(images), min(options.feature_warps, len(images)), replace=False
     )
     return _Lists(
         annotated,
-        spread_images(images, options.feature_images, options.seed),
+        spread_images(unlabeled, options.feature_images, options.seed),
         [images[int(index)] for index in drawn],
     )
 

@@ -42,7 +42,7 @@ def category_matches(
     indices: Sequence[int],
     categories: Sequence[str],
     *,
-    most: int = 200,
+    most: int = 100,
     tell: Callable[[int], None] = lambda _: None,
 ) -> MatchExamples:
     """Match similar views of one category, and keep what agrees.
@@ -110,7 +110,7 @@ def _agreement(
     """
     none = source.new_zeros(2, 0, 1, 1)
     both = torch.cat((source, target))
-    options = Recurrence(window=model.config.window, tolerance=0.05)
+    options = Recurrence(window=model.config.window, tolerance=0.25)
     flow = none
     for state in model.iterate(
         Features(both, none, ()), Features(both.flip(0), none, ()), options

@@ -41,6 +41,7 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'feature_images': (0, 100_000),
     'feature_warps': (1, 100_000),
     'feature_channels': (1, 4096),
+    'feature_share': (0.0, 1.0),
     'feature_batch': (1, 256),
     'feature_rate': (1e-6, 1e-1),
     'confidence_pairs': (0, 100_000),
@@ -53,7 +54,9 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     'network': ('samnet', 'paper'),
     'preprocessing': ('oxford', 'torchvision'),
     'category_feedback': ('feature', 'image'),
+    'feature_start': ('kept', 'directions'),
     'loss': ('attribute', 'matching'),
+    'storage': ('fp32', 'fp16'),
 }
 
 
@@ -98,6 +101,14 @@ class TrainingOptions:
     feature_channels : int
         Channels that the features are projected to, if they are not yet.
         Fewer make the iterations faster and the match less exact.
+    feature_start : {'kept', 'directions'}
+        Projection that is taught: that of the network, or the directions in
+        which cells differ, found anew. A network without one always gets the
+        directions.
+    feature_share : float
+        How much of the way from the start to the taught projection is gone.
+        1 goes all of it. Less keeps more of what the start knew of things
+        that nobody taught.
     feature_batch : int
         Pairs of annotated images per step; half as many category pairs and a
         quarter as many known warps are learnt from beside them.
@@ -155,6 +166,9 @@ class TrainingOptions:
         the packaged network.
     preprocessing : str
         What the backbone's weights expect, 'oxford' or 'torchvision'.
+    storage : {'fp32', 'fp16'}
+        Numbers that the network is written in. Packaged networks are fp16,
+        half the size.
     seed : int
         Of all random numbers.
     device : str
@@ -178,6 +192,8 @@ class TrainingOptions:
     feature_images: int = 360
     feature_warps: int = 80
     feature_channels: int = 384
+    feature_start: str = 'kept'
+    feature_share: float = 1.0
     feature_batch: int = 8
     feature_rate: float = 1e-3
     keypoints: str = ''
@@ -196,6 +212,7 @@ class TrainingOptions:
     backbone_weights: str = ''
     light_weights: str = ''
     preprocessing: str = 'oxford'
+    storage: str = 'fp32'
     seed: int = 0
     device: str = 'auto'
     precision: str = 'auto'
@@ -213,7 +230,14 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
-        for name in ('network', 'preprocessing', 'loss', 'category_feedback'):
+        for name in (
+            'network',
+            'preprocessing',
+            'loss',
+            'category_feedback',
+            'feature_start',
+            'storage',
+        ):
             allowed = TRAINING_CHOICES[name]
             if getattr(self, name) not in allowed:
                 raise InputError(

@@ -26,6 +26,7 @@ from torch import Tensor
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
+from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.commands import image_parser, run_command
 from napari_samnet.training.data import (
@@ -46,7 +47,9 @@ APART = 2
 
 @torch.inference_mode()
 def find_projection(
-    model: SAMNet, images: Iterable[np.ndarray], channels: int = CHANNELS
+    network: VGGFeatures,
+    images: Iterable[np.ndarray],
+    channels: int = CHANNELS,
 ) -> tuple[Tensor, float]:
     """Principal directions of the difference of cells that lie close by.
 
@@ -54,8 +57,8 @@ def find_projection(
 
     Parameters
     ----------
-    model : SAMNet
-        In fp32 on the CPU.
+    network : VGGFeatures
+        The feature networks, on the CPU.
     images : iterable of ndarray of float32, (size, size, 3)
         Training images at working size.
     channels : int
@@ -73,7 +76,7 @@ def find_projection(
     InputError
         If the features have fewer channels, or there is no image.
     """
-    whole = model.features.matching_channels
+    whole = network.matching_channels
     if not 1 <= channels <= whole:
         raise InputError(
             f'channels must be from 1 to {whole}, those of the matching '
@@ -82,9 +85,7 @@ def find_projection(
     moments = torch.zeros(whole, whole, dtype=torch.float64)
     mean = torch.zeros(whole, 1, dtype=torch.float64)
     for image in images:
-        features = model.features.match_only(
-            to_tensor([image]), project=False
-        )[0]
+        features = network.match_only(to_tensor([image]), project=False)[0]
         mean += features.mean((1, 2)).double()[:, None]
         for axis in (1, 2):
             count = features.shape[axis] - APART
@@ -143,7 +144,9 @@ def _project(args: argparse.Namespace) -> None:
     model = read_model(weights.path)
     train, _ = split(read_images(args.images, root=args.root))
     photographs = read_some(train, args.count, MatchOptions.size)
-    projection, kept = find_projection(model, photographs, args.channels)
+    projection, kept = find_projection(
+        model.features, photographs, args.channels
+    )
     with safe_open(weights.path, framework='pt') as file:
         notes = file.metadata() or {}
     digest = save_model(

@@ -186,7 +186,7 @@ def _save(model: SAMNet, folder: Path, options: TrainingOptions) -> None:
     save_model(
         model,
         folder / WEIGHTS_NAME,
-        half=False,
+        half=options.storage == 'fp16',
         parts=parts if shared else (),
         shares='samnet' if shared else '',
     )
