@@ -340,7 +340,8 @@ class TestStage:
         list(train_steps(images, tmp_path / 'run', options))
         before = read_model(get_weights('samnet').path).features.projection
         after = read_model(tmp_path / 'run' / WEIGHTS_NAME).features.projection
-        assert before is not None and after is not None
+        assert before is not None
+        assert after is not None
         torch.testing.assert_close(after, before)
 
     def test_a_network_without_a_projection_gets_one(
