@@ -22,11 +22,8 @@ from napari_samnet.labels.evidence import (
     label_shares,
     pooled,
 )
-from napari_samnet.labels.kernel import (
-    TEXTURE_WIDTH,
-    LabelPainter,
-    sample_labels,
-)
+from napari_samnet.labels.kernel import sample_labels
+from napari_samnet.labels.painter import TEXTURE_WIDTH, LabelPainter
 from napari_samnet.labels.scores import LabelScores
 from napari_samnet.warping.warp import Pixels
 

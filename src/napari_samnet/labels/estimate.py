@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.labels.brought import field_labels
 from napari_samnet.labels.grids import on_grid
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.labels.quality import (
@@ -14,7 +15,7 @@ from napari_samnet.labels.quality import (
     LabelQuality,
     predicted_iou,
 )
-from napari_samnet.labels.scores import field_labels, score_labels
+from napari_samnet.labels.scores import score_labels
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.warp import Pixels
 

@@ -22,10 +22,10 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.labels.grids import grid_shape
 from napari_samnet.labels.kernel import (
-    LabelPainter,
     outline_guide,
     sample_labels,
 )
+from napari_samnet.labels.painter import LabelPainter
 from napari_samnet.labels.quality import (
     LabelQuality,
     image_quality,

@@ -1,0 +1,93 @@
+"""Labels that a field brings, and how much they count beside evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.labels.grids import grid_shape, on_grid
+from napari_samnet.labels.tables import LabelField
+from napari_samnet.warping.fields import Mapping
+
+__all__ = ['BroughtLabels', 'field_labels']
+
+FloatArray = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+Shape = tuple[int, int]
+
+#: Weight of the label that the field brings, where its confidence is 1,
+#: beside evidence that sums to 1.
+FIELD_WEIGHT = 0.25
+
+#: Further weight where the pixels have confirmed the field, and how far they
+#: must have done so for its label to stay, whatever the evidence says.
+EXACT_WEIGHT, EXACT = 2.0, 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class BroughtLabels:
+    """What a field brings, on the grid of the scores.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (n, m)
+        Places of labels in the table; its length where the target shows what
+        is outside of the source.
+    weight : ndarray of float32, shape (n, m)
+        What the field's label has in advance.
+    exact : ndarray of bool, shape (n, m), optional
+        Where the field is right to the pixel: there its label stays.
+    """
+
+    places: npt.NDArray[np.intp]
+    weight: FloatArray
+    exact: npt.NDArray[np.bool_] | None = None
+
+
+def field_labels(
+    values: Labels, places: npt.NDArray[np.intp], field: LabelField
+) -> BroughtLabels:
+    """Labels that the field brings to the grid of the scores.
+
+    Parameters
+    ----------
+    values : ndarray, shape (L,)
+        Labels in ascending order.
+    places : ndarray of int, shape (n, m)
+        Which of them each sample of the source has.
+    field : LabelField
+        Of the two images.
+
+    Returns
+    -------
+    BroughtLabels
+        With the weight that the field has there.
+    """
+    grid = grid_shape(field.target_shape)
+    brought = _brought(places, field.backward, grid, outside=len(values))
+    weight = FIELD_WEIGHT * on_grid(field.confidence, grid)
+    if field.evidence is None or field.evidence.confirmed is None:
+        return BroughtLabels(brought, weight)
+    confirmed = on_grid(field.evidence.confirmed.astype(np.float32), grid)
+    exact = (confirmed > EXACT) & (brought < len(values))
+    return BroughtLabels(brought, weight + EXACT_WEIGHT * confirmed, exact)
+
+
+def _brought(
+    places: npt.NDArray[np.intp],
+    backward: FloatArray,
+    grid: Shape,
+    *,
+    outside: int,
+) -> npt.NDArray[np.intp]:
+    """Labels that the field leads to, on a grid; `outside` beyond it."""
+    at = Mapping(backward, grid, places.shape).positions(slice(0, grid[0]))
+    framed = np.pad(places, 1, constant_values=outside)
+    row, column = (
+        (np.rint(where).astype(np.intp) + 1).clip(0, side + 1)
+        for where, side in zip(at, places.shape, strict=True)
+    )
+    return framed[row, column]

@@ -1,0 +1,239 @@
+"""Labels of the best scores, pixel by pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import centers, linear_taps
+from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.labels.scores import LabelScores
+
+if TYPE_CHECKING:
+    from napari_samnet.images.plane import Plane
+
+__all__ = ['LabelPainter']
+
+FloatArray = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+Shape = tuple[int, int]
+
+#: Side in pixels of the parts of a block that are scored at once.
+PART_SIDE = 128
+
+#: Width, in pixels of the grid of the scores, of the blur that takes texture
+#: from the colors that decide an outline. Straight edges stay where they are.
+TEXTURE_WIDTH = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPainter:
+    """Puts the best-scored labels into blocks of the target's grid.
+
+    Parameters
+    ----------
+    scores : LabelScores
+        Scores of the labels per cell.
+    grid : tuple of int
+        Rows and columns of the target.
+    image : Plane or None
+        The target; needed where scores depend on colors.
+    """
+
+    scores: LabelScores
+    grid: Shape
+    image: Plane | None = None
+
+    def paint(self, tile: Tile, target: Labels, allowed: Any = None) -> None:
+        """Replace the labels of a block where scores decide.
+
+        Parameters
+        ----------
+        tile : tuple of slice
+            Rows and columns of the block.
+        target : ndarray of int or bool
+            Labels that the block has without the scores; changed in place.
+        allowed : ndarray of bool, optional
+            Where they may be changed, by default everywhere.
+        """
+        for part, here in self._contested(tile):
+            rows, columns = (
+                slice(inner.start - outer.start, inner.stop - outer.start)
+                for inner, outer in zip(part, tile, strict=True)
+            )
+            block = target[rows, columns]
+            where = here & ~np.isin(block, self.scores.unresolved)
+            if allowed is not None:
+                where &= allowed[rows, columns]
+            if where.any():
+                np.copyto(block, self._winners(part, block), where=where)
+
+    def _contested(
+        self, tile: Tile
+    ) -> Iterator[tuple[Tile, npt.NDArray[np.bool_]]]:
+        """Parts of a block in which scores decide, and where."""
+        contested = self.scores.contested
+        sides = [part.stop - part.start for part in tile]
+        for part in tiles((sides[0], sides[1]), side=(PART_SIDE, PART_SIDE)):
+            rows, columns = (
+                slice(outer.start + inner.start, outer.start + inner.stop)
+                for outer, inner in zip(tile, part, strict=True)
+            )
+            at = [
+                np.arange(where.start, where.stop) * count // side
+                for where, count, side in zip(
+                    (rows, columns),
+                    contested.shape,
+                    self.grid,
+                    strict=True,
+                )
+            ]
+            here = contested[np.ix_(*at)]
+            if here.any():
+                yield (rows, columns), here
+
+    def _smoothed_colors(self, image: Plane, part: Tile) -> FloatArray:
+        """Colors of a part of the target, texture finer than scores blurred.
+
+        The colors of the grid that the factors were fitted to have none of
+        it: with it, outlines in tissue or grass would fray into specks.
+        """
+        from scipy.ndimage import gaussian_filter
+
+        ratio = max(self.grid) / max(self.scores.contested.shape)
+        width = TEXTURE_WIDTH * ratio
+        # A wide blur is that of means over squares, up to a hundredth.
+        step = max(1, int(width / 4))
+        margin = int(np.ceil(3 * width))
+        wide = [
+            slice(
+                max(0, where.start - margin) // step * step,
+                min(side, where.stop + margin),
+            )
+            for where, side in zip(part, self.grid, strict=True)
+        ]
+        colors = _means(image.rgb_window(wide[0], wide[1]), step)
+        colors = gaussian_filter(
+            colors,
+            width / step,
+            mode='nearest',
+            axes=(0, 1),
+            radius=-(-margin // step),
+        )
+        if step == 1:
+            rows, columns = (
+                slice(inner.start - outer.start, inner.stop - outer.start)
+                for inner, outer in zip(part, wide, strict=True)
+            )
+            smoothed: FloatArray = colors[rows, columns]
+            return smoothed
+        (above, below, down), (left, right, along) = (
+            linear_taps(
+                count,
+                (np.arange(inner.start, inner.stop) + 0.5 - outer.start)
+                / (count * step),
+            )
+            for count, inner, outer in zip(
+                colors.shape[:2], part, wide, strict=True
+            )
+        )
+        along, down = along[:, None], down[:, None, None]
+        across = colors[:, left]
+        across += along * (colors[:, right] - across)
+        upper = across[above]
+        upper += down * (across[below] - upper)
+        return np.asarray(upper, np.float32)
+
+    def _winners(self, part: Tile, brought: Labels) -> Labels:
+        """Labels of the best scores in a part of the target."""
+        colors = None
+        if self.image is not None and self.scores.needs_colors:
+            colors = self._smoothed_colors(self.image, part)
+        taps = [
+            linear_taps(count, centers(side)[where])
+            for count, side, where in zip(
+                self.scores.contested.shape,
+                self.grid,
+                part,
+                strict=True,
+            )
+        ]
+        winner = np.zeros_like(brought)
+        background = np.ones(brought.shape, np.float32)
+        best = np.zeros(brought.shape, np.float32)
+        for value, box, scores in zip(
+            self.scores.values,
+            self.scores.boxes,
+            self.scores.scores,
+            strict=True,
+        ):
+            score = _sampled(scores, box, taps)
+            if score is None:
+                continue
+            if score.shape[0] == 4:
+                assert colors is not None
+                planes = np.moveaxis(colors, -1, 0)
+                score = score[3] + (score[:3] * planes).sum(0)
+            else:
+                score = score[0]
+            background -= score
+            better = score > best
+            np.copyto(best, score, where=better)
+            np.copyto(winner, value, where=better)
+        winner[background >= best] = 0
+        return winner
+
+
+def _means(colors: FloatArray, step: int) -> FloatArray:
+    """Means over squares of `step` pixels; the last ones may be narrower."""
+    if step == 1:
+        return colors
+    for axis in (0, 1):
+        starts = np.arange(0, colors.shape[axis], step)
+        counts = np.diff(starts, append=colors.shape[axis])
+        colors = np.add.reduceat(colors, starts, axis=axis)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        colors /= counts.reshape(shape)
+    return colors
+
+
+def _sampled(scores: FloatArray, box: Tile, taps: Any) -> FloatArray | None:
+    """Bilinear scores in a part of the target, (K, rows, columns).
+
+    They are 0 beyond their box; None if the part lies wholly beyond it.
+    """
+    inside = []
+    for (low, high, weight), where in zip(taps, box, strict=True):
+        there = (high >= where.start) & (low < where.stop)
+        if not there.any():
+            return None
+        first, last = low[0], high[-1] + 1
+        inside.append((low, high, weight, first, last, where))
+    (above, below, down, top, bottom, rows) = inside[0]
+    (left, right, along, start, stop, columns) = inside[1]
+    layers = scores[..., None] if scores.ndim == 2 else scores
+    window = np.zeros(
+        (bottom - top, stop - start, layers.shape[2]), np.float32
+    )
+    to_rows, to_columns = (
+        slice(max(0, where.start - first), min(last, where.stop) - first)
+        for where, first, last in ((rows, top, bottom), (columns, start, stop))
+    )
+    window[to_rows, to_columns] = layers[
+        max(0, top - rows.start) : bottom - rows.start,
+        max(0, start - columns.start) : stop - columns.start,
+    ]
+    planes = np.ascontiguousarray(np.moveaxis(window, 2, 0))
+    wide = planes[..., left - start]
+    wide += along * (planes[..., right - start] - wide)
+    upper = wide[:, above - top]
+    lower = wide[:, below - top]
+    lower -= upper
+    lower *= down[:, None]
+    lower += upper
+    return lower
