@@ -38,7 +38,7 @@ QUICK = [
     *('--size', '64', '--window', '5', '--iterations', '1'),
     *('--device', 'cpu', '--precision', 'fp32', '--no-attributes'),
 ]
-FEW = ['--write', 'warped_labels,warped_points,correspondence']
+FEW = ['--outputs', 'labels,points,correspondence']
 
 SIDE = 96
 
@@ -378,7 +378,7 @@ class TestList:
         where = [eight(folder), '--out', str(folder / 'out')]
         for wrong, message in (
             (['--workers', '-1'], 'workers must be 0 or more'),
-            (['--write', 'flow,all'], '--write must name some of'),
+            (['--write', 'flow,all'], '--outputs must name some of'),
             (['--weights', 'none'], 'weights must be one of'),
             (['--precision', 'fp8'], 'precision must be one of'),
         ):

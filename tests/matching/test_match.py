@@ -181,6 +181,15 @@ class TestOptions:
         np.testing.assert_allclose(plain.forward, free.forward, atol=1e-5)
         assert free.transferred is not None
 
+    def test_the_image_can_be_left_out(
+        self, source: np.ndarray, target: np.ndarray
+    ) -> None:
+        whole = match(source, target, **SMALL)
+        fields = match(source, target, transferred=False, **SMALL)
+        assert fields.transferred is None
+        assert 'recolor' not in fields.metadata['stages']
+        np.testing.assert_array_equal(fields.forward, whole.forward)
+
     @pytest.mark.parametrize(
         'change',
         [

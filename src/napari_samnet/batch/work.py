@@ -205,7 +205,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     from napari_samnet.io.annotated import about_files
     from napari_samnet.io.image_files import read_picture
     from napari_samnet.matching.match import match
-    from napari_samnet.outputs.folder import Products
+    from napari_samnet.outputs.folder import Products, needs_transferred
     from napari_samnet.runtime.feature_cache import FEATURES
 
     source = _source(pair, settings.source)
@@ -219,6 +219,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
         picture.pixels,
         target.pixels,
         labels=source.labels,
+        transferred=needs_transferred(settings.only),
         source_channel_axis=axes[0],
         target_channel_axis=axes[1],
         **asdict(settings.options),

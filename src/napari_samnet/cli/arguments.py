@@ -38,6 +38,9 @@ __all__ = [
 #: given by ``--reference``.
 FLAGS = {'reference': 'literal'}
 
+#: Shorter names of files that may be asked for.
+SHORT = {'labels': 'warped_labels', 'points': 'warped_points'}
+
 
 class OneLineParser(argparse.ArgumentParser):
     """Parser whose errors are one line, without the usage before it."""
@@ -285,11 +288,14 @@ def add_write_option(parser: argparse.ArgumentParser) -> None:
         Parser of a command that writes results.
     """
     parser.add_argument(
+        '--outputs',
         '--write',
+        dest='write',
         metavar='NAME,NAME',
         default=','.join(FILES),
-        help='which files to write. Default: all that there is something '
-        f'for: {", ".join(FILES)}.',
+        help='which files to write, such as labels,points; what none of them '
+        'needs is not computed. Default: all that there is something for: '
+        f'{", ".join(FILES)}.',
     )
 
 
@@ -312,10 +318,11 @@ def read_write_option(arguments: argparse.Namespace) -> tuple[str, ...]:
     InputError
         If there is no such file.
     """
-    wanted = [word.strip() for word in arguments.write.split(',')]
+    words = [word.strip() for word in arguments.write.split(',')]
+    wanted = [SHORT.get(word, word) for word in words]
     for word in wanted:
         if word not in FILES:
             raise InputError(
-                f'--write must name some of {", ".join(FILES)}, got {word!r}'
+                f'--outputs must name some of {", ".join(FILES)}, got {word!r}'
             )
     return tuple(key for key in FILES if key in wanted)

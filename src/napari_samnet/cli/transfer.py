@@ -130,6 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_samnet.outputs.folder import (
         Products,
         check_folder,
+        needs_transferred,
         write_results,
     )
 
@@ -153,6 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
             source.picture.pixels,
             target.pixels,
             labels=labels,
+            transferred=needs_transferred(only),
             landmarks=landmarks,
             region=_read_masks(arguments.region, arguments.target_region),
             leave_out=_read_masks(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.vq import kmeans2
 
 __all__ = ['ColorClasses']
 
@@ -58,13 +56,7 @@ class ColorClasses:
             order = np.argsort(near, kind='stable')
             index = order[int(0.98 * (len(near) - 1))]
             centers = np.concatenate([centers, colors[index][None]])
-        distinct = np.unique(centers, axis=0)
-        with catch_warnings():
-            # A class that no color is nearest to keeps its center.
-            simplefilter('ignore', UserWarning)
-            centers, _ = kmeans2(
-                colors, distinct, iter=ROUNDS, minit='matrix', missing='warn'
-            )
+        centers = _means(colors, np.unique(centers, axis=0))
         nearest = _distances(colors, centers).min(axis=-1)
         return cls(centers, float(nearest.mean()) + 1e-5)
 
@@ -87,7 +79,29 @@ class ColorClasses:
         return np.asarray(share / share.sum(axis=-1, keepdims=True))
 
 
+def _means(colors: Array, centers: Array) -> Array:
+    """Centers after k-means.
+
+    Here and not from scipy, whose import takes longer than all of a look.
+    """
+    count = len(centers)
+    for _ in range(ROUNDS):
+        nearest = _distances(colors, centers).argmin(axis=-1)
+        number = np.bincount(nearest, minlength=count)
+        sums = [
+            np.bincount(nearest, weights=channel, minlength=count)
+            for channel in colors.T
+        ]
+        # A class that no color is nearest to keeps its center.
+        means = np.stack(sums, axis=-1) / np.maximum(number, 1)[:, None]
+        centers = np.where(number[:, None] > 0, means, centers)
+    return centers
+
+
 def _distances(colors: Array, centers: Array) -> Array:
     """Squared distances (..., K) of colors from K centers."""
-    apart = colors[..., None, :] - centers
-    return np.asarray(np.einsum('...k,...k->...', apart, apart))
+    apart = [
+        np.square(colors[..., channel, None] - centers[:, channel])
+        for channel in range(3)
+    ]
+    return np.asarray(apart[0] + apart[1] + apart[2])

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 __all__ = ['far_pieces', 'widest_gap', 'widest_gaps']
 
@@ -52,6 +51,9 @@ def far_pieces(
     ndarray of bool, shape (H, W), or None
         The pixels of these pieces; None if there are none.
     """
+    # A third of what importing the package's matching would take.
+    from scipy import ndimage
+
     pieces, count = ndimage.label(mask, _CORNERS)
     if count < 2:
         return None
@@ -85,6 +87,8 @@ def widest_gap(mask: Mask) -> float:
         The farthest piece's gap, as a share of the side of a square that
         has the area of the largest piece; 0 for a label in one piece.
     """
+    from scipy import ndimage
+
     pieces, count = ndimage.label(mask, _CORNERS)
     if count < 2:
         return 0.0
@@ -109,6 +113,8 @@ def widest_gaps(places: npt.NDArray[Any], count: int) -> FloatArray:
     ndarray of float32, shape (count,)
         See :func:`widest_gap`; 0 for labels that are not there.
     """
+    from scipy import ndimage
+
     gaps = np.zeros(count, np.float32)
     boxes = ndimage.find_objects(places + 1, max_label=count)
     for label, box in enumerate(boxes):
@@ -121,5 +127,7 @@ def _gaps(
     pieces: npt.NDArray[Any], count: int, largest: int
 ) -> npt.NDArray[np.float64]:
     """Distance of each piece from the largest one, in pixels."""
+    from scipy import ndimage
+
     away = ndimage.distance_transform_edt(pieces != largest + 1)
     return np.asarray(ndimage.minimum(away, pieces, np.arange(1, count + 1)))

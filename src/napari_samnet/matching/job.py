@@ -16,7 +16,6 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import check_image, to_working
 from napari_samnet.labels.kernel import sample_labels
-from napari_samnet.matching.confirmation import confirmed
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import Choice, choose
@@ -91,6 +90,8 @@ class MatchJob:
     region, leave_out : array_like or tuple of two, optional
         What of the images is matched, see
         :func:`~napari_samnet.matching.region.kept_parts`.
+    transferred : bool
+        Make the transferred image of the result.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class MatchJob:
         *,
         region: Any = None,
         leave_out: Any = None,
+        transferred: bool = True,
     ) -> None:
         if features is not None:
             options = checked_for_features(features, options)
@@ -121,6 +123,7 @@ class MatchJob:
             check_labels('labels', labels, self._shapes[0])
             self._samples = sample_labels(Pixels.of(labels), self._shapes[0])
         self._kept = kept_parts(region, leave_out, tuple(self._shapes))
+        self._transferred = transferred
         self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -258,7 +261,7 @@ class MatchJob:
                 snapshot,
             )
             if state.last:
-                return snapshot()
+                return snapshot(transfer=self._transferred)
 
     def _view(self, frame: Frame, small: FloatArray, size: int) -> FloatArray:
         """The target at working size as the network is to see it."""
@@ -338,6 +341,9 @@ class MatchJob:
                     at_size=self._working,
                 )
                 if evidence is not None and refined is not None:
+                    # Filters that only this needs take long to import.
+                    from napari_samnet.matching.confirmation import confirmed
+
                     evidence = evidence.beside_field(
                         confirmed(small[0], small[1], forward, backward)
                     )

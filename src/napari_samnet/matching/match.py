@@ -45,6 +45,7 @@ def match_steps(
     labels: Any = None,
     region: Any = None,
     leave_out: Any = None,
+    transferred: bool = True,
     source_channel_axis: int | None = None,
     target_channel_axis: int | None = None,
 ) -> Generator[Step, None, Correspondence]:
@@ -63,6 +64,8 @@ def match_steps(
         one where their matches agree on it.
     region, leave_out : array_like or tuple of two, optional
         Parts of the images that are matched, or left out, see :func:`match`.
+    transferred : bool
+        Make the transferred image, see :func:`match`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
 
@@ -93,6 +96,7 @@ def match_steps(
         labels,
         region=region,
         leave_out=leave_out,
+        transferred=transferred,
     )
     total = options.iterations
     yield Step(0, total, 'loading the network')
@@ -136,6 +140,7 @@ def match(
     region: Any = None,
     leave_out: Any = None,
     features: FeatureFunction | None = None,
+    transferred: bool = True,
     window: int = DEFAULTS.window,
     iterations: int = DEFAULTS.iterations,
     size: int = DEFAULTS.size,
@@ -193,6 +198,9 @@ def match(
         maps, ``(B, C, h, w)``, of any stride and sign. They are matched
         without anything learned; `weights`, `precision` and `backend` do not
         count, and `orientation` 'auto' leaves the target upright.
+    transferred : bool
+        Make the image with the target's attributes. Without it the fields
+        are the same, and a match takes a quarter less time.
     window, iterations, size, device, precision, backend, weights, \
 attributes, evidence, outlines, init, motions, alikeness, orientation, fine, \
 coarse_iterations, feedback, lambda_max, skip, tolerance, reference
@@ -278,6 +286,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
             features=features,
             labels=labels,
             region=kept,
+            transferred=transferred,
             source_channel_axis=source_channel_axis,
             target_channel_axis=target_channel_axis,
         ),
@@ -297,6 +306,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
                     labels=labels,
                     # The target is bent by then, and seen in whole.
                     region=kept[0],
+                    transferred=transferred,
                     source_channel_axis=source_channel_axis,
                     target_channel_axis=target_channel_axis,
                 ),

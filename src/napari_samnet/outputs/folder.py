@@ -24,6 +24,7 @@ __all__ = [
     'FILES',
     'Products',
     'check_folder',
+    'needs_transferred',
     'write_overview',
     'write_results',
 ]
@@ -41,6 +42,22 @@ FILES = {
 
 #: Those that have another name where the image is very large.
 LARGE = {'transferred': 'transferred.tif'}
+
+
+def needs_transferred(only: Collection[str]) -> bool:
+    """Whether the transferred image is in any of the files.
+
+    Parameters
+    ----------
+    only : collection of str
+        Keys of `FILES` that are wanted.
+
+    Returns
+    -------
+    bool
+        False where a match need not make it.
+    """
+    return not {'transferred', 'correspondence', 'overview'}.isdisjoint(only)
 
 
 def check_folder(folder: str | os.PathLike[str]) -> Path:

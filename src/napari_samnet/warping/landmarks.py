@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import dijkstra
 
 from napari_samnet.arrays.checks import checked_points
 from napari_samnet.arrays.resize import centers, resized
@@ -129,6 +127,10 @@ def _distances(
     straight = np.linalg.norm(grid[None] - at[:, None, None], axis=-1)
     if guide is None:
         return straight
+    # Only landmarks in a picture need it, and it takes long to import.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import dijkstra
+
     rows, columns = shape
     place = np.arange(rows * columns).reshape(shape)
     parts = []
