@@ -69,6 +69,7 @@ class Attributes(PhotographPairs):
     ranking = 'psnr'
     default_methods: ClassVar[tuple[str, ...]] = (
         'samnet',
+        'nearest',
         'identity',
         'warp',
         'reinhard',

@@ -53,8 +53,8 @@ class Stain(Attributes):
 
     name = 'stain'
     default_methods = (
-        'samnet', 'identity', 'warp', 'reinhard', 'histogram', 'macenko',
-        'transport',
+        'samnet', 'nearest', 'identity', 'warp', 'reinhard', 'histogram',
+        'macenko', 'transport',
     )  # fmt: skip
     kinds = ('stain',)
 

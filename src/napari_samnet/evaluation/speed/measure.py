@@ -26,6 +26,7 @@ from napari_samnet.errors import DeviceError, InputError
 from napari_samnet.evaluation.benchmark import package_versions, spread
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.registry import get_methods
+from napari_samnet.evaluation.speed.many import batch_rate, series_rate
 from napari_samnet.evaluation.speed.processes import fresh_runs, large_labels
 from napari_samnet.evaluation.speed.runs import (
     SpeedRequest,
@@ -91,6 +92,12 @@ def variants(
         ),
         Variant('default', 'default', options),
         Variant('default_cached', 'default, features kept', options, True),
+        Variant(
+            'default_fields',
+            'default, no transferred image',
+            options,
+            transferred=False,
+        ),
         Variant('correspondence_only', 'correspondence only', alone),
         Variant(
             'no_early_stop', 'no early stop', replace(options, tolerance=0.0)
@@ -151,6 +158,10 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
         request.options, [] if request.quick else request.sizes
     )
     result['peak_mb'] = result['fresh']['peak_mb']
+    tell('a batch: one source, many targets')
+    result['batch'] = batch_rate(request.options, 4 if request.quick else 24)
+    tell('a film')
+    result['series'] = series_rate(request.options, 3 if request.quick else 12)
     tell('labels of large images')
     result['labels'] = large_labels(2048 if request.quick else 8192)
     return result | _setting(request, len(pairs))

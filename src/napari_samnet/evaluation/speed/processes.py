@@ -24,7 +24,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.memory import peak_mb, reset_peak
 
-__all__ = ['fresh_runs', 'large_labels', 'main']
+__all__ = ['fresh_runs', 'large_labels', 'main', 'run_job']
 
 #: Side of the mask that a user adds to a finished match.
 SECOND_MASK = 1024
@@ -50,12 +50,12 @@ def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
         from the start of the process to the first result; ``peak_mb`` on
         top of importing torch. ``peak_mb_by_size`` for the sizes.
     """
-    figures = _child('match', asdict(options))
+    figures = run_job('match', asdict(options))
     figures['peak_mb_by_size'] = {
         str(size): (
             figures
             if size == options.size
-            else _child('match', asdict(replace(options, size=size)))
+            else run_job('match', asdict(replace(options, size=size)))
         )['peak_mb']
         for size in sizes
     }
@@ -76,19 +76,45 @@ def large_labels(side: int) -> dict[str, Any]:
         Median and first ``seconds``, and ``peak_mb`` of labels and result
         together, by what was warped.
     """
-    jobs = [('mask', SECOND_MASK, 'array')]
-    jobs += [('labels', side, kind) for kind in ('array', 'memmap', 'dask')]
+    jobs = [('mask', SECOND_MASK, 'array', lines) for lines in (False, True)]
+    kinds = ('array', 'memmap', 'dask')
+    jobs += [('labels', side, kind, False) for kind in kinds]
+    jobs.append(('labels', side, 'array', True))
     with tempfile.TemporaryDirectory(prefix='napari-samnet-') as folder:
         return {
-            f'{name} {size} {kind}': _child(
-                'labels', {'side': size, 'kind': kind, 'folder': folder}
+            f'{name} {size} {kind}{", outlines" if outlines else ""}': run_job(
+                'labels',
+                {
+                    'side': size,
+                    'kind': kind,
+                    'outlines': outlines,
+                    'folder': folder,
+                },
             )
-            for name, size, kind in jobs
+            for name, size, kind, outlines in jobs
         }
 
 
-def _child(job: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Run a job of this module in a new Python."""
+def run_job(job: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Run a job of this module in a new Python.
+
+    Parameters
+    ----------
+    job : str
+        Key of `JOBS`.
+    given : dict
+        Arguments of the job, as JSON can hold them.
+
+    Returns
+    -------
+    dict
+        What the job measured.
+
+    Raises
+    ------
+    InputError
+        If it failed, with its last line.
+    """
     words = [sys.executable, '-m', __spec__.name, job, json.dumps(given)]
     done = subprocess.run(
         [*words, repr(time.time())],
@@ -176,6 +202,7 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
         _write_labels(path, side)
     if given['kind'] == 'dask':
         import dask.array as da
+    image = _photograph(side) if given['outlines'] else None
     reset_peak()
     before = peak_mb()
     labels: Any = np.load(path, mmap_mode='r')
@@ -184,13 +211,52 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     elif given['kind'] == 'dask':
         # Without a name dask would read everything to find one.
         labels = da.from_array(labels, chunks=1024, name=False)
-    first = _clock(lambda: match.warp_labels(labels))
-    later = [_clock(lambda: match.warp_labels(labels)) for _ in range(3)]
+    work = partial(match.warp_labels, labels, image=image)
+    first = _clock(work)
+    later = [_clock(work) for _ in range(3)]
     return {
         'first_s': first,
         'seconds': sorted(later)[1],
         'peak_mb': _grown(before),
     }
+
+
+def _series(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: ARG001
+    """Labels of the first frame carried through a film."""
+    from napari_samnet.datasets.samples import load_sample
+    from napari_samnet.series.propagate import propagate
+
+    pair = load_sample('coffee')
+    # The camera moves: every frame is a part of the picture.
+    count, step = given['frames'], 4
+    height, width = (side - count * step for side in pair.source.shape[:2])
+    parts = [
+        (slice(k * step, k * step + height), slice(k * step, k * step + width))
+        for k in range(count)
+    ]
+    film = [np.ascontiguousarray(pair.source[part]) for part in parts]
+    labels = {0: np.ascontiguousarray(pair.labels[parts[0]])}
+    options = {
+        key: given['options'][key]
+        for key in ('device', 'precision', 'backend', 'weights', 'outlines')
+    }
+    # The network is loaded, and kernels chosen, by two frames.
+    propagate(film[:2], labels, **options)
+    seconds = _clock(lambda: propagate(film, labels, **options))
+    return {
+        'frames': count - 1,
+        'seconds': seconds,
+        'frames_per_second': round((count - 1) / seconds, 3),
+    }
+
+
+def _photograph(side: int) -> np.ndarray:
+    """A photograph repeated to fill a square, uint8."""
+    from napari_samnet.datasets.samples import load_sample
+
+    image = load_sample('coffee').source
+    rows, columns = (np.arange(side) % n for n in image.shape[:2])
+    return np.ascontiguousarray(image[rows[:, None], columns])
 
 
 def _write_labels(path: Path, side: int) -> None:
@@ -204,12 +270,14 @@ def _write_labels(path: Path, side: int) -> None:
     out.flush()
 
 
+#: What can be measured in a process of its own.
+JOBS = {'match': _match, 'labels': _labels, 'series': _series}
+
+
 def main() -> None:
     """Run the job that the command line names, and print what it gives."""
     job, given, started = sys.argv[1:]
-    result = {'match': _match, 'labels': _labels}[job](
-        json.loads(given), float(started)
-    )
+    result = JOBS[job](json.loads(given), float(started))
     sys.stdout.write(json.dumps(result) + '\n')
 
 

@@ -32,12 +32,15 @@ class Variant(NamedTuple):
     cached : bool
         Keep the features of the run before; without it both images are
         encoded again each time.
+    transferred : bool
+        Make the transferred image; the fields are the same without.
     """
 
     name: str
     text: str
     options: MatchOptions
     cached: bool = False
+    transferred: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,12 @@ def timed_run(variant: Variant, pair: Pair) -> TimedRun:
     if not variant.cached:
         FEATURES.clear()
     start, cores = time.perf_counter(), time.process_time()
-    steps = match_steps(pair.source, pair.target, variant.options)
+    steps = match_steps(
+        pair.source,
+        pair.target,
+        variant.options,
+        transferred=variant.transferred,
+    )
     while True:
         try:
             next(steps)

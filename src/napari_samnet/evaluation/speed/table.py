@@ -143,4 +143,18 @@ def _fresh(result: Mapping[str, Any]) -> str:
             for name, row in result['labels'].items()
         ),
     )
-    return once + '\n' + labels
+    batch, series = result['batch'], result['series']
+    many = _table(
+        ['many images', 'per second'],
+        [
+            (
+                f'batch of {batch["pairs"]} pairs, one source, labels alone',
+                batch['pairs_per_second'],
+            ),
+            (
+                f'film, labels carried to {series["frames"]} frames',
+                series['frames_per_second'],
+            ),
+        ],
+    )
+    return '\n'.join((once, many, labels))
