@@ -292,17 +292,20 @@ class TestStage:
         assert [next(steps).step for _ in range(2)] == [1, 2]
         steps.close()
         assert (folder / START_NAME).is_file()
-        # The network so far is the old one until the stage is done.
-        progress = list(train_steps(images, folder, options))
+        # The network so far is the old one until the stage is done, and what
+        # is interrupted after the last step is not lost.
+        steps = train_steps(images, folder, options)
+        progress = [next(steps) for _ in range(2)]
+        steps.close()
         assert [one.step for one in progress] == [3, 4]
         assert {'pull', 'warps', 'keypoints'} <= progress[-1].losses.keys()
+        assert list(train_steps(images, folder, options)) == []
         assert not (folder / STORE_NAME).exists()
         before = read_model(get_weights('samnet').path).state_dict()
         after = read_model(folder / WEIGHTS_NAME).state_dict()
         for name, value in before.items():
             same = bool(torch.equal(after[name], value))
             assert same == (name != 'features.projection'), name
-        assert list(train_steps(images, folder, options)) == []
 
     def test_directions_do_not_depend_on_what_was_there(
         self, annotated: Path, tmp_path: Path

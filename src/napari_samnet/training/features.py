@@ -55,14 +55,21 @@ from napari_samnet.training.taught_examples import (
 )
 from napari_samnet.training.teaching import TaughtProjection, teach
 
-__all__ = ['confidence_images', 'feature_stage', 'taught_images']
+__all__ = [
+    'STORE_NAME',
+    'confidence_images',
+    'feature_stage',
+    'remove_store',
+    'taught_images',
+]
 
 STAGE = 'features'
 #: Projection that the stage starts from.
 START_NAME = 'features.start.safetensors'
 #: Matches of category pairs.
 MATCHES_NAME = 'features.matches.safetensors'
-#: Features of all images, removed when the stage is done.
+#: Features of all images; removed when the network has been written, so that
+#: the stage is not done while it is there.
 STORE_NAME = 'features.npy'
 
 #: Weights of the terms beside the keypoints'.
@@ -229,10 +236,21 @@ def feature_stage(
     run.resume()
     with closing(teach(taught, store, sources, run)) as steps:
         yield from steps
-    for name in (STORE_NAME, Path(STORE_NAME).with_suffix('.json')):
-        (folder / name).unlink(missing_ok=True)
     learnt = store.basis @ taught.projection.detach()
     return with_projection(model, start.lerp(learnt, options.feature_share))
+
+
+def remove_store(folder: Path) -> None:
+    """Remove the features of the images, when the network has been written.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run. Nothing happens where there are none.
+    """
+    store = folder / STORE_NAME
+    store.unlink(missing_ok=True)
+    store.with_suffix('.json').unlink(missing_ok=True)
 
 
 def _start(

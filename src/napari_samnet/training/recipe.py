@@ -47,7 +47,12 @@ from napari_samnet.training.data import ImageList, batches, split
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.distributed import own_folder
 from napari_samnet.training.feature_store import frozen_features
-from napari_samnet.training.features import confidence_images, feature_stage
+from napari_samnet.training.features import (
+    STORE_NAME,
+    confidence_images,
+    feature_stage,
+    remove_store,
+)
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.matcherstage import matcher_stage
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
@@ -146,7 +151,10 @@ def train_steps(
                 bf16=bf16,
             )
             _save(model, folder, options)
-        if made_steps(folder).get('features', 0) < options.feature_steps:
+        if (
+            made_steps(folder).get('features', 0) < options.feature_steps
+            or (folder / STORE_NAME).is_file()
+        ):
             # The stage reads the frozen networks from there.
             _save(model, folder, options)
             model = yield from feature_stage(
@@ -154,6 +162,7 @@ def train_steps(
             )
             model.to(device)
             _save(model, folder, options)
+            remove_store(folder)
         made = made_steps(folder).get('matcher', 0)
         if made < options.matcher_steps:
             run = Run(
