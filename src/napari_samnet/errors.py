@@ -6,7 +6,13 @@ the command line prints it and the plugin shows it without a traceback.
 
 from __future__ import annotations
 
-__all__ = ['DeviceError', 'InputError', 'TrainingError', 'WeightsError']
+__all__ = [
+    'DeviceError',
+    'InputError',
+    'TrainingError',
+    'WeightsError',
+    'in_one_line',
+]
 
 
 class InputError(ValueError):
@@ -23,3 +29,22 @@ class TrainingError(InputError):
 
 class DeviceError(InputError):
     """The requested device or precision is not there, or is out of memory."""
+
+
+def in_one_line(error: BaseException, longest: int | None = 300) -> str:
+    """What an error of any library says, fit for one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        It may have no text, or one of many lines.
+    longest : int or None
+        Letters after which the text is cut; None for all of it, where we
+        wrote it ourselves.
+
+    Returns
+    -------
+    str
+        Its words, or its kind if it has none.
+    """
+    return ' '.join(str(error).split())[:longest] or type(error).__name__

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_samnet.batch.run import write_table
 from napari_samnet.datasets.image_lists import is_image_file
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.labels.references import propose_next
@@ -248,7 +248,7 @@ def _carry_to(
             picture.pixels, channel_axis=picture.channel_axis
         )
     except InputError as error:
-        return row | {'error': ' '.join(str(error).split())}
+        return row | {'error': in_one_line(error, None)}
     quality = carried.predicted_iou
     return row | {
         'labels': str(file),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.record import RECORD, fingerprint, write_record
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.options import MatchOptions
 
@@ -181,7 +181,7 @@ def process_pair(pair: BatchPair, settings: BatchSettings) -> PairResult:
     try:
         figures = _make(pair, settings)
     except Exception as error:  # noqa: BLE001
-        reason = ' '.join(str(error).split())
+        reason = in_one_line(error, None)
         if not isinstance(error, InputError):
             reason = f'{type(error).__name__}: {reason}'
         return PairResult(pair, reason)

@@ -16,7 +16,7 @@ from uuid import uuid4
 from napari_samnet.arrays.tiles import cores
 from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.work import BatchSettings, PairResult, process_pair
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 
 __all__ = ['LocalPool', 'WorkerPool', 'WorkerInfo', 'open_pool']
 
@@ -181,7 +181,7 @@ class _DaskPool:
             result: PairResult = future.result()
             return result
         kind = type(error).__name__
-        reason = ' '.join(str(error).split())
+        reason = in_one_line(error)
         if kind == 'KilledWorker':
             reason = 'the worker was killed each time, perhaps for memory'
         return PairResult(pair, f'{kind}: {reason}')
@@ -260,7 +260,7 @@ def open_pool(
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             raise InputError(
                 f'no scheduler with workers at {scheduler}: '
-                f'{" ".join(str(error).split()) or type(error).__name__}'
+                f'{in_one_line(error)}'
             ) from error
         pool = _DaskPool(client, settings)
         if scheduler is not None:

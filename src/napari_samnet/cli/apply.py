@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_samnet.cli.arguments import (
     add_json_option,
@@ -14,32 +14,24 @@ from napari_samnet.cli.arguments import (
     write_json,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_option
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.formats.names import FORMATS
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 KINDS = ('auto', 'labels', 'image', 'points')
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'apply',
-        help='carry further files by a saved correspondence',
-        description='Carry every FILE on the grid of the source, such as '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Carry every FILE on the grid of the source, such as '
         'another channel, a heat map, labels or points, to the target, and '
         'write it into DIR. No image is matched again, and neither is '
-        'needed.',
+        'needed.'
     )
     parser.add_argument(
         'correspondence',
@@ -92,20 +84,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry files.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
     Returns
     -------
     int
         0 if all files are carried, 1 if some could not be.
-
-    Raises
-    ------
-    InputError
-        If nothing can be begun.
     """
     formats = read_label_formats(arguments)
     plane = read_page_option(arguments)
@@ -141,9 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         except InputError as error:
             # One bad file does not stop the others.
             failures[file] = str(error)
-            sys.stderr.write(
-                f'napari-samnet: {" ".join(str(error).split())}\n'
-            )
+            sys.stderr.write(f'napari-samnet: {in_one_line(error, None)}\n')
             continue
         written[file] = [str(path) for path in files]
         notices += told

@@ -20,30 +20,22 @@ from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 #: Failures that are printed; all of them are in the table.
 PRINTED_FAILURES = 20
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'batch',
-        help='do many pairs, on all cores or on many computers',
-        description='Match every pair of PAIRS.csv and write, into a folder '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Match every pair of PAIRS.csv and write, into a folder '
         'of DIR for each, what transfer writes. Pairs that are there already, '
         'from the same files with the same options, are left out, so that a '
         'run that was interrupted goes on with the same command. Or, with '
         '--annotated and --targets, carry labels from a folder of annotated '
         'images to all images of another folder, ranked by predicted '
-        'quality, worst first.',
+        'quality, worst first.'
     )
     parser.add_argument(
         'pairs',
@@ -110,20 +102,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do a batch.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
     Returns
     -------
     int
         0 if all pairs are there, 1 if some could not be done.
-
-    Raises
-    ------
-    InputError
-        If nothing can be begun.
     """
     options = read_match_options(arguments)
     only = read_write_option(arguments)

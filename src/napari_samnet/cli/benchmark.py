@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from napari_samnet.cli.arguments import (
     add_json_option,
@@ -20,7 +19,7 @@ from napari_samnet.cli.speed import add_speed_options, run_speed
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
 
-__all__ = ['add_parser', 'changed_options', 'run']
+__all__ = ['add_arguments', 'changed_options', 'run']
 
 _DESCRIPTION = """\
 Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
@@ -50,19 +49,9 @@ nearest and all of these
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command ``benchmark``.
-
-    Parameters
-    ----------
-    subparsers : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = subparsers.add_parser(
-        'benchmark',
-        help='measure the accuracy on published and synthetic sets',
-        description=_DESCRIPTION,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = _DESCRIPTION
     add = parser.add_argument
     add('protocol', metavar='PROTOCOL', help='protocol or data set')
     add('--pairs', metavar='FILE', type=Path, help='list of pairs (CSV)')
@@ -153,27 +142,10 @@ def add_parser(subparsers: Any) -> None:
     )
     add_speed_options(parser)
     add_match_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Of the parser made by :func:`add_parser`.
-
-    Returns
-    -------
-    int
-        Exit status of the program.
-
-    Raises
-    ------
-    InputError
-        If anything asked for is not there or does not fit.
-    """
+    """Run the command."""
     options = changed_options(read_match_options(args), args.option)
     if args.limit is not None and args.limit < 1:
         raise InputError(f'limit must be at least 1, got {args.limit}')

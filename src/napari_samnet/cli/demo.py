@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from napari_samnet.cli.progress import MatchProgress
 from napari_samnet.datasets import DEMO_PAIR
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'demo',
-        help='show what it does on a bundled pair of images',
-        description='Open napari with a bundled pair, run, and show the '
-        'layers. Without a display, or with --headless, write overview.png.',
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Open napari with a bundled pair, run, and show the '
+        'layers. Without a display, or with --headless, write overview.png.'
     )
     parser.add_argument(
         '--headless', action='store_true', help='write a picture, no window'
@@ -46,23 +37,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open napari with a pair, or write its overview.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
-    Returns
-    -------
-    int
-        0, as errors are raised.
-
-    Raises
-    ------
-    InputError
-        If there is no such pair, or nothing can be written.
-    """
+    """Open napari with a pair, or write its overview."""
     from napari_samnet.datasets.samples import load_sample
 
     if not arguments.headless:

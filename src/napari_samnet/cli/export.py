@@ -5,28 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from napari_samnet.errors import InputError
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'export',
-        help='write the field of a saved correspondence for other programs',
-        description='Write the field of CORRESPONDENCE.npz to FILE. Its '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Write the field of CORRESPONDENCE.npz to FILE. Its '
         'ending says how: .flo (Middlebury), .mha, .nrrd or .nii.gz '
         '(displacement field of ITK), .h5 or .tfm (transform of ITK, which '
-        'elastix, ANTs and 3D Slicer apply), or .npy.',
+        'elastix, ANTs and 3D Slicer apply), or .npy.'
     )
     parser.add_argument('correspondence', metavar='CORRESPONDENCE.npz')
     parser.add_argument('file', metavar='FILE', help='file to write')
@@ -40,23 +31,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write a field.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
-    Returns
-    -------
-    int
-        0, as errors are raised.
-
-    Raises
-    ------
-    InputError
-        If the ending is none of those, or the file cannot be written.
-    """
+    """Write a field."""
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.io.flo import write_flo
     from napari_samnet.io.itk_fields import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_samnet.cli.arguments import add_json_option, write_json
 
-__all__ = ['add_parser', 'as_text', 'collect', 'run']
+__all__ = ['add_arguments', 'as_text', 'collect', 'run']
 
 _PACKAGES = (
     'napari-samnet',
@@ -24,36 +24,17 @@ _PACKAGES = (
 )
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'info',
-        help='print versions, devices and the packaged weights',
-        description='Print versions, devices, and the packaged weights with '
-        'the figures measured with them.',
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Print versions, devices, and the packaged weights with '
+        'the figures measured with them.'
     )
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the facts.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
-    Returns
-    -------
-    int
-        0, as nothing can fail.
-    """
+    """Print the facts."""
     facts = collect()
     if arguments.json:
         write_json(facts)

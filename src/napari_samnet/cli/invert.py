@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'invert',
-        help='swap source and target of a saved correspondence',
-        description='Write to OUT.npz what leads from the target to the '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Write to OUT.npz what leads from the target to the '
         'source. Both directions were found by the match; nothing is '
-        'computed.',
+        'computed.'
     )
     parser.add_argument('correspondence', metavar='CORRESPONDENCE.npz')
     parser.add_argument('out', metavar='OUT.npz')
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Swap and write.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
-    Returns
-    -------
-    int
-        0, as errors are raised.
-    """
+    """Swap and write."""
     from napari_samnet.correspondence import Correspondence
 
     correspondence = Correspondence.load(arguments.correspondence)

@@ -22,22 +22,14 @@ from napari_samnet.cli.pages import (
 )
 from napari_samnet.errors import InputError
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'look',
-        help='learn a change of stain or color, and give it to many images',
-        description='Learn how colors change from one image to another that '
-        'shows something alike, and give that look to any number of images.',
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Learn how colors change from one image to another that '
+        'shows something alike, and give that look to any number of images.'
     )
     parts = parser.add_subparsers(dest='part', metavar='PART', required=True)
     learn = parts.add_parser(
@@ -76,20 +68,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the two parts.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
     Returns
     -------
     int
         0 if all was done, 1 if some images could not be.
-
-    Raises
-    ------
-    InputError
-        If nothing can be begun.
     """
     facts = _learn(arguments) if arguments.part == 'learn' else None
     if facts is None:

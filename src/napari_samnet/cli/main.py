@@ -3,6 +3,10 @@
 Standard output carries the result, one JSON object if asked for; progress
 and messages go to standard error. What a user can put right ends with one
 line and status 2.
+
+Each command is a module, imported when it is called. ``add_arguments(parser)``
+describes it and adds its arguments; ``run(arguments)`` takes what the parser
+read, and returns the exit status or raises an `InputError`.
 """
 
 from __future__ import annotations
@@ -16,63 +20,27 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from napari_samnet.cli.arguments import OneLineParser
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ['main']
 
-#: Module of each command, imported when called, and what it does.
+#: What each command does; its module has the same name.
 _COMMANDS = {
-    'transfer': (
-        'napari_samnet.cli.transfer',
-        'match two images and write everything found',
-    ),
-    'demo': (
-        'napari_samnet.cli.demo',
-        'show what it does on a bundled pair of images',
-    ),
-    'info': (
-        'napari_samnet.cli.info',
-        'print versions, devices and the packaged weights',
-    ),
-    'apply': (
-        'napari_samnet.cli.apply',
-        'carry further files by a saved correspondence',
-    ),
-    'invert': (
-        'napari_samnet.cli.invert',
-        'swap source and target of a saved correspondence',
-    ),
-    'export': (
-        'napari_samnet.cli.export',
-        'write the field of a saved correspondence for other programs',
-    ),
-    'benchmark': (
-        'napari_samnet.cli.benchmark',
-        'measure the accuracy on published and synthetic sets',
-    ),
-    'train': (
-        'napari_samnet.cli.train',
-        'train the network, or fine-tune it on your images',
-    ),
-    'batch': (
-        'napari_samnet.cli.batch',
-        'do many pairs, on all cores or on many computers',
-    ),
-    'propagate': (
-        'napari_samnet.cli.propagate',
-        'carry labels of some planes to all others of a film or stack',
-    ),
-    'look': (
-        'napari_samnet.cli.look',
-        'learn a change of stain or color, and give it to many images',
-    ),
-    'repeat': (
-        'napari_samnet.cli.repeat',
-        'make a saved result again and compare',
-    ),
+    'transfer': 'match two images and write everything found',
+    'demo': 'show what it does on a bundled pair of images',
+    'info': 'print versions, devices and the packaged weights',
+    'apply': 'carry further files by a saved correspondence',
+    'invert': 'swap source and target of a saved correspondence',
+    'export': 'write the field of a saved correspondence for other programs',
+    'benchmark': 'measure the accuracy on published and synthetic sets',
+    'train': 'train the network, or fine-tune it on your images',
+    'batch': 'do many pairs, on all cores or on many computers',
+    'propagate': 'carry labels of some planes to all others of a film',
+    'look': 'learn a change of stain or color, and give it to many images',
+    'repeat': 'make a saved result again and compare',
 }
 
 
@@ -97,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser(words).parse_args(words)
         status: int = arguments.run(arguments)
     except InputError as error:
-        sys.stderr.write(f'napari-samnet: {" ".join(str(error).split())}\n')
+        sys.stderr.write(f'napari-samnet: {in_one_line(error, None)}\n')
         return 2
     except KeyboardInterrupt:
         sys.stderr.write('napari-samnet: interrupted\n')
@@ -120,11 +88,12 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         metavar='COMMAND', required=True, title='commands'
     )
     chosen = next((word for word in words if not word.startswith('-')), '')
-    for name, (module, text) in _COMMANDS.items():
+    for name, text in _COMMANDS.items():
         if name == chosen:
-            command = import_module(module)
-            command.add_parser(commands)
-            commands.choices[name].set_defaults(run=command.run)
+            command = import_module(f'napari_samnet.cli.{name}')
+            chosen_parser = commands.add_parser(name, help=text)
+            command.add_arguments(chosen_parser)
+            chosen_parser.set_defaults(run=command.run)
         else:
             commands.add_parser(name, help=text, add_help=False)
     return parser

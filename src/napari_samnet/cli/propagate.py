@@ -26,7 +26,7 @@ from napari_samnet.cli.arguments import (
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, parameter_text
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 #: Parameters of a match that a propagation looks at, besides the size.
 _OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
@@ -44,19 +44,9 @@ gets no file.
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'propagate',
-        help='carry labels of some planes to all others of a film or stack',
-        description=_DESCRIPTION,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = _DESCRIPTION
     add = parser.add_argument
     add('film', metavar='FILM', help='folder of images, or one file of planes')
     add(
@@ -156,23 +146,7 @@ class _Film:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry labels through a film.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    InputError
-        If something cannot be read, does not fit, or would be overwritten.
-    """
+    """Carry labels through a film."""
     from napari_samnet.io.label_files import write_labels
     from napari_samnet.outputs.folder import check_folder
     from napari_samnet.series.propagate import propagate_steps

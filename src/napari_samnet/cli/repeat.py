@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import Any
 
 from napari_samnet.cli.arguments import (
     add_json_option,
@@ -14,23 +13,15 @@ from napari_samnet.cli.arguments import (
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'repeat',
-        help='make a saved result again and compare',
-        description='Match SOURCE with TARGET as it was done for RESULT, a '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Match SOURCE with TARGET as it was done for RESULT, a '
         'correspondence.npz, and compare every array. Status 0 if all are '
-        'the same bit for bit, 1 if not.',
+        'the same bit for bit, 1 if not.'
     )
     parser.add_argument('result', metavar='RESULT', help='a saved result')
     parser.add_argument('source', metavar='SOURCE', help='its source image')
@@ -43,20 +34,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Match again, and compare.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
     Returns
     -------
     int
         0 if every array is the same, else 1.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be used, or is not the one that was matched.
     """
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.io.annotated import read_annotated

@@ -19,23 +19,19 @@ from napari_samnet.cli.pages import add_page_options, read_page_option
 if TYPE_CHECKING:
     from napari_samnet.training.runs import Progress
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 #: Steps over which the printed loss is averaged.
 AVERAGED = 25
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the subcommand; torch is not imported for it."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        'train',
-        help='train the network, or train it further on own images',
-        description=(
-            'Train the decoder as an auto-encoder and the matching network '
-            'on synthetic pairs of photographs and on pairs of one category. '
-            'With several GPUs, start it by torchrun. An interrupted run '
-            'goes on when the same command is given again.'
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Train the decoder as an auto-encoder and the matching network '
+        'on synthetic pairs of photographs and on pairs of one category. '
+        'With several GPUs, start it by torchrun. An interrupted run '
+        'goes on when the same command is given again.'
     )
     parser.add_argument(
         'images',
@@ -73,22 +69,10 @@ def add_parser(subparsers: Any) -> None:
         help='any option of the recipe, such as matcher_steps=500 or '
         'start=samnet; may be repeated',
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the subcommand.
-
-    Returns
-    -------
-    int
-        0, as errors are raised.
-
-    Raises
-    ------
-    InputError
-        If an option, the images or the folder cannot be used.
-    """
+    """Run the subcommand."""
     from tqdm import tqdm
 
     options = _read_options(args.option)

@@ -32,25 +32,17 @@ if TYPE_CHECKING:
     from napari_samnet.io.picture import Picture
     from napari_samnet.options import MatchOptions
 
-__all__ = ['add_parser', 'run']
+__all__ = ['add_arguments', 'run']
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Where the command is added to the program.
-    """
-    parser = commands.add_parser(
-        'transfer',
-        help='match two images and write everything found',
-        description='Match SOURCE with TARGET and write into DIR: flow.flo '
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    parser.description = (
+        'Match SOURCE with TARGET and write into DIR: flow.flo '
         '(source to target, Middlebury), confidence.tif, warped_labels.tif '
         "(MASK on the target's grid), warped_points.csv (POINTS in the "
         'target), transferred.png (the source with the '
-        "target's look), correspondence.npz and overview.png.",
+        "target's look), correspondence.npz and overview.png."
     )
     parser.add_argument('source', metavar='SOURCE', help='image with labels')
     parser.add_argument('target', metavar='TARGET', help='image to carry to')
@@ -107,23 +99,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Match two images, and write what was found.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Of a parser that :func:`add_parser` has made.
-
-    Returns
-    -------
-    int
-        0, as errors are raised.
-
-    Raises
-    ------
-    InputError
-        If a file or an option cannot be used, or nothing can be written.
-    """
+    """Match two images, and write what was found."""
     options = read_match_options(arguments)
     only = read_write_option(arguments)
     formats = read_label_formats(arguments)

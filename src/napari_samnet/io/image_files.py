@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.images.rgb import check_image, to_rgb
 from napari_samnet.io.array_planes import plane_of_array
@@ -316,7 +316,7 @@ def write_png(
 
 
 def _unreadable(file: Path, name: str, error: Exception) -> InputError:
-    reason = ' '.join(str(error).split())[:300] or type(error).__name__
+    reason = in_one_line(error)
     if isinstance(error, UnidentifiedImageError):
         reason = (
             'no known format (TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, '

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_samnet.arrays.tiles import tiles
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.color_codes import bands_of
 from napari_samnet.io.file_kinds import existing_file
 from napari_samnet.io.image_files import read_stored, write_tiff
@@ -103,7 +103,7 @@ def read_label_picture(
         raise
     except Exception as error:
         # What damage has left of a file may be anything.
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise InputError(
             f'{name}: {file} cannot be read as labels: {reason}'
         ) from error

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from napari_samnet.arrays.lazy import is_large
+from napari_samnet.errors import in_one_line
 
 __all__ = ['read_npy', 'read_npy_header']
 
@@ -61,7 +62,7 @@ def read_npy_header(file: Any, name: str, size: int) -> Header:
         raise
     except Exception as error:
         # A header is read as Python, and raises what damaged Python does.
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise ValueError(f'{name} has no npy header: {reason}') from error
     # Objects would need pickle, and records or texts are no images.
     if dtype.kind == 'O':

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.io.npy import read_npy_header
 from napari_samnet.io.size_limits import check_claim
@@ -265,7 +265,7 @@ def only_array(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
 
 def _reason(error: Exception) -> str:
     """What was wrong, in one line."""
-    return ' '.join(str(error).split())[:200] or type(error).__name__
+    return in_one_line(error)
 
 
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import tifffile
 from PIL import Image
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.npy import read_npy
 from napari_samnet.io.pillow_files import PILLOW_FORMATS
@@ -56,7 +56,7 @@ def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
     except InputError:
         raise
     except Exception as error:
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error)
         raise InputError(f'{name}: {file} cannot be read: {reason}') from error
     return 1
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.errors import WeightsError
+from napari_samnet.errors import WeightsError, in_one_line
 from napari_samnet.files import atomic_write, user_folder
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
     except (RuntimeError, ValueError) as error:
         raise WeightsError(
             f'{path.name} does not fit the network that it describes: '
-            f'{" ".join(str(error).split())[:300]}'
+            f'{in_one_line(error)}'
         ) from error
     if missing or unexpected:
         raise WeightsError(

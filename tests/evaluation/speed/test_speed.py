@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_samnet.cli.benchmark import add_parser
+from napari_samnet.cli.benchmark import add_arguments
 from napari_samnet.cli.main import main
 from napari_samnet.cli.speed import open_pairs
 from napari_samnet.evaluation.speed.measure import variants
@@ -92,12 +92,12 @@ def test_pairs_of_a_list_are_scored(two_images, write_list):
         'source,target,XA,YA,XB,YB', 'a.png,b.png,20;40,20;20,10;20,10;10'
     )
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
+    add_arguments(parser)
     words = ['--pairs', str(pairs), '--root', str(two_images)]
-    protocol = open_pairs(parser.parse_args(['benchmark', 'speed', *words]))
+    protocol = open_pairs(parser.parse_args(['speed', *words]))
     assert protocol.name == 'keypoints'
     assert len(protocol) == 1
-    protocol = open_pairs(parser.parse_args(['benchmark', 'speed']))
+    protocol = open_pairs(parser.parse_args(['speed']))
     assert protocol.name == 'synthetic'
 
 
@@ -126,7 +126,7 @@ def test_peak_sees_an_array():
     ],
 )
 def test_what_cannot_be_measured_is_one_line(words, message, capsys):
-    assert main(['benchmark', 'speed', *words]) == 2
+    assert main(['speed', *words]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count('\n') == 1

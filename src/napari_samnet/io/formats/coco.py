@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.json_text import check_sides
 from napari_samnet.io.formats.objects import (
@@ -112,7 +112,7 @@ def _segmentation(
             corners = [[x, y], [x + width, y], [x + width, y + height]]
             return ((np.array([*corners, [x, y + height]]),),), None
     except (KeyError, TypeError, ValueError) as error:
-        reason = ' '.join(str(error).split())
+        reason = in_one_line(error)
         raise InputError(
             f'labels: annotation {number} of {name} is damaged: {reason}'
         ) from None

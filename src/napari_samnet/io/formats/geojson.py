@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.objects import LabelObject, Part, parse_color
 
@@ -70,7 +70,7 @@ def read_geojson(
         try:
             parts = tuple(_parts(feature['geometry'] or {}))
         except (KeyError, TypeError, ValueError) as error:
-            reason = ' '.join(str(error).split()) or 'no geometry'
+            reason = in_one_line(error)
             raise InputError(
                 f'labels: feature {k} of {name} is damaged: {reason}'
             ) from None

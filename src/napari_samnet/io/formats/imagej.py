@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.io.formats.objects import LabelObject, Ring, require
 
@@ -94,7 +94,7 @@ def read_rois(
     except InputError:
         raise
     except Exception as error:
-        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        reason = in_one_line(error)
         raise InputError(
             f'labels: {file} holds a damaged region: {reason}'
         ) from error

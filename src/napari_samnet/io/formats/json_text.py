@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 
 __all__ = ['check_sides', 'json_kind', 'load_json']
 
@@ -40,7 +40,7 @@ def load_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError, RecursionError) as error:
-        reason = ' '.join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise InputError(f'labels: {file} is no JSON: {reason}') from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.json_text import check_sides
 from napari_samnet.io.formats.objects import (
@@ -69,7 +69,7 @@ def read_labelme(
             points = np.asarray(entry['points'], float).reshape(-1, 2)
             parts, mask = _LABELME[kind](points, entry, shape)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            reason = ' '.join(str(error).split())
+            reason = in_one_line(error)
             raise InputError(
                 f'labels: shape {k} of {name} is damaged: {reason}'
             ) from None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.formats.objects import require
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.zarr_files import metadata, read_plane
@@ -57,7 +57,7 @@ def read_ome_zarr(
     except InputError:
         raise
     except Exception as error:
-        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        reason = in_one_line(error)
         raise InputError(
             f'{name}: {path} holds no label image of OME-Zarr: {reason}'
         ) from error

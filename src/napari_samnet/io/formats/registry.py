@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.formats import (
     coco,
     geojson,
@@ -118,7 +118,7 @@ def read_label_format(
         ValueError,
     ) as error:
         # Damage may turn any part of a file into something else.
-        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        reason = in_one_line(error)
         raise InputError(f'labels: {path} is damaged: {reason}') from error
 
 
