@@ -500,7 +500,7 @@ class TestWorkers:
         psutil = pytest.importorskip('psutil')
         pytest.importorskip('distributed')
         out = tmp_path / 'out'
-        rows = [f'source.png,target{k % 8}.png,labels.png' for k in range(60)]
+        rows = [f'source.png,target{k % 8}.png,labels.png' for k in range(24)]
         table = listed(folder, rows)
         with started(table, out, '--workers', '2') as process:
             waited(lambda: out.exists() and list(out.glob('source-*')))
@@ -524,12 +524,12 @@ class TestWorkers:
         # No worker stays behind.
         waited(lambda: not any(alive(child.pid) for child in family))
         there = complete(out)
-        assert 0 < len(there) < 60
+        assert 0 < len(there) < 24
         found = run(capsys, table, '--out', str(out))
         assert found['skipped'] == len(there)
-        assert found['done'] == 60 - len(there)
+        assert found['done'] == 24 - len(there)
         assert found['status'] == 0
-        assert len(complete(out)) == 60
+        assert len(complete(out)) == 24
         assert not (out / '.unfinished').exists()
 
     def test_is_interrupted_in_order(
