@@ -71,8 +71,9 @@ class Plane:
 
         Parameters
         ----------
-        array : array_like
-            The image, see :func:`to_rgb`.
+        array : array_like or Plane
+            The image, see :func:`to_rgb`. A plane was checked before and is
+            returned as it is, so that its range is found only once.
         name : str
             What the messages call it.
         channel_axis : int, optional
@@ -90,6 +91,8 @@ class Plane:
         InputError
             If it is not a 2-D image of real numbers.
         """
+        if isinstance(array, cls):
+            return array
         array = as_array(array, name)
         if array.dtype.kind not in 'biuf':
             hint = (

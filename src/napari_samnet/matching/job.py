@@ -14,7 +14,8 @@ from napari_samnet.arrays.checks import check_labels
 from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.images.rgb import check_image, to_working
+from napari_samnet.images.plane import Plane
+from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.orientation import Frame
@@ -111,13 +112,14 @@ class MatchJob:
             options = checked_for_features(features, options)
         self._features = features
         self._started = time.perf_counter()
-        self._images = {'source': source, 'target': target}
+        # Checked here, once; what follows takes planes as well as arrays.
+        self._images = {
+            name: Plane.of(image, name=name, channel_axis=axes[name])
+            for name, image in (('source', source), ('target', target))
+        }
         self._axes = axes
         self._options = options
-        self._shapes = [
-            check_image(image, name=name, channel_axis=axes[name])
-            for name, image in self._images.items()
-        ]
+        self._shapes = [image.shape for image in self._images.values()]
         self._samples = None
         if labels is not None:
             check_labels('labels', labels, self._shapes[0])
@@ -274,12 +276,7 @@ class MatchJob:
 
     def _working(self, name: str, size: int) -> FloatArray:
         """An image of the pair at a working size."""
-        return to_working(
-            self._images[name],
-            size=size,
-            name=name,
-            channel_axis=self._axes[name],
-        )
+        return to_working(self._images[name], size=size)
 
     def _snapshot(
         self,
@@ -312,9 +309,7 @@ class MatchJob:
                 views: list[FloatArray] = []
                 if frame.whole and self._features is None:
                     views = long_views(
-                        list(self._images.values()),
-                        list(self._axes.values()),
-                        size=small[0].shape[0],
+                        list(self._images.values()), size=small[0].shape[0]
                     )
                 evidence = run.evidence(views)
         if not frame.whole:
@@ -366,11 +361,7 @@ class MatchJob:
                 if colors is None:
                     own, other = small
                     colors = recolored(own, other, forward, trust[0] ** 2)
-                transferred = transfer_colors(
-                    self._images['source'],
-                    *colors,
-                    channel_axis=self._axes['source'],
-                )
+                transferred = transfer_colors(self._images['source'], *colors)
         return Correspondence(
             forward=forward,
             backward=backward,

@@ -12,10 +12,9 @@ from dataclasses import replace
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.arrays.checks import as_array, check_labels
+from napari_samnet.arrays.checks import as_array
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
-from napari_samnet.images.rgb import check_image
 from napari_samnet.labels.quality import image_quality, is_likely_absent
 from napari_samnet.matching.job import STRIDE, MatchJob, Step
 from napari_samnet.matching.landmarks import (
@@ -260,11 +259,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         reference=reference,
     )
     if labels is not None:
-        shape = check_image(
-            source, name='source', channel_axis=source_channel_axis
-        )
         labels = as_array(labels, 'labels')
-        check_labels('labels', labels, shape)
     pairs = None if landmarks is None else checked_landmarks(landmarks)
     kept = kept_parts(
         region,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,7 @@ FloatArray = npt.NDArray[np.float32]
 LONG = 1.6
 
 
-def long_views(
-    images: Sequence[Any], axes: Sequence[int | None], *, size: int
-) -> list[FloatArray]:
+def long_views(planes: Sequence[Plane], *, size: int) -> list[FloatArray]:
     """Images in their own proportions, if one of them is long.
 
     Squashed to a square, what a wide picture shows is narrow, and labels lose
@@ -31,10 +28,8 @@ def long_views(
 
     Parameters
     ----------
-    images : sequence of array_like
-        Images of any kind that a match takes.
-    axes : sequence of int or None
-        Axis of the channels of each.
+    planes : sequence of Plane
+        The images, checked.
     size : int
         Length of the shorter sides of the result, in pixels.
 
@@ -43,10 +38,6 @@ def long_views(
     list of ndarray of float32, shape (h, w, 3)
         From 0 to 1; empty where squares will do.
     """
-    planes = [
-        Plane.of(image, channel_axis=axis)
-        for image, axis in zip(images, axes, strict=True)
-    ]
     if max(max(p.shape) / min(p.shape) for p in planes) < LONG:
         return []
     return [
