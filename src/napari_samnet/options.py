@@ -371,10 +371,10 @@ def parameter_text(name: str, cls: type[Any] = MatchOptions) -> str:
     pattern = rf'^{re.escape(name)} : [^\n]*\n((?:^ {{4,}}\S[^\n]*\n)+)'
     # Python 3.13 takes the indentation away itself.
     text = inspect.cleandoc(cls.__doc__ or '') + '\n'
-    found = re.search(pattern, text, re.MULTILINE)
-    if found is None:
+    entry = re.search(pattern, text, re.MULTILINE)
+    if entry is None:
         raise KeyError(f'{cls.__name__} does not describe {name!r}')
-    return ' '.join(found.group(1).split())
+    return ' '.join(entry.group(1).split())
 
 
 def option_names() -> tuple[str, ...]:

@@ -186,8 +186,8 @@ def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
         scale = size / new_size
         middle = centers(new_size) * size
         first = np.floor(middle - scale).astype(np.intp)
-        reach = np.arange(int(np.ceil(2 * scale)) + 2)
-        column = first[:, None] + reach
+        window = np.arange(int(np.ceil(2 * scale)) + 2)
+        column = first[:, None] + window
         distance = np.abs(column + 0.5 - middle[:, None]) / scale
         value = np.maximum(1 - distance, 0)
         value[(column < 0) | (column >= size)] = 0

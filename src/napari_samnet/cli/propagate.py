@@ -255,7 +255,7 @@ def _annotations(
             number = film.number(plane, '--labels')
             made = read_label_picture(mask, name=f'labels of plane {number}')
             tell_notices(made.notices)
-            found = {number: made.labels}
+            labels_by_plane = {number: made.labels}
         else:
             mask = word
             count = count_planes(mask, name='--labels')
@@ -264,12 +264,12 @@ def _annotations(
                     f'--labels must be PLANE=MASK, or a stack with a plane '
                     f'for each of the {len(film)} of FILM; {mask} has {count}'
                 )
-            found = {
+            labels_by_plane = {
                 number: read_label_picture(mask, page=number).labels
                 for number in range(count)
             }
         files.append(Path(mask))
-        for number, labels in found.items():
+        for number, labels in labels_by_plane.items():
             if not labels.any():
                 continue
             if number in annotations:

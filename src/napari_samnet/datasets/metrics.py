@@ -187,12 +187,12 @@ def boundary_f(
             if label
         ]
         return float(np.mean(scores)) if scores else float(not estimate.any())
-    reach = np.ceil(tolerance * np.hypot(*truth.shape))
+    pixels = np.ceil(tolerance * np.hypot(*truth.shape))
     ours, theirs = (_outline(mask.astype(bool)) for mask in (estimate, truth))
     if not ours.any() or not theirs.any():
         return float(ours.any() == theirs.any())
     precision, recall = (
-        float(np.mean(distance_transform_edt(~other)[edge] <= reach))
+        float(np.mean(distance_transform_edt(~other)[edge] <= pixels))
         for edge, other in ((ours, theirs), (theirs, ours))
     )
     return 2 * precision * recall / max(precision + recall, 1e-12)

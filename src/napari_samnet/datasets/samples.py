@@ -65,12 +65,12 @@ def _coffee_labels(shape: tuple[int, int]) -> Labels:
 
 
 def _recolor(
-    image: NDArray[np.float64], where: NDArray[np.bool_], turn: float
+    image: NDArray[np.float64], where: NDArray[np.bool_], hue_shift: float
 ) -> NDArray[np.float64]:
     """Turn the hue of what is painted in a part, white staying white."""
     hsv = color.rgb2hsv(image)
     painted = np.clip((hsv[..., 1] - 0.5) / 0.2, 0, 1)
-    hsv[..., 0] = (hsv[..., 0] + turn) % 1
+    hsv[..., 0] = (hsv[..., 0] + hue_shift) % 1
     share = filters.gaussian(where * painted, 1.2)[..., None]
     return share * color.hsv2rgb(hsv) + (1 - share) * image
 

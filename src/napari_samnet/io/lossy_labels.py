@@ -103,7 +103,7 @@ def _has_solid_part(where: NDArray[np.bool_]) -> bool:
     return bool(solid.any())
 
 
-def _spread(index: NDArray[np.uint8], sure: NDArray[np.bool_]) -> None:
+def _spread(index: NDArray[np.uint8], certain: NDArray[np.bool_]) -> None:
     """Give pixels that are not sure the index of the nearest one that is.
 
     In bands that overlap, as what is not sure is as wide as an edge.
@@ -112,7 +112,7 @@ def _spread(index: NDArray[np.uint8], sure: NDArray[np.bool_]) -> None:
     for start in range(0, len(index), _BAND):
         first = max(0, start - _OVERLAP)
         rows = slice(first, start + _BAND + _OVERLAP)
-        band = sure[rows]
+        band = certain[rows]
         if band.all() or not band.any():
             continue
         nearest = ndimage.distance_transform_edt(

@@ -57,14 +57,12 @@ _OTHER_STREAMS = (1, 2, 3, 4, 5, 32773)
 
 
 def check_segments(name: str, file: Path, page: Any) -> None:
-    """Refuse segments that unpack to more than the header says.
+    """Refuse segments of a page that unpack to more than the header says.
 
     Parameters
     ----------
-    name : str
-        What the message calls the image.
-    file : Path
-        The file to read; nothing in it is trusted.
+    name, file
+        The same as in :mod:`napari_samnet.io.size_limits`.
     page : tifffile.TiffPage or tifffile.TiffFrame
         The page whose segments are checked.
 

@@ -4,6 +4,9 @@ A few kilobytes of a compressed format can claim, or unpack to, any amount of
 memory. Honest images do not: so what a header says is compared with the size
 of its file and with the computer, and what a TIFF segment unpacks to with
 what the header says.
+
+All checks take what the message calls the image, and the file or folder that
+it is read from; they raise an `InputError` of one line.
 """
 
 from __future__ import annotations
@@ -48,17 +51,10 @@ def check_claim(name: str, file: Path, claimed: int) -> None:
 
     Parameters
     ----------
-    name : str
-        What the message calls the image.
-    file : Path
-        The file to read; nothing in it is trusted.
+    name, file
+        What all checks of this module take.
     claimed : int
         Bytes of the image in memory.
-
-    Raises
-    ------
-    InputError
-        If it is too much.
     """
     size = file.stat().st_size
     if claimed > max(
@@ -73,22 +69,7 @@ def check_claim(name: str, file: Path, claimed: int) -> None:
 
 
 def check_memory(name: str, file: Path, claimed: int) -> None:
-    """Refuse what no memory could hold.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the image.
-    file : Path
-        File or folder that it is read from.
-    claimed : int
-        Bytes of the image in memory.
-
-    Raises
-    ------
-    InputError
-        If it is too much.
-    """
+    """Refuse what no memory could hold; parameters as for `check_claim`."""
     memory = _memory()
     if claimed > memory:
         raise InputError(
@@ -98,22 +79,7 @@ def check_memory(name: str, file: Path, claimed: int) -> None:
 
 
 def check_picture(name: str, file: Path, image: Image.Image) -> None:
-    """Check the header of a picture that Pillow has opened, not loaded.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    file : Path
-        The file to read; nothing in it is trusted.
-    image : PIL.Image.Image
-        The opened picture, not yet decoded.
-
-    Raises
-    ------
-    InputError
-        If it claims more than it can hold, or too much.
-    """
+    """Check the header of a picture that Pillow has opened, not loaded."""
     pixels = image.width * image.height
     size = file.stat().st_size
     if image.format == 'PNG' and pixels > 8 * DEFLATE_RATIO * size:
@@ -131,18 +97,6 @@ def check_pages(name: str, file: Path) -> None:
 
     Each page says where the next one begins; whoever follows a circle of
     them never ends.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the image.
-    file : Path
-        The file to read; nothing in it is trusted.
-
-    Raises
-    ------
-    InputError
-        If a page follows itself.
     """
     with open(file, 'rb') as content:
         start = content.read(16)
@@ -190,20 +144,13 @@ def check_tiff(
 
     Parameters
     ----------
-    name : str
-        What the message calls it.
-    file : Path
-        The file to read; nothing in it is trusted.
+    name, file
+        What all checks of this module take.
     series : tifffile.TiffPageSeries
-        File of the image.
+        What the header says of the image.
     pages : sequence
         Those of its pages that will be read; a page that is not in the file
         is None.
-
-    Raises
-    ------
-    InputError
-        If it claims more than it can hold, or too much.
     """
     keyframe = series.keyframe
     numbers = prod(series.shape)

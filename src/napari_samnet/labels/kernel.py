@@ -67,21 +67,7 @@ class ScoredLabels:
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
-        """Fill one block.
-
-        Parameters
-        ----------
-        mapping : Mapping
-            Of the columns of the block.
-        tile : tuple of slice
-            Rows and columns of the block.
-        found : ndarray, shape (rows, columns)
-            Labels of the source, contiguous.
-        corner : tuple of int
-            Row and column of the source at which they begin.
-        target : ndarray
-            Block that is filled in place.
-        """
+        """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
         self.nearest(mapping, tile, found, corner, target)
         self.painter.paint(tile, target, self.nearest.trusted(tile))
 

@@ -29,7 +29,7 @@ def long_views(planes: Sequence[Plane], *, size: int) -> list[FloatArray]:
     Parameters
     ----------
     planes : sequence of Plane
-        The images, checked.
+        Source and target as planes that are checked.
     size : int
         Length of the shorter sides of the result, in pixels.
 

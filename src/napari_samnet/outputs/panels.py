@@ -132,19 +132,19 @@ def with_points(
 
 def sure_points(result: Correspondence) -> NDArray[np.float64]:
     """The surest points of a few fields of the source, in its pixels."""
-    trust = on_grid(result, (FIELDS[0] * 8, FIELDS[1] * 8)).confidence
-    blocks = trust.reshape(FIELDS[0], 8, FIELDS[1], 8)
+    confidence = on_grid(result, (FIELDS[0] * 8, FIELDS[1] * 8)).confidence
+    blocks = confidence.reshape(FIELDS[0], 8, FIELDS[1], 8)
     fields = blocks.swapaxes(1, 2).reshape(-1, 64)
     best = fields.argmax(axis=1)
     highest = fields.max(axis=1)
-    sure = max(4, min(POINTS, int((highest > SURE).sum())))
-    kept = np.sort(np.argsort(-highest, kind='stable')[:sure])
+    count = max(4, min(POINTS, int((highest > SURE).sum())))
+    kept = np.sort(np.argsort(-highest, kind='stable')[:count])
     rows, columns = np.divmod(kept, FIELDS[1])
     inner_rows, inner_columns = np.divmod(best[kept], 8)
     cells = np.stack(
         [rows * 8 + inner_rows, columns * 8 + inner_columns], axis=-1
     )
-    scale = np.array(result.source_shape) / np.array(trust.shape)
+    scale = np.array(result.source_shape) / np.array(confidence.shape)
     return (cells + 0.5) * scale - 0.5
 
 
@@ -190,10 +190,10 @@ def _flow_at(
 
 
 def faded(
-    pixels: NDArray[np.uint8], trust: NDArray[np.float32]
+    pixels: NDArray[np.uint8], confidence: NDArray[np.float32]
 ) -> Image.Image:
     """Colors that fade to white where the match is not trusted."""
-    share = np.maximum(trust, LEFT)[..., None]
+    share = np.maximum(confidence, LEFT)[..., None]
     colors = 255 + share * (pixels.astype(np.float32) - 255)
     return Image.fromarray(np.round(colors).astype(np.uint8))
 
@@ -202,12 +202,14 @@ def flow_picture(result: Correspondence) -> tuple[Image.Image, float]:
     """Colors and arrows of the flow, and the length of the deepest color."""
     rows, columns = (FINE * side for side in _fit(result.source_shape))
     flow = _flow_at(result, (rows, columns))
-    trust = on_grid(result, (rows, columns)).confidence
+    confidence = on_grid(result, (rows, columns)).confidence
     lengths = np.hypot(flow[..., 0], flow[..., 1])
     # A few wild points must not make all others look still.
-    counted = lengths[trust > SURE] if (trust > SURE).any() else lengths
+    counted = (
+        lengths[confidence > SURE] if (confidence > SURE).any() else lengths
+    )
     longest = float(np.percentile(counted, 95))
-    picture = faded(flow_to_rgb(flow, longest), trust)
+    picture = faded(flow_to_rgb(flow, longest), confidence)
     pen = ImageDraw.Draw(picture)
     spacing = max(rows, columns) / ARROWS
     # Arrows stay apart, and never exceed the displacement in the panel.
@@ -220,7 +222,7 @@ def flow_picture(result: Correspondence) -> tuple[Image.Image, float]:
             step = flow[place] * scale
             # The few beyond are cut, as their color is.
             step *= min(1.0, longest / max(float(lengths[place]), 1e-9))
-            ink = INK if trust[place] > SURE else FAINT
+            ink = INK if confidence[place] > SURE else FAINT
             _arrow(pen, np.array([row, column]), step, ink)
     _wheel(picture)
     return picture, longest

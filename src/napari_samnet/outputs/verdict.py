@@ -270,14 +270,16 @@ def _verdict(
     return 'good', f'both ways agree within {share}', ''
 
 
-def _by_evidence(found: Correspondence, shown: FloatArray) -> dict[str, float]:
+def _by_evidence(
+    result: Correspondence, shown: FloatArray
+) -> dict[str, float]:
     """What the evidence says of labels, and whether the field says the same.
 
     `lead` is how much more alike to the source than the rest the labeled
     cells are, as cosine; `agreement` the share of the labeled cells that both
     label.
     """
-    evidence = found.evidence
+    evidence = result.evidence
     if evidence is None or len(evidence.reference_cells) != 1:
         return {}
     rows, columns = (int(side) for side in evidence.reference_cells[0])
@@ -286,7 +288,7 @@ def _by_evidence(found: Correspondence, shown: FloatArray) -> dict[str, float]:
     labeled = share > LABELED
     sides = [centers(side) for side in evidence.shape]
     at = np.stack(np.meshgrid(*sides, indexing='ij'))
-    there = at + sample_displacement(found.backward, at)
+    there = at + sample_displacement(result.backward, at)
     inside = ((there >= 0) & (there <= 1)).all(0)
     led = sample_field(cells, there.clip(0, 1))[0] * inside > LABELED
     either = labeled | led
@@ -301,44 +303,44 @@ def _by_evidence(found: Correspondence, shown: FloatArray) -> dict[str, float]:
 
 
 def _figures(
-    found: Correspondence, shown: FloatArray | None
+    result: Correspondence, shown: FloatArray | None
 ) -> tuple[dict[str, float], list[Place]]:
     """What a match is judged by, and its worst places."""
     error, inside = round_trip(
-        found.forward, found.backward, (GRID, GRID), slice(0, GRID)
+        result.forward, result.backward, (GRID, GRID), slice(0, GRID)
     )
-    sides = np.array(found.source_shape, float)
+    sides = np.array(result.source_shape, float)
     size = float(np.sqrt(sides.prod()))
     length = np.hypot(*(error * sides[:, None, None])) / size
-    trust = Upsampler(found.forward_confidence, (GRID, GRID)).rows(
+    confidence = Upsampler(result.forward_confidence, (GRID, GRID)).rows(
         slice(0, GRID)
     )[0]
-    weight = np.asarray(trust, np.float64) + LEAST_WEIGHT
+    weight = np.asarray(confidence, np.float64) + LEAST_WEIGHT
     if shown is not None:
         weight = resized(shown[..., None], GRID, GRID)[..., 0]
         weight = np.where(weight > weight.max() / 2, weight, 0.0)
-    seen = weight * inside
+    inside_weight = weight * inside
     figures = {
-        'error': float((length * seen).sum() / seen.sum())
-        if seen.sum() > 0
+        'error': float((length * inside_weight).sum() / inside_weight.sum())
+        if inside_weight.sum() > 0
         else float('inf'),
-        'confidence': float((trust * weight).sum() / weight.sum()),
+        'confidence': float((confidence * weight).sum() / weight.sum()),
         'astray': float(
             (weight * (~inside | (length > BAD_ERROR))).sum() / weight.sum()
         ),
     }
     if shown is not None:
-        figures |= _by_evidence(found, shown)
-    rest = np.where(inside & (weight > 0), length, 0.0)
+        figures |= _by_evidence(result, shown)
+    residual = np.where(inside & (weight > 0), length, 0.0)
     grid = np.stack(np.meshgrid(centers(GRID), centers(GRID), indexing='ij'))
     places: list[Place] = []
     while len(places) < MOST_PLACES:
-        row, column = np.unravel_index(int(rest.argmax()), rest.shape)
-        worst = float(rest[row, column])
+        row, column = np.unravel_index(int(residual.argmax()), residual.shape)
+        worst = float(residual[row, column])
         if worst <= LOOK_ERROR / 2:
             break
         at = grid[:, row, column] * sides - 0.5
-        there = found.warp_points(at[None])[0]
+        there = result.warp_points(at[None])[0]
         places.append(
             Place(
                 (float(at[0]), float(at[1])),
@@ -349,7 +351,7 @@ def _figures(
         near = np.linalg.norm(
             grid - grid[:, row, column][:, None, None], axis=0
         )
-        rest[near < APART] = 0
+        residual[near < APART] = 0
     return figures, places
 
 

@@ -55,21 +55,7 @@ class Nearest:
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
-        """Fill one block.
-
-        Parameters
-        ----------
-        mapping : Mapping
-            Of the columns of the block.
-        tile : tuple of slice
-            Rows and columns of the block.
-        found : ndarray, shape (rows, columns)
-            Pixels of the image that the block needs, contiguous.
-        corner : tuple of int
-            Row and column of the image at which they begin.
-        target : ndarray
-            Block that is filled in place.
-        """
+        """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
         height, width = self.shape
         at = mapping.positions(tile[0])
         # Half a pixel to round, one more so that truncation rounds down
@@ -144,21 +130,7 @@ class Bilinear:
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
-        """Fill one block.
-
-        Parameters
-        ----------
-        mapping : Mapping
-            Of the columns of the block.
-        tile : tuple of slice
-            Rows and columns of the block.
-        found : ndarray, shape (rows, columns) or (rows, columns, C)
-            Pixels of the image that the block needs, contiguous.
-        corner : tuple of int
-            Row and column of the image at which they begin.
-        target : ndarray
-            The block, channels last.
-        """
+        """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
         height, width = self.shape
         y, x = mapping.positions(tile[0])
         inside = (y >= -0.5) & (y < height - 0.5)

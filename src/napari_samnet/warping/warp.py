@@ -52,7 +52,21 @@ class Kernel(Protocol):
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
-        """Fill `target`, the block `tile`, from pixels that begin there."""
+        """Fill one block.
+
+        Parameters
+        ----------
+        mapping : Mapping
+            Of the columns of the block.
+        tile : tuple of slice
+            Rows and columns of the block.
+        found : ndarray, shape (rows, columns) or (rows, columns, C)
+            Pixels of the image that the block needs, contiguous.
+        corner : tuple of int
+            Row and column of the image at which they begin.
+        target : ndarray
+            The block, channels last; written to.
+        """
 
 
 @dataclass(frozen=True, eq=False)

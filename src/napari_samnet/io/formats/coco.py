@@ -28,26 +28,8 @@ def read_coco(
 ) -> list[LabelObject]:
     """Objects of one image in COCO's format.
 
-    Parameters
-    ----------
-    content : dict
-        The file: images, annotations and categories.
-    shape : tuple of int
-        Rows and columns of the image.
-    image : str
-        Name of the image's file, which chooses among several.
-    name : str
-        What the messages call the file.
-
-    Returns
-    -------
-    list of LabelObject
-        Ids are those of the annotations, names those of the categories.
-
-    Raises
-    ------
-    InputError
-        If none of its images is this one, or an annotation is damaged.
+    Of several images, `image` chooses by the name of its file. Ids are those
+    of the annotations, names those of the categories.
     """
     images = [x for x in content.get('images') or [] if isinstance(x, dict)]
     chosen = [
@@ -149,24 +131,7 @@ def write_coco(
     shape: tuple[int, int],
     image: str,
 ) -> tuple[str, ...]:
-    """Write objects in COCO's format.
-
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    objects : list of LabelObject
-        Objects with outlines, not masks.
-    shape : tuple of int
-        Rows and columns of the image.
-    image : str
-        Name of the image's file.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was.
-    """
+    """Write objects in COCO's format, those with holes as run lengths."""
     coder = require('pycocotools.mask', 'masks of COCO')
     names = [each.name or f'label {each.number}' for each in objects]
     table = {text: k for k, text in enumerate(dict.fromkeys(names), start=1)}

@@ -213,20 +213,7 @@ def _scaled(each: LabelObject, scale: float) -> LabelObject:
 
 
 def write_geojson(path: Path, objects: list[LabelObject]) -> tuple[str, ...]:
-    """Write objects as annotations of QuPath, in pixels.
-
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    objects : list of LabelObject
-        Objects with outlines, not masks.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was: nothing.
-    """
+    """Write objects as annotations of QuPath, in pixels."""
     features = []
     for each in objects:
         polygons = [

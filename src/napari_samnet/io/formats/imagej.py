@@ -56,24 +56,7 @@ def read_rois(
 ) -> tuple[list[LabelObject], tuple[str, ...]]:
     """Objects of a region file or archive.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    name : str
-        What the messages call it.
-
-    Returns
-    -------
-    objects : list of LabelObject
-        Ids from names such as 'label 5' or '5', else the order.
-    notices : tuple of str
-        What was left out.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, or roifile is not installed.
+    Ids are from names such as 'label 5' or '5', else the order.
     """
     roifile = require('roifile', 'regions of ImageJ')
     try:
@@ -169,20 +152,7 @@ def _color(stored: bytes) -> tuple[int, int, int] | None:
 
 
 def write_rois(path: Path, objects: list[LabelObject]) -> tuple[str, ...]:
-    """Write objects as an archive of regions.
-
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    objects : list of LabelObject
-        Objects with outlines, not masks.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was.
-    """
+    """Write objects as an archive of regions."""
     roifile = require('roifile', 'regions of ImageJ')
     with (
         atomic_write(path) as file,

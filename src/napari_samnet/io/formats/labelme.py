@@ -29,25 +29,8 @@ def read_labelme(
 ) -> list[LabelObject]:
     """Objects of labelme's format.
 
-    Parameters
-    ----------
-    content : dict
-        The file to read; nothing in it is trusted.
-    shape : tuple of int
-        Rows and columns of the image.
-    name : str
-        What the messages call the file.
-
-    Returns
-    -------
-    list of LabelObject
-        Ids are the group numbers where every shape has one, else the order;
-        points and lines, which cover nothing, are left out.
-
-    Raises
-    ------
-    InputError
-        If it is for another image, or a shape is damaged.
+    Ids are the group numbers where every shape has one, else the order;
+    points and lines, which cover nothing, are left out.
     """
     check_sides(
         content.get('imageHeight'), content.get('imageWidth'), shape, name
@@ -134,24 +117,7 @@ def write_labelme(
     shape: tuple[int, int],
     image: str,
 ) -> tuple[str, ...]:
-    """Write objects in labelme's format.
-
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    objects : list of LabelObject
-        Objects with outlines, not masks.
-    shape : tuple of int
-        Rows and columns of the image.
-    image : str
-        Name of the image's file, beside the new one.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was.
-    """
+    """Write objects in labelme's format, those with holes as masks."""
     shapes, with_holes = [], []
     for each in objects:
         base = {

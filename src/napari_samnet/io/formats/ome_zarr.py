@@ -122,26 +122,9 @@ def write_ome_zarr(
 ) -> tuple[str, ...]:
     """Write a label image of one resolution (NGFF 0.5).
 
-    Parameters
-    ----------
-    path : Path
-        Folder to make, whole or not at all; an earlier one is replaced.
-    labels : ndarray of int, shape (H, W)
-        Labels, one whole number per pixel.
-    names : dict of int to str, optional
-        What the ids are called.
-    colors : dict of int to tuple of int, optional
-        8-bit color of each id.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    Labels, names and colors are those of
+    :func:`~napari_samnet.io.formats.registry.write_label_format`; an earlier
+    folder is replaced.
     """
     import shutil
     import uuid

@@ -46,29 +46,10 @@ def is_yolo_file(file: Path) -> bool:
 def read_yolo(
     file: Path, shape: tuple[int, int], name: str
 ) -> tuple[list[LabelObject], tuple[str, ...]]:
-    """Objects of a file of YOLO.
+    """Objects of a file of YOLO, one for each class.
 
-    Parameters
-    ----------
-    file : Path
-        The file; names are read from ``classes.txt`` beside it.
-    shape : tuple of int
-        Rows and columns of the image.
-    name : str
-        What the messages call the file.
-
-    Returns
-    -------
-    objects : list of LabelObject
-        One for each class: its id is the class plus one, or the number in a
-        name such as 'label 5'.
-    notices : tuple of str
-        What was decided, one line each.
-
-    Raises
-    ------
-    InputError
-        If a line is damaged.
+    An id is the class plus one, or the number in a name such as 'label 5';
+    names are read from ``classes.txt`` beside the file.
     """
     names = _names(file)
     parts: dict[int, list[tuple[np.ndarray, ...]]] = {}
@@ -140,20 +121,7 @@ def write_yolo(
 ) -> tuple[str, ...]:
     """Write objects as classes with outlines.
 
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all; the names of the classes go to
-        ``classes.txt`` beside it.
-    objects : list of LabelObject
-        Objects with outlines, not masks.
-    shape : tuple of int
-        Rows and columns of the image.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was.
+    The names of the classes go to ``classes.txt`` beside the file.
     """
     sides = np.array(shape[::-1], float)
     lines, names, with_holes = [], [], []
