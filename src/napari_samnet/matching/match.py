@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samnet.arrays.checks import as_array
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.images.plane import Plane
 from napari_samnet.labels.quality import image_quality, is_likely_absent
 from napari_samnet.matching.job import STRIDE, MatchJob, Step
 from napari_samnet.matching.landmarks import (
@@ -261,22 +262,18 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
     if labels is not None:
         labels = as_array(labels, 'labels')
     pairs = None if landmarks is None else checked_landmarks(landmarks)
-    kept = kept_parts(
-        region,
-        leave_out,
-        (
-            check_image(
-                source, name='source', channel_axis=source_channel_axis
-            ),
-            check_image(
-                target, name='target', channel_axis=target_channel_axis
-            ),
-        ),
-    )
+    planes = [
+        Plane.of(image, name=name, channel_axis=axis)
+        for image, name, axis in (
+            (source, 'source', source_channel_axis),
+            (target, 'target', target_channel_axis),
+        )
+    ]
+    kept = kept_parts(region, leave_out, (planes[0].shape, planes[1].shape))
     result = _run(
         match_steps(
-            source,
-            target,
+            planes[0],
+            planes[1],
             options,
             features=features,
             labels=labels,
@@ -294,7 +291,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
             pairs,
             lambda nearer: _run(
                 match_steps(
-                    source,
+                    planes[0],
                     nearer,
                     replace(options, orientation='upright'),
                     features=features,
