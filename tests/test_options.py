@@ -169,7 +169,9 @@ def test_there_is_one_home_of_defaults() -> None:
         'features',
         'labels',
         'landmarks',
+        'leave_out',
         'on_step',
+        'region',
         'source_channel_axis',
         'target_channel_axis',
     }

@@ -22,8 +22,8 @@ __all__ = [
     'option_names',
     'parameter_text',
     'parse_orientation',
-    'seen_defaults',
-    'seen_names',
+    'visible_defaults',
+    'visible_options',
 ]
 
 Device = Literal['auto', 'cpu', 'cuda', 'mps']
@@ -71,7 +71,7 @@ PAPER: dict[str, Any] = {
 }
 
 #: Parameters for scripts and measurements alone: no widget shows them.
-UNSEEN = ('reference',)
+HIDDEN = ('reference',)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,11 +382,11 @@ def option_names() -> tuple[str, ...]:
     return tuple(field.name for field in fields(MatchOptions))
 
 
-def seen_names() -> tuple[str, ...]:
+def visible_options() -> tuple[str, ...]:
     """Names of the parameters that widgets show."""
-    return tuple(name for name in option_names() if name not in UNSEEN)
+    return tuple(name for name in option_names() if name not in HIDDEN)
 
 
-def seen_defaults() -> dict[str, Any]:
+def visible_defaults() -> dict[str, Any]:
     """The default of every parameter that widgets show, by name."""
-    return {name: getattr(DEFAULTS, name) for name in seen_names()}
+    return {name: getattr(DEFAULTS, name) for name in visible_options()}

@@ -14,7 +14,7 @@ from napari_samnet.options import (
     DEFAULTS,
     LIMITS,
     SIZE_STEP,
-    seen_defaults,
+    visible_defaults,
 )
 from napari_samnet.plugin.transfer.settings import (
     KEPT,
@@ -113,7 +113,7 @@ def test_a_wrong_value_is_corrected_alone(
 
 def test_a_value_without_sense_is_passed_over_alone(monkeypatch: Any) -> None:
     page = SimpleNamespace(
-        **{**seen_defaults(), 'window': 7, 'size': 250, 'device': 'abacus'}
+        **{**visible_defaults(), 'window': 7, 'size': 250, 'device': 'abacus'}
     )
     monkeypatch.setattr(
         'napari_samnet.plugin.transfer.settings._page', lambda: page
@@ -128,11 +128,11 @@ def test_without_preferences_the_defaults_stand(monkeypatch: Any) -> None:
         'napari_samnet.plugin.transfer.settings._page', lambda: None
     )
     save_settings({'window': 7})
-    assert load_settings() == seen_defaults()
+    assert load_settings() == visible_defaults()
 
 
 def test_an_older_napari_has_none(monkeypatch: Any) -> None:
     import napari.settings
 
     monkeypatch.delattr(napari.settings, 'get_plugin_settings', raising=False)
-    assert load_settings() == seen_defaults()
+    assert load_settings() == visible_defaults()

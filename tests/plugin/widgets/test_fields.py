@@ -14,7 +14,7 @@ from napari_samnet.options import (
     LIMITS,
     MatchOptions,
     parameter_text,
-    seen_names,
+    visible_options,
 )
 from napari_samnet.plugin.widgets.fields import (
     ADVANCED,
@@ -33,14 +33,14 @@ def fields(qapp: Any) -> OptionFields:
 
 
 def test_every_parameter_has_a_field_and_a_name() -> None:
-    assert {*MAIN, *ADVANCED} == set(seen_names()) == set(LABELS)
+    assert {*MAIN, *ADVANCED} == set(visible_options()) == set(LABELS)
 
 
 def test_defaults_are_those_of_the_options(fields: OptionFields) -> None:
     assert fields.options() == DEFAULTS
 
 
-@pytest.mark.parametrize('name', seen_names())
+@pytest.mark.parametrize('name', visible_options())
 def test_tooltip_is_the_documentation(fields: Any, name: str) -> None:
     assert html.escape(parameter_text(name)) in fields.native(name).toolTip()
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samnet.options import seen_defaults
+from napari_samnet.options import visible_defaults
 from napari_samnet.plugin.layers.arrows import ARROW_LIMIT, COLORS
 from napari_samnet.plugin.layers.preview import MODES as PREVIEWS
 from napari_samnet.plugin.model.grids import grid_of
@@ -319,7 +319,7 @@ class Panel(ImageFields, QWidget):
 
     def reset_fields(self) -> None:
         """Set every field that is no layer to its default."""
-        self.options.show(seen_defaults())
+        self.options.show(visible_defaults())
         self.outputs.set(DEFAULT_OUTPUTS)
         self.color.setCurrentIndex(0)
         self.arrows.setValue(DEFAULT_ARROWS)

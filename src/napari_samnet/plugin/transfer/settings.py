@@ -19,7 +19,7 @@ from napari_samnet.options import (
     LIMITS,
     SIZE_STEP,
     MatchOptions,
-    seen_defaults,
+    visible_defaults,
 )
 
 __all__ = ['KEPT', 'load_settings', 'save_settings', 'settings_events']
@@ -59,7 +59,7 @@ def load_settings() -> dict[str, Any]:
         else passed over; the others stay.
     """
     page = _page()
-    values = seen_defaults()
+    values = visible_defaults()
     if page is None:
         return values
     given = {name: getattr(page, name, values[name]) for name in KEPT}

@@ -39,7 +39,7 @@ from napari_samnet.options import (
     LIMITS,
     SIZE_STEP,
     parameter_text,
-    seen_names,
+    visible_options,
 )
 from napari_samnet.runtime.weights import available_weights
 
@@ -79,7 +79,7 @@ LABELS = {
 
 #: What everybody sees; what experts turn is folded away.
 MAIN = ('size', 'orientation', 'device')
-ADVANCED = tuple(name for name in seen_names() if name not in MAIN)
+ADVANCED = tuple(name for name in visible_options() if name not in MAIN)
 
 
 @dataclass(frozen=True)
