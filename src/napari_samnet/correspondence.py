@@ -346,8 +346,8 @@ class Correspondence(FieldPair):
         Parameters
         ----------
         path : path-like
-            The file. It is trusted with nothing: no code in it is run, and
-            no more memory taken than the file is large.
+            The file. Safe on untrusted input: no code in it is run, and no
+            more memory taken than the file is large.
 
         Returns
         -------
@@ -359,14 +359,8 @@ class Correspondence(FieldPair):
         InputError
             If it is not such a file, or damaged.
         """
-        header, arrays = npz.read(
-            path,
-            needed=ARRAYS[:4],
-            allowed=(
-                *ARRAYS[4:],
-                *(EVIDENCE + name for name in EVIDENCE_PARTS),
-            ),
-        )
+        known = (*ARRAYS, *(EVIDENCE + name for name in EVIDENCE_PARTS))
+        header, arrays = npz.read(path, needed=known[:4], allowed=known[4:])
         parts = {
             name: arrays.pop(EVIDENCE + name)
             for name in EVIDENCE_PARTS

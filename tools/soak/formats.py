@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from soak.images import blobs
+from soak.pictures import (
+    picture_writer,
+    write_any_tiff,
+    write_dicom,
+    write_heic,
+    write_npy,
+    write_npz,
+    write_painted,
+    write_stack,
+    write_tiff,
+    write_volume,
+)
 
 __all__ = ['Format', 'formats', 'some_correspondence']
 
@@ -45,16 +54,6 @@ class Format:
     read: Callable[[Path], Any]
     share: float = 1.0
     ours: bool = False
-
-
-def _pixels(rng: np.random.Generator, dtype: str = 'uint8') -> NDArray[Any]:
-    """A small image of a random size, with or without colors."""
-    rows, columns = (int(side) for side in rng.integers(1, 40, 2))
-    channels = int(rng.choice([1, 3]))
-    unit = blobs((rows, columns), channels, int(rng.integers(64)))
-    top = 1.0 if np.dtype(dtype).kind == 'f' else np.iinfo(dtype).max
-    image = (unit * top).astype(dtype)
-    return image[..., 0] if channels == 1 else image
 
 
 def some_correspondence(rng: np.random.Generator) -> Any:
@@ -112,43 +111,6 @@ def _read_correspondence(path: Path) -> Any:
     return Correspondence.load(path)
 
 
-def _write_npy(path: Path, rng: np.random.Generator) -> None:
-    image = _pixels(rng, str(rng.choice(['uint8', 'uint16', 'float32'])))
-    np.save(path, np.asfortranarray(image) if rng.random() < 0.3 else image)
-
-
-def _write_tiff(path: Path, rng: np.random.Generator) -> None:
-    import tifffile
-
-    image = _pixels(rng, str(rng.choice(['uint8', 'uint16', 'float32'])))
-    options: dict[str, Any] = {
-        'compression': [None, 'zlib', 'lzma'][int(rng.integers(3))],
-        'photometric': 'rgb' if image.ndim == 3 else 'minisblack',
-    }
-    if rng.random() < 0.3:
-        options['tile'] = (16, 16)
-    if rng.random() < 0.2:
-        options['bigtiff'] = True
-    tifffile.imwrite(path, image, **options)
-
-
-def _picture_writer(kind: str) -> Make:
-    def write(path: Path, rng: np.random.Generator) -> None:
-        from PIL import Image
-
-        picture = Image.fromarray(_pixels(rng))
-        mode = str(rng.choice(['L', 'RGB', 'P', '1', 'RGBA']))
-        if kind in ('JPEG', 'PPM', 'JPEG2000', 'WEBP', 'AVIF') and mode != 'L':
-            mode = 'RGB'
-        if kind == 'BMP' and mode == 'RGBA':
-            mode = 'RGB'
-        made = io.BytesIO()
-        picture.convert(mode).save(made, kind)
-        path.write_bytes(made.getvalue())
-
-    return write
-
-
 def _read_image(path: Path) -> Any:
     from napari_samnet.images.rgb import check_image
     from napari_samnet.io.image_files import read_image
@@ -157,103 +119,10 @@ def _read_image(path: Path) -> Any:
     return check_image(image, channel_axis=axis)
 
 
-def _write_any_tiff(path: Path, rng: np.random.Generator) -> None:
-    """Of any color space, depth and order, by tifffile or Pillow."""
-    import tifffile
-    from PIL import Image
-
-    image = _pixels(rng)
-    if rng.random() < 0.4:
-        mode = str(rng.choice(['CMYK', 'YCbCr', 'LAB', 'P', '1', 'LA', 'F']))
-        picture = Image.fromarray(image).convert('RGB')
-        picture = (
-            picture.convert('L').convert(mode)
-            if mode
-            in (
-                'LA',
-                'F',
-            )
-            else picture.convert(mode)
-        )
-        packed = None if mode == '1' else 'tiff_lzw'
-        picture.save(path, compression=packed, format='TIFF')
-        return
-    options: dict[str, Any] = {
-        'byteorder': str(rng.choice(['<', '>'])),
-        'compression': [None, 'zlib', 'lzw', 'packbits', 'zstd', 'jpeg'][
-            int(rng.integers(6))
-        ],
-        'photometric': 'rgb' if image.ndim == 3 else 'miniswhite',
-        'extratags': [(274, 3, 1, int(rng.integers(1, 9)), True)],
-        'metadata': None,
-    }
-    if image.ndim == 3 and rng.random() < 0.5:
-        image = np.moveaxis(image, -1, 0)
-        options['planarconfig'] = 'separate'
-    tifffile.imwrite(path, image, **options)
-
-
-def _write_painted(path: Path, rng: np.random.Generator) -> None:
-    from PIL import Image
-
-    colors = rng.integers(0, 256, (4, 3), np.uint8)
-    labels = rng.integers(0, 4, (7, 9)).repeat(3, 0).repeat(3, 1)
-    made = io.BytesIO()
-    kind = {'.png': 'PNG', '.jpg': 'JPEG', '.webp': 'WEBP'}
-    picture = Image.fromarray(colors[labels])
-    if path.suffix == '.jp2':
-        picture.save(made, 'JPEG2000', irreversible=bool(rng.integers(2)))
-    else:
-        picture.save(made, kind[path.suffix])
-    path.write_bytes(made.getvalue())
-
-
-def _write_stack(path: Path, rng: np.random.Generator) -> None:
-    import tifffile
-
-    pages = np.stack([_pixels(rng)] * 3)
-    gray = pages.ndim == 3
-    tifffile.imwrite(
-        path,
-        pages,
-        photometric='minisblack' if gray else 'rgb',
-        compression=[None, 'lzw'][int(rng.integers(2))],
-    )
-
-
 def _read_page(path: Path) -> Any:
     from napari_samnet.io.image_files import read_picture
 
     return read_picture(path, page=1).pixels
-
-
-def _write_heic(path: Path, rng: np.random.Generator) -> None:
-    import pillow_heif
-    from PIL import Image
-
-    picture = Image.fromarray(_pixels(rng)).convert('RGB').resize((64, 64))
-    pillow_heif.from_pillow(picture).save(path, quality=80)
-
-
-def _write_dicom(path: Path, rng: np.random.Generator) -> None:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    # Secondary capture.
-    data.file_meta.MediaStorageSOPClassUID = '1.2.840.10008.5.1.4.1.1.7'
-    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    data.Rows, data.Columns, data.SamplesPerPixel = 20, 30, 1
-    data.PhotometricInterpretation = str(
-        rng.choice(['MONOCHROME1', 'MONOCHROME2'])
-    )
-    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
-    data.PixelRepresentation = 0
-    data.RescaleSlope, data.RescaleIntercept = 1, -1000
-    data.PixelData = rng.integers(0, 4096, (20, 30), np.uint16).tobytes()
-    data.save_as(path, enforce_file_format=True)
 
 
 #: Rows and columns of the images that outlines are for.
@@ -348,20 +217,20 @@ def formats() -> list[Format]:
             3.0,
             ours=True,
         ),
-        Format('npy image', '.npy', _write_npy, _read_image),
-        Format('npy labels', '.npy', _write_npy, _read_labels),
-        Format('tiff image', '.tif', _write_tiff, _read_image, 3.0),
-        Format('tiff labels', '.tif', _write_tiff, _read_labels),
-        Format(
-            'png labels', '.png', _picture_writer('PNG'), _read_labels, 1.0
-        ),
-        Format('any tiff', '.tif', _write_any_tiff, _read_image, 2.0),
-        Format('any tiff labels', '.tif', _write_any_tiff, _read_labels),
-        Format('painted labels', '.png', _write_painted, _read_labels),
-        Format('blurred labels', '.jpg', _write_painted, _read_labels),
-        Format('webp labels', '.webp', _write_painted, _read_labels),
-        Format('jp2 labels', '.jp2', _write_painted, _read_labels),
-        Format('page of a stack', '.tif', _write_stack, _read_page),
+        Format('npy image', '.npy', write_npy, _read_image),
+        Format('npz image', '.npz', write_npz, _read_image),
+        Format('npz labels', '.npz', write_npz, _read_labels),
+        Format('npy labels', '.npy', write_npy, _read_labels),
+        Format('tiff image', '.tif', write_tiff, _read_image, 3.0),
+        Format('tiff labels', '.tif', write_tiff, _read_labels),
+        Format('png labels', '.png', picture_writer('PNG'), _read_labels, 1.0),
+        Format('any tiff', '.tif', write_any_tiff, _read_image, 2.0),
+        Format('any tiff labels', '.tif', write_any_tiff, _read_labels),
+        Format('painted labels', '.png', write_painted, _read_labels),
+        Format('blurred labels', '.jpg', write_painted, _read_labels),
+        Format('webp labels', '.webp', write_painted, _read_labels),
+        Format('jp2 labels', '.jp2', write_painted, _read_labels),
+        Format('page of a stack', '.tif', write_stack, _read_page),
         # As large as the network: reading one takes a while.
         Format('weights', '.safetensors', _write_weights, _read_weights, 0.05),
         Format(
@@ -385,9 +254,14 @@ def formats() -> list[Format]:
             )
         ]
     if find_spec('pillow_heif'):
-        known.append(Format('heic image', '.heic', _write_heic, _read_image))
+        known.append(Format('heic image', '.heic', write_heic, _read_image))
     if find_spec('pydicom'):
-        known.append(Format('dicom image', '.dcm', _write_dicom, _read_image))
+        known.append(Format('dicom image', '.dcm', write_dicom, _read_image))
+    if find_spec('SimpleITK'):
+        known += [
+            Format(f'{suffix[1:]} volume', suffix, write_volume, _read_page)
+            for suffix in ('.nrrd', '.mha', '.nii.gz')
+        ]
     Image.init()
     for kind, suffix in (
         ('PNG', '.png'),
@@ -404,7 +278,7 @@ def formats() -> list[Format]:
                 Format(
                     f'{kind.lower()} image',
                     suffix,
-                    _picture_writer(kind),
+                    picture_writer(kind),
                     _read_image,
                     2.0 if kind == 'PNG' else 1.0,
                 )
