@@ -197,6 +197,21 @@ class TestOutcome:
             np.testing.assert_array_equal(carried == value, labels == value)
         assert (carried[40:80, 30] == 1).all()
 
+    def test_a_small_label_that_evidence_loses_stays_with_the_field(
+        self,
+    ) -> None:
+        elsewhere = evidence_for((0, 6), (6, 0), (0, -6), (-6, 0))
+        small = square((56, 72), (56, 72), 3)
+        carried = still(elsewhere).warp_labels(small)
+        np.testing.assert_array_equal(carried, small)
+        # Not where nothing speaks for the field.
+        unsure = np.zeros((CELLS, CELLS), np.float32)
+        result = still(elsewhere, backward_confidence=unsure)
+        assert not result.warp_labels(small).any()
+        # And not where the evidence knows another place.
+        moved = still(evidence_for((0, 3))).warp_labels(small)
+        assert iou(moved > 0, np.roll(small, -24, 1) > 0) > 0.5
+
     def test_low_confidence_is_not_overruled(self) -> None:
         trust = np.ones((CELLS, CELLS), np.float32)
         trust[:, : CELLS // 2] = 0

@@ -77,6 +77,16 @@ class TestMovingObject:
         states = [report.state for report in found.reports]
         assert states == ['annotated', 'good', 'good', 'good', 'good']
 
+    def test_the_light_network_alone_follows_it_too(
+        self, still: Any, texture: Any
+    ) -> None:
+        frames, truth = film(still, texture, [25, 37, 49])
+        cut = np.stack([*frames, data.astronaut()[:100, 180:330]])
+        found = propagate(cut, {0: truth[0]}, size=SIZE, fast=True)
+        for here, there in zip(found.labels[:3], truth, strict=True):
+            assert iou(here > 0, there > 0) > 0.9
+        assert by_index(found)[3].state == 'ended'
+
     def test_where_it_is_gone_nothing_is_painted(
         self, still: Any, texture: Any
     ) -> None:

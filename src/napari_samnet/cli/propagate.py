@@ -90,6 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'{text} Default: from {DEFAULTS.size} to 384, by the size of '
         f'the labels.',
     )
+    add(
+        '--fast',
+        action='store_true',
+        help='describe planes by the light one of the two networks alone: a '
+        'fraction of the time, and more of what looks alike is confused',
+    )
     add_json_option(parser)
     add_match_options(parser, only=_OPTIONS)
 
@@ -180,6 +186,7 @@ def run(arguments: argparse.Namespace) -> int:
         direction=arguments.direction,
         channel_axis=first.channel_axis,
         adapt_size=adapt_size,
+        fast=arguments.fast,
     )
     reports = {
         index: PlaneReport(index, 'annotated', quality=1.0)

@@ -9,6 +9,7 @@ take no part: they go exactly where the field leads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,12 @@ DECIDED_SCORE = 0.95
 #: and fade out within so many samples of the grid.
 SPECK = 0.1
 SPECK_MARGIN = 6
+
+
+#: A label of at most so many samples of the grid, of which the scores leave at
+#: most this share, goes where the field leads, if the field's weight there is
+#: at least this on average.
+SMALL_LABEL, LOST_SHARE, TRUSTED_WEIGHT = 256, 0.5, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +189,13 @@ def score_table(
             brought.places,
         )
         contested = known & (winner != label)
+    left_to_field = np.zeros(len(table.values), bool)
+    if brought is not None:
+        left_to_field = _hardly_won(winner, brought, len(table.values))
+        kept = ~left_to_field[taking_part]
+        taking_part = taking_part[kept]
+        boxes = list(compress(boxes, kept))
+        raw = list(compress(raw, kept))
     measures = _measured(taking_part, table, boxes, raw, winner)
     scores = list(raw)
     if guide is not None:
@@ -200,7 +214,7 @@ def score_table(
         boxes,
         scores,
         contested,
-        table.values[~table.resolved & ~table.background],
+        table.values[(~table.resolved | left_to_field) & ~table.background],
         measures,
     )
 
@@ -242,6 +256,23 @@ def _drop_specks(
     for box, score in zip(boxes, scores, strict=True):
         score /= left[box]
     return True
+
+
+def _hardly_won(
+    winner: npt.NDArray[np.intp], brought: BroughtLabels, count: int
+) -> npt.NDArray[np.bool_]:
+    """Small labels that the scores lose, although the field is trusted there.
+
+    Among many labels that look alike, evidence for each is spread over all.
+    """
+    places = brought.places.ravel()
+    areas = np.bincount(places, minlength=count + 1)[:count]
+    weights = np.bincount(places, brought.weight.ravel(), minlength=count + 1)[
+        :count
+    ]
+    won = np.bincount(winner[winner >= 0], minlength=count)[:count]
+    lost = (areas <= SMALL_LABEL) & (won <= LOST_SHARE * areas)
+    return np.asarray(lost & (weights >= TRUSTED_WEIGHT * areas))
 
 
 def _measured(

@@ -12,35 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_samnet.samnet.network import SAMNet
-
-__all__ = ['agreement', 'telling_features']
+__all__ = ['agreement']
 
 #: Agreement: softmax of cosines, rounds of the robust fit, and the width,
 #: in half sides of the image, of what agrees in the last one.
 TEMPERATURE, ROUNDS, WIDTH = 0.07, 8, 0.15
-
-
-def telling_features(model: SAMNet, images: Tensor) -> Tensor:
-    """What tells places apart, ``(B, C, h, w)`` of unit length along C."""
-    import torch
-    import torch.nn.functional as F
-
-    # Features that were given by a function have no light network.
-    light = getattr(getattr(model, 'features', None), 'light', None)
-    if light is None:
-        layers = [model.encode(images, skips=False).matching.float()]
-    else:
-        layers = [layer.float() for layer in light(images).values()]
-    size = layers[0].shape[-2:]
-    parts = []
-    for layer in layers:
-        wide = F.interpolate(layer, size=size, mode='bilinear')
-        # What all cells have in common tells nothing.
-        parts.append(
-            F.normalize(wide - wide.mean((0, 2, 3), keepdim=True), dim=1)
-        )
-    return F.normalize(torch.cat(parts, 1), dim=1)
 
 
 def agreement(source: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.matching.agreement import agreement, telling_features
+from napari_samnet.matching.agreement import agreement
 from napari_samnet.matching.orientation import (
     Frame,
     Orientation,
@@ -315,6 +315,8 @@ def _tried(
 ) -> list[_Trial]:
     """Agreement of the source with the target in several views."""
     import torch
+
+    from napari_samnet.samnet.light_features import telling_features
 
     source, target = (shrunk(image, side) for image in pair)
     batch = torch.cat((source, views(target, frames, side)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +35,26 @@ __all__ = ['HeldPlanes', 'Propagation']
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Planes that are less alike than this do not belong to one shot. Among the
-#: stored frames of eight films of DAVIS 2016, 5 to 16 frames apart, neighbors
-#: are at .753 or more, and 95 % of frames of different films below .75.
-SAME_SHOT = 0.75
 
-#: References less like a plane than this are not asked.
-LEAST_ALIKE = 0.6
+class _Likeness(NamedTuple):
+    """How alike planes are by one kind of features.
+
+    Attributes
+    ----------
+    same_shot : float
+        Planes that are less alike than this do not belong to one shot.
+    asked : float
+        References less like a plane than this are not asked.
+    """
+
+    same_shot: float
+    asked: float
+
+
+#: Among the stored frames of eight films of DAVIS 2016, 5 to 16 frames apart,
+#: neighbors are at .753 or more, and 95 % of frames of different films below
+#: .75; by the light network's features at .598, and below .573.
+LIKENESS, LIGHT_LIKENESS = _Likeness(0.75, 0.6), _Likeness(0.58, 0.45)
 
 #: A plane with less than this share of the sharpness is blurred.
 BLURRED = 0.5
@@ -139,6 +152,8 @@ class Propagation:
         The ids that are carried, by their place.
     outlines : bool
         Whether outlines are moved to the edges of each plane.
+    fast : bool
+        Whether planes are described by the light network alone.
     """
 
     def __init__(
@@ -148,7 +163,9 @@ class Propagation:
         ids: npt.NDArray[Any],
         *,
         outlines: bool = True,
+        fast: bool = False,
     ) -> None:
+        self._limits = LIGHT_LIKENESS if fast else LIKENESS
         self._planes = planes
         self._memory = memory
         self._ids = ids
@@ -176,7 +193,7 @@ class Propagation:
         self._before = None
         for place, index in enumerate(chain.planes):
             compared = self._compared(index)
-            if compared.best < SAME_SHOT:
+            if compared.best < self._limits.same_shot:
                 ahead = chain.planes[place + 1 : place + 1 + LOOK_AHEAD]
                 if self._goes_on(ahead):
                     yield None, self._unlike(index, chain, compared, 'skipped')
@@ -203,7 +220,9 @@ class Propagation:
 
     def _goes_on(self, ahead: Sequence[int]) -> bool:
         """Whether a plane further on looks like those before again."""
-        return any(self._compared(p).best >= SAME_SHOT for p in ahead)
+        return any(
+            self._compared(p).best >= self._limits.same_shot for p in ahead
+        )
 
     def _unlike(
         self, index: int, chain: Chain, compared: _Compared, state: Any
@@ -238,7 +257,7 @@ class Propagation:
             for reference, alike in zip(
                 compared.references, compared.likenesses, strict=True
             )
-            if alike >= min(LEAST_ALIKE, top)
+            if alike >= min(self._limits.asked, top)
         ]
         references = [reference for reference, _ in asked]
         cosines = [

@@ -84,6 +84,9 @@ class PlaneEncoder:
     ----------
     options : MatchOptions
         Working size, device, precision, backend and weights are used.
+    fast : bool
+        Describe planes by the light one of the two networks alone: a tenth
+        of the time, with cells twice as large.
     channel_axis : int, optional
         Axis of the channels in a plane, where it is not the last of an RGB
         image.
@@ -95,9 +98,14 @@ class PlaneEncoder:
     """
 
     def __init__(
-        self, options: MatchOptions, channel_axis: int | None = None
+        self,
+        options: MatchOptions,
+        channel_axis: int | None = None,
+        *,
+        fast: bool = False,
     ) -> None:
         self._options = options
+        self._fast = fast
         self._axis = channel_axis
         weights = get_weights(options.weights)
         self.place = resolve_place(
@@ -150,10 +158,8 @@ class PlaneEncoder:
             out_of_memory_explained(self.place.device, self._options.size),
             convolutions(self.place.device, exact=False),
         ):
-            matching = self._model.encode(
-                batch.contiguous(memory_format=torch.channels_last),
-                skips=False,
-            ).matching[0]
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            matching = self._described(batch)[0]
             channels, *cells = matching.shape
             features = matching.float().reshape(channels, -1).T.contiguous()
         side = pooled(features.reshape(*cells, -1).cpu().numpy(), COARSE_SIDE)
@@ -167,6 +173,14 @@ class PlaneEncoder:
             _sharpness(small),
             read,
         )
+
+    def _described(self, images: Tensor) -> Tensor:
+        """Features of a batch, (B, C, h, w), of unit length along C."""
+        if self._fast:
+            from napari_samnet.samnet.light_features import telling_features
+
+            return telling_features(self._model, images)
+        return self._model.encode(images, skips=False).matching
 
 
 def _bounded(picture: FloatArray) -> FloatArray:

@@ -77,6 +77,7 @@ def propagate_steps(
     skip: Collection[int] = (),
     channel_axis: int | None = None,
     adapt_size: bool = True,
+    fast: bool = False,
 ) -> Generator[PlaneResult, None, None]:
     """Carry labels plane by plane; see :func:`propagate`.
 
@@ -100,6 +101,8 @@ def propagate_steps(
     adapt_size : bool
         Take a working size larger than that of the options where labels are
         small, see :func:`.working_size`.
+    fast : bool
+        The same as in :func:`propagate`.
 
     Yields
     ------
@@ -120,7 +123,7 @@ def propagate_steps(
     if adapt_size:
         size = working_size(drawn.values(), least=options.size)
         options = replace(options, size=size)
-    planes = HeldPlanes(read, PlaneEncoder(options, channel_axis))
+    planes = HeldPlanes(read, PlaneEncoder(options, channel_axis, fast=fast))
     first = chains[0].source if chains else min(drawn)
     shape = planes(first).shape
     for index, labels in drawn.items():
@@ -130,7 +133,9 @@ def propagate_steps(
                 f'planes {shape}'
             )
     memory = Memory(planes, drawn, known, len(names))
-    run = Propagation(planes, memory, names, outlines=options.outlines)
+    run = Propagation(
+        planes, memory, names, outlines=options.outlines, fast=fast
+    )
     done = 0
     for chain in chains:
         for found, report in run.chain(chain):
@@ -148,6 +153,7 @@ def propagate(
     direction: Direction = 'both',
     size: int | None = None,
     outlines: bool = DEFAULTS.outlines,
+    fast: bool = False,
     device: str = DEFAULTS.device,
     precision: str = DEFAULTS.precision,
     backend: str = DEFAULTS.backend,
@@ -178,6 +184,9 @@ def propagate(
         256 to 384, so that the labels are about 20 cells across.
     outlines : bool
         Move outlines to the edges that each plane shows nearby.
+    fast : bool
+        Describe planes by the light one of the two networks alone. It takes
+        a fraction of the time and confuses more of what looks alike.
     device, precision, backend, weights : str
         The same as in :class:`~napari_samnet.MatchOptions`.
     channel_axis : int, optional
@@ -233,6 +242,7 @@ def propagate(
         direction=direction,
         channel_axis=channel_axis,
         adapt_size=size is None,
+        fast=fast,
     )
     first = next(iter(drawn.values()))
     labels = np.zeros((len(planes), *first.shape), first.dtype)

@@ -96,15 +96,22 @@ class Samnet(IterativeMethod):
         Name in the results.
     options : MatchOptions
         All of its parameters.
+    fast : bool
+        Whether films are followed by the light network alone.
     """
 
     packages = ('torch', 'safetensors')
 
     def __init__(
-        self, name: str = 'samnet', options: MatchOptions = DEFAULTS
+        self,
+        name: str = 'samnet',
+        options: MatchOptions = DEFAULTS,
+        *,
+        fast: bool = False,
     ) -> None:
         self.name = name
         self.options = options
+        self._fast = fast
         self._describer: Describer | None = None
 
     def prepare(self) -> None:
@@ -141,6 +148,7 @@ class Samnet(IterativeMethod):
             len(pair.frames),
             {0: labels.astype(np.uint8) if labels.dtype == bool else labels},
             self.options,
+            fast=self._fast,
         )
         by_frame = {step.report.index: step.labels for step in steps}
         series = [

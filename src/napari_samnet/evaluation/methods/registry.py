@@ -95,6 +95,7 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
 PARTS: dict[str, Callable[[_Setup], Method]] = {
     'with-labels': lambda setup: WithLabels(setup.options),
     'pairwise': lambda setup: Pairwise(setup.options),
+    'fast': lambda setup: Samnet('fast', setup.options, fast=True),
     'field': lambda setup: Samnet(
         'field', replace(setup.options, evidence=False, outlines=False)
     ),
