@@ -39,7 +39,8 @@ _METHODS = """\
 method to measure; repeat it, or separate names by commas. samnet is the
 default network with default settings, field the same without evidence of
 labels, with-labels the same that is told what moves as one (objects, masks),
-pairwise the same that matches each frame of a film with the first one;
+pairwise the same that matches each frame of a film with the first one, fast
+the same that follows films by the light network alone;
 identity keeps normalized coordinates; nearest and affine use the
 network's features alone; tvl1, ilk, dis and elastix are other packages (extra
 bench); warp, reinhard, histogram, macenko and transport take part in
