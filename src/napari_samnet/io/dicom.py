@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.extras import require
 from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_claim
 
@@ -39,14 +40,9 @@ def read_dicom(file: Path, name: str, page: int | None = None) -> Stored:
     InputError
         If pydicom is missing, or the file holds no single picture.
     """
-    try:
-        import pydicom
-        from pydicom.pixels import apply_rescale, pixel_array
-    except ImportError:
-        raise InputError(
-            f'{name}: {file} is a DICOM file, for which pydicom is needed: '
-            f'pip install "napari-samnet[dicom]"'
-        ) from None
+    what = f'{name}: DICOM files such as {file}'
+    decoders = require('pydicom.pixels', what, extra='dicom')
+    pydicom = require('pydicom', what, extra='dicom')
     data = pydicom.dcmread(file, force=True)
     rows, columns = (int(data.get(key, 0)) for key in ('Rows', 'Columns'))
     samples = int(data.get('SamplesPerPixel', 1))
@@ -56,15 +52,13 @@ def read_dicom(file: Path, name: str, page: int | None = None) -> Stored:
         raise InputError(f'{name}: {file} is a DICOM file without a picture')
     check_claim(name, file, rows * columns * samples * frames * bits // 8)
     frame, notices = choose_plane(page, frames, 'frame', name=name, file=file)
-    pixels = pixel_array(data, index=frame)
+    pixels = decoders.pixel_array(data, index=frame)
     kind = str(data.get('PhotometricInterpretation', 'MONOCHROME2'))
     if kind.startswith('MONOCHROME'):
-        gray = _gray(apply_rescale(pixels, data), data, kind)
+        gray = _gray(decoders.apply_rescale(pixels, data), data, kind)
         return gray.with_notices(*notices)
     if kind == 'PALETTE COLOR':
-        from pydicom.pixels import apply_color_lut
-
-        pixels = apply_color_lut(pixels, data)
+        pixels = decoders.apply_color_lut(pixels, data)
     elif kind not in _COLORS:
         raise InputError(
             f'{name}: {file} has the colors {kind}, which are not read: save '

@@ -19,6 +19,7 @@ from napari_samnet.io.array_planes import plane_of_array
 from napari_samnet.io.color_codes import bands_of
 from napari_samnet.io.color_spaces import as_seen
 from napari_samnet.io.dicom import read_dicom
+from napari_samnet.io.extras import require
 from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.icc_profiles import from_srgb
 from napari_samnet.io.npy import read_npy
@@ -356,13 +357,8 @@ def _read_any_tiff(file: Path, name: str, page: int | str | None) -> Stored:
 
 
 def _read_heic(file: Path, name: str, page: int | None) -> Stored:
-    try:
-        import pillow_heif
-    except ImportError:
-        raise InputError(
-            f'{name}: {file} is a HEIC picture, for which pillow-heif is '
-            f'needed: pip install "napari-samnet[heic]"'
-        ) from None
+    what = f'{name}: HEIC pictures such as {file}'
+    pillow_heif = require('pillow_heif', what, extra='heic')
     pillow_heif.register_heif_opener()
     return read_with_pillow(file, name, page, formats=('HEIF',))
 

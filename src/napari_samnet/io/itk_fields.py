@@ -8,7 +8,6 @@ of the image, which is 1 here, so that displacements are pixels, x before y.
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.extras import require
 
 __all__ = ['ITK_FIELDS', 'ITK_TRANSFORMS', 'read_itk_field', 'write_itk']
 
@@ -55,7 +55,7 @@ def write_itk(path: str | os.PathLike[str], flow: NDArray[np.float32]) -> Path:
             f'{final} must end with one of '
             f'{", ".join((*ITK_FIELDS, *ITK_TRANSFORMS))}'
         )
-    itk = _itk()
+    itk = require('itk', 'fields of ITK', extra='bench')
     transform = ending in ITK_TRANSFORMS
     number = np.float64 if transform else np.float32
     vectors = np.ascontiguousarray(np.asarray(flow)[..., ::-1], number)
@@ -94,7 +94,7 @@ def read_itk_field(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     InputError
         If ITK is not installed, or the file is no such field.
     """
-    itk = _itk()
+    itk = require('itk', 'fields of ITK', extra='bench')
     if not Path(path).is_file():
         raise InputError(f'field: there is no file {path}')
     try:
@@ -122,13 +122,3 @@ def _image(itk: Any, vectors: NDArray[Any], number: Any) -> Any:
 def _ending(path: Path) -> str:
     name = path.name.lower()
     return '.nii.gz' if name.endswith('.nii.gz') else Path(name).suffix
-
-
-def _itk() -> Any:
-    try:
-        return import_module('itk')
-    except ImportError:
-        raise InputError(
-            'fields of ITK need the library itk: pip install '
-            '"napari-samnet[bench]"'
-        ) from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.extras import require
 from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_claim
 
@@ -42,13 +43,9 @@ def read_volume(file: Path, name: str, page: int | None = None) -> Stored:
     InputError
         If SimpleITK is missing, or the file holds no single plane.
     """
-    try:
-        import SimpleITK
-    except ImportError:
-        raise InputError(
-            f'{name}: {file} is a volume, for which SimpleITK is needed: pip '
-            f'install "napari-samnet[volumes]"'
-        ) from None
+    SimpleITK = require(
+        'SimpleITK', f'{name}: volumes such as {file}', extra='volumes'
+    )
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(file))
     reader.ReadImageInformation()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.array_planes import plane_of_array
+from napari_samnet.io.extras import require
 from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_memory
 
@@ -114,13 +115,7 @@ def read_zarr(path: Path, name: str, page: int | None = None) -> Stored:
     InputError
         If zarr is missing, or the folder holds no single picture.
     """
-    try:
-        import zarr
-    except ImportError:
-        raise InputError(
-            f'{name}: {path} is a folder of Zarr, for which zarr is needed: '
-            f'pip install "napari-samnet[formats]"'
-        ) from None
+    zarr = require('zarr', f'{name}: folders of Zarr such as {path}')
     opened: Any = zarr.open(path, mode='r')
     if isinstance(opened, zarr.Group):
         if '0' in opened and 'multiscales' not in metadata(opened):

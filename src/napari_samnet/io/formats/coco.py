@@ -11,13 +11,13 @@ import numpy as np
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
+from napari_samnet.io.extras import require
 from napari_samnet.io.formats.json_text import check_sides
 from napari_samnet.io.formats.objects import (
     LabelObject,
     has_holes,
     parse_color,
     pixels_of,
-    require,
 )
 
 __all__ = ['read_coco', 'write_coco']

@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import atomic_write
-from napari_samnet.io.formats.objects import LabelObject, Ring, require
+from napari_samnet.io.extras import require
+from napari_samnet.io.formats.objects import LabelObject, Ring
 
 __all__ = ['is_roi_file', 'read_rois', 'write_rois']
 

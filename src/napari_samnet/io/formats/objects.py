@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture, plural
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     'paint',
     'parse_color',
     'pixels_of',
-    'require',
 ]
 
 Ring = NDArray[np.float64]
@@ -59,35 +58,6 @@ class LabelObject:
     name: str = ''
     color: tuple[int, int, int] | None = None
     properties: dict[str, Any] = field(default_factory=dict)
-
-
-def require(module: str, what: str) -> Any:
-    """Import a library of the extra `formats`.
-
-    Parameters
-    ----------
-    module : str
-        Name of the library to import.
-    what : str
-        What it is needed for.
-
-    Returns
-    -------
-    module
-        The imported library.
-
-    Raises
-    ------
-    InputError
-        If it is not installed; says how to.
-    """
-    try:
-        return import_module(module)
-    except ImportError:
-        raise InputError(
-            f'{what} need the library {module.partition(".")[0]}: pip '
-            f'install "napari-samnet[formats]"'
-        ) from None
 
 
 def paint(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError, in_one_line
-from napari_samnet.io.formats.objects import require
+from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.zarr_files import metadata, read_plane
 
