@@ -21,6 +21,8 @@ from typing import Any
 os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
 
 import napari
+import numpy as np
+from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtWidgets import QApplication
@@ -33,7 +35,19 @@ WINDOW = (1180, 760)
 #: Colors of a picture; more make the files larger and look the same.
 COLORS = 256
 
-STATES = ('empty', 'ready', 'running', 'done', 'error', 'judging', 'stack')
+STATES = (
+    'empty',
+    'ready',
+    'running',
+    'done',
+    'error',
+    'judging',
+    'stack',
+    'refusal',
+    'region',
+    'references',
+    'landmarks',
+)
 
 
 def settle(until: Callable[[], bool] = lambda: True) -> None:
@@ -63,6 +77,68 @@ def open_stack(viewer: Any) -> None:
     viewer.dims.set_current_step(0, 2)
 
 
+def open_halved_labels(viewer: Any) -> None:
+    """Choose labels of half the resolution, which need to be resampled."""
+    labels = next(x for x in viewer.layers if isinstance(x, Labels))
+    small = labels.data[::2, ::2].copy()
+    viewer.layers.remove(labels)
+    viewer.add_labels(small, name='labels of a thumbnail')
+    widget = open_dock(viewer)
+    widget.set_labels('labels of a thumbnail')
+
+
+def show_references(viewer: Any, widget: Any) -> None:
+    """List two annotated images."""
+    widget.panel.several.open()
+    image, labels = widget.source, widget.labels
+    widget.add_reference(image, labels)
+    mirrored = viewer.add_image(
+        image.data[:, ::-1].copy(), name='the same, mirrored', visible=False
+    )
+    other = viewer.add_labels(
+        labels.data[:, ::-1].copy(), name='its labels', visible=False
+    )
+    widget.add_reference(mirrored, other)
+    widget.set_source(image)
+    show_part(widget, widget.panel.references)
+
+
+def cover_damage(viewer: Any, widget: Any) -> None:
+    """Leave a part of the source out."""
+    rows, columns = widget.source.data.shape[:2]
+    corners = [[0.1, 0.05], [0.1, 0.3], [0.45, 0.3], [0.45, 0.05]]
+    shapes = viewer.add_shapes(
+        [[(rows * y, columns * x) for y, x in corners]],
+        name='damage',
+        face_color=[(1, 0.2, 0.2, 0.3)],
+        edge_color='red',
+        edge_width=2,
+    )
+    widget.set_region(shapes, leave_out=True)
+    widget.set_outputs('confidence')
+
+
+def place_landmarks(viewer: Any, widget: Any) -> None:
+    """Place pairs, one of which is switched off."""
+    for layer in viewer.layers:
+        layer.visible = layer in (widget.source, widget.target)
+    widget.panel.judging.open()
+    widget.panel.asking.setChecked(True)
+    for at in ((60, 110), (150, 60), (230, 130)):
+        at = np.array(at, float)
+        there = widget.correspondence.warp_points(at[None])[0]
+        widget.add_landmark(at, there + (4, -3), wait=True)
+    widget.panel.landmarks.switched.emit(3, False)
+    widget.wait()
+    show_part(widget, widget.panel.landmarks)
+
+
+def show_part(widget: Any, part: Any) -> None:
+    """Scroll the dock to one of its parts."""
+    settle()
+    widget.panel.scroll.ensureWidgetVisible(part, 0, 20)
+
+
 def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
     """Bring the dock into a state."""
     if state == 'empty':
@@ -77,6 +153,14 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
     widget.set_options(**options)
     if state == 'ready':
         return
+    if state == 'refusal':
+        open_halved_labels(viewer)
+        return
+    if state == 'references':
+        show_references(viewer, widget)
+        return
+    if state == 'region':
+        cover_damage(viewer, widget)
     if state == 'error':
         widget.set_options(weights='my-network.safetensors')
         widget.panel.run.click()
@@ -92,6 +176,8 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
     settle(lambda: not widget.running)
     if state == 'stack':
         viewer.dims.set_current_step(0, 4)
+    if state == 'landmarks':
+        place_landmarks(viewer, widget)
     if state == 'judging':
         for layer in viewer.layers:
             layer.visible = layer in (widget.source, widget.target)
@@ -102,14 +188,20 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
             widget.ask(at)
 
 
-def take(state: str, theme: str, path: Path, options: Any) -> None:
+def take(
+    state: str,
+    theme: str,
+    path: Path,
+    options: Any,
+    window: tuple[int, int] = WINDOW,
+) -> None:
     """Take the picture of one state."""
     viewer = napari.Viewer(show=False)
     viewer.theme = theme
     widget = open_dock(viewer)
     viewer.show()
     # Only now, or the size of the last session wins.
-    viewer.window.resize(*WINDOW)
+    viewer.window.resize(*window)
     settle()
     play(viewer, widget, state, options)
     settle()
@@ -135,6 +227,13 @@ def main() -> None:
     )
     parser.add_argument('--size', type=int, default=256, help='working size')
     parser.add_argument('--iterations', type=int, default=10)
+    parser.add_argument(
+        '--window',
+        nargs=2,
+        type=int,
+        default=WINDOW,
+        help='width and height of the window, such as 1366 768',
+    )
     parser.add_argument('states', nargs='*', default=STATES)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -149,6 +248,7 @@ def main() -> None:
                 theme,
                 arguments.out / f'widget-{state}-{theme}.png',
                 options,
+                tuple(arguments.window),
             )
 
 

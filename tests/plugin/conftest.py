@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.plugin.run.cache import CorrespondenceCache
 
 #: Options of a run that takes a second.
 FAST: dict[str, Any] = {
@@ -103,6 +105,45 @@ def make_found() -> Callable[..., Correspondence]:
         )
 
     return make
+
+
+class SharedCache(CorrespondenceCache):
+    """Matches of all tests of a process, for those that are about others."""
+
+    store: ClassVar[dict[str, Correspondence]] = {}
+
+    def get(self, key: str) -> Correspondence | None:
+        return super().get(key) or self.store.get(key)
+
+    def put(
+        self, key: str, found: Correspondence, other_name: str = ''
+    ) -> None:
+        super().put(key, found, other_name)
+        self.store[key] = found
+
+
+@pytest.fixture
+def shared_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Match each pair once, for tests of what is done with a match."""
+    where = 'napari_samnet.plugin.transfer.widget.CorrespondenceCache'
+    monkeypatch.setattr(where, SharedCache)
+
+
+@pytest.fixture
+def held(ready: Any) -> Iterator[Any]:
+    """A run that waits in its first iteration until released."""
+    gate = threading.Event()
+    inner = ready._cache.get
+
+    def slow(key: str) -> Any:
+        gate.wait(30)
+        return inner(key)
+
+    ready._cache.get = slow
+    ready.release = gate.set
+    ready.run()
+    yield ready
+    gate.set()
 
 
 @pytest.fixture

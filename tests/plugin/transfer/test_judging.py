@@ -14,6 +14,8 @@ from napari_samnet.plugin.layers.results import METADATA
 
 WAIT = 60.0
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 
 @pytest.fixture
 def done(ready: Any) -> Any:

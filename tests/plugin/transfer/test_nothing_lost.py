@@ -12,6 +12,8 @@ from napari_samnet.plugin.model.grids import grid_of
 
 WAIT = 60.0
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 
 @pytest.fixture
 def done(ready: Any) -> Any:

@@ -13,6 +13,8 @@ from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.regions import capture_region
 
 WAIT = 60.0
+
+pytestmark = pytest.mark.usefixtures('shared_matches')
 BOX = np.array([[10.0, 20.0], [10.0, 60.0], [50.0, 60.0], [50.0, 20.0]])
 
 

@@ -17,6 +17,8 @@ from napari_samnet.errors import InputError
 
 WAIT = 60.0
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 
 @pytest.fixture
 def press(qtbot: Any) -> Any:

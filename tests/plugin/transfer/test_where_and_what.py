@@ -14,6 +14,8 @@ from napari_samnet.plugin.transfer.ids import parse_ids
 
 WAIT = 60.0
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 
 class TestIds:
     """Only some labels are carried, and others in a result stay."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,22 +338,6 @@ def test_without_attributes_nothing_is_transferred(
 
 class TestDuringARun:
     """Whatever the user does meanwhile."""
-
-    @pytest.fixture
-    def held(self, ready: Any, qtbot: Any) -> Any:
-        """A run that waits in its first iteration until released."""
-        gate = threading.Event()
-        inner = ready._cache.get
-
-        def slow(key: str) -> Any:
-            gate.wait(30)
-            return inner(key)
-
-        ready._cache.get = slow
-        ready.release = gate.set
-        ready.run()
-        yield ready
-        gate.set()
 
     def test_run_is_off_and_cancel_is_on(self, held: Any) -> None:
         assert held.running

@@ -32,12 +32,18 @@ class Task:
         which the window can breathe.
     quiet : bool
         Whether it ends without a word.
+    pair : str
+        Names of the images that it is about.
+    is_shown : callable
+        Tells whether these are the ones on the screen.
     """
 
     title: str
     make: Callable[[Event], Generator[Any, None, Outcome]]
     done: Callable[[Outcome], Iterator[Any]]
     quiet: bool = False
+    pair: str = ''
+    is_shown: Callable[[], bool] = lambda: True
 
 
 class TaskQueue(QObject):

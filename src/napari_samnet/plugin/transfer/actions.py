@@ -66,8 +66,11 @@ class Actions(Choices):
         if reason:
             raise InputError(reason)
         into = self.panel.into.layer
-        request = self._inputs.request()
+        refused: list[InputError] = []
+        request = self._inputs.request(refused=refused)
         self._check_into(into, request)
+        for error in refused:
+            self._status.note(str(error))
         self._start(request, into)
         return self._waited(wait, timeout)
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.request import MODES
 from napari_samnet.plugin.transfer.ids import IdsField
 from napari_samnet.plugin.transfer.region_fields import RegionFields
@@ -34,6 +35,10 @@ def _is_image(layer: Any) -> bool:
     return isinstance(layer, Image)
 
 
+def _is_made(layer: Any) -> bool:
+    return bool(about_layer(layer))
+
+
 def _is_labels(layer: Any) -> bool:
     return isinstance(layer, Labels)
 
@@ -49,6 +54,8 @@ class ImageFields:
         rows = form(box)
         self.source = LayerChooser(self._viewer, _is_image)
         self.target = LayerChooser(self._viewer, _is_image)
+        for chooser in (self.source, self.target):
+            chooser.is_made = _is_made
         self.pair = PairChoosers(self.source, self.target)
         self.labels = LayerChooser(self._viewer, _is_labels, none='none')
         self.swap = QToolButton()

@@ -12,11 +12,7 @@ from napari.layers import Labels
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import about_layer, kind_of
 from napari_samnet.plugin.model.annotations import capture_mask, check_labels
-from napari_samnet.plugin.model.capture import (
-    Stack,
-    data_of,
-    is_loaded,
-)
+from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.channels import Channels
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 from napari_samnet.plugin.model.masks import INHERITED, Mask
@@ -30,12 +26,14 @@ from napari_samnet.plugin.model.request import (
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.model.seen import SeenTurn, orientation_seen
 from napari_samnet.plugin.model.units import world_units
+from napari_samnet.plugin.transfer.input_checks import (
+    check_annotated,
+    check_axes,
+    check_content,
+)
 from napari_samnet.plugin.transfer.panel import Panel
 
 __all__ = ['Inputs']
-
-#: Values of labels that are looked through for whether there are any.
-MOST_LOOKED_AT = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ class Inputs:
             self.ids_of(layer)
             check_labels(layer, plan.source.grid)
             if self.mode == 'propagate':
-                self._check_annotated(layer, plan)
+                check_annotated(layer, plan.pairs[0].source)
 
     def request(
         self,
@@ -245,8 +243,8 @@ class Inputs:
             Layers to add, by default what is checked.
         refused : list of InputError, optional
             Where to put why some of `masks` cannot be carried. As long as
-            another can, it is; without the list, the first that cannot is
-            an error.
+            something can be made, it is; without the list, the first that
+            cannot be carried is an error.
 
         Returns
         -------
@@ -264,22 +262,23 @@ class Inputs:
             layer = self._chosen_labels(plan.outputs)
             self._check_chosen(plan, layer)
             masks = [] if layer is None else [layer]
-        must_have = not chosen or self.mode == 'propagate'
+        alone = plan.outputs == {'labels'} or self.mode == 'propagate'
         captured: list[Mask] = []
         errors: list[InputError] = []
         for layer in masks:
             try:
                 read, needed = self._planes_read(plan, layer)
                 mask = self.capture(layer, read)
-                if must_have:
-                    self._check_content(mask, needed)
+                check_content(mask, needed)
             except InputError as error:
                 errors.append(error)
             else:
                 captured.append(mask)
         if refused is not None:
             refused += errors
-        if errors and (refused is None or not captured):
+        # What else a run makes is made without labels.
+        missed = alone if chosen else not captured
+        if errors and (refused is None or missed):
             raise errors[0]
         panel = self._panel
         options, seen = panel.options.options(), None
@@ -317,6 +316,8 @@ class Inputs:
         panel.options.options()
         wanted = frozenset(panel.outputs.names if outputs is None else outputs)
         mode = self.mode
+        if self.has_planes and mode == 'current':
+            check_axes(self._viewer.dims)
         at = self.planes(source, target)
         if mode != 'propagate':
             pairs, here, there = plane_pairs(source, target, mode, at)
@@ -359,18 +360,6 @@ class Inputs:
         if labels is None and plan.outputs == {'labels'}:
             raise InputError('choose the labels to warp')
 
-    def _check_annotated(self, layer: Any, plan: _Plan) -> None:
-        """Refuse to propagate nothing, where looking costs little."""
-        data = data_of(layer)
-        if not is_loaded(data) or data.size > MOST_LOOKED_AT or data.any():
-            return
-        if data.ndim > 2:
-            raise InputError(f'{layer.name!r} has no labels on any plane')
-        at = ', '.join(map(str, plan.pairs[0].source))
-        raise InputError(
-            f'{layer.name!r} has no label on the current plane, {at}'
-        )
-
     def _planes_read(
         self, plan: _Plan, layer: Any
     ) -> tuple[list[Index] | None, list[Index]]:
@@ -383,31 +372,6 @@ class Inputs:
         if self.mode == 'propagate' and stacked:
             return None, list(np.ndindex(plan.source.grid.leading))
         return read, read
-
-    @staticmethod
-    def _check_content(mask: Mask, planes: Sequence[Index]) -> None:
-        """Refuse an annotation with nothing on any of some planes.
-
-        Only what is looked through in little time is.
-        """
-        data = getattr(mask, 'data', None)
-        if data is not None and (
-            not is_loaded(data) or data.size > MOST_LOOKED_AT
-        ):
-            return
-        if not all(mask.is_empty(mask.plane(index)) for index in planes):
-            return
-        what = {'labels': 'label', 'points': 'point'}.get(mask.kind, 'shape')
-        where = f'no {what} on the source'
-        if len(planes) > 1:
-            where = f'no {what}s on any plane'
-        elif planes[0]:
-            at = ', '.join(map(str, planes[0]))
-            where = f'no {what} on the current plane, {at}'
-        ids = getattr(mask, 'ids', None)
-        if ids is not None:
-            where += f', of the ids {", ".join(map(str, sorted(ids)))}'
-        raise InputError(f'{mask.name!r} has {where}')
 
     @property
     def axis(self) -> int:

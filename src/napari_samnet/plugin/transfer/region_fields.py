@@ -16,10 +16,10 @@ from napari_samnet.plugin.widgets.parts import label, row
 __all__ = ['RegionFields']
 
 #: Texts of what is done with the region, and whether it is left out.
-USES = {'match inside': False, 'leave out': True}
+USES = {'match only': False, 'leave out': True}
 
-#: Images that it is of, and their texts.
-IMAGES = {'source': 'the source', 'target': 'the target', 'both': 'both'}
+#: Images that it is of.
+IMAGES = ('source', 'target', 'both')
 
 
 class RegionFields:
@@ -52,6 +52,13 @@ class RegionFields:
         )
         self.image.setAccessibleName('Image that the region is of')
         self.image.setToolTip(tooltip('Image that the region is of.'))
+        for combo in (self.use, self.image):
+            # Two of them must fit into a narrow dock.
+            combo.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            combo.setMinimumContentsLength(4)
+            combo.setMinimumWidth(70)
         self._choices: QWidget = row(self.use, self.image)
         rows.addRow(label('Region', tip), self.layer)
         rows.addRow('', self._choices)
@@ -84,7 +91,7 @@ class RegionFields:
     @property
     def images(self) -> tuple[str, ...]:
         """Images that it is of: 'source', 'target' or both."""
-        chosen = list(IMAGES)[self.image.currentIndex()]
+        chosen = IMAGES[self.image.currentIndex()]
         return ('source', 'target') if chosen == 'both' else (chosen,)
 
     def choose(self, *, leave_out: bool, image: str) -> None:
@@ -98,7 +105,7 @@ class RegionFields:
             Image that it is of.
         """
         self.use.setCurrentIndex(int(leave_out))
-        self.image.setCurrentIndex(list(IMAGES).index(image))
+        self.image.setCurrentIndex(IMAGES.index(image))
 
 
 def _is_shapes(layer: Any) -> bool:

@@ -89,6 +89,9 @@ class Showing:
             After each part, so that the window can breathe.
         """
         pair = request.source.uid, request.target.uid
+        if not {*pair} & {layer.unique_id for layer in self._viewer.layers}:
+            self._status.note('both images were removed: nothing was added')
+            return
         if outcome.products and not self._matches.has_pair(pair):
             self._look_at(pair)
         self._matches.take(request, outcome)

@@ -82,7 +82,10 @@ class FooterStatus:
     def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
         notes, self._notes = self._notes, []
         # What is made in passing leaves the line as it was.
-        said = '. '.join(part for part in (outcome.text, *notes) if part)
+        text = outcome.text
+        if not task.is_shown():
+            text = f'{task.pair}: {text}'
+        said = '. '.join(part for part in (text, *notes) if part)
         self._text = self._before if task.quiet else said
         if not task.quiet and not self._footer.isVisible():
             # Nobody sees the line of a dock that was closed meanwhile.
@@ -172,7 +175,10 @@ class Status(FooterStatus):
     def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
         super()._on_succeeded(task, outcome)
         verdict = outcome.verdict
-        if verdict is not None and not task.quiet:
+        if not task.is_shown():
+            # What is on the screen was not judged.
+            self._panel.view.setVisible(False)
+        elif verdict is not None and not task.quiet:
             self._footer.verdict.show_verdict(
                 verdict.text,
                 verdict.color,

@@ -304,6 +304,10 @@ class SemanticTransfer(Scripting):
         except InputError as error:
             self._status.refuse(error)
 
+    def _on_run(self) -> None:
+        if not self.running:
+            self._try(self.run)
+
     def _on_restore(self) -> None:
         self._try(self.restore)
 
@@ -356,7 +360,21 @@ class SemanticTransfer(Scripting):
         done = partial(self._showing.show, request, into)
         if course is not None:
             done = partial(self._showing.show_continued, request, course, onto)
-        self._tasks.add(Task(title, make, done))
+        pair = f'{request.source.name} → {request.target.name}'
+        shown = partial(self._is_shown, request)
+        self._tasks.add(Task(title, make, done, pair=pair, is_shown=shown))
+
+    def _is_shown(self, request: Request) -> bool:
+        """Whether a run was about the images and planes on the screen."""
+        shown = self._shown_planes()
+        if shown is None:
+            return False
+        source, target, at = shown
+        images = (source.uid, target.uid)
+        if images != (request.source.uid, request.target.uid):
+            return False
+        planes = [(pair.source, pair.target) for pair in request.pairs]
+        return len(planes) > 1 or source is target or at in planes
 
     def _on_go_on(self) -> None:
         way = self.panel.direction.currentData()

@@ -65,6 +65,8 @@ class LayerChooser(QComboBox):
         self._layer: Any = None
         #: Layers that are not chosen unless the user does so.
         self.avoids: Callable[[], Any] = lambda: None
+        #: Whether a layer was made by us, which is not chosen by itself.
+        self.is_made: Callable[[Any], bool] = lambda _: False
         # Long names must not widen the dock.
         self.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -144,9 +146,14 @@ class LayerChooser(QComboBox):
             self._show()
 
     def fall_back(self) -> None:
-        """Choose the first layer that is free, or none."""
+        """Choose the first layer of the user that is free, or none."""
         avoided = self.avoids()
-        free = [x for x in self._layers if x is None or x is not avoided]
+        free = [
+            layer
+            for layer in self._layers
+            if layer is None
+            or (layer is not avoided and not self.is_made(layer))
+        ]
         self._set(free[0] if free else None)
 
     def _fill(self) -> None:
