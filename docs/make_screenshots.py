@@ -178,6 +178,8 @@ def play(viewer: Any, widget: Any, state: str, options: Any) -> None:
         viewer.dims.set_current_step(0, 4)
     if state == 'landmarks':
         place_landmarks(viewer, widget)
+    if state == 'region':
+        show_part(widget, widget.panel.region.layer)
     if state == 'judging':
         for layer in viewer.layers:
             layer.visible = layer in (widget.source, widget.target)

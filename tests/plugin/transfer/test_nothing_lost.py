@@ -12,11 +12,9 @@ from napari_samnet.plugin.model.grids import grid_of
 
 WAIT = 60.0
 
-pytestmark = pytest.mark.usefixtures('shared_matches')
-
 
 @pytest.fixture
-def done(ready: Any) -> Any:
+def done(shared_matches: None, ready: Any) -> Any:
     """A pair that was matched, with labels, points and a shape carried."""
     ready.viewer.add_points([[30.0, 40], [50, 60]], name='dots')
     box = [[10.0, 10], [10, 30], [30, 30]]

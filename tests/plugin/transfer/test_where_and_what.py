@@ -14,9 +14,8 @@ from napari_samnet.plugin.transfer.ids import parse_ids
 
 WAIT = 60.0
 
-pytestmark = pytest.mark.usefixtures('shared_matches')
 
-
+@pytest.mark.usefixtures('shared_matches')
 class TestIds:
     """Only some labels are carried, and others in a result stay."""
 
@@ -59,6 +58,7 @@ class TestIds:
             ready.transfer('mask', wait=True, timeout=WAIT)
 
 
+@pytest.mark.usefixtures('shared_matches')
 class TestChannels:
     """Leading axes, or layers, that are channels."""
 

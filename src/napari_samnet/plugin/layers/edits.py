@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.grids import grid_of
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     'is_edited',
     'is_moved',
     'keep_pristine',
-    'kind_of',
     'mark_written',
     'release',
 ]
@@ -58,11 +58,6 @@ CONTENT: dict[str, tuple[str, ...]] = {
     'vectors': ('features',),
     'image': (),
 }
-
-
-def kind_of(layer: Any) -> str:
-    """Type of a layer, as napari writes it: 'labels', 'points', ..."""
-    return type(getattr(layer, '__wrapped__', layer)).__name__.lower()
 
 
 def about_layer(layer: Any) -> Mapping[str, Any]:

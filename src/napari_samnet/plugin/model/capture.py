@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 
-__all__ = ['Stack', 'data_of', 'is_loaded', 'stack_of']
+__all__ = ['Stack', 'data_of', 'is_loaded', 'kind_of', 'stack_of']
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,11 @@ class Stack:
             grid.with_channels(count, whole, axis),
             {'rgb': False},
         )
+
+
+def kind_of(layer: Any) -> str:
+    """Type of a layer, as napari writes it: 'labels', 'points', ..."""
+    return type(getattr(layer, '__wrapped__', layer)).__name__.lower()
 
 
 def data_of(layer: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 
-from napari_samnet.plugin.layers.edits import kind_of
+from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.request import OUTPUTS
 from napari_samnet.plugin.widgets.fields import tooltip
 

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.edits import kind_of
+from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.conversion import (
     labels_of_image,
     resampled_labels,

@@ -10,9 +10,9 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.edits import about_layer, kind_of
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.annotations import capture_mask, check_labels
-from napari_samnet.plugin.model.capture import Stack
+from napari_samnet.plugin.model.capture import Stack, kind_of
 from napari_samnet.plugin.model.channels import Channels
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 from napari_samnet.plugin.model.masks import INHERITED, Mask

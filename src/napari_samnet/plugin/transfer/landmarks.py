@@ -381,21 +381,14 @@ class LandmarkControl:
             'CSV (*.csv *.txt);;All files (*)',
         )
         if paths:
-            self._try(lambda: self.load(*paths[:2]))
+            self._status.attempt(lambda: self.load(*paths[:2]))
 
     def _on_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
             self._panel, 'Save landmarks', 'landmarks.csv', 'CSV (*.csv)'
         )
         if path:
-            self._try(lambda: self.save(path))
-
-    def _try(self, action: Callable[[], None]) -> None:
-        """Do something, and say what is wrong instead of raising it."""
-        try:
-            action()
-        except InputError as error:
-            self._status.say(str(error)[:1].upper() + str(error)[1:])
+            self._status.attempt(lambda: self.save(path))
 
 
 def _key_of(shown: Shown) -> PairKey:

@@ -24,7 +24,6 @@ from napari_samnet.plugin.run.references import (
 from napari_samnet.plugin.run.tasks import Task, TaskQueue
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.panel import Panel
-from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 
@@ -87,10 +86,10 @@ class ReferenceControl:
         self._status = status
         self._entries: list[_Entry] = []
         shown = panel.references
-        shown.add.clicked.connect(lambda: self._try(self.add_source))
+        shown.add.clicked.connect(partial(status.attempt, self.add_source))
         shown.files.clicked.connect(self._on_files)
         shown.removed.connect(self.remove)
-        shown.run.clicked.connect(lambda: self._try(self.carry))
+        shown.run.clicked.connect(lambda: status.attempt(self.carry))
 
     @property
     def names(self) -> list[str]:
@@ -220,11 +219,4 @@ class ReferenceControl:
             self._panel, f'Labels of {Path(image).name}', str(Path(image))
         )
         if labels:
-            self._try(partial(self.add, Path(image), Path(labels)))
-
-    def _try(self, action: Any) -> None:
-        """Do something, and say what is wrong instead of raising it."""
-        try:
-            action()
-        except InputError as error:
-            self._status.say(sentence(str(error)))
+            self._status.attempt(partial(self.add, Path(image), Path(labels)))

@@ -6,20 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Shapes
-from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.widgets.choosers import LayerChooser
 from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import label, row
+from napari_samnet.plugin.widgets.parts import label
 
 __all__ = ['RegionFields']
 
-#: Texts of what is done with the region, and whether it is left out.
-USES = {'match only': False, 'leave out': True}
-
 #: Images that it is of.
 IMAGES = ('source', 'target', 'both')
+
+#: Whether a region is left out, and of which image; and the texts.
+USES: dict[tuple[bool, str], str] = {
+    (leave_out, image): f'{what}, in {image}'
+    for image in IMAGES
+    for leave_out, what in ((False, 'match only'), (True, 'leave out'))
+}
 
 
 class RegionFields:
@@ -43,32 +47,19 @@ class RegionFields:
         self.layer = LayerChooser(viewer, _is_shapes, none='all')
         self.layer.set_help(tip)
         self.layer.setMinimumWidth(90)
-        self.use, self.image = QComboBox(), QComboBox()
-        self.use.addItems(list(USES))
+        self.use = QComboBox()
+        self.use.addItems(list(USES.values()))
         self.use.setAccessibleName('What is done with the region')
         self.use.setToolTip(tooltip(tip))
-        self.image.addItems(
-            [f'in {"the " * (n < 2)}{x}' for n, x in enumerate(IMAGES)]
-        )
-        self.image.setAccessibleName('Image that the region is of')
-        self.image.setToolTip(tooltip('Image that the region is of.'))
-        for combo in (self.use, self.image):
-            # Two of them must fit into a narrow dock.
-            combo.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            combo.setMinimumContentsLength(4)
-            combo.setMinimumWidth(70)
-        self._choices: QWidget = row(self.use, self.image)
+        self.use.setMinimumWidth(90)
         rows.addRow(label('Region', tip), self.layer)
-        rows.addRow('', self._choices)
+        rows.addRow('', self.use)
         self.show(offered=False)
 
     def connect_to(self, changed: Callable[..., Any]) -> None:
         """Call something after each change by the user."""
         self.layer.chosen.connect(changed)
         self.use.activated.connect(changed)
-        self.image.activated.connect(changed)
 
     def show(self, *, offered: bool) -> None:
         """Show the fields while there is something to choose.
@@ -81,18 +72,22 @@ class RegionFields:
         chosen = self.layer.layer is not None
         there = offered and bool(self.layer.layers)
         self._rows.setRowVisible(self.layer, there)
-        self._rows.setRowVisible(self._choices, there and chosen)
+        self._rows.setRowVisible(self.use, there and chosen)
 
     @property
     def leave_out(self) -> bool:
         """Whether the region is left out."""
-        return list(USES.values())[self.use.currentIndex()]
+        return self._chosen[0]
 
     @property
     def images(self) -> tuple[str, ...]:
         """Images that it is of: 'source', 'target' or both."""
-        chosen = IMAGES[self.image.currentIndex()]
-        return ('source', 'target') if chosen == 'both' else (chosen,)
+        image = self._chosen[1]
+        return IMAGES[:2] if image == 'both' else (image,)
+
+    @property
+    def _chosen(self) -> tuple[bool, str]:
+        return list(USES)[self.use.currentIndex()]
 
     def choose(self, *, leave_out: bool, image: str) -> None:
         """Set what is done with the region, and in which image.
@@ -104,8 +99,7 @@ class RegionFields:
         image : {'source', 'target', 'both'}
             Image that it is of.
         """
-        self.use.setCurrentIndex(int(leave_out))
-        self.image.setCurrentIndex(IMAGES.index(image))
+        self.use.setCurrentIndex(list(USES).index((leave_out, image)))
 
 
 def _is_shapes(layer: Any) -> bool:

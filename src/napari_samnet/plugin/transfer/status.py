@@ -147,6 +147,19 @@ class Status(FooterStatus):
         self._refused = error
         self.show()
 
+    def attempt(self, action: Callable[[], object]) -> None:
+        """Do something, and say what is wrong instead of raising it.
+
+        Parameters
+        ----------
+        action : callable
+            What a button or a menu does.
+        """
+        try:
+            action()
+        except InputError as error:
+            self.refuse(error)
+
     def show(self) -> None:
         """Bring buttons, bar and line up to date."""
         super().show()

@@ -15,7 +15,6 @@ In a running napari:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -159,8 +158,8 @@ class SemanticTransfer(Scripting):
         panel.ids.changed.connect(self.refresh)
         panel.region.connect_to(self._on_region)
         panel.add.connect_to(
-            lambda name: self._try(partial(self.add, name)),
-            lambda layer: self._try(partial(self.transfer, layer)),
+            lambda name: self._status.attempt(partial(self.add, name)),
+            lambda layer: self._status.attempt(partial(self.transfer, layer)),
             self._inputs.annotations,
         )
         panel.beside.clicked.connect(self._on_beside)
@@ -295,21 +294,14 @@ class SemanticTransfer(Scripting):
 
     def _on_beside(self) -> None:
         back = self._side_by_side.is_beside(self.target)
-        self._try(self.lay_back if back else self.lay_side_by_side)
-
-    def _try(self, action: Callable[[], Any]) -> None:
-        """Do something, and say what is wrong instead of raising it."""
-        try:
-            action()
-        except InputError as error:
-            self._status.refuse(error)
+        self._status.attempt(self.lay_back if back else self.lay_side_by_side)
 
     def _on_run(self) -> None:
         if not self.running:
-            self._try(self.run)
+            self._status.attempt(self.run)
 
     def _on_restore(self) -> None:
-        self._try(self.restore)
+        self._status.attempt(self.restore)
 
     # Inner workings.
 
@@ -378,7 +370,7 @@ class SemanticTransfer(Scripting):
 
     def _on_go_on(self) -> None:
         way = self.panel.direction.currentData()
-        self._try(partial(self.go_on, direction=way))
+        self._status.attempt(partial(self.go_on, direction=way))
 
     def _shown_planes(self) -> Shown | None:
         """The two images, and the planes of them that are shown."""

@@ -15,6 +15,7 @@ from qtpy.QtCore import QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QPainter, QPalette, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.widgets.choosers import unwrapped
 
 __all__ = ['LAYER_ROWS', 'DropZone', 'dragged_files', 'dragged_layers']
@@ -74,11 +75,6 @@ def dragged_files(event: Any) -> list[str]:
     if not mime.hasUrls():
         return []
     return [u.toLocalFile() for u in mime.urls() if u.isLocalFile()]
-
-
-def kind_of(layer: Any) -> str:
-    """Type of a layer, as napari writes it."""
-    return type(layer).__name__.lower()
 
 
 class DropZone(QWidget):
