@@ -135,11 +135,16 @@ class Drops(Actions):
             # Points and shapes have their own layers.
             apart = {'points', 'shapes'} & {kind_of(x) for x in layers}
             into = None if apart else self.panel.into.layer
+            missed: list[InputError] = []
             try:
-                self._transfer(layers, into, refused)
+                self._transfer(layers, into, missed)
             except InputError as error:
-                if error not in refused:
-                    refused.append(error)
+                if error not in missed:
+                    missed.append(error)
+            else:
+                for error in missed:
+                    self._status.note(str(error))
+            refused = [*refused, *missed]
         lines = dict.fromkeys(sentence(str(error)) for error in refused)
         if lines:
             self.panel.drop.refuse('\n'.join(lines))
