@@ -142,8 +142,8 @@ class Drops(Actions):
                 if error not in missed:
                     missed.append(error)
             else:
-                for error in missed:
-                    self._status.note(str(error))
+                for one in missed:
+                    self._status.note(str(one))
             refused = [*refused, *missed]
         lines = dict.fromkeys(sentence(str(error)) for error in refused)
         if lines:
