@@ -12,8 +12,6 @@ from napari_samnet.plugin.layers.edits import about_layer
 
 WAIT = 60.0
 
-pytestmark = pytest.mark.usefixtures('shared_matches')
-
 
 @pytest.fixture
 def done(ready: Any) -> Any:

@@ -14,8 +14,6 @@ from napari_samnet.plugin.layers.results import METADATA
 
 WAIT = 60.0
 
-pytestmark = pytest.mark.usefixtures('shared_matches')
-
 
 @pytest.fixture
 def done(ready: Any) -> Any:
