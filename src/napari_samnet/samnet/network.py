@@ -16,38 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.samnet.attributes import (
-    DroplinkDecoder,
-)
+from napari_samnet.samnet.attributes import DroplinkDecoder
+from napari_samnet.samnet.comparison import Comparison
 from napari_samnet.samnet.confidence import evidence
 from napari_samnet.samnet.config import SAMNetConfig
-from napari_samnet.samnet.correlation import (
-    confidence,
-    local_correlation,
-    local_correlation_reference,
-    merge_sources,
-)
-from napari_samnet.samnet.features import (
-    STRIDE,
-    Features,
-    VGGFeatures,
-    normalize,
-)
-from napari_samnet.samnet.field import (
-    flow_of,
-    grid,
-    identity_field,
-    resize_field,
-    sample_reference,
-    warp,
-)
+from napari_samnet.samnet.features import STRIDE, Features, VGGFeatures
+from napari_samnet.samnet.field import flow_of, identity_field
 from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.kernels.cuda_graph import recording_for
-from napari_samnet.samnet.least_squares import Guide
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 from napari_samnet.samnet.start import Start, guided_start
-from napari_samnet.samnet.synthesis import Synthesis
 
 __all__ = ['Iteration', 'Recurrence', 'SAMNet', 'SAMNetConfig', 'schedule']
 
@@ -61,7 +40,7 @@ def _can_record(features: Tensor, options: Recurrence) -> bool:
     )
 
 
-class SAMNet(Synthesis):
+class SAMNet(Comparison):
     """Semantic attribute matching network.
 
     Parameters
@@ -83,7 +62,6 @@ class SAMNet(Synthesis):
             matching_layers=self.config.matching_layers,
             projection=self.config.projection,
         )
-        self.matcher: nn.Module
         if self.config.matcher == 'rtn':
             self.matcher = RTNMatching(window=self.config.window)
         elif self.config.matcher == 'unet':
@@ -156,30 +134,6 @@ class SAMNet(Synthesis):
         if options.alikeness == 0 or options.init != 'global':
             return Start(self.start(source, target, options.init))
         return guided_start(source, target, options, regions)
-
-    def correlate(
-        self,
-        source: Tensor,
-        transferred: Tensor,
-        target: Tensor,
-        field: Tensor,
-        *,
-        weight: float,
-        options: Recurrence,
-    ) -> Tensor:
-        """C^l of (5): raw cosines against the warped target."""
-        if options.reference:
-            height, width = field.shape[-2:]
-            positions = grid(height, width, like=field) + flow_of(field)
-            warped = normalize(sample_reference(target, positions))
-            own = local_correlation_reference(source, warped, options.window)
-            other = local_correlation_reference(
-                transferred, warped, options.window
-            )
-            return (1 - weight) * own + weight * other
-        warped = normalize(warp(target, field))
-        merged = merge_sources(source, transferred, weight)
-        return local_correlation(merged, warped, options.window)
 
     def match_probability(
         self, features: Tensor, field: Tensor
@@ -339,71 +293,6 @@ class SAMNet(Synthesis):
         return self.transfer(
             source, target, field, alpha, weight=weight, options=options
         )
-
-    def _compare(
-        self,
-        features: tuple[Tensor, Tensor, Tensor],
-        field: Tensor,
-        start: Start,
-        index: int,
-        options: Recurrence,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """C^l, residual of (6) and alpha^l from F^s, F^{s<-t} and F^t."""
-        if index < options.coarse_iterations:
-            return self._compare_coarse(features, field, start, index, options)
-        return self._compare_at(
-            features, (field, start.field, start.guide), index, options
-        )
-
-    def _compare_at(
-        self,
-        features: tuple[Tensor, Tensor, Tensor],
-        fields: tuple[Tensor, Tensor, Guide | None],
-        index: int,
-        options: Recurrence,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same at one resolution, from T^l, T^0 and a guide."""
-        field, start, guide = fields
-        limit = options.lambda_max if options.attributes else 0.0
-        volume = self.correlate(
-            *features,
-            field,
-            weight=schedule(index, limit),
-            options=options,
-        )
-        residual: Tensor = self.matcher(
-            volume, field, start, index, guide, learned=options.learned
-        )
-        return volume, residual, confidence(volume, options.beta)
-
-    def _compare_coarse(
-        self,
-        features: tuple[Tensor, Tensor, Tensor],
-        field: Tensor,
-        start: Start,
-        index: int,
-        options: Recurrence,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same on maps of half the resolution; the volume stays there."""
-        height, width = field.shape[-2:]
-        half = height // 2, width // 2
-        source, transferred, target = (
-            normalize(F.avg_pool2d(feature, 2)) for feature in features
-        )
-        volume, residual, alpha = self._compare_at(
-            (source, transferred, target),
-            (
-                resize_field(field, *half),
-                resize_field(start.field, *half),
-                start.coarse_guide,
-            ),
-            index,
-            options,
-        )
-        alpha = F.interpolate(
-            alpha, size=(height, width), mode='bilinear', align_corners=False
-        )
-        return volume, resize_field(residual, height, width), alpha
 
 
 def _mean_motion(residual: Tensor) -> Tensor:

@@ -11,14 +11,10 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from napari_samnet.samnet.attributes import (
-    DroplinkDecoder,
-    blend,
-    blend_reference,
-    matchable,
-)
+from napari_samnet.samnet.attributes import DroplinkDecoder, matchable
 from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.features import Features, VGGFeatures, normalize
+from napari_samnet.samnet.operators import kernels_of
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 
 __all__ = ['Synthesis']
@@ -76,8 +72,9 @@ class Synthesis(nn.Module):
         """Blend features of any kind by (8), ``(B, C, H, W)``."""
         gated = options.gate and self.config.gate
         gate = matchable(alpha, options.window) if gated else None
-        mix = blend_reference if options.reference else blend
-        return mix(source, target, field, alpha, weight=weight, gate=gate)
+        return kernels_of(options).blend(
+            source, target, field, alpha, weight=weight, gate=gate
+        )
 
     def transfer(
         self,

@@ -101,7 +101,7 @@ def run_job(job: str, given: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     job : str
-        Key of `JOBS`.
+        What is measured, a key of `JOBS`.
     given : dict
         Arguments of the job, as JSON can hold them.
 
