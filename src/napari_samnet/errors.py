@@ -11,6 +11,7 @@ __all__ = [
     'InputError',
     'TrainingError',
     'WeightsError',
+    'cannot',
     'in_one_line',
 ]
 
@@ -48,3 +49,21 @@ def in_one_line(error: BaseException, longest: int | None = 300) -> str:
         Its words, or its kind if it has none.
     """
     return ' '.join(str(error).split())[:longest] or type(error).__name__
+
+
+def cannot(what: str, error: OSError) -> InputError:
+    """What to raise where the system refuses a file or folder.
+
+    Parameters
+    ----------
+    what : str
+        What was tried, such as 'read a.png'.
+    error : OSError
+        What the system said.
+
+    Returns
+    -------
+    InputError
+        Both in one line.
+    """
+    return InputError(f'cannot {what}: {error.strerror or error}')

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import platformdirs
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import cannot
 
 __all__ = [
     'HOME_VARIABLE',
@@ -57,9 +57,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(part, final)
     except OSError as error:
-        raise InputError(
-            f'cannot write {path}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'write {path}', error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -92,9 +90,7 @@ def atomic_files(folder: Path) -> Iterator[Path]:
             for file in sorted(Path(draft).iterdir()):
                 os.replace(file, folder / file.name)
     except OSError as error:
-        raise InputError(
-            f'cannot write to {folder}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'write to {folder}', error) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_samnet.batch.run import write_table
 from napari_samnet.datasets.image_lists import is_image_file
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, cannot, in_one_line
 from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.labels.references import propose_next
@@ -93,9 +93,7 @@ def find_images(folder: Path) -> list[Path]:
     try:
         files = [path for path in folder.iterdir() if is_image_file(path)]
     except OSError as error:
-        raise InputError(
-            f'cannot read the folder {folder}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'read the folder {folder}', error) from error
     if not files:
         raise InputError(f'{folder} must hold images, found none in it')
     return sorted(files, key=natural_order)

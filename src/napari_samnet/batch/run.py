@@ -20,7 +20,7 @@ from napari_samnet.batch.work import (
     inputs_of,
 )
 from napari_samnet.batch.workers import WorkerInfo, WorkerPool
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 
 __all__ = ['Batch', 'locked_folder', 'write_table']
 
@@ -211,9 +211,7 @@ def locked_folder(out: Path) -> Iterator[None]:
             yield
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f'cannot write to {out}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'write to {out}', error) from error
 
 
 def _lock(file: int, out: Path) -> None:

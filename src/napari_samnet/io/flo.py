@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import atomic_write
 
 __all__ = ['read_flo', 'write_flo']
@@ -68,9 +68,7 @@ def read_flo(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
             if file.readinto(flow.data.cast('B')) != flow.nbytes:
                 raise InputError(f'{path} ended while it was read')
     except OSError as error:
-        raise InputError(
-            f'cannot read {path}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'read {path}', error) from error
     return np.ascontiguousarray(flow[..., ::-1], np.float32)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, cannot, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.io.npy import read_npy_header
 from napari_samnet.io.size_limits import check_claim
@@ -138,9 +138,7 @@ def read(
                 f'version {VERSION} was expected, got {header["version"]!r}'
             )
     except OSError as error:
-        raise InputError(
-            f'cannot read {path}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'read {path}', error) from error
     except DAMAGE as error:
         raise InputError(
             f'{path} is not a saved correspondence, or damaged: '
@@ -183,9 +181,7 @@ def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(
-            f'cannot read {path}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'read {path}', error) from error
     except DAMAGE as error:
         raise InputError(
             f'{path} is not an .npz file with {name}, or damaged: '

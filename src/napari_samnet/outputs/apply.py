@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import cannot
 from napari_samnet.io.formats.registry import (
     format_of,
     read_label_format,
@@ -81,10 +81,7 @@ class Carrier:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(
-                f'cannot make the folder {self.folder}: '
-                f'{error.strerror or error}'
-            ) from error
+            raise cannot(f'make the folder {self.folder}', error) from error
         if kind == 'points':
             path = self._free(file, '.csv')
             carried = self.correspondence.warp_points(read_points(file))

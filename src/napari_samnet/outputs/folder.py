@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.arrays.lazy import is_large
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -216,9 +216,7 @@ def write_results(folder: Path, products: Products) -> dict[str, str]:
             products.write(Path(draft))
             return _move(Path(draft), folder)
     except OSError as error:
-        raise InputError(
-            f'cannot write the results to {folder}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'write the results to {folder}', error) from error
 
 
 def write_overview(
@@ -256,9 +254,7 @@ def write_overview(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f'cannot make the folder {folder}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'make the folder {folder}', error) from error
     with atomic_write(path) as file:
         picture.save(file, format='png')
     return path

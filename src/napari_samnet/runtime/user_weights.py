@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import atomic_write, user_folder
 from napari_samnet.runtime.weights import packaged_weights, save_model
 
@@ -77,9 +77,7 @@ def save_own_weights(model: SAMNet, name: str, card: dict[str, Any]) -> Path:
         beside.unlink(missing_ok=True)
         digest = save_model(model, path)
     except OSError as error:
-        raise InputError(
-            f'cannot write {path}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'write {path}', error) from error
     text = json.dumps({**card, 'name': name, 'sha256': digest}, indent=2)
     with atomic_write(beside) as file:
         file.write(text.encode())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, cannot, in_one_line
 from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.zarr_files import metadata, read_plane
@@ -148,9 +148,7 @@ def write_ome_zarr(
             shutil.rmtree(path)
         os.replace(draft, path)
     except OSError as error:
-        raise InputError(
-            f'cannot write {path}: {error.strerror or error}'
-        ) from error
+        raise cannot(f'write {path}', error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return ()
