@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 SEARCH_SIDE = 160
 
 #: Pixels of a label that take part in the alignment.
-SAMPLES = 3000
+SAMPLES = 1200
 
 #: Pixels that a label must have to be followed.
 LEAST_PIXELS = 12
