@@ -58,11 +58,11 @@ class Check:
     Parameters
     ----------
     device : str
-        A torch device.
+        Torch's name of the device, such as 'cuda'.
     size : int
-        Working size in pixels.
+        Working size of the matches, in pixels.
     batch : int
-        Pairs of the large batch.
+        How many pairs the large batch has.
     repeats : int
         Runs of which the median is taken.
     """
@@ -88,7 +88,7 @@ class Check:
         name : str
             Key of the part in the result.
         part : callable
-            Gives figures by name.
+            Does the part, and gives figures by name.
         """
         if time.perf_counter() - self.started > BUDGET:
             self.result[name] = 'no time was left'
@@ -110,9 +110,9 @@ class Check:
         Parameters
         ----------
         name : str
-            Key of `LIMITS`.
+            What was measured, a key of `LIMITS`.
         value : float
-            What was measured.
+            Figure that was measured.
 
         Returns
         -------
@@ -158,7 +158,7 @@ class Check:
         Parameters
         ----------
         **changes
-            Other options than the default.
+            Options other than the default's.
 
         Returns
         -------
@@ -174,14 +174,14 @@ class Check:
         Parameters
         ----------
         pair : tuple of ndarray
-            Source and target.
+            Source and target as arrays.
         **changes
-            Other options than the default.
+            Options other than the default's.
 
         Returns
         -------
         Correspondence
-            Of the pair.
+            Fields and colors of the pair.
         """
         FEATURES.clear()
         chosen = self.options(**changes)
@@ -227,9 +227,9 @@ def equality(check: Check, count: int) -> dict[str, Any]:
     Parameters
     ----------
     check : Check
-        Device and limits.
+        Device that is measured, and its limits.
     count : int
-        Pairs that are compared.
+        How many pairs are compared.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def network(check: Check) -> dict[str, Any]:
     Parameters
     ----------
     check : Check
-        Device and limits.
+        Device that is measured, and its limits.
 
     Returns
     -------
@@ -327,7 +327,7 @@ def whole_match(check: Check) -> dict[str, Any]:
     Parameters
     ----------
     check : Check
-        Device and limits.
+        Device that is measured, and its limits.
 
     Returns
     -------
@@ -352,7 +352,7 @@ def large_batch(check: Check) -> dict[str, Any]:
     Parameters
     ----------
     check : Check
-        Device, batch and limits.
+        Device that is measured, and the batch.
 
     Returns
     -------
@@ -389,7 +389,7 @@ def fall_back(check: Check) -> dict[str, Any]:
     Parameters
     ----------
     check : Check
-        Device; nothing is done on a CPU.
+        Device that is measured; nothing is done on a CPU.
 
     Returns
     -------
