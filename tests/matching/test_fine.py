@@ -164,10 +164,41 @@ def test_borders_of_motions_stay_sharp_in_the_refined_field() -> None:
     fields = small(bent()), small(inverted(bent()))
     fine = [np.repeat(np.repeat(one, 4, 0), 4, 1) for one in fields]
     fine[0][32:, 32:] += 0.5
-    found = refine(source, target, fine[0], fine[1])
+    found = refine(source, target, fine[0], fine[1], again=True)
     assert found is not None
     assert found.forward.shape == (64, 64, 2)
     after, before = (
         field[40, 32] - field[40, 31] for field in (found.forward, fine[0])
     )
     np.testing.assert_allclose(after, before, atol=0.02)
+
+
+def test_two_motions_meet_at_the_outline() -> None:
+    """A field that knows both motions, but not to the pixel where."""
+    target, front = photograph('coffee'), photograph('astronaut')
+    source = target.copy()
+    source[36:84, 36:84] = front[36:84, 36:84]
+    target[48:96, 28:76] = front[36:84, 36:84]
+    flow = np.zeros((SIDE, SIDE, 2))
+    flow[36:84, 36:84] = 12, -8
+    back = np.zeros_like(flow)
+    back[48:96, 28:76] = -12, 8
+    fields = []
+    for true in (flow, back):
+        moves = ndimage.binary_dilation(true[..., 0] != 0, iterations=5)
+        cells = moves.reshape(16, 8, 16, 8).mean((1, 3)) > 0.5
+        move = true[60, 60] / SIDE
+        fields.append((cells[..., None] * move).astype(np.float32))
+    fields = [np.repeat(np.repeat(one, 4, 0), 4, 1) for one in fields]
+    found = refine(source, target, *fields)
+    assert found is not None
+    # What the object hides in the target is nowhere.
+    seen = np.ones((SIDE, SIDE), bool)
+    seen[48:96, 28:76] = False
+    seen[36:84, 36:84] = True
+    before, after = (
+        errors(field, flow, seen).mean()
+        for field in (fields[0], found.forward)
+    )
+    assert before > 0.4
+    assert after < 0.5 * before

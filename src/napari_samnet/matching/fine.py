@@ -28,6 +28,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.arrays.resize import Upsampler, centers
+from napari_samnet.matching.lucas_kanade import (
+    CELL,
+    LEVELS,
+    Level,
+    blurred,
+    described,
+    moved_step,
+    sample,
+    seen_through,
+    shrunk,
+    slopes,
+    still_places,
+)
+from napari_samnet.matching.motion_layers import (
+    Layers,
+    refined_layers,
+    separate_motions,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,47 +53,6 @@ if TYPE_CHECKING:
 __all__ = ['CELL', 'Refined', 'refine']
 
 FloatArray = NDArray[np.float32]
-
-#: Pixels of the images per cell of the refined fields.
-CELL = 4
-
-
-class Level(NamedTuple):
-    """One step from coarse to fine.
-
-    Attributes
-    ----------
-    shrink : int
-        Pixels of the images per pixel compared.
-    rounds : int
-        How often the motion is solved for.
-    window : float
-        Width of the windows, in cells.
-    smooth : float
-        Width over which motions are averaged, in cells.
-    local : float
-        Width of the mean and deviation that are taken out, in pixels.
-    """
-
-    shrink: int
-    rounds: int
-    window: float
-    smooth: float
-    local: float
-
-
-LEVELS = (
-    Level(4, 5, 2.5, 2.5, 4.0),
-    Level(2, 3, 1.5, 1.25, 5.0),
-    Level(1, 2, 1.0, 0.75, 6.0),
-)
-
-#: Deviation below which brightness counts as plain.
-PLAIN = 0.02
-
-#: Longest step of a round in pixels, difference at which a pixel counts half,
-#: and squared slopes that count as no texture, in the fit and in the average.
-STEP, DIFFERENCE, NO_SLOPE, FAINT = 1.0, 0.7, 0.02, 0.05
 
 #: Softness of the belief in a correlation, forward-backward error in pixels
 #: at which it has fallen to 61 %, and width in cells over which both are
@@ -104,6 +81,14 @@ UNKNOWN, SPECIMEN = Belief(0.4, 0.2), Belief(0.1, 0.05)
 
 #: Pixels of the images per pixel at which this is judged.
 JUDGED = 2
+
+#: Layers of motion are taken where the difference of the images falls to this
+#: share by them.
+BETTER = 0.98
+
+#: Least belief by layers: where what moves also changes, as an animal does,
+#: its pixels cannot be compared, and less is believed.
+CLEAR = 0.5
 
 
 class Refined(NamedTuple):
@@ -171,6 +156,23 @@ def refine(
         )
         if found is None:
             return None
+        layers = None
+        if not again:
+            layers = separate_motions((forward, backward), cells, device)
+        if layers is not None:
+            belief = SPECIMEN if specimen else UNKNOWN
+            better = _layered(
+                images.permute(0, 3, 1, 2), layers, found, belief
+            )
+            if better is not None:
+                composed, believed = better
+                change = (composed - still_places(composed)).cpu().numpy()
+                change = np.moveaxis(change[:, ::-1], 1, -1)
+                return Refined(
+                    np.ascontiguousarray(change[0]),
+                    np.ascontiguousarray(change[1]),
+                    believed.cpu().numpy(),
+                )
         # Back from (x, y) to (row, column).
         change = found.cpu().numpy() - start
         change = np.moveaxis(change[:, ::-1], 1, -1)
@@ -208,85 +210,64 @@ def _solved(
     """Refined places of both directions, and how far they are believed."""
     import torch
 
-    right, down = _slopes(start)
+    right, down = slopes(start)
 
     def moved(motion: Tensor) -> Tensor:
         return start + right * motion[:, :1] + down * motion[:, 1:]
 
     motion = torch.zeros_like(start)
-    described = {}
     for level in levels:
-        small = _shrunk(images, level.shrink)
-        one = described[level.shrink] = _described(small, level.local)
+        one = described(shrunk(images, level.shrink), level.local)
         for _ in range(level.rounds):
-            seen, inside = _seen(one.flip(0), moved(motion))
-            motion = _round(one, seen, inside, motion, level)
-    places = moved(motion)
-    one = described[JUDGED]
-    seen, inside = _seen(one.flip(0), places)
-    likeness = _correlation(one, seen, inside, places.shape[-1])
-    back = _sample(places.flip(0) - _still(places), places)
-    error = (places + back - _still(places)) * images.shape[-1]
-    squared = error.square().sum(1, keepdim=True) / AGREED**2
-    believed = torch.sigmoid((likeness - belief.alike) / SOFT)
-    believed = believed * torch.exp(-squared / 2)
-    believed = believed * _shrunk(inside, inside.shape[-1] // places.shape[-1])
-    believed = _blurred(believed, REGION / 2)
+            seen, inside = seen_through(one.flip(0), moved(motion))
+            motion = moved_step(one, seen, inside, motion, level)
+    believed = _believed(images, moved(motion), belief)
     if float(believed.mean()) < belief.share:
         return None, believed[:, 0]
     return moved(motion * believed), believed[:, 0]
 
 
-def _round(
-    one: Tensor, seen: Tensor, inside: Tensor, motion: Tensor, level: Level
-) -> Tensor:
-    """The motion after one more step, in cells."""
+def _believed(images: Tensor, places: Tensor, belief: Belief) -> Tensor:
+    """How far places are believed, ``(2, 1, n, n)``."""
     import torch
 
-    cells = motion.shape[-1]
-    pool = one.shape[-1] // cells
-    # Half of each image's slope: twice the basin of either.
-    right, down = _slopes((one + seen) / 2)
-    wrong = one - seen
-    trust = inside / (1 + wrong.square() / DIFFERENCE**2)
-    products = (
-        right * right,
-        right * down,
-        down * down,
-        right * wrong,
-        down * wrong,
-    )
-    sums = torch.cat(
-        [(trust * part).sum(1, keepdim=True) for part in products], 1
-    )
-    xx, xy, yy, x, y = _blurred(_shrunk(sums, pool), level.window).split(1, 1)
-    xx, yy = xx + NO_SLOPE, yy + NO_SLOPE
-    determinant = xx * yy - xy * xy
-    step = torch.cat((yy * x - xy * y, xx * y - xy * x), 1) / determinant
-    length = step.square().sum(1, keepdim=True).sqrt()
-    step = step * (STEP / length.clamp_min(STEP))
-    # About the smaller of the two eigenvalues.
-    texture = (determinant / (xx + yy) - NO_SLOPE / 2).clamp_min(0)
-    weight = texture / (texture + FAINT)
-    motion = motion + step / pool
-    sums = _blurred(torch.cat((weight * motion, weight), 1), level.smooth)
-    return sums[:, :2] / (sums[:, 2:] + 0.02)
+    (local,) = (one.local for one in LEVELS if one.shrink == JUDGED)
+    one = described(shrunk(images, JUDGED), local)
+    seen, inside = seen_through(one.flip(0), places)
+    likeness = _correlation(one, seen, inside, places.shape[-1])
+    back = sample(places.flip(0) - still_places(places), places)
+    error = (places + back - still_places(places)) * images.shape[-1]
+    squared = error.square().sum(1, keepdim=True) / AGREED**2
+    believed = torch.sigmoid((likeness - belief.alike) / SOFT)
+    believed = believed * torch.exp(-squared / 2)
+    believed = believed * shrunk(inside, inside.shape[-1] // places.shape[-1])
+    return blurred(believed, REGION / 2)
 
 
-def _described(images: Tensor, local: float) -> Tensor:
-    """Brightness and steepness, less their mean and over their deviation."""
-    import torch
+def _layered(
+    images: Tensor, start: Layers, places: Tensor, belief: Belief
+) -> tuple[Tensor, Tensor] | None:
+    """Places by layers of motion for every two pixels, and their belief.
 
-    shares = images.new_tensor((0.2126, 0.7152, 0.0722)).view(1, 3, 1, 1)
-    brightness = (images * shares).sum(1, keepdim=True)
-    right, down = _slopes(images)
-    steep = (2 * (right.square() + down.square()).sum(1, keepdim=True)).sqrt()
-    maps = torch.cat((brightness, steep), 1)
-    # Wide means are smooth: a quarter of the pixels is enough for them.
-    rest = maps - _wide(maps, local)
-    spread = _wide(rest.square(), local)
-    floor = images.new_tensor((PLAIN**2, PLAIN**2 / 4)).view(1, 2, 1, 1)
-    return rest / (spread + floor).sqrt()
+    None where they explain the images no better than the places do, or where
+    little is believed.
+    """
+    layers = refined_layers(images, start)
+    believed = _believed(images, layers.composed(places.shape[-1]), belief)
+    if float(believed.mean()) < CLEAR:
+        return None
+    composed = layers.composed(images.shape[-1] // JUDGED)
+    (local,) = (one.local for one in LEVELS if one.shrink == JUDGED)
+    one = described(shrunk(images, JUDGED), local)
+    wrong = []
+    for which in (places, composed):
+        seen, inside = seen_through(one.flip(0), which)
+        squared = (one - seen).square().mean(1, keepdim=True)
+        share = inside * squared / (squared + 1) + (1 - inside)
+        wrong.append(float(share.mean()))
+    if wrong[1] > BETTER * wrong[0]:
+        return None
+    return composed, believed[:, 0]
 
 
 def _correlation(
@@ -299,100 +280,7 @@ def _correlation(
     sums = torch.cat(
         [(inside * part).sum(1, keepdim=True) for part in parts], 1
     )
-    both, own, other = _blurred(
-        _shrunk(sums, one.shape[-1] // cells), REGION
+    both, own, other = blurred(
+        shrunk(sums, one.shape[-1] // cells), REGION
     ).split(1, 1)
     return both / (own * other).sqrt().clamp_min(1e-3)
-
-
-def _seen(image: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """An image at places between its pixels, and what is not beyond it."""
-    import torch.nn.functional as F
-
-    pool = image.shape[-1] // places.shape[-1]
-    # The slope goes on beyond the outermost cells.
-    places = _extended(places, -1)
-    places = _extended(places, -2)
-    if pool > 1:
-        places = F.interpolate(
-            places, scale_factor=pool, mode='bilinear', align_corners=False
-        )
-    places = places[..., pool:-pool, pool:-pool]
-    inside = ((places > 0) & (places < 1)).all(1, keepdim=True)
-    return _sample(image, places), inside.to(image.dtype)
-
-
-def _extended(maps: Tensor, axis: int) -> Tensor:
-    """Maps with one more cell at both ends of an axis."""
-    import torch
-
-    first, second = maps.narrow(axis, 0, 1), maps.narrow(axis, 1, 1)
-    last, before = maps.narrow(axis, -1, 1), maps.narrow(axis, -2, 1)
-    ends = 2 * first - second, 2 * last - before
-    return torch.cat((ends[0], maps, ends[1]), axis)
-
-
-def _sample(maps: Tensor, places: Tensor) -> Tensor:
-    """Maps at normalized (x, y) places, those of the border beyond it."""
-    import torch.nn.functional as F
-
-    return F.grid_sample(
-        maps,
-        (2 * places - 1).permute(0, 2, 3, 1),
-        padding_mode='border',
-        align_corners=False,
-    )
-
-
-def _still(places: Tensor) -> Tensor:
-    """Normalized (x, y) of the cells themselves."""
-    import torch
-
-    side = places.shape[-1]
-    at = (torch.arange(side, device=places.device) + 0.5) / side
-    return torch.stack(torch.meshgrid(at, at, indexing='xy'))[None]
-
-
-def _slopes(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Central differences along x and y, the outermost repeated."""
-    import torch.nn.functional as F
-
-    right = (maps[..., 2:] - maps[..., :-2]) / 2
-    down = (maps[..., 2:, :] - maps[..., :-2, :]) / 2
-    return (
-        F.pad(right, (1, 1, 0, 0), mode='replicate'),
-        F.pad(down, (0, 0, 1, 1), mode='replicate'),
-    )
-
-
-def _shrunk(maps: Tensor, factor: int) -> Tensor:
-    """Means of squares of pixels."""
-    import torch.nn.functional as F
-
-    return F.avg_pool2d(maps, factor) if factor > 1 else maps
-
-
-def _wide(maps: Tensor, width: float) -> Tensor:
-    """A wide mean, taken on half the pixels of a side."""
-    import torch.nn.functional as F
-
-    found = _blurred(F.avg_pool2d(maps, 2), width / 2)
-    return F.interpolate(
-        found, size=maps.shape[-2:], mode='bilinear', align_corners=False
-    )
-
-
-def _blurred(maps: Tensor, width: float) -> Tensor:
-    """Gaussian means of maps ``(B, C, h, w)``, the border repeated."""
-    import torch
-    import torch.nn.functional as F
-
-    reach = max(1, round(2 * width))
-    steps = torch.arange(-reach, reach + 1, device=maps.device)
-    kernel = torch.exp(-steps.square() / (2 * width**2)).to(maps.dtype)
-    kernel = kernel / kernel.sum()
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.pad(flat, (reach,) * 4, mode='replicate')
-    flat = F.conv2d(flat, kernel.view(1, 1, 1, -1))
-    flat = F.conv2d(flat, kernel.view(1, 1, -1, 1))
-    return flat.view(maps.shape)

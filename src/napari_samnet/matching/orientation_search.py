@@ -62,6 +62,9 @@ CORNER, PLAIN = 0.2, 0.04
 #: which photographs of one kind of thing come closer.
 ENOUGH = ((0.15, 1.25), (0.06, 3.0), (0.1, 4.0))
 
+#: At the third side: how many times that of upright it must be.
+STILL = 1.25
+
 #: How many orientations are looked at again at the second side.
 FINALISTS = 4
 
@@ -200,8 +203,14 @@ def _search(
         if _apart(trial.frame.orientation, best.frame.orientation)
     ]
     rival = max(rivals, key=_by_agreement)
-    last = trials([best.frame, rival.frame], SIDES[2])
+    once = dict.fromkeys((best.frame, rival.frame, upright.frame))
+    last = trials(list(once), SIDES[2])
+    # What looks the same by chance does so at one size.
+    third = next(t for t in last if t.frame == upright.frame)
     best = max(last, key=_by_agreement)
+    upright_is_near = best.agreement < STILL * third.agreement
+    if best.frame != upright.frame and upright_is_near:
+        return _chosen(upright, _lead(third, last))
     return Choice(best.frame, _lead(best, last), specimen=True)
 
 
