@@ -31,6 +31,7 @@ Precision = Literal['auto', 'fp32', 'bf16', 'int8']
 Backend = Literal['auto', 'torch', 'openvino']
 Initialization = Literal['global', 'identity']
 Feedback = Literal['feature', 'continue', 'image']
+Confidence = Literal['calibrated', 'paper']
 
 #: Inclusive limits of the numbers, for widgets and checks alike.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -54,6 +55,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     'backend': get_args(Backend),
     'init': get_args(Initialization),
     'feedback': get_args(Feedback),
+    'confidence': get_args(Confidence),
 }
 
 #: Options that make a match that of the paper, without what we have added:
@@ -65,6 +67,7 @@ PAPER: dict[str, Any] = {
     'lambda_max': 1.0,
     'orientation': 'upright',
     'fine': False,
+    'confidence': 'paper',
     'evidence': False,
     'outlines': False,
     'tolerance': 0.0,
@@ -151,6 +154,14 @@ class MatchOptions:
         the same scene or specimen: to about half a pixel at working size
         instead of two or three. Elsewhere nothing changes. Without it, the
         field is as smooth as the cells of the network are wide.
+    confidence : {'calibrated', 'paper'}
+        What the confidence of a match says. 'calibrated' is how often such
+        matches were right on training images: of points with .8, four of
+        five lie within a tenth of the object's size of where they belong.
+        'paper' is equation (9), lowered where both directions disagree: how
+        well the field fits its surroundings, which is high in a wrong place
+        too. It is taken where nothing was fitted: for features of your own,
+        other layers, `alikeness` 0 and `init` 'identity'.
     coarse_iterations : int
         How many of the first iterations run on a map of half the resolution,
         which doubles their reach. 0 to 5.
@@ -201,6 +212,7 @@ class MatchOptions:
     alikeness: float = 0.3
     orientation: str = 'auto'
     fine: bool = True
+    confidence: str = 'calibrated'
     coarse_iterations: int = 0
     feedback: str = 'feature'
     lambda_max: float = 0.1

@@ -251,8 +251,8 @@ class TestCellsToPixels:
         return Correspondence(
             forward=forward,
             backward=backward,
-            forward_confidence=trust[0],
-            backward_confidence=trust[1],
+            forward_confidence=trust[-1, 0],
+            backward_confidence=trust[-1, 1],
             source_shape=source,
             target_shape=target,
         )

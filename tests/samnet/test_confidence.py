@@ -1,21 +1,16 @@
-"""Evidence for and against a match, and the probability made from it."""
+"""Evidence for and against matches, and the probability made from it."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_samnet.samnet.confidence import (
-    EVIDENCE,
-    EVIDENCE_CELLS,
-    evidence,
-)
-from napari_samnet.samnet.config import SAMNetConfig
+from napari_samnet.samnet.confidence import MatchConfidence
+from napari_samnet.samnet.evidence import GLOBAL_CELLS
 from napari_samnet.samnet.field import identity_field
-from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE, match_evidence
+from napari_samnet.samnet.recurrence import Clues, Iteration
 
 SIDE = 12
 
@@ -30,70 +25,88 @@ def smooth_features(
     return F.normalize(features, dim=1)
 
 
+def state_of(field: torch.Tensor) -> Iteration:
+    """A state whose start knew nothing."""
+    half = torch.full_like(field[:, :1], 0.5)
+    clues = Clues(half, half, half)
+    return Iteration(0, field, half, half / 20, 0.0, True, clues)
+
+
 def answers_of(
     features: torch.Tensor, shift: float
 ) -> dict[str, torch.Tensor]:
     field = identity_field(2, SIDE, SIDE, like=features)
     field[0, 4] += shift
     field[1, 4] -= shift
-    answers = evidence(features, field)
-    assert answers.shape == (2, len(EVIDENCE), SIDE, SIDE)
+    state = state_of(field)
+    assert state.clues is not None
+    answers = match_evidence(features, field, state.clues, state.alpha)
+    assert answers.shape == (2, len(MATCH_EVIDENCE), *2 * [GLOBAL_CELLS])
     assert answers.isfinite().all()
-    return dict(zip(EVIDENCE, answers[0], strict=True))
+    return dict(zip(MATCH_EVIDENCE, answers[0], strict=True))
 
 
 def test_the_right_match_has_more_evidence_than_a_wrong_one() -> None:
     one = smooth_features(1)
     right = answers_of(one.expand(2, -1, -1, -1), 0)
     wrong = answers_of(one.expand(2, -1, -1, -1), 4)
-    inner = (slice(2, -6), slice(2, -6))
+    inner = (slice(5, -16), slice(5, -16))
     for name in (
-        'likelihood',
-        'mutual likelihood',
+        'row',
+        'dual of 3x3',
         'cosine',
-        'likelihood, object',
-        'mutual likelihood, object',
-        'cosine, object',
+        'margin',
+        'close agreement',
+        'dual, object',
+        'cosine, pair',
     ):
         assert right[name][inner].mean() > wrong[name][inner].mean() + 0.1
-    lead = 'lead of the best'
-    assert wrong[lead][inner].mean() > right[lead][inner].mean() + 0.1
+    for name in ('lead', 'distance of the best', 'mean distance', 'residual'):
+        assert wrong[name][inner].mean() > right[name][inner].mean() + 0.1
 
 
 def test_another_image_has_less_evidence() -> None:
     one, other = smooth_features(1), smooth_features(1, seed=1)
     right = answers_of(one.expand(2, -1, -1, -1), 0)
     wrong = answers_of(torch.cat((one, other)), 0)
-    for name in ('mutual likelihood, object', 'cosine, object'):
+    for name in ('dual, object', 'cosine, object', 'mutual, pair'):
         assert right[name].mean() > wrong[name].mean() + 0.1
 
 
 def test_ways_that_do_not_lead_back_are_told() -> None:
     features = smooth_features(1).expand(2, -1, -1, -1)
     field = identity_field(2, SIDE, SIDE, like=features)
-    same = evidence(features, field)[0, 4]
+    index = MATCH_EVIDENCE.index('round trip')
+    state = state_of(field)
+    assert state.clues is not None
+    same = match_evidence(features, field, state.clues, state.alpha)
     field[0, 4] += 3
-    missed = evidence(features, field)[0, 4]
-    assert (missed[:, :-3] > same[:, :-3] + 1).all()
+    missed = match_evidence(features, field, state.clues, state.alpha)
+    assert (missed[0, index, :, :-12] > same[0, index, :, :-12] + 1).all()
 
 
 @pytest.mark.parametrize('sides', [(9, 13), (40, 64)])
 def test_maps_of_any_size(sides: tuple[int, int]) -> None:
     features = F.normalize(torch.randn(2, 8, *sides), dim=1)
     field = identity_field(2, *sides, like=features)
-    answers = evidence(features, field)
-    assert max(answers.shape[-2:]) <= EVIDENCE_CELLS
-    config = replace(
-        SAMNetConfig(), matching_layers=('relu4_1',), evidence=len(EVIDENCE)
-    )
-    probability = SAMNet(config).match_probability(features, field)
-    assert probability is not None
+    state = state_of(field)
+    assert state.clues is not None
+    answers = match_evidence(features, field, state.clues, state.alpha)
+    assert max(answers.shape[-2:]) == GLOBAL_CELLS
+    probability = MatchConfidence(2, 4).probability(features, state)
     assert probability.shape == (2, 1, *sides)
     assert ((probability >= 0) & (probability <= 1)).all()
 
 
-def test_a_network_without_says_so() -> None:
-    config = replace(SAMNetConfig(), matching_layers=('relu4_1',))
+def test_without_clues_nothing_is_said() -> None:
     features = smooth_features(2)
     field = identity_field(2, SIDE, SIDE, like=features)
-    assert SAMNet(config).match_probability(features, field) is None
+    with pytest.raises(ValueError, match='clues'):
+        MatchConfidence().probability(
+            features, state_of(field)._replace(clues=None)
+        )
+
+
+def test_only_known_evidence_can_be_read() -> None:
+    with pytest.raises(ValueError, match='taste'):
+        MatchConfidence(names=('row', 'taste'))

@@ -100,7 +100,11 @@ class Composite(NamedTuple):
 
 
 def _placed(
-    image: Image, mask: Mask, side: int, rng: np.random.Generator
+    image: Image,
+    mask: Mask,
+    side: int,
+    rng: np.random.Generator,
+    shares: tuple[float, float],
 ) -> tuple[Image, Mask]:
     """An object at a random size and place on an empty square."""
     rows, columns = np.nonzero(mask)
@@ -108,7 +112,7 @@ def _placed(
         raise InputError('the mask of an object must not be empty')
     box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     cut, shape = image[box], mask[box]
-    scale = rng.uniform(*OBJECT_SIDE) * side / max(shape.shape)
+    scale = rng.uniform(*shares) * side / max(shape.shape)
     size = tuple(max(2, round(scale * length)) for length in shape.shape)
     small = resize(cut, size, order=1, anti_aliasing=scale < 1)
     solid = resize(shape.astype(float), size, order=1) > 0.5
@@ -128,6 +132,7 @@ def compose(
     *,
     side: int = 256,
     ranges: WarpRanges | None = None,
+    shares: tuple[float, float] = OBJECT_SIDE,
 ) -> Composite:
     """Make a pair from a photograph and an object of another one.
 
@@ -146,6 +151,9 @@ def compose(
     ranges : WarpRanges, optional
         How far the object goes, by default RTNs' ranges; the background
         goes .4 of them.
+    shares : tuple of float
+        Smallest and largest longest side of the object in the target, in
+        shares of the image's side.
 
     Returns
     -------
@@ -162,7 +170,7 @@ def compose(
     behind = resize(background, shape, order=1, anti_aliasing=True).astype(
         np.float32
     )
-    front, target_inside = _placed(image, mask, side, rng)
+    front, target_inside = _placed(image, mask, side, rng, shares)
     target = _blend(front, behind, target_inside)
     camera = random_field(shape, rng, ranges.times(BACKGROUND_STRENGTH))
     motion, inside = _object_motion(target_inside, rng, ranges)
@@ -234,7 +242,13 @@ class CompositeParts:
     backgrounds: Sequence[Path | str]
     text: str
 
-    def pair(self, index: int, seed: int, side: int = 256) -> Composite:
+    def pair(
+        self,
+        index: int,
+        seed: int,
+        side: int = 256,
+        shares: tuple[float, float] = OBJECT_SIDE,
+    ) -> Composite:
         """Make the pair of an index.
 
         Parameters
@@ -245,6 +259,8 @@ class CompositeParts:
             The pair depends on this and `index` alone.
         side : int
             Side of both images in pixels.
+        shares : tuple of float
+            The same as in :func:`compose`.
 
         Returns
         -------
@@ -260,7 +276,7 @@ class CompositeParts:
             mask = _blob((image.shape[0], image.shape[1]), rng)
         else:
             mask = read_labels(mask_file) > 0
-        return compose(background, image, mask, rng, side=side)
+        return compose(background, image, mask, rng, side=side, shares=shares)
 
 
 def _pixels(name: Path | str) -> Image:

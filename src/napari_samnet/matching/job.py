@@ -35,6 +35,7 @@ from napari_samnet.runtime.devices import Place, out_of_memory_explained
 from napari_samnet.warping.warp import Pixels
 
 if TYPE_CHECKING:
+    from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import Iteration, SAMNet
 
@@ -164,6 +165,7 @@ class MatchJob:
         """
         import torch
 
+        from napari_samnet.runtime.confidence import find_confidence
         from napari_samnet.runtime.loading import load_model
         from napari_samnet.runtime.weights import get_weights
         from napari_samnet.samnet.given_features import GivenFeatures
@@ -172,6 +174,7 @@ class MatchJob:
         stages = Stages(place.device)
         with stages.timed('load'):
             model: SAMNet
+            fitted: MatchConfidence | None = None
             if self._features is not None:
                 model = GivenFeatures(self._features).eval()
                 origin = {'name': 'given features', 'sha256': ''}
@@ -186,6 +189,8 @@ class MatchJob:
                         backend=place.backend,
                         literal=options.reference,
                     )
+                if options.confidence == 'calibrated':
+                    fitted = find_confidence(weights, model.config)
         with stages.timed('shrink'):
             small = [self._working(name, size) for name in self._images]
         yield Step(0, options.iterations, 'describing the images')
@@ -234,6 +239,7 @@ class MatchJob:
                 origin['sha256'],
                 self._samples,
                 masks,
+                fitted,
             )
             states = run.states()
         changes: tuple[float, ...] = ()
@@ -299,11 +305,12 @@ class MatchJob:
             out_of_memory_explained(record['device'], record['size']),
             torch.inference_mode(),
         ):
-            probability = run.match_probability(state)
             forward, backward, trust = directions(
-                state, self._options.window, probability
+                state,
+                self._options.window,
+                run.match_probability(state),
             )
-            trust = trust * run.kept_shares(trust.shape[1:])
+            trust = trust * run.kept_shares(trust.shape[2:])
             evidence = None
             if self._options.evidence:
                 views: list[FloatArray] = []
@@ -315,7 +322,9 @@ class MatchJob:
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)
-            trust = np.stack([trust[0], frame.resampled(trust[1])])
+            trust = np.stack(
+                [(there, frame.resampled(back)) for there, back in trust]
+            )
             if evidence is not None:
                 evidence = evidence.rearranged(
                     *frame.nearest_cells(evidence.shape)
@@ -360,13 +369,13 @@ class MatchJob:
             ):
                 if colors is None:
                     own, other = small
-                    colors = recolored(own, other, forward, trust[0] ** 2)
+                    colors = recolored(own, other, forward, trust[0, 0] ** 2)
                 transferred = transfer_colors(self._images['source'], *colors)
         return Correspondence(
             forward=forward,
             backward=backward,
-            forward_confidence=trust[0],
-            backward_confidence=trust[1],
+            forward_confidence=trust[-1, 0],
+            backward_confidence=trust[-1, 1],
             evidence=evidence,
             source_shape=self._shapes[0],
             target_shape=self._shapes[1],

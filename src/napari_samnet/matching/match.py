@@ -156,6 +156,7 @@ def match(
     alikeness: float = DEFAULTS.alikeness,
     orientation: str | float = DEFAULTS.orientation,
     fine: bool = DEFAULTS.fine,
+    confidence: str = DEFAULTS.confidence,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
     feedback: str = DEFAULTS.feedback,
     lambda_max: float = DEFAULTS.lambda_max,
@@ -203,7 +204,7 @@ def match(
         are the same, and a match takes a quarter less time.
     window, iterations, size, device, precision, backend, weights, \
 attributes, evidence, outlines, init, motions, alikeness, orientation, fine, \
-coarse_iterations, feedback, lambda_max, skip, tolerance, reference
+confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         The same as in :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -252,6 +253,7 @@ coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         alikeness=alikeness,
         orientation=str(orientation),
         fine=fine,
+        confidence=confidence,
         coarse_iterations=coarse_iterations,
         feedback=feedback,
         lambda_max=lambda_max,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_samnet.runtime.devices import Place
+    from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.features import Features
     from napari_samnet.samnet.network import Iteration, SAMNet
     from napari_samnet.samnet.recurrence import Feedback
@@ -93,6 +94,9 @@ class PairRun:
     masks : sequence of ndarray or None
         Of :func:`~napari_samnet.matching.region.small_masks`: what is matched
         of source and target, all of an image if None.
+    confidence : MatchConfidence, optional
+        What was fitted to matches of such features; without it, the
+        confidence is that of the paper.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class PairRun:
         weights: str,
         samples: NDArray[Any] | None = None,
         masks: Sequence[NDArray[np.float32] | None] = (None, None),
+        confidence: MatchConfidence | None = None,
     ) -> None:
         import torch
 
@@ -114,6 +119,7 @@ class PairRun:
         self._place = place
         self._weights = weights
         self._options = options
+        self._confidence = confidence
         # What an earlier match has left may have skips that this one does
         # not ask for.
         self._skips = options.attributes and options.feedback == 'image'
@@ -288,7 +294,7 @@ class PairRun:
         return self._evidence
 
     def match_probability(self, state: Iteration) -> Tensor | None:
-        """How likely the matches are right, if the network has learnt that.
+        """How likely the matches are right, if that was fitted.
 
         Parameters
         ----------
@@ -300,7 +306,9 @@ class PairRun:
         Tensor or None
             ``(2, 1, rows, columns)`` of both directions, in [0, 1].
         """
-        return self._model.match_probability(self._own.matching, state.field)
+        if self._confidence is None or state.clues is None:
+            return None
+        return self._confidence.probability(self._own.matching, state)
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
@@ -369,16 +377,16 @@ def directions(
     window : int
         That it was matched with.
     probability : Tensor, optional
-        ``(2, 1, H, W)`` of :meth:`PairRun.match_probability`. Without it, the
-        confidence is that of the paper, lowered where both directions
-        disagree.
+        ``(2, 1, H, W)`` of :meth:`PairRun.match_probability`.
 
     Returns
     -------
     forward, backward : ndarray of float32, (rows, columns, 2)
         On a grid of several samples per cell, by the cells' affine maps.
-    confidence : ndarray of float32, (2, rows, columns)
-        Of both, in [0, 1].
+    confidence : ndarray of float32, (1 or 2, 2, rows, columns)
+        Of both directions, in [0, 1]: first that of the paper, lowered where
+        both directions disagree, which weighs colors; last the probability,
+        if there is one, which is what is shown.
     """
     import torch
     import torch.nn.functional as F
@@ -393,20 +401,19 @@ def directions(
         # Where both directions disagree, one of them is wrong.
         error = flow + warp(flow.flip(0), flow)
         squared = error.square().sum(1) / CONSISTENT_CELLS**2
-        if probability is None:
-            confidence = matchable(state.alpha, window)[:, 0]
-            confidence = confidence * torch.exp(-squared / 2)
-        else:
-            confidence = probability[:, 0]
+        confidence = matchable(state.alpha, window)
+        confidence = confidence * torch.exp(-squared / 2)[:, None]
+        if probability is not None:
+            confidence = torch.cat((confidence, probability), 1)
         # From (x, y) in cells to (row, column) in shares of the sides.
         cells = sample_affine(state.field).flip(1).permute(0, 2, 3, 1)
         normalized = cells / cells.new_tensor((height, width))
         confidence = F.interpolate(
-            confidence.float()[:, None],
+            confidence.float(),
             size=cells.shape[1:3],
             mode='bilinear',
             align_corners=False,
-        )[:, 0]
+        ).transpose(0, 1)
         both = normalized.float().cpu().numpy()
         array = confidence.clamp(0, 1).cpu().numpy()
     return both[0], both[1], array

@@ -38,8 +38,8 @@ def refine_large(
         Source and target at working size.
     fields : tuple of ndarray, shape (h, w, 2)
         Displacements forward and backward, in normalized units.
-    confidence : ndarray, shape (2, h, w)
-        Confidence of both fields, from 0 to 1.
+    confidence : ndarray, shape (K, 2, h, w)
+        Confidences of both fields, from 0 to 1, of K kinds.
     specimen : bool
         Whether both images show a specimen on a plain ground.
     device : str
@@ -83,6 +83,8 @@ def refine_large(
     return (
         refined.forward,
         refined.backward,
-        np.stack([full_map(one, grid) for one in confidence]),
+        np.stack(
+            [[full_map(one, grid) for one in kind] for kind in confidence]
+        ),
         {'side': side, 'share': share},
     )

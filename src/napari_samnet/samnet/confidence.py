@@ -1,160 +1,165 @@
 """How likely a match is right, from what speaks for and against it.
 
-The paper's confidence (9) compares the cells of a window with one another: it
-is high wherever a field fits its surroundings, also where the object is
-somewhere else in the image or not in it at all. Here every cell is asked
-several questions, and a logistic regression that was fitted to keypoints and
-known warps of training images says how often such answers are right. That is
-not in the paper.
-
-The questions are, for a cell i whose match is p:
-
-- of the likelihood of all cells, how much lies around p (softmax of the
-  cosines over the target), and how much if p must choose i as well;
-- how alike i and p are, and how much more alike the best cell is;
-- how far the way there and back misses i;
-- the same of the whole object, averaged over the neighbors that look like i,
-  and how large this neighborhood is.
+A few small networks of two hidden layers read the evidence of
+:mod:`.match_evidence` for each cell; the mean of what they say, as log-odds,
+is the confidence. They were fitted to keypoints, known warps and pairs
+without the object, of training images. That is not in the paper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from napari_samnet.samnet.features import normalize
-from napari_samnet.samnet.field import flow_of, grid, resize_field, warp
+from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE, match_evidence
+from napari_samnet.samnet.recurrence import Iteration
 
-__all__ = ['EVIDENCE', 'EVIDENCE_CELLS', 'evidence']
+__all__ = ['MatchConfidence']
 
-#: Cells a side on which the questions are asked; larger maps are averaged.
-EVIDENCE_CELLS = 32
-
-#: Inverse temperature of the softmax over all cells.
-BETA = 33.0
-
-#: Half the side of the square around p, and the width of its Gaussian.
-AROUND, SPREAD = 2, 1.0
-
-#: Of the neighbors that stand for the object, on cells twice as wide: width of
-#: the Gaussian of the distance, and difference of the cosine after which they
-#: count 37 %.
-NEIGHBOR_SIGMA, ALIKENESS = 3.0, 0.3
-
-#: The answers, in the order of the channels of :func:`evidence`.
-EVIDENCE = (
-    'likelihood',
-    'mutual likelihood',
-    'cosine',
-    'lead of the best',
-    'there and back',
-    'likelihood, object',
-    'mutual likelihood, object',
-    'cosine, object',
-    'size of the object',
-)
+#: Deviations from the mean beyond which evidence says no more: what lies
+#: farther out than all that was fitted to must not be extrapolated.
+FARTHEST = 3.0
 
 
-def _reduced(features: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and field on at most EVIDENCE_CELLS a side."""
-    height, width = features.shape[-2:]
-    longer = max(height, width)
-    if longer <= EVIDENCE_CELLS:
-        return features.float(), flow_of(field).float()
-    rows, columns = (
-        max(1, round(side * EVIDENCE_CELLS / longer))
-        for side in (height, width)
-    )
-    smaller = F.interpolate(
-        features.float(), size=(rows, columns), mode='area'
-    )
-    return normalize(smaller), flow_of(resize_field(field, rows, columns))
-
-
-def evidence(features: Tensor, field: Tensor) -> Tensor:
-    """Answer the questions for both directions of a pair.
+class MatchConfidence(nn.Module):
+    """Small networks from the evidence of a cell to log-odds.
 
     Parameters
     ----------
-    features : Tensor
-        Matching features of the two images, ``(2, C, H, W)`` of unit length
-        along C.
-    field : Tensor
-        ``(2, 6, H, W)``, from the first image to the second and back.
-
-    Returns
-    -------
-    Tensor
-        ``(2, len(EVIDENCE), h, w)`` for the cells of either image; h and w
-        are at most `EVIDENCE_CELLS`.
+    members : int
+        How many networks are averaged. More of them vary less with what they
+        were fitted to.
+    width : int
+        Units of the two hidden layers of each.
+    names : sequence of str
+        Evidence that is read, by the names of `MATCH_EVIDENCE`.
     """
-    features, flow = _reduced(features, field)
-    height, width = flow.shape[-2:]
-    cells = features.flatten(2)
-    one = BETA * (cells[0].T @ cells[1])
-    logits = torch.stack((one, one.T))
-    rows, columns = logits.logsumexp(2), logits.logsumexp(1)
-    indices, distance = _around(flow)
-    at = logits.gather(2, indices)
-    near = -distance / (2 * SPREAD**2)
-    chosen = (at + near).logsumexp(2) - rows
-    rivals = columns.gather(1, indices.flatten(1)).view_as(at)
-    mutual = (2 * at - rows[..., None] - rivals + near).logsumexp(2)
-    cosine = (at * near.softmax(2)).sum(2) / BETA
-    lead = logits.amax(2) / BETA - cosine
-    error = (flow + warp(flow.flip(0), flow)).norm(dim=1).flatten(1)
-    answers = torch.stack(
-        (
-            chosen.clamp(-8, 0),
-            mutual.clamp(-12, 0),
-            cosine,
-            lead,
-            (error.clamp(0, 8) + 0.25).log(),
-        ),
-        1,
-    ).view(2, 5, height, width)
-    answers = F.avg_pool2d(answers, 3, 1, 1, count_include_pad=False)
-    return torch.cat((answers, _of_object(features, answers[:, :3])), 1)
 
+    index: Tensor
+    mean: Tensor
+    deviation: Tensor
 
-def _around(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Cells around where each cell goes, ``(2, N, K)``, and how far they are.
+    def __init__(
+        self,
+        members: int = 4,
+        width: int = 16,
+        names: tuple[str, ...] = MATCH_EVIDENCE,
+    ) -> None:
+        super().__init__()
+        unknown = sorted(set(names) - set(MATCH_EVIDENCE))
+        if unknown:
+            raise ValueError(f'there is no evidence {", ".join(unknown)}')
+        self.names = tuple(names)
+        count = len(self.names)
+        self.register_buffer('mean', torch.zeros(count))
+        self.register_buffer('deviation', torch.ones(count))
+        places = [MATCH_EVIDENCE.index(name) for name in self.names]
+        self.register_buffer('index', torch.tensor(places), persistent=False)
+        self.first = nn.Parameter(torch.randn(members, count, width))
+        self.first_bias = nn.Parameter(torch.zeros(members, 1, width))
+        self.second = nn.Parameter(torch.randn(members, width, width))
+        self.second_bias = nn.Parameter(torch.zeros(members, 1, width))
+        self.last = nn.Parameter(torch.randn(members, width, 1))
+        self.last_bias = nn.Parameter(torch.zeros(members, 1, 1))
+        self.direct = nn.Parameter(torch.zeros(members, count, 1))
+        with torch.no_grad():
+            for layer in self.matrices()[:-1]:
+                layer /= layer.shape[1] ** 0.5
 
-    Cells beyond the rim are infinitely far.
-    """
-    height, width = flow.shape[-2:]
-    goals = (grid(height, width, like=flow) + flow).flatten(2).mT
-    steps = torch.arange(-AROUND, AROUND + 1, device=flow.device)
-    dy, dx = torch.meshgrid(steps, steps, indexing='ij')
-    offsets = torch.stack((dx.flatten(), dy.flatten()), 1)
-    cells = goals.round().long()[:, :, None] + offsets
-    size = cells.new_tensor((width, height))
-    inside = ((cells >= 0) & (cells < size)).all(-1)
-    distance = (cells - goals[:, :, None]).square().sum(-1)
-    distance = distance.masked_fill(~inside, 100.0)
-    x = cells[..., 0].clamp(0, width - 1)
-    y = cells[..., 1].clamp(0, height - 1)
-    return y * width + x, distance
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All parameters but the biases; what goes past the layers last."""
+        return self.first, self.second, self.last, self.direct
 
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Log-odds of each member.
 
-def _of_object(features: Tensor, answers: Tensor) -> Tensor:
-    """Means over the neighbors that look alike, and how many there are."""
-    size = answers.shape[-2:]
-    features = normalize(F.avg_pool2d(features, 2, ceil_mode=True))
-    answers = F.avg_pool2d(answers, 2, ceil_mode=True)
-    height, width = answers.shape[-2:]
-    cells = features.flatten(2)
-    places = grid(height, width, like=features).view(2, -1)
-    distance = (places[:, :, None] - places[:, None]).square().sum(0)
-    logits = (cells.mT @ cells - 1) / ALIKENESS
-    weight = (logits - distance / (2 * NEIGHBOR_SIGMA**2)).exp()
-    total = weight.sum(2, keepdim=True)
-    means = (weight @ answers.flatten(2).mT) / total
-    found = torch.cat((means, total.log()), 2).mT
-    return F.interpolate(
-        found.reshape(2, -1, height, width),
-        size=size,
-        mode='bilinear',
-        align_corners=False,
-    )
+        Parameters
+        ----------
+        evidence : Tensor
+            ``(N, len(MATCH_EVIDENCE))``, of N cells.
+
+        Returns
+        -------
+        Tensor
+            ``(members, N)``; their mean is what is believed.
+        """
+        chosen = evidence[:, self.index]
+        standard = (chosen - self.mean) / self.deviation
+        standard = standard.clamp(-FARTHEST, FARTHEST)
+        hidden = torch.tanh(standard @ self.first + self.first_bias)
+        hidden = torch.tanh(hidden @ self.second + self.second_bias)
+        odds = hidden @ self.last + self.last_bias + standard @ self.direct
+        return odds[..., 0]
+
+    def probability(self, features: Tensor, state: Iteration) -> Tensor:
+        """How likely the matches of a pair are right.
+
+        Parameters
+        ----------
+        features : Tensor
+            Matching features of both images, ``(2, C, H, W)``.
+        state : Iteration
+            Of both directions, with clues.
+
+        Returns
+        -------
+        Tensor
+            ``(2, 1, H, W)`` in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If the state has no clues, as with round windows.
+        """
+        if state.clues is None:
+            raise ValueError('the confidence needs the clues of the start')
+        evidence = match_evidence(
+            features, state.field, state.clues, state.alpha
+        )
+        cells = evidence.flatten(2).transpose(1, 2).flatten(0, 1)
+        odds = self(cells).mean(0).view(2, 1, *evidence.shape[-2:])
+        size = state.field.shape[-2:]
+        if odds.shape[-2:] != size:
+            odds = F.interpolate(
+                odds, size=size, mode='bilinear', align_corners=False
+            )
+        return odds.sigmoid()
+
+    @classmethod
+    def from_arrays(
+        cls, names: tuple[str, ...], arrays: Mapping[str, Any]
+    ) -> MatchConfidence:
+        """Build from arrays.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Evidence that is read.
+        arrays : mapping of str to array_like
+            The state of the module.
+
+        Returns
+        -------
+        MatchConfidence
+            In evaluation mode.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit together.
+        """
+        members, _, width = arrays['first'].shape
+        model = cls(members, width, names)
+        state = {
+            name: torch.as_tensor(value, dtype=torch.float32)
+            for name, value in arrays.items()
+        }
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(' '.join(str(error).split())[:300]) from error
+        return model.eval().requires_grad_(False)

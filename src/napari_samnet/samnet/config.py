@@ -30,9 +30,6 @@ class SAMNetConfig:
         Convolutions of W_D at the resolution of relu3_1.
     projection : int
         Channels that the matching feature can be projected to, 0 for none.
-    evidence : int
-        Answers that the confidence is made from, see :mod:`.confidence`; 0
-        for that of the paper.
     gate : bool
         Whether (8) blends matchable points only, which is not in the paper's
         equation.
@@ -50,13 +47,11 @@ class SAMNetConfig:
     width: int = 16
     decoder_depth: int = 2
     projection: int = 0
-    evidence: int = 0
     gate: bool = True
 
     #: Inclusive limits of whole numbers: a damaged one must not fill memory.
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
         'projection': (0, 4096),
-        'evidence': (0, 64),
     }
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +62,8 @@ class SAMNetConfig:
     def from_dict(cls, values: dict[str, Any]) -> SAMNetConfig:
         """Build from :meth:`to_dict`'s values."""
         values = dict(values)
+        # The packaged file has it; the confidence lies beside the weights.
+        values.pop('evidence', None)
         values['matching_layers'] = tuple(values['matching_layers'])
         config = cls(**values)
         for known in fields(cls):

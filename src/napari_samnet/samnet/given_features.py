@@ -39,7 +39,6 @@ class GivenFeatures(SAMNet):
         nn.Module.__init__(self)
         self.config = SAMNetConfig()
         self.matcher = ResidualMatching(width=1)
-        self.confidence = None
         # Not a part of it that is moved or saved with it.
         self._function = [function]
 

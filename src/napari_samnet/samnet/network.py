@@ -13,12 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_samnet.samnet.attributes import DroplinkDecoder
 from napari_samnet.samnet.comparison import Comparison
-from napari_samnet.samnet.confidence import evidence
 from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.features import STRIDE, Features, VGGFeatures
 from napari_samnet.samnet.field import flow_of, identity_field
@@ -78,8 +76,6 @@ class SAMNet(Comparison):
                 f'{self.config.matcher!r}'
             )
         self.decoder = DroplinkDecoder(depth=self.config.decoder_depth)
-        answers = self.config.evidence
-        self.confidence = nn.Linear(answers, 1) if answers else None
 
     def encode(
         self, images: Tensor, *, skips: bool = True, project: bool = True
@@ -134,34 +130,6 @@ class SAMNet(Comparison):
         if options.alikeness == 0 or options.init != 'global':
             return Start(self.start(source, target, options.init))
         return guided_start(source, target, options, regions)
-
-    def match_probability(
-        self, features: Tensor, field: Tensor
-    ) -> Tensor | None:
-        """How likely the matches of a pair are right, if that was learnt.
-
-        Parameters
-        ----------
-        features : Tensor
-            Matching features of both images, ``(2, C, H, W)``.
-        field : Tensor
-            ``(2, 6, H, W)``, from the first to the second and back.
-
-        Returns
-        -------
-        Tensor or None
-            ``(2, 1, H, W)`` in [0, 1]; None for a network without.
-        """
-        if self.confidence is None:
-            return None
-        answers = evidence(features, field).permute(0, 2, 3, 1)
-        logits = self.confidence(answers).permute(0, 3, 1, 2)
-        size = field.shape[-2:]
-        if logits.shape[-2:] != size:
-            logits = F.interpolate(
-                logits, size=size, mode='bilinear', align_corners=False
-            )
-        return logits.sigmoid()
 
     def iterate(
         self,

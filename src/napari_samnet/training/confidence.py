@@ -1,56 +1,75 @@
 """Fit the confidence: how often matches with such evidence are right.
 
-A logistic regression on the answers of :mod:`napari_samnet.samnet.confidence`
-is fitted to matches of three kinds: keypoints of annotated
-images that the features were not taught by, places of photographs and of
-their known warps, and places of annotated images that are looked for in
-images of something else, where every match is wrong.
+Pairs of :mod:`.known_pairs` are matched as `match` does by default, and small
+networks are fitted to whether their places came out right. A pair whose kind
+or group was left out of the fit says how true the confidence is of what
+nobody has annotated.
+
+``python -m napari_samnet.training.confidence DATA`` writes
+``NAME.confidence.npz`` beside the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
-from napari_samnet.datasets.reading import read_image
+from napari_samnet.datasets.calibration import calibration
+from napari_samnet.datasets.composites import horse_parts
+from napari_samnet.datasets.image_lists import read_images
 from napari_samnet.errors import InputError
-from napari_samnet.samnet.confidence import EVIDENCE, evidence
+from napari_samnet.options import DEFAULTS
+from napari_samnet.runtime.confidence import confidence_path, save_confidence
+from napari_samnet.runtime.weights import get_weights, read_model
+from napari_samnet.samnet.confidence import MatchConfidence
 from napari_samnet.samnet.features import STRIDE, Features, VGGFeatures
-from napari_samnet.samnet.field import flow_of, grid
+from napari_samnet.samnet.field import flow_of
+from napari_samnet.samnet.match_evidence import match_evidence
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
-from napari_samnet.training.data import (
-    ImageList,
-    TrainingImage,
-    read_working,
-    to_tensor,
-)
-from napari_samnet.training.synthetic import synthetic_pair
-from napari_samnet.training.taught_examples import AnnotatedImage
+from napari_samnet.training.commands import run_command
+from napari_samnet.training.data import to_tensor
+from napari_samnet.training.feature_store import frozen_features
+from napari_samnet.training.features import keeps_back
+from napari_samnet.training.known_pairs import KnownPair, known_pairs
+from napari_samnet.training.taught_examples import read_annotated_images
 
-__all__ = ['Matches', 'collect_matches', 'fit_logistic', 'with_confidence']
+__all__ = [
+    'Matches',
+    'collect_matches',
+    'fit_confidence',
+    'judge_left_out',
+    'main',
+]
 
-#: Share of the object's longest side within which a keypoint is right.
-KEYPOINT_TOLERANCE = 0.1
-#: Pixels at working size within which a place of one scene is right.
-SCENE_TOLERANCE = 3.0
+#: How much a match counts, by the kind of its pair; 1 where it is not named.
+KIND_WEIGHTS = {
+    'two kinds': 0.5,
+    'moving object': 0.5,
+    'one scene': 0.5,
+    'absent': 0.15,
+}
 
-#: Places that are drawn from a known warp.
-WARPED_PLACES = 48
+#: Places of a pair that count in full; those of pairs with more share that.
+PLACES = 12
 
-#: How much each kind of match counts: keypoints, something else, known warps.
-#: What is asked of most pairs is that of the first kind.
-KIND_WEIGHTS = (1.0, 0.125, 0.125)
+#: Steps, matches a step, largest rate, pull of the weights towards 0, and
+#: noise that is added to the evidence, in its deviations.
+STEPS, BATCH, RATE, DECAY, NOISE = 400, 512, 1e-2, 1e-3, 0.15
 
-#: Pull of the coefficients of standardized answers towards 0.
-RIDGE = 1e-3
+#: Groups of pairs that are left out in turn.
+FOLDS = 5
 
 
 class Matches(NamedTuple):
@@ -58,107 +77,41 @@ class Matches(NamedTuple):
 
     Attributes
     ----------
-    answers : Tensor
-        ``(N, len(EVIDENCE))``, the evidence of each match.
+    evidence : Tensor
+        ``(N, len(MATCH_EVIDENCE))``, of N matches.
     right : Tensor
         ``(N,)``, 1 where the match is right and 0 where it is wrong.
     weight : Tensor
         ``(N,)``, how much each counts.
+    kinds, groups : ndarray of str, shape (N,)
+        What their pairs are and show.
+    pairs : ndarray of int, shape (N,)
+        Number of their pair.
     """
 
-    answers: Tensor
+    evidence: Tensor
     right: Tensor
     weight: Tensor
+    kinds: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    pairs: NDArray[np.int64]
 
-
-def fit_logistic(matches: Matches) -> tuple[Tensor, Tensor]:
-    """Logistic regression of right on the answers.
-
-    Parameters
-    ----------
-    matches : Matches
-        Of both kinds, right and wrong ones.
-
-    Returns
-    -------
-    weight : Tensor
-        ``(1, len(EVIDENCE))``.
-    bias : Tensor
-        ``(1,)``.
-
-    Raises
-    ------
-    InputError
-        If all of the matches are right, or all are wrong.
-    """
-    answers, right = matches.answers.double(), matches.right.double()
-    if right.min() == right.max():
-        raise InputError(
-            'the confidence needs right and wrong matches to be fitted to, '
-            f'got {len(right)} that are all alike'
+    def part(self, chosen: NDArray[np.bool_]) -> Matches:
+        """Some of them."""
+        at = torch.from_numpy(np.flatnonzero(chosen))
+        return Matches(
+            self.evidence[at],
+            self.right[at],
+            self.weight[at],
+            self.kinds[chosen],
+            self.groups[chosen],
+            self.pairs[chosen],
         )
-    mean, deviation = answers.mean(0), answers.std(0).clamp_min(1e-6)
-    standard = (answers - mean) / deviation
-    share = matches.weight.double() / matches.weight.double().sum()
-    layer = nn.Linear(answers.shape[1], 1).double()
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.LBFGS(
-        layer.parameters(), max_iter=200, line_search_fn='strong_wolfe'
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        logits = layer(standard)[:, 0]
-        loss = F.binary_cross_entropy_with_logits(
-            logits, right, weight=share, reduction='sum'
-        )
-        loss = loss + RIDGE * layer.weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    weight = layer.weight.detach() / deviation
-    bias = layer.bias.detach() - weight @ mean
-    return weight.float(), bias.float()
 
 
-def with_confidence(model: SAMNet, matches: Matches) -> SAMNet:
-    """The same network with a confidence that is fitted to matches.
-
-    Parameters
-    ----------
-    model : SAMNet
-        Stays as it is.
-    matches : Matches
-        Right and wrong ones, of :func:`collect_matches`.
-
-    Returns
-    -------
-    SAMNet
-        In evaluation mode.
-    """
-    weight, bias = fit_logistic(matches)
-    other = SAMNet(replace(model.config, evidence=len(EVIDENCE)))
-    state = {
-        **model.state_dict(),
-        'confidence.weight': weight,
-        'confidence.bias': bias,
-    }
-    other.load_state_dict(state)
-    return other.eval().requires_grad_(False)
-
-
+@torch.inference_mode()
 def collect_matches(
-    model: SAMNet,
-    features: VGGFeatures,
-    annotated: Sequence[AnnotatedImage],
-    photographs: ImageList,
-    *,
-    pairs: int,
-    size: int,
-    seed: int = 0,
-    tell: Callable[[int], None] = lambda _: None,
+    model: SAMNet, features: VGGFeatures, pairs: Iterable[KnownPair]
 ) -> Matches:
     """Match pairs whose truth is known, as `match` does by default.
 
@@ -168,187 +121,275 @@ def collect_matches(
         The network, which stays as it is.
     features : VGGFeatures
         Its features, perhaps in another arithmetic.
-    annotated : sequence of AnnotatedImage
-        That the features were not taught by.
-    photographs : sequence of TrainingImage
-        Images that show something else.
-    pairs : int
-        How many with keypoints; a third as many of either other kind, whose
-        places are more.
-    size : int
-        Working size in pixels.
-    seed : int
-        Which pairs are drawn.
-    tell : callable, optional
-        Told how many pairs are done.
+    pairs : iterable of KnownPair
+        Both directions of a pair are used.
 
     Returns
     -------
     Matches
-        The three kinds count as KIND_WEIGHTS say.
+        At the places of the pairs.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs.
     """
-    rng = np.random.default_rng(seed)
-    collector = _Collector(model, features, size)
-    side = size // STRIDE
-    kinds: list[list[tuple[Tensor, Tensor]]] = [[], [], []]
-    done = 0
-    for _ in range(pairs if len(annotated) > 1 else 0):
-        one, other = _pair_of_group(annotated, rng)
-        common = one.visible & other.visible
-        if not common.any():
-            continue
-        places, goals = (
-            torch.from_numpy(
-                image.cells(read_image(image.path).shape, side)[common]
-            ).float()
-            for image in (one, other)
-        )
-        answers, moved = collector.ask(
-            collector.read(one.path), collector.read(other.path), places
-        )
-        shape = read_image(other.path).shape
-        scale = moved.new_tensor((shape[1], shape[0])) / side
-        error = ((moved - goals) * scale).norm(dim=1)
-        right = error <= KEYPOINT_TOLERANCE * other.side
-        kinds[0].append((answers, right))
-        done += 1
-        tell(done)
-    for _ in range(pairs // 3 if annotated else 0):
-        one = annotated[int(rng.integers(len(annotated)))]
-        something = photographs[int(rng.integers(len(photographs)))]
-        places = torch.from_numpy(
-            one.cells(read_image(one.path).shape, side)[one.visible]
-        ).float()
-        answers, _ = collector.ask(
-            collector.read(one.path), collector.read(something.path), places
-        )
-        kinds[1].append((answers, torch.zeros(len(answers)) > 0))
-        done += 1
-        tell(done)
-    for _ in range(max(1, pairs // 3)):
-        photograph = photographs[int(rng.integers(len(photographs)))]
-        kinds[2].append(_warp(collector, photograph, rng))
-        done += 1
-        tell(done)
-    return _joined(kinds)
-
-
-def _pair_of_group(
-    annotated: Sequence[AnnotatedImage], rng: np.random.Generator
-) -> tuple[AnnotatedImage, AnnotatedImage]:
-    """Two images of one kind of thing, or one of them twice if it is alone."""
-    one = annotated[int(rng.integers(len(annotated)))]
-    alike = [
-        image
-        for image in annotated
-        if image.group == one.group and image is not one
-    ]
-    return one, alike[int(rng.integers(len(alike)))] if alike else one
-
-
-def _warp(
-    collector: _Collector, photograph: TrainingImage, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Places of a known warp, those that lead out of the image too."""
-    size = collector.size
-    source, target, flow, valid = synthetic_pair(
-        read_working(photograph, size), rng
-    )
-    pixels = rng.integers(size, size=(WARPED_PLACES, 2))
-    y, x = pixels.T
-    places = (torch.from_numpy(pixels[:, ::-1].copy()) + 0.5) / STRIDE - 0.5
-    truth = torch.from_numpy(flow[y, x, ::-1].copy()).float()
-    answers, moved = collector.ask(
-        collector.encode(source), collector.encode(target), places.float()
-    )
-    error = (STRIDE * (moved - places) - truth).norm(dim=1)
-    inside = torch.from_numpy(valid[y, x])
-    return answers, (error <= SCENE_TOLERANCE) & inside
-
-
-def _joined(kinds: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> Matches:
-    """Matches of all kinds, those of one kind sharing its weight."""
-    parts = [
-        Matches(
-            torch.cat([answers for answers, _ in kind]),
-            torch.cat([right for _, right in kind]).float(),
-            torch.tensor(weight),
-        )
-        for kind, weight in zip(kinds, KIND_WEIGHTS, strict=True)
-        if kind
-    ]
-    return Matches(
-        torch.cat([part.answers for part in parts]),
-        torch.cat([part.right for part in parts]),
-        torch.cat(
+    evidence, right, weight = [], [], []
+    kinds: list[str] = []
+    groups: list[str] = []
+    numbers: list[int] = []
+    for number, pair in enumerate(pairs):
+        maps = torch.cat(
             [
-                part.weight.expand(len(part.right)) / len(part.right)
-                for part in parts
+                features.match_only(to_tensor([image])).float()
+                for image in (pair.source, pair.target)
             ]
+        )
+        answers, flow = _matched(model, maps)
+        known = np.isfinite(pair.goals).all(1)
+        ways = [(0, pair.places, pair.goals, pair.scale)]
+        if known.any():
+            back = pair.goals[known], pair.places[known], pair.back
+            ways.append((1, *back))
+        for way, places, goals, scale in ways:
+            sampled = _at(answers[way], places)
+            moved = places + _at(flow[way], places).numpy()
+            with np.errstate(invalid='ignore'):
+                error = np.linalg.norm((moved - goals) * scale, axis=1)
+            evidence.append(sampled)
+            right.append(torch.from_numpy(error <= 1).float())
+            share = min(1.0, PLACES / len(places))
+            share *= KIND_WEIGHTS.get(pair.kind, 1.0)
+            weight.append(torch.full((len(places),), share))
+            kinds += [pair.kind] * len(places)
+            groups += [pair.group] * len(places)
+            numbers += [number] * len(places)
+    if not evidence:
+        raise InputError(
+            'the confidence needs pairs to be fitted to, got none; name a '
+            'file with keypoints'
+        )
+    return Matches(
+        torch.cat(evidence),
+        torch.cat(right),
+        torch.cat(weight),
+        np.array(kinds),
+        np.array(groups),
+        np.array(numbers),
+    )
+
+
+def _matched(model: SAMNet, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Evidence and flow of both directions of a pair."""
+    none = maps.new_zeros(2, 0, 1, 1)
+    options = Recurrence(
+        window=model.config.window, tolerance=DEFAULTS.tolerance / STRIDE
+    )
+    found = None
+    for state in model.iterate(
+        Features(maps, none, ()), Features(maps.flip(0), none, ()), options
+    ):
+        found = state
+    assert found is not None
+    assert found.clues is not None
+    answers = match_evidence(maps, found.field, found.clues, found.alpha)
+    return answers, flow_of(found.field)
+
+
+def _at(maps: Tensor, places: NDArray[np.float64]) -> Tensor:
+    """Values ``(K, C)`` of a map ``(C, h, w)`` at (x, y) cells."""
+    size = np.array([maps.shape[-1], maps.shape[-2]])
+    at = torch.from_numpy((2 * places + 1) / size - 1).to(maps)
+    return F.grid_sample(
+        maps[None],
+        at.view(1, 1, -1, 2),
+        padding_mode='border',
+        align_corners=False,
+    )[0, :, 0].T
+
+
+def fit_confidence(
+    matches: Matches,
+    *,
+    members: int = 2,
+    width: int = 16,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> MatchConfidence:
+    """Fit the networks of the confidence.
+
+    Parameters
+    ----------
+    matches : Matches
+        Right and wrong ones.
+    members : int
+        Networks that are averaged.
+    width : int
+        Units of their hidden layers.
+    steps : int
+        Steps of the fit; too few leave it where it began.
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    MatchConfidence
+        In evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If all of the matches are right, or all are wrong.
+    """
+    evidence, right = matches.evidence.float(), matches.right
+    if right.min() == right.max():
+        raise InputError(
+            'the confidence needs right and wrong matches to be fitted to, '
+            f'got {len(right)} that are all alike'
+        )
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MatchConfidence(members, width)
+    chosen = evidence[:, model.index]
+    model.mean = chosen.mean(0)
+    model.deviation = chosen.std(0).clamp_min(1e-3)
+    share = matches.weight / matches.weight.mean()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=RATE, weight_decay=DECAY
+    )
+    rates = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=steps
+    )
+    noise = NOISE * evidence.std(0)
+    for _ in range(steps):
+        at = torch.randint(len(right), (BATCH,), generator=generator)
+        seen = evidence[at] + noise * torch.randn(
+            BATCH, evidence.shape[1], generator=generator
+        )
+        odds = model(seen)
+        loss = F.binary_cross_entropy_with_logits(
+            odds, right[at].expand_as(odds), weight=share[at].expand_as(odds)
+        )
+        squares = sum(part.square().sum() for part in model.matrices())
+        optimizer.zero_grad()
+        (loss + DECAY * squares / members).backward()
+        optimizer.step()
+        rates.step()
+    return model.eval().requires_grad_(False)
+
+
+def judge_left_out(
+    matches: Matches, *, steps: int = STEPS, seed: int = 0
+) -> dict[str, Any]:
+    """How true the confidence is of pairs whose group was left out.
+
+    Parameters
+    ----------
+    matches : Matches
+        Matches of several groups.
+    steps : int
+        Steps of each fit.
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    dict
+        Per kind of pairs what
+        :func:`~napari_samnet.datasets.calibration.calibration` says.
+    """
+    groups = sorted({one for name in matches.groups for one in name.split()})
+    said = np.full(len(matches.kinds), np.nan)
+    for fold in range(min(FOLDS, len(groups))):
+        names = set(groups[fold::FOLDS])
+        out = np.array([bool(names & set(n.split())) for n in matches.groups])
+        right = matches.right[torch.from_numpy(~out)]
+        if not out.any() or right.min() == right.max():
+            continue
+        model = fit_confidence(
+            matches.part(~out), members=1, steps=steps, seed=seed
+        )
+        with torch.inference_mode():
+            odds = model(matches.part(out).evidence).mean(0)
+        said[out] = odds.sigmoid().numpy()
+    truth = matches.right.numpy() > 0
+    judged = {}
+    for kind in dict.fromkeys(matches.kinds.tolist()):
+        inside = (matches.kinds == kind) & np.isfinite(said)
+        if inside.any():
+            found = calibration(said[inside], truth[inside])
+            del found['reliability']
+            judged[kind] = {'points': int(inside.sum()), **found}
+    return judged
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Match, fit, judge and write the file."""
+    parser = argparse.ArgumentParser(
+        prog='python -m napari_samnet.training.confidence',
+        description='Fit the confidence of a network to training images.',
+    )
+    parser.add_argument(
+        'data',
+        type=Path,
+        help='folder with manifests/train_images.csv and '
+        'manifests/animal_pose_train_keypoints.json',
+    )
+    parser.add_argument(
+        '--weights', default='samnet', help='network whose matches are judged'
+    )
+    parser.add_argument(
+        '--pairs', type=int, default=700, help='number of pairs matched'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='file that is written; by default the one beside the weights',
+    )
+    run_command(parser, _fit, words)
+
+
+def _fit(args: argparse.Namespace) -> None:
+    weights = get_weights(os.fspath(args.weights))
+    model = read_model(weights.path)
+    manifests = args.data / 'manifests'
+    annotated = [
+        image
+        for image in read_annotated_images(
+            manifests / 'animal_pose_train_keypoints.json', args.data
+        )
+        if keeps_back(image.path)
+    ]
+    photographs = [
+        image
+        for image in read_images(
+            manifests / 'train_images.csv', root=args.data
+        )
+        if 'animal-pose' not in image.path.parts
+    ]
+
+    def tell(done: int) -> None:
+        if done % 20 == 0:
+            sys.stderr.write(f'{done} of {args.pairs} pairs\n')
+
+    matches = collect_matches(
+        model,
+        frozen_features(model, weights.path),
+        known_pairs(
+            annotated,
+            photographs,
+            horse_parts(args.data),
+            pairs=args.pairs,
+            size=DEFAULTS.size,
+            tell=tell,
         ),
     )
+    path = args.out or confidence_path(weights.path)
+    save_confidence(fit_confidence(matches), path, model.config)
+    sys.stdout.write(json.dumps(judge_left_out(matches), indent=1) + '\n')
+    sys.stdout.write(f'{path}\n')
 
 
-class _Collector:
-    """Matches pairs and asks for evidence at some places."""
-
-    def __init__(
-        self, model: SAMNet, features: VGGFeatures, size: int
-    ) -> None:
-        self.size = size
-        self._model = model
-        self._features = features
-        self._kept: dict[Path, Tensor] = {}
-
-    def read(self, path: Path) -> Tensor:
-        """Features of a file, which are kept: it may be drawn again."""
-        if path not in self._kept:
-            self._kept[path] = self.encode(read_working(path, self.size))
-        return self._kept[path].float()
-
-    @torch.inference_mode()
-    def encode(self, image: np.ndarray) -> Tensor:
-        """Features of an image at working size, ``(1, C, H, W)`` in fp16."""
-        return self._features.match_only(to_tensor([image])).half()
-
-    @torch.inference_mode()
-    def ask(
-        self, source: Tensor, target: Tensor, places: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Answers at places of the source, and where they go.
-
-        Parameters
-        ----------
-        source, target : Tensor
-            Features of the pair, ``(1, C, H, W)``.
-        places : Tensor
-            ``(K, 2)`` in (x, y) cells.
-
-        Returns
-        -------
-        answers : Tensor
-            ``(K, len(EVIDENCE))``.
-        moved : Tensor
-            ``(K, 2)`` in (x, y) cells of the target.
-        """
-        maps = torch.cat((source, target)).float()
-        none = maps.new_zeros(2, 0, 1, 1)
-        options = Recurrence(window=self._model.config.window, tolerance=0.05)
-        field = none
-        for state in self._model.iterate(
-            Features(maps, none, ()), Features(maps.flip(0), none, ()), options
-        ):
-            field = state.field
-        answers = evidence(maps, field)[:1]
-        height, width = field.shape[-2:]
-        goals = (grid(height, width, like=field) + flow_of(field))[:1]
-        both = torch.cat((answers, goals), 1)
-        size = places.new_tensor((width, height))
-        at = (2 * places + 1) / size - 1
-        sampled = F.grid_sample(
-            both,
-            at.view(1, 1, -1, 2),
-            padding_mode='border',
-            align_corners=False,
-        )[0, :, 0].T
-        return sampled[:, :-2], sampled[:, -2:]
+if __name__ == '__main__':
+    main()

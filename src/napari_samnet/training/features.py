@@ -59,6 +59,7 @@ __all__ = [
     'STORE_NAME',
     'confidence_images',
     'feature_stage',
+    'keeps_back',
     'remove_store',
     'taught_images',
 ]
@@ -107,7 +108,7 @@ def taught_images(options: TrainingOptions) -> list[AnnotatedImage]:
         the confidence is fitted on, see :func:`confidence_images`.
     """
     return [
-        image for image in _annotated(options) if not _keeps_back(image.path)
+        image for image in _annotated(options) if not keeps_back(image.path)
     ]
 
 
@@ -127,7 +128,7 @@ def confidence_images(options: TrainingOptions) -> list[AnnotatedImage]:
     list of AnnotatedImage
         A tenth of all, by the hash of the file's name.
     """
-    return [image for image in _annotated(options) if _keeps_back(image.path)]
+    return [image for image in _annotated(options) if keeps_back(image.path)]
 
 
 def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
@@ -142,7 +143,7 @@ def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
     ]
 
 
-def _keeps_back(path: Path) -> bool:
+def keeps_back(path: Path) -> bool:
     """Whether the features are not taught by an image."""
     return zlib.crc32(path.name.encode()) % 10 == 2
 

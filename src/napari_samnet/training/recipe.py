@@ -20,6 +20,7 @@ import torch
 from napari_samnet.datasets.left_out import is_left_out
 from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
+from napari_samnet.runtime.confidence import confidence_path, save_confidence
 from napari_samnet.runtime.devices import resolve_device, resolve_precision
 from napari_samnet.runtime.weights import (
     get_weights,
@@ -27,7 +28,6 @@ from napari_samnet.runtime.weights import (
     save_model,
     share_packaged,
 )
-from napari_samnet.samnet.confidence import EVIDENCE
 from napari_samnet.samnet.network import SAMNet, SAMNetConfig
 from napari_samnet.training.backbone import (
     load_backbone,
@@ -41,7 +41,7 @@ from napari_samnet.training.categorystage import (
 )
 from napari_samnet.training.confidence import (
     collect_matches,
-    with_confidence,
+    fit_confidence,
 )
 from napari_samnet.training.data import ImageList, batches, split
 from napari_samnet.training.decoder import train_decoder
@@ -52,12 +52,13 @@ from napari_samnet.training.features import (
     confidence_images,
     feature_stage,
     remove_store,
+    taught_images,
 )
+from napari_samnet.training.known_pairs import known_pairs
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.matcherstage import matcher_stage
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import (
-    CONFIDENCE_NAME,
     OPTIONS_NAME,
     WEIGHTS_NAME,
     made_steps,
@@ -182,7 +183,7 @@ def train_steps(
                 model, folder, chosen, options, bf16=bf16, watch=watch
             )
         if options.confidence_pairs:
-            model = _fit_confidence(model, folder, chosen, options, watch)
+            _fit_confidence(model, folder, chosen, options, watch)
     finally:
         # Whoever stops early has what was learnt so far.
         _save(model, folder, options)
@@ -207,11 +208,11 @@ def _fit_confidence(
     images: ImageList,
     options: TrainingOptions,
     watch: Callable[[Progress], None],
-) -> SAMNet:
+) -> None:
     """Fit the confidence once, when all else is done."""
-    record = folder / CONFIDENCE_NAME
-    if record.is_file():
-        return model
+    path = confidence_path(folder / WEIGHTS_NAME)
+    if path.is_file():
+        return
     began = time.perf_counter()
     _save(model, folder, options)
 
@@ -219,30 +220,22 @@ def _fit_confidence(
         seconds = time.perf_counter() - began
         watch(Progress('confidence', done, 0, {}, seconds))
 
-    matches = collect_matches(
-        model,
-        frozen_features(model, folder / WEIGHTS_NAME),
-        confidence_images(options),
-        images,
+    annotated = confidence_images(options)
+    shown = {image.path for image in (*annotated, *taught_images(options))}
+    pairs = known_pairs(
+        annotated,
+        [image for image in images if image.path not in shown],
+        None,
         pairs=options.confidence_pairs,
         size=options.size,
         seed=options.seed,
         tell=tell,
     )
-    model = with_confidence(model, matches)
-    summary = {
-        'matches': len(matches.right),
-        'right': round(float(matches.right.mean()), 4),
-        'weight': dict(
-            zip(
-                EVIDENCE,
-                model.state_dict()['confidence.weight'][0].tolist(),
-                strict=True,
-            )
-        ),
-    }
-    write_text(record, json.dumps(summary, indent=2))
-    return model
+    matches = collect_matches(
+        model, frozen_features(model, folder / WEIGHTS_NAME), pairs
+    )
+    fitted = fit_confidence(matches, seed=options.seed)
+    save_confidence(fitted, path, model.config)
 
 
 def _claim(folder: Path, options: TrainingOptions) -> None:

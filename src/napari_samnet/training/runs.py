@@ -18,7 +18,6 @@ from napari_samnet.training.options import TrainingOptions
 __all__ = [
     'CATEGORY_NAME',
     'CHECKPOINT',
-    'CONFIDENCE_NAME',
     'CURVE_NAME',
     'MATCHER_NAME',
     'OPTIONS_NAME',
@@ -35,7 +34,6 @@ WEIGHTS_NAME = 'samnet.safetensors'
 OPTIONS_NAME = 'options.json'
 MATCHER_NAME = 'matcher.json'
 CATEGORY_NAME = 'category.json'
-CONFIDENCE_NAME = 'confidence.json'
 CURVE_NAME = 'curve.jsonl'
 #: Behind the name of a stage.
 CHECKPOINT = '.checkpoint.safetensors'

@@ -70,6 +70,7 @@ LABELS = {
     'alikeness': 'Alikeness of neighbors',
     'orientation': 'Orientation',
     'fine': 'Down to the pixel',
+    'confidence': 'Confidence',
     'coarse_iterations': 'Coarse iterations',
     'feedback': 'Feedback',
     'lambda_max': 'Share of the look',
