@@ -118,10 +118,11 @@ def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _options(about: dict[str, Any]) -> MatchOptions:
     """Options with everything settled that was left open."""
-    # Results of versions that did neither do not say so.
+    # Results of versions that had none of this do not say so.
     given = {
         'orientation': 'upright',
         'fine': False,
+        'confidence': 'paper',
         **_entry(about, 'options'),
     }
     known = {field.name for field in fields(MatchOptions)}
