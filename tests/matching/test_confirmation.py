@@ -13,7 +13,11 @@ from skimage.transform import resize
 
 from napari_samnet import match
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.matching.confirmation import confirmed
+from napari_samnet.matching.confirmation import (
+    RIGHT,
+    confirmed,
+    raised_confidence,
+)
 
 SIDE = 128
 
@@ -52,6 +56,37 @@ def test_directions_that_disagree_confirm_nothing(
 ) -> None:
     shifted = still() + np.float32(0.05)
     assert confirmed(photograph, photograph, shifted, still()).max() < 0.1
+
+
+def test_confidence_rises_where_the_pixels_confirm_on_either_grid() -> None:
+    places = np.zeros((8, 8), np.float32)
+    places[:, 4:] = 1
+    confidence = np.full((2, 16, 16), 0.5, np.float32)
+    left = np.zeros((16, 16, 2), np.float32)
+    left[..., 1] = 0.25
+    there, back = raised_confidence(confidence, places, left)
+    # A quarter of the way to the right of it lies what is confirmed.
+    assert np.allclose(there[:, 5:11], RIGHT)
+    assert np.allclose(there[:, :3], 0.5)
+    assert np.allclose(there[:, 12:], 0.5), 'beyond the target'
+    assert np.allclose(back[:, 9:], RIGHT)
+    assert np.allclose(back[:, :7], 0.5)
+
+
+def test_what_was_left_out_stays_without_confidence() -> None:
+    confidence = np.zeros((2, 16, 16), np.float32)
+    raised = raised_confidence(
+        confidence, np.ones((8, 8), np.float32), still()
+    )
+    assert not raised.any()
+
+
+def test_an_image_matches_itself_with_confidence(
+    photograph: np.ndarray,
+) -> None:
+    result = match(photograph, photograph, size=SIDE, transferred=False)
+    assert np.median(result.forward_confidence) > 0.9
+    assert np.median(result.backward_confidence) > 0.9
 
 
 @pytest.fixture(scope='module')

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, minimum_filter
 
-from napari_samnet.warping.fields import Mapping, round_trip
+from napari_samnet.arrays.resize import resized
+from napari_samnet.warping.fields import Mapping, round_trip, sample_field
 
-__all__ = ['confirmed']
+__all__ = ['confirmed', 'raised_confidence']
 
 FloatArray = NDArray[np.float32]
 
@@ -35,6 +36,11 @@ AGREED = 1.0
 #: Pixels per place that is confirmed or not, and how many places around one
 #: must be confirmed with it.
 PLACE, AROUND = 4, 3
+
+#: Share of the places whose match is right within 3 px of 256 where they are
+#: confirmed by ENOUGH or more: on eight bundled photographs with known warps
+#: and eight with an object that moves on its own.
+RIGHT, ENOUGH = 0.98, 0.3
 
 
 def confirmed(
@@ -78,6 +84,47 @@ def confirmed(
     places = sure[: rows * PLACE, : columns * PLACE]
     places = places.reshape(rows, PLACE, columns, PLACE).mean((1, 3))
     return np.asarray(minimum_filter(places, AROUND), np.float32)
+
+
+def raised_confidence(
+    confidence: FloatArray, confirmation: FloatArray, forward: FloatArray
+) -> FloatArray:
+    """Confidence that knows of what the pixels confirm.
+
+    Parameters
+    ----------
+    confidence : ndarray of float32, shape (2, h, w)
+        Of the field from source to target and back, from 0 to 1. Where it is
+        0, on what was left out, it stays so.
+    confirmation : ndarray of float32, shape (n, m)
+        Places of the target, as :func:`confirmed` gives them.
+    forward : ndarray of float32, shape (h, w, 2)
+        Normalized displacement (row, column) from source to target.
+
+    Returns
+    -------
+    ndarray of float32, shape (2, h, w)
+        Up to RIGHT where the pixels confirm, elsewhere as it was.
+    """
+    rows, columns = confidence.shape[1:]
+    places = np.minimum(confirmation / ENOUGH, 1)[..., None]
+    here = np.stack(
+        np.meshgrid(
+            (np.arange(rows) + 0.5) / rows,
+            (np.arange(columns) + 0.5) / columns,
+            indexing='ij',
+        )
+    )
+    there = here + np.moveaxis(forward, -1, 0)
+    inside = np.all((there >= 0) & (there < 1), axis=0)
+    share = np.stack(
+        [
+            sample_field(places, there.clip(0, 1))[0] * inside,
+            resized(places, rows, columns)[..., 0],
+        ]
+    )
+    gain = np.maximum(RIGHT - confidence, 0) * share.clip(0, 1)
+    return (confidence + gain * (confidence > 0)).astype(np.float32)
 
 
 def _described(image: FloatArray) -> list[FloatArray]:

@@ -346,11 +346,17 @@ class MatchJob:
                 )
                 if evidence is not None and refined is not None:
                     # Filters that only this needs take long to import.
-                    from napari_samnet.matching.confirmation import confirmed
-
-                    evidence = evidence.beside_field(
-                        confirmed(small[0], small[1], forward, backward)
+                    from napari_samnet.matching.confirmation import (
+                        confirmed,
+                        raised_confidence,
                     )
+
+                    places = confirmed(small[0], small[1], forward, backward)
+                    evidence = evidence.beside_field(places)
+                    if len(trust) > 1:
+                        trust[-1] = raised_confidence(
+                            trust[-1], places, forward
+                        )
         transferred = None
         if transfer and self._options.attributes:
             from napari_samnet.color.transfer import Recolored, recolored
