@@ -10,8 +10,6 @@ how hard the pair is. That is not in the paper.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,28 +28,19 @@ from napari_samnet.samnet.field import (
     step_of,
     warp,
 )
+from napari_samnet.samnet.match_direction import (
+    TEMPERATURE,
+    Direction,
+    Volume,
+)
+from napari_samnet.samnet.match_neighbors import RIVAL, SAME, Neighbors
 from napari_samnet.samnet.recurrence import Clues
 
 __all__ = ['MATCH_EVIDENCE', 'match_evidence']
 
-#: Temperature of the softmax over all cells.
-TEMPERATURE = 0.03
-
 #: Half the side of the square around a match that counts as the match, and
 #: the width of its Gaussian in cells.
 AROUND, SPREAD = 2, 1.0
-
-#: Neighbors that stand for the object: width of the Gaussian of their
-#: distance in cells, and difference of the cosine at which they count 37 %.
-NEIGHBOR_SIGMA, ALIKENESS = 6.0, 0.3
-
-#: Distance in cells up to which a place is the match, and from which on it is
-#: a rival.
-SAME, RIVAL = 2.0, 4.0
-
-#: Widths in cells within which the matches of neighbors agree with the
-#: affine map of a cell.
-CLOSE, WIDE = 1.0, 3.0
 
 #: Weight of how little a cell is like the mean of its image, where those
 #: cells count most that stand out.
@@ -155,74 +144,6 @@ _SMOOTHED = (
 )
 
 
-class _Volume(NamedTuple):
-    """Cosines of all cells of an image with all of another.
-
-    Attributes
-    ----------
-    cosines : Tensor
-        ``(N, M)``, of cells of the first with cells of the other.
-    likely : Tensor
-        ``(N, M)``, their exponentials, not normalized.
-    rows, columns : Tensor
-        ``(N,)`` and ``(M,)``, logarithms of the sums of `likely`.
-    """
-
-    cosines: Tensor
-    likely: Tensor
-    rows: Tensor
-    columns: Tensor
-
-    @classmethod
-    def of(cls, cosines: Tensor) -> _Volume:
-        """Volume of cosines, of which none is above 1."""
-        likely = cosines.sub(1).div_(TEMPERATURE).exp_()
-        rows, columns = (
-            likely.sum(axis).clamp_min(1e-30).log() for axis in (1, 0)
-        )
-        return cls(cosines, likely, rows, columns)
-
-    @property
-    def T(self) -> _Volume:
-        """The other way round."""
-        return _Volume(self.cosines.T, self.likely.T, self.columns, self.rows)
-
-
-class _Direction(NamedTuple):
-    """One direction of a pair of N cells each.
-
-    Attributes
-    ----------
-    features : Tensor
-        ``(C, h, w)`` of the image that the matches start from.
-    single, averaged : _Volume
-        Of single cells, and over 3 x 3 equal displacements.
-    best, back : Tensor
-        ``(N,)``, most similar cell by `averaged` of each cell, and of each
-        cell of the other image.
-    field : Tensor
-        ``(6, h, w)``, affine maps of the cells.
-    error : Tensor
-        ``(N,)``, how far the way there and back misses its start, in cells.
-    clues : Tensor
-        ``(4, N)``: uniqueness, support and choice of the start, and (9).
-    """
-
-    features: Tensor
-    single: _Volume
-    averaged: _Volume
-    best: Tensor
-    back: Tensor
-    field: Tensor
-    error: Tensor
-    clues: Tensor
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns of the cells."""
-        return self.field.shape[-2], self.field.shape[-1]
-
-
 def match_evidence(
     features: Tensor, field: Tensor, clues: Clues, alpha: Tensor
 ) -> Tensor:
@@ -255,8 +176,8 @@ def match_evidence(
             known, size=(height, width), mode='bilinear', antialias=True
         )
     field = field.float()
-    single = _Volume.of(all_pairs(maps[:1], maps[1:]).view(height * width, -1))
-    averaged = _Volume.of(_averaged(maps))
+    single = Volume.of(all_pairs(maps[:1], maps[1:]).view(height * width, -1))
+    averaged = Volume.of(_averaged(maps))
     best, back = averaged.cosines.argmax(1), averaged.cosines.argmax(0)
     flow = flow_of(field)
     error = (flow + warp(flow.flip(0), flow)).norm(dim=1).flatten(1)
@@ -264,7 +185,7 @@ def match_evidence(
     likeness = F.cosine_similarity(means[0], means[1], dim=0)
     found = [
         _gathered(
-            _Direction(
+            Direction(
                 maps[one],
                 single.T if one else single,
                 averaged.T if one else averaged,
@@ -304,7 +225,7 @@ def _averaged(maps: Tensor) -> Tensor:
     return (total / consensus(ones, ones)).flatten(3).flatten(1, 2)[0]
 
 
-def _gathered(pair: _Direction, likeness: Tensor) -> Tensor:
+def _gathered(pair: Direction, likeness: Tensor) -> Tensor:
     """All channels of one direction, ``(K, N)``."""
     points = grid(*pair.size, pair.field).flatten(1)
     goals = points + pair.field[4:].flatten(1)
@@ -315,7 +236,7 @@ def _gathered(pair: _Direction, likeness: Tensor) -> Tensor:
     edge = goals.new_tensor([[pair.size[1] - 1], [pair.size[0] - 1]])
     beyond = (-goals).clamp_min(0) + (goals - edge).clamp_min(0)
     answers['outside'] = beyond.norm(dim=0).clamp_max(6)
-    neighbors = _Neighbors.of(pair)
+    neighbors = Neighbors.of(pair)
     answers |= neighbors.agreement(pair, goals)
     answers['likeness to itself'] = neighbors.likeness_to_itself()
     for name in _SMOOTHED:
@@ -352,7 +273,7 @@ def _gathered(pair: _Direction, likeness: Tensor) -> Tensor:
 
 
 def _window(
-    pair: _Direction, goals: Tensor, reach: int
+    pair: Direction, goals: Tensor, reach: int
 ) -> tuple[Tensor, Tensor]:
     """Cells around each goal, ``(N, K)``, and their squared distances.
 
@@ -371,7 +292,7 @@ def _window(
     return index, distance.masked_fill(~inside, 1e3)
 
 
-def _likelihood(pair: _Direction, goals: Tensor) -> dict[str, Tensor]:
+def _likelihood(pair: Direction, goals: Tensor) -> dict[str, Tensor]:
     """How likely the match is among all cells, there and back."""
     index, distance = _window(pair, goals, AROUND)
     near = -distance.clamp_max(60) / (2 * SPREAD**2)
@@ -390,7 +311,7 @@ def _likelihood(pair: _Direction, goals: Tensor) -> dict[str, Tensor]:
 
 def _elsewhere(
     answers: dict[str, Tensor],
-    pair: _Direction,
+    pair: Direction,
     points: Tensor,
     goals: Tensor,
 ) -> None:
@@ -416,7 +337,7 @@ def _elsewhere(
     answers['mutual'] = (back.square().sum(0) <= 2).float()
 
 
-def _of_the_start(answers: dict[str, Tensor], pair: _Direction) -> None:
+def _of_the_start(answers: dict[str, Tensor], pair: Direction) -> None:
     """Add what was known before the iterations, and (9)."""
     uniqueness, support, choice, alpha = pair.clues
     answers['uniqueness'] = (uniqueness.clamp_min(0) + 1e-4).log()
@@ -425,7 +346,7 @@ def _of_the_start(answers: dict[str, Tensor], pair: _Direction) -> None:
     answers['round trip'] = (pair.error.clamp(0, 8) + 0.25).log()
 
 
-def _of_the_map(answers: dict[str, Tensor], pair: _Direction) -> None:
+def _of_the_map(answers: dict[str, Tensor], pair: Direction) -> None:
     """Add how the affine maps scale and stretch, and how the flow bends."""
     matrix = step_of(pair.field[None])[0].flatten(2)
     a, b, c, d = matrix[0, 0] + 1, matrix[0, 1], matrix[1, 0], matrix[1, 1] + 1
@@ -436,113 +357,3 @@ def _of_the_map(answers: dict[str, Tensor], pair: _Direction) -> None:
     flow = pair.field[None, 4:]
     mean = F.avg_pool2d(flow, 5, 1, 2, count_include_pad=False)
     answers['bend'] = ((flow - mean).norm(dim=1).flatten() + 0.05).log()
-
-
-class _Neighbors(NamedTuple):
-    """Cells that stand for the object of a place, for every second place.
-
-    Attributes
-    ----------
-    alike : Tensor
-        ``(M, N)``, cosines of the places and all cells of their image.
-    step : Tensor
-        ``(2, M, N)``, from the places to the cells in (x, y) cells.
-    apart : Tensor
-        ``(M, N)``, its square.
-    weight : Tensor
-        ``(M, N)``, how much a cell counts.
-    places : tuple of int
-        Rows and columns of the places.
-    size : tuple of int
-        Rows and columns of the cells.
-    """
-
-    alike: Tensor
-    step: Tensor
-    apart: Tensor
-    weight: Tensor
-    places: tuple[int, int]
-    size: tuple[int, int]
-
-    @classmethod
-    def of(cls, pair: _Direction) -> _Neighbors:
-        """Neighbors in the image that the matches start from."""
-        points = grid(*pair.size, pair.field)
-        places = _coarse(points)
-        features = normalize(_coarse(pair.features)[None])[0]
-        alike = features.flatten(1).T @ pair.features.flatten(1)
-        step = points.flatten(1)[:, None] - places.flatten(1)[:, :, None]
-        apart = step.square().sum(0)
-        logits = (alike - 1) / ALIKENESS - apart / (2 * NEIGHBOR_SIGMA**2)
-        size = (places.shape[-2], places.shape[-1])
-        return cls(alike, step, apart, logits.exp(), size, pair.size)
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Values at the places, ``(K, M)``, for all cells, ``(K, N)``."""
-        maps = values.view(1, -1, *self.places)
-        return F.interpolate(
-            maps, size=self.size, mode='bilinear', align_corners=False
-        )[0].flatten(1)
-
-    def means(self, values: Tensor) -> Tensor:
-        """Means of values ``(K, N)`` over the object, and its size last."""
-        total = self.weight.sum(1)
-        means = (values @ self.weight.T) / total
-        return self.spread(torch.cat((means, total.log()[None])))
-
-    def likeness_to_itself(self) -> Tensor:
-        """Largest cosine to a cell of the own image far away, ``(N,)``."""
-        far = self.alike.masked_fill(self.apart < RIVAL**2, -1)
-        return self.spread(far.amax(1)[None])[0]
-
-    def order(self, pair: _Direction) -> tuple[Tensor, Tensor]:
-        """Order of the best matches: around each cell, and in all."""
-        points = grid(*pair.size, pair.field).flatten(1)
-        goals = points[:, pair.best]
-        uniqueness = pair.clues[0].clamp_min(0).sqrt() + 1e-3
-        around = _correlations(self.weight * uniqueness, points, goals)
-        whole = _correlations(uniqueness[None], points, goals)
-        return self.spread(around), whole.expand(-1, points.shape[1])
-
-    def agreement(self, pair: _Direction, goals: Tensor) -> dict[str, Tensor]:
-        """How well the neighbors' best matches fit the map of a place."""
-        points = grid(*pair.size, pair.field).flatten(1)
-        matrix = _coarse(pair.field[:4]).view(2, 2, -1, 1)
-        start = _coarse(goals.view(2, *pair.size)).flatten(1)
-        square = torch.zeros_like(self.weight)
-        for axis in range(2):
-            predicted = start[axis][:, None] + self.step[axis]
-            predicted += matrix[axis, 0] * self.step[0]
-            predicted += matrix[axis, 1] * self.step[1]
-            square += (predicted - points[axis][pair.best]).square()
-        uniqueness = pair.clues[0].clamp_min(0).sqrt()
-        weight = self.weight * (uniqueness + 1e-3)
-        total = weight.sum(1)
-        shares = [
-            (weight * (-square / (2 * width**2)).exp()).sum(1) / total
-            for width in (CLOSE, WIDE)
-        ]
-        residual = (weight * square.clamp_max(64)).sum(1) / total
-        values = self.spread(torch.stack((*shares, (residual + 0.1).log())))
-        names = ('close agreement', 'wide agreement', 'residual')
-        return dict(zip(names, values, strict=True))
-
-
-def _correlations(weight: Tensor, points: Tensor, goals: Tensor) -> Tensor:
-    """Weighted correlations of x with x and of y with y, ``(2, M)``.
-
-    `weight` is ``(M, N)``, both others are ``(2, N)``.
-    """
-    one = torch.ones_like(points[:1])
-    parts = (one, points, goals, points**2, goals**2, points * goals)
-    sums = weight @ torch.cat(parts).T
-    means = (sums[:, 1:] / sums[:, :1].clamp_min(1e-9)).T
-    here, there, here2, there2, both = means.split(2)
-    spread = (here2 - here**2) * (there2 - there**2)
-    # Half a cell squared: where all matches are in one place there is none.
-    return (both - here * there) / (spread.clamp_min(0) + 0.25).sqrt()
-
-
-def _coarse(maps: Tensor) -> Tensor:
-    """Means of 2 x 2 cells of ``(C, h, w)``."""
-    return F.avg_pool2d(maps[None], 2, ceil_mode=True)[0]

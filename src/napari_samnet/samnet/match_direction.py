@@ -1,0 +1,80 @@
+"""One direction of a pair, as the evidence of its matches needs it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+__all__ = ['TEMPERATURE', 'Direction', 'Volume']
+
+#: Temperature of the softmax over all cells.
+TEMPERATURE = 0.03
+
+
+class Volume(NamedTuple):
+    """Cosines of all cells of an image with all of another.
+
+    Attributes
+    ----------
+    cosines : Tensor
+        ``(N, M)``, of cells of the first with cells of the other.
+    likely : Tensor
+        ``(N, M)``, their exponentials, not normalized.
+    rows, columns : Tensor
+        ``(N,)`` and ``(M,)``, logarithms of the sums of `likely`.
+    """
+
+    cosines: Tensor
+    likely: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def of(cls, cosines: Tensor) -> Volume:
+        """Volume of cosines, of which none is above 1."""
+        likely = cosines.sub(1).div_(TEMPERATURE).exp_()
+        rows, columns = (
+            likely.sum(axis).clamp_min(1e-30).log() for axis in (1, 0)
+        )
+        return cls(cosines, likely, rows, columns)
+
+    @property
+    def T(self) -> Volume:
+        """The other way round."""
+        return Volume(self.cosines.T, self.likely.T, self.columns, self.rows)
+
+
+class Direction(NamedTuple):
+    """One direction of a pair of N cells each.
+
+    Attributes
+    ----------
+    features : Tensor
+        ``(C, h, w)`` of the image that the matches start from.
+    single, averaged : Volume
+        Of single cells, and over 3 x 3 equal displacements.
+    best, back : Tensor
+        ``(N,)``, most similar cell by `averaged` of each cell, and of each
+        cell of the other image.
+    field : Tensor
+        ``(6, h, w)``, affine maps of the cells.
+    error : Tensor
+        ``(N,)``, how far the way there and back misses its start, in cells.
+    clues : Tensor
+        ``(4, N)``: uniqueness, support and choice of the start, and (9).
+    """
+
+    features: Tensor
+    single: Volume
+    averaged: Volume
+    best: Tensor
+    back: Tensor
+    field: Tensor
+    error: Tensor
+    clues: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the cells."""
+        return self.field.shape[-2], self.field.shape[-1]
