@@ -23,12 +23,12 @@ from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import (
     FloatArray,
     PairRun,
-    Stages,
     directions,
 )
 from napari_samnet.matching.provenance import circumstances
 from napari_samnet.matching.refinement import refine_large
 from napari_samnet.matching.region import kept_parts, small_masks
+from napari_samnet.matching.stages import Stages
 from napari_samnet.matching.views import long_views
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import Place, out_of_memory_explained

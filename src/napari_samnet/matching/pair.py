@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.network import Iteration, SAMNet
     from napari_samnet.samnet.recurrence import Feedback
 
-__all__ = ['PairRun', 'Stages', 'directions']
+__all__ = ['PairRun', 'directions']
 
 FloatArray = NDArray[np.float32]
 
@@ -36,40 +33,6 @@ CONSISTENT_CELLS = 2.0
 
 #: Labels at most that are each a hypothesis of the start, the largest ones.
 REGIONS = 8
-
-
-@dataclass
-class Stages:
-    """Seconds spent per stage of a match.
-
-    Parameters
-    ----------
-    device : str
-        What to wait for at the end of a stage.
-    seconds : dict of str to float
-        Sums of the stages so far.
-    """
-
-    device: str = 'cpu'
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Add the time within to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-            if self.device.startswith('cuda'):
-                import torch
-
-                torch.cuda.synchronize(self.device)
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent
-
-    def rounded(self) -> dict[str, float]:
-        """To a tenth of a millisecond."""
-        return {name: round(value, 4) for name, value in self.seconds.items()}
 
 
 class PairRun:
