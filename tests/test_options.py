@@ -174,5 +174,6 @@ def test_there_is_one_home_of_defaults() -> None:
         'region',
         'source_channel_axis',
         'target_channel_axis',
+        'transferred',
     }
     assert {*LIMITS, *CHOICES} <= set(option_names())

@@ -136,8 +136,9 @@ def test_small_labels_of_a_known_warp(
 
     found.save(tmp_path / 'found.npz')
     again = Correspondence.load(tmp_path / 'found.npz')
-    assert mean_iou(again) == mean_iou(found) > 0.85
+    assert mean_iou(again) == mean_iou(found) > 0.95
     # Files of before do not say where the field was confirmed.
     unknown = replace(found, evidence=replace(found.evidence, confirmed=None))
     unknown.save(tmp_path / 'before.npz')
-    assert mean_iou(Correspondence.load(tmp_path / 'before.npz')) < 0.8
+    before = Correspondence.load(tmp_path / 'before.npz')
+    assert mean_iou(before) < mean_iou(found) - 0.1

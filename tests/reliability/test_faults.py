@@ -13,6 +13,7 @@ import torch
 from soak.faults import torch_calls, without_memory
 from soak.images import blobs
 
+from napari_samnet.color import transfer
 from napari_samnet.correspondence import ARRAYS, Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.matching import job as api
@@ -41,7 +42,7 @@ STAGES = {
     'encode': (engine.PairRun, '_encode'),
     'match': (engine.PairRun, 'states'),
     'fields': (api, 'directions'),
-    'colors': (api, 'recolored'),
+    'colors': (transfer, 'recolored'),
     'recolor': (api, 'transfer_colors'),
 }
 

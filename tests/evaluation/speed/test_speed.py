@@ -126,7 +126,7 @@ def test_peak_sees_an_array():
     ],
 )
 def test_what_cannot_be_measured_is_one_line(words, message, capsys):
-    assert main(['speed', *words]) == 2
+    assert main(['benchmark', 'speed', *words]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count('\n') == 1
