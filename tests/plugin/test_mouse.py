@@ -132,6 +132,12 @@ def test_a_click_marks_the_point_in_the_other_image(
     raw.reset_view()
     qtbot.wait(50)
     docked.panel.asking.setChecked(True)
+    # Layers that are still to come would move the cells of the grid.
+    qtbot.waitUntil(
+        lambda: 'photo asked' in raw.layers and 'other asked' in raw.layers,
+        timeout=10_000,
+    )
+    qtbot.wait(50)
     raw.layers.selection = set()
     click(raw, 'photo')
     asked, answers = raw.layers['photo asked'], raw.layers['other asked']

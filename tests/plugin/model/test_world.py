@@ -230,13 +230,13 @@ def test_pixels_of_labels_without_a_place_are_those_of_the_image() -> None:
 
 def test_labels_elsewhere_are_refused_with_the_next_step() -> None:
     image = grid_of(Image(np.zeros((60, 80))))
-    away = grid_of(Labels(np.zeros((60, 80), int), translate=(0, 90)))
-    assert not lies_on(away, image)
+    away = Labels(np.zeros((60, 80), int), translate=(0, 90), name='drawn')
+    assert not lies_on(grid_of(away), image)
     with pytest.raises(InputError, match="'drawn' does not lie on the source"):
-        check_labels('drawn', away, image)
-    half = grid_of(Labels(np.zeros((30, 40), int)))
+        check_labels(away, image)
+    half = Labels(np.zeros((30, 40), int))
     with pytest.raises(InputError, match='set its scale'):
-        check_labels('half', half, image)
+        check_labels(half, image)
 
 
 @pytest.mark.parametrize('kind', ['points', 'shapes'])

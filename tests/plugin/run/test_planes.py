@@ -182,7 +182,7 @@ class TestPairwise:
         viewer.add_image(np.zeros((5, 80, 100)), name='long')
         stacked.set_target('long')
         stacked.set_planes('pairwise')
-        assert 'source has 3 planes, the target 5 planes' in stacked.reason
+        assert 'source has 3 planes, the target 5; pairwise' in stacked.reason
 
     def test_lazy_stacks_are_read_plane_by_plane(
         self, viewer: ViewerModel, make_widget: Any, stacks: Any
