@@ -84,12 +84,12 @@ class PlaneEncoder:
     ----------
     options : MatchOptions
         Working size, device, precision, backend and weights are used.
-    fast : bool
-        Describe planes by the light one of the two networks alone: a tenth
-        of the time, with cells twice as large.
     channel_axis : int, optional
         Axis of the channels in a plane, where it is not the last of an RGB
         image.
+    fast : bool
+        Describe planes by the light one of the two networks alone: a tenth
+        of the time, with cells twice as large.
 
     Notes
     -----
