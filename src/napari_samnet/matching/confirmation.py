@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, minimum_filter
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.matching.lucas_kanade import described
 from napari_samnet.warping.fields import Mapping, round_trip, sample_field
 
 __all__ = ['confirmed', 'raised_confidence']
@@ -22,8 +23,8 @@ __all__ = ['confirmed', 'raised_confidence']
 FloatArray = NDArray[np.float32]
 
 #: Width in pixels of the mean and deviation that are taken out of brightness
-#: and steepness, and the variances that count as plain.
-LOCAL, PLAIN = 5.0, (4e-4, 1e-4)
+#: and steepness.
+LOCAL = 5.0
 
 #: Width in pixels of the correlation, the correlation that confirms by half,
 #: and its softness. Chosen on objects cut from training images that move over
@@ -127,14 +128,9 @@ def raised_confidence(
     return (confidence + gain * (confidence > 0)).astype(np.float32)
 
 
-def _described(image: FloatArray) -> list[FloatArray]:
-    """Brightness and steepness, less their mean and over their deviation."""
-    brightness = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    down, right = np.gradient(image, axis=(0, 1))
-    steep = np.sqrt(2 * (np.square(down) + np.square(right)).sum(-1))
-    described = []
-    for values, plain in zip((brightness, steep), PLAIN, strict=True):
-        rest = values - gaussian_filter(values, LOCAL)
-        spread = gaussian_filter(np.square(rest), LOCAL) + plain
-        described.append((rest / np.sqrt(spread)).astype(np.float32))
-    return described
+def _described(image: FloatArray) -> FloatArray:
+    """What the refinement compares, ``(2, n, n)``."""
+    import torch
+
+    pixels = torch.from_numpy(np.array(np.moveaxis(image, -1, 0)))
+    return np.asarray(described(pixels[None], LOCAL)[0].numpy(), np.float32)
