@@ -21,6 +21,7 @@ from napari_samnet.plugin.transfer.settings import (
     load_settings,
     save_settings,
 )
+from napari_samnet.plugin.widgets.fields import LABELS as FIELD_NAMES
 
 MANIFEST = Path(__file__).parents[3] / 'src/napari_samnet/napari.yaml'
 
@@ -55,6 +56,7 @@ def test_manifest_says_what_the_options_say(
             assert (entry['minimum'], entry['maximum']) == LIMITS[name]
         if name in CHOICES:
             assert tuple(entry['enum']) == CHOICES[name]
+        assert entry['title'] == FIELD_NAMES[name]
     assert properties['size']['multiple_of'] == SIZE_STEP
 
 

@@ -209,3 +209,33 @@ class TestRemoved:
         ready.set_planes('propagate')
         ready.panel.go_on.click()
         assert 'no propagated result to go on from' in ready.message
+
+
+class TestTheNextDay:
+    """Results that were saved and opened again have lost their metadata."""
+
+    @pytest.mark.parametrize(
+        'result', ['other like photo', 'other → photo confidence']
+    )
+    def test_results_are_not_the_target(
+        self, viewer: Any, photos: Any, make_widget: Any, result: str
+    ) -> None:
+        viewer.add_image(photos[0], name=result)
+        viewer.add_image(photos[0], name='photo')
+        viewer.add_image(photos[1], name='my horse like drawing')
+        widget = make_widget(viewer)
+        assert widget.source.name == 'photo'
+        assert widget.target.name == 'my horse like drawing'
+        widget.set_target(result)
+        assert widget.target.name == result
+
+    def test_carried_labels_are_not_the_sources(
+        self, viewer: Any, photos: Any, mask: Any, make_widget: Any
+    ) -> None:
+        viewer.add_image(photos[0], name='photo')
+        viewer.add_image(photos[0], name='other')
+        viewer.add_labels(mask, name='other ← mask')
+        widget = make_widget(viewer)
+        assert widget.labels is None
+        viewer.add_labels(mask, name='mask')
+        assert widget.labels.name == 'mask'

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.reopened import is_result
 from napari_samnet.plugin.model.request import MODES
 from napari_samnet.plugin.transfer.ids import IdsField
 from napari_samnet.plugin.transfer.region_fields import RegionFields
@@ -35,10 +35,6 @@ def _is_image(layer: Any) -> bool:
     return isinstance(layer, Image)
 
 
-def _is_made(layer: Any) -> bool:
-    return bool(about_layer(layer))
-
-
 def _is_labels(layer: Any) -> bool:
     return isinstance(layer, Labels)
 
@@ -52,10 +48,10 @@ class ImageFields:
     def _make_images(self) -> QWidget:
         box = QWidget()
         rows = form(box)
-        self.source = LayerChooser(self._viewer, _is_image)
-        self.target = LayerChooser(self._viewer, _is_image)
-        for chooser in (self.source, self.target):
-            chooser.is_made = _is_made
+        self.source, self.target = (
+            LayerChooser(self._viewer, _is_image, is_made=self._is_result)
+            for _ in range(2)
+        )
         self.pair = PairChoosers(self.source, self.target)
         self.labels = LayerChooser(self._viewer, _is_labels, none='none')
         self.swap = QToolButton()
@@ -131,6 +127,9 @@ class ImageFields:
         for chooser in (self.source, self.target, self.labels, self.mode):
             chooser.setMinimumWidth(90)
         return box
+
+    def _is_result(self, layer: Any) -> bool:
+        return is_result(layer, self._viewer.layers)
 
     def show_planes(self, *, has_planes: bool, mode: str) -> None:
         """Show what only stacks need.

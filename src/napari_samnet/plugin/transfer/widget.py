@@ -23,11 +23,9 @@ from napari.layers import Shapes
 from qtpy.QtWidgets import QWidget
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.arrange import (
-    SideBySide,
-)
+from napari_samnet.plugin.layers.arrange import SideBySide
 from napari_samnet.plugin.layers.ask import Asked
-from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.reopened import is_result
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import Request
@@ -224,7 +222,8 @@ class SemanticTransfer(Scripting):
         source, target = self.source, self.target
         if self._labels_set or self.labels is not None or source is None:
             return
-        free = [x for x in self.panel.labels.layers if not about_layer(x)]
+        known = self.panel.labels.layers
+        free = [x for x in known if not is_result(x, self.viewer.layers)]
         for layer in free:
             if lies_on(grid_of(layer), grid_of(source)):
                 self.panel.labels.choose(layer)

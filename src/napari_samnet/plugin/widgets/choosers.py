@@ -41,6 +41,9 @@ class LayerChooser(QComboBox):
     none : str, optional
         Text of a first choice that is no layer. Without it the first layer
         is chosen where there is one.
+    is_made : callable, optional
+        Takes a layer, tells whether it was made by us; those are not chosen
+        by themselves.
     parent : QWidget, optional
         Qt widget that owns this one.
     """
@@ -54,6 +57,7 @@ class LayerChooser(QComboBox):
         accepts: Callable[[Any], bool],
         *,
         none: str | None = None,
+        is_made: Callable[[Any], bool] = lambda _: False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -65,8 +69,7 @@ class LayerChooser(QComboBox):
         self._layer: Any = None
         #: Layers that are not chosen unless the user does so.
         self.avoids: Callable[[], Any] = lambda: None
-        #: Whether a layer was made by us, which is not chosen by itself.
-        self.is_made: Callable[[Any], bool] = lambda _: False
+        self._is_made = is_made
         # Long names must not widen the dock.
         self.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -152,7 +155,7 @@ class LayerChooser(QComboBox):
             layer
             for layer in self._layers
             if layer is None
-            or (layer is not avoided and not self.is_made(layer))
+            or (layer is not avoided and not self._is_made(layer))
         ]
         self._set(free[0] if free else None)
 
