@@ -46,30 +46,14 @@ def lazy_labels(
 ) -> dask.array.Array:
     """Labels of the source on the target's grid, computed when asked for.
 
-    Parameters
-    ----------
-    found : Correspondence
-        Of the two images.
-    labels : array_like of int or bool, shape (Hs, Ws)
-        In memory or lazy.
-    min_confidence : float
-        Pixels that are matched with less confidence get 0.
-    evidence : bool
-        As for :meth:`Correspondence.warp_labels`. The first block then reads
-        all of the labels.
-    side : int
-        Side of the result's blocks in pixels.
-
-    Returns
-    -------
-    dask.array.Array, shape (Ht, Wt)
-        The same as :meth:`Correspondence.warp_labels` gives.
-
-    Raises
-    ------
-    InputError
-        If the labels are not of the source's shape or not whole numbers, or
-        dask is not installed.
+    ``labels`` (Hs, Ws): in memory or lazy.
+    ``min_confidence``: pixels that are matched with less confidence get 0.
+    ``evidence``: as for :meth:`Correspondence.warp_labels`. The first block
+    then reads all of the labels.
+    ``side``: side of the result's blocks in pixels.
+    Returns: (Ht, Wt): the same as :meth:`Correspondence.warp_labels` gives.
+    Raises InputError if the labels are not of the source's shape or not whole
+    numbers, or dask is not installed.
     """
     labels = as_array(labels, 'labels')
     check_labels('labels', labels, found.source_shape)
@@ -108,30 +92,12 @@ def lazy_image(
 ) -> dask.array.Array:
     """An image of one side on the grid of the other, when asked for.
 
-    Parameters
-    ----------
-    found : Correspondence
-        Of the two images.
-    image : array_like, shape (H, W), (H, W, C) or (C, H, W)
-        Of the size of the target if `to` is 'source', of the source if it is
-        'target'.
-    to : {'source', 'target'}
-        Whose grid the result lives on.
-    fill : float
-        Value where that grid shows what is outside of `image`.
-    side : int
-        Side of the result's blocks in pixels.
-
-    Returns
-    -------
-    dask.array.Array
-        The same as :meth:`Correspondence.warp_image` gives, channels last.
-
-    Raises
-    ------
-    InputError
-        If the image is not of that size, or not of real numbers, or dask is
-        not installed.
+    ``image`` (H, W): of the size of the target if `to` is 'source', of the
+    source if it is 'target'.
+    ``fill``: value where that grid shows what is outside of `image`.
+    ``side``: side of the result's blocks in pixels.
+    Raises InputError if the image is not of that size, or not of real numbers,
+    or dask is not installed.
     """
     if to not in ('source', 'target'):
         raise InputError(f"to must be 'source' or 'target', got {to!r}")
@@ -216,12 +182,8 @@ class _Place(NamedTuple):
 class _Block:
     """The task that fills one block.
 
-    Parameters
-    ----------
-    place : _Place
-        Row and column of the block in the grid of blocks.
-    pixels : Pixels, optional
-        Where the window is read from, unless dask brings it.
+    ``place``: row and column of the block in the grid of blocks. ``pixels``:
+    where the window is read from, unless dask brings it.
     """
 
     def __init__(self, place: _Place, pixels: Pixels | None = None) -> None:

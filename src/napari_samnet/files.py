@@ -33,20 +33,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     An existing file stays as it is until then, and stays if anything goes
     wrong. The parent folder must exist.
 
-    Parameters
-    ----------
-    path : path-like
-        File that appears whole or not at all.
-
-    Yields
-    ------
-    binary file
-        To be written to; open for reading and seeking too.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    ``path``: file that appears whole or not at all.
+    Yields: to be written to; open for reading and seeking too.
+    Raises InputError if the file cannot be written.
     """
     final = Path(os.path.realpath(path))
     part = final.with_name(f'.{final.name[:80]}.{uuid.uuid4().hex[:8]}.part')
@@ -67,20 +56,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_files(folder: Path) -> Iterator[Path]:
     """Make several files that replace others together when all are complete.
 
-    Parameters
-    ----------
-    folder : Path
-        Destination, which is there.
-
-    Yields
-    ------
-    Path
-        An empty folder to write them to.
-
-    Raises
-    ------
-    InputError
-        If they cannot be written.
+    Yields: an empty folder to write them to. Raises InputError if they cannot
+    be written.
     """
     try:
         with tempfile.TemporaryDirectory(
@@ -96,17 +73,8 @@ def atomic_files(folder: Path) -> Iterator[Path]:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all.
 
-    Parameters
-    ----------
-    path : path-like
-        File that appears whole or not at all.
-    text : str
-        Content, written as UTF-8.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    ``path``: file that appears whole or not at all. ``text``: content, written
+    as UTF-8. Raises InputError if the file cannot be written.
     """
     with atomic_write(path) as file:
         file.write(text.encode())
@@ -115,16 +83,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def user_folder(part: str) -> Path:
     """Folder of the user's own files; it need not exist yet.
 
-    Parameters
-    ----------
-    part : str
-        Which part of it: 'weights' or 'training'.
-
-    Returns
-    -------
-    Path
-        Below what the environment variable NAPARI_SAMNET_HOME names, or
-        else below the platform's folder for data of applications.
+    ``part``: which part of it: 'weights' or 'training'.
+    Returns: below what the environment variable NAPARI_SAMNET_HOME names, or
+    else below the platform's folder for data of applications.
     """
     home = os.environ.get(HOME_VARIABLE)
     if home:

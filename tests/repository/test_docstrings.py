@@ -14,7 +14,17 @@ import napari_samnet
 SOURCE = Path(napari_samnet.__file__).parent
 
 #: A docstring, its summary, and every parameter and result described.
-ASKED = {'GL08', 'SS01', 'SS03', 'PR01', 'PR02', 'PR07', 'RT01', 'RT03'}
+ASKED = {
+    'GL08',
+    'SS01',
+    'SS03',
+    'PR01',
+    'PR02',
+    'PR07',
+    'RT01',
+    'RT03',
+    'YD01',
+}
 
 #: What the reference shows beside the names of the package itself.
 SHOWN = (

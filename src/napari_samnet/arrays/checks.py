@@ -35,17 +35,7 @@ LARGEST_DISPLACEMENT = 1e6
 def as_array(value: Any, name: str) -> Any:
     """Array as it came, lazy or not; anything else as a numpy array.
 
-    Parameters
-    ----------
-    value : array_like
-        What the user gave.
-    name : str
-        What the message calls it.
-
-    Returns
-    -------
-    array_like
-        With `shape`, and a numpy `dtype`.
+    Returns: with `shape`, and a numpy `dtype`.
     """
     if isinstance(getattr(value, 'dtype', None), np.dtype):
         return value
@@ -59,20 +49,7 @@ def as_array(value: Any, name: str) -> Any:
 
 
 def checked_shape(name: str, shape: Any) -> tuple[int, int]:
-    """Rows and columns as two positive ints.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls them.
-    shape : sequence of int
-        What the user gave.
-
-    Returns
-    -------
-    tuple of int
-        As plain whole numbers.
-    """
+    """Rows and columns as two positive ints."""
     try:
         rows, columns = (int(side) for side in shape)
     except (TypeError, ValueError, OverflowError):
@@ -87,17 +64,8 @@ def checked_shape(name: str, shape: Any) -> tuple[int, int]:
 def checked_field(name: str, values: Any) -> FloatArray:
     """A displacement field as contiguous float32.
 
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    values : array_like of float, shape (h, w, 2)
-        What the user gave; must be finite.
-
-    Returns
-    -------
-    ndarray of float32, shape (h, w, 2)
-        Contiguous; a copy only where it must be.
+    ``values`` (h, w, 2): what the user gave; must be finite. Returns: (h, w,
+    2): contiguous; a copy only where it must be.
     """
     array = np.asarray(values)
     if array.dtype.kind != 'f' or array.ndim != 3 or array.shape[2] != 2:
@@ -122,19 +90,8 @@ def checked_confidence(
 ) -> FloatArray:
     """A confidence map as contiguous float32 in [0, 1].
 
-    Parameters
-    ----------
-    name : str
-        What the message calls it.
-    values : array_like of float
-        What came: from 0 to 1, but for rounding.
-    shape : tuple of int
-        The shape it must have.
-
-    Returns
-    -------
-    ndarray of float32
-        Clipped to 0 to 1.
+    ``values`` (array_like of float): what came: from 0 to 1, but for rounding.
+    ``shape``: the shape it must have. Returns: clipped to 0 to 1.
     """
     array = np.asarray(values)
     if array.dtype.kind != 'f' or array.shape != shape:
@@ -156,19 +113,8 @@ def checked_output(
 ) -> Any:
     """The array to fill: the one that was given, or a new one.
 
-    Parameters
-    ----------
-    out : array_like or None
-        What came: anything that slices can be assigned to.
-    shape : tuple of int
-        The shape it must have.
-    dtype : numpy.dtype
-        The dtype it must have.
-
-    Returns
-    -------
-    array_like
-        `out`, or a new array where it is None.
+    ``shape``: the shape it must have. Returns: `out`, or a new array where it
+    is None.
     """
     if out is None:
         return new_array(shape, dtype)
@@ -191,15 +137,8 @@ def checked_output(
 def checked_points(points: Any) -> npt.NDArray[np.float64]:
     """Places in an image as float64.
 
-    Parameters
-    ----------
-    points : array_like of float, shape (N, 2)
-        What the user gave; must be finite.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, 2)
-        A copy only where the type had to change.
+    ``points`` (N, 2): what the user gave; must be finite. Returns: (N, 2): a
+    copy only where the type had to change.
     """
     try:
         at = np.asarray(points, np.float64)
@@ -217,21 +156,8 @@ def checked_image(
 ) -> tuple[Any, int | None]:
     """An image of the expected size, and the axis of its channels.
 
-    Parameters
-    ----------
-    image : array_like
-        What came: real numbers.
-    plane : tuple of int
-        Rows and columns it must have.
-    side : str
-        Whose size that is.
-
-    Returns
-    -------
-    image : array_like
-        An array, lazy if it came so.
-    channel_axis : int or None
-        None for an image without channels.
+    Returns: ``image``: an array, lazy if it came so; ``channel_axis``: None
+    for an image without channels.
     """
     image = as_array(image, 'image')
     if image.dtype.kind not in 'biuf':
@@ -256,15 +182,7 @@ def _channels_around(
 
 
 def check_transferred(image: Any, shape: tuple[int, int]) -> None:
-    """Refuse a transferred image that is not on the source's grid.
-
-    Parameters
-    ----------
-    image : ndarray
-        What the user gave.
-    shape : tuple of int
-        Rows and columns of the source.
-    """
+    """Refuse a transferred image that is not on the source's grid."""
     sides = tuple(image.shape)
     planes = [sides]
     if len(sides) == 3:
@@ -277,17 +195,7 @@ def check_transferred(image: Any, shape: tuple[int, int]) -> None:
 
 
 def check_labels(name: str, labels: Any, shape: tuple[int, int]) -> None:
-    """Refuse labels that are not whole numbers on the expected grid.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls them.
-    labels : array_like
-        What the user gave.
-    shape : tuple of int
-        Rows and columns they must have.
-    """
+    """Refuse labels that are not whole numbers on the expected grid."""
     if labels.dtype.kind not in 'biu':
         raise InputError(f'{name} must be integer or bool, got {labels.dtype}')
     if tuple(labels.shape) != shape:

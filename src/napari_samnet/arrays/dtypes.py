@@ -15,22 +15,8 @@ __all__ = ['as_dtype', 'check_limits', 'value_range']
 def check_limits(limits: tuple[float, float], name: str) -> Any:
     """Contrast limits as two floats.
 
-    Parameters
-    ----------
-    limits : tuple of float
-        Values that become 0 and 1.
-    name : str
-        What the message calls their image.
-
-    Returns
-    -------
-    tuple of float
-        Both finite, the second larger.
-
-    Raises
-    ------
-    InputError
-        If they are not two finite numbers in increasing order.
+    ``limits``: values that become 0 and 1. Raises InputError if they are not
+    two finite numbers in increasing order.
     """
     try:
         low, high = (float(value) for value in limits)
@@ -45,18 +31,7 @@ def check_limits(limits: tuple[float, float], name: str) -> Any:
 
 
 def value_range(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Values of a sample that become 0 and 1.
-
-    Parameters
-    ----------
-    values : ndarray
-        The sample, of any real dtype.
-
-    Returns
-    -------
-    tuple of float
-        The second is larger.
-    """
+    """Values of a sample that become 0 and 1."""
     if values.dtype.kind == 'f':
         values = values[np.isfinite(values)]
         if not values.size:
@@ -83,17 +58,9 @@ def as_dtype(
 ) -> npt.NDArray[Any]:
     """Numbers in another dtype: rounded, and clipped to what it can hold.
 
-    Parameters
-    ----------
-    values : ndarray of float
-        Free of NaN unless `dtype` is a float.
-    dtype : numpy.dtype
-        Bool (half and above is True), integer or float.
-
-    Returns
-    -------
-    ndarray of `dtype`
-        Rounded where the type is whole, and clipped to its range.
+    ``values``: free of NaN unless `dtype` is a float.
+    ``dtype``: bool (half and above is True), integer or float.
+    Returns: rounded where the type is whole, and clipped to its range.
     """
     if dtype.kind == 'b':
         return values >= 0.5

@@ -39,17 +39,7 @@ def new_array(
     The file has no name and goes with the array. Set the variable TMPDIR to
     choose where it is.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Sides of the new array.
-    dtype : dtype_like
-        Type of its numbers.
-
-    Returns
-    -------
-    ndarray
-        Its content is not defined.
+    Returns: its content is not defined.
     """
     size = prod(shape) * np.dtype(dtype).itemsize
     if not is_large(size):
@@ -75,15 +65,8 @@ def _reserve(file: int, size: int) -> None:
 def chunk_shape(array: Any) -> tuple[int, ...] | None:
     """Shape of the largest pieces in which an array is stored.
 
-    Parameters
-    ----------
-    array : array_like
-        In memory or lazy.
-
-    Returns
-    -------
-    tuple of int or None
-        One number per axis; None where any slice costs what it holds.
+    ``array``: in memory or lazy. Returns: one number per axis; None where any
+    slice costs what it holds.
     """
     if isinstance(array, np.ndarray):
         return None
@@ -104,12 +87,7 @@ class RowCache:
     Neighboring bands of rows lie in the same chunks, and would have each
     chunk read and unpacked once per band.
 
-    Parameters
-    ----------
-    array : array_like
-        In memory or lazy.
-    axis : int
-        The axis of rows.
+    ``array``: in memory or lazy.
     """
 
     def __init__(self, array: Any, axis: int) -> None:
@@ -138,15 +116,7 @@ class RowCache:
     def rows(self, rows: slice) -> npt.NDArray[Any]:
         """Read rows.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-
-        Returns
-        -------
-        ndarray
-            All axes of the array; not to be written to.
+        Returns: all axes of the array; not to be written to.
         """
         if not self._height:
             return self._read(rows.start, rows.stop)

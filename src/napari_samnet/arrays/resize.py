@@ -39,23 +39,13 @@ def linear_taps(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
     """Neighbors and weight of linear interpolation between cell centers.
 
-    Parameters
-    ----------
-    cells : int
-        Number of samples, at least 1.
-    positions : array_like of float
-        Normalized coordinates; 0 and 1 are the outer borders.
-    extrapolate : bool
-        Continue the outermost slope beyond the outermost centers, so that a
-        linear function is reproduced everywhere. Otherwise the outermost
-        value is repeated.
-
-    Returns
-    -------
-    lower, upper : ndarray of int
-        Indices of the two samples.
-    weight : ndarray of float32
-        The value is ``a[lower] + weight * (a[upper] - a[lower])``.
+    ``cells``: number of samples, at least 1.
+    ``positions``: normalized coordinates; 0 and 1 are the outer borders.
+    ``extrapolate``: continue the outermost slope beyond the outermost centers,
+    so that a linear function is reproduced everywhere. Otherwise the outermost
+    value is repeated.
+    Returns: ``lower, upper``: indices of the two samples; ``weight``: the
+    value is ``a[lower] + weight * (a[upper] - a[lower])``.
     """
     at = np.asarray(positions, np.float64) * cells - 0.5
     lower = np.clip(np.floor(at), 0, max(cells - 2, 0)).astype(np.intp)
@@ -69,15 +59,8 @@ def linear_taps(
 def centers(size: int) -> npt.NDArray[np.float64]:
     """Normalized coordinates of the pixel centers of a side.
 
-    Parameters
-    ----------
-    size : int
-        Number of pixels along the axis.
-
-    Returns
-    -------
-    ndarray of float64, shape (size,)
-        In shares of the side, from 0 to 1.
+    ``size``: number of pixels along the axis. Returns: (size,): in shares of
+    the side, from 0 to 1.
     """
     return (np.arange(size) + 0.5) / size
 
@@ -88,17 +71,9 @@ class Upsampler:
     The columns are interpolated once. A block of rows then costs one
     multiplication and one addition per value, over contiguous memory.
 
-    Parameters
-    ----------
-    small : ndarray, shape (h, w) or (h, w, K)
-        Samples at the centers of h by w cells.
-    shape : tuple of int
-        Rows and columns of the large grid.
-    columns : slice
-        The columns wanted, all by default.
-    extrapolate : bool
-        Let the slope go on beyond the outermost centers, see
-        :func:`linear_taps`.
+    ``small`` (h, w) or (h, w, K): samples at the centers of h by w cells.
+    ``extrapolate``: let the slope go on beyond the outermost centers, see
+    :func:`linear_taps`.
     """
 
     def __init__(
@@ -131,15 +106,7 @@ class Upsampler:
     def rows(self, rows: slice) -> FloatArray:
         """Values of a block of rows.
 
-        Parameters
-        ----------
-        rows : slice
-            Start and stop within the large grid.
-
-        Returns
-        -------
-        ndarray of float32, shape (K, rows, columns)
-            Interpolated rows, channels first.
+        Returns: (K, rows, columns): interpolated rows, channels first.
         """
         above = self._upper_left[rows]
         below = self._lower_left[rows]
@@ -164,15 +131,8 @@ def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
     A triangle as wide as two output samples when shrinking, linear
     interpolation when growing; the outermost value is repeated.
 
-    Parameters
-    ----------
-    size, new_size : int
-        Samples before and after.
-
-    Returns
-    -------
-    scipy.sparse.csr_array of float32, shape (new_size, size)
-        Every row sums to 1.
+    ``size``, ``new_size``: samples before and after. Returns: (new_size,
+    size): every row sums to 1.
     """
     # Most of the time that importing this module would take.
     from scipy import sparse
@@ -204,17 +164,10 @@ def resized(
 ) -> npt.NDArray[Any]:
     """Resize without aliasing.
 
-    Parameters
-    ----------
-    values : ndarray of float, shape (h, w, K)
-        Samples at the centers of h by w cells.
-    rows, columns : int
-        Number of cells wanted, down and across.
-
-    Returns
-    -------
-    ndarray, shape (rows, columns, K)
-        Weighted means, with a wider kernel where it shrinks.
+    ``values`` (h, w, K): samples at the centers of h by w cells.
+    ``rows``, ``columns``: number of cells wanted, down and across.
+    Returns: (rows, columns, K): weighted means, with a wider kernel where it
+    shrinks.
     """
     height, width, count = values.shape
     tall = antialias_matrix(height, rows) @ values.reshape(height, -1)

@@ -21,17 +21,7 @@ def tiles(
 ) -> Iterator[Tile]:
     """Cover a grid by blocks.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the whole.
-    side : tuple of int, optional
-        Rows and columns of a block; by default whole rows.
-
-    Yields
-    ------
-    tuple of slice
-        Rows and columns, with start and stop.
+    ``side``: rows and columns of a block; by default whole rows.
     """
     height, width = side or (max(1, BLOCK_PIXELS // shape[1]), shape[1])
     for left in range(0, shape[1], width):
@@ -47,13 +37,6 @@ def run_tiles(work: Callable[[T], None], parts: Iterable[T]) -> None:
 
     The arrays must be touched through numpy, which lets threads run side by
     side. The first exception is raised.
-
-    Parameters
-    ----------
-    work : callable
-        Called once with every part.
-    parts : iterable
-        What `work` is called with, in any order.
     """
     todo = list(parts)
     threads = min(cores(), len(todo))

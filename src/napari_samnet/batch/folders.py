@@ -50,20 +50,13 @@ _COLUMNS = (
 
 @dataclass
 class FolderResults:
-    """What became of the images of a folder.
+    """What became of the images of a folder."""
 
-    Parameters
-    ----------
-    rows : list of dict
-        One for each target, by the columns of the table, worst first.
-    next_to_annotate : Path or None
-        The target whose annotation would help the others most.
-    encoded : int
-        Images that the network has seen.
-    """
-
+    #: One for each target, by the columns of the table, worst first.
     rows: list[dict[str, Any]] = field(default_factory=list)
+    #: The target whose annotation would help the others most.
     next_to_annotate: Path | None = None
+    #: Images that the network has seen.
     encoded: int = 0
 
     @property
@@ -75,20 +68,8 @@ class FolderResults:
 def find_images(folder: Path) -> list[Path]:
     """Images of a folder, in natural order.
 
-    Parameters
-    ----------
-    folder : Path
-        Looked at without its subfolders.
-
-    Returns
-    -------
-    list of Path
-        At least one.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be read or has no image.
+    ``folder``: looked at without its subfolders. Returns: at least one. Raises
+    InputError if the folder cannot be read or has no image.
     """
     try:
         files = [path for path in folder.iterdir() if is_image_file(path)]
@@ -102,23 +83,10 @@ def find_images(folder: Path) -> list[Path]:
 def find_annotated(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     """Images with the file of their labels.
 
-    Parameters
-    ----------
-    images : Path
-        Folder that holds the images.
-    masks : Path
-        Folder of labels. A file belongs to the image of the same stem, or of
-        the same stem before ``_mask`` or ``_labels``.
-
-    Returns
-    -------
-    list of tuple of Path
-        Image and labels; images without labels are left out.
-
-    Raises
-    ------
-    InputError
-        If no image has labels.
+    ``masks``: folder of labels. A file belongs to the image of the same stem,
+    or of the same stem before ``_mask`` or ``_labels``.
+    Returns: image and labels; images without labels are left out.
+    Raises InputError if no image has labels.
     """
     known: dict[str, Path] = {}
     for path in find_images(masks):
@@ -151,34 +119,12 @@ def annotate_folder(
 ) -> FolderResults:
     """Carry labels to all images of a folder.
 
-    Parameters
-    ----------
-    annotated : sequence of (Path, Path)
-        Images with their labels, see :func:`find_annotated`.
-    targets : sequence of Path
-        Images that labels are wanted for; annotated ones are left out.
-    out : Path
-        Folder for the labels and the table, there already.
-    options : MatchOptions
-        Working size, weights, device, and whether outlines move.
-    best : int
-        References that each target takes.
-    planes : tuple of PlaneChoice
-        Page and channel to take of every annotated image, and of every
-        target.
-    on_target : callable
-        Called with every target that has ended.
-
-    Returns
-    -------
-    FolderResults
-        As in the table that was written.
-
-    Raises
-    ------
-    InputError
-        If a reference cannot be used, or the folder holds such labels that
-        no earlier run has written.
+    ``targets``: images that labels are wanted for; annotated ones are left
+    out.
+    ``planes``: page and channel to take of every annotated image, and of every
+    target.
+    Raises InputError if a reference cannot be used, or the folder holds such
+    labels that no earlier run has written.
     """
     from napari_samnet.io.annotated import read_annotated
     from napari_samnet.matching.carry import LabelCarrier

@@ -24,24 +24,16 @@ _FORBIDDEN = set('<>:"/\\|?*')
 
 @dataclass(frozen=True)
 class BatchPair:
-    """One line of the list.
+    """One line of the list."""
 
-    Parameters
-    ----------
-    name : str
-        Of the folder that the results go to; unique in the list.
-    source, target : Path
-        Files of the two images.
-    labels : Path or None
-        Labels of the source.
-    points : Path or None
-        Points of the source.
-    """
-
+    #: Of the folder that the results go to; unique in the list.
     name: str
+    #: ``source``, ``target``: files of the two images.
     source: Path
     target: Path
+    #: Labels of the source.
     labels: Path | None = None
+    #: Points of the source.
     points: Path | None = None
 
 
@@ -52,23 +44,9 @@ def read_pairs(path: Path, root: Path) -> list[BatchPair]:
     Pairs without a name are called after their two files, with a number if
     that is taken. The files themselves are not looked at.
 
-    Parameters
-    ----------
-    path : Path
-        CSV file with the pairs.
-    root : Path
-        Folder that its paths start from.
-
-    Returns
-    -------
-    list of BatchPair
-        Pairs of one source stand together, so that its features are computed
-        once.
-
-    Raises
-    ------
-    InputError
-        If it is no such list, or two pairs have one name.
+    Returns: pairs of one source stand together, so that its features are
+    computed once.
+    Raises InputError if it is no such list, or two pairs have one name.
     """
     rows = list(read_rows(path, ('source', 'target')))
     taken = _given_names(rows)

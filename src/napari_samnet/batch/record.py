@@ -27,15 +27,8 @@ SETTINGS = ('format', 'options', 'weights', 'write', 'planes')
 def fingerprint(file: Path) -> dict[str, Any]:
     """Describe an input so that a change of it is noticed.
 
-    Parameters
-    ----------
-    file : Path
-        An image, labels or points.
-
-    Returns
-    -------
-    dict
-        Its path, size, time of change, and the hash of its content.
+    ``file``: an image, labels or points. Returns: its path, size, time of
+    change, and the hash of its content.
     """
     status = file.stat()
     return {
@@ -55,15 +48,7 @@ def _digest(file: Path) -> str:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the record of a folder that is complete but for it.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of a pair.
-    record : mapping
-        Settings, inputs and figures; the files are added.
-    """
+    """Write the record of a folder that is complete but for it."""
     files = {file.name: file.stat().st_size for file in folder.iterdir()}
     text = json.dumps({**record, 'files': files}, indent=1, allow_nan=False)
     (folder / RECORD).write_text(text + '\n', encoding='utf-8')
@@ -72,15 +57,8 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """Read the record of a folder.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of a pair, perhaps not there.
-
-    Returns
-    -------
-    dict or None
-        What :func:`write_record` wrote; None where nothing can be read.
+    ``folder``: folder of a pair, perhaps not there. Returns: what
+    :func:`write_record` wrote; None where nothing can be read.
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding='utf-8'))
@@ -99,21 +77,7 @@ def is_current(
 
     An input whose time has changed is still the same if its content is.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of a pair.
-    record : mapping
-        What :func:`read_record` found in it.
-    settings : mapping
-        The entries `SETTINGS` as they would be now.
-    inputs : mapping of str to Path
-        The files that would be read now.
-
-    Returns
-    -------
-    bool
-        False also where files are missing or have another size.
+    Returns: False also where files are missing or have another size.
     """
     try:
         if any(record[key] != settings[key] for key in SETTINGS):

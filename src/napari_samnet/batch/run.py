@@ -41,14 +41,7 @@ _COLUMNS = (
 class Batch:
     """Pairs, and what has become of them.
 
-    Parameters
-    ----------
-    pairs : sequence of BatchPair
-        All pairs of the list.
-    settings : BatchSettings
-        What they have in common.
-    on_result : callable
-        Called with the result of each pair as it ends.
+    ``on_result``: called with the result of each pair as it ends.
     """
 
     def __init__(
@@ -67,18 +60,7 @@ class Batch:
         self.workers: list[WorkerInfo] = []
 
     def pending(self, *, anew: bool = False) -> list[BatchPair]:
-        """Pairs whose folder is not there, or from other input.
-
-        Parameters
-        ----------
-        anew : bool
-            Take all of them, whatever is there.
-
-        Returns
-        -------
-        list of BatchPair
-            In the order of the list.
-        """
+        """Pairs whose folder is not there, or from other input."""
         if anew:
             return list(self._pairs)
         wanted = self._settings.as_record()
@@ -100,12 +82,7 @@ class Batch:
     def process(self, pairs: Sequence[BatchPair], pool: WorkerPool) -> None:
         """Match pairs, and keep count of what becomes of them.
 
-        Parameters
-        ----------
-        pairs : sequence of BatchPair
-            What is left to do, of :meth:`pending`.
-        pool : WorkerPool
-            Where they are matched.
+        ``pool``: where they are matched.
         """
         start = time.perf_counter()
         self.workers = pool.workers()
@@ -122,10 +99,7 @@ class Batch:
     def write_tables(self) -> dict[str, str]:
         """Write the lists of what failed and of what is there.
 
-        Returns
-        -------
-        dict of str to str
-            Path of each table; no failures, no table of them.
+        Returns: path of each table; no failures, no table of them.
         """
         out = self._settings.out
         write_table(
@@ -160,17 +134,7 @@ class Batch:
 def write_table(
     path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Write a CSV file, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        File that the table is written to.
-    columns : sequence of str
-        Names in its first line.
-    rows : iterable of sequence
-        Values of the further lines.
-    """
+    """Write a CSV file, whole or not at all."""
     from napari_samnet.files import atomic_write
 
     text = io.StringIO(newline='')
@@ -185,20 +149,8 @@ def write_table(
 def locked_folder(out: Path) -> Iterator[None]:
     """Keep a folder for this run, and clear what an earlier one left.
 
-    Parameters
-    ----------
-    out : Path
-        Folder of the results, made if it is not there.
-
-    Yields
-    ------
-    None
-        While the lock is held.
-
-    Raises
-    ------
-    InputError
-        If another run is at work there, or nothing can be written.
+    ``out``: folder of the results, made if it is not there. Raises InputError
+    if another run is at work there, or nothing can be written.
     """
     unfinished = out / UNFINISHED
     try:

@@ -38,37 +38,23 @@ UNFINISHED = '.unfinished'
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """What all pairs of a batch have in common.
+    """What all pairs of a batch have in common."""
 
-    Parameters
-    ----------
-    out : Path
-        Folder of all results, absolute.
-    options : MatchOptions
-        Options of every match.
-    only : tuple of str
-        Keys of the files to write.
-    weights : str
-        SHA-256 of the weights.
-    source, target : PlaneChoice
-        Page and channel that are taken of every source and target.
-    """
-
+    #: Folder of all results, absolute.
     out: Path
+    #: Options of every match.
     options: MatchOptions
+    #: Keys of the files to write.
     only: tuple[str, ...]
+    #: SHA-256 of the weights.
     weights: str
+    #: ``source``, ``target``: page and channel that are taken of every source
+    #: and target.
     source: PlaneChoice = WHOLE_FILE
     target: PlaneChoice = WHOLE_FILE
 
     def as_record(self) -> dict[str, Any]:
-        """Write down what decides whether a folder is up to date.
-
-        Returns
-        -------
-        dict
-            Entries of a pair's record.
-        """
+        """Write down what decides whether a folder is up to date."""
         return {
             'format': 1,
             'options': asdict(self.options),
@@ -80,26 +66,17 @@ class BatchSettings:
 
 @dataclass(frozen=True)
 class PairResult:
-    """What became of a pair.
+    """What became of a pair."""
 
-    Parameters
-    ----------
-    pair : BatchPair
-        Line of the list that this is about.
-    error : str
-        Why there are no results; empty if there are.
-    seconds : float
-        From reading to renaming.
-    encoded : int
-        Images whose features were computed.
-    figures : dict
-        Figures of the match.
-    """
-
+    #: Line of the list that this is about.
     pair: BatchPair
+    #: Why there are no results; empty if there are.
     error: str = ''
+    #: From reading to renaming.
     seconds: float = 0.0
+    #: Images whose features were computed.
     encoded: int = 0
+    #: Figures of the match.
     figures: dict[str, Any] | None = None
 
 
@@ -142,16 +119,8 @@ _LAST_SOURCE = _SourceCache()
 def inputs_of(pair: BatchPair) -> dict[str, Path]:
     """Files that a pair is made from, by what they are.
 
-    Parameters
-    ----------
-    pair : BatchPair
-        One line of the list.
-
-    Returns
-    -------
-    dict of str to Path
-        Files by ``source``, ``target``, and ``labels`` and ``points`` where
-        the pair has them.
+    Returns: files by ``source``, ``target``, and ``labels`` and ``points``
+    where the pair has them.
     """
     files = {
         'source': pair.source,
@@ -165,17 +134,8 @@ def inputs_of(pair: BatchPair) -> dict[str, Path]:
 def process_pair(pair: BatchPair, settings: BatchSettings) -> PairResult:
     """Match a pair and write its folder.
 
-    Parameters
-    ----------
-    pair : BatchPair
-        One line of the list.
-    settings : BatchSettings
-        Options, and where the folder goes.
-
-    Returns
-    -------
-    PairResult
-        With an error, if the pair cannot be done.
+    ``settings``: options, and where the folder goes. Returns: with an error,
+    if the pair cannot be done.
     """
     start = time.perf_counter()
     try:

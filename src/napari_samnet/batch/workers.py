@@ -29,24 +29,16 @@ CONNECT_TIMEOUT = 30
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """Description of a process that matches pairs.
+    """Description of a process that matches pairs."""
 
-    Parameters
-    ----------
-    host : str
-        Name of its computer.
-    threads : int
-        Threads that it uses for each pair.
-    peak_mb : float or None
-        Its largest memory so far in millions of bytes; None where the
-        system does not tell.
-    version : str
-        Version of this package.
-    """
-
+    #: Name of its computer.
     host: str
+    #: Threads that it uses for each pair.
     threads: int
+    #: Its largest memory so far in millions of bytes; None where the system
+    #: does not tell.
     peak_mb: float | None
+    #: Version of this package.
     version: str
 
 
@@ -61,13 +53,7 @@ class WorkerPool(Protocol):
 
 
 def describe() -> WorkerInfo:
-    """Describe this process as a worker.
-
-    Returns
-    -------
-    WorkerInfo
-        As of now: its memory may still grow.
-    """
+    """Describe this process as a worker."""
     import torch
 
     from napari_samnet.runtime.memory import peak_mb
@@ -82,13 +68,7 @@ def describe() -> WorkerInfo:
 
 
 class LocalPool:
-    """This process, one pair after another.
-
-    Parameters
-    ----------
-    settings : BatchSettings
-        What all pairs have in common.
-    """
+    """This process, one pair after another."""
 
     def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
@@ -98,18 +78,7 @@ class LocalPool:
         return [describe()]
 
     def process(self, pairs: Iterable[BatchPair]) -> Iterator[PairResult]:
-        """Match pairs in their order.
-
-        Parameters
-        ----------
-        pairs : iterable of BatchPair
-            Taken one at a time.
-
-        Yields
-        ------
-        PairResult
-            As each pair ends.
-        """
+        """Match pairs in their order."""
         for pair in pairs:
             yield process_pair(pair, self._settings)
 
@@ -140,18 +109,7 @@ class _DaskPool:
         )
 
     def process(self, pairs: Iterable[BatchPair]) -> Iterator[PairResult]:
-        """Match pairs, never more than a few ahead of the workers.
-
-        Parameters
-        ----------
-        pairs : iterable of BatchPair
-            Taken as workers become free.
-
-        Yields
-        ------
-        PairResult
-            In the order in which they end.
-        """
+        """Match pairs, never more than a few ahead of the workers."""
         from distributed import as_completed
 
         todo = iter(pairs)
@@ -193,25 +151,10 @@ def open_pool(
 ) -> Iterator[WorkerPool]:
     """Call those who do the pairs, and send them home at the end.
 
-    Parameters
-    ----------
-    settings : BatchSettings
-        What all pairs have in common.
-    workers : int
-        Processes on this computer; up to 1, this process itself.
-    scheduler : str or None
-        Address of a dask scheduler whose workers do it instead.
-
-    Yields
-    ------
-    WorkerPool
-        Ready to match.
-
-    Raises
-    ------
-    InputError
-        If there is no dask, no scheduler at the address, no worker within
-        30 seconds, or one of another version.
+    ``workers``: processes on this computer; up to 1, this process itself.
+    ``scheduler``: address of a dask scheduler whose workers do it instead.
+    Raises InputError if there is no dask, no scheduler at the address, no
+    worker within 30 seconds, or one of another version.
     """
     if scheduler is None and workers < 2:
         yield LocalPool(settings)

@@ -84,10 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry files.
 
-    Returns
-    -------
-    int
-        0 if all files are carried, 1 if some could not be.
+    Returns: 0 if all files are carried, 1 if some could not be.
     """
     formats = read_label_formats(arguments)
     plane = read_page_option(arguments)

@@ -46,13 +46,7 @@ class OneLineParser(argparse.ArgumentParser):
     """Parser whose errors are one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with status 2.
-
-        Parameters
-        ----------
-        message : str
-            What is wrong with the arguments.
-        """
+        """End the program with status 2."""
         self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
 
 
@@ -61,12 +55,8 @@ def add_match_options(
 ) -> None:
     """Add a flag for every parameter of a match.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of a command that matches images.
-    only : collection of str, optional
-        Names of the parameters that the command looks at; all by default.
+    ``only``: names of the parameters that the command looks at; all by
+    default.
     """
     group = parser.add_argument_group('matching')
     for field in fields(MatchOptions):
@@ -109,20 +99,7 @@ def _metavar(name: str, default: object) -> str:
 def read_match_options(arguments: argparse.Namespace) -> MatchOptions:
     """Parameters of a match from parsed flags.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What a parser with :func:`add_match_options` returned.
-
-    Returns
-    -------
-    MatchOptions
-        The parameters, within their limits.
-
-    Raises
-    ------
-    InputError
-        If one is out of its limits.
+    Raises InputError if one is out of its limits.
     """
     given = vars(arguments)
     names = [field.name for field in fields(MatchOptions)]
@@ -133,38 +110,21 @@ def add_json_option(
     parser: argparse.ArgumentParser,
     text: str = 'print one JSON object instead of text',
 ) -> None:
-    """Add the choice of JSON.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of any command.
-    text : str
-        What the help says of it.
-    """
+    """Add the choice of JSON."""
     parser.add_argument('--json', action='store_true', help=text)
 
 
 def write_json(value: dict[str, Any]) -> None:
     """Write one JSON object to standard output.
 
-    Parameters
-    ----------
-    value : dict
-        Anything that JSON can hold; NaN is none of it.
+    ``value``: anything that JSON can hold; NaN is none of it.
     """
     json.dump(value, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write('\n')
 
 
 def tell_notices(notices: Iterable[str]) -> None:
-    """Write what the readers decided to standard error, each once.
-
-    Parameters
-    ----------
-    notices : iterable of str
-        What the user should know, one line each.
-    """
+    """Write what the readers decided to standard error, each once."""
     for notice in dict.fromkeys(notices):
         sys.stderr.write(f'napari-samnet: note: {notice}\n')
 
@@ -174,24 +134,9 @@ def read_named_values(
 ) -> dict[str, Any]:
     """Values from texts such as ``size=256``.
 
-    Parameters
-    ----------
-    flag : str
-        The flag that they were given with, for messages.
-    texts : iterable of str
-        ``NAME=VALUE`` each; dashes in names are underscores.
-    kinds : mapping of str to type
-        The names that there are, and the types of their values.
-
-    Returns
-    -------
-    dict
-        By name, in the type that it has.
-
-    Raises
-    ------
-    InputError
-        If there is no such name, or a value is of another type.
+    ``texts``: ``NAME=VALUE`` each; dashes in names are underscores.
+    ``kinds``: the names that there are, and the types of their values.
+    Raises InputError if there is no such name, or a value is of another type.
     """
     values: dict[str, Any] = {}
     for text in texts:
@@ -223,10 +168,7 @@ def _typed(name: str, text: str, kind: type[Any]) -> Any:
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     """Add how labels are read and written.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of a command that reads labels of an image.
+    ``parser``: parser of a command that reads labels of an image.
     """
     parser.add_argument(
         '--labels-as',
@@ -252,21 +194,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
 def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Formats of other programs from parsed flags.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        Parsed words, `labels_as` among them.
-
-    Returns
-    -------
-    tuple of str
-        Keys of the table
-        :data:`napari_samnet.io.formats.names.FORMATS`.
-
-    Raises
-    ------
-    InputError
-        If there is no such format.
+    Raises InputError if there is no such format.
     """
     text = arguments.labels_as
     kinds = [] if text is None else [word.strip() for word in text.split(',')]
@@ -280,13 +208,7 @@ def read_label_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def add_write_option(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of files.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of a command that writes results.
-    """
+    """Add the choice of files."""
     parser.add_argument(
         '--outputs',
         '--write',
@@ -302,21 +224,7 @@ def add_write_option(parser: argparse.ArgumentParser) -> None:
 def read_write_option(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Keys of the files that are wanted, in their usual order.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What a parser with :func:`add_write_option` returned.
-
-    Returns
-    -------
-    tuple of str
-        Keys of the table
-        :data:`napari_samnet.outputs.folder.FILES`.
-
-    Raises
-    ------
-    InputError
-        If there is no such file.
+    Raises InputError if there is no such file.
     """
     words = [word.strip() for word in arguments.write.split(',')]
     wanted = [SHORT.get(word, word) for word in words]

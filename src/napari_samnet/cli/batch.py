@@ -102,10 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do a batch.
 
-    Returns
-    -------
-    int
-        0 if all pairs are there, 1 if some could not be done.
+    Returns: 0 if all pairs are there, 1 if some could not be done.
     """
     options = read_match_options(arguments)
     only = read_write_option(arguments)

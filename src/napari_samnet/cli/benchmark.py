@@ -223,22 +223,8 @@ def changed_options(
 ) -> MatchOptions:
     """Change options by texts.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        Options that are changed; they stay as they are.
-    texts : sequence of str
-        Changes, each as ``NAME=VALUE``.
-
-    Returns
-    -------
-    MatchOptions
-        The changed options, within their limits.
-
-    Raises
-    ------
-    InputError
-        If there is no such option, or the value does not fit.
+    ``texts``: changes, each as ``NAME=VALUE``. Raises InputError if there is
+    no such option, or the value does not fit.
     """
     kinds = {
         field.name: type(getattr(DEFAULTS, field.name))

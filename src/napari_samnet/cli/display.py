@@ -18,10 +18,7 @@ _TRY = 'from qtpy.QtWidgets import QApplication; QApplication([])'
 def missing_display() -> str | None:
     """Say why napari cannot open a window here.
 
-    Returns
-    -------
-    str or None
-        The reason, or None if it can.
+    Returns: the reason, or None if it can.
     """
     if find_spec('napari') is None:
         return 'napari is not installed'

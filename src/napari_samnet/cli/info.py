@@ -46,11 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
 def collect() -> dict[str, Any]:
     """Collect what a report of a problem should say.
 
-    Returns
-    -------
-    dict
-        Versions of Python and packages, system, devices, and for each
-        packaged or own network its file's hash and its model card.
+    Returns: versions of Python and packages, system, devices, and for each
+    packaged or own network its file's hash and its model card.
     """
     return {
         'python': platform.python_version(),
@@ -62,18 +59,7 @@ def collect() -> dict[str, Any]:
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """Lay out the facts for reading.
-
-    Parameters
-    ----------
-    facts : dict
-        Facts as :func:`collect` returned them.
-
-    Returns
-    -------
-    str
-        Several lines of text.
-    """
+    """Lay out the facts for reading."""
     lines = [f'Python {facts["python"]} on {facts["system"]}']
     for name, number in facts['packages'].items():
         lines.append(f'  {name:<14} {number or "not installed"}')

@@ -68,10 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the two parts.
 
-    Returns
-    -------
-    int
-        0 if all was done, 1 if some images could not be.
+    Returns: 0 if all was done, 1 if some images could not be.
     """
     facts = _learn(arguments) if arguments.part == 'learn' else None
     if facts is None:

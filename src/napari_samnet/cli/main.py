@@ -47,15 +47,8 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments, by default those of the process.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 done in part, 2 wrong input, 130 interrupted.
+    Returns: exit status: 0 done, 1 done in part, 2 wrong input, 130
+    interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # What decoders say of a damaged file is said once, by the error.

@@ -15,13 +15,8 @@ def add_page_options(
 ) -> None:
     """Add the choice of a plane and of a channel.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of a command that reads images.
-    images : str
-        What two numbers with a comma stand for; empty for a command whose
-        images are all alike.
+    ``images``: what two numbers with a comma stand for; empty for a command
+    whose images are all alike.
     """
     several = f', for all images or for {images}' if images else ''
     metavar = 'N[,N]' if images else 'N'
@@ -43,21 +38,7 @@ def read_page_options(
 ) -> tuple[PlaneChoice, PlaneChoice]:
     """Pages and channels from parsed flags.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What a parser with :func:`add_page_options` returned.
-
-    Returns
-    -------
-    source, target : PlaneChoice
-        What :func:`~napari_samnet.io.image_files.read_picture` shall take
-        of each file.
-
-    Raises
-    ------
-    InputError
-        If a value is no number from 0 on.
+    Raises InputError if a value is no number from 0 on.
     """
     pages = _two_numbers('--page', arguments.page, words=('all',))
     channels = [
@@ -71,20 +52,7 @@ def read_page_options(
 def read_page_option(arguments: argparse.Namespace) -> PlaneChoice:
     """Page and channel of all images from parsed flags.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What a parser with :func:`add_page_options` returned.
-
-    Returns
-    -------
-    PlaneChoice
-        What is taken of each file.
-
-    Raises
-    ------
-    InputError
-        If a value is no number from 0 on, or there are two.
+    Raises InputError if a value is no number from 0 on, or there are two.
     """
     plane, other = read_page_options(arguments)
     if plane != other:

@@ -102,18 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Film:
-    """The planes of a film by number.
+    """The planes of a film by number."""
 
-    Parameters
-    ----------
-    files : sequence of Path
-        File of each plane, one and the same for a stack.
-    channel : int or None
-        The only channel to read.
-    """
-
+    #: File of each plane, one and the same for a stack.
     files: Sequence[Path]
     stack: bool
+    #: The only channel to read.
     channel: int | None = None
 
     def __len__(self) -> int:

@@ -34,10 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Match again, and compare.
 
-    Returns
-    -------
-    int
-        0 if every array is the same, else 1.
+    Returns: 0 if every array is the same, else 1.
     """
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.io.annotated import read_annotated

@@ -24,10 +24,7 @@ SIZES = (128, 256, 512, 1024)
 def add_speed_options(parser: argparse.ArgumentParser) -> None:
     """Add what only ``speed`` understands.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of the command ``benchmark``.
+    ``parser``: parser of the command ``benchmark``.
     """
     group = parser.add_argument_group('speed')
     group.add_argument(
@@ -52,22 +49,8 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
 def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
     """Measure, and print the result.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Parsed words of the command ``benchmark``.
-    options : MatchOptions
-        What the default is.
-
-    Returns
-    -------
-    int
-        Exit status of the program.
-
-    Raises
-    ------
-    InputError
-        If anything asked for is not there or does not fit.
+    ``args``: parsed words of the command ``benchmark``. Raises InputError if
+    anything asked for is not there or does not fit.
     """
     repeats = args.repeats
     if repeats is None:
@@ -125,20 +108,8 @@ def _sizes(text: str, options: MatchOptions) -> tuple[int, ...]:
 def open_pairs(args: argparse.Namespace) -> Protocol:
     """Pairs of a list or data set, else warped photographs.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Parsed words of the command ``benchmark``.
-
-    Returns
-    -------
-    Protocol
-        Pairs of the list, or of warped photographs.
-
-    Raises
-    ------
-    InputError
-        If they cannot be read.
+    ``args``: parsed words of the command ``benchmark``. Returns: pairs of the
+    list, or of warped photographs. Raises InputError if they cannot be read.
     """
     from napari_samnet.evaluation.protocols.registry import (
         PairRequest,

@@ -34,15 +34,8 @@ CHANNELS = ((3.0, 1.0, 0.0), (1.0, 2.0, 1.0), (0.0, 1.0, 3.0))
 def kept_maps(before: FloatArray, after: FloatArray) -> Tensor:
     """The same as :func:`fitted_maps`, kept for the pairs asked for last.
 
-    Parameters
-    ----------
-    before, after : ndarray of float32, shape (h, w, 3)
-        The picture before and after, in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        ``(3, 4, rows, columns)`` in double precision, not to be changed.
+    ``before``, ``after`` (h, w, 3): the picture before and after, in [0, 1].
+    Returns: ``(3, 4, rows, columns)`` in double precision, not to be changed.
     """
     return _kept_maps(before.tobytes(), after.tobytes(), before.shape)
 
@@ -64,16 +57,10 @@ def _kept_maps(
 def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
     """Affine maps of color from one small image to another.
 
-    Parameters
-    ----------
-    before, after : Tensor
-        ``(3, h, w)``, the picture before and after, in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        ``(3, 4, rows, columns)`` in double precision, on a grid over the
-        image: a new color is ``map[:, :3] @ color + map[:, 3]``.
+    ``before``, ``after``: ``(3, h, w)``, the picture before and after, in [0,
+    1].
+    Returns: ``(3, 4, rows, columns)`` in double precision, on a grid over the
+    image: a new color is ``map[:, :3] @ color + map[:, 3]``.
     """
     size = min(before.shape[1], FIT_SIDE), min(before.shape[2], FIT_SIDE)
     before, after = (resized(x.double(), *size) for x in (before, after))
@@ -115,15 +102,8 @@ def _solved(spread: Tensor, pull: float, gain: Tensor) -> Tensor:
 
     By cofactors: thousands of tiny systems take LAPACK longer than the sums.
 
-    Parameters
-    ----------
-    spread : Tensor
-        ``(r, c, 3, 7)``: of the colors before with themselves, 1 and those
-        after.
-    pull : float
-        Variance that draws to `gain`.
-    gain : Tensor
-        ``(9, r, c)``, gains of a wider neighborhood.
+    ``spread``: ``(r, c, 3, 7)``: of the colors before with themselves, 1 and
+    those after. ``gain``: ``(9, r, c)``, gains of a wider neighborhood.
     """
     rows, columns = gain.shape[1:]
     one = torch.movedim(spread, (-2, -1), (0, 1))

@@ -18,35 +18,19 @@ STEP = 2
 
 @dataclass(frozen=True, eq=False)
 class ColorClasses:
-    """Soft classes of colors.
+    """Soft classes of colors."""
 
-    Parameters
-    ----------
-    centers : ndarray of float64, shape (K, 3)
-        Mean color of each class.
-    width : float
-        Mean squared distance of a color to the nearest center; the larger,
-        the more the classes overlap.
-    """
-
+    #: (K, 3): mean color of each class.
     centers: Array
+    #: Mean squared distance of a color to the nearest center; the larger, the
+    #: more the classes overlap.
     width: float
 
     @classmethod
     def of(cls, image: Array, *, count: int) -> ColorClasses:
         """Find the classes of an image.
 
-        Parameters
-        ----------
-        image : ndarray of float64, shape (h, w, 3)
-            Colors in [0, 1].
-        count : int
-            Number of classes K.
-
-        Returns
-        -------
-        ColorClasses
-            The same for the same image: nothing is random.
+        ``image`` (h, w, 3): colors in [0, 1].
         """
         colors = image[::STEP, ::STEP].reshape(-1, 3)
         centers = colors.mean(axis=0)[None]
@@ -63,15 +47,8 @@ class ColorClasses:
     def shares(self, colors: npt.NDArray[np.floating]) -> Array:
         """How much each color belongs to each class.
 
-        Parameters
-        ----------
-        colors : ndarray of float, shape (..., 3)
-            Colors in [0, 1].
-
-        Returns
-        -------
-        ndarray of float64, shape (..., K)
-            Sums to 1 over the classes.
+        ``colors`` (..., 3): colors in [0, 1]. Returns: (..., K): sums to 1
+        over the classes.
         """
         apart = _distances(np.asarray(colors, np.float64), self.centers)
         apart = apart.min(axis=-1, keepdims=True) - apart

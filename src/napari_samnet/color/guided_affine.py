@@ -39,22 +39,11 @@ def apply_at_native(
 ) -> FloatArray:
     """A transferred image at the source's own size.
 
-    Parameters
-    ----------
-    source_rgb : array_like of float, shape (H, W, 3)
-        The source at its own size, in [0, 1].
-    source_small, transferred_small : array_like of float, shape (h, w, 3)
-        The source and the transferred image at working size, in [0, 1].
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W, 3)
-        In [0, 1].
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
+    ``source_rgb`` (H, W, 3): the source at its own size, in [0, 1].
+    ``source_small``, ``transferred_small`` (h, w, 3): the source and the
+    transferred image at working size, in [0, 1].
+    Returns: (H, W, 3): in [0, 1].
+    Raises InputError if the shapes do not fit.
     """
     source = np.asarray(source_rgb)
     if source.ndim != 3 or source.shape[2] != 3 or not source.size:
@@ -89,31 +78,11 @@ def transfer_colors(
     :func:`~napari_samnet.images.rgb.from_rgb`, in bands of rows: beyond the
     result it takes memory for a few bands only.
 
-    Parameters
-    ----------
-    image : array_like
-        The source, see :func:`~napari_samnet.images.rgb.to_rgb`.
-    source_small, transferred_small : array_like of float, shape (h, w, 3)
-        The source and the transferred image at working size, in [0, 1].
-    rest : ndarray of float32, shape (h, w, 3), optional
-        What is added to the colors that the two lead to.
-    name : str
-        What the messages call the image.
-    channel_axis : int, optional
-        Axis of the channels, as for :func:`~napari_samnet.images.rgb.to_rgb`.
-    contrast_limits : tuple of float, optional
-        Values shown as black and white, as for
-        :func:`~napari_samnet.images.rgb.to_rgb`.
-
-    Returns
-    -------
-    ndarray
-        Shape and dtype of `image`.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit, or the image is none.
+    ``source_small``, ``transferred_small`` (h, w, 3): the source and the
+    transferred image at working size, in [0, 1].
+    ``rest`` (h, w, 3): what is added to the colors that the two lead to.
+    Returns: shape and dtype of `image`.
+    Raises InputError if the shapes do not fit, or the image is none.
     """
     plane = Plane.of(
         image,
@@ -166,16 +135,10 @@ def _fit(
 ) -> Array:
     """Affine maps of color from one small image to another.
 
-    Parameters
-    ----------
-    source_small, transferred_small : array_like, shape (h, w, 3)
-        The picture before and after, at working size.
-
-    Returns
-    -------
-    ndarray, shape (rows, columns, 3, 4)
-        At each cell of a grid over the image: a new color is
-        ``map[:, :3] @ color + map[:, 3]``.
+    ``source_small``, ``transferred_small`` (h, w, 3): the picture before and
+    after, at working size.
+    Returns: (rows, columns, 3, 4): at each cell of a grid over the image: a
+    new color is ``map[:, :3] @ color + map[:, 3]``.
     """
     before = np.asarray(source_small, np.float32)
     after = np.asarray(transferred_small, np.float32)

@@ -51,20 +51,12 @@ def statistical_pictures(
 ) -> list[Tensor]:
     """Give an image the local color statistics of another.
 
-    Parameters
-    ----------
-    before, after : Tensor
-        ``(3, h, w)`` pictures in the range 0 to 1, double precision.
-    share : Tensor
-        ``(h, w)``: how much each pixel counts; only its ratios matter.
-    neighborhoods : sequence of tuple of float
-        Width of each neighborhood in pixels, and the weight of the whole
-        image in it, relative to the mean.
-
-    Returns
-    -------
-    list of Tensor
-        For each, `before` in other colors, ``(3, h, w)``, not clipped.
+    ``before``, ``after``: ``(3, h, w)`` pictures in the range 0 to 1, double
+    precision.
+    ``share``: ``(h, w)``: how much each pixel counts; only its ratios matter.
+    ``neighborhoods``: width of each neighborhood in pixels, and the weight of
+    the whole image in it, relative to the mean.
+    Returns: for each, `before` in other colors, ``(3, h, w)``, not clipped.
     """
     soft = blurred(torch.cat((before, after)), BLUR)
     # Statistics of the differences from one color keep more digits.

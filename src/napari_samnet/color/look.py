@@ -258,23 +258,12 @@ def fit_look(
 ) -> Look:
     """Fit a look to pixels that belong together.
 
-    Parameters
-    ----------
-    before, after : array_like of float, shape (h, w, 3)
-        The source, and the target's colors at the same places, in [0, 1].
-    weight : array_like of float, shape (h, w)
-        How sure it is that both show the same, from 0 to 1. Colors that are
-        nowhere sure keep what they are.
-
-    Returns
-    -------
-    Look
-        No change, with a note, where the two have nothing to tell.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
+    ``before``, ``after`` (h, w, 3): the source, and the target's colors at the
+    same places, in [0, 1].
+    ``weight`` (h, w): how sure it is that both show the same, from 0 to 1.
+    Colors that are nowhere sure keep what they are.
+    Returns: no change, with a note, where the two have nothing to tell.
+    Raises InputError if the shapes do not fit.
     """
     first = np.asarray(before, np.float64)
     second = np.asarray(after, np.float64)

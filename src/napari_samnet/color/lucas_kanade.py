@@ -43,20 +43,11 @@ WIDE = 5
 def aligned(picture: Tensor, target: Tensor, places: Tensor) -> Tensor:
     """Bring the target onto a picture that looks like it.
 
-    Parameters
-    ----------
-    picture : Tensor
-        ``(3, h, w)``, the source in the target's colors.
-    target : Tensor
-        ``(3, H, W)``, the image to sample.
-    places : Tensor
-        ``(2, h, w)``: row and column in the target, in pixels, for each
-        pixel of the picture: within a few pixels of the truth.
-
-    Returns
-    -------
-    Tensor
-        ``(2, h, w)``, better ones.
+    ``picture``: ``(3, h, w)``, the source in the target's colors.
+    ``target``: ``(3, H, W)``, the image to sample.
+    ``places``: ``(2, h, w)``: row and column in the target, in pixels, for
+    each pixel of the picture: within a few pixels of the truth.
+    Returns: ``(2, h, w)``, better ones.
     """
     height, width = picture.shape[1:]
     for shrink, window, rounds in LEVELS:
@@ -83,17 +74,9 @@ def aligned(picture: Tensor, target: Tensor, places: Tensor) -> Tensor:
 def sampled(image: Tensor, places: Tensor) -> Tensor:
     """Pixels of an image between its own.
 
-    Parameters
-    ----------
-    image : Tensor
-        ``(K, H, W)``, with any number of channels.
-    places : Tensor
-        ``(2, h, w)``, row and column in pixels.
-
-    Returns
-    -------
-    Tensor
-        ``(K, h, w)``; beyond the image, its outermost pixels.
+    ``image``: ``(K, H, W)``, with any number of channels.
+    ``places``: ``(2, h, w)``, row and column in pixels.
+    Returns: ``(K, h, w)``; beyond the image, its outermost pixels.
     """
     height, width = image.shape[1:]
     # From pixel centers to the units of grid_sample, (x, y) from -1 to 1.

@@ -15,17 +15,8 @@ def _pairs(first: int, count: int) -> list[tuple[int, int]]:
 def products(maps: Tensor, first: int) -> Tensor:
     """Products of the first channels with all channels, each pair once.
 
-    Parameters
-    ----------
-    maps : Tensor
-        ``(K, h, w)``, one map for each channel.
-    first : int
-        How many channels are multiplied with all K.
-
-    Returns
-    -------
-    Tensor
-        ``(P, h, w)``, in the order that :func:`unpacked` expects.
+    ``maps``: ``(K, h, w)``, one map for each channel. Returns: ``(P, h, w)``,
+    in the order that :func:`unpacked` expects.
     """
     left, right = zip(*_pairs(first, len(maps)), strict=True)
     return maps[list(left)] * maps[list(right)]
@@ -34,17 +25,8 @@ def products(maps: Tensor, first: int) -> Tensor:
 def unpacked(packed: Tensor, first: int, count: int) -> Tensor:
     """Matrices of sums of :func:`products`.
 
-    Parameters
-    ----------
-    packed : Tensor
-        ``(..., P, h, w)``, products or linear sums of them.
-    first, count : int
-        How many channels were multiplied with how many.
-
-    Returns
-    -------
-    Tensor
-        ``(..., h, w, first, count)``, symmetric where both are in it.
+    ``packed``: ``(..., P, h, w)``, products or linear sums of them. Returns:
+    ``(..., h, w, first, count)``, symmetric where both are in it.
     """
     place = {pair: index for index, pair in enumerate(_pairs(first, count))}
     index = [

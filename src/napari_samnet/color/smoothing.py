@@ -96,19 +96,9 @@ def _resizing(size: int, new_size: int, dtype: torch.dtype) -> _Operator:
 def blurred(maps: Tensor, width: float, truncate: float = 4.0) -> Tensor:
     """Gaussian means.
 
-    Parameters
-    ----------
-    maps : Tensor
-        ``(..., h, w)``, each of the last two axes on its own.
-    width : float
-        Standard deviation of the Gaussian, in pixels.
-    truncate : float
-        How many of them it reaches.
-
-    Returns
-    -------
-    Tensor
-        Shape and type of `maps`.
+    ``maps``: ``(..., h, w)``, each of the last two axes on its own.
+    ``width``: standard deviation of the Gaussian, in pixels.
+    Returns: shape and type of `maps`.
     """
     rows, columns = (
         _gaussian(side, width, truncate, maps.dtype)
@@ -120,17 +110,8 @@ def blurred(maps: Tensor, width: float, truncate: float = 4.0) -> Tensor:
 def box_mean(maps: Tensor, side: int) -> Tensor:
     """Means of squares around each pixel.
 
-    Parameters
-    ----------
-    maps : Tensor
-        ``(..., h, w)``, each of the last two axes on its own.
-    side : int
-        Odd number of pixels of a square's side.
-
-    Returns
-    -------
-    Tensor
-        Shape and type of `maps`.
+    ``maps``: ``(..., h, w)``, each of the last two axes on its own. ``side``:
+    odd number of pixels of a square's side. Returns: shape and type of `maps`.
     """
     rows, columns = (
         _correlation(size, (1 / side,) * side, maps.dtype)
@@ -142,17 +123,9 @@ def box_mean(maps: Tensor, side: int) -> Tensor:
 def resized(maps: Tensor, rows: int, columns: int) -> Tensor:
     """Another size, without aliasing; see :mod:`napari_samnet.arrays.resize`.
 
-    Parameters
-    ----------
-    maps : Tensor
-        ``(..., h, w)``, each of the last two axes on its own.
-    rows, columns : int
-        Pixels wanted, down and across.
-
-    Returns
-    -------
-    Tensor
-        ``(..., rows, columns)`` of the type of `maps`.
+    ``maps``: ``(..., h, w)``, each of the last two axes on its own.
+    ``rows``, ``columns``: pixels wanted, down and across.
+    Returns: ``(..., rows, columns)`` of the type of `maps`.
     """
     height, width = maps.shape[-2:]
     if (height, width) == (rows, columns):
@@ -164,15 +137,8 @@ def resized(maps: Tensor, rows: int, columns: int) -> Tensor:
 def slopes(maps: Tensor) -> Tensor:
     """Derivatives by central differences, one-sided at the border.
 
-    Parameters
-    ----------
-    maps : Tensor
-        ``(..., h, w)``, with at least two pixels a side.
-
-    Returns
-    -------
-    Tensor
-        ``(2, ..., h, w)``, along rows and along columns, per pixel.
+    ``maps``: ``(..., h, w)``, with at least two pixels a side. Returns:
+    ``(2, ..., h, w)``, along rows and along columns, per pixel.
     """
     return torch.stack(torch.gradient(maps, dim=(-2, -1)))
 
@@ -180,15 +146,8 @@ def slopes(maps: Tensor) -> Tensor:
 def sobel(maps: Tensor) -> Tensor:
     """Derivatives by Sobel's operator, per pixel.
 
-    Parameters
-    ----------
-    maps : Tensor
-        ``(..., h, w)``, each of the last two axes on its own.
-
-    Returns
-    -------
-    Tensor
-        ``(2, ..., h, w)``, along rows and along columns.
+    ``maps``: ``(..., h, w)``, each of the last two axes on its own. Returns:
+    ``(2, ..., h, w)``, along rows and along columns.
     """
     steep, smooth = (-0.5, 0.0, 0.5), (0.25, 0.5, 0.25)
     height, width = maps.shape[-2:]

@@ -105,19 +105,14 @@ RELATED, IDENTICAL = 0.74, 0.82
 
 
 class Recolored(NamedTuple):
-    """A small image before and after, and what finer detail there is.
+    """A small image before and after, and what finer detail there is."""
 
-    Attributes
-    ----------
-    before, after : ndarray of float32, shape (at most 128, at most 128, 3)
-        Pictures in the range 0 to 1.
-    rest : ndarray of float32, shape (h, w, 3), or None
-        To be added to the image that the two lead to. None unless both
-        images show the same scene.
-    """
-
+    #: ``before``, ``after``: (at most 128, at most 128, 3): pictures in the
+    #: range 0 to 1.
     before: FloatArray
     after: FloatArray
+    #: (h, w, 3): to be added to the image that the two lead to. None unless
+    #: both images show the same scene.
     rest: FloatArray | None
 
 
@@ -129,25 +124,11 @@ def recolored(
 ) -> Recolored:
     """The source, and what it looks like in the target's colors, both small.
 
-    Parameters
-    ----------
-    source, target : array_like of float, shape (h, w, 3)
-        Both images at working size, in [0, 1].
-    field : ndarray of float32, shape (rows, columns, 2)
-        Displacement (row, column) from source to target in normalized units,
-        on a grid of cells over the source.
-    weight : array_like, shape (rows, columns)
-        Confidence of each of its cells, from 0 to 1.
-
-    Returns
-    -------
-    Recolored
-        For :func:`~napari_samnet.color.guided_affine.transfer_colors`.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
+    ``source``, ``target`` (h, w, 3): both images at working size, in [0, 1].
+    ``field`` (rows, columns, 2): displacement (row, column) from source to
+    target in normalized units, on a grid of cells over the source.
+    ``weight`` (rows, columns): confidence of each of its cells, from 0 to 1.
+    Raises InputError if the shapes do not fit.
     """
     own, other = (np.asarray(x, np.float32) for x in (source, target))
     for name, image in (('source', own), ('target', other)):
@@ -190,14 +171,10 @@ def _recolored(
 ) -> Recolored:
     """The same on tensors.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(3, h, w)`` and ``(3, H, W)``, single precision.
-    places : Tensor
-        ``(2, h, w)``: row and column of each pixel in the target.
-    trust : Tensor
-        ``(r, c)``, confidence at the size that is fitted, double precision.
+    ``source``, ``target``: ``(3, h, w)`` and ``(3, H, W)``, single precision.
+    ``places``: ``(2, h, w)``: row and column of each pixel in the target.
+    ``trust``: ``(r, c)``, confidence at the size that is fitted, double
+    precision.
     """
     shape = source.shape[1], source.shape[2]
     before = resized(source.double(), *trust.shape)

@@ -42,15 +42,8 @@ class _Animal(NamedTuple):
 def is_left_out(file: str | Path) -> bool:
     """Whether an image of Animal Pose must not be trained on.
 
-    Parameters
-    ----------
-    file : str or Path
-        Its file; the name without the folders decides.
-
-    Returns
-    -------
-    bool
-        True for a fifth of all names: those whose CRC-32 is divisible by 5.
+    ``file``: its file; the name without the folders decides. Returns: True for
+    a fifth of all names: those whose CRC-32 is divisible by 5.
     """
     return zlib.crc32(Path(file).name.encode()) % LEFT_OUT_OF == 0
 
@@ -58,23 +51,12 @@ def is_left_out(file: str | Path) -> bool:
 def animal_pose(root: Path) -> list[KeypointPair]:
     """Pairs of the images that may be trained on.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``manifests/animal_pose_train_keypoints.json`` and
-        the images that it names.
-
-    Returns
-    -------
-    list of KeypointPair
-        Each image is the source of one pair; its target is drawn with a
-        fixed seed from the images of its species that show at least four of
-        its keypoints. The category is the species.
-
-    Raises
-    ------
-    InputError
-        If the file or an image is missing or damaged.
+    ``root``: folder that holds ``manifests/animal_pose_train_keypoints.json``
+    and the images that it names.
+    Returns: each image is the source of one pair; its target is drawn with a
+    fixed seed from the images of its species that show at least four of its
+    keypoints. The category is the species.
+    Raises InputError if the file or an image is missing or damaged.
     """
     return _pairs(root, left_out=False)
 
@@ -82,21 +64,9 @@ def animal_pose(root: Path) -> list[KeypointPair]:
 def animal_pose_left_out(root: Path) -> list[KeypointPair]:
     """Pairs whose images are both left out of training.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the data, as for :func:`animal_pose`.
-
-    Returns
-    -------
-    list of KeypointPair
-        As for :func:`animal_pose`, of the images for which
-        :func:`is_left_out` holds.
-
-    Raises
-    ------
-    InputError
-        If the file or an image is missing or damaged.
+    Returns: as for :func:`animal_pose`, of the images for which
+    :func:`is_left_out` holds.
+    Raises InputError if the file or an image is missing or damaged.
     """
     return _pairs(root, left_out=True)
 

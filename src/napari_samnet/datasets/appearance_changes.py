@@ -135,20 +135,9 @@ def change(
 ) -> Image:
     """Image with other attributes.
 
-    Parameters
-    ----------
-    image : ndarray of float32, (H, W, 3)
-        RGB from 0 to 1.
-    kind : str
-        Which change: a key of `CHANGES`.
-    labels : ndarray of uint8, (H, W)
-        Regions that change each in their own way, of :func:`regions`.
-    rng : Generator
-        Source of randomness; the same state gives the same change.
-
-    Returns
-    -------
-    ndarray of float32, (H, W, 3)
-        In [0, 1].
+    ``image``: RGB from 0 to 1.
+    ``labels``: regions that change each in their own way, of :func:`regions`.
+    ``rng``: source of randomness; the same state gives the same change.
+    Returns: in [0, 1].
     """
     return np.clip(CHANGES[kind](image, labels, rng), 0, 1)

@@ -24,19 +24,11 @@ def area_under_curve(
 ) -> float:
     """Area under the receiver operating characteristic (AUROC).
 
-    Parameters
-    ----------
-    values : ndarray of float, shape (N,)
-        Larger means more likely positive.
-    positive : ndarray of bool, shape (N,)
-        What each one is.
-
-    Returns
-    -------
-    float
-        Probability that a positive has a larger value than a negative, ties
-        counting half: 1 tells them apart, 0.5 is chance. NaN where one of
-        the two kinds is missing.
+    ``values`` (N,): larger means more likely positive.
+    ``positive`` (N,): what each one is.
+    Returns: probability that a positive has a larger value than a negative,
+    ties counting half: 1 tells them apart, 0.5 is chance. NaN where one of the
+    two kinds is missing.
     """
     count = int(positive.sum())
     others = positive.size - count
@@ -53,20 +45,11 @@ def detection_rate(
 ) -> float:
     """Share of positives that are detected at a rate of false alarms.
 
-    Parameters
-    ----------
-    values : ndarray of float, shape (N,)
-        Larger means more likely positive.
-    positive : ndarray of bool, shape (N,)
-        What each one is.
-    false_alarms : float
-        Share of the negatives that may lie above the threshold; a larger
-        share lowers the threshold and detects more.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN where one of the two kinds is missing.
+    ``values`` (N,): larger means more likely positive.
+    ``positive`` (N,): what each one is.
+    ``false_alarms``: share of the negatives that may lie above the threshold;
+    a larger share lowers the threshold and detects more.
+    Returns: from 0 to 1; NaN where one of the two kinds is missing.
     """
     if not positive.any() or positive.all():
         return float('nan')
@@ -80,29 +63,16 @@ def calibration(
 ) -> dict[str, Any]:
     """Compare confidences with how often they were right.
 
-    Parameters
-    ----------
-    confidence : ndarray of float, shape (N,)
-        From 0 to 1.
-    right : ndarray of bool, shape (N,)
-        Whether each point was right.
-
-    Returns
-    -------
-    dict
-        ``ece``, the expected calibration error: the mean gap between
-        confidence and share of right ones over ten intervals, weighted by
-        their number of points [1]_; ``auroc``, how well confidence tells
-        right from wrong; ``share_above_0.8``, the share of points with a
-        confidence above .8, and ``right_above_0.8``, the share of these that
-        were right; ``reliability``, a list with ``points``, ``confidence``
-        and ``right`` of every interval that holds points. Undefined values
-        are None.
-
-    Raises
-    ------
-    InputError
-        If the two differ in shape or there are no points.
+    ``confidence`` (N,): from 0 to 1.
+    ``right`` (N,): whether each point was right.
+    Returns: ``ece``, the expected calibration error: the mean gap between
+    confidence and share of right ones over ten intervals, weighted by their
+    number of points [1]_; ``auroc``, how well confidence tells right from
+    wrong; ``share_above_0.8``, the share of points with a confidence above .8,
+    and ``right_above_0.8``, the share of these that were right;
+    ``reliability``, a list with ``points``, ``confidence`` and ``right`` of
+    every interval that holds points. Undefined values are None.
+    Raises InputError if the two differ in shape or there are no points.
 
     References
     ----------

@@ -61,36 +61,25 @@ KEPT_SHARE = 0.6
 
 
 class Composite(NamedTuple):
-    """A pair with an object that moves on its own.
+    """A pair with an object that moves on its own."""
 
-    Parameters
-    ----------
-    source, target : ndarray of float32, shape (side, side, 3)
-        RGB from 0 to 1.
-    flow : ndarray of float, shape (side, side, 2)
-        From source to target on the source's grid, in pixels.
-    valid : ndarray of bool, shape (side, side)
-        Where what the source shows is visible in the target.
-    inside : ndarray of bool, shape (side, side)
-        The object in the source.
-    target_inside : ndarray of bool, shape (side, side)
-        The object in the target.
-    """
-
+    #: ``source``, ``target``: (side, side, 3): RGB from 0 to 1.
     source: Image
     target: Image
+    #: (side, side, 2): from source to target on the source's grid, in pixels.
     flow: NDArray[np.floating]
+    #: (side, side): where what the source shows is visible in the target.
     valid: Mask
+    #: (side, side): the object in the source.
     inside: Mask
+    #: (side, side): the object in the target.
     target_inside: Mask
 
     def outline_distance(self) -> NDArray[np.floating]:
         """Distance of the source's pixels from the object's outline.
 
-        Returns
-        -------
-        ndarray of float, shape (side, side)
-            In pixels, at least 1, on either side of the outline.
+        Returns: (side, side): in pixels, at least 1, on either side of the
+        outline.
         """
         return np.where(
             self.inside,
@@ -136,34 +125,18 @@ def compose(
 ) -> Composite:
     """Make a pair from a photograph and an object of another one.
 
-    Parameters
-    ----------
-    background : ndarray of float32, shape (H, W, 3)
-        Photograph of the background, squashed to a square.
-    image : ndarray of float32, shape (h, w, 3)
-        Photograph that shows the object.
-    mask : ndarray of bool, shape (h, w)
-        The object in `image`.
-    rng : Generator
-        Source of randomness: the same state gives the same pair.
-    side : int
-        Side of both images in pixels.
-    ranges : WarpRanges, optional
-        How far the object goes, by default RTNs' ranges; the background
-        goes .4 of them.
-    shares : tuple of float
-        Smallest and largest longest side of the object in the target, in
-        shares of the image's side.
-
-    Returns
-    -------
-    Composite
-        Images with their truth; one of the two images is relit.
-
-    Raises
-    ------
-    InputError
-        If the mask is empty.
+    ``background`` (H, W, 3): photograph of the background, squashed to a
+    square.
+    ``image`` (h, w, 3): photograph that shows the object.
+    ``mask`` (h, w): the object in `image`.
+    ``rng``: source of randomness: the same state gives the same pair.
+    ``side``: side of both images in pixels.
+    ``ranges``: how far the object goes, by default RTNs' ranges; the
+    background goes .4 of them.
+    ``shares``: smallest and largest longest side of the object in the target,
+    in shares of the image's side.
+    Returns: images with their truth; one of the two images is relit.
+    Raises InputError if the mask is empty.
     """
     ranges = ranges or WarpRanges()
     shape = (side, side)
@@ -225,21 +198,14 @@ def _blend(front: Image, behind: Image, mask: Mask) -> Image:
 
 @dataclass(frozen=True)
 class CompositeParts:
-    """Photographs with an object each, and photographs of backgrounds.
+    """Photographs with an object each, and photographs of backgrounds."""
 
-    Parameters
-    ----------
-    objects : sequence of (Path or str, Path or None)
-        Image and mask; a name of a bundled photograph has no mask, and a
-        random blob is cut from it.
-    backgrounds : sequence of (Path or str)
-        Files, or names of bundled photographs.
-    text : str
-        What they are, for the settings of a benchmark.
-    """
-
+    #: Image and mask; a name of a bundled photograph has no mask, and a random
+    #: blob is cut from it.
     objects: Sequence[tuple[Path | str, Path | None]]
+    #: Files, or names of bundled photographs.
     backgrounds: Sequence[Path | str]
+    #: What they are, for the settings of a benchmark.
     text: str
 
     def pair(
@@ -251,21 +217,8 @@ class CompositeParts:
     ) -> Composite:
         """Make the pair of an index.
 
-        Parameters
-        ----------
-        index : int
-            Which pair; any number, since objects and backgrounds are drawn.
-        seed : int
-            The pair depends on this and `index` alone.
-        side : int
-            Side of both images in pixels.
-        shares : tuple of float
-            The same as in :func:`compose`.
-
-        Returns
-        -------
-        Composite
-            Images with their truth.
+        ``index``: which pair; any number, since objects and backgrounds are
+        drawn. ``side``: side of both images in pixels.
         """
         rng = np.random.default_rng([seed, index, 2])
         file, mask_file = self.objects[index % len(self.objects)]
@@ -303,13 +256,7 @@ def _blob(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
 
 
 def bundled_parts() -> CompositeParts:
-    """Blobs of the photographs that come with scikit-image.
-
-    Returns
-    -------
-    CompositeParts
-        Needs no files.
-    """
+    """Blobs of the photographs that come with scikit-image."""
     return CompositeParts(
         [(name, None) for name in BUNDLED],
         BUNDLED,
@@ -320,23 +267,12 @@ def bundled_parts() -> CompositeParts:
 def horse_parts(root: Path) -> CompositeParts:
     """Horses of the training images before other training images.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``train/weizmann-horse`` with ``images`` and
-        ``masks``, and ``manifests/train_images.csv`` with the columns
-        ``file`` and ``dataset``.
-
-    Returns
-    -------
-    CompositeParts
-        Each horse once; backgrounds are the photographs of
-        ``imagenet-sample``.
-
-    Raises
-    ------
-    InputError
-        If one of these is missing.
+    ``root``: folder that holds ``train/weizmann-horse`` with ``images`` and
+    ``masks``, and ``manifests/train_images.csv`` with the columns ``file`` and
+    ``dataset``.
+    Returns: each horse once; backgrounds are the photographs of
+    ``imagenet-sample``.
+    Raises InputError if one of these is missing.
     """
     images = root / 'train' / 'weizmann-horse' / 'images'
     objects = [

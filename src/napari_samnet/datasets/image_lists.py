@@ -33,24 +33,15 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """A photograph to learn from.
+    """A photograph to learn from."""
 
-    Parameters
-    ----------
-    path : Path
-        File that holds it.
-    category : str
-        What it shows, so that images of one category make pairs; '' if
-        unknown.
-    dataset : str
-        Categories are compared within one of these; '' if unknown.
-    plane : PlaneChoice
-        Page and channel of the file.
-    """
-
+    #: File that holds it.
     path: Path
+    #: What it shows, so that images of one category make pairs; '' if unknown.
     category: str = ''
+    #: Categories are compared within one of these; '' if unknown.
     dataset: str = ''
+    #: Page and channel of the file.
     plane: PlaneChoice = WHOLE_FILE
 
 
@@ -70,26 +61,13 @@ def read_images(
 ) -> list[TrainingImage]:
     """List training images from a folder or a CSV file.
 
-    Parameters
-    ----------
-    source : path-like
-        A folder, searched with its subfolders, whose names are the
-        categories; or a CSV file with the column `file` and optionally
-        `category` and `dataset`.
-    root : path-like, optional
-        What the files of a CSV file are relative to; by default its folder.
-    plane : PlaneChoice
-        Page and channel to take of every file.
-
-    Returns
-    -------
-    list of TrainingImage
-        In the order of the file, or in that of the names.
-
-    Raises
-    ------
-    InputError
-        If there is nothing usable.
+    ``source``: a folder, searched with its subfolders, whose names are the
+    categories; or a CSV file with the column `file` and optionally `category`
+    and `dataset`.
+    ``root``: what the files of a CSV file are relative to; by default its
+    folder.
+    Returns: in the order of the file, or in that of the names.
+    Raises InputError if there is nothing usable.
     """
     source = Path(source)
     if source.is_dir():
@@ -128,12 +106,7 @@ def split(
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """Training and held-out images; the same ones at every call.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        What is divided, in any order.
-    every : int
-        One of so many is held out, chosen by the hash of its name.
+    ``every``: one of so many is held out, chosen by the hash of its name.
     """
 
     def held_out(image: TrainingImage) -> bool:

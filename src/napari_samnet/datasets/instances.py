@@ -127,17 +127,9 @@ LABELED_IMAGES: dict[str, Callable[[], tuple[Image, Labels]]] = {
 def labeled_image(name: str) -> tuple[Image, Labels]:
     """Make an image with its labels.
 
-    Parameters
-    ----------
-    name : str
-        Key of `LABELED_IMAGES`; the number in a name is how many labels are
-        aimed at.
-
-    Returns
-    -------
-    image : ndarray of float32, shape (H, W, 3)
-        RGB from 0 to 1.
-    labels : ndarray of int32, shape (H, W)
-        Numbered from 1; 0 is what belongs to none.
+    ``name``: key of `LABELED_IMAGES`; the number in a name is how many labels
+    are aimed at.
+    Returns: ``image``: (H, W, 3): RGB from 0 to 1; ``labels``: (H, W):
+    numbered from 1; 0 is what belongs to none.
     """
     return LABELED_IMAGES[name]()

@@ -20,30 +20,20 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticWarp:
-    """Smooth motion from an image to its look-alike.
+    """Smooth motion from an image to its look-alike."""
 
-    Parameters
-    ----------
-    source_shape, target_shape : tuple of int
-        Rows and columns of the two images.
-    rotation : float
-        Turn of the content, in degrees, positive with the clock.
-    zoom : float
-        Size of the content in the look-alike over its size in the source.
-    shift : tuple of float
-        Row and column by which the content moves, in pixels of the target.
-    bend : float
-        Amplitude of the bending, in pixels of the source.
-    waves : tuple of float
-        Waves of the bending down the rows and along the columns.
-    """
-
+    #: ``source_shape``, ``target_shape``: rows and columns of the two images.
     source_shape: tuple[int, int]
     target_shape: tuple[int, int]
+    #: Turn of the content, in degrees, positive with the clock.
     rotation: float = 0.0
+    #: Size of the content in the look-alike over its size in the source.
     zoom: float = 1.0
+    #: Row and column by which the content moves, in pixels of the target.
     shift: tuple[float, float] = (0.0, 0.0)
+    #: Amplitude of the bending, in pixels of the source.
     bend: float = 0.0
+    #: Waves of the bending down the rows and along the columns.
     waves: tuple[float, float] = (0.9, 1.2)
 
     @property
@@ -68,15 +58,8 @@ class SyntheticWarp:
     def to_source(self, points: Array) -> Array:
         """Where points of the look-alike were in the source.
 
-        Parameters
-        ----------
-        points : ndarray, shape (..., 2)
-            Rows and columns in the look-alike, in pixels.
-
-        Returns
-        -------
-        ndarray, shape (..., 2)
-            Rows and columns in the source, in pixels.
+        ``points`` (..., 2): rows and columns in the look-alike, in pixels.
+        Returns: (..., 2): rows and columns in the source, in pixels.
         """
         middle = (np.array(self.target_shape) - 1) / 2
         moved = (points - middle - np.array(self.shift)) @ self._turn.T
@@ -86,17 +69,8 @@ class SyntheticWarp:
     def to_target(self, points: Array, *, rounds: int = 60) -> Array:
         """Where points of the source went in the look-alike.
 
-        Parameters
-        ----------
-        points : ndarray, shape (..., 2)
-            Rows and columns in the source, in pixels.
-        rounds : int
-            Fixed-point rounds of the inversion.
-
-        Returns
-        -------
-        ndarray, shape (..., 2)
-            Rows and columns in the look-alike, in pixels.
+        ``points`` (..., 2): rows and columns in the source, in pixels.
+        Returns: (..., 2): rows and columns in the look-alike, in pixels.
         """
         middle = (np.array(self.target_shape) - 1) / 2
         origin = (np.array(self.source_shape) - 1) / 2
@@ -116,11 +90,8 @@ class SyntheticWarp:
     def flow(self) -> NDArray[np.float32]:
         """Field from the source to the look-alike.
 
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, 2)
-            Row and column displacement in pixels on the source's grid, NaN
-            where the point lies outside the look-alike.
+        Returns: (rows, columns, 2): row and column displacement in pixels on
+        the source's grid, NaN where the point lies outside the look-alike.
         """
         grid = self._grid(self.source_shape)
         target = self.to_target(grid)
@@ -133,15 +104,8 @@ class SyntheticWarp:
     def move_image(self, image: Array) -> Array:
         """Bring an RGB image of the source to the look-alike's grid.
 
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns, 3)
-            The source. What lies beyond its edges is mirrored in.
-
-        Returns
-        -------
-        ndarray, shape (rows, columns, 3)
-            The moved image.
+        ``image`` (rows, columns, 3): the source. What lies beyond its edges is
+        mirrored in. Returns: (rows, columns, 3): the moved image.
         """
         places = np.moveaxis(
             self.to_source(self._grid(self.target_shape)), -1, 0
@@ -155,15 +119,8 @@ class SyntheticWarp:
     def move_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Bring labels of the source to the look-alike's grid.
 
-        Parameters
-        ----------
-        labels : ndarray of uint8, shape (rows, columns)
-            Labels of the source.
-
-        Returns
-        -------
-        ndarray of uint8, shape (rows, columns)
-            The moved labels, 0 where the source ends.
+        ``labels`` (rows, columns): Labels of the source. Returns: (rows,
+        columns): the moved labels, 0 where the source ends.
         """
         places = np.moveaxis(
             self.to_source(self._grid(self.target_shape)), -1, 0
@@ -173,44 +130,27 @@ class SyntheticWarp:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotometricChange:
-    """Change of light between two photographs.
+    """Change of light between two photographs."""
 
-    Parameters
-    ----------
-    gains : tuple of float
-        Factors of red, green and blue.
-    gamma : float
-        Exponent of the tones; above 1 darkens the middle.
-    saturation : float
-        Factor of the colors' distance from gray.
-    shade : float
-        Difference of brightness between the lit and the other side.
-    direction : float
-        Where the light comes from, in degrees, 0 from the right, positive
-        against the clock.
-    noise : float
-        Standard deviation of the sensor's noise, white being 1.
-    """
-
+    #: Factors of red, green and blue.
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    #: Exponent of the tones; above 1 darkens the middle.
     gamma: float = 1.0
+    #: Factor of the colors' distance from gray.
     saturation: float = 1.0
+    #: Difference of brightness between the lit and the other side.
     shade: float = 0.0
+    #: Where the light comes from, in degrees, 0 from the right, positive
+    #: against the clock.
     direction: float = 0.0
+    #: Standard deviation of the sensor's noise, white being 1.
     noise: float = 0.01
 
     def on(self, image: Array) -> NDArray[np.uint8]:
         """Take the photograph again in this light.
 
-        Parameters
-        ----------
-        image : ndarray, shape (rows, columns, 3)
-            RGB from 0 to 1.
-
-        Returns
-        -------
-        ndarray of uint8, shape (rows, columns, 3)
-            The relit image.
+        ``image`` (rows, columns, 3): RGB from 0 to 1. Returns: (rows, columns,
+        3): the relit image.
         """
         tones = np.clip(image, 0, 1) ** self.gamma
         gray = tones.mean(axis=-1, keepdims=True)

@@ -25,16 +25,8 @@ SAMPLE_FILES = frozenset(
 def is_left_out(path: Path) -> bool:
     """Whether an image must not be trained on.
 
-    Parameters
-    ----------
-    path : Path
-        File of the image; folders may be left out.
-
-    Returns
-    -------
-    bool
-        True for the samples, and below a folder ``animal-pose`` for a fifth
-        of all names, see :func:`.animal_pose.is_left_out`.
+    Returns: True for the samples, and below a folder ``animal-pose`` for a
+    fifth of all names, see :func:`.animal_pose.is_left_out`.
     """
     if path.parts[-2:] in SAMPLE_FILES:
         return True

@@ -45,25 +45,12 @@ def pck(
 ) -> float:
     """Share of points no further from the truth than alpha x reference.
 
-    Parameters
-    ----------
-    estimate, truth : ndarray, (N, 2)
-        Points in the same unit. A distance that is not finite counts as
-        wrong.
-    reference : float
-        Length that `alpha` is a share of, in that unit.
-    alpha : float
-        Tolerance, such as 0.1.
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
-
-    Raises
-    ------
-    InputError
-        Without points, or when the two sets differ in shape.
+    ``estimate``, ``truth``: points in the same unit. A distance that is not
+    finite counts as wrong.
+    ``reference``: length that `alpha` is a share of, in that unit.
+    ``alpha``: tolerance, such as 0.1.
+    Returns: between 0 and 1.
+    Raises InputError without points, or when the two sets differ in shape.
     """
     if estimate.shape != truth.shape or not len(truth):
         raise InputError(
@@ -79,12 +66,8 @@ def relative_tre(
 ) -> float:
     """Median landmark error over the diagonal of the image (rTRE).
 
-    Parameters
-    ----------
-    estimate, truth : ndarray, (N, 2)
-        Landmarks in pixels of the target image.
-    shape : tuple of int
-        Shape of the target image, height and width first.
+    ``estimate``, ``truth``: landmarks in pixels of the target image.
+    ``shape``: shape of the target image, height and width first.
     """
     errors = np.linalg.norm(estimate - truth, axis=1)
     return float(np.median(errors) / np.hypot(shape[0], shape[1]))
@@ -103,15 +86,8 @@ def label_ious(
 ) -> dict[int, float]:
     """IoU of every label of the truth, in one pass over the pixels.
 
-    Parameters
-    ----------
-    estimate, truth : ndarray of int, shape (H, W)
-        Label maps; 0 is a label as any other.
-
-    Returns
-    -------
-    dict of int to float
-        From 0 to 1 for each id that occurs in the truth.
+    ``estimate``, ``truth`` (H, W): Label maps; 0 is a label as any other.
+    Returns: from 0 to 1 for each id that occurs in the truth.
     """
     ids, places = np.unique(np.stack([estimate, truth]), return_inverse=True)
     ours, theirs = places.reshape(2, -1)
@@ -132,15 +108,8 @@ def mean_iou(
 ) -> float:
     """IoU averaged over the labels of the truth, background included.
 
-    Parameters
-    ----------
-    estimate, truth : ndarray of int, shape (H, W)
-        Label maps that are compared.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
+    ``estimate``, ``truth`` (H, W): Label maps that are compared. Returns: from
+    0 to 1.
     """
     return float(np.mean(list(label_ious(estimate, truth).values())))
 
@@ -161,19 +130,13 @@ def boundary_f(
 ) -> float:
     """F-measure of outlines as DAVIS defines it [1]_.
 
-    Parameters
-    ----------
-    estimate, truth : ndarray of bool or int, shape (H, W)
-        Masks, or label maps whose labels other than 0 are averaged.
-    tolerance : float
-        Distance at which two outlines still agree, in shares of the image's
-        diagonal and rounded up to whole pixels; a larger one forgives more.
-
-    Returns
-    -------
-    float
-        Harmonic mean of the share of estimated outline that is near a true
-        one and the share of true outline that is near an estimated one.
+    ``estimate``, ``truth`` (H, W): masks, or label maps whose labels other
+    than 0 are averaged.
+    ``tolerance``: distance at which two outlines still agree, in shares of the
+    image's diagonal and rounded up to whole pixels; a larger one forgives
+    more.
+    Returns: harmonic mean of the share of estimated outline that is near a
+    true one and the share of true outline that is near an estimated one.
 
     References
     ----------
@@ -210,14 +173,9 @@ def flow_accuracy(
 ) -> float:
     """Share of valid pixels whose end-point error is within a threshold.
 
-    Parameters
-    ----------
-    estimate, truth : ndarray, (H, W, 2)
-        Flows in pixels, on one grid.
-    valid : ndarray of bool, (H, W)
-        Where the truth is known. NaN without any.
-    threshold : float
-        Largest error in pixels that still counts as right.
+    ``estimate``, ``truth``: flows in pixels, on one grid.
+    ``valid``: where the truth is known. NaN without any.
+    ``threshold``: largest error in pixels that still counts as right.
     """
     if not valid.any():
         return float('nan')

@@ -130,23 +130,10 @@ class MaskPair:
 def read_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
     """Rows of a CSV file that has the required columns.
 
-    Parameters
-    ----------
-    path : Path
-        The file, comma-separated, with one line of column names.
-    required : sequence of str
-        Columns that must be there, by their own name or an alias.
-
-    Yields
-    ------
-    Row
-        One per line; empty lines are left out.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is not text, lacks a column, has no rows, or
-        a line has another number of values than there are columns.
+    ``required``: columns that must be there, by their own name or an alias.
+    Yields: one per line; empty lines are left out.
+    Raises InputError if the file is missing, is not text, lacks a column, has
+    no rows, or a line has another number of values than there are columns.
     """
     try:
         with path.open(newline='', encoding='utf-8-sig') as file:
@@ -359,10 +346,7 @@ def fit_points(
 ) -> NDArray[np.float64]:
     """Points of the listed image size, moved to the size of the file.
 
-    Raises
-    ------
-    InputError
-        If the sizes have another ratio of sides.
+    Raises InputError if the sizes have another ratio of sides.
     """
     if listed is None or listed == shape[:2]:
         return points

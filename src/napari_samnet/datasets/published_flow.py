@@ -20,14 +20,10 @@ GROUPS = ('FG3DCar', 'JODS', 'PASCAL')
 def read_flow_pairs(root: Path, pairs: Path | None = None) -> list[FlowPair]:
     """Pairs of the TSS kit: ``<group>/<pair>/image1.png, flow1.flo, ...``.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the groups, or one that holds it as ``Dataset``, ``TSS``,
-        ``TSS_CVPR2016``, ``tss-sample`` or ``eval/tss-sample``.
-    pairs : Path, optional
-        JSON list of objects with ``group`` and ``name``, or CSV file with
-        these columns. By default every folder with two images.
+    ``root``: folder of the groups, or one that holds it as ``Dataset``,
+    ``TSS``, ``TSS_CVPR2016``, ``tss-sample`` or ``eval/tss-sample``.
+    ``pairs``: JSON list of objects with ``group`` and ``name``, or CSV file
+    with these columns. By default every folder with two images.
     """
     places = (
         'Dataset',

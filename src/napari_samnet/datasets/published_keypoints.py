@@ -131,20 +131,8 @@ def _pascal_size(pair: KeypointPair) -> KeypointPair:
 def mouse(root: Path) -> list[KeypointPair]:
     """Frames of a mouse in an open field, with four keypoints each.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``manifests/mouse_pairs.csv``.
-
-    Returns
-    -------
-    list of KeypointPair
-        All of the list.
-
-    Raises
-    ------
-    InputError
-        If there is no such list, or it names a file that is missing.
+    ``root``: folder that holds ``manifests/mouse_pairs.csv``. Raises
+    InputError if there is no such list, or it names a file that is missing.
     """
     lists = ('manifests/mouse_pairs.csv',)
     listed = first_below(root, lists)

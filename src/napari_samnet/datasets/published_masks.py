@@ -87,21 +87,8 @@ def davis(root: Path) -> list[MaskPair]:
     Without a list of ours, the sequences of DAVIS 2016 are read as its
     authors distribute them, see :func:`read_sequences`.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``manifests/davis16_mask_pairs.csv`` or the
-        sequences.
-
-    Returns
-    -------
-    list of MaskPair
-        Their tag is the name of the sequence.
-
-    Raises
-    ------
-    InputError
-        If neither is there.
+    ``root``: folder that holds ``manifests/davis16_mask_pairs.csv`` or the
+    sequences. Raises InputError if neither is there.
     """
     lists = ('manifests/davis16_mask_pairs.csv',)
     listed = first_below(root, lists)

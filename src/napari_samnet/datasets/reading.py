@@ -32,10 +32,7 @@ UNKNOWN = -32768
 def read_image(path: Path) -> NDArray[np.float32]:
     """Float RGB image in [0, 1] of a file, read-only.
 
-    Raises
-    ------
-    InputError
-        If the file is not a 2-D image.
+    Raises InputError if the file is not a 2-D image.
     """
     pixels, axis = image_files.read_image(path, name='image')
     image = to_rgb(pixels, name=str(path), channel_axis=axis)
@@ -51,10 +48,8 @@ def read_labels(path: Path) -> NDArray[Any]:
     whose foreground is above half. Other gray images, palette images and
     painted ones hold labels.
 
-    Raises
-    ------
-    InputError
-        If the file is not an image of whole numbers with one channel.
+    Raises InputError if the file is not an image of whole numbers with one
+    channel.
     """
     read = read_label_picture(path)
     labels = read.labels
@@ -68,23 +63,11 @@ def read_labels(path: Path) -> NDArray[Any]:
 def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """True flow of a file and where it is known.
 
-    Parameters
-    ----------
-    path : Path
-        Middlebury ``.flo``, or ``.npz`` whose ``flow32`` holds
-        ``(u, v) x 32`` as int16, -32768 where it is unknown.
-
-    Returns
-    -------
-    flow : ndarray of float32, (H, W, 2)
-        Rows and columns, in pixels; 0 where it is unknown.
-    valid : ndarray of bool, (H, W)
-        Where it is known.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or is something else.
+    ``path``: middlebury ``.flo``, or ``.npz`` whose ``flow32`` holds
+    ``(u, v) x 32`` as int16, -32768 where it is unknown.
+    Returns: ``flow``: rows and columns, in pixels; 0 where it is unknown;
+    ``valid``: where it is known.
+    Raises InputError if the file is missing or is something else.
     """
     if path.suffix == '.flo':
         flow = read_flo(path)

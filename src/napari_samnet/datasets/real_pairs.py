@@ -77,10 +77,7 @@ def _pair(
 def elephants() -> SamplePair:
     """Two elephants: one in a dry plain, one on a green slope.
 
-    Returns
-    -------
-    SamplePair
-        With body, head, trunk, tusk and legs of both drawn by hand.
+    Returns: with body, head, trunk, tusk and legs of both drawn by hand.
     """
     return _pair(
         'elephant',
@@ -95,10 +92,7 @@ def elephants() -> SamplePair:
 def jugs() -> SamplePair:
     """Two jugs of different shape, paint and ground.
 
-    Returns
-    -------
-    SamplePair
-        With body, mouth, handle and foot of both drawn by hand.
+    Returns: with body, mouth, handle and foot of both drawn by hand.
     """
     return _pair(
         'jug',
@@ -113,11 +107,8 @@ def jugs() -> SamplePair:
 def kidneys() -> SamplePair:
     """Two sections of one kidney in two stains, with landmarks.
 
-    Returns
-    -------
-    SamplePair
-        Kidney and papilla of both drawn by hand, and the landmarks that the
-        data set's authors set, at the size of these pictures.
+    Returns: kidney and papilla of both drawn by hand, and the landmarks that
+    the data set's authors set, at the size of these pictures.
     """
     path = files('napari_samnet.datasets') / 'pictures/kidney_landmarks.csv'
     with path.open('r', encoding='utf-8') as file:
@@ -136,14 +127,9 @@ def kidneys() -> SamplePair:
 def brain_series() -> tuple[NDArray[np.uint8], Labels, tuple[str, ...]]:
     """Serial sections of a mouse brain, one of which is annotated.
 
-    Returns
-    -------
-    sections : ndarray of uint8, shape (6, rows, columns, 3)
-        In their order.
-    labels : ndarray of uint8, shape (6, rows, columns)
-        Outlines on one section, 0 on all others.
-    label_names : tuple of str
-        What the labels 1, 2, ... show.
+    Returns: ``sections``: (6, rows, columns, 3): in their order; ``labels``:
+    (6, rows, columns): outlines on one section, 0 on all others;
+    ``label_names``: what the labels 1, 2, ... show.
     """
     sections = np.stack([_picture(f'brain_{k}') for k in range(SECTIONS)])
     labels = np.zeros(sections.shape[:3], np.uint8)

@@ -60,14 +60,7 @@ class SamplePair:
 def paint(labels: Labels, value: int, outline: list[tuple[int, int]]) -> None:
     """Fill an outline.
 
-    Parameters
-    ----------
-    labels : ndarray of uint8, shape (rows, columns)
-        Label image that is changed in place.
-    value : int
-        Label to paint with.
-    outline : list of tuple of int
-        Corners (column, row), as one reads a picture.
+    ``labels`` (rows, columns): Label image that is changed in place.
     """
     columns, rows = zip(*outline, strict=True)
     labels[draw.polygon(rows, columns, labels.shape)] = value

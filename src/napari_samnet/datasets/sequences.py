@@ -20,45 +20,26 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Film:
-    """Frames of a film in order, and the mask of each.
+    """Frames of a film in order, and the mask of each."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the sequence.
-    frames : sequence of Path
-        Images, the annotated first frame at the start.
-    masks : sequence of Path
-        Mask of the object in each frame, as many as frames.
-    where : str
-        Folder of the frames, for messages.
-    """
-
+    #: Name of the sequence.
     name: str
+    #: Images, the annotated first frame at the start.
     frames: Sequence[Path]
+    #: Mask of the object in each frame, as many as frames.
     masks: Sequence[Path]
+    #: Folder of the frames, for messages.
     where: str = ''
 
 
 def read_sequences(root: Path) -> list[Film]:
     """Find the films below a folder.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``eval/davis16``, or ``JPEGImages/480p`` and
-        ``Annotations/480p``, also below ``DAVIS``; or that itself holds a
-        folder per film with ``*.jpg`` and ``*.png`` of the same names.
-
-    Returns
-    -------
-    list of Film
-        By name. Frames without a mask are left out.
-
-    Raises
-    ------
-    InputError
-        If there is no film of at least two frames with masks.
+    ``root``: folder that holds ``eval/davis16``, or ``JPEGImages/480p`` and
+    ``Annotations/480p``, also below ``DAVIS``; or that itself holds a folder
+    per film with ``*.jpg`` and ``*.png`` of the same names.
+    Returns: by name. Frames without a mask are left out.
+    Raises InputError if there is no film of at least two frames with masks.
     """
     for images, masks in (*LAYOUTS, ('.', '.')):
         films = [

@@ -48,25 +48,17 @@ BUNDLED = (
 
 @dataclass(frozen=True, kw_only=True)
 class WarpRanges:
-    """How far a random warp goes, in RTNs' ranges by default.
+    """How far a random warp goes, in RTNs' ranges by default."""
 
-    Parameters
-    ----------
-    scale : float
-        Scaling by 1 - scale to 1 + scale.
-    rotation, shear : float
-        Largest angle to either side, in degrees.
-    translation : float
-        Largest shift per axis, in half sides of the image.
-    bend : float
-        Largest shift of the 3 x 3 control points of a thin-plate spline,
-        in half sides of the image.
-    """
-
+    #: Scaling by 1 - scale to 1 + scale.
     scale: float = 0.25
+    #: ``rotation``, ``shear``: largest angle to either side, in degrees.
     rotation: float = 15.0
     shear: float = 15.0
+    #: Largest shift per axis, in half sides of the image.
     translation: float = 0.4
+    #: Largest shift of the 3 x 3 control points of a thin-plate spline, in
+    #: half sides of the image.
     bend: float = 0.1
 
     def times(self, strength: float) -> WarpRanges:
@@ -83,10 +75,7 @@ class WarpRanges:
 def bundled_photograph(name: str) -> Image:
     """One of `BUNDLED` as float RGB.
 
-    Raises
-    ------
-    InputError
-        If it is not one of them.
+    Raises InputError if it is not one of them.
     """
     if name not in BUNDLED:
         raise InputError(
@@ -105,19 +94,9 @@ def random_field(
 ) -> Field:
     """Random smooth flow: affine plus thin-plate spline.
 
-    Parameters
-    ----------
-    shape : (height, width)
-        Sides of the grid in pixels.
-    rng : Generator
-        Source of randomness; the same state gives the same flow.
-    ranges : WarpRanges, optional
-        How far it goes.
-
-    Returns
-    -------
-    ndarray, (height, width, 2)
-        Displacement in pixels, rows and columns.
+    ``shape``: sides of the grid in pixels.
+    ``rng``: source of randomness; the same state gives the same flow.
+    Returns: displacement in pixels, rows and columns.
     """
     ranges = ranges or WarpRanges()
     scale = 1 + rng.uniform(-ranges.scale, ranges.scale)
@@ -164,19 +143,9 @@ def warp_photograph(
 ) -> tuple[Image, NDArray[np.bool_]]:
     """Photograph as seen through a flow, and where it really was seen.
 
-    Parameters
-    ----------
-    photograph : ndarray, (H, W, 3)
-        What is seen: the target of the pair.
-    flow : ndarray, (H, W, 2)
-        From every pixel of the result to the photograph.
-
-    Returns
-    -------
-    source : ndarray of float32, (H, W, 3)
-        Mirrored beyond the photograph's border.
-    valid : ndarray of bool, (H, W)
-        Where the flow ends inside the photograph.
+    ``flow``: from every pixel of the result to the photograph.
+    Returns: ``source``: mirrored beyond the photograph's border; ``valid``:
+    where the flow ends inside the photograph.
     """
     at = np.indices(flow.shape[:2]) + np.moveaxis(flow, -1, 0)
     source = np.stack(
@@ -194,19 +163,12 @@ def warp_photograph(
 def inverse_flow(flow: Field, *, rounds: int = 16) -> Field:
     """Flow back from the image that a smooth flow leads to.
 
-    Parameters
-    ----------
-    flow : ndarray, shape (H, W, 2)
-        From every pixel of one image to the other of the same size; between
-        pixels it is bilinear, beyond the border it goes on as at the border.
-    rounds : int
-        Steps of the fixed-point iteration; each one shrinks the error by
-        the slope of the flow, which must be below 1.
-
-    Returns
-    -------
-    ndarray, shape (H, W, 2)
-        On the grid of the other image, in pixels.
+    ``flow`` (H, W, 2): from every pixel of one image to the other of the same
+    size; between pixels it is bilinear, beyond the border it goes on as at the
+    border.
+    ``rounds``: steps of the fixed-point iteration; each one shrinks the error
+    by the slope of the flow, which must be below 1.
+    Returns: (H, W, 2): on the grid of the other image, in pixels.
     """
     start = np.indices(flow.shape[:2], dtype=float)
     parts = np.moveaxis(flow, -1, 0)

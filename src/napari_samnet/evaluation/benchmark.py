@@ -26,46 +26,23 @@ __all__ = ['BenchmarkRun', 'package_versions', 'run_benchmark', 'spread']
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """Scores of every method on every pair.
+    """Scores of every method on every pair."""
 
-    Parameters
-    ----------
-    result : dict
-        JSON-able: protocol, number of pairs, settings, versions, and per
-        method the mean scores, the groups and the seconds per pair.
-    pairs : sequence of str
-        Names of the pairs.
-    indices : sequence of int
-        Their places in the protocol.
-    scores : mapping of str to sequence of dict
-        Per method, the scores of every pair.
-    """
-
+    #: JSON-able: protocol, number of pairs, settings, versions, and per method
+    #: the mean scores, the groups and the seconds per pair.
     result: dict[str, Any]
+    #: Names of the pairs.
     pairs: Sequence[str]
+    #: Their places in the protocol.
     indices: Sequence[int]
+    #: Per method, the scores of every pair.
     scores: Mapping[str, Sequence[Scores]]
 
 
 def spread(count: int, limit: int | None) -> list[int]:
     """Indices of at most `limit` of `count` items, evenly spread.
 
-    Parameters
-    ----------
-    count : int
-        Number of items there are.
-    limit : int, optional
-        How many to take, all by default.
-
-    Returns
-    -------
-    list of int
-        Ascending, starting with the first item.
-
-    Raises
-    ------
-    InputError
-        If `limit` is below 1.
+    Raises InputError if `limit` is below 1.
     """
     if limit is None or limit >= count:
         return list(range(count))
@@ -77,15 +54,7 @@ def spread(count: int, limit: int | None) -> list[int]:
 def package_versions(names: Sequence[str]) -> dict[str, str]:
     """Look up which versions are installed.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of distributions, as on PyPI.
-
-    Returns
-    -------
-    dict of str to str
-        Version by name, without those that are not installed.
+    Returns: version by name, without those that are not installed.
     """
     versions = {}
     for name in names:
@@ -105,26 +74,11 @@ def run_benchmark(
 ) -> BenchmarkRun:
     """Score methods on the pairs of a protocol.
 
-    Parameters
-    ----------
-    protocol : Protocol
-        Brings the pairs and scores the answers.
-    methods : sequence of Method
-        All run on the same pairs, in the same direction.
-    limit : int, optional
-        Take only so many pairs, evenly spread over the list.
-    on_pair : callable, optional
-        Told the number of pairs done, their total, and the pair's name.
-
-    Returns
-    -------
-    BenchmarkRun
-        The means and the scores of every pair.
-
-    Raises
-    ------
-    InputError
-        If a method or a pair cannot be used.
+    ``methods``: all run on the same pairs, in the same direction.
+    ``limit``: take only so many pairs, evenly spread over the list.
+    ``on_pair``: told the number of pairs done, their total, and the pair's
+    name.
+    Raises InputError if a method or a pair cannot be used.
     """
     for method in methods:
         method.prepare()

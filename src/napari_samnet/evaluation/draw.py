@@ -41,19 +41,10 @@ def points(
 ) -> Image:
     """Image with numbered colors at points, tied to their true places.
 
-    Parameters
-    ----------
-    image : ndarray, (H, W, 3)
-        Float RGB, which is not changed.
-    places : ndarray, (N, 2)
-        Rows and columns of the points, in pixels.
-    truth : ndarray, (N, 2), optional
-        A line leads from every point to where it should be.
-
-    Returns
-    -------
-    ndarray of float32, (H, W, 3)
-        The picture, RGB from 0 to 1.
+    ``image``: float RGB, which is not changed.
+    ``places``: rows and columns of the points, in pixels.
+    ``truth``: a line leads from every point to where it should be.
+    Returns: the picture, RGB from 0 to 1.
     """
     canvas = _open(image)
     pen = PIL.ImageDraw.Draw(canvas)
@@ -83,14 +74,8 @@ def mask(
 ) -> Image:
     """Image with every label but zero laid over in its own color.
 
-    Parameters
-    ----------
-    image : ndarray, (H, W, 3)
-        Float RGB, which is not changed.
-    labels : ndarray, (H, W)
-        Whole numbers, or a mask.
-    colors : mapping of int to tuple, optional
-        Red, green and blue of a label, from 0 to 1.
+    ``image``: float RGB, which is not changed. ``labels``: whole numbers, or a
+    mask. ``colors``: red, green and blue of a label, from 0 to 1.
     """
     result = np.array(image)
     ids = [label for label in np.unique(labels) if label]
@@ -108,12 +93,7 @@ def sheet(
 ) -> Image:
     """Panels of several pairs in one picture, a caption over each.
 
-    Parameters
-    ----------
-    rows : sequence of (caption, panels)
-        Panels are (title, image) with images of any size.
-    height : int
-        Height of a panel, in pixels.
+    ``height``: height of a panel, in pixels.
     """
     lines = []
     for caption, panels in rows:

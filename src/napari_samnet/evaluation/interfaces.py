@@ -39,116 +39,75 @@ Panel = tuple[str, Image]
 
 
 class Reference(NamedTuple):
-    """An annotated image.
+    """An annotated image."""
 
-    Parameters
-    ----------
-    image : ndarray of float32, shape (H, W, 3)
-        RGB from 0 to 1.
-    labels : ndarray of int or bool, shape (H, W)
-        Annotation, as large as the image.
-    """
-
+    #: (H, W, 3): RGB from 0 to 1.
     image: Image
+    #: (H, W): annotation, as large as the image.
     labels: NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images with what is known about them.
+    """Two images with what is known about them."""
 
-    Parameters
-    ----------
-    name : str
-        Name in the list of scores.
-    group : str
-        What the pair is averaged with, '' for all.
-    source, target : ndarray of float32, shape (H, W, 3)
-        The images, which is all that most methods may look at.
-    truth : object
-        What the protocol scores with; never shown to a method.
-    references : tuple of Reference
-        Where labels are carried: the annotated images, the source first. A
-        method may use all of them.
-    frames : sequence of ndarray
-        Where a film is followed: all of it, the annotated source first and
-        the target last.
-    regions : ndarray of int or bool, shape (Hs, Ws), optional
-        Labels of the source, each of which moves as one, for methods that
-        are told so.
-    """
-
+    #: Name in the list of scores.
     name: str
+    #: What the pair is averaged with, '' for all.
     group: str
+    #: ``source``, ``target``: (H, W, 3): the images, which is all that most
+    #: methods may look at.
     source: Image
     target: Image
+    #: What the protocol scores with; never shown to a method.
     truth: Any
+    #: Where labels are carried: the annotated images, the source first. A
+    #: method may use all of them.
     references: tuple[Reference, ...] = ()
+    #: Where a film is followed: all of it, the annotated source first and the
+    #: target last.
     frames: Sequence[Image] = ()
+    #: (Hs, Ws): Labels of the source, each of which moves as one, for methods
+    #: that are told so.
     regions: NDArray[Any] | None = None
 
 
 class JudgedPoints(NamedTuple):
-    """Points with the confidence they were given, and whether they are right.
+    """Points, the confidence they were given, and whether they are right."""
 
-    Parameters
-    ----------
-    confidence : ndarray of float, shape (N,)
-        What the method said, from 0 to 1.
-    right : ndarray of bool, shape (N,)
-        What the truth says.
-    """
-
+    #: (N,): what the method said, from 0 to 1.
     confidence: NDArray[np.floating]
+    #: (N,): what the truth says.
     right: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method says of a pair.
+    """What a method says of a pair."""
 
-    Parameters
-    ----------
-    correspondence : Correspondence
-        Both fields, and the transferred image if the method makes one.
-    labels : ndarray of int or bool, optional
-        Labels on the target's grid, of a method that carries them by more
-        than the correspondence. By default the correspondence warps the
-        annotation of the source.
-    series : sequence of ndarray
-        Where a film is followed: labels of every frame but the first.
-    quality : float, optional
-        The method's own estimate of the labels' IoU, from 0 to 1.
-    partial : mapping of int to Correspondence
-        State after so many iterations, for methods that iterate and were
-        asked for them.
-    masks : pair of ndarray of bool, optional
-        Cosegmentation of source and target, for methods that make one.
-    paused : float
-        Seconds that were spent on `partial`, which are not the method's.
-    """
-
+    #: Both fields, and the transferred image if the method makes one.
     correspondence: Correspondence
+    #: Labels on the target's grid, of a method that carries them by more than
+    #: the correspondence. By default the correspondence warps the annotation
+    #: of the source.
     labels: NDArray[Any] | None = None
+    #: Where a film is followed: labels of every frame but the first.
     series: Sequence[NDArray[Any]] = ()
+    #: The method's own estimate of the labels' IoU, from 0 to 1.
     quality: float | None = None
+    #: State after so many iterations, for methods that iterate and were asked
+    #: for them.
     partial: Mapping[int, Correspondence] = field(default_factory=dict)
+    #: Cosegmentation of source and target, for methods that make one.
     masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    #: Seconds that were spent on `partial`, which are not the method's.
     paused: float = 0.0
 
     def carried_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Labels of the source on the target's grid.
 
-        Parameters
-        ----------
-        labels : ndarray of int or bool, shape (Hs, Ws)
-            Annotation of the source.
-
-        Returns
-        -------
-        ndarray, shape (Ht, Wt)
-            What the method carried itself, else `labels` warped by the
-            correspondence.
+        ``labels`` (Hs, Ws): annotation of the source. Returns: (Ht, Wt): what
+        the method carried itself, else `labels` warped by the correspondence.
         """
         if self.labels is not None:
             return self.labels
@@ -171,10 +130,7 @@ class Method(ABC):
     def details(self) -> dict[str, Any]:
         """Say what else distinguishes the figures.
 
-        Returns
-        -------
-        dict
-            Options, weights and the like, as JSON can hold them.
+        Returns: options, weights and the like, as JSON can hold them.
         """
         return {}
 
@@ -182,15 +138,8 @@ class Method(ABC):
     def answer(self, pair: Pair) -> Answer:
         """Correspondence of a pair, from its images and references alone.
 
-        Parameters
-        ----------
-        pair : Pair
-            The images; its truth is not looked at.
-
-        Returns
-        -------
-        Answer
-            Fields in both directions, with what else the method makes.
+        ``pair``: the images; its truth is not looked at. Returns: fields in
+        both directions, with what else the method makes.
         """
 
     def follow(self, pair: Pair) -> Answer:
@@ -199,15 +148,7 @@ class Method(ABC):
         By default every frame is answered on its own, as a pair with the
         first one.
 
-        Parameters
-        ----------
-        pair : Pair
-            With `frames` and one reference.
-
-        Returns
-        -------
-        Answer
-            Of the last frame, with the labels of all as `series`.
+        Returns: of the last frame, with the labels of all as `series`.
         """
         (reference,) = pair.references
         series = []
@@ -224,17 +165,7 @@ class IterativeMethod(Method):
     def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
         """Answer with the states in between.
 
-        Parameters
-        ----------
-        pair : Pair
-            Images, as for :meth:`Method.answer`.
-        iterations : sequence of int
-            Numbers of iterations whose state is wanted.
-
-        Returns
-        -------
-        Answer
-            With an entry of `partial` for each of these numbers.
+        Returns: with an entry of `partial` for each of these numbers.
         """
 
 
@@ -259,49 +190,20 @@ class Protocol(ABC):
     def load(self, index: int) -> Pair:
         """Read one pair.
 
-        Parameters
-        ----------
-        index : int
-            Its place in the list.
-
-        Returns
-        -------
-        Pair
-            Images in memory.
-
-        Raises
-        ------
-        InputError
-            If a file cannot be read or does not fit the others.
+        Raises InputError if a file cannot be read or does not fit the others.
         """
 
     @abstractmethod
     def score(self, pair: Pair, answer: Answer) -> Scores:
         """Score an answer.
 
-        Parameters
-        ----------
-        pair : Pair
-            The pair as :meth:`load` gave it.
-        answer : Answer
-            What a method says of it.
-
-        Returns
-        -------
-        dict of str to float
-            By the name of the measure; one that is undefined for this pair
-            is left out or NaN.
+        Returns: by the name of the measure; one that is undefined for this
+        pair is left out or NaN.
         """
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Say what a reader must know to compare the figures.
-
-        Returns
-        -------
-        dict
-            As JSON can hold it.
-        """
+        """Say what a reader must know to compare the figures."""
 
     def judge(
         self,
@@ -310,16 +212,8 @@ class Protocol(ABC):
     ) -> JudgedPoints | None:
         """Compare the confidence of an answer with the truth.
 
-        Parameters
-        ----------
-        pair, answer
-            The same as for :meth:`score`.
-
-        Returns
-        -------
-        JudgedPoints or None
-            One entry per point of the pair; None where the protocol has no
-            points to ask about.
+        Returns: one entry per point of the pair; None where the protocol has
+        no points to ask about.
         """
         return None
 
@@ -328,18 +222,10 @@ class Protocol(ABC):
     ) -> dict[str, Any]:
         """Average over the pairs, and over those of each group.
 
-        Parameters
-        ----------
-        scores : sequence of dict
-            Of :meth:`score`, one per pair.
-        groups : sequence of str
-            Group of each pair, '' where it has none.
-
-        Returns
-        -------
-        dict
-            Mean of every score; under ``groups`` the same of each group,
-            with its number of pairs.
+        ``scores``: of :meth:`score`, one per pair.
+        ``groups``: group of each pair, '' where it has none.
+        Returns: mean of every score; under ``groups`` the same of each group,
+        with its number of pairs.
         """
         result: dict[str, Any] = _means(scores)
         names = sorted({group for group in groups if group})
@@ -362,18 +248,7 @@ class Protocol(ABC):
         return result
 
     def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
-        """Draw one pair for the report.
-
-        Parameters
-        ----------
-        pair, answer
-            The same as for :meth:`score`.
-
-        Returns
-        -------
-        list of (str, ndarray)
-            Titles and float RGB pictures.
-        """
+        """Draw one pair for the report."""
         match = answer.correspondence
         panels: list[Panel] = [
             ('source', pair.source),

@@ -31,17 +31,7 @@ def _cell(value: Any) -> str:
 def table(rows: Mapping[str, Mapping[str, Any]], first: str) -> list[str]:
     """Markdown table with the rows' scalar values.
 
-    Parameters
-    ----------
-    rows : mapping
-        Per row its name and its values by the name of the column.
-    first : str
-        Head of the column of the rows' names.
-
-    Returns
-    -------
-    list of str
-        Lines.
+    ``rows``: per row its name and its values by the name of the column.
     """
     names = list(
         dict.fromkeys(
@@ -78,15 +68,7 @@ def _reliability(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def markdown(result: Mapping[str, Any]) -> str:
     """Result of a benchmark as Markdown.
 
-    Parameters
-    ----------
-    result : mapping
-        What was measured: :attr:`BenchmarkRun.result`.
-
-    Returns
-    -------
-    str
-        Settings, one table of the methods, one per grouping, versions.
+    Returns: settings, one table of the methods, one per grouping, versions.
     """
     methods: Mapping[str, Mapping[str, Any]] = result['methods']
     title = result['protocol']
@@ -132,10 +114,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 def check_folder(folder: Path) -> None:
     """Make the report's folder, before hours are spent on its content.
 
-    Raises
-    ------
-    InputError
-        If it cannot be made, or nothing may be written there.
+    Raises InputError if it cannot be made, or nothing may be written there.
     """
     results.check_folder(folder)
     try:
@@ -178,22 +157,7 @@ def write_report(
     method, ranked by the protocol's main score; that method runs once more
     on these three.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that exists, see :func:`check_folder`.
-    protocol, methods, outcome
-        What was run, and what came out.
-
-    Returns
-    -------
-    list of Path
-        The files.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written.
+    Raises InputError if a file cannot be written.
     """
     first = methods[0]
     values = [

@@ -33,24 +33,10 @@ def find_channel_axis(
 ) -> int | None:
     """Find the axis of the channels.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the image.
-    name : str
-        What the messages call it.
-    channel_axis : int or None
-        The axis that was named; None to find it out.
-
-    Returns
-    -------
-    int or None
-        From 0 to 2; None for a gray image.
-
-    Raises
-    ------
-    InputError
-        If it is no 2-D image, or has no such axis.
+    ``shape``: shape of the image.
+    ``channel_axis``: the axis that was named; None to find it out.
+    Returns: from 0 to 2; None for a gray image.
+    Raises InputError if it is no 2-D image, or has no such axis.
     """
     if channel_axis is not None:
         if len(shape) != 3 or not -3 <= channel_axis < 3:
@@ -79,17 +65,8 @@ def channels_to_colors(count: int, *, alpha: bool) -> FloatArray:
     Gray is repeated, the colors of RGB and RGBA are taken as they are, and
     other channels are shown in hues spread around the color circle.
 
-    Parameters
-    ----------
-    count : int
-        How many channels the image has.
-    alpha : bool
-        Whether the last of four channels is no color.
-
-    Returns
-    -------
-    ndarray of float32, shape (3, count)
-        Weights; every channel adds as much light as any other.
+    Returns: (3, count): weights; every channel adds as much light as any
+    other.
     """
     if count == 1:
         return np.ones((3, 1), np.float32)
@@ -104,15 +81,8 @@ def channels_to_colors(count: int, *, alpha: bool) -> FloatArray:
 def colors_to_channels(to_color: FloatArray) -> FloatArray:
     """Linear map back from colors.
 
-    Parameters
-    ----------
-    to_color : ndarray, shape (3, count)
-        What :func:`channels_to_colors` has made.
-
-    Returns
-    -------
-    ndarray of float32, shape (count, 3)
-        Luminance for gray; else a right inverse where there is one.
+    ``to_color`` (3, count): what :func:`channels_to_colors` has made. Returns:
+    (count, 3): luminance for gray; else a right inverse where there is one.
     """
     if to_color.shape[1] == 1:
         return np.array([LUMINANCE], np.float32)
@@ -122,17 +92,11 @@ def colors_to_channels(to_color: FloatArray) -> FloatArray:
 def over_neutral(unit: FloatArray, alpha: FloatArray | None) -> FloatArray:
     """Colors as they are seen on a gray ground.
 
-    Parameters
-    ----------
-    unit : ndarray of float32, shape (rows, columns, 3 or more)
-        From 0 to 1; channels after the colors are left out.
-    alpha : ndarray of float32, shape (rows, columns, 1), or None
-        Opacity from 0 to 1; None where nothing is hidden.
-
-    Returns
-    -------
-    ndarray of float32, shape (rows, columns, 3)
-        A new array, from 0 to 1.
+    ``unit`` (rows, columns, 3 or more): from 0 to 1; channels after the colors
+    are left out.
+    ``alpha`` (rows, columns, 1): opacity from 0 to 1; None where nothing is
+    hidden.
+    Returns: (rows, columns, 3): a new array, from 0 to 1.
     """
     colors = np.ascontiguousarray(unit[..., :3])
     if alpha is not None:

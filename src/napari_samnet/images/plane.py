@@ -43,19 +43,13 @@ class Plane:
     """A checked 2-D image, seen as rows of pixels with channels last.
 
     Use :meth:`of` to make one.
-
-    Parameters
-    ----------
-    data : array_like
-        The image as it came; only slices of it are ever read.
-    channel_axis : int or None
-        Axis of `data` that holds the channels; None for a gray image.
-    contrast_limits : tuple of float or None
-        Values that become 0 and 1, instead of the image's own range.
     """
 
+    #: The image as it came; only slices of it are ever read.
     data: Any
+    #: Axis of `data` that holds the channels; None for a gray image.
     channel_axis: int | None = None
+    #: Values that become 0 and 1, instead of the image's own range.
     contrast_limits: tuple[float, float] | None = None
 
     @classmethod
@@ -69,27 +63,10 @@ class Plane:
     ) -> Plane:
         """Check an image and find its channels.
 
-        Parameters
-        ----------
-        array : array_like or Plane
-            The image, see :func:`to_rgb`. A plane was checked before and is
-            returned as it is, so that its range is found only once.
-        name : str
-            What the messages call it.
-        channel_axis : int, optional
-            Axis of the channels, see :func:`to_rgb`.
-        contrast_limits : tuple of float, optional
-            Values shown as black and white, see :func:`to_rgb`.
-
-        Returns
-        -------
-        Plane
-            The image, checked.
-
-        Raises
-        ------
-        InputError
-            If it is not a 2-D image of real numbers.
+        ``array`` (array_like or Plane): the image, see :func:`to_rgb`. A plane
+        was checked before and is returned as it is, so that its range is found
+        only once.
+        Raises InputError if it is not a 2-D image of real numbers.
         """
         if isinstance(array, cls):
             return array
@@ -161,15 +138,7 @@ class Plane:
     def opacity_rows(self, rows: slice) -> FloatArray | None:
         """Read opacity.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, 1), or None
-            From 0 to 1; None where nothing is hidden.
+        Returns: (rows, columns, 1): from 0 to 1; None where nothing is hidden.
         """
         return self._opacity(self.rows(rows))
 
@@ -186,17 +155,8 @@ class Plane:
     def rows(self, rows: slice, step: int = 1) -> npt.NDArray[Any]:
         """Read pixels.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-        step : int
-            Take every so many pixels, in both directions.
-
-        Returns
-        -------
-        ndarray, shape (rows, columns, channels)
-            In the image's own dtype.
+        ``step``: take every so many pixels, in both directions. Returns:
+        (rows, columns, channels): in the image's own dtype.
         """
         if step == 1:
             block = self._cache.rows(rows)
@@ -247,15 +207,8 @@ class Plane:
     def unit_rows(self, rows: slice) -> FloatArray:
         """Read pixels, scaled to [0, 1] and finite.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, channels)
-            From 0 to 1, by the contrast limits.
+        Returns: (rows, columns, channels): from 0 to 1, by the contrast
+        limits.
         """
         return self._unit(self.rows(rows))
 
@@ -298,30 +251,16 @@ class Plane:
     def rgb_rows(self, rows: slice) -> FloatArray:
         """Read pixels as colors.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, 3)
-            Values from 0 to 1.
+        Returns: (rows, columns, 3): values from 0 to 1.
         """
         return self._rgb(self.rows(rows))
 
     def rgb_window(self, rows: slice, columns: slice) -> FloatArray:
         """Read a window of pixels as colors.
 
-        Parameters
-        ----------
-        rows, columns : slice
-            First row or column and the one behind the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, 3)
-            In [0, 1], the same as a part of :meth:`rgb_rows`.
+        ``rows``, ``columns``: first row or column and the one behind the last.
+        Returns: (rows, columns, 3): in [0, 1], the same as a part of
+        :meth:`rgb_rows`.
         """
         where = [rows, columns]
         if self.channel_axis is not None:
@@ -351,17 +290,9 @@ class Plane:
         What colors cannot express stays: alpha, and of more than three
         channels the part that their three colors do not show.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-        colors : ndarray of float, shape (rows, columns, 3)
-            In [0, 1]; values outside are clipped.
-
-        Returns
-        -------
-        ndarray, shape (rows, columns, channels)
-            In the image's own dtype and range of values.
+        ``colors`` (rows, columns, 3): in [0, 1]; values outside are clipped.
+        Returns: (rows, columns, channels): in the image's own dtype and range
+        of values.
         """
         unit: npt.NDArray[Any] = colors
         if self.channels == 1:

@@ -42,24 +42,8 @@ def check_image(
 ) -> tuple[int, int]:
     """Check that an array is a 2-D image that can be matched.
 
-    Parameters
-    ----------
-    array : array_like
-        See :func:`to_rgb`. No pixel is read.
-    name : str
-        What the messages call it.
-    channel_axis : int, optional
-        Axis of the channels, see :func:`to_rgb`.
-
-    Returns
-    -------
-    tuple of int
-        Numbers of rows and columns.
-
-    Raises
-    ------
-    InputError
-        If it is not a 2-D image of real numbers.
+    ``array``: see :func:`to_rgb`. No pixel is read. Raises InputError if it is
+    not a 2-D image of real numbers.
     """
     return Plane.of(array, name=name, channel_axis=channel_axis).shape
 
@@ -73,30 +57,16 @@ def to_rgb(
 ) -> FloatArray:
     """Any 2-D image as RGB.
 
-    Parameters
-    ----------
-    array : array_like, shape (H, W), (H, W, C), (C, H, W) or (H, C, W)
-        Bool, integer or float, in memory or lazy. NaN and minus infinity
-        become 0, infinity becomes 1. The fourth of four channels on the last
-        axis is opacity if it reaches its largest value, and lays the colors
-        on gray; else it is ignored.
-    name : str
-        What the messages call it.
-    channel_axis : int, optional
-        Axis of the channels. By default the last axis if it has at most 8
-        entries, else the first if it has at most 4.
-    contrast_limits : tuple of float, optional
-        Values that become 0 and 1. By default see :attr:`Plane.limits`.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W, 3)
-        Values from 0 to 1.
-
-    Raises
-    ------
-    InputError
-        If it is not a 2-D image of real numbers.
+    ``array`` (H, W): bool, integer or float, in memory or lazy. NaN and minus
+    infinity become 0, infinity becomes 1. The fourth of four channels on the
+    last axis is opacity if it reaches its largest value, and lays the colors
+    on gray; else it is ignored.
+    ``channel_axis``: axis of the channels. By default the last axis if it has
+    at most 8 entries, else the first if it has at most 4.
+    ``contrast_limits``: values that become 0 and 1. By default see
+    :attr:`Plane.limits`.
+    Returns: (H, W, 3): values from 0 to 1.
+    Raises InputError if it is not a 2-D image of real numbers.
     """
     plane = Plane.of(
         array,
@@ -127,28 +97,8 @@ def to_working(
     Shrinking is free of aliasing: each output pixel is the mean under a
     triangle two output pixels wide.
 
-    Parameters
-    ----------
-    array : array_like
-        See :func:`to_rgb`. Read once, in bands of rows.
-    size : int
-        Side of the square in pixels.
-    name : str
-        What the messages call it.
-    channel_axis : int, optional
-        Axis of the channels, see :func:`to_rgb`.
-    contrast_limits : tuple of float, optional
-        Values shown as black and white, see :func:`to_rgb`.
-
-    Returns
-    -------
-    ndarray of float32, shape (size, size, 3)
-        Values from 0 to 1.
-
-    Raises
-    ------
-    InputError
-        If it is not a 2-D image of real numbers.
+    ``size``: side of the square in pixels. Returns: (size, size, 3): values
+    from 0 to 1. Raises InputError if it is not a 2-D image of real numbers.
     """
     plane = Plane.of(
         array,
@@ -162,18 +112,8 @@ def to_working(
 def working_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
     """Rows and columns in which the network sees a plane.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the plane.
-    size : int
-        Length of the shorter side in pixels.
-
-    Returns
-    -------
-    tuple of int
-        Multiples of 16 in about the proportions of the plane, the longer
-        side at most twice `size`.
+    ``size``: length of the shorter side in pixels. Returns: multiples of 16 in
+    about the proportions of the plane, the longer side at most twice `size`.
     """
     ratio = max(shape) / min(shape)
     longer = round(size * min(ratio, LONGEST) / SIDE_STEP) * SIDE_STEP
@@ -184,17 +124,7 @@ def working_shape(shape: tuple[int, int], size: int) -> tuple[int, int]:
 def shrunken(plane: Plane, shape: tuple[int, int]) -> FloatArray:
     """An image as RGB at another size, free of aliasing.
 
-    Parameters
-    ----------
-    plane : Plane
-        The image. Read once, in bands of rows.
-    shape : tuple of int
-        Rows and columns of the result.
-
-    Returns
-    -------
-    ndarray of float32, shape (*shape, 3)
-        Values from 0 to 1.
+    Returns: (*shape, 3): values from 0 to 1.
     """
     height, width = plane.shape
     gray = plane.channels == 1
@@ -233,28 +163,8 @@ def from_rgb(
     of two or more than three channels the part that their colors do not
     show stays.
 
-    Parameters
-    ----------
-    rgb : array_like of float, shape (H, W, 3)
-        In [0, 1]; values outside are clipped.
-    like : array_like
-        The image that `rgb` was made from.
-    channel_axis : int, optional
-        As it was given to :func:`to_rgb`.
-    contrast_limits : tuple of float, optional
-        As they were given to :func:`to_rgb`.
-    name : str
-        What the messages call `like`.
-
-    Returns
-    -------
-    ndarray
-        Shape and dtype of `like`.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
+    ``rgb`` (H, W, 3): in [0, 1]; values outside are clipped. Returns: shape
+    and dtype of `like`. Raises InputError if the shapes do not fit.
     """
     plane = Plane.of(
         like,

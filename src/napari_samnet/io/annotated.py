@@ -44,20 +44,13 @@ _TURNED = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AnnotatedImage:
-    """An image, with labels and points on its grid.
+    """An image, with labels and points on its grid."""
 
-    Parameters
-    ----------
-    picture : Picture
-        File of the image.
-    labels : LabelPicture or None
-        Labels of the image's rows and columns.
-    points : ndarray or None, shape (N, 2)
-        Row and column of each point.
-    """
-
+    #: File of the image.
     picture: Picture
+    #: Labels of the image's rows and columns.
     labels: LabelPicture | None = None
+    #: (N, 2): row and column of each point.
     points: NDArray[np.float64] | None = None
 
     @property
@@ -80,37 +73,15 @@ def read_annotated(
 ) -> AnnotatedImage:
     """Read an image, its labels, and its points.
 
-    Parameters
-    ----------
-    path : path-like
-        The image; see :func:`~napari_samnet.io.image_files.read_picture`.
-    labels : path-like, optional
-        Its labels: a picture, see
-        :func:`~napari_samnet.io.label_files.read_label_picture`, or a file
-        of another program, see :mod:`napari_samnet.io.formats.registry`.
-    points : path-like, optional
-        Its points; see :func:`~napari_samnet.io.points_csv.read_points`.
-    name : str
-        What the messages call the image.
-    page : int or str, optional
-        Which plane of a stack, of the labels as of the image.
-    channel : int, optional
-        Which channel of the image to take alone.
-    pixel_size : float, optional
-        Side of a pixel in micrometers, for GeoJSON; by default what the
-        image's file says.
-    label_unit : str
-        'px' or 'um', the unit of GeoJSON; by default told apart.
-
-    Returns
-    -------
-    AnnotatedImage
-        All of them upright, on one grid.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, or the labels are not of the image's size.
+    ``labels``: its labels: a picture, see
+    :func:`~napari_samnet.io.label_files.read_label_picture`, or a file of
+    another program, see :mod:`napari_samnet.io.formats.registry`.
+    ``page``: which plane of a stack, of the labels as of the image.
+    ``pixel_size``: side of a pixel in micrometers, for GeoJSON; by default
+    what the image's file says.
+    ``label_unit``: 'px' or 'um', the unit of GeoJSON; by default told apart.
+    Raises InputError if a file cannot be read, or the labels are not of the
+    image's size.
     """
     picture = read_picture(path, name=name, page=page, channel=channel)
     shape = check_image(
@@ -153,18 +124,8 @@ def read_annotated(
 def about_files(source: AnnotatedImage, target: Picture) -> dict[str, Any]:
     """What a result's metadata keep of the files that it was made from.
 
-    Parameters
-    ----------
-    source : AnnotatedImage
-        The source, with its labels and points.
-    target : Picture
-        The target, as it was read.
-
-    Returns
-    -------
-    dict
-        The notices, and colors and names of the ids where the label file has
-        some; fit for JSON.
+    Returns: the notices, and colors and names of the ids where the label file
+    has some; fit for JSON.
     """
     about: dict[str, Any] = {
         'notices': list(dict.fromkeys((*source.notices, *target.notices)))
@@ -193,22 +154,8 @@ def align_orientation(
     turn it. Some programs that draw masks look at that, others do not, and
     masks mostly do not say.
 
-    Parameters
-    ----------
-    labels : LabelPicture
-        Labels, upright as far as their own file says.
-    picture : Picture
-        The image that they belong to, upright.
-    shape : tuple of int
-        Rows and columns of the image.
-    names : tuple of str
-        What the notices call the two files.
-
-    Returns
-    -------
-    LabelPicture
-        Turned like the image where only that fits, with a notice; as they
-        were elsewhere, with a notice where both would fit.
+    Returns: turned like the image where only that fits, with a notice; as they
+    were elsewhere, with a notice where both would fit.
     """
     orientation = picture.orientation
     if orientation == labels.orientation:

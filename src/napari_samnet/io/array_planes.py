@@ -22,26 +22,12 @@ def plane_of_array(
 ) -> Stored:
     """One plane of an array whose axes have no names.
 
-    Parameters
-    ----------
-    array : ndarray
-        With rows and columns; 3 or 4 numbers on a last axis are colors.
-    page : int, str or None
-        Which plane, from 0; 'all' for the first of three axes as channels.
-    name : str
-        What the messages call it.
-    file : Path
-        Where it was read from.
-
-    Returns
-    -------
-    Stored
-        The plane, or the whole array where no page is chosen.
-
-    Raises
-    ------
-    InputError
-        If there is no such plane.
+    ``array``: with rows and columns; 3 or 4 numbers on a last axis are colors.
+    ``page``: which plane, from 0; 'all' for the first of three axes as
+    channels.
+    ``file``: where it was read from.
+    Returns: the plane, or the whole array where no page is chosen.
+    Raises InputError if there is no such plane.
     """
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]

@@ -20,15 +20,8 @@ COUNTED_PIXELS = 1 << 20
 def bands_of(array: NDArray[Any]) -> Iterator[slice]:
     """Rows of an array, as many at once as keep temporaries small.
 
-    Parameters
-    ----------
-    array : ndarray, shape (H, W) or (H, W, C)
-        A map of any size, which is looked at in bands.
-
-    Yields
-    ------
-    slice
-        First row and the one behind the last.
+    ``array`` (H, W) or (H, W, C): a map of any size, which is looked at in
+    bands.
     """
     for rows, _ in tiles((array.shape[0], max(1, array.shape[1]))):
         yield rows
@@ -37,15 +30,8 @@ def bands_of(array: NDArray[Any]) -> Iterator[slice]:
 def codes_of(values: NDArray[np.uint8]) -> NDArray[Any]:
     """Make one number of each pixel.
 
-    Parameters
-    ----------
-    values : ndarray of uint8, shape (H, W, 1) or (H, W, 3)
-        Gray, or red, green and blue.
-
-    Returns
-    -------
-    ndarray of uint8 or int32, shape (H, W)
-        The gray, or ``red << 16 | green << 8 | blue``.
+    ``values`` (H, W, 1) or (H, W, 3): gray, or red, green and blue. Returns:
+    (H, W): the gray, or ``red << 16 | green << 8 | blue``.
     """
     if values.shape[2] == 1:
         return values[..., 0]
@@ -59,17 +45,8 @@ def codes_of(values: NDArray[np.uint8]) -> NDArray[Any]:
 def colors_of(codes: NDArray[Any], channels: int) -> NDArray[np.uint8]:
     """Make gray or colors of numbers again.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (N,)
-        As :func:`codes_of` gives them.
-    channels : int
-        1 for gray, 3 for colors.
-
-    Returns
-    -------
-    ndarray of uint8, shape (N, channels)
-        What the numbers stand for.
+    ``codes`` (N,): as :func:`codes_of` gives them. ``channels``: 1 for gray, 3
+    for colors. Returns: (N, channels): what the numbers stand for.
     """
     if channels == 1:
         return codes[:, None].astype(np.uint8)
@@ -82,19 +59,11 @@ def present_codes(
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Numbers that occur, and how often.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (H, W)
-        As :func:`codes_of` gives them; negative ones are not counted.
-    where : ndarray of bool, shape (H, W), optional
-        Pixels that are looked at, by default all.
-
-    Returns
-    -------
-    present : ndarray of int, shape (N,)
-        In increasing order.
-    counts : ndarray of int, shape (N,)
-        Number of pixels that each of them has.
+    ``codes`` (H, W): as :func:`codes_of` gives them; negative ones are not
+    counted.
+    ``where`` (H, W): pixels that are looked at, by default all.
+    Returns: ``present``: (N,): in increasing order; ``counts``: (N,): number
+    of pixels that each of them has.
     """
     present, counts = np.zeros(0, np.intp), np.zeros(0, np.int64)
     step = max(1, COUNTED_PIXELS // max(1, codes.shape[1]))
@@ -125,21 +94,10 @@ def lookup(
 ) -> NDArray[Any]:
     """Replace numbers by values.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (H, W)
-        As :func:`codes_of` gives them.
-    present : ndarray of int, shape (N,)
-        Numbers that have a value.
-    values : ndarray, shape (N,)
-        What each of them is replaced by.
-    other : int
-        Value of all other numbers, negative ones too.
-
-    Returns
-    -------
-    ndarray, shape (H, W)
-        In the dtype of `values`.
+    ``codes`` (H, W): as :func:`codes_of` gives them.
+    ``present`` (N,): numbers that have a value.
+    ``values`` (N,): what each of them is replaced by.
+    Returns: (H, W): in the dtype of `values`.
     """
     size = 1 << (8 if codes.dtype == np.uint8 else 24)
     table = np.full(size + 1, other, values.dtype)

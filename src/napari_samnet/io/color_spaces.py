@@ -47,17 +47,8 @@ _DISPLAY_GAMMA = 0.45455
 def as_seen(stored: Stored, name: str) -> Picture:
     """Make of a file's numbers what a person sees.
 
-    Parameters
-    ----------
-    stored : Stored
-        The numbers, and what they mean.
-    name : str
-        What the notices call the file.
-
-    Returns
-    -------
-    Picture
-        In sRGB and upright; in the file's own dtype where it can hold that.
+    Returns: in sRGB and upright; in the file's own dtype where it can hold
+    that.
     """
     stored = _without_nodata(stored)
     pixels, axis = stored.pixels, stored.channel_axis

@@ -20,25 +20,11 @@ _COLORS = ('RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 def read_dicom(file: Path, name: str, page: int | None = None) -> Stored:
     """Read one frame of a DICOM file.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    name : str
-        What the messages call it.
-    page : int, optional
-        Which frame, counted from 0, of a file that holds several.
-
-    Returns
-    -------
-    Stored
-        Its numbers, in the units of the modality (such as Hounsfield units)
-        where the file says how.
-
-    Raises
-    ------
-    InputError
-        If pydicom is missing, or the file holds no single picture.
+    ``page``: which frame, counted from 0, of a file that holds several.
+    Returns: its numbers, in the units of the modality (such as Hounsfield
+    units) where the file says how.
+    Raises InputError if pydicom is missing, or the file holds no single
+    picture.
     """
     what = f'{name}: DICOM files such as {file}'
     decoders = require('pydicom.pixels', what, extra='dicom')

@@ -13,24 +13,8 @@ __all__ = ['require']
 def require(module: str, what: str, *, extra: str = 'formats') -> Any:
     """Import a library of an extra.
 
-    Parameters
-    ----------
-    module : str
-        Name of the library to import, or of a part of it.
-    what : str
-        What needs it, in the plural, for the message.
-    extra : str
-        Extra of this package that brings it along.
-
-    Returns
-    -------
-    module
-        The imported library.
-
-    Raises
-    ------
-    InputError
-        If it is not installed; says how to.
+    ``module``: name of the library to import, or of a part of it. Raises
+    InputError if it is not installed; says how to.
     """
     try:
         return import_module(module)

@@ -44,22 +44,8 @@ _HEIC_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx')
 def existing_file(path: str | os.PathLike[str], name: str) -> Path:
     """A file that is there.
 
-    Parameters
-    ----------
-    path : path-like
-        Absolute, or relative to the current folder.
-    name : str
-        What the message calls the file.
-
-    Returns
-    -------
-    Path
-        The file to read; nothing in it is trusted.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is a folder, unless of Zarr.
+    ``path``: absolute, or relative to the current folder. Raises InputError if
+    there is none, or it is a folder, unless of Zarr.
     """
     file = Path(path)
     if not file.exists():
@@ -72,23 +58,9 @@ def existing_file(path: str | os.PathLike[str], name: str) -> Path:
 def file_kind(file: Path, name: str) -> str:
     """Tell what reads a file.
 
-    Parameters
-    ----------
-    file : Path
-        A file that is there, of any kind.
-    name : str
-        What the message calls it.
-
-    Returns
-    -------
-    str
-        'npy', 'npz', 'tiff', 'dicom', 'heic', 'volume', 'zarr', or
-        'picture' for what Pillow may read.
-
-    Raises
-    ------
-    InputError
-        If it is of a kind that is known and not read.
+    Returns: 'npy', 'npz', 'tiff', 'dicom', 'heic', 'volume', 'zarr', or
+    'picture' for what Pillow may read.
+    Raises InputError if it is of a kind that is known and not read.
     """
     if file.is_dir():
         return 'zarr'
@@ -133,15 +105,7 @@ def file_kind(file: Path, name: str) -> str:
 def natural_order(path: Path) -> tuple[tuple[int, int | str], ...]:
     """Key that sorts files as people do: img2 before img10.
 
-    Parameters
-    ----------
-    path : Path
-        A path of any kind.
-
-    Returns
-    -------
-    tuple
-        Runs of digits as numbers, the rest as text without case.
+    Returns: runs of digits as numbers, the rest as text without case.
     """
     key: list[tuple[int, int | str]] = []
     run = ''

@@ -31,21 +31,9 @@ BLOCK_ROWS = 256
 def read_flo(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
     """Read a flow.
 
-    Parameters
-    ----------
-    path : path-like
-        The file to read; nothing in it is trusted.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W, 2)
-        Displacement (row, column) in pixels. The format's mark of an unknown
-        flow, a value above 1e9, is left as it is.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, or not what its header says.
+    Returns: (H, W, 2): displacement (row, column) in pixels. The format's mark
+    of an unknown flow, a value above 1e9, is left as it is.
+    Raises InputError if the file is missing, or not what its header says.
     """
     try:
         with open(path, 'rb') as file:
@@ -75,22 +63,9 @@ def read_flo(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
 def write_flo(path: str | os.PathLike[str], flow: npt.ArrayLike) -> Path:
     """Write a flow.
 
-    Parameters
-    ----------
-    path : path-like
-        Destination; whole or not at all.
-    flow : array_like of float, shape (H, W, 2)
-        Displacement (row, column) in pixels.
-
-    Returns
-    -------
-    Path
-        The file that was written.
-
-    Raises
-    ------
-    InputError
-        If it is not a flow, or the file cannot be written.
+    ``path``: destination; whole or not at all.
+    ``flow`` (H, W, 2): displacement (row, column) in pixels.
+    Raises InputError if it is not a flow, or the file cannot be written.
     """
     array = np.asarray(flow)
     if (

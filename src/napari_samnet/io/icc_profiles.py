@@ -29,17 +29,10 @@ Convert = Callable[[Array], Array]
 def from_srgb(pixels: Array, profile: bytes) -> Array | None:
     """Bring sRGB to the colors of a profile, to be written with it.
 
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
-        8-bit, 16-bit or float in [0, 1].
-    profile : bytes
-        ICC profile of the file that the picture comes from.
-
-    Returns
-    -------
-    ndarray or None
-        The same shape and dtype; None if the profile is for other pictures.
+    ``pixels`` (H, W): 8-bit, 16-bit or float in [0, 1].
+    ``profile``: ICC profile of the file that the picture comes from.
+    Returns: the same shape and dtype; None if the profile is for other
+    pictures.
     """
     color = pixels.ndim == 3
     if profile_space(profile) != ('RGB ' if color else 'GRAY'):
@@ -72,17 +65,11 @@ def from_srgb(pixels: Array, profile: bytes) -> Array | None:
 def by_bands(pixels: Array, convert: Convert) -> Array:
     """Convert bands of rows, so that temporaries stay small.
 
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W) or (H, W, C)
-        The picture, which may be mapped from its file.
-    convert : callable
-        Takes some rows and returns as many; dtype and channels may change.
-
-    Returns
-    -------
-    ndarray
-        All converted rows; mapped to a file where they are many.
+    ``pixels`` (H, W) or (H, W, C): the picture, which may be mapped from its
+    file.
+    ``convert``: takes some rows and returns as many; dtype and channels may
+    change.
+    Returns: all converted rows; mapped to a file where they are many.
     """
     if not pixels.size:
         return pixels
@@ -101,18 +88,10 @@ def by_bands(pixels: Array, convert: Convert) -> Array:
 def by_profile(space: str, profile: bytes) -> Convert | None:
     """Make a conversion to sRGB by Little CMS.
 
-    Parameters
-    ----------
-    space : str
-        'gray', 'rgb' or 'cmyk'.
-    profile : bytes
-        ICC profile of such colors; nothing in it is trusted.
-
-    Returns
-    -------
-    callable or None
-        Converts colors in their dtype; None for a damaged profile, which is
-        left out, as other programs do.
+    ``space``: 'gray', 'rgb' or 'cmyk'.
+    ``profile``: ICC profile of such colors; nothing in it is trusted.
+    Returns: converts colors in their dtype; None for a damaged profile, which
+    is left out, as other programs do.
     """
     import imagecodecs
 
@@ -169,17 +148,7 @@ def _probe(space: str) -> Array:
 def is_visible(convert: Convert, space: str) -> bool:
     """Tell whether a conversion makes a difference that can be seen.
 
-    Parameters
-    ----------
-    convert : callable
-        What :func:`by_profile` has made.
-    space : str
-        Space of the colors that it takes.
-
-    Returns
-    -------
-    bool
-        False for a profile that is sRGB but for rounding.
+    Returns: False for a profile that is sRGB but for rounding.
     """
     if space == 'cmyk':
         return True
@@ -190,15 +159,7 @@ def is_visible(convert: Convert, space: str) -> bool:
 def profile_space(profile: bytes) -> str:
     """Color space of an ICC profile (ICC.1, 7.2.6).
 
-    Parameters
-    ----------
-    profile : bytes
-        The profile, perhaps damaged.
-
-    Returns
-    -------
-    str
-        Four letters, such as 'RGB ' or 'GRAY'.
+    Returns: four letters, such as 'RGB ' or 'GRAY'.
     """
     return profile[16:20].decode('latin-1')
 
@@ -206,15 +167,7 @@ def profile_space(profile: bytes) -> str:
 def describe_profile(profile: bytes) -> str:
     """Name of a profile for people.
 
-    Parameters
-    ----------
-    profile : bytes
-        The profile, perhaps damaged.
-
-    Returns
-    -------
-    str
-        What the profile calls itself, at most 60 letters.
+    Returns: what the profile calls itself, at most 60 letters.
     """
     from PIL import ImageCms
 

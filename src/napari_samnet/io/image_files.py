@@ -52,30 +52,15 @@ def read_picture(
     What a file is, is told by its content, not its name. Color spaces,
     palettes, ICC profiles, orientation and opacity are taken into account.
 
-    Parameters
-    ----------
-    path : path-like
-        TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM, NumPy's .npy,
-        and .npz with one array; with the extra `heic` HEIC, with the extra
-        `dicom` DICOM, with the extra `formats` a folder of OME-Zarr, with
-        the extra `volumes` a plane of NRRD, MetaImage and NIfTI.
-    name : str
-        What the messages call it.
-    page : int or str, optional
-        Which plane of a stack or picture of an animated file, from 0;
-        'all' to take the pages of a stack as the channels of one picture.
-    channel : int, optional
-        Which channel to take alone, from 0.
-
-    Returns
-    -------
-    Picture
-        Gray, RGB or RGBA in sRGB, or channels, with notices.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is not a 2-D image.
+    ``path``: TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, BMP, PPM, NumPy's
+    .npy, and .npz with one array; with the extra `heic` HEIC, with the extra
+    `dicom` DICOM, with the extra `formats` a folder of OME-Zarr, with the
+    extra `volumes` a plane of NRRD, MetaImage and NIfTI.
+    ``page``: which plane of a stack or picture of an animated file, from 0;
+    'all' to take the pages of a stack as the channels of one picture.
+    ``channel``: which channel to take alone, from 0.
+    Returns: gray, RGB or RGBA in sRGB, or channels, with notices.
+    Raises InputError if there is no such file, or it is not a 2-D image.
     """
     file = existing_file(path, name)
     stored = read_stored(file, name, page)
@@ -105,24 +90,9 @@ def read_image(
 ) -> tuple[NDArray[Any], int | None]:
     """Read the pixels of one 2-D image, where nobody reads notices.
 
-    Parameters
-    ----------
-    path : path-like
-        The same as for :func:`read_picture`.
-    name : str
-        What the messages call it.
-
-    Returns
-    -------
-    array : ndarray
-        The pixels, in the file's own dtype.
-    channel_axis : int or None
-        Axis of the channels where the file says so.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is not a 2-D image.
+    Returns: ``array``: the pixels, in the file's own dtype; ``channel_axis``:
+    axis of the channels where the file says so.
+    Raises InputError if there is no such file, or it is not a 2-D image.
     """
     picture = read_picture(path, name=name)
     return picture.pixels, picture.channel_axis
@@ -135,24 +105,7 @@ def read_stored(
 ) -> Stored:
     """Read the numbers of one picture as the file holds them.
 
-    Parameters
-    ----------
-    path : path-like
-        The same as for :func:`read_picture`.
-    name : str
-        What the messages call it.
-    page : int or str, optional
-        The same as for :func:`read_picture`.
-
-    Returns
-    -------
-    Stored
-        The numbers and what they mean.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no single picture.
+    Raises InputError if there is no such file, or it holds no single picture.
     """
     file = existing_file(path, name)
     kind = file_kind(file, name)
@@ -190,22 +143,9 @@ def read_stack(
 ) -> NDArray[Any] | None:
     """Read an array of any number of axes.
 
-    Parameters
-    ----------
-    path : path-like
-        TIFF or NumPy's .npy and .npz.
-    name : str
-        What the messages call it.
-
-    Returns
-    -------
-    ndarray or None
-        In the file's own dtype; None for a file of another kind.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it cannot be read.
+    ``path``: TIFF or NumPy's .npy and .npz.
+    Returns: in the file's own dtype; None for a file of another kind.
+    Raises InputError if there is no such file, or it cannot be read.
     """
     file = existing_file(path, name)
     kind = file_kind(file, name)
@@ -231,24 +171,13 @@ def write_tiff(
 ) -> None:
     """Write a 2-D image or map, compressed without loss.
 
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    array : ndarray, shape (rows, columns), or with channels
-        Any real dtype, kept.
-    channel_axis : int, optional
-        Axis of the channels; by default the last of three.
-    profile : bytes, optional
-        ICC profile that the colors, given as sRGB, are written with.
-    palette : ndarray of uint8, shape (N, 3), optional
-        Colors of the labels from 0 to N - 1, which other programs show; for
-        arrays of uint8 or uint16.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    ``path``: file to write, whole or not at all.
+    ``array`` (rows, columns): any real dtype, kept.
+    ``channel_axis``: axis of the channels; by default the last of three.
+    ``profile``: ICC profile that the colors, given as sRGB, are written with.
+    ``palette`` (N, 3): colors of the labels from 0 to N - 1, which other
+    programs show; for arrays of uint8 or uint16.
+    Raises InputError if it cannot be written.
     """
     options: dict[str, Any] = {'photometric': 'minisblack'}
     if array.ndim == 3:
@@ -283,21 +212,10 @@ def write_png(
     8-bit gray, RGB and RGBA, and 16-bit gray are kept; anything else is
     brought to 8-bit RGB.
 
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    image : ndarray
-        A 2-D image of any kind.
-    channel_axis : int, optional
-        Axis of its channels, found out by default.
-    profile : bytes, optional
-        ICC profile that the colors, given as sRGB, are written with.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    ``path``: file to write, whole or not at all.
+    ``image``: a 2-D image of any kind.
+    ``profile``: ICC profile that the colors, given as sRGB, are written with.
+    Raises InputError if it cannot be written.
     """
     color = image.ndim == 3 and image.shape[2] in (3, 4)
     plain = image.dtype == np.uint8 and (image.ndim == 2 or color)

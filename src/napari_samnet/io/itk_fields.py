@@ -29,24 +29,12 @@ ITK_TRANSFORMS = ('.h5', '.hdf5', '.tfm')
 def write_itk(path: str | os.PathLike[str], flow: NDArray[np.float32]) -> Path:
     """Write a flow as a displacement field or a transform of ITK.
 
-    Parameters
-    ----------
-    path : path-like
-        Destination, whole or not at all. A field for an ending of
-        `ITK_FIELDS`, a transform for one of `ITK_TRANSFORMS`.
-    flow : ndarray of float, shape (H, W, 2)
-        Displacement (row, column) in pixels, on the grid of the image that
-        will be made: the backward flow, to bring the source onto the target.
-
-    Returns
-    -------
-    Path
-        The file to read; nothing in it is trusted.
-
-    Raises
-    ------
-    InputError
-        If ITK is not installed, or the file cannot be written.
+    ``path``: destination, whole or not at all. A field for an ending of
+    `ITK_FIELDS`, a transform for one of `ITK_TRANSFORMS`.
+    ``flow`` (H, W, 2): displacement (row, column) in pixels, on the grid of
+    the image that will be made: the backward flow, to bring the source onto
+    the target.
+    Raises InputError if ITK is not installed, or the file cannot be written.
     """
     final = Path(path)
     ending = _ending(final)
@@ -79,20 +67,10 @@ def write_itk(path: str | os.PathLike[str], flow: NDArray[np.float32]) -> Path:
 def read_itk_field(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Read a displacement field that other programs made.
 
-    Parameters
-    ----------
-    path : path-like
-        An image of vectors; spacing and direction are taken into account.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W, 2)
-        Displacement (row, column) in pixels.
-
-    Raises
-    ------
-    InputError
-        If ITK is not installed, or the file is no such field.
+    ``path``: an image of vectors; spacing and direction are taken into
+    account.
+    Returns: (H, W, 2): displacement (row, column) in pixels.
+    Raises InputError if ITK is not installed, or the file is no such field.
     """
     itk = require('itk', 'fields of ITK', extra='bench')
     if not Path(path).is_file():

@@ -44,20 +44,8 @@ DARK = 12
 def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read a label image, where nobody reads notices.
 
-    Parameters
-    ----------
-    path : path-like
-        The same as for :func:`read_label_picture`.
-
-    Returns
-    -------
-    ndarray of int or bool, shape (rows, columns)
-        Labels, one whole number per pixel.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no labels.
+    Returns: (rows, columns): Labels, one whole number per pixel. Raises
+    InputError if there is no such file, or it holds no labels.
     """
     return read_label_picture(path).labels
 
@@ -70,25 +58,9 @@ def read_label_picture(
 ) -> LabelPicture:
     """Read a label image; a palette image gives its indices.
 
-    Parameters
-    ----------
-    path : path-like
-        The same as for
-        :func:`~napari_samnet.io.image_files.read_picture`.
-    name : str
-        What the messages call it.
-    page : int or str, optional
-        Which plane of a stack, from 0.
-
-    Returns
-    -------
-    LabelPicture
-        One whole number per pixel, with the file's colors, and notices.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no labels.
+    ``page``: which plane of a stack, from 0.
+    Returns: one whole number per pixel, with the file's colors, and notices.
+    Raises InputError if there is no such file, or it holds no labels.
     """
     file = existing_file(path, name)
     stored = read_stored(file, name, page)
@@ -123,24 +95,11 @@ def labels_of_pixels(
 ) -> LabelPicture:
     """Take pixels in memory for labels, by the rules that files are read by.
 
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W), or with channels
-        Ids, or colors that are one id each.
-    name : str
-        What the messages say they are from.
-    channel_axis : int, optional
-        Axis of the colors; None for one number per pixel.
-
-    Returns
-    -------
-    LabelPicture
-        One whole number per pixel, colors where there were any, and notices.
-
-    Raises
-    ------
-    InputError
-        If they hold no labels.
+    ``pixels`` (H, W): ids, or colors that are one id each.
+    ``channel_axis``: axis of the colors; None for one number per pixel.
+    Returns: one whole number per pixel, colors where there were any, and
+    notices.
+    Raises InputError if they hold no labels.
     """
     several = channel_axis is not None
     count = pixels.shape[channel_axis] if channel_axis is not None else 1
@@ -162,23 +121,13 @@ def write_labels(
 ) -> None:
     """Write labels as a TIFF file that other programs open.
 
-    Parameters
-    ----------
-    path : Path
-        File to write, whole or not at all.
-    labels : ndarray of int or bool, shape (H, W)
-        One id per pixel.
-    colors : mapping of int to tuple of int, optional
-        8-bit color of each id; written as a palette where all ids are from 0
-        to 255, and in the order that palettes have.
-    keep_dtype : bool
-        Write 64-bit labels as such. By default they are written in the
-        smallest type that holds the ids, as few programs read 64 bits.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
+    ``path``: file to write, whole or not at all.
+    ``labels`` (H, W): one id per pixel.
+    ``colors``: 8-bit color of each id; written as a palette where all ids are
+    from 0 to 255, and in the order that palettes have.
+    ``keep_dtype``: write 64-bit labels as such. By default they are written in
+    the smallest type that holds the ids, as few programs read 64 bits.
+    Raises InputError if the file cannot be written.
     """
     if labels.dtype.itemsize == 8 and not keep_dtype:
         low = min(0, int(labels.min(initial=0)))

@@ -21,26 +21,11 @@ def whole(
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Numbers of any kind as labels.
 
-    Parameters
-    ----------
-    values : ndarray
-        Bool, integer, or float with whole values; NaN is background.
-    name : str
-        What the message calls them.
-    file : path-like
-        Where they are from.
-
-    Returns
-    -------
-    labels : ndarray of int or bool
-        Native byte order; floats in the smallest type that holds them.
-    notices : tuple of str
-        What was decided, one line each.
-
-    Raises
-    ------
-    InputError
-        If they are not whole.
+    ``values``: bool, integer, or float with whole values; NaN is background.
+    ``file``: where they are from.
+    Returns: ``labels``: native byte order; floats in the smallest type that
+    holds them; ``notices``: what was decided, one line each.
+    Raises InputError if they are not whole.
     """
     if values.dtype.kind in 'biu':
         return values.astype(values.dtype.newbyteorder('='), copy=False), ()
@@ -78,15 +63,7 @@ def whole(
 def smallest_dtype(low: int, high: int) -> np.dtype[Any]:
     """Smallest integer type that holds ids.
 
-    Parameters
-    ----------
-    low, high : int
-        Smallest and largest id.
-
-    Returns
-    -------
-    numpy.dtype
-        Unsigned where no id is negative.
+    Returns: unsigned where no id is negative.
     """
     kinds = 'iiii' if low < 0 else 'uuuu'
     for kind, size in zip(kinds, (1, 2, 4, 8), strict=True):

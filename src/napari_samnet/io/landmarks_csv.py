@@ -27,18 +27,13 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """Pairs of points.
+    """Pairs of points."""
 
-    Parameters
-    ----------
-    source, target : ndarray of float64, shape (K, 2)
-        Row and column in pixels; 0 is the center of the first pixel.
-    active : ndarray of bool, shape (K,)
-        Pairs that are to be used.
-    """
-
+    #: ``source``, ``target``: (K, 2): row and column in pixels; 0 is the
+    #: center of the first pixel.
     source: Points
     target: Points
+    #: (K,): pairs that are to be used.
     active: npt.NDArray[np.bool_]
 
     @property
@@ -53,26 +48,14 @@ def read_landmarks(
 ) -> Landmarks:
     """Read pairs of points.
 
-    Parameters
-    ----------
-    path : path-like
-        Our own file, with the columns source-row, source-column, target-row,
-        target-column and, if some are switched off, active; or a landmark
-        file of BigWarp, whose moving image is the source. With `target`, the
-        points of the source as napari saves them, which is how the pairs
-        clicked in affinder are saved.
-    target : path-like, optional
-        The points of the target as napari saves them, in the same order.
-
-    Returns
-    -------
-    Landmarks
-        In the order of the file.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no pairs.
+    ``path``: our own file, with the columns source-row, source-column,
+    target-row, target-column and, if some are switched off, active; or a
+    landmark file of BigWarp, whose moving image is the source. With `target`,
+    the points of the source as napari saves them, which is how the pairs
+    clicked in affinder are saved.
+    ``target``: the points of the target as napari saves them, in the same
+    order.
+    Raises InputError if there is no such file, or it holds no pairs.
     """
     if target is not None:
         ends = read_points(path), read_points(target)
@@ -150,13 +133,8 @@ def write_landmarks(
 ) -> None:
     """Write pairs of points, so that :func:`read_landmarks` reads them.
 
-    Parameters
-    ----------
-    path : path-like
-        File to write. It appears whole or not at all. A name that ends in
-        ``bigwarp.csv`` is written as BigWarp does.
-    landmarks : Landmarks
-        The pairs of points to write.
+    ``path``: file to write. It appears whole or not at all. A name that ends
+    in ``bigwarp.csv`` is written as BigWarp does.
     """
     bigwarp = Path(path).name.lower().endswith('bigwarp.csv')
     lines = [] if bigwarp else [','.join((*COLUMNS, 'active'))]

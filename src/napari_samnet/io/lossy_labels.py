@@ -57,18 +57,10 @@ def repaired(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """Find the values that stand out, and the one that each pixel belongs to.
 
-    Parameters
-    ----------
-    values : ndarray of uint8, shape (H, W, C)
-        What the file holds.
-
-    Returns
-    -------
-    index : ndarray of uint8, shape (H, W)
-        Which of the levels each pixel belongs to.
-    levels : ndarray of uint8, shape (N, C)
-        Values that stand out, in increasing order; None as a whole if there
-        are none, or too many.
+    ``values`` (H, W, C): what the file holds.
+    Returns: ``index``: (H, W): which of the levels each pixel belongs to;
+    ``levels``: (N, C): values that stand out, in increasing order; None as a
+    whole if there are none, or too many.
     """
     channels = values.shape[2]
     flat = _flat(values)
@@ -127,18 +119,11 @@ def unsolid_ids(
 ) -> tuple[int, int] | None:
     """Tell whether most ids have no solid part, as after smoothing.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (H, W)
-        One id for each pixel.
-    share : float
-        Ids without a solid part, of all ids, from which on they are told.
-
-    Returns
-    -------
-    tuple of int or None
-        How many ids have no pixel whose neighbors all have the same id, and
-        how many ids there are; None if they are few, or mostly solid.
+    ``labels`` (H, W): one id for each pixel.
+    ``share``: ids without a solid part, of all ids, from which on they are
+    told.
+    Returns: how many ids have no pixel whose neighbors all have the same id,
+    and how many ids there are; None if they are few, or mostly solid.
     """
     if labels.dtype == bool:
         return None
@@ -170,16 +155,10 @@ def _solid_ids(labels: NDArray[Any]) -> NDArray[Any]:
 def has_mixed_edges(codes: NDArray[Any]) -> bool:
     """Tell whether few painted colors have edges that are mixed of them.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (H, W)
-        Colors as :func:`~napari_samnet.io.color_codes.codes_of` gives them.
-
-    Returns
-    -------
-    bool
-        True if a color without a solid part lies between two solid colors,
-        as a color and in the picture.
+    ``codes`` (H, W): colors as :func:`~napari_samnet.io.color_codes.codes_of`
+    gives them.
+    Returns: True if a color without a solid part lies between two solid
+    colors, as a color and in the picture.
     """
     middle = _middle(codes)
     present = np.unique(middle[middle >= 0])

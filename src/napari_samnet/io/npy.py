@@ -27,28 +27,11 @@ Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 def read_npy_header(file: Any, name: str, size: int) -> Header:
     """Read a header that says what the rest of the file is.
 
-    Parameters
-    ----------
-    file : binary file
-        At its beginning; at the first number afterwards.
-    name : str
-        What the messages call it.
-    size : int
-        Bytes of the whole file, header included.
-
-    Returns
-    -------
-    shape : tuple of int
-        Name of the array in the file.
-    fortran : bool
-        Whether columns are stored one after another.
-    dtype : numpy.dtype
-        Numbers or bools, perhaps complex.
-
-    Raises
-    ------
-    ValueError
-        If it is no such header, or does not fit the size.
+    ``size``: bytes of the whole file, header included.
+    Returns: ``shape``: name of the array in the file; ``fortran``: whether
+    columns are stored one after another; ``dtype``: numbers or bools, perhaps
+    complex.
+    Raises ValueError if it is no such header, or does not fit the size.
     """
     try:
         version = npy.read_magic(file)
@@ -81,23 +64,10 @@ def read_npy_header(file: Any, name: str, size: int) -> Header:
 def read_npy(path: Path) -> npt.NDArray[Any]:
     """Read an array of numbers.
 
-    Parameters
-    ----------
-    path : Path
-        The file to read; nothing in it is trusted.
-
-    Returns
-    -------
-    ndarray
-        In the file's dtype and order; a large one is mapped, not read, and
-        must not be written to.
-
-    Raises
-    ------
-    ValueError
-        If it is not such a file, or not what its header says.
-    OSError
-        If it cannot be read.
+    Returns: in the file's dtype and order; a large one is mapped, not read,
+    and must not be written to.
+    Raises ValueError if it is not such a file, or not what its header says.
+    Raises OSError if it cannot be read.
     """
     with open(path, 'rb') as file:
         size = os.fstat(file.fileno()).st_size

@@ -65,24 +65,10 @@ def write(
 ) -> Path:
     """Write a file that :func:`read` and :func:`numpy.load` can read.
 
-    Parameters
-    ----------
-    path : path-like
-        Destination; whole or not at all.
-    header : dict
-        Anything that JSON can hold.
-    arrays : dict of str to ndarray
-        An array of numbers or bools.
-
-    Returns
-    -------
-    Path
-        The file that was written.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written or JSON cannot hold the header.
+    ``path``: destination; whole or not at all.
+    ``arrays``: an array of numbers or bools.
+    Raises InputError if the file cannot be written or JSON cannot hold the
+    header.
     """
     try:
         text = json.dumps({'format': FORMAT, 'version': VERSION, **header})
@@ -104,24 +90,9 @@ def read(
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Read a file that :func:`write` wrote.
 
-    Parameters
-    ----------
-    path : path-like
-        The file to read; nothing in it is trusted.
-    needed, allowed : collection of str
-        Arrays that it must hold, and others that it may.
-
-    Returns
-    -------
-    header : dict
-        As it was given.
-    arrays : dict of str to ndarray
-        As they were given.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, of another kind, or damaged.
+    ``needed``, ``allowed``: arrays that it must hold, and others that it may.
+    Returns: ``header``: as it was given; ``arrays``: as they were given.
+    Raises InputError if the file is missing, of another kind, or damaged.
     """
     try:
         with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
@@ -155,23 +126,10 @@ def read(
 def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     """Read one array of an ``.npz`` file that others wrote.
 
-    Parameters
-    ----------
-    path : path-like
-        The file, compressed or not.
-    name : str
-        Name of the array in the file.
-
-    Returns
-    -------
-    ndarray
-        An array of numbers or bools.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged, does not hold the array, or claims
-        more than an honest one would.
+    ``path``: the file, compressed or not.
+    Returns: an array of numbers or bools.
+    Raises InputError if the file is missing or damaged, does not hold the
+    array, or claims more than an honest one would.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -190,35 +148,14 @@ def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
 
 
 def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
-    """Tell a file of :func:`write` from other archives by its names alone.
-
-    Parameters
-    ----------
-    path : path-like
-        A file of any kind.
-    members : collection of str
-        Arrays that it must hold.
-
-    Returns
-    -------
-    bool
-        False for whatever cannot be read.
-    """
+    """Tell a file of :func:`write` from other archives by its names alone."""
     return {HEADER, *members} <= {*array_names(path)}
 
 
 def array_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names of the arrays of an archive of NumPy.
 
-    Parameters
-    ----------
-    path : path-like
-        A file of any kind.
-
-    Returns
-    -------
-    tuple of str
-        Empty for any other file.
+    Returns: empty for any other file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -233,22 +170,8 @@ def array_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
 def only_array(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     """Read the array of an archive that holds a single one.
 
-    Parameters
-    ----------
-    path : path-like
-        The file, compressed or not.
-    name : str
-        What the messages call it.
-
-    Returns
-    -------
-    ndarray
-        An array of numbers or bools.
-
-    Raises
-    ------
-    InputError
-        If it holds several, or is damaged.
+    ``path``: the file, compressed or not. Returns: an array of numbers or
+    bools. Raises InputError if it holds several, or is damaged.
     """
     names = array_names(path)
     if len(names) != 1:

@@ -42,26 +42,10 @@ def painted(
 ) -> LabelPicture:
     """Make labels of painted colors.
 
-    Parameters
-    ----------
-    colors : ndarray of uint8, shape (H, W, 3)
-        What was painted, pixel by pixel.
-    glass : ndarray of bool or None, shape (H, W)
-        Where nothing was painted, as far as the file says.
-    stored : Stored
-        What the file says of its numbers.
-    file : Path
-        The file, for notices.
-
-    Returns
-    -------
-    LabelPicture
-        Ids from 1 on, red before green before blue, with the colors.
-
-    Raises
-    ------
-    InputError
-        If no colors stand out.
+    ``colors`` (H, W, 3): what was painted, pixel by pixel.
+    ``glass`` (H, W): where nothing was painted, as far as the file says.
+    Returns: ids from 1 on, red before green before blue, with the colors.
+    Raises InputError if no colors stand out.
     """
     notices: list[str] = []
     codes = _codes(colors, glass)
@@ -116,16 +100,6 @@ def is_painted_palette(stored: Stored) -> bool:
 
     Then black or white surrounds the picture under some other index than 0,
     and index 0 is a color like the others.
-
-    Parameters
-    ----------
-    stored : Stored
-        Indices with a palette.
-
-    Returns
-    -------
-    bool
-        False for a palette whose indices are ids.
     """
     table, pixels = stored.palette, stored.pixels
     assert table is not None

@@ -45,19 +45,13 @@ _ORIENTATIONS = {
 
 @dataclass(frozen=True)
 class PlaneChoice:
-    """Which part of a file is the picture.
+    """Which part of a file is the picture."""
 
-    Parameters
-    ----------
-    page : int, str or None
-        Plane of a stack or picture of an animated file, from 0; 'all' for
-        the pages of a stack as channels of one picture; None where a file
-        must hold a single one.
-    channel : int or None
-        Channel to take alone, from 0; None for all of them.
-    """
-
+    #: Plane of a stack or picture of an animated file, from 0; 'all' for the
+    #: pages of a stack as channels of one picture; None where a file must hold
+    #: a single one.
     page: int | str | None = None
+    #: Channel to take alone, from 0; None for all of them.
     channel: int | None = None
 
 
@@ -67,55 +61,38 @@ WHOLE_FILE = PlaneChoice()
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stored:
-    """Numbers of one picture as the file holds them, and what they mean.
+    """Numbers of one picture as the file holds them, and what they mean."""
 
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W), (H, W, C), or with another channel axis
-        In the file's own dtype, in native byte order.
-    space : str
-        What the numbers mean: 'gray', 'rgb', 'palette' (indices), 'cmyk',
-        'ycbcr', 'cielab' (signed a and b), 'icclab' (a and b from 128),
-        'channels' (any number of measured channels), or 'array' (numbers
-        whose axes have no names).
-    channel_axis : int or None
-        Axis of the channels; None for one number per pixel.
-    bits : int
-        Bits of a number that are used; fewer than those of the dtype in a
-        12-bit picture that is stored in 16 bits.
-    white_is_zero : bool
-        Whether the smallest number is the brightest.
-    alpha : str
-        What the last channel is: '' (no opacity), 'straight', or
-        'premultiplied' where colors were multiplied by it.
-    palette : ndarray or None, shape (N, 3) or (N, 4)
-        Colors of the indices, 8-bit, perhaps with opacity.
-    profile : bytes or None
-        ICC profile of the colors.
-    gamma : float or None
-        Exponent that the file names instead of a profile; 1 for light.
-    orientation : int
-        EXIF orientation, 1 for none.
-    lossy : str
-        Name of a compression that changes values; '' for none.
-    nodata : float or None
-        Number of pixels where nothing was measured.
-    notices : tuple of str
-        What the reader decided that a person may want to know.
-    """
-
+    #: (H, W): in the file's own dtype, in native byte order.
     pixels: NDArray[Any]
+    #: What the numbers mean: 'gray', 'rgb', 'palette' (indices), 'cmyk',
+    #: 'ycbcr', 'cielab' (signed a and b), 'icclab' (a and b from 128),
+    #: 'channels' (any number of measured channels), or 'array' (numbers whose
+    #: axes have no names).
     space: str
+    #: Axis of the channels; None for one number per pixel.
     channel_axis: int | None = None
+    #: Bits of a number that are used; fewer than those of the dtype in a
+    #: 12-bit picture that is stored in 16 bits.
     bits: int = 0
+    #: Whether the smallest number is the brightest.
     white_is_zero: bool = False
+    #: What the last channel is: '' (no opacity), 'straight', or
+    #: 'premultiplied' where colors were multiplied by it.
     alpha: str = ''
+    #: (N, 3) or (N, 4): colors of the indices, 8-bit, perhaps with opacity.
     palette: NDArray[np.uint8] | None = None
+    #: ICC profile of the colors.
     profile: bytes | None = None
+    #: Exponent that the file names instead of a profile; 1 for light.
     gamma: float | None = None
+    #: EXIF orientation, 1 for none.
     orientation: int = 1
+    #: Name of a compression that changes values; '' for none.
     lossy: str = ''
+    #: Number of pixels where nothing was measured.
     nodata: float | None = None
+    #: What the reader decided that a person may want to know.
     notices: tuple[str, ...] = ()
 
     def with_notices(self, *notices: str) -> Stored:
@@ -129,56 +106,36 @@ class Stored:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Picture:
-    """A picture as a person sees it.
+    """A picture as a person sees it."""
 
-    Parameters
-    ----------
-    pixels : ndarray
-        Gray, RGB or RGBA in sRGB, or any number of channels, upright, in the
-        file's own dtype where that can hold them.
-    channel_axis : int or None
-        Axis of the channels where the file says so.
-    notices : tuple of str
-        What the reader decided that a person may want to know, one line
-        each.
-    profile : bytes or None
-        ICC profile that the file's colors had before they became sRGB;
-        :func:`~napari_samnet.io.image_files.write_png` takes it to write a
-        picture in the same colors. None where there was none.
-    orientation : int
-        EXIF orientation that was applied, 1 for none.
-    """
-
+    #: Gray, RGB or RGBA in sRGB, or any number of channels, upright, in the
+    #: file's own dtype where that can hold them.
     pixels: NDArray[Any]
+    #: Axis of the channels where the file says so.
     channel_axis: int | None = None
+    #: What the reader decided that a person may want to know, one line each.
     notices: tuple[str, ...] = ()
+    #: ICC profile that the file's colors had before they became sRGB;
+    #: :func:`~napari_samnet.io.image_files.write_png` takes it to write a
+    #: picture in the same colors. None where there was none.
     profile: bytes | None = None
+    #: EXIF orientation that was applied, 1 for none.
     orientation: int = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelPicture:
-    """Labels of a file, and what the file says about them.
+    """Labels of a file, and what the file says about them."""
 
-    Parameters
-    ----------
-    labels : ndarray of int or bool, shape (H, W)
-        One id per pixel, upright.
-    notices : tuple of str
-        What the reader decided that a person may want to know, one line
-        each.
-    colors : dict of int to tuple of int
-        8-bit red, green and blue of the ids that the file has a color for.
-    names : dict of int to str
-        Names of the ids that the file has a name for.
-    orientation : int
-        EXIF orientation that was applied, 1 for none.
-    """
-
+    #: (H, W): one id per pixel, upright.
     labels: NDArray[Any]
+    #: What the reader decided that a person may want to know, one line each.
     notices: tuple[str, ...] = ()
+    #: 8-bit red, green and blue of the ids that the file has a color for.
     colors: dict[int, tuple[int, int, int]] | None = None
+    #: Names of the ids that the file has a name for.
     names: dict[int, str] | None = None
+    #: EXIF orientation that was applied, 1 for none.
     orientation: int = 1
 
 
@@ -187,19 +144,11 @@ def upright(
 ) -> NDArray[Any]:
     """Turn and mirror a picture as its EXIF orientation says.
 
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W), or with channels
-        As the file holds them.
-    orientation : int
-        From 1 to 8; anything else changes nothing, as in other programs.
-    channel_axis : int, optional
-        Axis of the channels, which stays where it is.
-
-    Returns
-    -------
-    ndarray
-        Rows from top to bottom; a view of a large array, else contiguous.
+    ``pixels`` (H, W): as the file holds them.
+    ``orientation``: from 1 to 8; anything else changes nothing, as in other
+    programs.
+    ``channel_axis``: axis of the channels, which stays where it is.
+    Returns: rows from top to bottom; a view of a large array, else contiguous.
     """
     swap, rows, columns = _ORIENTATIONS.get(orientation, _ORIENTATIONS[1])
     if not (swap or rows or columns):
@@ -218,17 +167,7 @@ def upright(
 def one_picture(file: Path, page: int | None) -> tuple[str, ...]:
     """Say that a page was chosen where there is nothing to choose.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    page : int or None
-        The number that was chosen.
-
-    Returns
-    -------
-    tuple of str
-        A notice; empty where the choice is the one that there is.
+    Returns: a notice; empty where the choice is the one that there is.
     """
     if not page:
         return ()
@@ -240,28 +179,8 @@ def check_page(
 ) -> int:
     """Refuse a page that a file does not hold.
 
-    Parameters
-    ----------
-    page : int
-        The number that was chosen.
-    count : int
-        How many there are.
-    what : str
-        What they are, such as 'plane'.
-    name : str
-        What the message calls the image.
-    file : Path
-        Where it is read from.
-
-    Returns
-    -------
-    int
-        The page.
-
-    Raises
-    ------
-    InputError
-        If it is not from 0 to one less than there are.
+    ``file``: where it is read from. Raises InputError if it is not from 0 to
+    one less than there are.
     """
     if 0 <= page < count:
         return page
@@ -276,24 +195,11 @@ def choose_plane(
 ) -> tuple[int, tuple[str, ...]]:
     """Choose one of the planes of a file.
 
-    Parameters
-    ----------
-    page : int or None
-        The number that was chosen, if any.
-    count, what, name, file
-        The same as for :func:`check_page`.
-
-    Returns
-    -------
-    plane : int
-        Its number, from 0.
-    notices : tuple of str
-        That there was nothing to choose, if something was chosen.
-
-    Raises
-    ------
-    InputError
-        If there are several and none is chosen, or one that is not there.
+    ``page``: the number that was chosen, if any.
+    Returns: ``plane``: its number, from 0; ``notices``: that there was nothing
+    to choose, if something was chosen.
+    Raises InputError if there are several and none is chosen, or one that is
+    not there.
     """
     if count == 1:
         return 0, one_picture(file, page)
@@ -309,16 +215,7 @@ def choose_plane(
 def plural(count: int, word: str) -> str:
     """A number and what it counts.
 
-    Parameters
-    ----------
-    count : int
-        How many there are.
-    word : str
-        The singular; an s is added for any other number than one.
-
-    Returns
-    -------
-    str
-        Such as '1 page' or '3 pages'.
+    ``word``: the singular; an s is added for any other number than one.
+    Returns: such as '1 page' or '3 pages'.
     """
     return f'{count:,} {word}{"" if count == 1 else "s"}'

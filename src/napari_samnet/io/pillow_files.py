@@ -68,27 +68,9 @@ def read_with_pillow(
 ) -> Stored:
     """Read one picture.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    name : str
-        What the messages call it.
-    page : int, optional
-        Which picture of an animated file; by default the first, with a
-        notice if there are others.
-    formats : tuple of str
-        Pillow's names of the formats to try.
-
-    Returns
-    -------
-    Stored
-        Numbers and what they mean.
-
-    Raises
-    ------
-    InputError
-        If it claims more than it can hold, or has no such page.
+    ``page``: which picture of an animated file; by default the first, with a
+    notice if there are others.
+    Raises InputError if it claims more than it can hold, or has no such page.
     """
     Image.init()
     known = [kind for kind in formats if kind in Image.OPEN]

@@ -27,17 +27,9 @@ _MICROMETERS = {
 def read_pixel_size(path: str | os.PathLike[str]) -> float | None:
     """Read the side of a pixel of a TIFF file of a microscope or scanner.
 
-    Parameters
-    ----------
-    path : path-like
-        File of the image.
-
-    Returns
-    -------
-    float or None
-        Micrometers: of OME's or ImageJ's metadata, of slide scanners that
-        write ``MPP``, or of the resolution where it is one of a microscope;
-        None where the file does not say.
+    Returns: micrometers: of OME's or ImageJ's metadata, of slide scanners that
+    write ``MPP``, or of the resolution where it is one of a microscope; None
+    where the file does not say.
     """
     file = Path(path)
     try:

@@ -22,24 +22,11 @@ __all__ = ['count_planes']
 def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
     """Count the planes of a file, as its pages are counted when it is read.
 
-    Parameters
-    ----------
-    path : path-like
-        A TIFF stack, an animated picture, or an array of NumPy.
-    name : str
-        What the messages call it.
-
-    Returns
-    -------
-    int
-        Numbers that `page` of
-        :func:`~napari_samnet.io.image_files.read_picture` takes, from 0 to
-        one less; 1 for a single picture.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it cannot be read.
+    ``path``: a TIFF stack, an animated picture, or an array of NumPy.
+    Returns: numbers that `page` of
+    :func:`~napari_samnet.io.image_files.read_picture` takes, from 0 to one
+    less; 1 for a single picture.
+    Raises InputError if there is no such file, or it cannot be read.
     """
     file = existing_file(path, name)
     kind = file_kind(file, name)

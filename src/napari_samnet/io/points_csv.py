@@ -20,21 +20,11 @@ NAMES = (('axis-0', 'axis-1'), ('row', 'column'), ('y', 'x'))
 def read_points(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
     """Read points of one image.
 
-    Parameters
-    ----------
-    path : path-like
-        CSV file as napari saves a points layer, or with the columns row and
-        column, or y and x. Further columns are ignored.
-
-    Returns
-    -------
-    ndarray of float, shape (N, 2)
-        Row and column of each, in pixels; 0 is the center of the first.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no points.
+    ``path``: CSV file as napari saves a points layer, or with the columns row
+    and column, or y and x. Further columns are ignored.
+    Returns: (N, 2): row and column of each, in pixels; 0 is the center of the
+    first.
+    Raises InputError if there is no such file, or it holds no points.
     """
     file = Path(path)
     if not file.is_file():
@@ -70,12 +60,7 @@ def write_points(
 ) -> None:
     """Write points as napari does, so that it opens them as a layer.
 
-    Parameters
-    ----------
-    path : path-like
-        Path of the file to write.
-    points : ndarray, shape (N, 2)
-        Row and column of each.
+    ``points`` (N, 2): row and column of each.
     """
     with open(path, 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)

@@ -59,18 +59,8 @@ _OTHER_STREAMS = (1, 2, 3, 4, 5, 32773)
 def check_segments(name: str, file: Path, page: Any) -> None:
     """Refuse segments of a page that unpack to more than the header says.
 
-    Parameters
-    ----------
-    name, file
-        The same as in :mod:`napari_samnet.io.size_limits`.
-    page : tifffile.TiffPage or tifffile.TiffFrame
-        The page whose segments are checked.
-
-    Raises
-    ------
-    InputError
-        If a segment claims or holds too much, or is compressed in a way
-        whose claim cannot be checked.
+    Raises InputError if a segment claims or holds too much, or is compressed
+    in a way whose claim cannot be checked.
     """
     keyframe = page.keyframe
     compression = int(keyframe.compression)

@@ -49,12 +49,7 @@ _MODE_BYTES = {'I;16': 2, 'I;16B': 2, 'I;16L': 2, 'I': 4, 'F': 4}
 def check_claim(name: str, file: Path, claimed: int) -> None:
     """Refuse what an honest file would not claim, or no memory could hold.
 
-    Parameters
-    ----------
-    name, file
-        What all checks of this module take.
-    claimed : int
-        Bytes of the image in memory.
+    ``claimed``: bytes of the image in memory.
     """
     size = file.stat().st_size
     if claimed > max(
@@ -142,15 +137,8 @@ def check_tiff(
 ) -> None:
     """Check the headers of an image in a TIFF file, and its segments.
 
-    Parameters
-    ----------
-    name, file
-        What all checks of this module take.
-    series : tifffile.TiffPageSeries
-        What the header says of the image.
-    pages : sequence
-        Those of its pages that will be read; a page that is not in the file
-        is None.
+    ``pages``: those of its pages that will be read; a page that is not in the
+    file is None.
     """
     keyframe = series.keyframe
     numbers = prod(series.shape)

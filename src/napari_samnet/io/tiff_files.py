@@ -70,26 +70,12 @@ _RAW_CAMERA = (32803, 34892)
 def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
     """Read one picture of a TIFF file.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    name : str
-        What the messages call it.
-    page : int or str, optional
-        Which plane of a stack, counted from 0 through the file, or
-        :data:`~napari_samnet.io.picture.ALL_PAGES` to take them as channels.
-
-    Returns
-    -------
-    Stored
-        Its numbers; a large picture without compression is mapped, not
-        read.
-
-    Raises
-    ------
-    InputError
-        If it is a stack and no page is chosen, or claims too much.
+    ``page``: which plane of a stack, counted from 0 through the file, or
+    :data:`~napari_samnet.io.picture.ALL_PAGES` to take them as channels.
+    Returns: its numbers; a large picture without compression is mapped, not
+    read.
+    Raises InputError if it is a stack and no page is chosen, or claims too
+    much.
     """
     check_pages(name, file)
     with tifffile.TiffFile(file) as content:
@@ -120,20 +106,7 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
 
 
 def read_tiff_stack(file: Path, name: str) -> NDArray[Any]:
-    """Read the first series of a TIFF file with all of its axes.
-
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    name : str
-        What the messages call it.
-
-    Returns
-    -------
-    ndarray
-        In the file's own dtype.
-    """
+    """Read the first series of a TIFF file with all of its axes."""
     check_pages(name, file)
     with tifffile.TiffFile(file) as content:
         return read_whole(content, content.series[0], name, file)

@@ -22,26 +22,12 @@ VOLUME_ENDINGS = ('.nrrd', '.nhdr', '.mha', '.mhd', '.nii', '.nii.gz')
 def read_volume(file: Path, name: str, page: int | None = None) -> Stored:
     """Read one plane of a volume.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read; nothing in it is trusted.
-    name : str
-        What the messages call it.
-    page : int, optional
-        Which plane along the last axis of the file, counted from 0; needed
-        where there are several.
-
-    Returns
-    -------
-    Stored
-        Its numbers, rows from the first to the last in the file; three or
-        four 8-bit components are colors, others channels.
-
-    Raises
-    ------
-    InputError
-        If SimpleITK is missing, or the file holds no single plane.
+    ``page``: which plane along the last axis of the file, counted from 0;
+    needed where there are several.
+    Returns: its numbers, rows from the first to the last in the file; three or
+    four 8-bit components are colors, others channels.
+    Raises InputError if SimpleITK is missing, or the file holds no single
+    plane.
     """
     SimpleITK = require(
         'SimpleITK', f'{name}: volumes such as {file}', extra='volumes'

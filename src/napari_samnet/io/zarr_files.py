@@ -24,15 +24,7 @@ _USUAL_AXES = 'tczyx'
 def is_zarr(path: Path) -> bool:
     """Tell a folder of zarr from others.
 
-    Parameters
-    ----------
-    path : Path
-        A path of any kind.
-
-    Returns
-    -------
-    bool
-        True for a folder with the metadata of a group or an array.
+    Returns: True for a folder with the metadata of a group or an array.
     """
     return path.is_dir() and any(
         (path / name).is_file() for name in ('zarr.json', '.zgroup', '.zarray')
@@ -50,31 +42,12 @@ def read_plane(
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Read one plane of an array whose last two axes are rows and columns.
 
-    Parameters
-    ----------
-    array : zarr.Array
-        What it is read from, chunk by chunk.
-    page : int or None
-        Which plane, counted from 0 over all other axes.
-    name : str
-        What the messages call it.
-    file : Path
-        Folder that holds the array.
-    channel : int
-        Axis of the channels, which are all read; -1 for none.
-
-    Returns
-    -------
-    plane : ndarray, shape (H, W), or (C, H, W)
-        In the array's dtype.
-    notices : tuple of str
-        What was decided.
-
-    Raises
-    ------
-    InputError
-        If there are several planes and none is chosen, or too much is
-        claimed.
+    ``page``: which plane, counted from 0 over all other axes.
+    ``channel``: axis of the channels, which are all read; -1 for none.
+    Returns: ``plane``: (H, W): in the array's dtype; ``notices``: what was
+    decided.
+    Raises InputError if there are several planes and none is chosen, or too
+    much is claimed.
     """
     counted = [axis for axis in range(array.ndim - 2) if axis != channel]
     sizes = [array.shape[axis] for axis in counted]
@@ -95,25 +68,11 @@ def read_plane(
 def read_zarr(path: Path, name: str, page: int | None = None) -> Stored:
     """Read one picture at full resolution.
 
-    Parameters
-    ----------
-    path : Path
-        An image of OME-Zarr, or an array.
-    name : str
-        What the messages call it.
-    page : int, optional
-        Which plane, counted from 0 over all axes but rows, columns and
-        channels.
-
-    Returns
-    -------
-    Stored
-        Its numbers. Channels stay together, as the first axis.
-
-    Raises
-    ------
-    InputError
-        If zarr is missing, or the folder holds no single picture.
+    ``path``: an image of OME-Zarr, or an array.
+    ``page``: which plane, counted from 0 over all axes but rows, columns and
+    channels.
+    Raises InputError if zarr is missing, or the folder holds no single
+    picture.
     """
     zarr = require('zarr', f'{name}: folders of Zarr such as {path}')
     opened: Any = zarr.open(path, mode='r')

@@ -23,20 +23,12 @@ def follow_field(
 ) -> Evidence:
     """Evidence that does not contradict a field bent to landmarks.
 
-    Parameters
-    ----------
-    evidence : Evidence
-        Of the source's cells for each cell of the target.
-    before, after : ndarray of float32, shape (h2, w2, 2)
-        Normalized displacement from target to source, before and after it
-        was bent.
-
-    Returns
-    -------
-    Evidence
-        Where the field has moved and the evidence lies elsewhere, the cell
-        that the field now leads to alone; unchanged elsewhere, and where
-        there are several annotated images.
+    ``evidence``: of the source's cells for each cell of the target.
+    ``before``, ``after`` (h2, w2, 2): normalized displacement from target to
+    source, before and after it was bent.
+    Returns: where the field has moved and the evidence lies elsewhere, the
+    cell that the field now leads to alone; unchanged elsewhere, and where
+    there are several annotated images.
     """
     if len(evidence.reference_cells) != 1:
         return evidence

@@ -29,21 +29,14 @@ EXACT_WEIGHT, EXACT = 2.0, 0.5
 
 @dataclass(frozen=True, eq=False)
 class BroughtLabels:
-    """What a field brings, on the grid of the scores.
+    """What a field brings, on the grid of the scores."""
 
-    Parameters
-    ----------
-    places : ndarray of int, shape (n, m)
-        Places of labels in the table; its length where the target shows what
-        is outside of the source.
-    weight : ndarray of float32, shape (n, m)
-        What the field's label has in advance.
-    exact : ndarray of bool, shape (n, m), optional
-        Where the field is right to the pixel: there its label stays.
-    """
-
+    #: (n, m): places of labels in the table; its length where the target shows
+    #: what is outside of the source.
     places: npt.NDArray[np.intp]
+    #: (n, m): what the field's label has in advance.
     weight: FloatArray
+    #: (n, m): where the field is right to the pixel: there its label stays.
     exact: npt.NDArray[np.bool_] | None = None
 
 
@@ -52,19 +45,8 @@ def field_labels(
 ) -> BroughtLabels:
     """Labels that the field brings to the grid of the scores.
 
-    Parameters
-    ----------
-    values : ndarray, shape (L,)
-        Labels in ascending order.
-    places : ndarray of int, shape (n, m)
-        Which of them each sample of the source has.
-    field : LabelField
-        Of the two images.
-
-    Returns
-    -------
-    BroughtLabels
-        With the weight that the field has there.
+    ``values`` (L,): Labels in ascending order. ``places`` (n, m): which of
+    them each sample of the source has.
     """
     grid = grid_shape(field.target_shape)
     brought = _brought(places, field.backward, grid, outside=len(values))

@@ -29,20 +29,10 @@ def label_quality(
 ) -> list[LabelQuality]:
     """Estimate how well each label is carried.
 
-    Parameters
-    ----------
-    field : LabelField
-        Of the two images.
-    pixels : Pixels or None
-        Of the labels; not looked at with `samples`.
-    samples : ndarray, optional
-        What :func:`sample_labels` gives, if it is known.
-
-    Returns
-    -------
-    list of LabelQuality
-        Of all labels but 0, in ascending order. Labels that go exactly where
-        the field leads have its mean confidence there as their estimate.
+    ``pixels``: of the labels; not looked at with `samples`.
+    ``samples``: what :func:`sample_labels` gives, if it is known.
+    Returns: of all labels but 0, in ascending order. Labels that go exactly
+    where the field leads have its mean confidence there as their estimate.
     """
     if samples is None:
         assert pixels is not None

@@ -207,18 +207,10 @@ class Evidence:
 def pooled(features: FloatArray, side: int = LARGEST_SIDE) -> FloatArray:
     """Features on at most so many cells a side, of unit length.
 
-    Parameters
-    ----------
-    features : ndarray of float, shape (h, w, C)
-        Features of the cells of an image.
-    side : int
-        Largest number of rows and of columns of the result.
-
-    Returns
-    -------
-    ndarray of float32, shape (h', w', C)
-        Means over squares of cells where there are more, else the features
-        themselves; of unit length in both cases.
+    ``features`` (h, w, C): features of the cells of an image.
+    ``side``: largest number of rows and of columns of the result.
+    Returns: (h', w', C): means over squares of cells where there are more,
+    else the features themselves; of unit length in both cases.
     """
     values = np.asarray(features, np.float32)
     step = -(-max(values.shape[:2]) // side)
@@ -313,20 +305,12 @@ def label_shares(
 ) -> sparse.csr_array:
     """Share of each label in each cell of an annotated image.
 
-    Parameters
-    ----------
-    places : ndarray of int, shape (n, m)
-        Samples of a label map: which of `count` labels each one has.
-    count : int
-        Number of labels that `places` counts, one column for each.
-    cells : tuple of int
-        Rows and columns of the cells that cover the label map.
-
-    Returns
-    -------
-    scipy.sparse.csr_array of float32, shape (rows * columns, count)
-        Area averages: every row sums to 1. Memory grows with the labels per
-        cell, not with all labels.
+    ``places`` (n, m): samples of a label map: which of `count` labels each one
+    has.
+    ``count``: number of labels that `places` counts, one column for each.
+    ``cells``: rows and columns of the cells that cover the label map.
+    Returns: (rows * columns, count): area averages: every row sums to 1.
+    Memory grows with the labels per cell, not with all labels.
     """
     from scipy import sparse
 

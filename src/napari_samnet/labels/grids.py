@@ -31,16 +31,8 @@ LEAST_SHARE = 0.02
 def grid_shape(shape: Shape) -> Shape:
     """Grid of the scores over an image.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the image.
-
-    Returns
-    -------
-    tuple of int
-        Rows and columns of the grid, in the same proportion, at most
-        `GRID_SIDE` and at most those of the image.
+    Returns: rows and columns of the grid, in the same proportion, at most
+    `GRID_SIDE` and at most those of the image.
     """
     scale = min(1.0, GRID_SIDE / max(shape))
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
@@ -49,17 +41,8 @@ def grid_shape(shape: Shape) -> Shape:
 def on_grid(cells: FloatArray, grid: Shape) -> FloatArray:
     """Bilinear values of a map of cells on a grid.
 
-    Parameters
-    ----------
-    cells : ndarray of float32, shape (h, w)
-        Values at the centers of cells.
-    grid : tuple of int
-        Rows and columns of the result.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, m)
-        The outermost values are repeated.
+    ``cells`` (h, w): values at the centers of cells. Returns: (n, m): the
+    outermost values are repeated.
     """
     return part_on_grid(cells, grid, (slice(0, grid[0]), slice(0, grid[1])))
 
@@ -67,19 +50,8 @@ def on_grid(cells: FloatArray, grid: Shape) -> FloatArray:
 def part_on_grid(cells: FloatArray, grid: Shape, box: Tile) -> FloatArray:
     """Bilinear values of a map of cells in a part of a grid.
 
-    Parameters
-    ----------
-    cells : ndarray of float32, shape (h, w)
-        Values at the centers of cells.
-    grid : tuple of int
-        Rows and columns of the whole grid.
-    box : tuple of slice
-        Rows and columns that are wanted.
-
-    Returns
-    -------
-    ndarray of float32
-        Of the shape of the box.
+    ``cells`` (h, w): values at the centers of cells. Returns: of the shape of
+    the box.
     """
     (above, below, down), (left, right, along) = (
         linear_taps(count, centers(side)[part])
@@ -93,18 +65,9 @@ def part_on_grid(cells: FloatArray, grid: Shape, box: Tile) -> FloatArray:
 def support(cells: FloatArray, grid: Shape) -> Tile | None:
     """Part of a grid where a map of cells is not neglected.
 
-    Parameters
-    ----------
-    cells : ndarray of float32, shape (h, w)
-        Share of the evidence in each cell.
-    grid : tuple of int
-        Rows and columns of the grid.
-
-    Returns
-    -------
-    tuple of slice or None
-        Rows and columns that hold all shares above `LEAST_SHARE`; None
-        where there are none.
+    ``cells`` (h, w): share of the evidence in each cell.
+    Returns: rows and columns that hold all shares above `LEAST_SHARE`; None
+    where there are none.
     """
     there = cells > LEAST_SHARE
     if not there.any():
@@ -125,15 +88,8 @@ def support(cells: FloatArray, grid: Shape) -> Tile | None:
 def union(one: Tile | None, other: Tile | None) -> Tile | None:
     """Smallest box that holds two.
 
-    Parameters
-    ----------
-    one, other : tuple of slice or None
-        Rows and columns; None is empty.
-
-    Returns
-    -------
-    tuple of slice or None
-        None if both are empty.
+    ``one``, ``other``: rows and columns; None is empty. Returns: None if both
+    are empty.
     """
     if one is None or other is None:
         return one or other
@@ -147,17 +103,7 @@ def union(one: Tile | None, other: Tile | None) -> Tile | None:
 def padded(box: Tile, grid: Shape) -> Tile:
     """A box with a margin, cut off at the borders of its grid.
 
-    Parameters
-    ----------
-    box : tuple of slice
-        Slices of rows and columns.
-    grid : tuple of int
-        Rows and columns of the grid.
-
-    Returns
-    -------
-    tuple of slice
-        With room for the filter of outlines, which looks beyond.
+    Returns: with room for the filter of outlines, which looks beyond.
     """
     rows, columns = (
         slice(max(0, part.start - 16), min(side, part.stop + 16))

@@ -41,17 +41,11 @@ SAMPLE_SIDE = 256
 
 @dataclass(frozen=True, eq=False)
 class ScoredLabels:
-    """The label that the field brings, or the best-scored one.
+    """The label that the field brings, or the best-scored one."""
 
-    Parameters
-    ----------
-    nearest : Nearest
-        What the field brings.
-    painter : LabelPainter
-        What the scores say.
-    """
-
+    #: What the field brings.
     nearest: Nearest
+    #: What the scores say.
     painter: LabelPainter
 
     @property
@@ -75,16 +69,8 @@ class ScoredLabels:
 def outline_guide(image: Plane) -> OutlineGuide:
     """Colors of the target on the grid of the scores.
 
-    Parameters
-    ----------
-    image : Plane
-        Pixels of the target image.
-
-    Returns
-    -------
-    OutlineGuide
-        To be given to :func:`label_kernel`; it can be used again for other
-        labels.
+    ``image``: pixels of the target image. Returns: to be given to
+    :func:`label_kernel`; it can be used again for other labels.
     """
     from napari_samnet.images.rgb import shrunken
 
@@ -102,25 +88,13 @@ def label_kernel(
 ) -> Kernel:
     """How labels of the source are put on the target's grid.
 
-    Parameters
-    ----------
-    field : LabelField
-        Of the two images. Its evidence decides where there is some.
-    pixels : Pixels or None
-        Of the labels; not looked at with `samples`.
-    min_confidence : float
-        Pixels that are matched with less confidence get 0.
-    image : Plane, optional
-        The target, to whose edges outlines are moved; without it they stay.
-    guide : OutlineGuide, optional
-        What :func:`outline_guide` gives for `image`, if it is known.
-    samples : ndarray, optional
-        What :func:`sample_labels` gives, if it is known.
-
-    Returns
-    -------
-    Kernel
-        For :func:`napari_samnet.warping.warp.warp`.
+    ``field``: of the two images. Its evidence decides where there is some.
+    ``pixels``: of the labels; not looked at with `samples`.
+    ``min_confidence``: pixels that are matched with less confidence get 0.
+    ``image``: the target, to whose edges outlines are moved; without it they
+    stay.
+    ``guide``: what :func:`outline_guide` gives for `image`, if it is known.
+    ``samples``: what :func:`sample_labels` gives, if it is known.
     """
     nearest = Nearest(
         field.source_shape,
@@ -145,15 +119,7 @@ def label_kernel(
 def sample_indices(shape: Shape) -> list[npt.NDArray[np.intp]]:
     """Rows and columns at which labels are sampled.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the labels.
-
-    Returns
-    -------
-    list of ndarray of int
-        At most `SAMPLE_SIDE` of each, evenly spaced.
+    Returns: at most `SAMPLE_SIDE` of each, evenly spaced.
     """
     return [
         (centers(min(SAMPLE_SIDE, side)) * side).astype(np.intp)
@@ -164,17 +130,7 @@ def sample_indices(shape: Shape) -> list[npt.NDArray[np.intp]]:
 def sample_labels(pixels: Pixels, shape: Shape) -> Labels:
     """Even samples of labels, a few per cell.
 
-    Parameters
-    ----------
-    pixels : Pixels
-        Label image of the source.
-    shape : tuple of int
-        Their rows and columns.
-
-    Returns
-    -------
-    ndarray, shape (n, m)
-        In the dtype of the labels, at :func:`sample_indices`.
+    Returns: (n, m): in the dtype of the labels, at :func:`sample_indices`.
     """
     at = sample_indices(shape)
     if pixels.whole is not None:

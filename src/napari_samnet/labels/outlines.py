@@ -36,10 +36,8 @@ NOISE_VARIANCE = 1e-3
 class OutlineGuide:
     """The colors of an image, prepared for filtering the scores of labels.
 
-    Parameters
-    ----------
-    picture : ndarray of float32, shape (n, m, 3)
-        The image in RGB from 0 to 1, on the grid of the scores.
+    ``picture`` (n, m, 3): the image in RGB from 0 to 1, on the grid of the
+    scores.
     """
 
     def __init__(self, picture: FloatArray) -> None:
@@ -50,16 +48,9 @@ class OutlineGuide:
     def radius(area: float) -> int:
         """Radius that suits a label.
 
-        Parameters
-        ----------
-        area : float
-            Of the label, in pixels of the small picture.
-
-        Returns
-        -------
-        int
-            One of `RADII`, in the same pixels. Larger squares correct larger
-            errors and wash out what is smaller than they are.
+        ``area``: of the label, in pixels of the small picture.
+        Returns: one of `RADII`, in the same pixels. Larger squares correct
+        larger errors and wash out what is smaller than they are.
         """
         wanted = RADIUS_SHARE * np.sqrt(area)
         return min(RADII, key=lambda radius: abs(radius - wanted))
@@ -69,20 +60,12 @@ class OutlineGuide:
     ) -> FloatArray:
         """Explain scores by colors.
 
-        Parameters
-        ----------
-        scores : ndarray of float32, shape (rows, columns)
-            Of one label in a part of the picture.
-        corner : tuple of int
-            Row and column of the picture at which that part begins.
-        radius : int
-            Of the squares, in pixels.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, 4)
-            Factors of red, green and blue, and the constant, whose sum is
-            the filtered score, equations (5) to (8) of [1]_.
+        ``scores`` (rows, columns): of one label in a part of the picture.
+        ``corner``: row and column of the picture at which that part begins.
+        ``radius``: of the squares, in pixels.
+        Returns: (rows, columns, 4): factors of red, green and blue, and the
+        constant, whose sum is the filtered score, equations (5) to (8) of
+        [1]_.
         """
         part = tuple(
             slice(start, start + side)

@@ -32,33 +32,22 @@ TEXTURE_WIDTH = 0.7
 
 @dataclass(frozen=True, eq=False)
 class LabelPainter:
-    """Puts the best-scored labels into blocks of the target's grid.
+    """Puts the best-scored labels into blocks of the target's grid."""
 
-    Parameters
-    ----------
-    scores : LabelScores
-        Scores of the labels per cell.
-    grid : tuple of int
-        Rows and columns of the target.
-    image : Plane or None
-        The target; needed where scores depend on colors.
-    """
-
+    #: Scores of the labels per cell.
     scores: LabelScores
+    #: Rows and columns of the target.
     grid: Shape
+    #: The target; needed where scores depend on colors.
     image: Plane | None = None
 
     def paint(self, tile: Tile, target: Labels, allowed: Any = None) -> None:
         """Replace the labels of a block where scores decide.
 
-        Parameters
-        ----------
-        tile : tuple of slice
-            Rows and columns of the block.
-        target : ndarray of int or bool
-            Labels that the block has without the scores; changed in place.
-        allowed : ndarray of bool, optional
-            Where they may be changed, by default everywhere.
+        ``target``: Labels that the block has without the scores; changed in
+        place.
+        ``allowed`` (ndarray of bool): where they may be changed, by default
+        everywhere.
         """
         for part, here in self._contested(tile):
             rows, columns = (

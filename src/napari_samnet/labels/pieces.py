@@ -33,23 +33,12 @@ def far_pieces(
 ) -> Mask | None:
     """Small pieces of a label that lie far from its largest piece.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        Where the label is.
-    small : float
-        Share of the largest piece's area below which a piece is small.
-    gap : float
-        How far apart the annotated pieces lie, see :func:`widest_gap`.
-    known : ndarray of bool, shape (H, W), optional
-        Where the label is known to be by other means. A piece that lies
-        there stays, and what lies there counts threefold in which piece is
-        the largest.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W), or None
-        The pixels of these pieces; None if there are none.
+    ``mask`` (H, W): where the label is.
+    ``small``: share of the largest piece's area below which a piece is small.
+    ``known`` (H, W): where the label is known to be by other means. A piece
+    that lies there stays, and what lies there counts threefold in which piece
+    is the largest.
+    Returns: (H, W): the pixels of these pieces; None if there are none.
     """
     # A third of what importing the package's matching would take.
     from scipy import ndimage
@@ -76,16 +65,9 @@ def far_pieces(
 def widest_gap(mask: Mask) -> float:
     """How far the pieces of a label lie from its largest one.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        Where the label is.
-
-    Returns
-    -------
-    float
-        The farthest piece's gap, as a share of the side of a square that
-        has the area of the largest piece; 0 for a label in one piece.
+    ``mask`` (H, W): where the label is.
+    Returns: the farthest piece's gap, as a share of the side of a square that
+    has the area of the largest piece; 0 for a label in one piece.
     """
     from scipy import ndimage
 
@@ -101,17 +83,9 @@ def widest_gap(mask: Mask) -> float:
 def widest_gaps(places: npt.NDArray[Any], count: int) -> FloatArray:
     """The same of every label of a map.
 
-    Parameters
-    ----------
-    places : ndarray of int, shape (H, W)
-        Which of `count` labels each pixel has.
-    count : int
-        Number of labels that the map may have, from 0 on.
-
-    Returns
-    -------
-    ndarray of float32, shape (count,)
-        See :func:`widest_gap`; 0 for labels that are not there.
+    ``places`` (H, W): which of `count` labels each pixel has.
+    ``count``: number of labels that the map may have, from 0 on.
+    Returns: (count,): see :func:`widest_gap`; 0 for labels that are not there.
     """
     from scipy import ndimage
 

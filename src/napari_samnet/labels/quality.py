@@ -39,22 +39,15 @@ ABSENT_BELOW = 0.3
 
 @dataclass(frozen=True)
 class LabelMeasures:
-    """What is measured of one carried label.
+    """What is measured of one carried label."""
 
-    Parameters
-    ----------
-    area : int
-        Samples of the target that the label won.
-    expected : float
-        IoU that the scores themselves expect: their sum where the label has
-        won, over the area of that plus their sum elsewhere.
-    similarity : float
-        Mean cosine similarity, where the label has won, of the most similar
-        cell of the annotated images.
-    """
-
+    #: Samples of the target that the label won.
     area: int
+    #: IoU that the scores themselves expect: their sum where the label has
+    #: won, over the area of that plus their sum elsewhere.
     expected: float
+    #: Mean cosine similarity, where the label has won, of the most similar
+    #: cell of the annotated images.
     similarity: float
 
 
@@ -98,15 +91,7 @@ class LabelQuality:
 def predicted_iou(measures: LabelMeasures) -> float:
     """Estimate the IoU of a label with the truth.
 
-    Parameters
-    ----------
-    measures : LabelMeasures
-        What was measured of the label.
-
-    Returns
-    -------
-    float
-        From 0 to 1; 0 for a label that has won nowhere.
+    Returns: from 0 to 1; 0 for a label that has won nowhere.
     """
     if not measures.area:
         return 0.0

@@ -44,17 +44,11 @@ SET_TEMPERATURE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedFeatures:
-    """An annotated image as far as carrying its labels needs it.
+    """An annotated image as far as carrying its labels needs it."""
 
-    Parameters
-    ----------
-    features : ndarray of float, shape (h, w, C)
-        Matching features of its cells.
-    samples : ndarray of int or bool, shape (n, m)
-        Even samples of its labels, several per cell.
-    """
-
+    #: (h, w, C): matching features of its cells.
     features: npt.NDArray[Any]
+    #: (n, m): even samples of its labels, several per cell.
     samples: Labels
 
     @property
@@ -66,15 +60,8 @@ class AnnotatedFeatures:
 def mean_feature(features: npt.NDArray[Any]) -> FloatArray:
     """What an image looks like on the whole.
 
-    Parameters
-    ----------
-    features : ndarray of float, shape (h, w, C)
-        Matching features of its cells.
-
-    Returns
-    -------
-    ndarray of float32, shape (C,)
-        Their mean.
+    ``features`` (h, w, C): matching features of its cells. Returns: (C,):
+    their mean.
     """
     return np.asarray(features, np.float32).mean((0, 1))
 
@@ -84,19 +71,9 @@ def nearest_references(
 ) -> list[int]:
     """Choose the references whose mean feature is nearest.
 
-    Parameters
-    ----------
-    target : ndarray of float32, shape (C,)
-        Mean feature of the image that labels are wanted for.
-    references : sequence of ndarray of float32, shape (C,)
-        Mean features of the annotated images.
-    count : int
-        How many to choose at most.
-
-    Returns
-    -------
-    list of int
-        Indices of references, nearest first.
+    ``target`` (C,): mean feature of the image that labels are wanted for.
+    ``references`` (C,): mean features of the annotated images.
+    ``count``: how many to choose at most.
     """
     distances = [float(np.linalg.norm(other - target)) for other in references]
     return [int(k) for k in np.argsort(distances, kind='stable')[:count]]
@@ -109,20 +86,10 @@ def propose_next(
 ) -> int | None:
     """Propose the image whose annotation would help most.
 
-    Parameters
-    ----------
-    targets : sequence of ndarray of float32, shape (C,)
-        Mean features of the images that are not annotated.
-    references : sequence of ndarray of float32, shape (C,)
-        Mean features of the annotated ones.
-    qualities : sequence of float
-        Predicted quality of the labels of each target.
-
-    Returns
-    -------
-    int or None
-        Index of a target: the one that most brings targets of low quality
-        nearer to something annotated. None without targets.
+    ``targets`` (C,): mean features of the images that are not annotated.
+    ``references`` (C,): mean features of the annotated ones.
+    Returns: index of a target: the one that most brings targets of low quality
+    nearer to something annotated. None without targets.
     """
     if not targets:
         return None
@@ -138,20 +105,8 @@ def propose_next(
 def common_dtype(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     """Number type that holds the ids of all references.
 
-    Parameters
-    ----------
-    kinds : sequence of numpy.dtype
-        Types of their labels, bool or integer.
-
-    Returns
-    -------
-    numpy.dtype
-        Bool or integer.
-
-    Raises
-    ------
-    InputError
-        If no integer type holds them all.
+    ``kinds``: types of their labels, bool or integer. Returns: bool or
+    integer. Raises InputError if no integer type holds them all.
     """
     together = np.result_type(*kinds)
     if together.kind == 'f':
@@ -168,17 +123,8 @@ def table_of_references(
 ) -> LabelTable:
     """What annotated images say of the labels of another one.
 
-    Parameters
-    ----------
-    target : ndarray of float, shape (h2, w2, C)
-        Matching features of the image that labels are wanted for.
-    references : sequence of AnnotatedFeatures
-        The annotated images that are asked.
-
-    Returns
-    -------
-    LabelTable
-        With all ids of the references.
+    ``target`` (h2, w2, C): matching features of the image that labels are
+    wanted for.
     """
     from scipy import sparse
 

@@ -73,29 +73,20 @@ class LabelScores:
     """Scores of labels on a grid over the target.
 
     The background has what the scores of all labels leave of 1.
-
-    Parameters
-    ----------
-    values : ndarray, shape (L,)
-        The labels that take part, without 0.
-    boxes : list of tuple of slice
-        Part of the grid that each label has scores in; they are 0 elsewhere.
-    scores : list of ndarray of float32
-        In each box: (rows, columns), or with factors of the image's colors,
-        (rows, columns, 4), see :class:`.OutlineGuide`.
-    contested : ndarray of bool, shape (n, m)
-        Where the field alone does not decide.
-    unresolved : ndarray, shape (M,)
-        Labels that go exactly where the field leads.
-    measures : list of LabelMeasures
-        Of each label that takes part.
     """
 
+    #: (L,): the labels that take part, without 0.
     values: Labels
+    #: Part of the grid that each label has scores in; they are 0 elsewhere.
     boxes: list[Tile]
+    #: In each box: (rows, columns), or with factors of the image's colors,
+    #: (rows, columns, 4), see :class:`.OutlineGuide`.
     scores: list[FloatArray]
+    #: (n, m): where the field alone does not decide.
     contested: npt.NDArray[np.bool_]
+    #: (M,): Labels that go exactly where the field leads.
     unresolved: Labels
+    #: Of each label that takes part.
     measures: list[LabelMeasures]
 
     @property
@@ -109,20 +100,11 @@ def score_labels(
 ) -> LabelScores | None:
     """Weigh evidence and field, and move outlines to the image's edges.
 
-    Parameters
-    ----------
-    samples : ndarray of int or bool, shape (n, m)
-        Regular samples of the source's labels, several per cell.
-    field : LabelField
-        Of the two images.
-    guide : OutlineGuide or None
-        The target on the grid of :func:`grid_shape`; None leaves outlines as
-        evidence and field have them.
-
-    Returns
-    -------
-    LabelScores or None
-        None if no label takes part.
+    ``samples`` (n, m): regular samples of the source's labels, several per
+    cell.
+    ``guide``: the target on the grid of :func:`grid_shape`; None leaves
+    outlines as evidence and field have them.
+    Returns: None if no label takes part.
     """
     values, places = np.unique(samples, return_inverse=True)
     places = places.reshape(samples.shape)
@@ -142,21 +124,9 @@ def score_table(
 ) -> LabelScores | None:
     """Weigh the evidence for labels against what a field brings.
 
-    Parameters
-    ----------
-    table : LabelTable
-        The labels and their evidence.
-    brought : BroughtLabels or None
-        Labels of the field; None where there is no field.
-    grid : tuple of int
-        Rows and columns of the scores.
-    guide : OutlineGuide or None
-        The target on that grid; None leaves outlines as they are.
-
-    Returns
-    -------
-    LabelScores or None
-        None if no label takes part.
+    ``brought``: Labels of the field; None where there is no field.
+    ``guide``: the target on that grid; None leaves outlines as they are.
+    Returns: None if no label takes part.
     """
     taking_part = np.flatnonzero(table.resolved & ~table.background)
     if not taking_part.size:

@@ -34,54 +34,37 @@ MOST_SCORES = 1 << 25
 
 @dataclass(frozen=True, eq=False)
 class LabelField:
-    """What carries labels of a source to the grid of its target.
+    """What carries labels of a source to the grid of its target."""
 
-    Parameters
-    ----------
-    source_shape, target_shape : tuple of int
-        Rows and columns of the two images.
-    backward : ndarray of float32, shape (h2, w2, 2)
-        Normalized displacement (row, column) from target to source.
-    confidence : ndarray of float32, shape (h2, w2)
-        Of `backward`, in [0, 1].
-    evidence : Evidence or None
-        Cells of the source that the target's cells look like; None where
-        they were not looked for.
-    """
-
+    #: ``source_shape``, ``target_shape``: rows and columns of the two images.
     source_shape: Shape
     target_shape: Shape
+    #: (h2, w2, 2): normalized displacement (row, column) from target to
+    #: source.
     backward: FloatArray
+    #: (h2, w2): of `backward`, in [0, 1].
     confidence: FloatArray
+    #: Cells of the source that the target's cells look like; None where they
+    #: were not looked for.
     evidence: Evidence | None
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """Labels of all annotated images, as the target's cells see them.
+    """Labels of all annotated images, as the target's cells see them."""
 
-    Parameters
-    ----------
-    values : ndarray, shape (L,)
-        All labels in ascending order, 0 among them if any image has it.
-    resolved : ndarray of bool, shape (L,)
-        Which labels the cells resolve.
-    shares : scipy.sparse array of float32, shape (h2 * w2, L), or None
-        Evidence for each label at the target's cells.
-    cells : tuple of int
-        Rows and columns of those cells.
-    similarity : ndarray of float32, shape (h2, w2), optional
-        Of each cell to the most similar one of the annotated images.
-    gaps : ndarray of float32, shape (L,), optional
-        How far apart the pieces of each label lie, see
-        :func:`.widest_gap`. Specks farther away are then dropped.
-    """
-
+    #: (L,): all labels in ascending order, 0 among them if any image has it.
     values: Labels
+    #: (L,): which labels the cells resolve.
     resolved: npt.NDArray[np.bool_]
+    #: (h2 * w2, L): evidence for each label at the target's cells.
     shares: Any
+    #: Rows and columns of those cells.
     cells: Shape
+    #: (h2, w2): of each cell to the most similar one of the annotated images.
     similarity: FloatArray | None = None
+    #: (L,): how far apart the pieces of each label lie, see
+    #: :func:`.widest_gap`. Specks farther away are then dropped.
     gaps: FloatArray | None = None
 
     @property
@@ -116,18 +99,11 @@ def resolved_labels(
 ) -> npt.NDArray[np.bool_]:
     """Which labels the cells of annotated images resolve.
 
-    Parameters
-    ----------
-    shares : scipy.sparse array of float32, shape (cells, L)
-        Shares of the labels per cell, see :func:`.label_shares`.
-    background : ndarray of bool, shape (L,)
-        Which label is none.
-
-    Returns
-    -------
-    ndarray of bool, shape (L,)
-        Labels with most of their area in cells that they fill by more than
-        half; the largest of them, if memory does not allow for all.
+    ``shares`` (cells, L): shares of the labels per cell, see
+    :func:`.label_shares`.
+    ``background`` (L,): which label is none.
+    Returns: (L,): Labels with most of their area in cells that they fill by
+    more than half; the largest of them, if memory does not allow for all.
     """
     areas = np.asarray(shares.sum(0)).ravel()
     filled = shares.copy()

@@ -22,20 +22,11 @@ TEMPERATURE, ROUNDS, WIDTH = 0.07, 8, 0.15
 def agreement(source: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
     """Share of cells whose mutual matches agree with one affine map.
 
-    Parameters
-    ----------
-    source : Tensor
-        ``(1, C, h, w)``.
-    turned : Tensor
-        ``(K, C, h, w)``.
-
-    Returns
-    -------
-    agreement : Tensor
-        ``(K,)`` from 0 to 1: the likelihood of the matches that agree.
-    affine : Tensor
-        ``(K, 2, 3)``, from the source to the view, in normalized
-        (row, column).
+    ``source``: ``(1, C, h, w)``.
+    ``turned``: ``(K, C, h, w)``.
+    Returns: ``agreement``: ``(K,)`` from 0 to 1: the likelihood of the matches
+    that agree; ``affine``: ``(K, 2, 3)``, from the source to the view, in
+    normalized (row, column).
     """
     import torch
 

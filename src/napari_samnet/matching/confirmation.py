@@ -52,17 +52,12 @@ def confirmed(
 ) -> FloatArray:
     """Find places of the target where the field is right to the pixel.
 
-    Parameters
-    ----------
-    source, target : ndarray of float32, shape (n, n, 3)
-        Both images, squashed to the same square, in [0, 1].
-    forward, backward : ndarray of float32, shape (h, w, 2)
-        Normalized displacements (row, column).
-
-    Returns
-    -------
-    ndarray of float32, shape (n // 4, n // 4)
-        How far each place of the target is confirmed, from 0 to 1.
+    ``source``, ``target`` (n, n, 3): both images, squashed to the same square,
+    in [0, 1].
+    ``forward``, ``backward`` (h, w, 2): normalized displacements (row,
+    column).
+    Returns: (n // 4, n // 4): how far each place of the target is confirmed,
+    from 0 to 1.
     """
     shape = target.shape[0], target.shape[1]
     everything = slice(0, shape[0])
@@ -92,20 +87,14 @@ def raised_confidence(
 ) -> FloatArray:
     """Confidence that knows of what the pixels confirm.
 
-    Parameters
-    ----------
-    confidence : ndarray of float32, shape (2, h, w)
-        Of the field from source to target and back, from 0 to 1. Where it is
-        0, on what was left out, it stays so.
-    confirmation : ndarray of float32, shape (n, m)
-        Places of the target, as :func:`confirmed` gives them.
-    forward : ndarray of float32, shape (h, w, 2)
-        Normalized displacement (row, column) from source to target.
-
-    Returns
-    -------
-    ndarray of float32, shape (2, h, w)
-        Up to RIGHT where the pixels confirm, elsewhere as it was.
+    ``confidence`` (2, h, w): of the field from source to target and back, from
+    0 to 1. Where it is 0, on what was left out, it stays so.
+    ``confirmation`` (n, m): places of the target, as :func:`confirmed` gives
+    them.
+    ``forward`` (h, w, 2): normalized displacement (row, column) from source to
+    target.
+    Returns: (2, h, w): up to RIGHT where the pixels confirm, elsewhere as it
+    was.
     """
     rows, columns = confidence.shape[1:]
     places = np.minimum(confirmation / ENOUGH, 1)[..., None]

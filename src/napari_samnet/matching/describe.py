@@ -31,17 +31,10 @@ MOST_BYTES = 512 * 2**20
 class Describer:
     """Computes matching features, once for each image.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        Its weights, device, precision, backend and working size are used.
-        The shorter side of each image becomes `size` pixels long, the longer
-        one in proportion, at most twice as long.
-
-    Raises
-    ------
-    InputError
-        If the weights or the device cannot be used.
+    ``options``: its weights, device, precision, backend and working size are
+    used. The shorter side of each image becomes `size` pixels long, the longer
+    one in proportion, at most twice as long.
+    Raises InputError if the weights or the device cannot be used.
     """
 
     def __init__(self, options: MatchOptions) -> None:
@@ -60,15 +53,8 @@ class Describer:
     def __call__(self, plane: Plane) -> Features:
         """Describe an image.
 
-        Parameters
-        ----------
-        plane : Plane
-            Image whose features are wanted.
-
-        Returns
-        -------
-        ndarray of float16, shape (h, w, C)
-            One unit vector for each cell of 8 pixels at working size.
+        Returns: (h, w, C): one unit vector for each cell of 8 pixels at
+        working size.
         """
         shape = working_shape(plane.shape, self._options.size)
         picture = np.ascontiguousarray(shrunken(plane, shape))

@@ -61,17 +61,11 @@ SOFT, AGREED, REGION = 0.08, 2.0, 4.0
 
 
 class Belief(NamedTuple):
-    """When a refined place is believed.
+    """When a refined place is believed."""
 
-    Attributes
-    ----------
-    alike : float
-        Correlation from which it is by half.
-    share : float
-        Share of the image that must be for anything to be.
-    """
-
+    #: Correlation from which it is by half.
     alike: float
+    #: Share of the image that must be for anything to be.
     share: float
 
 
@@ -92,19 +86,14 @@ CLEAR = 0.5
 
 
 class Refined(NamedTuple):
-    """Fields with a cell for every few pixels, or more as they came.
+    """Fields with a cell for every few pixels, or more as they came."""
 
-    Attributes
-    ----------
-    forward, backward : ndarray of float32, shape (h, w, 2)
-        Normalized displacements (row, column).
-    believed : ndarray of float32, shape (2, n, n)
-        How far each place of the two images was refined, from 0 to 1, with a
-        cell for every ``CELL`` pixels.
-    """
-
+    #: ``forward``, ``backward``: (h, w, 2): normalized displacements (row,
+    #: column).
     forward: FloatArray
     backward: FloatArray
+    #: (2, n, n): how far each place of the two images was refined, from 0 to
+    #: 1, with a cell for every ``CELL`` pixels.
     believed: FloatArray
 
 
@@ -120,27 +109,16 @@ def refine(
 ) -> Refined | None:
     """Refine the fields of two images.
 
-    Parameters
-    ----------
-    source, target : ndarray of float32, shape (n, n, 3)
-        Both images, squashed to the same square, in [0, 1]; n is a multiple
-        of 16.
-    forward, backward : ndarray of float32, shape (h, w, 2)
-        Normalized displacements (row, column), within a few pixels of the
-        truth.
-    specimen : bool
-        Whether they are known to show the same scene or specimen: then less
-        likeness is asked for, so that stains may differ.
-    again : bool
-        Whether the fields have been refined at a smaller size, so that the
-        coarsest level is left out.
-    device : str
-        Where it is computed.
-
-    Returns
-    -------
-    Refined or None
-        None where the images do not show the same scene.
+    ``source``, ``target`` (n, n, 3): both images, squashed to the same square,
+    in [0, 1]; n is a multiple of 16.
+    ``forward``, ``backward`` (h, w, 2): normalized displacements (row,
+    column), within a few pixels of the truth.
+    ``specimen``: whether they are known to show the same scene or specimen:
+    then less likeness is asked for, so that stains may differ.
+    ``again``: whether the fields have been refined at a smaller size, so that
+    the coarsest level is left out.
+    ``device``: where it is computed.
+    Returns: None where the images do not show the same scene.
     """
     import torch
 

@@ -15,10 +15,8 @@ def checked_for_features(
 ) -> MatchOptions:
     """Options of a match on given features.
 
-    Raises
-    ------
-    InputError
-        If `features` cannot be called, or the options need the network.
+    Raises InputError if `features` cannot be called, or the options need the
+    network.
     """
     if not callable(features):
         raise InputError(

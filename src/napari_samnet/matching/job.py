@@ -76,24 +76,8 @@ class Step:
 class MatchJob:
     """One match, which may need several attempts.
 
-    Parameters
-    ----------
-    source, target : array_like
-        The two images of the pair.
-    options : MatchOptions
-        How to match them.
-    axes : dict
-        Channel axes of 'source' and 'target'.
-    features : callable, optional
-        Takes the place of the feature network.
-    labels : array_like of int or bool, optional
-        Labels of the source, in memory or lazy; each is taken to move as
-        one.
-    region, leave_out : array_like or tuple of two, optional
-        What of the images is matched, see
-        :func:`~napari_samnet.matching.region.kept_parts`.
-    transferred : bool
-        Make the transferred image of the result.
+    ``labels``: Labels of the source, in memory or lazy; each is taken to move
+    as one.
     """
 
     def __init__(
@@ -146,22 +130,7 @@ class MatchJob:
     ) -> Generator[Step, None, Correspondence]:
         """Match at a place and a working size.
 
-        Parameters
-        ----------
-        place : Place
-            Device, precision and backend that it runs on.
-        size : int
-            Working size in pixels.
-
-        Yields
-        ------
-        Step
-            See :func:`napari_samnet.matching.match.match_steps`.
-
-        Returns
-        -------
-        Correspondence
-            As the generator's value.
+        ``size``: working size in pixels.
         """
         import torch
 

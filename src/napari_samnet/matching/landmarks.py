@@ -31,20 +31,8 @@ Matrix = npt.NDArray[np.float64]
 def checked_landmarks(landmarks: Any) -> tuple[Points, Points]:
     """Check pairs of points.
 
-    Parameters
-    ----------
-    landmarks : tuple of array_like
-        Points of the source and of the target, (K, 2) each.
-
-    Returns
-    -------
-    tuple of ndarray
-        The same as arrays.
-
-    Raises
-    ------
-    InputError
-        If they are no pairs.
+    ``landmarks`` (tuple of array_like): points of the source and of the
+    target, (K, 2) each. Raises InputError if they are no pairs.
     """
     try:
         source, target = landmarks
@@ -70,21 +58,9 @@ def match_from_landmarks(
 ) -> Correspondence:
     """Bend a match to pairs of points, or match again from them.
 
-    Parameters
-    ----------
-    first : Correspondence
-        The match without them.
-    target : array_like
-        The target as it came.
-    landmarks : tuple of ndarray
-        Points of the source and of the target, (K, 2) each.
-    rematch : callable
-        Matches the source with another target, of the source's size.
-
-    Returns
-    -------
-    Correspondence
-        That meets the pairs.
+    ``first``: the match without them.
+    ``landmarks``: points of the source and of the target, (K, 2) each.
+    ``rematch``: matches the source with another target, of the source's size.
     """
     bent = first.with_landmarks(*landmarks)
     if not bent.metadata['landmarks']['restarted']:
@@ -109,22 +85,11 @@ def match_again(
 ) -> Correspondence | None:
     """Match again from the affine motion of pairs of points.
 
-    Parameters
-    ----------
-    first : Correspondence
-        The match without them.
-    target : array_like
-        The target as it came.
-    landmarks : tuple of ndarray
-        Points of the source and of the target, (K, 2) each.
-    rematch : callable
-        Matches the source with another target, of the source's size.
-
-    Returns
-    -------
-    Correspondence or None
-        That is not bent to the pairs yet; None if their motion cannot be
-        inverted.
+    ``first``: the match without them.
+    ``landmarks``: points of the source and of the target, (K, 2) each.
+    ``rematch``: matches the source with another target, of the source's size.
+    Returns: that is not bent to the pairs yet; None if their motion cannot be
+    inverted.
     """
     start, end = (
         (points + 0.5) / np.array(shape)

@@ -37,26 +37,17 @@ CELL = 4
 
 
 class Level(NamedTuple):
-    """One step from coarse to fine.
+    """One step from coarse to fine."""
 
-    Attributes
-    ----------
-    shrink : int
-        Pixels of the images per pixel compared.
-    rounds : int
-        How often the motion is solved for.
-    window : float
-        Width of the windows, in cells.
-    smooth : float
-        Width over which motions are averaged, in cells.
-    local : float
-        Width of the mean and deviation that are taken out, in pixels.
-    """
-
+    #: Pixels of the images per pixel compared.
     shrink: int
+    #: How often the motion is solved for.
     rounds: int
+    #: Width of the windows, in cells.
     window: float
+    #: Width over which motions are averaged, in cells.
     smooth: float
+    #: Width of the mean and deviation that are taken out, in pixels.
     local: float
 
 

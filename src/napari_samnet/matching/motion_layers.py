@@ -72,21 +72,14 @@ LABELED = LEVELS[:2]
 
 
 class Layers(NamedTuple):
-    """Motions of two images, those of both in one list.
+    """Motions of two images, those of both in one list."""
 
-    Attributes
-    ----------
-    image : Tensor
-        ``(K,)`` int64: 0 for a layer of the first image, 1 of the second.
-    places : Tensor
-        ``(K, 2, n, n)``: where each leads, normalized (x, y), everywhere.
-    share : Tensor
-        ``(K, 1, m, m)``: which places are its own; those of all layers of an
-        image add up to 1.
-    """
-
+    #: ``(K,)`` int64: 0 for a layer of the first image, 1 of the second.
     image: Tensor
+    #: ``(K, 2, n, n)``: where each leads, normalized (x, y), everywhere.
     places: Tensor
+    #: ``(K, 1, m, m)``: which places are its own; those of all layers of an
+    #: image add up to 1.
     share: Tensor
 
     def composed(self, side: int) -> Tensor:
@@ -111,17 +104,9 @@ class Layers(NamedTuple):
 def layers_of(field: FloatArray) -> tuple[Array, NDArray[np.intp]]:
     """Affine maps of the cells of a field, and the layer of each.
 
-    Parameters
-    ----------
-    field : ndarray of float32, shape (h, w, 2)
-        Normalized displacements (row, column).
-
-    Returns
-    -------
-    maps : ndarray of float64, shape (n, n, 2, 3)
-        From normalized (x, y, 1) to (x, y) in the other image.
-    layer : ndarray of int, shape (n, n)
-        0 for the largest; -1 for cells of none.
+    ``field`` (h, w, 2): normalized displacements (row, column).
+    Returns: ``maps``: (n, n, 2, 3): from normalized (x, y, 1) to (x, y) in the
+    other image; ``layer``: (n, n): 0 for the largest; -1 for cells of none.
     """
     maps = _cell_maps(field)
     side = maps.shape[0]
@@ -196,20 +181,11 @@ def separate_motions(
 ) -> Layers | None:
     """Layers of two fields, each continued over its whole image.
 
-    Parameters
-    ----------
-    fields : tuple of ndarray of float32, shape (h, w, 2)
-        Normalized displacements (row, column), forward and backward, of
-        squares whose side is a multiple of 32 or below it.
-    cells : int
-        Cells a side of the layers.
-    device : str
-        Where they are computed.
-
-    Returns
-    -------
-    Layers or None
-        None where both fields are of one motion.
+    ``fields`` (h, w, 2): normalized displacements (row, column), forward and
+    backward, of squares whose side is a multiple of 32 or below it.
+    ``cells``: cells a side of the layers.
+    ``device``: where they are computed.
+    Returns: None where both fields are of one motion.
     """
     import torch
     import torch.nn.functional as F
@@ -259,17 +235,8 @@ def separate_motions(
 def refined_layers(images: Tensor, start: Layers) -> Layers:
     """Refine the motion of each layer, and give each pixel to one.
 
-    Parameters
-    ----------
-    images : Tensor
-        ``(2, 3, n, n)`` in [0, 1].
-    start : Layers
-        With a cell for every ``CELL`` pixels.
-
-    Returns
-    -------
-    Layers
-        With shares of 0 and 1 for every two pixels.
+    ``images``: ``(2, 3, n, n)`` in [0, 1]. ``start``: with a cell for every
+    ``CELL`` pixels. Returns: with shares of 0 and 1 for every two pixels.
     """
     import torch
     import torch.nn.functional as F

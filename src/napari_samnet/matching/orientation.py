@@ -35,17 +35,11 @@ BEARABLE = 10.0
 
 @dataclass(frozen=True)
 class Orientation:
-    """A reflection, then a turn.
+    """A reflection, then a turn."""
 
-    Parameters
-    ----------
-    degrees : float
-        Turn against the clock, from 0 up to 360.
-    mirror : bool
-        Whether left and right are exchanged before that.
-    """
-
+    #: Turn against the clock, from 0 up to 360.
     degrees: float = 0.0
+    #: Whether left and right are exchanged before that.
     mirror: bool = False
 
     def __post_init__(self) -> None:
@@ -90,24 +84,16 @@ class Orientation:
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of an image that is seen in another orientation.
+    """The part of an image that is seen in another orientation."""
 
-    Parameters
-    ----------
-    orientation : Orientation
-        Orientation of the view.
-    shape : tuple of int
-        Rows and columns of the image.
-    extent : tuple of float, optional
-        Height and width of the view in pixels of the image. By default it
-        holds as many pixels as the image does.
-    middle : tuple of float
-        Its center, in pixels from the center of the image.
-    """
-
+    #: Orientation of the view.
     orientation: Orientation
+    #: Rows and columns of the image.
     shape: Shape
+    #: Height and width of the view in pixels of the image. By default it holds
+    #: as many pixels as the image does.
     extent: tuple[float, float] | None = None
+    #: Its center, in pixels from the center of the image.
     middle: tuple[float, float] = (0.0, 0.0)
 
     @cached_property
@@ -145,17 +131,10 @@ class Frame:
     def seen(self, image: FloatArray, side: int) -> FloatArray:
         """The view of an image.
 
-        Parameters
-        ----------
-        image : ndarray of float32, shape (n, n, 3)
-            The image, squashed to a square.
-        side : int
-            Side of the view in pixels; not looked at where it is exact.
-
-        Returns
-        -------
-        ndarray of float32, shape (side, side, 3)
-            Beyond the image's edges, its outermost pixels.
+        ``image`` (n, n, 3): the image, squashed to a square.
+        ``side``: side of the view in pixels; not looked at where it is exact.
+        Returns: (side, side, 3): beyond the image's edges, its outermost
+        pixels.
         """
         quarters = self.orientation.quarters
         if self.exact and quarters is not None:
@@ -170,15 +149,8 @@ class Frame:
     def forward(self, field: FloatArray) -> FloatArray:
         """Express a field into the view as one into the image.
 
-        Parameters
-        ----------
-        field : ndarray of float32, shape (h, w, 2)
-            Normalized displacement from another image to the view.
-
-        Returns
-        -------
-        ndarray of float32, shape (h, w, 2)
-            The same to the image.
+        ``field`` (h, w, 2): normalized displacement from another image to the
+        view. Returns: (h, w, 2): the same to the image.
         """
         start = _centers(field.shape[:2])
         there = (start + field) @ self.linear.T + self.offset
@@ -187,16 +159,10 @@ class Frame:
     def backward(self, field: FloatArray) -> FloatArray:
         """Bring a field from the view to the image's own grid.
 
-        Parameters
-        ----------
-        field : ndarray of float32, shape (h, w, 2)
-            Normalized displacement from the view to another image.
-
-        Returns
-        -------
-        ndarray of float32, shape (h, w, 2)
-            Normalized displacement from the image. Beyond the view, an
-            affine motion that is fitted to the whole field goes on.
+        ``field`` (h, w, 2): normalized displacement from the view to another
+        image.
+        Returns: (h, w, 2): normalized displacement from the image. Beyond the
+        view, an affine motion that is fitted to the whole field goes on.
         """
         start = _centers(field.shape[:2])
         within = self._within(start)
@@ -213,15 +179,8 @@ class Frame:
     def resampled(self, values: NDArray[Any]) -> NDArray[Any]:
         """Bring values at the view's cells to the image's own grid.
 
-        Parameters
-        ----------
-        values : ndarray, shape (h, w, ...)
-            Of any number of axes.
-
-        Returns
-        -------
-        ndarray
-            Shape and dtype of `values`; 0 beyond the view.
+        ``values`` (h, w, ...): of any number of axes. Returns: shape and dtype
+        of `values`; 0 beyond the view.
         """
         within = self._within(_centers(values.shape[:2]))
         at = np.moveaxis(np.clip(within, 0, 1), -1, 0)
@@ -235,15 +194,8 @@ class Frame:
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The view's cell nearest to each cell of the image.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            Rows and columns of the cells of both.
-
-        Returns
-        -------
-        rows, columns : ndarray of int, shape (h, w)
-            Beyond the view the cell at its border.
+        ``shape``: rows and columns of the cells of both. Returns:
+        ``rows, columns``: (h, w): beyond the view the cell at its border.
         """
         at = np.floor(self._within(_centers(shape)) * shape).astype(np.intp)
         rows, columns = (

@@ -70,23 +70,16 @@ FINALISTS = 4
 
 
 class Choice(NamedTuple):
-    """The orientation that was taken.
+    """The orientation that was taken."""
 
-    Attributes
-    ----------
-    frame : Frame
-        How the target is seen.
-    margin : float or None
-        Lead in agreement over the best other orientation, as a share: 1 if
-        that has none, 0 if both have as much, negative if the other has
-        more but not enough to turn for. None where nothing was tried.
-    specimen : bool
-        Whether the two images clearly show one scene or specimen, in this
-        orientation.
-    """
-
+    #: How the target is seen.
     frame: Frame
+    #: Lead in agreement over the best other orientation, as a share: 1 if that
+    #: has none, 0 if both have as much, negative if the other has more but not
+    #: enough to turn for. None where nothing was tried.
     margin: float | None
+    #: Whether the two images clearly show one scene or specimen, in this
+    #: orientation.
     specimen: bool
 
     def as_record(self) -> dict[str, Any]:
@@ -117,23 +110,11 @@ def choose(
 ) -> Choice:
     """Choose the orientation in which the target is compared.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Whose light features tell; those of the whole network if it has none.
-    small : sequence of ndarray
-        Source and target at working size, float32 ``(n, n, 3)``.
-    shape : tuple of int
-        Rows and columns of the target itself.
-    option : str
-        The option `orientation` of a match.
-    device : str
-        Where the model is.
-
-    Returns
-    -------
-    Choice
-        Of `option`, or by evidence where that is 'auto'.
+    ``model``: whose light features tell; those of the whole network if it has
+    none.
+    ``small``: source and target at working size, float32 ``(n, n, 3)``.
+    ``device``: where the model is.
+    Returns: of `option`, or by evidence where that is 'auto'.
     """
     import torch
 

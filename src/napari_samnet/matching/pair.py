@@ -38,28 +38,16 @@ REGIONS = 8
 class PairRun:
     """Both directions of a pair as one batch of two.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Network that is used, with its weights.
-    small : sequence of ndarray
-        Source and target at working size, float32 ``(size, size, 3)``.
-    options : MatchOptions
-        Options of the match.
-    place : Place
-        Where the model is.
-    weights : str
-        Hash of the weights, for the cache of features; nothing is kept
-        without one.
-    samples : ndarray of int or bool, shape (n, m), optional
-        Even samples of labels of the source: each is a region that is taken
-        to move as one.
-    masks : sequence of ndarray or None
-        Of :func:`~napari_samnet.matching.region.small_masks`: what is matched
-        of source and target, all of an image if None.
-    confidence : MatchConfidence, optional
-        What was fitted to matches of such features; without it, the
-        confidence is that of the paper.
+    ``small``: source and target at working size, float32 ``(size, size, 3)``.
+    ``place``: where the model is.
+    ``weights``: hash of the weights, for the cache of features; nothing is
+    kept without one.
+    ``samples`` (n, m): even samples of labels of the source: each is a region
+    that is taken to move as one.
+    ``masks``: of :func:`~napari_samnet.matching.region.small_masks`: what is
+    matched of source and target, all of an image if None.
+    ``confidence``: what was fitted to matches of such features; without it,
+    the confidence is that of the paper.
     """
 
     def __init__(
@@ -149,15 +137,8 @@ class PairRun:
     def kept_shares(self, shape: tuple[int, int]) -> FloatArray:
         """Shares of cells of source and target that are matched.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            Rows and columns of the cells, of any size.
-
-        Returns
-        -------
-        ndarray of float32, shape (2, rows, columns)
-            From 0 to 1.
+        ``shape``: rows and columns of the cells, of any size. Returns: (2,
+        rows, columns): from 0 to 1.
         """
         return np.stack(
             [
@@ -231,16 +212,10 @@ class PairRun:
     def evidence(self, views: Sequence[FloatArray] = ()) -> Evidence:
         """Cells of the source that each cell of the target looks like.
 
-        Parameters
-        ----------
-        views : sequence of ndarray of float32, shape (h, w, 3)
-            Source and target in their own proportions. Without them the
-            features of the match are used, of images squashed to squares.
-
-        Returns
-        -------
-        Evidence
-            From the target to the source; independent of the field.
+        ``views`` (h, w, 3): source and target in their own proportions.
+        Without them the features of the match are used, of images squashed to
+        squares.
+        Returns: from the target to the source; independent of the field.
         """
         if self._evidence is None:
             features = list(self._own.matching.split(1))
@@ -259,15 +234,7 @@ class PairRun:
     def match_probability(self, state: Iteration) -> Tensor | None:
         """How likely the matches are right, if that was fitted.
 
-        Parameters
-        ----------
-        state : Iteration
-            State that :meth:`states` yielded.
-
-        Returns
-        -------
-        Tensor or None
-            ``(2, 1, rows, columns)`` of both directions, in [0, 1].
+        Returns: ``(2, 1, rows, columns)`` of both directions, in [0, 1].
         """
         if self._confidence is None or state.clues is None:
             return None
@@ -333,23 +300,12 @@ def directions(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fields in normalized (row, column) units and their confidences.
 
-    Parameters
-    ----------
-    state : Iteration
-        Of a batch of both directions.
-    window : int
-        That it was matched with.
-    probability : Tensor, optional
-        ``(2, 1, H, W)`` of :meth:`PairRun.match_probability`.
-
-    Returns
-    -------
-    forward, backward : ndarray of float32, (rows, columns, 2)
-        On a grid of several samples per cell, by the cells' affine maps.
-    confidence : ndarray of float32, (1 or 2, 2, rows, columns)
-        Of both directions, in [0, 1]: first that of the paper, lowered where
-        both directions disagree, which weighs colors; last the probability,
-        if there is one, which is what is shown.
+    ``probability``: ``(2, 1, H, W)`` of :meth:`PairRun.match_probability`.
+    Returns: ``forward, backward``: on a grid of several samples per cell, by
+    the cells' affine maps; ``confidence``: of both directions, in [0, 1]:
+    first that of the paper, lowered where both directions disagree, which
+    weighs colors; last the probability, if there is one, which is what is
+    shown.
     """
     import torch
     import torch.nn.functional as F

@@ -32,21 +32,11 @@ def circumstances(
 ) -> dict[str, Any]:
     """Describe what a match was made of, and by what.
 
-    Parameters
-    ----------
-    device : str
-        Name of a torch device.
-    small : sequence of ndarray of float32, shape (size, size, 3)
-        The images as the network sees them.
-    axes : mapping of str to int or None
-        Name of each image, and the axis of its channels.
-
-    Returns
-    -------
-    dict
-        Entries of the metadata, plain values that JSON can hold: versions of
-        packages; Python, processor, threads and the name of a GPU; and for
-        each image the hash of its content at working size.
+    ``small`` (size, size, 3): the images as the network sees them.
+    ``axes``: name of each image, and the axis of its channels.
+    Returns: entries of the metadata, plain values that JSON can hold: versions
+    of packages; Python, processor, threads and the name of a GPU; and for each
+    image the hash of its content at working size.
     """
     return {
         'versions': dict(_versions()),

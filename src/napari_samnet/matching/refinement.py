@@ -32,32 +32,19 @@ def refine_large(
     The second time the images are looked at with twice the working size;
     never with all of their pixels, so that time and memory are bounded.
 
-    Parameters
-    ----------
-    small : sequence of ndarray, shape (H, W, 3)
-        Source and target at working size.
-    fields : tuple of ndarray, shape (h, w, 2)
-        Displacements forward and backward, in normalized units.
-    confidence : ndarray, shape (K, 2, h, w)
-        Confidences of both fields, from 0 to 1, of K kinds.
-    specimen : bool
-        Whether both images show a specimen on a plain ground.
-    device : str
-        Where the match ran. Metal does not have all the operations, so that
-        the CPU does them there.
-    longest : int
-        Longest side of the two images in pixels.
-    at_size : callable
-        Gives 'source' or 'target' at a working size.
-
-    Returns
-    -------
-    forward, backward : ndarray of float32
-        The refined fields, or those given if they cannot be refined.
-    confidence : ndarray of float32
-        On the grid of the fields.
-    about : dict or None
-        Working size and the share of cells that were refined; None if none.
+    ``small`` (H, W, 3): source and target at working size.
+    ``fields`` (h, w, 2): displacements forward and backward, in normalized
+    units.
+    ``confidence`` (K, 2, h, w): confidences of both fields, from 0 to 1, of K
+    kinds.
+    ``specimen``: whether both images show a specimen on a plain ground.
+    ``device``: where the match ran. Metal does not have all the operations, so
+    that the CPU does them there.
+    ``longest``: longest side of the two images in pixels.
+    ``at_size``: gives 'source' or 'target' at a working size.
+    Returns: ``forward, backward``: the refined fields, or those given if they
+    cannot be refined; ``confidence``: on the grid of the fields; ``about``:
+    working size and the share of cells that were refined; None if none.
     """
     device = device if device.startswith('cuda') else 'cpu'
     refined = refine(

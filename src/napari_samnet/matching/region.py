@@ -33,25 +33,14 @@ def kept_parts(
 ) -> Kept:
     """Pixels that are matched.
 
-    Parameters
-    ----------
-    region : array_like of bool or int, tuple of two, or None
-        Pixels to match: those that are not 0. One array is for the source;
-        of two, the second is for the target, and None stands for all.
-    leave_out : array_like of bool or int, tuple of two, or None
-        Pixels to leave out, given in the same way.
-    shapes : tuple of tuple of int
-        Rows and columns of source and target.
-
-    Returns
-    -------
-    tuple of ndarray of bool or None
-        For source and target; None where all pixels are matched.
-
-    Raises
-    ------
-    InputError
-        If a mask has not the shape of its image, or nothing is left.
+    ``region`` (array_like of bool or int, tuple of two, or None): pixels to
+    match: those that are not 0. One array is for the source; of two, the
+    second is for the target, and None stands for all.
+    ``leave_out`` (array_like of bool or int, tuple of two, or None): pixels to
+    leave out, given in the same way.
+    Returns: for source and target; None where all pixels are matched.
+    Raises InputError if a mask has not the shape of its image, or nothing is
+    left.
     """
     kept: list[Masks] = []
     given = [('region', _of_both(region)), ('leave_out', _of_both(leave_out))]
@@ -87,18 +76,11 @@ def _of_both(value: Any) -> tuple[Any, Any]:
 def small_masks(kept: Kept, side: int) -> list[NDArray[np.float32] | None]:
     """Masks at working size, as images are squashed to it.
 
-    Parameters
-    ----------
-    kept : tuple of ndarray of bool or None
-        Pixels of source and target that are matched, see
-        :func:`kept_parts`; None for all of an image.
-    side : int
-        Working size in pixels.
-
-    Returns
-    -------
-    list of ndarray of float32 or None, shape (side, side, 3)
-        1 where a pixel is matched, as pictures, so that they can be turned.
+    ``kept``: pixels of source and target that are matched, see
+    :func:`kept_parts`; None for all of an image.
+    ``side``: working size in pixels.
+    Returns: (side, side, 3): 1 where a pixel is matched, as pictures, so that
+    they can be turned.
     """
     made: list[NDArray[np.float32] | None] = []
     for mask in kept:

@@ -20,21 +20,14 @@ __all__ = ['Repetition', 'repeat']
 
 @dataclass(frozen=True)
 class Repetition:
-    """A result made again.
+    """A result made again."""
 
-    Parameters
-    ----------
-    result : Correspondence
-        Result of the new match.
-    differences : dict of str to float
-        Largest difference of each array; of labels, the share of pixels that
-        differ.
-    circumstances : list of str
-        What is not as it was, such as the version of a library.
-    """
-
+    #: Result of the new match.
     result: Correspondence
+    #: Largest difference of each array; of labels, the share of pixels that
+    #: differ.
     differences: dict[str, float]
+    #: What is not as it was, such as the version of a library.
     circumstances: list[str]
 
     @property
@@ -48,24 +41,10 @@ def repeat(
 ) -> Repetition:
     """Match the same images in the same way as before.
 
-    Parameters
-    ----------
-    found : Correspondence
-        What was found, with its metadata.
-    source, target : array_like
-        The images, as they were given to the match.
-    labels : array_like of int or bool, optional
-        Labels of the source; warped only if `found` holds warped labels.
-
-    Returns
-    -------
-    Repetition
-        The new result, and what differs from the saved one.
-
-    Raises
-    ------
-    InputError
-        If the metadata do not say how, or the images are others.
+    ``labels`` (array_like of int or bool): Labels of the source; warped only
+    if `found` holds warped labels.
+    Returns: the new result, and what differs from the saved one.
+    Raises InputError if the metadata do not say how, or the images are others.
     """
     from napari_samnet.matching.match import match
 

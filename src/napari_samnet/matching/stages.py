@@ -12,17 +12,11 @@ __all__ = ['Stages']
 
 @dataclass
 class Stages:
-    """Seconds spent per stage of a match.
+    """Seconds spent per stage of a match."""
 
-    Parameters
-    ----------
-    device : str
-        What to wait for at the end of a stage.
-    seconds : dict of str to float
-        Sums of the stages so far.
-    """
-
+    #: What to wait for at the end of a stage.
     device: str = 'cpu'
+    #: Sums of the stages so far.
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager

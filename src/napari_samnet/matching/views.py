@@ -26,17 +26,8 @@ def long_views(planes: Sequence[Plane], *, size: int) -> list[FloatArray]:
     Squashed to a square, what a wide picture shows is narrow, and labels lose
     thin parts and small things.
 
-    Parameters
-    ----------
-    planes : sequence of Plane
-        Source and target as planes that are checked.
-    size : int
-        Length of the shorter sides of the result, in pixels.
-
-    Returns
-    -------
-    list of ndarray of float32, shape (h, w, 3)
-        From 0 to 1; empty where squares will do.
+    ``size``: length of the shorter sides of the result, in pixels. Returns:
+    (h, w, 3): from 0 to 1; empty where squares will do.
     """
     if max(max(p.shape) / min(p.shape) for p in planes) < LONG:
         return []

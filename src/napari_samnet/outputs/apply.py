@@ -31,51 +31,29 @@ __all__ = ['Carrier']
 
 @dataclass(frozen=True, kw_only=True)
 class Carrier:
-    """Carries files on the source's grid to the target's.
+    """Carries files on the source's grid to the target's."""
 
-    Parameters
-    ----------
-    correspondence : Correspondence
-        Correspondence that everything is carried by.
-    folder : Path
-        Where results are written; made if it is not there.
-    kind : str
-        'labels', 'image', 'points', or 'auto'.
-    plane : PlaneChoice
-        Page and channel to take of every file; of labels the page alone.
-    formats : tuple of str
-        Formats of other programs that labels are written in too.
-    min_confidence : float
-        Labels that are less sure are left out.
-    """
-
+    #: Correspondence that everything is carried by.
     correspondence: Correspondence
+    #: Where results are written; made if it is not there.
     folder: Path
+    #: 'labels', 'image', 'points', or 'auto'.
     kind: str = 'auto'
+    #: Page and channel to take of every file; of labels the page alone.
     plane: PlaneChoice = WHOLE_FILE
+    #: Formats of other programs that labels are written in too.
     formats: tuple[str, ...] = ()
+    #: Labels that are less sure are left out.
     min_confidence: float = 0.0
     _taken: set[str] = field(default_factory=set)
 
     def carry(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
         """Carry one file.
 
-        Parameters
-        ----------
-        file : Path
-            An image, labels, or points.
-
-        Returns
-        -------
-        files : list of Path
-            What was written.
-        notices : tuple of str
-            What was decided.
-
-        Raises
-        ------
-        InputError
-            If it cannot be read or written, or is of another size.
+        ``file``: an image, labels, or points.
+        Returns: ``files``: what was written; ``notices``: what was decided.
+        Raises InputError if it cannot be read or written, or is of another
+        size.
         """
         kind = self._kind_of(file) if self.kind == 'auto' else self.kind
         try:

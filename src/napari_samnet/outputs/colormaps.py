@@ -44,17 +44,10 @@ _LABELS = np.array(
 def flow_to_rgb(flow: ArrayLike, longest: float) -> NDArray[np.uint8]:
     """Color a flow: the hue is its direction, the depth its length.
 
-    Parameters
-    ----------
-    flow : array_like, shape (rows, columns, 2)
-        Row and column displacement. Not finite is gray.
-    longest : float
-        Length that gets the deepest color, in the flow's unit.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows, columns, 3)
-        The colors.
+    ``flow`` (rows, columns, 2): row and column displacement. Not finite is
+    gray.
+    ``longest``: length that gets the deepest color, in the flow's unit.
+    Returns: (rows, columns, 3): the colors.
     """
     field = np.asarray(flow, dtype=np.float64)
     known = np.isfinite(field).all(axis=-1, keepdims=True)
@@ -75,15 +68,7 @@ def flow_to_rgb(flow: ArrayLike, longest: float) -> NDArray[np.uint8]:
 def confidence_to_rgb(confidence: ArrayLike) -> NDArray[np.uint8]:
     """Color a confidence from dark blue, 0, to yellow, 1.
 
-    Parameters
-    ----------
-    confidence : array_like
-        Values from 0 to 1.
-
-    Returns
-    -------
-    ndarray of uint8, shape (..., 3)
-        The colors.
+    ``confidence``: values from 0 to 1. Returns: (..., 3): the colors.
     """
     values = np.nan_to_num(np.asarray(confidence, dtype=np.float64))
     stops = np.linspace(0, 1, len(_CONFIDENCE))
@@ -94,15 +79,8 @@ def confidence_to_rgb(confidence: ArrayLike) -> NDArray[np.uint8]:
 def label_colors(labels: NDArray[Any]) -> NDArray[np.uint8]:
     """Color of the label of every pixel; neighbors in number differ.
 
-    Parameters
-    ----------
-    labels : ndarray of int or bool
-        Labels, of which any but 0 has a color.
-
-    Returns
-    -------
-    ndarray of uint8, shape (..., 3)
-        The colors, whatever at 0.
+    ``labels``: Labels, of which any but 0 has a color. Returns: (..., 3): the
+    colors, whatever at 0.
     """
     index = (labels.astype(np.int64) - 1) % len(_LABELS)
     return _LABELS[index].astype(np.uint8)

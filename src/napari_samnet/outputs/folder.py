@@ -47,15 +47,7 @@ LARGE = {'transferred': 'transferred.tif'}
 def needs_transferred(only: Collection[str]) -> bool:
     """Whether the transferred image is in any of the files.
 
-    Parameters
-    ----------
-    only : collection of str
-        Keys of `FILES` that are wanted.
-
-    Returns
-    -------
-    bool
-        False where a match need not make it.
+    Returns: False where a match need not make it.
     """
     return not {'transferred', 'correspondence', 'overview'}.isdisjoint(only)
 
@@ -63,20 +55,8 @@ def needs_transferred(only: Collection[str]) -> bool:
 def check_folder(folder: str | os.PathLike[str]) -> Path:
     """Check that results can be written to a folder, existing or not.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where the results shall be.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        If it is something else, or nothing may be written there.
+    ``folder``: where the results shall be. Raises InputError if it is
+    something else, or nothing may be written there.
     """
     path = Path(folder)
     above = _nearest(path)
@@ -89,48 +69,30 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Products:
-    """A match and what it was made from, ready to be written.
+    """A match and what it was made from, ready to be written."""
 
-    Parameters
-    ----------
-    result : Correspondence
-        Correspondence of the two images.
-    source, target : array_like
-        The images as they were matched.
-    labels : array_like, optional
-        Labels of the source.
-    points : ndarray, shape (N, 2), optional
-        Points of the source.
-    axes : tuple of int or None
-        Axes of the channels of source and target.
-    profile : bytes, optional
-        ICC profile of the source's file, which the transferred image is
-        written with.
-    label_colors : dict of int to tuple of int, optional
-        8-bit color of each id, which the warped labels are written with
-        where their type can have a palette.
-    only : collection of str
-        Keys of `FILES` that are wanted.
-    """
-
+    #: Correspondence of the two images.
     result: Correspondence
+    #: ``source``, ``target``: the images as they were matched.
     source: Any
     target: Any
+    #: Labels of the source.
     labels: Any = None
+    #: (N, 2): points of the source.
     points: Any = None
+    #: Axes of the channels of source and target.
     axes: tuple[int | None, int | None] = (None, None)
+    #: ICC profile of the source's file, which the transferred image is written
+    #: with.
     profile: bytes | None = None
+    #: 8-bit color of each id, which the warped labels are written with where
+    #: their type can have a palette.
     label_colors: dict[int, tuple[int, int, int]] | None = None
+    #: Keys of `FILES` that are wanted.
     only: Collection[str] = tuple(FILES)
 
     def write(self, folder: Path) -> None:
-        """Write the files into a folder that is there.
-
-        Parameters
-        ----------
-        folder : Path
-            Folder that the files go to.
-        """
+        """Write the files into a folder that is there."""
         from napari_samnet.io.flo import write_flo
         from napari_samnet.io.image_files import write_png, write_tiff
         from napari_samnet.io.label_files import write_labels
@@ -192,22 +154,9 @@ class Products:
 def write_results(folder: Path, products: Products) -> dict[str, str]:
     """Write what was found, replacing an earlier run's files.
 
-    Parameters
-    ----------
-    folder : Path
-        Destination, made if it is not there.
-    products : Products
-        What is written, and from what it is made.
-
-    Returns
-    -------
-    dict of str to str
-        Path of each file that was written, by a key of `FILES`.
-
-    Raises
-    ------
-    InputError
-        If the files cannot be written.
+    ``folder``: destination, made if it is not there.
+    Returns: path of each file that was written, by a key of `FILES`.
+    Raises InputError if the files cannot be written.
     """
     try:
         with tempfile.TemporaryDirectory(
@@ -224,25 +173,8 @@ def write_overview(
 ) -> Path:
     """Write the overview alone.
 
-    Parameters
-    ----------
-    folder : Path
-        Destination, made if it is not there.
-    result : Correspondence
-        Correspondence of the two images.
-    **pictured
-        Further arguments of
-        :func:`~napari_samnet.outputs.overview.draw_overview`.
-
-    Returns
-    -------
-    Path
-        The picture.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    ``folder``: destination, made if it is not there. Raises InputError if it
+    cannot be written.
     """
     from PIL import Image
 

@@ -114,16 +114,8 @@ def _measured(
 def summary(result: Correspondence) -> str:
     """What a run did, on one line.
 
-    Parameters
-    ----------
-    result : Correspondence
-        A finished or stopped match.
-
-    Returns
-    -------
-    str
-        Iterations, time, device, forward-backward error, and how the target
-        was turned, if it was.
+    ``result``: a finished or stopped match. Returns: iterations, time, device,
+    forward-backward error, and how the target was turned, if it was.
     """
     facts = result.metadata
     count = facts['iterations_used']

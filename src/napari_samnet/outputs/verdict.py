@@ -72,44 +72,29 @@ LEVELS: Mapping[Level, tuple[str, tuple[int, int, int]]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A place to look at.
+    """A place to look at."""
 
-    Parameters
-    ----------
-    source, target : tuple of float
-        Row and column in pixels of each image.
-    error : float
-        Forward-backward error there, as a share of the side of the source.
-    """
-
+    #: ``source``, ``target``: row and column in pixels of each image.
     source: tuple[float, float]
     target: tuple[float, float]
+    #: Forward-backward error there, as a share of the side of the source.
     error: float
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a result can be used.
+    """Whether a result can be used."""
 
-    Parameters
-    ----------
-    level : {'good', 'look', 'bad'}
-        Whether it can be used as it is, should be looked at, or should not
-        be used.
-    reason : str
-        Why, in a few words.
-    advice : str
-        What to do about it; empty if it is good.
-    places : tuple of Place
-        Where to look, the worst first.
-    figures : mapping of str to float
-        What it was read from.
-    """
-
+    #: Whether it can be used as it is, should be looked at, or should not be
+    #: used.
     level: Level
+    #: Why, in a few words.
     reason: str
+    #: What to do about it; empty if it is good.
     advice: str = ''
+    #: Where to look, the worst first.
     places: tuple[Place, ...] = ()
+    #: What it was read from.
     figures: Mapping[str, float] | None = None
 
     @property
@@ -152,21 +137,10 @@ def judge(
 ) -> Verdict:
     """Judge a match.
 
-    Parameters
-    ----------
-    correspondence : Correspondence
-        The match to be judged.
-    labels : array_like of int, shape (Hs, Ws), optional
-        Labels of the source: it is judged where they are. Without them, the
-        places that the match is sure of count most.
-    qualities : mapping of id to float, optional
-        Predicted IoU of each label, from 0 to 1. By default, what the match
-        predicts, see :meth:`Correspondence.label_quality`.
-
-    Returns
-    -------
-    Verdict
-        With the places of the largest errors.
+    ``labels`` (Hs, Ws): Labels of the source: it is judged where they are.
+    Without them, the places that the match is sure of count most.
+    ``qualities``: predicted IoU of each label, from 0 to 1. By default, what
+    the match predicts, see :meth:`Correspondence.label_quality`.
     """
     shown = None
     if labels is not None and np.asarray(labels).any():
@@ -358,16 +332,8 @@ def _figures(
 def judge_planes(reports: Sequence[Any]) -> Verdict:
     """Judge a propagation by what is said of its planes.
 
-    Parameters
-    ----------
-    reports : sequence of PlaneReport
-        Of the planes that were visited.
-
-    Returns
-    -------
-    Verdict
-        Bad if most planes have no labels or doubtful ones, 'look' if some
-        have, with the first reason.
+    Returns: bad if most planes have no labels or doubtful ones, 'look' if some
+    have, with the first reason.
     """
     visited = [r for r in reports if r.state != 'annotated']
     doubtful = [r for r in visited if r.state != 'good']

@@ -31,18 +31,7 @@ _SHIPPED = Path(__file__).parent.parent / 'weights' / 'samnet.confidence.npz'
 
 
 def confidence_path(weights: str | os.PathLike[str]) -> Path:
-    """Where the confidence of a weights file is looked for.
-
-    Parameters
-    ----------
-    weights : path-like
-        Path of the weights file.
-
-    Returns
-    -------
-    Path
-        A file beside it.
-    """
+    """Where the confidence of a weights file is looked for."""
     return Path(weights).with_suffix('.confidence.npz')
 
 
@@ -51,14 +40,7 @@ def save_confidence(
 ) -> None:
     """Write a fitted confidence; the file appears whole or not at all.
 
-    Parameters
-    ----------
-    confidence : MatchConfidence
-        Networks that were fitted to matches.
-    path : Path
-        Where to; an existing file is replaced.
-    config : SAMNetConfig
-        Network whose matches it was fitted to.
+    ``path``: where to; an existing file is replaced.
     """
     state = {
         name: value.detach().cpu().float().numpy()
@@ -81,22 +63,8 @@ def find_confidence(
 ) -> MatchConfidence | None:
     """The confidence of a network: its own, or that of the packaged one.
 
-    Parameters
-    ----------
-    weights : Weights
-        Weights file of the network.
-    config : SAMNetConfig
-        What the network consists of.
-
-    Returns
-    -------
-    MatchConfidence or None
-        None if none was fitted to features like these.
-
-    Raises
-    ------
-    WeightsError
-        If the network's own file cannot be used.
+    Returns: None if none was fitted to features like these. Raises
+    WeightsError if the network's own file cannot be used.
     """
     for path in dict.fromkeys([confidence_path(weights.path), _SHIPPED]):
         if not path.is_file():

@@ -43,41 +43,22 @@ class MemoryShortageError(DeviceError):
 
 
 class Place(NamedTuple):
-    """Where and how the network runs.
+    """Where and how the network runs."""
 
-    Attributes
-    ----------
-    device : str
-        A torch device, such as 'cpu' or 'cuda:0'.
-    backend : str
-        What computes the convolutions, 'torch' or 'openvino'.
-    precision : str
-        'fp32', 'bf16' or 'int8'.
-    """
-
+    #: A torch device, such as 'cpu' or 'cuda:0'.
     device: str = 'cpu'
+    #: What computes the convolutions, 'torch' or 'openvino'.
     backend: str = 'torch'
+    #: 'fp32', 'bf16' or 'int8'.
     precision: str = 'fp32'
 
 
 def resolve_device(name: str = 'auto') -> str:
     """Turn a device's name into one that torch has here.
 
-    Parameters
-    ----------
-    name : str
-        'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'. 'auto' takes CUDA, then
-        MPS, then the CPU.
-
-    Returns
-    -------
-    str
-        A torch device.
-
-    Raises
-    ------
-    DeviceError
-        If the device was asked for by name and is not there.
+    ``name``: 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'. 'auto' takes CUDA, then
+    MPS, then the CPU.
+    Raises DeviceError if the device was asked for by name and is not there.
     """
     import torch
 
@@ -113,22 +94,8 @@ def resolve_device(name: str = 'auto') -> str:
 def resolve_precision(name: str, device: str) -> str:
     """Turn 'auto' into 'bf16' where that is faster than 'fp32'.
 
-    Parameters
-    ----------
-    name : {'auto', 'fp32', 'bf16', 'int8'}
-        What was asked for.
-    device : str
-        A torch device, see :func:`resolve_device`.
-
-    Returns
-    -------
-    str
-        'fp32', 'bf16' or 'int8'.
-
-    Raises
-    ------
-    DeviceError
-        If there is no such precision, or not on that device.
+    Returns: 'fp32', 'bf16' or 'int8'. Raises DeviceError if there is no such
+    precision, or not on that device.
     """
     if name not in ('auto', 'fp32', 'bf16', 'int8'):
         raise DeviceError(
@@ -152,15 +119,8 @@ def resolve_precision(name: str, device: str) -> str:
 def has_bf16(device: str) -> bool:
     """Whether the hardware computes in bf16, without emulation.
 
-    Parameters
-    ----------
-    device : str
-        A torch device, such as 'cpu' or 'cuda:0'.
-
-    Returns
-    -------
-    bool
-        False where the hardware would only imitate it.
+    ``device``: a torch device, such as 'cpu' or 'cuda:0'. Returns: False where
+    the hardware would only imitate it.
     """
     import torch
 
@@ -225,22 +185,8 @@ def resolve_place(
 ) -> Place:
     """Choose device, backend and precision that go together.
 
-    Parameters
-    ----------
-    device, precision, backend : str
-        As the options of a match, see :class:`~napari_samnet.MatchOptions`.
-    weights : Weights, optional
-        Of the network. Without them, 'auto' does not consider 'int8'.
-
-    Returns
-    -------
-    Place
-        Free of 'auto'.
-
-    Raises
-    ------
-    DeviceError
-        If one is not there, or they do not go together.
+    ``weights``: of the network. Without them, 'auto' does not consider 'int8'.
+    Raises DeviceError if one is not there, or they do not go together.
     """
     settle_process()
     if backend not in ('auto', 'torch', 'openvino'):
@@ -284,10 +230,7 @@ def resolve_place(
 def check_openvino() -> None:
     """Check that OpenVINO is installed.
 
-    Raises
-    ------
-    DeviceError
-        If it is not, with the way to get it.
+    Raises DeviceError if it is not, with the way to get it.
     """
     if find_spec('openvino') is None:
         raise DeviceError(
@@ -301,19 +244,8 @@ def smaller_places(
 ) -> Iterator[tuple[Place, int]]:
     """What to try in turn where memory does not suffice.
 
-    Parameters
-    ----------
-    place : Place
-        Where it was to run.
-    size : int
-        Working size that was asked for.
-    least : int
-        Smallest working size that the other parameters allow.
-
-    Yields
-    ------
-    Place, int
-        Half the size, a quarter and so on, then the CPU at full size.
+    ``place``: where it was to run. Yields: half the size, a quarter and so on,
+    then the CPU at full size.
     """
     half = size // 2 // SIZE_STEP * SIZE_STEP
     while half >= max(least, LEAST_SIZE):
@@ -340,10 +272,8 @@ def settle_process() -> None:
 def out_of_memory_explained(device: str, size: int) -> Iterator[None]:
     """Turn an out-of-memory error into one that names the remedy.
 
-    Raises
-    ------
-    MemoryShortageError
-        In place of torch's error, after its cache has been emptied.
+    Raises MemoryShortageError in place of torch's error, after its cache has
+    been emptied.
     """
     import torch
 

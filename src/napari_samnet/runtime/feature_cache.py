@@ -30,12 +30,8 @@ def bytes_of(features: Features) -> int:
 class FeatureCache:
     """The most recently used features, bounded in number and memory.
 
-    Parameters
-    ----------
-    images : int
-        How many to hold at most.
-    limit : int
-        Bytes to hold at most. What is larger alone is not held at all.
+    ``images``: how many to hold at most. ``limit``: bytes to hold at most.
+    What is larger alone is not held at all.
     """
 
     def __init__(self, *, images: int = 4, limit: int = 256 * 2**20) -> None:

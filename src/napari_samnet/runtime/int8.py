@@ -44,26 +44,17 @@ BOUNDS = {'mean_px': 0.5, 'epe_change_px': 0.1, 'psnr_db': 35.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Limits of one network.
+    """Limits of one network."""
 
-    Attributes
-    ----------
-    weights : str
-        SHA-256 of the weights file that the deviation was measured with.
-    images : int
-        How many training images the limits were found on.
-    digests : dict of str to str
-        Of the tensors of 'features' and 'decoder', see :func:`digest_of`.
-    limits : dict of str to dict
-        Per part, the largest input of each convolution that is quantized.
-    deviation : dict of str to float
-        From fp32, with the keys of :data:`BOUNDS` and others.
-    """
-
+    #: SHA-256 of the weights file that the deviation was measured with.
     weights: str
+    #: How many training images the limits were found on.
     images: int
+    #: Of the tensors of 'features' and 'decoder', see :func:`digest_of`.
     digests: dict[str, str]
+    #: Per part, the largest input of each convolution that is quantized.
     limits: dict[str, dict[str, float]]
+    #: From fp32, with the keys of :data:`BOUNDS` and others.
     deviation: dict[str, float]
 
     def to_json(self) -> str:
@@ -79,20 +70,8 @@ def calibration_path(weights: Weights) -> Path:
 def read_calibration(path: Path) -> Calibration | None:
     """Read a calibration, if the file is there.
 
-    Parameters
-    ----------
-    path : Path
-        The JSON file beside the weights.
-
-    Returns
-    -------
-    Calibration or None
-        None if the file is not there.
-
-    Raises
-    ------
-    WeightsError
-        If it cannot be used.
+    Returns: None if the file is not there. Raises WeightsError if it cannot be
+    used.
     """
     if not path.is_file():
         return None
@@ -141,22 +120,8 @@ def find_limits(
 ) -> dict[str, dict[str, float]]:
     """Limits of each part that some calibration was made for.
 
-    Parameters
-    ----------
-    weights : Weights
-        The file of the network in question.
-    parts : dict of str to Module
-        The modules 'features' and 'decoder' of the network.
-
-    Returns
-    -------
-    dict of str to dict
-        A part that nobody calibrated is left out.
-
-    Raises
-    ------
-    DeviceError
-        If there are none for the features, which int8 is mostly for.
+    Raises DeviceError if there are none for the features, which int8 is mostly
+    for.
     """
     digests = {name: digest_of(part) for name, part in parts.items()}
     limits: dict[str, dict[str, float]] = {}
@@ -175,18 +140,7 @@ def find_limits(
 
 
 def within_bounds(weights: Weights) -> bool:
-    """Whether int8 was shown to deviate little with exactly these weights.
-
-    Parameters
-    ----------
-    weights : Weights
-        The file of the network in question.
-
-    Returns
-    -------
-    bool
-        By :data:`BOUNDS`.
-    """
+    """Whether int8 was shown to deviate little with exactly these weights."""
     calibration = read_calibration(calibration_path(weights))
     if calibration is None or calibration.weights != weights.sha256:
         return False

@@ -40,10 +40,7 @@ SIDE = 128
 def int8_fault() -> str:
     """Why int8 is known to be wrong or slow here.
 
-    Returns
-    -------
-    str
-        The reason; '' where nothing is known against it.
+    Returns: the reason; '' where nothing is known against it.
     """
     machine = platform.machine().lower()
     arm = machine.startswith(('arm', 'aarch'))
@@ -64,15 +61,7 @@ def int8_is_right(weights: Weights) -> bool:
     of OpenVINO and this processor; in memory alone where nothing may be
     written.
 
-    Parameters
-    ----------
-    weights : Weights
-        The network, for which there are limits.
-
-    Returns
-    -------
-    bool
-        False if the features differ, so that int8 must not be used.
+    Returns: False if the features differ, so that int8 must not be used.
     """
     return _checked(str(weights.path), weights.sha256) >= LEAST_AGREEMENT
 
@@ -95,16 +84,8 @@ def _checked(path: str, digest: str) -> float:
 def int8_agreement(weights: Weights) -> float:
     """Mean cosine between the features of int8 and of fp32.
 
-    Parameters
-    ----------
-    weights : Weights
-        The network that is compared.
-
-    Returns
-    -------
-    float
-        1 where they are the same, about 0 where they have nothing in
-        common; 0 if int8 cannot be computed at all.
+    Returns: 1 where they are the same, about 0 where they have nothing in
+    common; 0 if int8 cannot be computed at all.
     """
     import torch
 

@@ -13,10 +13,7 @@ __all__ = ['peak_mb', 'reset_peak']
 def peak_mb() -> float | None:
     """Largest memory of this process so far, where the system tells.
 
-    Returns
-    -------
-    float or None
-        In millions of bytes.
+    Returns: in millions of bytes.
     """
     status = Path('/proc/self/status')
     if status.exists():

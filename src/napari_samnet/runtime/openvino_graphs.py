@@ -66,12 +66,7 @@ def _core() -> Any:
 class _Graph:
     """A compiled graph that several threads may run at once.
 
-    Parameters
-    ----------
-    model : openvino.Model
-        Graph that is compiled for the processor.
-    hint : str
-        Arithmetic where the graph says nothing else.
+    ``hint``: arithmetic where the graph says nothing else.
     """
 
     def __init__(self, model: Any, hint: str) -> None:
@@ -88,13 +83,7 @@ class _Graph:
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
-        """Lend a set of buffers.
-
-        Yields
-        ------
-        openvino.InferRequest
-            Nobody else's for as long as it takes.
-        """
+        """Lend a set of buffers."""
         with self._lock:
             request = self._free.pop() if self._free else None
         if request is None:
@@ -128,10 +117,7 @@ def _to_tensor(values: NDArray[np.float32]) -> Tensor:
 class Graphs:
     """The graphs that were used last.
 
-    Parameters
-    ----------
-    hint : str
-        Arithmetic of those that are not quantized.
+    ``hint``: arithmetic of those that are not quantized.
     """
 
     def __init__(self, hint: str) -> None:

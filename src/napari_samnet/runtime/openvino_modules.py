@@ -64,20 +64,9 @@ def use_openvino(
 ) -> SAMNet:
     """Let OpenVINO compute the convolutions of a network from now on.
 
-    Parameters
-    ----------
-    model : SAMNet
-        In fp32 on the CPU; changed in place.
-    precision : {'fp32', 'bf16', 'int8'}
-        Arithmetic of the convolutions.
-    features, decoder : mapping of str to float, optional
-        For int8: largest input of each convolution that is quantized. A part
-        without stays in fp32.
-
-    Returns
-    -------
-    SAMNet
-        The model.
+    ``model``: in fp32 on the CPU; changed in place.
+    ``features``, ``decoder``: for int8: largest input of each convolution that
+    is quantized. A part without stays in fp32.
     """
     hint = 'bf16' if precision == 'bf16' else 'f32'
     light = model.features.light

@@ -18,12 +18,8 @@ def convolutions(device: str, *, exact: bool) -> Iterator[None]:
     settings of the process are as before afterwards; matrix products, such
     as those of the correlation, are in full precision anyway.
 
-    Parameters
-    ----------
-    device : str
-        A torch device. Nothing is set for others than CUDA.
-    exact : bool
-        Full precision instead of TF32.
+    ``device``: a torch device. Nothing is set for others than CUDA. ``exact``:
+    full precision instead of TF32.
     """
     if not device.startswith('cuda'):
         yield

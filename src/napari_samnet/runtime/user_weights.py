@@ -23,15 +23,7 @@ _NAME = re.compile(r'\w([\w.-]{0,58}\w)?')
 def check_own_name(name: str) -> None:
     """Refuse names that no own network can have.
 
-    Parameters
-    ----------
-    name : str
-        Name that the user wants to give.
-
-    Raises
-    ------
-    InputError
-        If it cannot be used, or a packaged network has it.
+    Raises InputError if it cannot be used, or a packaged network has it.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -47,24 +39,8 @@ def check_own_name(name: str) -> None:
 def save_own_weights(model: SAMNet, name: str, card: dict[str, Any]) -> Path:
     """Keep a network among the user's own, with its model card.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-    name : str
-        How it will be known; a network of that name is replaced.
-    card : dict
-        What to say of it: data, recipe, measured figures.
-
-    Returns
-    -------
-    Path
-        The weights file.
-
-    Raises
-    ------
-    InputError
-        If the name cannot be used or nothing can be written.
+    ``name``: how it will be known; a network of that name is replaced. Raises
+    InputError if the name cannot be used or nothing can be written.
     """
     check_own_name(name)
     folder = user_folder('weights')

@@ -50,24 +50,16 @@ SHARES = 'shares'
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of weights.
+    """One set of weights."""
 
-    Attributes
-    ----------
-    name : str
-        Name of a known network, or the stem of a file.
-    path : Path
-        The safetensors file that holds the tensors.
-    sha256 : str
-        Hash of the file.
-    card : dict
-        Model card: data, recipe, licence, measured figures. Empty for a
-        file without one.
-    """
-
+    #: Name of a known network, or the stem of a file.
     name: str
+    #: The safetensors file that holds the tensors.
     path: Path
+    #: Hash of the file.
     sha256: str
+    #: Model card: data, recipe, licence, measured figures. Empty for a file
+    #: without one.
     card: dict[str, Any] = field(default_factory=dict)
 
 
@@ -116,20 +108,10 @@ def _read_card(path: Path) -> dict[str, Any]:
 def get_weights(name: str | os.PathLike[str]) -> Weights:
     """Find weights by name or path, and check the hash where it is known.
 
-    Parameters
-    ----------
-    name : str or path-like
-        One of :func:`available_weights`, or the path of a safetensors file.
-
-    Returns
-    -------
-    Weights
-        What is known of them.
-
-    Raises
-    ------
-    WeightsError
-        If there is no such network or file, or its hash is wrong.
+    ``name``: one of :func:`available_weights`, or the path of a safetensors
+    file.
+    Raises WeightsError if there is no such network or file, or its hash is
+    wrong.
     """
     path = Path(str(name))
     if str(name) in available_weights():
@@ -179,21 +161,8 @@ def _read_config(header: dict[str, str], name: str) -> SAMNetConfig:
 def read_model(path: str | os.PathLike[str]) -> SAMNet:
     """Build the network that a weights file describes, in fp32 on the CPU.
 
-    Parameters
-    ----------
-    path : path-like
-        A file of :func:`save_model`.
-
-    Returns
-    -------
-    SAMNet
-        In evaluation mode.
-
-    Raises
-    ------
-    WeightsError
-        If the file is no safetensors file, is damaged, or holds another
-        network.
+    Raises WeightsError if the file is no safetensors file, is damaged, or
+    holds another network.
     """
     import torch
     from safetensors import SafetensorError, safe_open
@@ -257,12 +226,8 @@ def _shared(model: SAMNet, name: str, of: str) -> dict[str, Tensor]:
 def share_packaged(model: SAMNet, name: str = 'samnet') -> None:
     """Fill a network with what it has in common with a packaged one.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Changed in place: tensors with the same name and shape are copied.
-    name : str
-        Name of the packaged network.
+    ``model``: changed in place: tensors with the same name and shape are
+    copied.
     """
     state = _shared(model, name, 'the new network')
     model.load_state_dict(state, strict=False)
@@ -279,32 +244,14 @@ def save_model(
 ) -> str:
     """Write a network; the file appears whole or not at all.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-    path : path-like
-        Where to; existing files are replaced.
-    half : bool
-        Store fp16, half the size. fp32 otherwise.
-    notes : dict of str to str, optional
-        Further entries of the header.
-    parts : sequence of str
-        Beginnings of the names of tensors that are written, such as
-        ``'matcher'``; all of them by default.
-    shares : str
-        Packaged network whose tensors the parts that are not written are
-        taken from when the file is read.
-
-    Returns
-    -------
-    str
-        SHA-256 of the file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    ``path``: where to; existing files are replaced.
+    ``half``: store fp16, half the size. fp32 otherwise.
+    ``parts``: beginnings of the names of tensors that are written, such as
+    ``'matcher'``; all of them by default.
+    ``shares``: packaged network whose tensors the parts that are not written
+    are taken from when the file is read.
+    Returns: SHA-256 of the file.
+    Raises InputError if it cannot be written.
     """
     import torch
     from safetensors.torch import save

@@ -34,14 +34,8 @@ def matchable(alpha: Tensor, window: int, *, high: float = 3.0) -> Tensor:
     the share of the target by itself. This gate does; it is not in the
     paper's equations but in its text ("matchable points only").
 
-    Parameters
-    ----------
-    alpha : Tensor
-        ``(B, 1, H, W)`` of (9).
-    window : int
-        Side of P_i; chance is ``1 / window**2``.
-    high : float
-        Multiple of chance from which the gate is open.
+    ``alpha``: ``(B, 1, H, W)`` of (9). ``window``: side of P_i; chance is
+    ``1 / window**2``.
     """
     chance = 1.0 / (window * window)
     gate = ((alpha - chance) / ((high - 1) * chance)).clamp(0, 1)
@@ -51,12 +45,9 @@ def matchable(alpha: Tensor, window: int, *, high: float = 3.0) -> Tensor:
 def _votes(field: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Where each neighbor j predicts i to go, and the weight it has.
 
-    Returns
-    -------
-    positions : Tensor
-        ``(B, 9, 2, H, W)``: ``i + (A_j - I)(i - j) + f_j`` in (x, y).
-    weights : Tensor
-        ``(B, 9, H, W)``: alpha_j normalized over N_i, 0 outside the image.
+    Returns: ``positions``: ``(B, 9, 2, H, W)``: ``i + (A_j - I)(i - j) + f_j``
+    in (x, y); ``weights``: ``(B, 9, H, W)``: alpha_j normalized over N_i, 0
+    outside the image.
     """
     height, width = field.shape[-2:]
     padded = F.pad(field, (1, 1, 1, 1))
@@ -80,19 +71,10 @@ def _votes(field: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
 def vote(target: Tensor, field: Tensor, alpha: Tensor) -> Tensor:
     """Confidence-weighted mean of what the neighbors predict, (8).
 
-    Parameters
-    ----------
-    target : Tensor
-        F^t, ``(B, C, H, W)``.
-    field : Tensor
-        T, ``(B, 6, H, W)``.
-    alpha : Tensor
-        ``(B, 1, H, W)``.
-
-    Returns
-    -------
-    Tensor
-        ``sum_j alpha_j F^t_{i + g_j} / sum_j alpha_j``, ``(B, C, H, W)``.
+    ``target``: F^t, ``(B, C, H, W)``.
+    ``field``: T, ``(B, 6, H, W)``.
+    ``alpha``: ``(B, 1, H, W)``.
+    Returns: ``sum_j alpha_j F^t_{i + g_j} / sum_j alpha_j``, ``(B, C, H, W)``.
     """
     batch, channels, height, width = target.shape
     positions, weights = _votes(field, alpha)
@@ -116,24 +98,13 @@ def blend(
 ) -> Tensor:
     """Neural patch blending of source and target features, (8).
 
-    Parameters
-    ----------
-    source, target : Tensor
-        F^s and F^t, ``(B, C, H, W)``.
-    field : Tensor
-        T^l, ``(B, 6, H, W)``.
-    alpha : Tensor
-        ``(B, 1, H, W)`` of (9).
-    weight : float
-        Weight lambda^l of the transferred feature, from 0 to 1.
-    gate : Tensor, optional
-        ``(B, 1, H, W)`` in [0, 1] that multiplies `weight`; see
-        :func:`matchable`. Without it, (8) literally.
-
-    Returns
-    -------
-    Tensor
-        B^{s<-t}, ``(B, C, H, W)``.
+    ``source``, ``target``: F^s and F^t, ``(B, C, H, W)``.
+    ``field``: T^l, ``(B, 6, H, W)``.
+    ``alpha``: ``(B, 1, H, W)`` of (9).
+    ``weight``: weight lambda^l of the transferred feature, from 0 to 1.
+    ``gate``: ``(B, 1, H, W)`` in [0, 1] that multiplies `weight`; see
+    :func:`matchable`. Without it, (8) literally.
+    Returns: B^{s<-t}, ``(B, C, H, W)``.
     """
     mixed = vote(target, field, alpha)
     if gate is None:
@@ -182,12 +153,8 @@ class DroplinkDecoder(nn.Module):
     relu2_1, relu1_1) the source's own feature is mixed in:
     ``F_h = (1 - b_h) F_h + b_h F_h^s``.
 
-    Parameters
-    ----------
-    depth : int
-        Convolutions at the resolution of relu3_1.
-    drop : float
-        Probability that a link is dropped in training, per level and image.
+    ``depth``: convolutions at the resolution of relu3_1. ``drop``: probability
+    that a link is dropped in training, per level and image.
     """
 
     def __init__(self, *, depth: int = 2, drop: float = 0.9) -> None:
@@ -245,19 +212,9 @@ class DroplinkDecoder(nn.Module):
     ) -> Tensor:
         """Reconstruct I^{s<-t}.
 
-        Parameters
-        ----------
-        blended : Tensor
-            B^{s<-t}, ``(B, 512, H, W)``.
-        skips : tuple of Tensor
-            relu3_1, relu2_1, relu1_1 of the source; not looked at where
-            `skip` is 0.
-        skip : float
-            b_h outside of training.
-
-        Returns
-        -------
-        Tensor
-            ``(B, 3, 8H, 8W)`` RGB, not clipped.
+        ``blended``: B^{s<-t}, ``(B, 512, H, W)``.
+        ``skips``: relu3_1, relu2_1, relu1_1 of the source; not looked at where
+        `skip` is 0.
+        Returns: ``(B, 3, 8H, 8W)`` RGB, not clipped.
         """
         return self.decode(blended, skips, skip=skip)[0]

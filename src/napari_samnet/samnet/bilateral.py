@@ -44,17 +44,11 @@ DAMPING = 0.02
 
 
 class BilateralFit(NamedTuple):
-    """Affine map of every cell, and how much stands behind it.
+    """Affine map of every cell, and how much stands behind it."""
 
-    Attributes
-    ----------
-    field : Tensor
-        ``(B, 6, H, W)``.
-    weight : Tensor
-        ``(B, 1, H, W)``, sum of the neighbors' weights w_ij.
-    """
-
+    #: ``(B, 6, H, W)``.
     field: Tensor
+    #: ``(B, 1, H, W)``, sum of the neighbors' weights w_ij.
     weight: Tensor
 
 
@@ -63,13 +57,9 @@ def _columns(
 ) -> tuple[Tensor, Tensor]:
     """What a fit sums over its neighbors, and what their residual is of.
 
-    Returns
-    -------
-    moments : Tensor
-        ``(B, m, 12)``: c times 1, x, y, xx, xy, yy, u, v, xu, yu, xv, yv for
-        a match of (x, y) with (u, v).
-    powers : Tensor
-        ``(B, 13, m)``: the powers of which :func:`_residual` is linear.
+    Returns: ``moments``: ``(B, m, 12)``: c times 1, x, y, xx, xy, yy, u, v,
+    xu, yu, xv, yv for a match of (x, y) with (u, v); ``powers``:
+    ``(B, 13, m)``: the powers of which :func:`_residual` is linear.
     """
     _, _, height, width = matches.shape
     x, y = centered(height, width, matches)
@@ -177,30 +167,14 @@ def bilateral_fit(
 
     One round of iteratively reweighted least squares.
 
-    Parameters
-    ----------
-    window : BilateralWindow
-        Weights of the neighbors.
-    matches : Tensor
-        ``(B, 2, H, W)``, the motion of every cell by its own match, in
-        (x, y) cells.
-    confidence : Tensor
-        ``(B, 1, H, W)``, c_j. Matches of confidence 0 are filled in from
-        their neighbors.
-    field : Tensor
-        Present field ``(B, 6, H, W)``, from which r_ij is measured.
-    start : Tensor
-        Field ``(B, 6, H, W)`` that cells without matches fall back to.
-    residual_cells : float
-        s. A smaller one tells more motions apart, and needs a field that is
-        nearer to them.
-    damping : float
-        Weight of `start`. A larger one bends less.
-
-    Returns
-    -------
-    BilateralFit
-        Differentiable in `matches`, `confidence` and `start`.
+    ``matches``: ``(B, 2, H, W)``, the motion of every cell by its own match,
+    in (x, y) cells.
+    ``confidence``: ``(B, 1, H, W)``, c_j. Matches of confidence 0 are filled
+    in from their neighbors.
+    ``field``: present field ``(B, 6, H, W)``, from which r_ij is measured.
+    ``start``: field ``(B, 6, H, W)`` that cells without matches fall back to.
+    ``residual_cells``: s. A smaller one tells more motions apart, and needs a
+    field that is nearer to them.
     """
     height, width = matches.shape[-2:]
     here = centered(height, width, matches)
@@ -260,18 +234,9 @@ def _solve(
 def neighbor_weight(window: BilateralWindow, confidence: Tensor) -> Tensor:
     """Sum of the neighbors' weights if all of them agreed.
 
-    Parameters
-    ----------
-    window : BilateralWindow
-        Weights of the neighbors.
-    confidence : Tensor
-        ``(B, 1, H, W)``, c_j.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 1, H, W)``. The weight of a :class:`BilateralFit` over this is
-        the share of the matches around that agree with a cell's map.
+    ``confidence``: ``(B, 1, H, W)``, c_j.
+    Returns: ``(B, 1, H, W)``. The weight of a :class:`BilateralFit` over this
+    is the share of the matches around that agree with a cell's map.
     """
     sums = confidence.clamp_min(1e-6)
     pooled = pool(sums, window.pooling) * window.pooling**2
@@ -294,18 +259,8 @@ def agreement(
 ) -> Tensor:
     """Weights w_ij but for the confidence, as one matrix.
 
-    Parameters
-    ----------
-    window : BilateralWindow
-        Of a map small enough for a single strip.
-    matches, field, residual_cells
-        The same as for :func:`bilateral_fit`.
-
-    Returns
-    -------
-    Tensor
-        ``(B, N, N)``: for cell i, how much its neighbor j counts, and how
-        well the match of j agrees with the map of i.
+    Returns: ``(B, N, N)``: for cell i, how much its neighbor j counts, and how
+    well the match of j agrees with the map of i.
     """
     (logits,) = window.strips
     height, width = matches.shape[-2:]

@@ -34,25 +34,17 @@ STRIP_CELLS = 1024
 
 
 class BilateralWindow(NamedTuple):
-    """Weights of neighbors by distance and alikeness, as logarithms.
+    """Weights of neighbors by distance and alikeness, as logarithms."""
 
-    Attributes
-    ----------
-    strips : tuple of Tensor
-        ``(B, n, m)`` for the n cells of some rows and the m neighbors in
-        reach of them; together all cells. One strip up to 32 x 32 cells.
-    size : tuple of int
-        H and W of the map.
-    pooling : int
-        Side of the block of cells that is one neighbor; 1 up to
-        ``NEIGHBOR_CELLS`` a side.
-    sigma : float
-        Width of the Gaussian, in cells.
-    """
-
+    #: ``(B, n, m)`` for the n cells of some rows and the m neighbors in reach
+    #: of them; together all cells. One strip up to 32 x 32 cells.
     strips: tuple[Tensor, ...]
+    #: H and W of the map.
     size: tuple[int, int]
+    #: Side of the block of cells that is one neighbor; 1 up to
+    #: ``NEIGHBOR_CELLS`` a side.
     pooling: int
+    #: Width of the Gaussian, in cells.
     sigma: float
 
     def extents(self) -> list[tuple[slice, slice]]:
@@ -106,25 +98,14 @@ def bilateral_window(
 ) -> BilateralWindow:
     """Weigh neighbors by distance and by how alike their features are.
 
-    Parameters
-    ----------
-    features : Tensor
-        ``(B, C, H, W)`` of unit length along C, of the image whose cells are
-        fitted. No gradient goes through the window.
-    sigma : float
-        Width of the Gaussian of the distance, in cells. A wider window is
-        steadier and follows bends less.
-    alikeness : float
-        h, the difference of cosines at which a weight has fallen to 37 %. A
-        smaller one averages less across outlines, over fewer neighbors.
-    cosines : Tensor, optional
-        ``(B, N, N)`` of all pairs of cells of a map small enough for a
-        single strip, where they are there already.
-
-    Returns
-    -------
-    BilateralWindow
-        For :func:`bilateral_fit`.
+    ``features``: ``(B, C, H, W)`` of unit length along C, of the image whose
+    cells are fitted. No gradient goes through the window.
+    ``sigma``: width of the Gaussian of the distance, in cells. A wider window
+    is steadier and follows bends less.
+    ``alikeness``: h, the difference of cosines at which a weight has fallen to
+    37 %. A smaller one averages less across outlines, over fewer neighbors.
+    ``cosines``: ``(B, N, N)`` of all pairs of cells of a map small enough for
+    a single strip, where they are there already.
     """
     features = features.detach().float()
     height, width = features.shape[-2:]

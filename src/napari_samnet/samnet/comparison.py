@@ -18,14 +18,9 @@ __all__ = ['Comparison']
 
 
 class Comparison(Synthesis):
-    """The part of a network that compares features and moves the field.
+    """The part of a network that compares features and moves the field."""
 
-    Attributes
-    ----------
-    matcher : nn.Module
-        W_G: what makes a residual field of a correlation volume.
-    """
-
+    #: W_G: what makes a residual field of a correlation volume.
     matcher: nn.Module
 
     def correlate(

@@ -28,15 +28,8 @@ FARTHEST = 3.0
 class MatchConfidence(nn.Module):
     """Small networks from the evidence of a cell to log-odds.
 
-    Parameters
-    ----------
-    members : int
-        How many networks are averaged. More of them vary less with what they
-        were fitted to.
-    width : int
-        Units of the two hidden layers of each.
-    names : sequence of str
-        Evidence that is read, by the names of `MATCH_EVIDENCE`.
+    ``members``: how many networks are averaged. More of them vary less with
+    what they were fitted to.
     """
 
     index: Tensor
@@ -77,15 +70,8 @@ class MatchConfidence(nn.Module):
     def forward(self, evidence: Tensor) -> Tensor:
         """Log-odds of each member.
 
-        Parameters
-        ----------
-        evidence : Tensor
-            ``(N, len(MATCH_EVIDENCE))``, of N cells.
-
-        Returns
-        -------
-        Tensor
-            ``(members, N)``; their mean is what is believed.
+        ``evidence``: ``(N, len(MATCH_EVIDENCE))``, of N cells. Returns:
+        ``(members, N)``; their mean is what is believed.
         """
         chosen = evidence[:, self.index]
         standard = (chosen - self.mean) / self.deviation
@@ -98,22 +84,9 @@ class MatchConfidence(nn.Module):
     def probability(self, features: Tensor, state: Iteration) -> Tensor:
         """How likely the matches of a pair are right.
 
-        Parameters
-        ----------
-        features : Tensor
-            Matching features of both images, ``(2, C, H, W)``.
-        state : Iteration
-            Of both directions, with clues.
-
-        Returns
-        -------
-        Tensor
-            ``(2, 1, H, W)`` in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If the state has no clues, as with round windows.
+        ``features``: matching features of both images, ``(2, C, H, W)``.
+        Returns: ``(2, 1, H, W)`` in [0, 1].
+        Raises ValueError if the state has no clues, as with round windows.
         """
         if state.clues is None:
             raise ValueError('the confidence needs the clues of the start')
@@ -135,22 +108,7 @@ class MatchConfidence(nn.Module):
     ) -> MatchConfidence:
         """Build from arrays.
 
-        Parameters
-        ----------
-        names : tuple of str
-            Evidence that is read.
-        arrays : mapping of str to array_like
-            The state of the module.
-
-        Returns
-        -------
-        MatchConfidence
-            In evaluation mode.
-
-        Raises
-        ------
-        ValueError
-            If the arrays do not fit together.
+        Raises ValueError if the arrays do not fit together.
         """
         members, _, width = arrays['first'].shape
         model = cls(members, width, names)

@@ -10,43 +10,31 @@ __all__ = ['SAMNetConfig']
 
 @dataclass(frozen=True, kw_only=True)
 class SAMNetConfig:
-    """What a weights file must say so that the network can be built.
+    """What a weights file must say so that the network can be built."""
 
-    Parameters
-    ----------
-    backbone : {'vgg16', 'vgg19'}
-        Feature network. The paper's is VGG-19.
-    matching_layers : tuple of str
-        Layers in which the correlation is taken; the paper's are
-        ``('relu4_1',)``. Those of the light network come last.
-    matcher : {'residual', 'rtn', 'unet'}
-        W_G: parameter-free estimate plus small residual network; the plan of
-        RTNs, 20 million parameters; or that plan in `width` channels.
-    window : int
-        Search window that W_G was trained with.
-    width : int
-        Channels of the finest level of W_G.
-    decoder_depth : int
-        Convolutions of W_D at the resolution of relu3_1.
-    projection : int
-        Channels that the matching feature can be projected to, 0 for none.
-    gate : bool
-        Whether (8) blends matchable points only, which is not in the paper's
-        equation.
-    """
-
+    #: Feature network. The paper's is VGG-19.
     backbone: str = 'vgg16'
+    #: Layers in which the correlation is taken; the paper's are
+    #: ``('relu4_1',)``. Those of the light network come last.
     matching_layers: tuple[str, ...] = (
         'relu4_3',
         'relu5_1',
         'lite10',
         'lite12',
     )
+    #: W_G: parameter-free estimate plus small residual network; the plan of
+    #: RTNs, 20 million parameters; or that plan in `width` channels.
     matcher: str = 'residual'
+    #: Search window that W_G was trained with.
     window: int = 9
+    #: Channels of the finest level of W_G.
     width: int = 16
+    #: Convolutions of W_D at the resolution of relu3_1.
     decoder_depth: int = 2
+    #: Channels that the matching feature can be projected to, 0 for none.
     projection: int = 0
+    #: Whether (8) blends matchable points only, which is not in the paper's
+    #: equation.
     gate: bool = True
 
     #: Inclusive limits of whole numbers: a damaged one must not fill memory.

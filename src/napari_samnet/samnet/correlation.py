@@ -63,12 +63,8 @@ def merge_sources(
     The two terms share the right-hand factor, so that
     ``(1 - w) <s, t> + w <x, t> = <(1 - w) s + w x, t>``.
 
-    Parameters
-    ----------
-    source, transferred : Tensor
-        F^s and F^{s<-t}, ``(B, C, H, W)``, unit length along C.
-    weight : float
-        Weight lambda^l of equation (5), from 0 to 1.
+    ``source``, ``transferred``: F^s and F^{s<-t}, ``(B, C, H, W)``, unit
+    length along C. ``weight``: weight lambda^l of equation (5), from 0 to 1.
     """
     return torch.lerp(source, transferred, weight)
 
@@ -80,17 +76,10 @@ def local_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
     in one matrix product; the wanted band of each product is a strided view.
     With the channels last in memory, these rows follow one another there.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(B, C, H, W)``; of unit length along C for cosines.
-    window : int
-        Odd side K of the search window P_i, in cells.
-
-    Returns
-    -------
-    Tensor
-        ``(B, K*K, H, W)``.
+    ``source``, ``target``: ``(B, C, H, W)``; of unit length along C for
+    cosines.
+    ``window``: odd side K of the search window P_i, in cells.
+    Returns: ``(B, K*K, H, W)``.
     """
     _check(source, target, window)
     if source.is_cuda and not torch.is_grad_enabled():
@@ -147,18 +136,10 @@ def inside_window(
 def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
     """Softmax of the raw correlation at the window's center, (9).
 
-    Parameters
-    ----------
-    correlation : Tensor
-        ``(B, K*K, H, W)`` cosines.
-    beta : float
-        Inverse temperature. 1 is the text of the paper, which on cosines is
-        almost uniform.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 1, H, W)``, alpha in (0, 1).
+    ``correlation``: ``(B, K*K, H, W)`` cosines.
+    ``beta``: inverse temperature. 1 is the text of the paper, which on cosines
+    is almost uniform.
+    Returns: ``(B, 1, H, W)``, alpha in (0, 1).
     """
     window = round(correlation.shape[1] ** 0.5)
     if window * window != correlation.shape[1] or window % 2 == 0:
@@ -184,19 +165,9 @@ def likelihood(
     The softmax of (9) for all of the window instead of its center, with a
     Gaussian prior for what the field says.
 
-    Parameters
-    ----------
-    correlation : Tensor
-        ``(B, K*K, H, W)`` cosines at the final field.
-    beta : float
-        Inverse temperature; larger is sharper.
-    sigma : float
-        Width of the prior in cells.
-
-    Returns
-    -------
-    Tensor
-        ``(B, K*K, H, W)``, sums to 1 over the window.
+    ``correlation``: ``(B, K*K, H, W)`` cosines at the final field.
+    ``sigma``: width of the prior in cells.
+    Returns: ``(B, K*K, H, W)``, sums to 1 over the window.
     """
     _, count, height, width = correlation.shape
     window = round(count**0.5)

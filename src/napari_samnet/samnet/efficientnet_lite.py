@@ -30,21 +30,14 @@ __all__ = [
 
 
 class BlockPlan(NamedTuple):
-    """One inverted bottleneck.
+    """One inverted bottleneck."""
 
-    Attributes
-    ----------
-    entering, leaving : int
-        Channels that enter and leave the block.
-    widening : int
-        Factor of the channels between.
-    kernel, stride : int
-        Of the depthwise convolution.
-    """
-
+    #: ``entering``, ``leaving``: channels that enter and leave the block.
     entering: int
     leaving: int
+    #: Factor of the channels between.
     widening: int
+    #: ``kernel``, ``stride``: of the depthwise convolution.
     kernel: int
     stride: int
 
@@ -129,10 +122,7 @@ class LiteFeatures(nn.Module):
 
     Batch normalization is part of the convolutions.
 
-    Parameters
-    ----------
-    layers : iterable of str
-        Outputs of blocks, ``'lite0'`` to ``'lite15'``.
+    ``layers``: outputs of blocks, ``'lite0'`` to ``'lite15'``.
     """
 
     def __init__(self, layers: Iterable[str]) -> None:
@@ -147,15 +137,8 @@ class LiteFeatures(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Encode images.
 
-        Parameters
-        ----------
-        images : Tensor
-            ``(B, 3, H, W)`` RGB in [0, 1].
-
-        Returns
-        -------
-        dict of str to Tensor
-            ``(B, C, H/S, W/S)`` for each layer, of S = 8 to 32.
+        ``images``: ``(B, 3, H, W)`` RGB in [0, 1]. Returns:
+        ``(B, C, H/S, W/S)`` for each layer, of S = 8 to 32.
         """
         # 127 of 255 is what the network was trained with as zero.
         x = (images.to(self.stem.weight.dtype) * 255 - 127) / 128

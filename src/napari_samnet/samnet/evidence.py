@@ -40,24 +40,17 @@ NOT_MUTUAL = 0.2
 
 
 class Evidence(NamedTuple):
-    """Matches of single cells, among all cells of the other image.
+    """Matches of single cells, among all cells of the other image."""
 
-    Attributes
-    ----------
-    volume : Tensor
-        ``(B, h*w, h*w)``, cosines of all pairs, averaged over 3 x 3 equal
-        displacements.
-    motion : Tensor
-        ``(B, 2, h, w)``: where the best match of each cell is, minus the
-        cell, in (x, y) cells and with parts of a cell.
-    confidence : Tensor
-        ``(B, 1, h, w)`` in [0, 1]: square root of the match's probability in
-        both directions, of a softmax over all cells of the target times one
-        over all cells of the source. Low where several places look alike.
-    """
-
+    #: ``(B, h*w, h*w)``, cosines of all pairs, averaged over 3 x 3 equal
+    #: displacements.
     volume: Tensor
+    #: ``(B, 2, h, w)``: where the best match of each cell is, minus the cell,
+    #: in (x, y) cells and with parts of a cell.
     motion: Tensor
+    #: ``(B, 1, h, w)`` in [0, 1]: square root of the match's probability in
+    #: both directions, of a softmax over all cells of the target times one
+    #: over all cells of the source. Low where several places look alike.
     confidence: Tensor
 
 
@@ -78,15 +71,9 @@ def consensus(source: Tensor, target: Tensor) -> Tensor:
 
     Neighbors of a true match match at the same displacement.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(B, C, h, w)`` of unit length along C; the sizes may differ.
-
-    Returns
-    -------
-    Tensor
-        ``(B, h, w, h2, w2)``; outside the images the cosine is 0.
+    ``source``, ``target``: ``(B, C, h, w)`` of unit length along C; the sizes
+    may differ.
+    Returns: ``(B, h, w, h2, w2)``; outside the images the cosine is 0.
     """
     volume = all_pairs(source, target)
     for first, second in ((1, 3), (2, 4)):
@@ -111,23 +98,10 @@ def window_mean(
 ) -> Tensor:
     """Mean of the likely matches in a Gaussian around a position.
 
-    Parameters
-    ----------
-    volume : Tensor
-        ``(B, n, m)`` cosines of n source and m target cells.
-    positions : Tensor
-        ``(B, 2, n)`` in (x, y) target cells.
-    points : Tensor
-        ``(2, m)``, the target cells.
-    cells : float
-        Width of the Gaussian.
-    beta : float
-        Inverse temperature of the softmax of the cosines.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 2, n)`` positions.
+    ``volume``: ``(B, n, m)`` cosines of n source and m target cells.
+    ``positions``: ``(B, 2, n)`` in (x, y) target cells.
+    ``points``: ``(2, m)``, the target cells.
+    Returns: ``(B, 2, n)`` positions.
     """
     # |p - q|^2 / 2 s^2 but for what depends on the position alone, which the
     # softmax does not see, as a product with three columns.
@@ -163,15 +137,8 @@ def _log_probability(volume: Tensor) -> Tensor:
 def gather_evidence(source: Tensor, target: Tensor) -> Evidence:
     """Compare all pairs of cells.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(B, C, h, w)`` of unit length along C, see :func:`few_cells`.
-
-    Returns
-    -------
-    Evidence
-        On the cells of the source.
+    ``source``, ``target``: ``(B, C, h, w)`` of unit length along C, see
+    :func:`few_cells`. Returns: on the cells of the source.
     """
     height, width = source.shape[-2:]
     if _are_both_directions(source, target):

@@ -38,21 +38,14 @@ SKIP_LAYERS = ('relu3_1', 'relu2_1', 'relu1_1')
 
 
 class Features(NamedTuple):
-    """What one encoding of a batch of images gives.
+    """What one encoding of a batch of images gives."""
 
-    Attributes
-    ----------
-    matching : Tensor
-        ``(B, C, H, W)``, unit length along C.
-    content : Tensor
-        ``(B, 512, H, W)``, relu4_1, blended in (8).
-    skips : tuple of Tensor
-        relu3_1, relu2_1 and relu1_1: levels h = 3, 2, 1 of (10). Empty if
-        they were not asked for.
-    """
-
+    #: ``(B, C, H, W)``, unit length along C.
     matching: Tensor
+    #: ``(B, 512, H, W)``, relu4_1, blended in (8).
     content: Tensor
+    #: relu3_1, relu2_1 and relu1_1: levels h = 3, 2, 1 of (10). Empty if they
+    #: were not asked for.
     skips: tuple[Tensor, ...]
 
     def part(self, images: slice) -> Features:
@@ -67,13 +60,9 @@ class Features(NamedTuple):
 def normalize(features: Tensor, eps: float = 1e-6) -> Tensor:
     """Scale every feature vector to unit length; zero vectors stay zero.
 
-    Parameters
-    ----------
-    features : Tensor
-        ``(B, C, H, W)``.
-    eps : float
-        Smallest length that is divided by, relative to the mean length, so
-        that the result does not depend on the scale of the features.
+    ``features``: ``(B, C, H, W)``.
+    ``eps``: smallest length that is divided by, relative to the mean length,
+    so that the result does not depend on the scale of the features.
     """
     length = features.norm(dim=1, keepdim=True)
     floor = eps * length.mean(dim=(1, 2, 3), keepdim=True)
@@ -102,19 +91,11 @@ def layer_plan(backbone: str) -> list[tuple[str, int]]:
 class VGGFeatures(nn.Module):
     """VGG-16 or VGG-19 up to the deepest layer that is asked for.
 
-    Parameters
-    ----------
-    backbone : {'vgg16', 'vgg19'}
-        Which VGG. The paper's is VGG-19.
-    matching_layers : sequence of str
-        Layers of the matching feature, from relu3_1 on. ``('relu4_1',)`` is
-        the paper's. After those of VGG, there may be some of
-        :data:`~napari_samnet.samnet.efficientnet_lite.LITE_CHANNELS`.
-    projection : int
-        Channels that the matching feature can be projected to, 0 for none.
+    ``backbone``: which VGG. The paper's is VGG-19.
+    ``matching_layers``: layers of the matching feature, from relu3_1 on.
+    ``('relu4_1',)`` is the paper's. After those of VGG, there may be some of
+    :data:`~napari_samnet.samnet.efficientnet_lite.LITE_CHANNELS`.
 
-    Notes
-    -----
     ``mean`` and ``std`` travel with the weights: RGB in [0, 1] becomes
     ``(x - mean) / std`` before the first convolution. Zero padding as in the
     original network. ``projection`` is ``(channels, projected channels)``.
@@ -122,6 +103,7 @@ class VGGFeatures(nn.Module):
 
     mean: Tensor
     std: Tensor
+    #: Channels that the matching feature can be projected to, 0 for none.
     projection: Tensor | None
 
     def __init__(
@@ -191,15 +173,10 @@ class VGGFeatures(nn.Module):
     ) -> dict[str, Tensor]:
         """Rectified outputs of the wanted layers; nothing deeper is computed.
 
-        Parameters
-        ----------
-        x : Tensor
-            Normalized images ``(B, 3, H, W)``, or with `after` the output of
-            that layer.
-        wanted : set of str
-            Names such as ``'relu4_1'``.
-        after : str, optional
-            Continue after this layer.
+        ``x``: normalized images ``(B, 3, H, W)``, or with `after` the output
+        of that layer.
+        ``wanted``: names such as ``'relu4_1'``.
+        ``after``: continue after this layer.
         """
         keys = list(self.convolutions)
         start = 0
@@ -234,12 +211,7 @@ class VGGFeatures(nn.Module):
     ) -> dict[str, Tensor]:
         """Outputs of both networks: matching layers, relu4_1 and others.
 
-        Parameters
-        ----------
-        images : Tensor
-            ``(B, 3, H, W)`` RGB in [0, 1].
-        more : iterable of str
-            Further layers of VGG.
+        ``images``: ``(B, 3, H, W)`` RGB in [0, 1].
         """
         wanted = {*self._wanted, *more}
         found = self.activations(self.prepare(images), wanted)
@@ -250,18 +222,10 @@ class VGGFeatures(nn.Module):
     ) -> Tensor:
         """Join the normalized matching layers on the relu4_1 grid.
 
-        Parameters
-        ----------
-        found : dict of str to Tensor
-            Matching layers, and relu4_1 for its size.
-        project : bool
-            Project them, where the network can. Otherwise they are
-            concatenated.
-
-        Returns
-        -------
-        Tensor
-            ``(B, C, H, W)``, unit length along C.
+        ``found``: matching layers, and relu4_1 for its size.
+        ``project``: project them, where the network can. Otherwise they are
+        concatenated.
+        Returns: ``(B, C, H, W)``, unit length along C.
         """
         size = found[CONTENT_LAYER].shape[-2:]
         parts = [
@@ -285,19 +249,10 @@ class VGGFeatures(nn.Module):
     ) -> Features:
         """Encode images.
 
-        Parameters
-        ----------
-        images : Tensor
-            ``(B, 3, H, W)`` RGB in [0, 1], H and W multiples of 16.
-        skips : bool
-            Whether to keep the skips, which are by far the largest part.
-        project : bool
-            Whether to project, see :meth:`matching_feature`.
-
-        Returns
-        -------
-        Features
-            On the grid of relu4_1, ``H/8`` by ``W/8`` cells.
+        ``images``: ``(B, 3, H, W)`` RGB in [0, 1], H and W multiples of 16.
+        ``skips``: whether to keep the skips, which are by far the largest
+        part.
+        Returns: on the grid of relu4_1, ``H/8`` by ``W/8`` cells.
         """
         kept = SKIP_LAYERS if skips else ()
         found = self.layers(images, kept)
@@ -316,14 +271,10 @@ class VGGFeatures(nn.Module):
     ) -> Tensor:
         """Whole matching feature from relu4_1 on, for a blend of (8).
 
-        Parameters
-        ----------
-        content : Tensor
-            ``(B, 512, H, W)``.
-        matching : Tensor, optional
-            ``(B, C, H, W)`` blended matching feature, not projected, of
-            which the layers of the light network are taken. Needed where
-            there is one.
+        ``content``: ``(B, 512, H, W)``.
+        ``matching``: ``(B, C, H, W)`` blended matching feature, not projected,
+        of which the layers of the light network are taken. Needed where there
+        is one.
         """
         wanted = self._wanted - {CONTENT_LAYER}
         if any(layer < CONTENT_LAYER for layer in wanted):

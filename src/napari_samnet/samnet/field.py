@@ -58,12 +58,9 @@ def grid(height: int, width: int, like: Tensor) -> Tensor:
 def affine_field(matrix: Tensor, height: int, width: int) -> Tensor:
     """Field of one affine map per image.
 
-    Parameters
-    ----------
-    matrix : Tensor
-        ``(B, 2, 3)`` in (x, y) cells: i goes to ``M[:, :2] i + M[:, 2]``.
-    height, width : int
-        Size of the field in cells.
+    ``matrix``: ``(B, 2, 3)`` in (x, y) cells: i goes to
+    ``M[:, :2] i + M[:, 2]``.
+    ``height``, ``width``: size of the field in cells.
     """
     points = grid(height, width, matrix).view(2, -1)
     linear = matrix[:, :, :2] - torch.eye(2, device=matrix.device)
@@ -95,17 +92,9 @@ def bilinear_taps(
 ) -> tuple[Tensor, Tensor]:
     """Four indices and weights per position; zero weight outside.
 
-    Parameters
-    ----------
-    positions : Tensor
-        ``(B, 2, N)`` in (x, y) cells.
-
-    Returns
-    -------
-    indices : Tensor
-        ``(B, N, 4)`` int64, into the flattened ``H * W`` grid.
-    weights : Tensor
-        ``(B, N, 4)``.
+    ``positions``: ``(B, 2, N)`` in (x, y) cells.
+    Returns: ``indices``: ``(B, N, 4)`` int64, into the flattened ``H * W``
+    grid; ``weights``: ``(B, N, 4)``.
     """
     x, y = positions[:, 0], positions[:, 1]
     x0, y0 = x.detach().floor(), y.detach().floor()
@@ -127,17 +116,8 @@ def bilinear_taps(
 def gather(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums of feature cells.
 
-    Parameters
-    ----------
-    features : Tensor
-        ``(B, C, H, W)``.
-    indices, weights : Tensor
-        ``(B, N, K)`` into the flattened grid, and their weights.
-
-    Returns
-    -------
-    Tensor
-        ``(B, C, N)``.
+    ``features``: ``(B, C, H, W)``. ``indices``, ``weights``: ``(B, N, K)``
+    into the flattened grid, and their weights. Returns: ``(B, C, N)``.
     """
     batch, channels, height, width = features.shape
     _, count, taps = indices.shape
@@ -158,17 +138,8 @@ def gather(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
 def sample(features: Tensor, positions: Tensor) -> Tensor:
     """Sample features bilinearly; zero outside the image.
 
-    Parameters
-    ----------
-    features : Tensor
-        ``(B, C, H, W)``.
-    positions : Tensor
-        ``(B, 2, H', W')`` in (x, y) cells.
-
-    Returns
-    -------
-    Tensor
-        ``(B, C, H', W')``.
+    ``features``: ``(B, C, H, W)``. ``positions``: ``(B, 2, H', W')`` in (x, y)
+    cells. Returns: ``(B, C, H', W')``.
     """
     batch, channels, height, width = features.shape
     out = positions.shape[-2:]
@@ -193,12 +164,8 @@ def sample_reference(features: Tensor, positions: Tensor) -> Tensor:
 def warp(features: Tensor, field: Tensor) -> Tensor:
     """Warp target features to the source: F^t sampled at i + f_i.
 
-    Parameters
-    ----------
-    features : Tensor
-        F^t, ``(B, C, H, W)``.
-    field : Tensor
-        T, ``(B, 6, H, W)``, or f alone, ``(B, 2, H, W)``.
+    ``features``: F^t, ``(B, C, H, W)``. ``field``: T, ``(B, 6, H, W)``, or f
+    alone, ``(B, 2, H, W)``.
     """
     flow = field if field.shape[1] == 2 else flow_of(field)
     height, width = flow.shape[-2:]

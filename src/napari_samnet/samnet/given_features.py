@@ -26,13 +26,9 @@ FeatureFunction = Callable[[Tensor], Tensor]
 class GivenFeatures(SAMNet):
     """The recurrence on features that a function gives.
 
-    Parameters
-    ----------
-    function : callable
-        From RGB images ``(B, 3, H, W)`` in [0, 1] to features
-        ``(B, C, h, w)`` of any number of channels, stride and sign. Position
-        k of a row of w stands for the k-th of w equal parts of the image's
-        width.
+    ``function``: from RGB images ``(B, 3, H, W)`` in [0, 1] to features
+    ``(B, C, h, w)`` of any number of channels, stride and sign. Position k of
+    a row of w stands for the k-th of w equal parts of the image's width.
     """
 
     def __init__(self, function: FeatureFunction) -> None:
@@ -54,22 +50,11 @@ class GivenFeatures(SAMNet):
         The mean over all cells of a map is taken off, which all of them have
         in common and which tells none of them apart.
 
-        Parameters
-        ----------
-        images : Tensor
-            ``(B, 3, H, W)``.
-        skips, project : bool
-            Not used: there is nothing to skip or project.
-
-        Returns
-        -------
-        Features
-            Unit length along C; `content` is the same as `matching`.
-
-        Raises
-        ------
-        ValueError
-            If what the function gives is no feature map of these images.
+        ``images``: ``(B, 3, H, W)``.
+        ``skips``, ``project``: not used: there is nothing to skip or project.
+        Returns: unit length along C; `content` is the same as `matching`.
+        Raises ValueError if what the function gives is no feature map of these
+        images.
         """
         maps: object = self._function[0](images)
         if (

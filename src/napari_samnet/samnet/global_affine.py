@@ -22,19 +22,10 @@ def _mutual_matches(
 ) -> tuple[Tensor, Tensor]:
     """Best target position of every source cell and how mutual it is.
 
-    Parameters
-    ----------
-    volume : Tensor
-        ``(B, N, M)``, cosines of all pairs.
-    size : tuple of int
-        Rows and columns of the M target cells.
-
-    Returns
-    -------
-    positions : Tensor
-        ``(B, 2, N)`` in (x, y) target cells.
-    weights : Tensor
-        ``(B, N)`` in [0, 1].
+    ``volume``: ``(B, N, M)``, cosines of all pairs.
+    ``size``: rows and columns of the M target cells.
+    Returns: ``positions``: ``(B, 2, N)`` in (x, y) target cells; ``weights``:
+    ``(B, N)`` in [0, 1].
     """
     best, index = volume.max(2, keepdim=True)
     column_best = volume.amax(1, keepdim=True)
@@ -59,19 +50,10 @@ def global_affine(
     Of maps with more cells a side than ``GLOBAL_CELLS``, means are compared,
     so that time and memory do not grow with the square of the pixels.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(B, C, H, W)`` of unit length along C.
-    evidence : Evidence, optional
-        Of their :func:`~.evidence.few_cells`, where it is there already.
-    rounds : int
-        Rounds of iteratively reweighted least squares.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 6, H, W)`` field.
+    ``source``, ``target``: ``(B, C, H, W)`` of unit length along C.
+    ``evidence``: of their :func:`~.evidence.few_cells`, where it is there
+    already.
+    Returns: ``(B, 6, H, W)`` field.
     """
     height, width = source.shape[-2:]
     source, target = (few_cells(one.float()) for one in (source, target))

@@ -65,25 +65,17 @@ REGION_CELLS = 8.0
 
 
 class Hypotheses(NamedTuple):
-    """Motions, and which one each cell has taken.
+    """Motions, and which one each cell has taken."""
 
-    Attributes
-    ----------
-    fields : Tensor
-        ``(B, M, 6, h, w)``.
-    labels : Tensor
-        ``(B, h, w)`` int64, 0 to M - 1.
-    margin : Tensor
-        ``(B, 1, h, w)`` in [0, 1]: lead in probability of the motion taken
-        over the next. Low where the choice is unsure.
-    support : Tensor
-        ``(B, 1, h, w)`` in [0, 1]: share of the matches around that agree
-        with the motion taken.
-    """
-
+    #: ``(B, M, 6, h, w)``.
     fields: Tensor
+    #: ``(B, h, w)`` int64, 0 to M - 1.
     labels: Tensor
+    #: ``(B, 1, h, w)`` in [0, 1]: lead in probability of the motion taken over
+    #: the next. Low where the choice is unsure.
     margin: Tensor
+    #: ``(B, 1, h, w)`` in [0, 1]: share of the matches around that agree with
+    #: the motion taken.
     support: Tensor
 
     @property
@@ -103,23 +95,8 @@ def refine(
 ) -> Tensor:
     """Let a motion bend to the likely matches near it.
 
-    Parameters
-    ----------
-    field : Tensor
-        ``(B, 6, h, w)``.
-    evidence : Evidence
-        Similarities of all pairs of cells.
-    window : BilateralWindow
-        Neighbors of each cell.
-    rounds : int
-        How often matches are looked for and maps fitted.
-    cells : float
-        How near, as the width of a Gaussian.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 6, h, w)``.
+    ``field``: ``(B, 6, h, w)``. ``evidence``: similarities of all pairs of
+    cells. ``window``: neighbors of each cell. Returns: ``(B, 6, h, w)``.
     """
     height, width = field.shape[-2:]
     points = grid(height, width, field)
@@ -171,24 +148,12 @@ def further_affines(
     explained, among cells that are near and alike, and is then fitted to all
     that agrees with it, by iteratively reweighted least squares.
 
-    Parameters
-    ----------
-    first : Tensor
-        The global map, ``(B, 6, h, w)``.
-    evidence : Evidence
-        Matches of single cells.
-    agreed : Tensor
-        ``(B, N, N)``, with how much weight and confidence the match of the
-        second cell agrees with the local map of the first.
-    count : int
-        Number of affines at most.
-    rounds : int
-        Rounds of reweighted least squares.
-
-    Returns
-    -------
-    list of Tensor
-        Fields ``(B, 6, h, w)``.
+    ``first``: the global map, ``(B, 6, h, w)``.
+    ``evidence``: matches of single cells.
+    ``agreed``: ``(B, N, N)``, with how much weight and confidence the match of
+    the second cell agrees with the local map of the first.
+    ``count``: number of affines at most.
+    Returns: fields ``(B, 6, h, w)``.
     """
     motion = evidence.motion
     batch, _, height, width = motion.shape
@@ -251,26 +216,13 @@ def choose(
 ) -> Hypotheses:
     """Give each cell one of several motions.
 
-    Parameters
-    ----------
-    maps : list of Tensor
-        Motions ``(B, 6, h, w)`` of large regions, the global one first.
-    leads : list of float
-        What is added to the support of each of them.
-    local : Tensor
-        The supported local maps, ``(B, 6, h, w)``, without a lead.
-    evidence : Evidence
-        Matches of single cells.
-    weights : tuple of Tensor
-        ``(B, N, N)``: of the neighbors in the labels' window, and how much
-        of it, times confidence, agrees with the local map.
-    regions : RegionMaps, optional
-        Motions of regions that are known, with leads of their own.
-
-    Returns
-    -------
-    Hypotheses
-        The motions with the labels.
+    ``maps``: motions ``(B, 6, h, w)`` of large regions, the global one first.
+    ``leads``: what is added to the support of each of them.
+    ``local``: the supported local maps, ``(B, 6, h, w)``, without a lead.
+    ``evidence``: matches of single cells.
+    ``weights``: ``(B, N, N)``: of the neighbors in the labels' window, and how
+    much of it, times confidence, agrees with the local map.
+    ``regions``: motions of regions that are known, with leads of their own.
     """
     batch, _, height, width = local.shape
     window, agreed = weights

@@ -39,18 +39,12 @@ FIT_SIGMA = 4.0
 
 
 class Peak(NamedTuple):
-    """Best displacement per cell of a local correlation volume.
+    """Best displacement per cell of a local correlation volume."""
 
-    Attributes
-    ----------
-    residual : Tensor
-        ``(B, 2, H, W)`` in (x, y) cells, with sub-cell precision.
-    margin : Tensor
-        ``(B, 1, H, W)``, lead of the best over any other displacement that
-        is more than a cell away; 0 if ambiguous.
-    """
-
+    #: ``(B, 2, H, W)`` in (x, y) cells, with sub-cell precision.
     residual: Tensor
+    #: ``(B, 1, H, W)``, lead of the best over any other displacement that is
+    #: more than a cell away; 0 if ambiguous.
     margin: Tensor
 
 
@@ -59,14 +53,8 @@ def peak_of(
 ) -> Peak:
     """Kernel soft-argmax of a local correlation volume.
 
-    Parameters
-    ----------
-    correlation : Tensor
-        ``(B, K*K, H, W)`` cosines.
-    beta : float
-        Inverse temperature of the softmax.
-    sigma : float
-        Width in cells of the Gaussian that keeps it to one peak.
+    ``correlation``: ``(B, K*K, H, W)`` cosines. ``sigma``: width in cells of
+    the Gaussian that keeps it to one peak.
     """
     _, count, height, width = correlation.shape
     window = round(count**0.5)
@@ -98,19 +86,9 @@ def mean_displacement(
     for what is likely *near the field*, so that a fit bends to the matches
     without being thrown off by one that is far away.
 
-    Parameters
-    ----------
-    correlation : Tensor
-        ``(B, K*K, H, W)`` cosines.
-    cells : float
-        Width of the Gaussian about the center, in cells.
-    beta : float
-        Inverse temperature of the softmax.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 2, H, W)`` in (x, y) cells, with parts of a cell.
+    ``correlation``: ``(B, K*K, H, W)`` cosines.
+    ``cells``: width of the Gaussian about the center, in cells.
+    Returns: ``(B, 2, H, W)`` in (x, y) cells, with parts of a cell.
     """
     _, count, height, width = correlation.shape
     window = round(count**0.5)
@@ -156,21 +134,14 @@ def _moments(maps: Tensor, sigma: float) -> dict[tuple[int, int], Tensor]:
 
 
 class Guide(NamedTuple):
-    """What the fit knows of the source before the recurrence begins.
+    """What the fit knows of the source before the recurrence begins."""
 
-    Attributes
-    ----------
-    window : BilateralWindow
-        Neighbors of each cell, by distance and alikeness.
-    confidence : Tensor
-        ``(B, 1, H, W)``: c_j, how clearly each cell has one match among all
-        cells of the target.
-    weight : Tensor
-        ``(B, 1, H, W)``: sum of the neighbors' weights if all agreed.
-    """
-
+    #: Neighbors of each cell, by distance and alikeness.
     window: BilateralWindow
+    #: ``(B, 1, H, W)``: c_j, how clearly each cell has one match among all
+    #: cells of the target.
     confidence: Tensor
+    #: ``(B, 1, H, W)``: sum of the neighbors' weights if all agreed.
     weight: Tensor
 
     @classmethod
@@ -215,18 +186,12 @@ class AnalyticMatching(nn.Module):
     over the iterations. With a guide, the window of the fit follows the
     object, see :mod:`.bilateral`; without one it is round.
 
-    Parameters
-    ----------
-    sigmas : tuple of float
-        Width in cells of the round window of the fit, per iteration; the
-        last one is kept for all that follow.
-    damping : float
-        Pull of the round window towards the start.
-    rounds : int
-        Rounds of iteratively reweighted least squares in the round window.
-    reaches : tuple of float
-        How far from the field matches are looked for with a guide, per
-        iteration, as the width of a Gaussian in cells.
+    ``sigmas``: width in cells of the round window of the fit, per iteration;
+    the last one is kept for all that follow.
+    ``rounds``: rounds of iteratively reweighted least squares in the round
+    window.
+    ``reaches``: how far from the field matches are looked for with a guide,
+    per iteration, as the width of a Gaussian in cells.
     """
 
     def __init__(
@@ -253,21 +218,11 @@ class AnalyticMatching(nn.Module):
     ) -> Tensor:
         """Residual of iteration `index`, in a window that follows the object.
 
-        Parameters
-        ----------
-        correlation : Tensor
-            C^l, raw, ``(B, K*K, H, W)``.
-        field, start : Tensor
-            T^l and T^0, ``(B, 6, H, W)``.
-        index : int
-            Number l of the iteration, from 0.
-        guide : Guide
-            Neighbors and confidence of the cells.
-
-        Returns
-        -------
-        Tensor
-            ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
+        ``correlation``: C^l, raw, ``(B, K*K, H, W)``.
+        ``field``, ``start``: T^l and T^0, ``(B, 6, H, W)``.
+        ``index``: number l of the iteration, from 0.
+        ``guide``: neighbors and confidence of the cells.
+        Returns: ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
         """
         cells = self.reaches[min(index, len(self.reaches) - 1)]
         motion = flow_of(field) + mean_displacement(correlation, cells=cells)
@@ -281,19 +236,9 @@ class AnalyticMatching(nn.Module):
     ) -> Tensor:
         """Residual of iteration `index`, in a round window.
 
-        Parameters
-        ----------
-        peak : Peak
-            Of this iteration's volume.
-        field, start : Tensor
-            T^l and T^0, ``(B, 6, H, W)``.
-        index : int
-            Number l of the iteration, from 0.
-
-        Returns
-        -------
-        Tensor
-            ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
+        ``field``, ``start``: T^l and T^0, ``(B, 6, H, W)``.
+        ``index``: number l of the iteration, from 0.
+        Returns: ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
         """
         sigma = self.sigmas[min(index, len(self.sigmas) - 1)]
         motion = flow_of(field) - flow_of(start) + peak.residual

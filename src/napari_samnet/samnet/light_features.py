@@ -22,19 +22,11 @@ __all__ = ['telling_features']
 def telling_features(model: SAMNet, images: Tensor) -> Tensor:
     """Describe images by the light network alone.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The whole network. One without a light network, such as features that
-        were given by a function, describes the images as it always does.
-    images : Tensor
-        ``(B, 3, h, w)``, RGB from 0 to 1.
-
-    Returns
-    -------
-    Tensor
-        ``(B, C, h', w')`` of unit length along C, what all cells of an image
-        have in common taken out.
+    ``model``: the whole network. One without a light network, such as features
+    that were given by a function, describes the images as it always does.
+    ``images``: ``(B, 3, h, w)``, RGB from 0 to 1.
+    Returns: ``(B, C, h', w')`` of unit length along C, what all cells of an
+    image have in common taken out.
     """
     light = getattr(getattr(model, 'features', None), 'light', None)
     if light is None:

@@ -46,12 +46,8 @@ def matching_loss(
 ) -> Tensor:
     """D of (11) on normalized features, mean over cells.
 
-    Parameters
-    ----------
-    transferred, warped : Tensor
-        F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
-    weight : Tensor, optional
-        ``(B, 1, H, W)`` weights of the cells.
+    ``transferred``, ``warped``: F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    ``weight``: ``(B, 1, H, W)`` weights of the cells.
     """
     distance = (normalize(transferred) - normalize(warped)).square().sum(1)
     patches = 9 * F.avg_pool2d(
@@ -72,17 +68,9 @@ def patch_probability(
 ) -> Tensor:
     """log K of (13): log-probability of the center within Q_i.
 
-    Parameters
-    ----------
-    transferred, warped : Tensor
-        F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
-    window : int
-        Side of the window Q_i in cells, odd.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 1, H, W)``.
+    ``transferred``, ``warped``: F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    ``window``: side of the window Q_i in cells, odd.
+    Returns: ``(B, 1, H, W)``.
     """
     volume = local_correlation(
         normalize(transferred), normalize(warped), window
@@ -108,19 +96,11 @@ def semantic_attribute_matching_loss(
 ) -> Tensor:
     """L_AM of (12), mean over cells.
 
-    Parameters
-    ----------
-    transferred, warped : Tensor
-        F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
-    window : int
-        Side of the window Q_i in cells, odd.
-    tau : float
-        Truncation tau of the loss.
-    truncate : {'min', 'max'}
-        'max' is the letter of (12), which keeps the gradient of what does
-        not match; 'min' keeps that of what does, as the text wants it.
-    weight : Tensor, optional
-        ``(B, 1, H, W)`` weights of the cells.
+    ``transferred``, ``warped``: F^{s<-t,L} and F^{t,L}, ``(B, C, H, W)``.
+    ``window``: side of the window Q_i in cells, odd.
+    ``truncate``: 'max' is the letter of (12), which keeps the gradient of what
+    does not match; 'min' keeps that of what does, as the text wants it.
+    ``weight``: ``(B, 1, H, W)`` weights of the cells.
     """
     loss = -patch_probability(transferred, warped, window=window)
     limit = loss.clamp_max if truncate == 'min' else loss.clamp_min
@@ -130,12 +110,7 @@ def semantic_attribute_matching_loss(
 def endpoint_loss(flow: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Mean distance in cells where the truth is valid.
 
-    Parameters
-    ----------
-    flow, truth : Tensor
-        ``(B, 2, H, W)``.
-    valid : Tensor
-        ``(B, 1, H, W)``, 0 or 1.
+    ``flow``, ``truth``: ``(B, 2, H, W)``. ``valid``: ``(B, 1, H, W)``, 0 or 1.
     """
     error = ((flow - truth).square().sum(1, keepdim=True) + 1e-6).sqrt()
     return (error * valid).sum() / valid.sum().clamp_min(1.0)

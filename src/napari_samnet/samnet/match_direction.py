@@ -13,20 +13,14 @@ TEMPERATURE = 0.03
 
 
 class Volume(NamedTuple):
-    """Cosines of all cells of an image with all of another.
+    """Cosines of all cells of an image with all of another."""
 
-    Attributes
-    ----------
-    cosines : Tensor
-        ``(N, M)``, of cells of the first with cells of the other.
-    likely : Tensor
-        ``(N, M)``, their exponentials, not normalized.
-    rows, columns : Tensor
-        ``(N,)`` and ``(M,)``, logarithms of the sums of `likely`.
-    """
-
+    #: ``(N, M)``, of cells of the first with cells of the other.
     cosines: Tensor
+    #: ``(N, M)``, their exponentials, not normalized.
     likely: Tensor
+    #: ``rows``, ``columns``: ``(N,)`` and ``(M,)``, logarithms of the sums of
+    #: `likely`.
     rows: Tensor
     columns: Tensor
 
@@ -46,32 +40,23 @@ class Volume(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """One direction of a pair of N cells each.
+    """One direction of a pair of N cells each."""
 
-    Attributes
-    ----------
-    features : Tensor
-        ``(C, h, w)`` of the image that the matches start from.
-    single, averaged : Volume
-        Of single cells, and over 3 x 3 equal displacements.
-    best, back : Tensor
-        ``(N,)``, most similar cell by `averaged` of each cell, and of each
-        cell of the other image.
-    field : Tensor
-        ``(6, h, w)``, affine maps of the cells.
-    error : Tensor
-        ``(N,)``, how far the way there and back misses its start, in cells.
-    clues : Tensor
-        ``(4, N)``: uniqueness, support and choice of the start, and (9).
-    """
-
+    #: ``(C, h, w)`` of the image that the matches start from.
     features: Tensor
+    #: ``single``, ``averaged``: of single cells, and over 3 x 3 equal
+    #: displacements.
     single: Volume
     averaged: Volume
+    #: ``best``, ``back``: ``(N,)``, most similar cell by `averaged` of each
+    #: cell, and of each cell of the other image.
     best: Tensor
     back: Tensor
+    #: ``(6, h, w)``, affine maps of the cells.
     field: Tensor
+    #: ``(N,)``, how far the way there and back misses its start, in cells.
     error: Tensor
+    #: ``(4, N)``: uniqueness, support and choice of the start, and (9).
     clues: Tensor
 
     @property

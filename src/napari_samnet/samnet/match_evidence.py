@@ -149,23 +149,13 @@ def match_evidence(
 ) -> Tensor:
     """Gather what speaks for and against the matches, in both directions.
 
-    Parameters
-    ----------
-    features : Tensor
-        Matching features of the two images, ``(2, C, H, W)`` of unit length
-        along C.
-    field : Tensor
-        ``(2, 6, H, W)``, from the first image to the second and back.
-    clues : Clues
-        What is known of the start, ``(2, 1, H, W)`` each.
-    alpha : Tensor
-        ``(2, 1, H, W)`` of (9).
-
-    Returns
-    -------
-    Tensor
-        ``(2, len(MATCH_EVIDENCE), h, w)`` for the cells of either image; the
-        larger of h and w is `GLOBAL_CELLS`.
+    ``features``: matching features of the two images, ``(2, C, H, W)`` of unit
+    length along C.
+    ``field``: ``(2, 6, H, W)``, from the first image to the second and back.
+    ``clues``: what is known of the start, ``(2, 1, H, W)`` each.
+    ``alpha``: ``(2, 1, H, W)`` of (9).
+    Returns: ``(2, len(MATCH_EVIDENCE), h, w)`` for the cells of either image;
+    the larger of h and w is `GLOBAL_CELLS`.
     """
     maps = _many_cells(few_cells(features.float()))
     height, width = maps.shape[-2:]

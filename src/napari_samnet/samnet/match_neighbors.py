@@ -28,29 +28,19 @@ CLOSE, WIDE = 1.0, 3.0
 
 
 class Neighbors(NamedTuple):
-    """Cells that stand for the object of a place, for every second place.
+    """Cells that stand for the object of a place, for every second place."""
 
-    Attributes
-    ----------
-    alike : Tensor
-        ``(M, N)``, cosines of the places and all cells of their image.
-    step : Tensor
-        ``(2, M, N)``, from the places to the cells in (x, y) cells.
-    apart : Tensor
-        ``(M, N)``, its square.
-    weight : Tensor
-        ``(M, N)``, how much a cell counts.
-    places : tuple of int
-        Rows and columns of the places.
-    size : tuple of int
-        Rows and columns of the cells.
-    """
-
+    #: ``(M, N)``, cosines of the places and all cells of their image.
     alike: Tensor
+    #: ``(2, M, N)``, from the places to the cells in (x, y) cells.
     step: Tensor
+    #: ``(M, N)``, its square.
     apart: Tensor
+    #: ``(M, N)``, how much a cell counts.
     weight: Tensor
+    #: Rows and columns of the places.
     places: tuple[int, int]
+    #: Rows and columns of the cells.
     size: tuple[int, int]
 
     @classmethod

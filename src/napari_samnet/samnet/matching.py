@@ -31,17 +31,8 @@ MAX_LINEAR_STEP = 0.5
 def resize_window(correlation: Tensor, window: int) -> Tensor:
     """Crop or zero-pad a volume to the window that a network was built for.
 
-    Parameters
-    ----------
-    correlation : Tensor
-        ``(B, K*K, H, W)``, any odd K.
-    window : int
-        Odd side of the result.
-
-    Returns
-    -------
-    Tensor
-        ``(B, window**2, H, W)`` with the same center.
+    ``correlation``: ``(B, K*K, H, W)``, any odd K. Returns:
+    ``(B, window**2, H, W)`` with the same center.
     """
     batch, count, height, width = correlation.shape
     side = round(count**0.5)
@@ -90,14 +81,7 @@ class _Block(nn.Sequential):
 class EncoderDecoder(nn.Module):
     """U-shaped network without normalization, last layer zero.
 
-    Parameters
-    ----------
-    channels : int
-        Channels of the input.
-    widths : tuple of int
-        Channels per level, finest first.
-    outer_kernel : int
-        Side of the first and the last convolution.
+    ``widths``: channels per level, finest first.
     """
 
     def __init__(
@@ -145,13 +129,8 @@ class EncoderDecoder(nn.Module):
 class RTNMatching(nn.Module):
     """W_G with the layer plan of RTNs: 20 million parameters.
 
-    Parameters
-    ----------
-    window : int
-        Search window that the first convolution is built for.
-    width : int
-        Channels of the finest level, 64 in RTNs. The number of parameters
-        falls with its square.
+    ``width``: channels of the finest level, 64 in RTNs. The number of
+    parameters falls with its square.
     """
 
     def __init__(self, *, window: int = 9, width: int = 64) -> None:
@@ -181,13 +160,8 @@ class RTNMatching(nn.Module):
 class ResidualMatching(nn.Module):
     """W_G = parameter-free estimate + learned residual.
 
-    Parameters
-    ----------
-    window : int
-        Search window that the learned part is built for. Other windows are
-        cropped or padded for it; the parameter-free part takes any.
-    width : int
-        Channels of the finest level.
+    ``window``: search window that the learned part is built for. Other windows
+    are cropped or padded for it; the parameter-free part takes any.
     """
 
     def __init__(self, *, window: int = 9, width: int = 16) -> None:
@@ -211,24 +185,14 @@ class ResidualMatching(nn.Module):
     ) -> Tensor:
         """Residual of (6).
 
-        Parameters
-        ----------
-        correlation : Tensor
-            C^l, raw, ``(B, K*K, H, W)``.
-        field, start : Tensor
-            T^l and T^0, ``(B, 6, H, W)``.
-        index : int
-            Number l of the iteration, from 0.
-        guide : Guide, optional
-            Lets the window of the parameter-free part follow the object.
-        learned : bool
-            Add the learned residual; without it, the estimate is the
-            parameter-free one.
-
-        Returns
-        -------
-        Tensor
-            ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
+        ``correlation``: C^l, raw, ``(B, K*K, H, W)``.
+        ``field``, ``start``: T^l and T^0, ``(B, 6, H, W)``.
+        ``index``: number l of the iteration, from 0.
+        ``guide``: lets the window of the parameter-free part follow the
+        object.
+        ``learned``: add the learned residual; without it, the estimate is the
+        parameter-free one.
+        Returns: ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
         """
         if guide is not None and not learned:
             residual = self.analytic.guided(

@@ -53,17 +53,11 @@ class Blend(Protocol):
 
 
 class Kernels(NamedTuple):
-    """What an iteration is computed with.
+    """What an iteration is computed with."""
 
-    Attributes
-    ----------
-    correlate : callable
-        Warps the target's feature and compares, (5).
-    blend : callable
-        Gives the source's feature the target's attributes, (8).
-    """
-
+    #: Warps the target's feature and compares, (5).
     correlate: Correlate
+    #: Gives the source's feature the target's attributes, (8).
     blend: Blend
 
 
@@ -105,16 +99,5 @@ LITERAL = Kernels(_correlate_literally, blend_reference)
 
 
 def kernels_of(options: Recurrence) -> Kernels:
-    """Choose the operators.
-
-    Parameters
-    ----------
-    options : Recurrence
-        How the recurrence runs; its `reference` decides.
-
-    Returns
-    -------
-    Kernels
-        `LITERAL` for the reference, else `FAST`.
-    """
+    """Choose the operators."""
     return LITERAL if options.reference else FAST

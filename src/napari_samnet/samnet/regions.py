@@ -38,35 +38,21 @@ LEAST_CELLS, AREAS = 4, (0.1, 10.0)
 
 
 class RegionMaps(NamedTuple):
-    """Hypotheses for regions.
+    """Hypotheses for regions."""
 
-    Attributes
-    ----------
-    fields : list of Tensor
-        ``(B, 6, h, w)``, one for each region that moves as one.
-    leads : Tensor
-        ``(B, h*w, K)``: what is added to the support of each.
-    """
-
+    #: ``(B, 6, h, w)``, one for each region that moves as one.
     fields: list[Tensor]
+    #: ``(B, h*w, K)``: what is added to the support of each.
     leads: Tensor
 
 
 def region_maps(evidence: Evidence, regions: Tensor) -> RegionMaps:
     """Fit a map to each region.
 
-    Parameters
-    ----------
-    evidence : Evidence
-        Matches of single cells: of the image that the regions lie in, and of
-        the other one if there are two.
-    regions : Tensor
-        ``(K, h, w)``, which share of each cell is of the region.
-
-    Returns
-    -------
-    RegionMaps
-        Without regions that are too small, or whose matches do not agree.
+    ``evidence``: matches of single cells: of the image that the regions lie
+    in, and of the other one if there are two.
+    ``regions``: ``(K, h, w)``, which share of each cell is of the region.
+    Returns: without regions that are too small, or whose matches do not agree.
     """
     batch, _, height, width = evidence.motion.shape
     confidence = evidence.confidence[0].flatten()

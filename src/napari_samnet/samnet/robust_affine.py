@@ -30,27 +30,14 @@ def robust_affine(
     Residuals count by the square of Cauchy's weight. A weak prior for "no
     motion" keeps the fit sound without matches.
 
-    Parameters
-    ----------
-    cells : Tensor
-        ``(2, N)`` in (x, y), the same of all images.
-    positions : Tensor
-        ``(B, 2, N)``: where each of them matches.
-    weights : Tensor
-        ``(B, N)``, at least 0: how far each match is believed.
-    middle : Tensor
-        ``(2, 1)`` or ``(B, 2, 1)``: the place about which the prior is "no
-        motion".
-    scale : float
-        Unit of length of the prior and of the residuals, in cells. A larger
-        one bears matches that are further off.
-    rounds : int
-        How often matches are weighed anew.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 2, 3)`` from (x, y, 1) to (x, y).
+    ``cells``: ``(2, N)`` in (x, y), the same of all images.
+    ``positions``: ``(B, 2, N)``: where each of them matches.
+    ``weights``: ``(B, N)``, at least 0: how far each match is believed.
+    ``middle``: ``(2, 1)`` or ``(B, 2, 1)``: the place about which the prior is
+    "no motion".
+    ``scale``: unit of length of the prior and of the residuals, in cells. A
+    larger one bears matches that are further off.
+    Returns: ``(B, 2, 3)`` from (x, y, 1) to (x, y).
     """
     x = ((cells - middle) / scale).expand_as(positions)
     x = torch.cat((x, torch.ones_like(x[:, :1])), 1)

@@ -42,23 +42,15 @@ __all__ = ['Start', 'guided_start']
 
 @dataclass(frozen=True)
 class Start:
-    """What stays the same in all iterations of a pair.
+    """What stays the same in all iterations of a pair."""
 
-    Parameters
-    ----------
-    field : Tensor
-        T^0, ``(B, 6, H, W)``.
-    guide : Guide, optional
-        Windows and confidence of the fit; None for round windows.
-    coarse_guide : Guide, optional
-        The same at half the resolution, where iterations run there.
-    clues : Clues, optional
-        What is known of the start's reliability.
-    """
-
+    #: T^0, ``(B, 6, H, W)``.
     field: Tensor
+    #: Windows and confidence of the fit; None for round windows.
     guide: Guide | None = None
+    #: The same at half the resolution, where iterations run there.
     coarse_guide: Guide | None = None
+    #: What is known of the start's reliability.
     clues: Clues | None = None
 
     def tensors(self) -> list[Tensor]:
@@ -92,22 +84,11 @@ def guided_start(
 ) -> Start:
     """Start of a recurrence whose fits follow the object.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        Matching features ``(B, C, H, W)`` of unit length along C.
-    options : Recurrence
-        Recurrence whose `motions`, `alikeness` and `coarse_iterations` are
-        used.
-    regions : Tensor, optional
-        ``(K, H, W)``: shares of the cells of the first source that are of
-        regions which move as one each; not looked at with one motion. The
-        second of a batch is then the same pair the other way round.
-
-    Returns
-    -------
-    Start
-        With guides and clues.
+    ``source``, ``target``: matching features ``(B, C, H, W)`` of unit length
+    along C.
+    ``regions``: ``(K, H, W)``: shares of the cells of the first source that
+    are of regions which move as one each; not looked at with one motion. The
+    second of a batch is then the same pair the other way round.
     """
     size = source.shape[-2:]
     alikeness = options.alikeness

@@ -21,20 +21,13 @@ __all__ = ['Synthesis']
 
 
 class Synthesis(nn.Module):
-    """The part of a network that transfers attributes.
+    """The part of a network that transfers attributes."""
 
-    Attributes
-    ----------
-    config : SAMNetConfig
-        Which parts the network has.
-    features : VGGFeatures
-        Network that describes every place of an image.
-    decoder : DroplinkDecoder
-        What paints an image from blended features.
-    """
-
+    #: Which parts the network has.
     config: SAMNetConfig
+    #: Network that describes every place of an image.
     features: VGGFeatures
+    #: What paints an image from blended features.
     decoder: DroplinkDecoder
 
     def synthesize(
@@ -88,21 +81,9 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """F^{s<-t}: matching feature of the source with other attributes.
 
-        Parameters
-        ----------
-        source, target : Features
-            Of the images; with skips for the feedback 'image'.
-        field, alpha : Tensor
-            Field T^{l+1} and weight alpha^l of equation (8).
-        weight : float
-            Weight lambda^{l+1} of equation (5), from 0 to 1.
-        options : Recurrence
-            Its `feedback` says how.
-
-        Returns
-        -------
-        Tensor
-            ``(B, C, H, W)``, unit length along C.
+        ``field``, ``alpha``: field T^{l+1} and weight alpha^l of equation (8).
+        ``weight``: weight lambda^{l+1} of equation (5), from 0 to 1.
+        Returns: ``(B, C, H, W)``, unit length along C.
         """
         if options.feedback == 'image':
             image = self.synthesize(
@@ -136,20 +117,9 @@ class Synthesis(nn.Module):
         and nothing of the source. How far to trust it is then the viewer's,
         by the confidence.
 
-        Parameters
-        ----------
-        source, target : Features
-            Of the images wanted: the first ones of the batch. Skips are not
-            looked at.
-        state : Iteration
-            State that :meth:`iterate` yielded last.
-        options : Recurrence
-            As given to :meth:`iterate`.
-
-        Returns
-        -------
-        Tensor
-            ``(B, 3, 8H, 8W)`` RGB in [0, 1].
+        ``source``, ``target``: of the images wanted: the first ones of the
+        batch. Skips are not looked at.
+        Returns: ``(B, 3, 8H, 8W)`` RGB in [0, 1].
         """
         wanted = slice(len(source.content))
         image = self.synthesize(

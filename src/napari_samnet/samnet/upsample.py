@@ -38,22 +38,13 @@ def sample_affine(
 ) -> Tensor:
     """Displacements between the centers of the cells.
 
-    Parameters
-    ----------
-    field : Tensor
-        ``(B, 6, H, W)``.
-    samples : int
-        Samples a side of each cell. More of them draw borders of motions
-        more sharply.
-    same_motion : float
-        s, in cells. A larger one smooths more across borders of motions; with
-        an infinite one, all four cells are heard everywhere.
-
-    Returns
-    -------
-    Tensor
-        ``(B, 2, samples * H, samples * W)``, displacement in (x, y) cells of
-        the field that came.
+    ``field``: ``(B, 6, H, W)``.
+    ``samples``: samples a side of each cell. More of them draw borders of
+    motions more sharply.
+    ``same_motion``: s, in cells. A larger one smooths more across borders of
+    motions; with an infinite one, all four cells are heard everywhere.
+    Returns: ``(B, 2, samples * H, samples * W)``, displacement in (x, y) cells
+    of the field that came.
     """
     batch, _, height, width = field.shape
     size = samples * height, samples * width

@@ -16,22 +16,8 @@ __all__ = ['as_places', 'by_plane']
 def by_plane(annotations: Any, length: int) -> dict[int, npt.NDArray[Any]]:
     """Check annotations and sort them by plane.
 
-    Parameters
-    ----------
-    annotations : ndarray of int, shape (T, H, W), or mapping
-        Labels of all planes, or of some by index.
-    length : int
-        Number of planes in the series.
-
-    Returns
-    -------
-    dict of int to ndarray
-        Planes that have any label.
-
-    Raises
-    ------
-    InputError
-        If they do not fit the series, or there are none.
+    ``annotations`` (T, H, W): Labels of all planes, or of some by index.
+    Raises InputError if they do not fit the series, or there are none.
     """
     if isinstance(annotations, Mapping):
         drawn = {int(i): np.asarray(x) for i, x in annotations.items()}
@@ -70,27 +56,11 @@ def as_places(
 ]:
     """Number the ids of annotations.
 
-    Parameters
-    ----------
-    annotations : mapping of int to ndarray of int
-        Labels of the annotated planes, by index.
-    ids : collection of int or None
-        The only ids to carry; all if None.
-
-    Returns
-    -------
-    places : dict of int to ndarray of int32
-        Labels as places in the list of ids, from 1; 0 is none of them.
-        Planes that show none are left out.
-    names : ndarray
-        The list of ids, ascending.
-    known : dict of int to ndarray of bool
-        Which of the ids each plane shows.
-
-    Raises
-    ------
-    InputError
-        If there is none of the ids.
+    ``ids``: the only ids to carry; all if None.
+    Returns: ``places``: Labels as places in the list of ids, from 1; 0 is none
+    of them. Planes that show none are left out; ``names``: the list of ids,
+    ascending; ``known``: which of the ids each plane shows.
+    Raises InputError if there is none of the ids.
     """
     present = {i: np.unique(labels) for i, labels in annotations.items()}
     dtype = np.result_type(*present.values()) if present else np.uint8

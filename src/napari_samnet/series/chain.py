@@ -37,17 +37,11 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class _Likeness(NamedTuple):
-    """How alike planes are by one kind of features.
+    """How alike planes are by one kind of features."""
 
-    Attributes
-    ----------
-    same_shot : float
-        Planes that are less alike than this do not belong to one shot.
-    asked : float
-        References less like a plane than this are not asked.
-    """
-
+    #: Planes that are less alike than this do not belong to one shot.
     same_shot: float
+    #: References less like a plane than this are not asked.
     asked: float
 
 
@@ -79,12 +73,7 @@ LIKENESS_BIAS = 0.2
 class HeldPlanes:
     """Encoded planes, of which the last few are held.
 
-    Parameters
-    ----------
-    read : callable
-        Takes the index of a plane, returns its pixels.
-    encoder : PlaneEncoder
-        What makes features of them.
+    ``read``: takes the index of a plane, returns its pixels.
     """
 
     def __init__(
@@ -98,20 +87,8 @@ class HeldPlanes:
     def __call__(self, index: int) -> EncodedPlane:
         """Encode a plane, or recall it.
 
-        Parameters
-        ----------
-        index : int
-            Place of the plane in the series.
-
-        Returns
-        -------
-        EncodedPlane
-            Its features and its pixels.
-
-        Raises
-        ------
-        InputError
-            If it has another shape than the first one that was read.
+        Returns: its features and its pixels. Raises InputError if it has
+        another shape than the first one that was read.
         """
         if index not in self._held:
             plane = self._encoder(self._read(index))
@@ -142,18 +119,7 @@ class _Compared:
 class Propagation:
     """One run: what is known, what is remembered, and how a plane is done.
 
-    Parameters
-    ----------
-    planes : HeldPlanes
-        Planes of the series, by their index.
-    memory : Memory
-        Annotated planes and last results.
-    ids : ndarray
-        The ids that are carried, by their place.
-    outlines : bool
-        Whether outlines are moved to the edges of each plane.
-    fast : bool
-        Whether planes are described by the light network alone.
+    ``outlines``: whether outlines are moved to the edges of each plane.
     """
 
     def __init__(
@@ -177,17 +143,8 @@ class Propagation:
     ) -> Generator[tuple[npt.NDArray[Any] | None, PlaneReport], None, None]:
         """Visit the planes of a chain, one after the other.
 
-        Parameters
-        ----------
-        chain : Chain
-            Planes in the order of the visit.
-
-        Yields
-        ------
-        labels : ndarray or None
-            Ids of the plane; None where the plane cannot be used.
-        report : PlaneReport
-            How it went.
+        Yields: ``labels``: ids of the plane; None where the plane cannot be
+        used; ``report``: how it went.
         """
         self._memory.start()
         self._before = None

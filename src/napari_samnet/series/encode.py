@@ -40,36 +40,25 @@ COARSE_SIDE = 32
 
 @dataclass(frozen=True, eq=False)
 class EncodedPlane:
-    """One plane as the propagation sees it.
+    """One plane as the propagation sees it."""
 
-    Parameters
-    ----------
-    features : Tensor of float32, shape (N, C)
-        One unit vector for each cell, in row-major order.
-    coarse : ndarray of float32, shape (M, C)
-        The same on at most 32 cells a side, to compare whole planes by.
-    cells : tuple of int
-        Rows and columns of the cells.
-    shape : tuple of int
-        Rows and columns of the plane itself.
-    picture : ndarray of float32, shape (rows, columns, 3)
-        The plane as RGB in [0, 1], at most about a million pixels.
-    histogram : ndarray of float32, shape (64,)
-        Share of the pixels in each bin of color.
-    sharpness : float
-        Mean difference of neighboring pixels at working size; near 0 where
-        the plane is blurred or empty.
-    image : Plane or None
-        The plane at its own size; None for planes that are remembered.
-    """
-
+    #: (N, C): one unit vector for each cell, in row-major order.
     features: Tensor
+    #: (M, C): the same on at most 32 cells a side, to compare whole planes by.
     coarse: FloatArray
+    #: Rows and columns of the cells.
     cells: tuple[int, int]
+    #: Rows and columns of the plane itself.
     shape: tuple[int, int]
+    #: (rows, columns, 3): the plane as RGB in [0, 1], at most about a million
+    #: pixels.
     picture: FloatArray
+    #: (64,): share of the pixels in each bin of color.
     histogram: FloatArray
+    #: Mean difference of neighboring pixels at working size; near 0 where the
+    #: plane is blurred or empty.
     sharpness: float
+    #: The plane at its own size; None for planes that are remembered.
     image: Plane | None = None
 
     def without_image(self) -> EncodedPlane:
@@ -80,19 +69,11 @@ class EncodedPlane:
 class PlaneEncoder:
     """Encodes planes of one series, all in the same way.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        Working size, device, precision, backend and weights are used.
-    channel_axis : int, optional
-        Axis of the channels in a plane, where it is not the last of an RGB
-        image.
-    fast : bool
-        Describe planes by the light one of the two networks alone: a tenth
-        of the time, with cells twice as large.
+    ``channel_axis``: axis of the channels in a plane, where it is not the last
+    of an RGB image.
+    ``fast``: describe planes by the light one of the two networks alone: a
+    tenth of the time, with cells twice as large.
 
-    Notes
-    -----
     Gray values become brightness by the range of the first plane that is
     encoded, so that a series does not flicker.
     """
@@ -122,20 +103,9 @@ class PlaneEncoder:
     def __call__(self, plane: Any) -> EncodedPlane:
         """Encode one plane.
 
-        Parameters
-        ----------
-        plane : array_like, shape (H, W) or (H, W, C)
-            Image of real numbers.
-
-        Returns
-        -------
-        EncodedPlane
-            Its features and a copy of its pixels.
-
-        Raises
-        ------
-        InputError
-            If it is no such image.
+        ``plane`` (H, W) or (H, W, C): image of real numbers.
+        Returns: its features and a copy of its pixels.
+        Raises InputError if it is no such image.
         """
         import torch
 

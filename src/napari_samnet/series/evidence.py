@@ -56,31 +56,21 @@ MOST_VALUES = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A plane whose labels are known, or were found.
+    """A plane whose labels are known, or were found."""
 
-    Parameters
-    ----------
-    index : int
-        Its place in the series.
-    plane : EncodedPlane
-        Its features and pixels.
-    labels : ndarray of int, shape (H, W)
-        Its labels, as places in the list of all ids of the run; 0 is the
-        background.
-    shares : Tensor of float32, shape (N, L)
-        Share of each cell that each id covers, without the background.
-    known : ndarray of bool, shape (L,)
-        Ids that this plane tells of: where it shows none of them, it is
-        known that they are not there.
-    annotated : bool
-        Whether it was drawn, and not found.
-    """
-
+    #: Its place in the series.
     index: int
+    #: Its features and pixels.
     plane: EncodedPlane
+    #: (H, W): its labels, as places in the list of all ids of the run; 0 is
+    #: the background.
     labels: npt.NDArray[np.int32]
+    #: (N, L): share of each cell that each id covers, without the background.
     shares: Tensor
+    #: (L,): ids that this plane tells of: where it shows none of them, it is
+    #: known that they are not there.
     known: npt.NDArray[np.bool_]
+    #: Whether it was drawn, and not found.
     annotated: bool
 
 
@@ -89,19 +79,10 @@ def label_shares(
 ) -> FloatArray:
     """Share of each cell that each label covers.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (H, W)
-        From 0, the background, to `count`.
-    count : int
-        Number of labels without the background.
-    cells : tuple of int
-        Rows and columns of the cells.
-
-    Returns
-    -------
-    ndarray of float32, shape (rows * columns, count)
-        Without the background.
+    ``labels`` (H, W): from 0, the background, to `count`.
+    ``count``: number of labels without the background.
+    ``cells``: rows and columns of the cells.
+    Returns: (rows * columns, count): without the background.
     """
     down = antialias_matrix(labels.shape[0], cells[0])
     across = antialias_matrix(labels.shape[1], cells[1]).T
@@ -116,15 +97,8 @@ def label_shares(
 def compare(plane: EncodedPlane, other: EncodedPlane) -> Tensor:
     """Compare all cells of two planes.
 
-    Parameters
-    ----------
-    plane, other : EncodedPlane
-        Planes of the same working size, encoded alike.
-
-    Returns
-    -------
-    Tensor of float32, shape (N, N)
-        Cosine of each cell of `plane` (row) with each of `other` (column).
+    Returns: (N, N): cosine of each cell of `plane` (row) with each of `other`
+    (column).
     """
     import torch
 
@@ -135,17 +109,9 @@ def compare(plane: EncodedPlane, other: EncodedPlane) -> Tensor:
 def likeness(plane: EncodedPlane, other: EncodedPlane) -> float:
     """How much of a plane is seen in another one.
 
-    Parameters
-    ----------
-    plane, other : EncodedPlane
-        Encoded planes that are compared.
-
-    Returns
-    -------
-    float
-        Mean cosine of each coarse cell's feature with the most similar one
-        of the other plane, plus .3 times the part that the histograms share:
-        at most 1.3.
+    Returns: mean cosine of each coarse cell's feature with the most similar
+    one of the other plane, plus .3 times the part that the histograms share:
+    at most 1.3.
     """
     shared = float(np.minimum(plane.histogram, other.histogram).sum())
     alike = (plane.coarse @ other.coarse.T).max(1).mean()
@@ -164,33 +130,20 @@ def gather_evidence(
 ) -> FloatArray:
     """Evidence for each label in each cell of a plane.
 
-    Parameters
-    ----------
-    plane : EncodedPlane
-        The plane that is asked about.
-    references : sequence of Reference
-        Planes of the same working size whose labels are known.
-    cosines : sequence of Tensor or None
-        What :func:`compare` gives for the plane and each reference. They are
-        not needed for references that were found.
-    biases : sequence of float, optional
-        Added to the cosines of each reference: below 0 for one that is to be
-        believed less.
-    neighbors : int
-        How many cells are asked. More make smoother outlines and lose small
-        labels.
-    temperature : float
-        Cosine by which the weight of a cell falls to 1/e. Smaller values
-        believe the most similar cell alone.
-    window : float
-        How far to each side references that were found are asked, as a share
-        of the shorter side of the plane. Smaller windows confuse less of
-        what looks alike, and lose what moves fast.
-
-    Returns
-    -------
-    ndarray of float32, shape (L, rows, columns)
-        From 0 to 1 for each label, without the background.
+    ``references``: planes of the same working size whose labels are known.
+    ``cosines``: what :func:`compare` gives for the plane and each reference.
+    They are not needed for references that were found.
+    ``biases``: added to the cosines of each reference: below 0 for one that is
+    to be believed less.
+    ``neighbors``: how many cells are asked. More make smoother outlines and
+    lose small labels.
+    ``temperature``: cosine by which the weight of a cell falls to 1/e. Smaller
+    values believe the most similar cell alone.
+    ``window``: how far to each side references that were found are asked, as a
+    share of the shorter side of the plane. Smaller windows confuse less of
+    what looks alike, and lose what moves fast.
+    Returns: (L, rows, columns): from 0 to 1 for each label, without the
+    background.
     """
     import torch
 
@@ -249,22 +202,10 @@ def carried_back(
 ) -> FloatArray:
     """How much of a reference's labels is found again from a result.
 
-    Parameters
-    ----------
-    reference : Reference
-        Annotated plane that labels are carried back to.
-    shares : ndarray of float32, shape (N, L)
-        Shares of the labels that were found in the cells of a plane.
-    cosines : Tensor
-        Of the plane with the reference.
-    neighbors, temperature : int, float
-        The same as in :func:`gather_evidence`.
-
-    Returns
-    -------
-    ndarray of float32, shape (L,)
-        Share of both that the true labels and those carried back have in
-        common, by label; NaN for labels that the reference does not show.
+    ``shares`` (N, L): shares of the labels that were found in the cells of a
+    plane.
+    Returns: (L,): share of both that the true labels and those carried back
+    have in common, by label; NaN for labels that the reference does not show.
     """
     import torch
 

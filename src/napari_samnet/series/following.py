@@ -26,17 +26,9 @@ def follow_labels(
 ) -> None:
     """Move labels exactly whose pixels are found again.
 
-    Parameters
-    ----------
-    plane : EncodedPlane
-        The plane that labels are wanted for.
-    references : sequence of Reference
-        Planes that the labels are looked for from, in this order.
-    places : ndarray of int32, shape (H, W)
-        Labels by their evidence, as places in the list of ids; changed in
-        place.
-    count : int
-        Length of the list of ids.
+    ``references``: planes that the labels are looked for from, in this order.
+    ``places`` (H, W): Labels by their evidence, as places in the list of ids;
+    changed in place.
     """
     after = plane.picture
     shape = after.shape[:2]

@@ -34,18 +34,8 @@ BELIEVED = 0.43
 class Memory:
     """References of a series, with bounds that do not grow with it.
 
-    Parameters
-    ----------
-    encode : callable
-        Takes the index of a plane, returns its :class:`EncodedPlane`.
-    annotations : mapping of int to ndarray
-        Labels of the annotated planes, as places in the list of ids.
-    known : mapping of int to ndarray of bool
-        Which ids each annotated plane tells of.
-    count : int
-        Number of ids that are carried.
-    recent : int
-        How many of the last results are remembered.
+    ``annotations``: Labels of the annotated planes, as places in the list of
+    ids.
     """
 
     def __init__(
@@ -115,18 +105,12 @@ class Memory:
     ) -> None:
         """Take in a result.
 
-        Parameters
-        ----------
-        index : int
-            Place of the plane in the series.
-        plane : EncodedPlane
-            Its features and pixels.
-        labels : ndarray of int, shape (H, W)
-            Labels that were found there, as places in the list of ids.
-        evidence : ndarray of float32, shape (L, rows, columns)
-            What they were found by. Half of what is remembered is taken from
-            it, so that an outline which follows a wrong edge is not handed
-            on in full.
+        ``plane``: its features and pixels.
+        ``labels`` (H, W): Labels that were found there, as places in the list
+        of ids.
+        ``evidence`` (L, rows, columns): what they were found by. Half of what
+        is remembered is taken from it, so that an outline which follows a
+        wrong edge is not handed on in full.
         """
         everything = np.ones(self._count, bool)
         made = self._made(index, plane, labels, everything, annotated=False)

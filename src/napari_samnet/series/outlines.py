@@ -23,21 +23,11 @@ def labels_from_evidence(
 ) -> npt.NDArray[np.int32]:
     """The label with most evidence in each pixel.
 
-    Parameters
-    ----------
-    evidence : ndarray of float32, shape (L, rows, columns)
-        For each label, without the background.
-    image : Plane
-        The plane at its own size.
-    outlines : bool
-        Move outlines to the edges that the plane shows nearby, see
-        :mod:`napari_samnet.labels.outlines`.
-
-    Returns
-    -------
-    ndarray of int32, shape (H, W)
-        Places in the list of labels, from 1; 0 where the background has
-        more evidence than every label.
+    ``evidence`` (L, rows, columns): for each label, without the background.
+    ``outlines``: move outlines to the edges that the plane shows nearby, see
+    :mod:`napari_samnet.labels.outlines`.
+    Returns: (H, W): places in the list of labels, from 1; 0 where the
+    background has more evidence than every label.
     """
     from scipy import sparse
 

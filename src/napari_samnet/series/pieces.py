@@ -21,18 +21,12 @@ def drop_far_pieces(
 ) -> None:
     """Remove small pieces of labels that lie far from the largest piece.
 
-    Parameters
-    ----------
-    places : ndarray of int32, shape (H, W)
-        Labels that were found, as places in the list of ids from 1; changed
-        in place.
-    before : ndarray of int32, shape (H, W)
-        Labels of the plane before. A piece that lies where they were stays.
-    annotated : ndarray of int32, shape (H, W)
-        Labels of an annotated plane, which show how far apart the pieces of
-        a label may lie.
-    count : int
-        Length of the list of ids.
+    ``places`` (H, W): Labels that were found, as places in the list of ids
+    from 1; changed in place.
+    ``before`` (H, W): Labels of the plane before. A piece that lies where they
+    were stays.
+    ``annotated`` (H, W): Labels of an annotated plane, which show how far
+    apart the pieces of a label may lie.
     """
     boxes = ndimage.find_objects(places, max_label=count)
     drawn = ndimage.find_objects(annotated, max_label=count)

@@ -29,17 +29,11 @@ THERE = 0.3
 def shared_by_position(evidence: FloatArray, before: FloatArray) -> FloatArray:
     """Share the evidence of each cell out between the labels.
 
-    Parameters
-    ----------
-    evidence : ndarray of float32, shape (L, rows, columns)
-        For each label, without the background.
-    before : ndarray of float32, shape (rows * columns, L)
-        Shares of the labels in the cells of the plane before.
-
-    Returns
-    -------
-    ndarray of float32, shape (L, rows, columns)
-        With the same sum over the labels in each cell.
+    ``evidence`` (L, rows, columns): for each label, without the background.
+    ``before`` (rows * columns, L): shares of the labels in the cells of the
+    plane before.
+    Returns: (L, rows, columns): with the same sum over the labels in each
+    cell.
     """
     if len(evidence) < 2:
         return evidence

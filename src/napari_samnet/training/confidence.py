@@ -73,27 +73,18 @@ FOLDS = 5
 
 
 class Matches(NamedTuple):
-    """Matches whose truth is known.
+    """Matches whose truth is known."""
 
-    Attributes
-    ----------
-    evidence : Tensor
-        ``(N, len(MATCH_EVIDENCE))``, of N matches.
-    right : Tensor
-        ``(N,)``, 1 where the match is right and 0 where it is wrong.
-    weight : Tensor
-        ``(N,)``, how much each counts.
-    kinds, groups : ndarray of str, shape (N,)
-        What their pairs are and show.
-    pairs : ndarray of int, shape (N,)
-        Number of their pair.
-    """
-
+    #: ``(N, len(MATCH_EVIDENCE))``, of N matches.
     evidence: Tensor
+    #: ``(N,)``, 1 where the match is right and 0 where it is wrong.
     right: Tensor
+    #: ``(N,)``, how much each counts.
     weight: Tensor
+    #: ``kinds``, ``groups``: (N,): what their pairs are and show.
     kinds: NDArray[np.str_]
     groups: NDArray[np.str_]
+    #: (N,): number of their pair.
     pairs: NDArray[np.int64]
 
     def part(self, chosen: NDArray[np.bool_]) -> Matches:
@@ -115,24 +106,7 @@ def collect_matches(
 ) -> Matches:
     """Match pairs whose truth is known, as `match` does by default.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-    features : VGGFeatures
-        Its features, perhaps in another arithmetic.
-    pairs : iterable of KnownPair
-        Both directions of a pair are used.
-
-    Returns
-    -------
-    Matches
-        At the places of the pairs.
-
-    Raises
-    ------
-    InputError
-        If there are no pairs.
+    Raises InputError if there are no pairs.
     """
     evidence, right, weight = [], [], []
     kinds: list[str] = []
@@ -218,28 +192,8 @@ def fit_confidence(
 ) -> MatchConfidence:
     """Fit the networks of the confidence.
 
-    Parameters
-    ----------
-    matches : Matches
-        Right and wrong ones.
-    members : int
-        Networks that are averaged.
-    width : int
-        Units of their hidden layers.
-    steps : int
-        Steps of the fit; too few leave it where it began.
-    seed : int
-        Of the random numbers.
-
-    Returns
-    -------
-    MatchConfidence
-        In evaluation mode.
-
-    Raises
-    ------
-    InputError
-        If all of the matches are right, or all are wrong.
+    ``steps``: steps of the fit; too few leave it where it began. Raises
+    InputError if all of the matches are right, or all are wrong.
     """
     evidence, right = matches.evidence.float(), matches.right
     if right.min() == right.max():
@@ -284,20 +238,8 @@ def judge_left_out(
 ) -> dict[str, Any]:
     """How true the confidence is of pairs whose group was left out.
 
-    Parameters
-    ----------
-    matches : Matches
-        Matches of several groups.
-    steps : int
-        Steps of each fit.
-    seed : int
-        Of the random numbers.
-
-    Returns
-    -------
-    dict
-        Per kind of pairs what
-        :func:`~napari_samnet.datasets.calibration.calibration` says.
+    Returns: per kind of pairs what
+    :func:`~napari_samnet.datasets.calibration.calibration` says.
     """
     groups = sorted({one for name in matches.groups for one in name.split()})
     said = np.full(len(matches.kinds), np.nan)

@@ -49,14 +49,8 @@ def read_working(image: TrainingImage | Path, size: int) -> np.ndarray:
 def read_some(images: ImageList, count: int, size: int) -> list[np.ndarray]:
     """Read images drawn at random, always the same ones; see `read_working`.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        Where to draw from.
-    count : int
-        How many at most.
-    size : int
-        Working size in pixels.
+    ``images``: where to draw from. ``count``: how many at most. ``size``:
+    working size in pixels.
     """
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(images), min(count, len(images)), replace=False)
@@ -79,16 +73,9 @@ def batches(
 ) -> Iterator[Tensor]:
     """Endless random crops of random images, ``(batch, 3, crop, crop)``.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        Where to draw from.
-    batch, crop : int
-        Images per batch and their side in pixels.
-    size : int
-        Side to which an image is resized before it is cropped.
-    generator : torch.Generator
-        Source of the random numbers.
+    ``images``: where to draw from.
+    ``batch``, ``crop``: images per batch and their side in pixels.
+    ``size``: side to which an image is resized before it is cropped.
     """
 
     def draw(limit: int) -> int:

@@ -33,14 +33,7 @@ def reconstruction_losses(
 ) -> dict[str, Tensor]:
     """Pixel, feature and level distances of decoded images.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        W_F, which is frozen.
-    decoder : DroplinkDecoder
-        W_D; in training mode its links are drawn.
-    images : Tensor
-        ``(B, 3, H, W)`` RGB in [0, 1].
+    ``images``: ``(B, 3, H, W)`` RGB in [0, 1].
     """
     wanted = {CONTENT_LAYER, *SKIP_LAYERS}
     with torch.no_grad():
@@ -79,23 +72,8 @@ def train_decoder(
 ) -> Iterator[Progress]:
     """Train W_D; W_F is left as it is.
 
-    Parameters
-    ----------
-    features, decoder : nn.Module
-        W_F and W_D, both on `device`.
-    images : iterator of Tensor
-        Batches ``(B, 3, H, W)``.
-    run : Run
-        Optimizes the decoder's parameters.
-    device : str
-        Where the tensors are.
-    bf16 : bool
-        Compute the convolutions in bf16.
-
-    Yields
-    ------
-    Progress
-        After every step.
+    ``images``: batches ``(B, 3, H, W)``. ``device``: where the tensors are.
+    ``bf16``: compute the convolutions in bf16. Yields: after every step.
     """
     features.requires_grad_(False)
     decoder.train()

@@ -24,14 +24,7 @@ AMONG = 9
 class Timetable:
     """Divides a run into parts of known length.
 
-    Parameters
-    ----------
-    options : TrainingOptions
-        Options that the run was begun with.
-    made : mapping, optional
-        Steps made before, by stage.
-    images : int
-        How many images there are.
+    ``made``: steps made before, by stage.
     """
 
     def __init__(
@@ -98,10 +91,7 @@ class Timetable:
     def left(self, elapsed: float) -> float:
         """Seconds left, judged by the time that the work has taken so far.
 
-        Parameters
-        ----------
-        elapsed : float
-            Seconds since the run was begun.
+        ``elapsed``: seconds since the run was begun.
         """
         planned = self.seconds - self._done
         if self._done < 0.1 * self.seconds:
@@ -113,10 +103,7 @@ class Timetable:
 def duration(seconds: float) -> str:
     """Say roughly how long something takes.
 
-    Parameters
-    ----------
-    seconds : float
-        How long it takes, in seconds.
+    ``seconds``: how long it takes, in seconds.
     """
     minutes = round(seconds / 60)
     if seconds < 50:

@@ -36,20 +36,13 @@ NOTED_EVERY = 20
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Features of images, on disk.
+    """Features of images, on disk."""
 
-    Attributes
-    ----------
-    features : ndarray of float16, (N, cells, directions)
-        Mapped; cells in row-major order.
-    basis : Tensor
-        ``(channels, directions)``, orthonormal columns.
-    side : int
-        Cells along one side of the square that the images are resized to.
-    """
-
+    #: Mapped; cells in row-major order.
     features: NDArray[np.float16]
+    #: ``(channels, directions)``, orthonormal columns.
     basis: Tensor
+    #: Cells along one side of the square that the images are resized to.
     side: int
 
     @classmethod
@@ -65,27 +58,12 @@ class FeatureStore:
     ) -> FeatureStore:
         """Encode images into a file, or the rest of them after a break.
 
-        Parameters
-        ----------
-        path : Path
-            The ``.npy`` file. Beside it, a JSON file of the same name notes
-            how many images are done.
-        images : sequence of callable
-            Each reads one image, float32 ``(size, size, 3)``. The order must
-            be the same when a file is filled further.
-        features : VGGFeatures
-            The feature network, which is frozen.
-        basis : Tensor
-            ``(channels, directions)``, orthonormal columns.
-        side : int
-            Cells along one side: the images' size in pixels by 8.
-        tell : callable, optional
-            Told how many images are done.
-
-        Returns
-        -------
-        FeatureStore
-            Of all images.
+        ``path``: the ``.npy`` file. Beside it, a JSON file of the same name
+        notes how many images are done.
+        ``images``: each reads one image, float32 ``(size, size, 3)``. The
+        order must be the same when a file is filled further.
+        ``basis``: ``(channels, directions)``, orthonormal columns.
+        ``side``: cells along one side: the images' size in pixels by 8.
         """
         shape = (len(images), side * side, basis.shape[1])
         note, done = path.with_suffix('.json'), 0
@@ -108,17 +86,8 @@ class FeatureStore:
     def cells(self, index: int, chosen: Tensor | None = None) -> Tensor:
         """Feature of one image at its cells or some of them.
 
-        Parameters
-        ----------
-        index : int
-            Index of the image in the store.
-        chosen : Tensor, optional
-            ``(K,)`` indices of cells, all by default.
-
-        Returns
-        -------
-        Tensor
-            ``(K, directions)`` in single precision.
+        ``chosen``: ``(K,)`` indices of cells, all by default. Returns:
+        ``(K, directions)`` in single precision.
         """
         cells = self.features[index]
         if chosen is not None:
@@ -128,17 +97,8 @@ class FeatureStore:
     def maps(self, index: int, projection: Tensor) -> Tensor:
         """Feature of one image, projected.
 
-        Parameters
-        ----------
-        index : int
-            Index of the image in the store.
-        projection : Tensor
-            ``(channels, C)`` of whole features, in the span of the basis.
-
-        Returns
-        -------
-        Tensor
-            ``(1, C, side, side)`` of unit length along C.
+        ``projection``: ``(channels, C)`` of whole features, in the span of the
+        basis. Returns: ``(1, C, side, side)`` of unit length along C.
         """
         projected = self.cells(index) @ (self.basis.T @ projection)
         projected = F.normalize(projected, dim=-1)
@@ -164,22 +124,10 @@ def further_directions(
 ) -> Tensor:
     """Orthonormal directions: those of a projection, and further ones.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        The feature network, which is frozen.
-    start : Tensor
-        ``(channels, C)``, the projection that is learnt from.
-    images : iterable of ndarray of float32, (size, size, 3)
-        Training images at working size.
-    count : int
-        How many directions beside those of `start`: the ones in which cells
-        of an image differ most.
-
-    Returns
-    -------
-    Tensor
-        ``(channels, C + count)``, whose first C columns span `start`.
+    ``start``: ``(channels, C)``, the projection that is learnt from.
+    ``count``: how many directions beside those of `start`: the ones in which
+    cells of an image differ most.
+    Returns: ``(channels, C + count)``, whose first C columns span `start`.
     """
     first = torch.linalg.qr(start).Q
     count = min(count, first.shape[0] - first.shape[1])
@@ -201,19 +149,9 @@ def further_directions(
 def frozen_features(model: SAMNet, path: Path) -> VGGFeatures:
     """W_F of a network in the arithmetic that `match` uses by default.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network; stays as it is.
-    path : Path
-        The file that the network was read from.
-
-    Returns
-    -------
-    VGGFeatures
-        In int8 where OpenVINO is there and a calibration was made for these
-        very features, which takes a third of the time; the model's own
-        otherwise.
+    Returns: in int8 where OpenVINO is there and a calibration was made for
+    these very features, which takes a third of the time; the model's own
+    otherwise.
     """
     parts = {'features': model.features.convolutions, 'decoder': model.decoder}
     if next(model.parameters()).is_cuda:

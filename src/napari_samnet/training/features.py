@@ -95,17 +95,10 @@ class _Lists(NamedTuple):
 def taught_images(options: TrainingOptions) -> list[AnnotatedImage]:
     """Annotated images that the features may be taught by.
 
-    Parameters
-    ----------
-    options : TrainingOptions
-        Names the file with the keypoints; none by default.
-
-    Returns
-    -------
-    list of AnnotatedImage
-        Without those that are left out for measuring, see
-        :func:`~napari_samnet.datasets.animal_pose.is_left_out`, and those that
-        the confidence is fitted on, see :func:`confidence_images`.
+    ``options``: names the file with the keypoints; none by default.
+    Returns: without those that are left out for measuring, see
+    :func:`~napari_samnet.datasets.animal_pose.is_left_out`, and those that the
+    confidence is fitted on, see :func:`confidence_images`.
     """
     return [
         image for image in _annotated(options) if not keeps_back(image.path)
@@ -118,15 +111,8 @@ def confidence_images(options: TrainingOptions) -> list[AnnotatedImage]:
     They must not be among those that the features are taught by, on which
     matches are better than on others.
 
-    Parameters
-    ----------
-    options : TrainingOptions
-        Names the file with the keypoints; none by default.
-
-    Returns
-    -------
-    list of AnnotatedImage
-        A tenth of all, by the hash of the file's name.
+    ``options``: names the file with the keypoints; none by default. Returns: a
+    tenth of all, by the hash of the file's name.
     """
     return [image for image in _annotated(options) if keeps_back(image.path)]
 
@@ -158,29 +144,8 @@ def feature_stage(
 ) -> Generator[Progress, None, SAMNet]:
     """Teach the projection of a network, yielding after every step.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Its features are learnt on; stays as it is.
-    folder : Path
-        Of the run; holds the network as `WEIGHTS_NAME`.
-    images : sequence of TrainingImage
-        Photographs, for category pairs and known warps.
-    options : TrainingOptions
-        The recipe: steps, rates and numbers of images.
-    watch : callable, optional
-        Told of images encoded, as stage 'encoded', and of pairs matched, as
-        stage 'matches'.
-
-    Yields
-    ------
-    Progress
-        After every step.
-
-    Returns
-    -------
-    SAMNet
-        The network with the projection learnt so far.
+    ``watch``: told of images encoded, as stage 'encoded', and of pairs
+    matched, as stage 'matches'. Yields: after every step.
     """
     began = time.perf_counter()
 
@@ -244,10 +209,7 @@ def feature_stage(
 def remove_store(folder: Path) -> None:
     """Remove the features of the images, when the network has been written.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the run. Nothing happens where there are none.
+    ``folder``: folder of the run. Nothing happens where there are none.
     """
     store = folder / STORE_NAME
     store.unlink(missing_ok=True)

@@ -15,13 +15,7 @@ __all__ = ['evaluating', 'with_held_out']
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and back.
-
-    Yields
-    ------
-    None
-        While it is there.
-    """
+    """Put a module into evaluation mode, and back."""
     training = module.training
     module.eval()
     try:
@@ -39,21 +33,10 @@ def with_held_out(
 ) -> Generator[Progress, None, None]:
     """Pass steps on, some of them with the error of held-out pairs.
 
-    Parameters
-    ----------
-    steps : generator of Progress
-        Closed with this one, so that its checkpoint is written first.
-    run : Run
-        Whose steps they are.
-    measure : callable
-        Gives the error in pixels at working size.
-    times : int
-        How often it is measured in all of the run.
-
-    Yields
-    ------
-    Progress
-        After every step.
+    ``steps``: closed with this one, so that its checkpoint is written first.
+    ``measure``: gives the error in pixels at working size.
+    ``times``: how often it is measured in all of the run.
+    Yields: after every step.
     """
     every = max(1, run.total // times)
     with closing(steps) as made:

@@ -26,35 +26,20 @@ CELL = 8
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Mean error of held-out pairs, in pixels at working size.
+    """Mean error of held-out pairs, in pixels at working size."""
 
-    Attributes
-    ----------
-    before : float
-        With the network that the run started from.
-    after : float
-        With the network as it was trained last.
-    kept : float
-        With the better of the two, which the run keeps.
-    """
-
+    #: With the network that the run started from.
     before: float
+    #: With the network as it was trained last.
     after: float
+    #: With the better of the two, which the run keeps.
     kept: float
 
 
 def read_held_out(folder: Path) -> HeldOut | None:
     """Errors that a run has noted.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that the run writes into.
-
-    Returns
-    -------
-    HeldOut or None
-        None if the matching network was not trained.
+    Returns: None if the matching network was not trained.
     """
     path = folder / MATCHER_NAME
     if not path.is_file():
@@ -67,16 +52,8 @@ def read_held_out(folder: Path) -> HeldOut | None:
 def read_pairs(folder: Path) -> HeldOut | None:
     """Errors on pairs of images that a run has noted.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that the run writes into.
-
-    Returns
-    -------
-    HeldOut or None
-        How far matching to another image and back misses; None if no pairs
-        were trained on.
+    Returns: how far matching to another image and back misses; None if no
+    pairs were trained on.
     """
     path = folder / CATEGORY_NAME
     if not path.is_file():
@@ -93,22 +70,8 @@ def keep_network(
 ) -> Path | None:
     """Keep a run's network among the user's own, if it has changed.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that the run writes into.
-    name : str
-        How the network will be known.
-    options : TrainingOptions
-        Options that the run was begun with.
-    images : int
-        How many images it has seen.
-
-    Returns
-    -------
-    Path or None
-        The weights file; None if the network is the one that the run
-        started from, since nothing better was found.
+    Returns: the weights file; None if the network is the one that the run
+    started from, since nothing better was found.
     """
     from napari_samnet.runtime.user_weights import save_own_weights
     from napari_samnet.runtime.weights import get_weights, read_model

@@ -32,23 +32,15 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CachedKeypoints:
-    """Features of images, and pairs of them with points in both.
+    """Features of images, and pairs of them with points in both."""
 
-    Attributes
-    ----------
-    features : Tensor
-        Matching features of the images, ``(N, C, H, W)`` in bf16.
-    pairs : list of (int, int)
-        Indices of source and target among the images.
-    points : list of (ndarray, ndarray)
-        ``(K, 2)`` row, column in pixels of the files.
-    shapes : list of (int, int)
-        Height and width of the files in pixels.
-    """
-
+    #: Matching features of the images, ``(N, C, H, W)`` in bf16.
     features: Tensor
+    #: Indices of source and target among the images.
     pairs: list[tuple[int, int]]
+    #: ``(K, 2)`` row, column in pixels of the files.
     points: list[tuple[Points, Points]]
+    #: Height and width of the files in pixels.
     shapes: list[tuple[int, int]]
 
 
@@ -58,21 +50,9 @@ def cache_keypoints(
 ) -> CachedKeypoints:
     """Encode every image of the pairs once.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Whose features are used.
-    pairs : sequence of KeypointPair
-        Pairs of images with points in both.
-    size : int
-        Working size in pixels.
-    bf16 : bool
-        Compute the convolutions in bf16.
-
-    Raises
-    ------
-    InputError
-        If an image cannot be read or does not fit its points.
+    ``size``: working size in pixels.
+    ``bf16``: compute the convolutions in bf16.
+    Raises InputError if an image cannot be read or does not fit its points.
     """
     files = sorted({path for p in pairs for path in (p.source, p.target)})
     place = {path: index for index, path in enumerate(files)}
@@ -132,21 +112,7 @@ def keypoint_scores(
 ) -> dict[str, float]:
     """PCK by the box of the target's keypoints, mean over the pairs.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-    cached : CachedKeypoints
-        Of :func:`cache_keypoints`, with the same features.
-    options : Recurrence, optional
-        How to match; like `match` by default.
-    batch : int
-        Pairs at a time.
-
-    Returns
-    -------
-    dict
-        ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
+    Returns: ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
     """
     options = options or Recurrence(window=model.config.window, tolerance=0.05)
     device = next(model.parameters()).device

@@ -67,30 +67,21 @@ ATTEMPTS = 30
 
 
 class KnownPair(NamedTuple):
-    """A pair, and where some of its places belong.
+    """A pair, and where some of its places belong."""
 
-    Attributes
-    ----------
-    kind : str
-        What kind of pair it is, one of `KINDS`.
-    group : str
-        What the pair shows; pairs of one group are alike.
-    source, target : ndarray of float32, shape (size, size, 3)
-        The two images at working size.
-    places, goals : ndarray, shape (K, 2)
-        (x, y) in cells of source and target. A goal is infinite where the
-        target does not show the place.
-    back, scale : ndarray, shape (2,)
-        Errors in (x, y) cells, in the source and in the target, times these
-        are right up to a length of 1.
-    """
-
+    #: What kind of pair it is, one of `KINDS`.
     kind: str
+    #: What the pair shows; pairs of one group are alike.
     group: str
+    #: ``source``, ``target``: (size, size, 3): the two images at working size.
     source: Image
     target: Image
+    #: ``places``, ``goals``: (K, 2): (x, y) in cells of source and target. A
+    #: goal is infinite where the target does not show the place.
     places: Points
     goals: Points
+    #: ``back``, ``scale``: (2,): errors in (x, y) cells, in the source and in
+    #: the target, times these are right up to a length of 1.
     back: NDArray[np.float64]
     scale: NDArray[np.float64]
 
@@ -368,29 +359,12 @@ def known_pairs(
 ) -> Iterator[KnownPair]:
     """Make pairs of all kinds.
 
-    Parameters
-    ----------
-    annotated : sequence of AnnotatedImage
-        Images that the features were not taught by; without any, only
-        scenes and moving objects are made.
-    photographs : sequence of TrainingImage
-        Images that show something else: backgrounds, scenes, and targets
-        without the object.
-    parts : CompositeParts or None
-        Objects that move on their own; None for none.
-    pairs : int
-        How many, in the shares of `KINDS`.
-    size : int
-        Working size in pixels.
-    seed : int
-        Of the random numbers; another one draws other pairs.
-    tell : callable, optional
-        Told how many are made.
-
-    Yields
-    ------
-    KnownPair
-        In the order of the kinds.
+    ``annotated``: images that the features were not taught by; without any,
+    only scenes and moving objects are made.
+    ``photographs``: images that show something else: backgrounds, scenes, and
+    targets without the object.
+    ``parts``: objects that move on their own; None for none.
+    ``size``: working size in pixels.
     """
     maker = _Maker(
         annotated, photographs, parts, size, np.random.default_rng(seed)

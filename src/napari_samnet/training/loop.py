@@ -37,32 +37,21 @@ def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
 
 @dataclass
 class Run:
-    """A resumable optimization of some parameters.
+    """A resumable optimization of some parameters."""
 
-    Parameters
-    ----------
-    stage : str
-        Name, used for the files.
-    trained : nn.Module
-        Whose parameters with gradient are optimized.
-    total : int
-        Number of steps after which the run is done.
-    rate : float
-        Learning rate of AdamW at its peak.
-    folder : Path, optional
-        Where checkpoints and the curve go; none are written without it.
-    seed : int
-        Of the random generator.
-    every : int
-        Number of steps between two checkpoints.
-    """
-
+    #: Name, used for the files.
     stage: str
+    #: Whose parameters with gradient are optimized.
     trained: nn.Module
+    #: Number of steps after which the run is done.
     total: int
+    #: Learning rate of AdamW at its peak.
     rate: float
+    #: Where checkpoints and the curve go; none are written without it.
     folder: Path | None = None
+    #: Of the random generator.
     seed: int = 0
+    #: Number of steps between two checkpoints.
     every: int = 100
     clip: float = 1.0
     generator: torch.Generator = field(init=False)
@@ -140,18 +129,7 @@ class Run:
     def steps(
         self, losses: Callable[[], dict[str, Tensor]]
     ) -> Iterator[Progress]:
-        """Optimize the sum of the losses, yielding after every step.
-
-        Parameters
-        ----------
-        losses : callable
-            Gives the terms of the next step's loss.
-
-        Yields
-        ------
-        Progress
-            Closing the generator between two steps saves a checkpoint.
-        """
+        """Optimize the sum of the losses, yielding after every step."""
         began = time.perf_counter()
         parameters = self._parameters()
         share(parameters)

@@ -32,20 +32,13 @@ SEQUENCE = 0.8
 
 
 class IterationState(NamedTuple):
-    """State after one iteration in training.
+    """State after one iteration in training."""
 
-    Attributes
-    ----------
-    field : Tensor
-        T^{l+1}, with the gradient of this iteration alone.
-    transferred : Tensor
-        The transferred feature F^{s<-t,l+1}, without gradient.
-    alpha : Tensor
-        Confidence (9), without gradient.
-    """
-
+    #: T^{l+1}, with the gradient of this iteration alone.
     field: Tensor
+    #: The transferred feature F^{s<-t,l+1}, without gradient.
     transferred: Tensor
+    #: Confidence (9), without gradient.
     alpha: Tensor
 
 
@@ -55,18 +48,7 @@ def has_estimate(model: SAMNet) -> bool:
 
 
 def start_of(model: SAMNet) -> str:
-    """T^0 that a network learns from.
-
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-
-    Returns
-    -------
-    str
-        'identity' for the paper's W_G, 'global' for ours.
-    """
+    """T^0 that a network learns from."""
     return 'global' if has_estimate(model) else 'identity'
 
 
@@ -84,23 +66,8 @@ def learning_iterations(
     The field is detached between iterations: each one learns to do its best
     from where it starts, and the gradients stay short.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Whose matcher gets the gradient.
-    source, target : Tensor
-        Matching features ``(B, C, H, W)``.
-    iterations : int
-        Matching iterations, L in the paper.
-    init : {'global', 'identity'}, optional
-        T^0; that of :func:`start_of` by default.
-    attributes : bool
-        Whether to match with the transferred feature too.
-
-    Yields
-    ------
-    IterationState
-        After each iteration.
+    ``source``, ``target``: matching features ``(B, C, H, W)``. ``init``: T^0;
+    that of :func:`start_of` by default. Yields: after each iteration.
     """
     options = Recurrence(
         window=model.config.window,
@@ -143,23 +110,7 @@ def train_matcher(
 ) -> Generator[Progress, None, None]:
     """Train W_G on cached features.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Its matcher is trained.
-    pairs : CachedPairs
-        Pairs to learn from, with known fields.
-    run : Run
-        Optimizes the matcher's parameters.
-    iterations : int
-        Matching iterations in training, L in the paper.
-    batch : int
-        How many pairs a step learns from.
-
-    Yields
-    ------
-    Progress
-        After every step.
+    Yields: after every step.
     """
 
     def losses() -> dict[str, Tensor]:
@@ -198,19 +149,7 @@ def train_matcher(
 def endpoint_errors(
     model: SAMNet, pairs: CachedPairs, *, iterations: int, batch: int = 8
 ) -> list[float]:
-    """Mean end-point error in cells, of the start and of each iteration.
-
-    Parameters
-    ----------
-    model : SAMNet
-        The network, which stays as it is.
-    pairs : CachedPairs
-        Pairs that nothing was learnt from.
-    iterations : int
-        Matching iterations, L in the paper.
-    batch : int
-        Pairs at a time.
-    """
+    """Mean end-point error in cells, of the start and of each iteration."""
     totals = torch.zeros(iterations + 1)
     for first in range(0, len(pairs), batch):
         part = pairs.part(slice(first, first + batch))

@@ -36,26 +36,10 @@ def matcher_stage(
 ) -> Generator[Progress, None, None]:
     """Cache features, train W_G, and keep it only if it has got better.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Its matcher is trained.
-    run : Run
-        Optimizes the matcher's parameters.
-    images, held_out : sequence of TrainingImage
-        Photographs to learn from, and to measure with.
-    options : TrainingOptions
-        The recipe: steps, rates and numbers of images.
-    bf16 : bool
-        Compute the convolutions in bf16.
-    watch : callable
-        Told of pairs made, as stage 'pairs', and of the error before the
-        first step.
-
-    Yields
-    ------
-    Progress
-        After every step.
+    ``bf16``: compute the convolutions in bf16.
+    ``watch``: told of pairs made, as stage 'pairs', and of the error before
+    the first step.
+    Yields: after every step.
     """
     began = time.perf_counter()
     count = options.checked

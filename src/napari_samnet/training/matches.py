@@ -47,25 +47,8 @@ def category_matches(
 ) -> MatchExamples:
     """Match similar views of one category, and keep what agrees.
 
-    Parameters
-    ----------
-    model : SAMNet
-        The network that makes the labels.
-    store : FeatureStore
-        Features of the images, not projected.
-    indices : sequence of int
-        Which images of the store.
-    categories : sequence of str
-        Of each of them.
-    most : int
-        Pairs that are matched at most, evenly chosen.
-    tell : callable, optional
-        Told how many pairs are done.
-
-    Returns
-    -------
-    MatchExamples
-        Possibly of no pair.
+    ``store``: features of the images, not projected. ``most``: pairs that are
+    matched at most, evenly chosen.
     """
     projection = model.features.projection
     assert projection is not None
@@ -101,12 +84,8 @@ def _agreement(
 ) -> tuple[Tensor, Tensor]:
     """Where the cells of the source go, and how much that is a label.
 
-    Returns
-    -------
-    goals : Tensor
-        ``(cells, 2)`` in (x, y) cells of the target.
-    weight : Tensor
-        ``(cells,)`` in [0, 1], 0 where the match is no label.
+    Returns: ``goals``: ``(cells, 2)`` in (x, y) cells of the target;
+    ``weight``: ``(cells,)`` in [0, 1], 0 where the match is no label.
     """
     none = source.new_zeros(2, 0, 1, 1)
     both = torch.cat((source, target))

@@ -51,24 +51,16 @@ BEAT = 0.1
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has brought.
+    """What a run has brought."""
 
-    Attributes
-    ----------
-    finished : bool
-        Whether all steps were made.
-    weights : str
-        The weights file among the user's own; empty if nothing better than
-        the start was found, or no name was given.
-    held_out : HeldOut or None
-        Errors on held-out warps of the images, where they were measured.
-    pairs : HeldOut or None
-        Errors on held-out pairs of images, likewise.
-    """
-
+    #: Whether all steps were made.
     finished: bool
+    #: The weights file among the user's own; empty if nothing better than the
+    #: start was found, or no name was given.
     weights: str
+    #: Errors on held-out warps of the images, where they were measured.
     held_out: HeldOut | None
+    #: Errors on held-out pairs of images, likewise.
     pairs: HeldOut | None = None
 
 
@@ -88,21 +80,8 @@ def speak(
 ) -> int:
     """Train, one JSON object per line, until standard input ends.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        Photographs that are learnt from.
-    folder : Path
-        Folder that the run writes into.
-    options : TrainingOptions
-        The recipe: steps, rates and numbers of images.
-    name : str
-        Under which the network is kept among the user's own, if not empty.
-
-    Returns
-    -------
-    int
-        Exit code 0.
+    ``name``: under which the network is kept among the user's own, if not
+    empty. Returns: exit code 0.
     """
     from napari_samnet.training.recipe import train_steps
 
@@ -178,38 +157,16 @@ def train_apart(
 ) -> Generator[Progress | None, None, Trained]:
     """Train in another process; closing the generator ends it.
 
-    Parameters
-    ----------
-    images : Path
-        A folder of images, or a CSV file.
-    folder : Path
-        Of the run, which goes on if it was begun before.
-    options : TrainingOptions
-        The recipe: steps, rates and numbers of images.
-    name : str
-        Under which the network is kept among the user's own.
-    stop : threading.Event
-        Set to stop after the current step.
-    grace : float
-        Seconds that the child has to stop in good order.
-
-    Yields
-    ------
-    Progress or None
-        Steps as they are made; None now and then in between, so that
-        whoever waits is never stuck.
-
-    Returns
-    -------
-    Trained
-        What the run has brought, stopped or not.
-
-    Raises
-    ------
-    InputError
-        If images, options or folder cannot be used.
-    TrainingError
-        If the child ended in any other way.
+    ``images``: a folder of images, or a CSV file.
+    ``folder``: of the run, which goes on if it was begun before.
+    ``name``: under which the network is kept among the user's own.
+    ``stop``: set to stop after the current step.
+    ``grace``: seconds that the child has to stop in good order.
+    Yields: steps as they are made; None now and then in between, so that
+    whoever waits is never stuck.
+    Returns: what the run has brought, stopped or not.
+    Raises InputError if images, options or folder cannot be used.
+    Raises TrainingError if the child ended in any other way.
     """
     command = [sys.executable, '-P', '-m', 'napari_samnet', 'train']
     command += [str(images), '--out', str(folder), '--json-lines']

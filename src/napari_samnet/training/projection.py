@@ -55,26 +55,11 @@ def find_projection(
 
     The mean feature is one of them, so that cosines stay what they are.
 
-    Parameters
-    ----------
-    network : VGGFeatures
-        The feature networks, on the CPU.
-    images : iterable of ndarray of float32, (size, size, 3)
-        Training images at working size.
-    channels : int
-        How many directions are kept.
-
-    Returns
-    -------
-    projection : Tensor
-        ``(matching channels, channels)``, orthonormal columns.
-    kept : float
-        Share of the differences' squared length that lies in them.
-
-    Raises
-    ------
-    InputError
-        If the features have fewer channels, or there is no image.
+    Returns: ``projection``: ``(matching channels, channels)``, orthonormal
+    columns; ``kept``: share of the differences' squared length that lies in
+    them.
+    Raises InputError if the features have fewer channels, or there is no
+    image.
     """
     whole = network.matching_channels
     if not 1 <= channels <= whole:
@@ -107,12 +92,7 @@ def find_projection(
 def with_projection(model: SAMNet, projection: Tensor) -> SAMNet:
     """The same network, with that projection of its matching features.
 
-    Parameters
-    ----------
-    model : SAMNet
-        Stays as it is.
-    projection : Tensor
-        ``(matching channels, channels)``, the new projection.
+    ``projection``: ``(matching channels, channels)``, the new projection.
     """
     config = replace(model.config, projection=projection.shape[1])
     other = SAMNet(config)

@@ -86,28 +86,13 @@ def train_steps(
 ) -> Generator[Progress, None, None]:
     """Train a network, yielding after every step.
 
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        Photographs; one of twenty is held out.
-    folder : path-like
-        Of the run; made if it is not there. A run that was interrupted goes
-        on, and one with other options is refused.
-    options : TrainingOptions
-        The recipe: steps, rates and numbers of images.
-    watch : callable, optional
-        Told of what is no step: pairs made for the matching network, as
-        stage 'pairs', and its error before the first step.
-
-    Yields
-    ------
-    Progress
-        Closing the generator leaves a checkpoint and the network so far.
-
-    Raises
-    ------
-    InputError
-        If the folder holds another run, or images or weights are unusable.
+    ``folder``: of the run; made if it is not there. A run that was interrupted
+    goes on, and one with other options is refused.
+    ``watch``: told of what is no step: pairs made for the matching network, as
+    stage 'pairs', and its error before the first step.
+    Yields: closing the generator leaves a checkpoint and the network so far.
+    Raises InputError if the folder holds another run, or images or weights are
+    unusable.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -41,28 +41,19 @@ CHECKPOINT = '.checkpoint.safetensors'
 
 @dataclass(frozen=True)
 class Progress:
-    """One training step.
+    """One training step."""
 
-    Attributes
-    ----------
-    stage : str
-        Name of the stage.
-    step, total : int
-        Steps made and to make.
-    losses : dict of str to float
-        Each term of the loss.
-    seconds : float
-        Since this run began.
-    held_out : float, optional
-        Mean end-point error of held-out pairs at this point, in pixels at
-        working size, where it was measured.
-    """
-
+    #: Name of the stage.
     stage: str
+    #: ``step``, ``total``: steps made and to make.
     step: int
     total: int
+    #: Each term of the loss.
     losses: dict[str, float]
+    #: Since this run began.
     seconds: float
+    #: Mean end-point error of held-out pairs at this point, in pixels at
+    #: working size, where it was measured.
     held_out: float | None = None
 
 
@@ -81,20 +72,8 @@ def unfinished_runs() -> tuple[str, ...]:
 def read_options(folder: Path) -> TrainingOptions | None:
     """Options with which a run was begun.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that the run writes into.
-
-    Returns
-    -------
-    TrainingOptions or None
-        None if there is no run.
-
-    Raises
-    ------
-    InputError
-        If they cannot be understood.
+    Returns: None if there is no run. Raises InputError if they cannot be
+    understood.
     """
     path = folder / OPTIONS_NAME
     if not path.is_file():
@@ -111,15 +90,7 @@ def read_options(folder: Path) -> TrainingOptions | None:
 def made_steps(folder: Path) -> dict[str, int]:
     """Steps after which each stage of a run goes on.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that the run writes into.
-
-    Returns
-    -------
-    dict of str to int
-        By stage; stages without a checkpoint are missing.
+    Returns: by stage; stages without a checkpoint are missing.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -136,12 +107,6 @@ def made_steps(folder: Path) -> dict[str, int]:
 
 
 def discard_run(folder: Path) -> None:
-    """Remove a run's folder with all that is in it.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run. Anything else is left alone.
-    """
+    """Remove a run's folder with all that is in it."""
     if (folder / OPTIONS_NAME).is_file():
         shutil.rmtree(folder, ignore_errors=True)

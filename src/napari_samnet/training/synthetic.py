@@ -38,21 +38,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CachedPairs:
-    """Matching features of pairs and their true fields, at cells.
+    """Matching features of pairs and their true fields, at cells."""
 
-    Attributes
-    ----------
-    source, target : Tensor
-        ``(N, C, H, W)`` in bf16.
-    flow : Tensor
-        ``(N, 2, H, W)`` in (x, y) cells.
-    valid : Tensor
-        ``(N, 1, H, W)``, 1 where the flow ends inside the target.
-    """
-
+    #: ``source``, ``target``: ``(N, C, H, W)`` in bf16.
     source: Tensor
     target: Tensor
+    #: ``(N, 2, H, W)`` in (x, y) cells.
     flow: Tensor
+    #: ``(N, 1, H, W)``, 1 where the flow ends inside the target.
     valid: Tensor
 
     def __len__(self) -> int:
@@ -114,17 +107,8 @@ def _sample(flow: Tensor, positions: Tensor) -> Tensor:
 def inverse_flow(flow: Tensor, *, rounds: int = 20) -> Tensor:
     """Flow that leads back, by fixed-point iteration.
 
-    Parameters
-    ----------
-    flow : Tensor
-        ``(B, 2, H, W)`` in (x, y) cells, smooth and one-to-one.
-    rounds : int
-        Number of fixed-point iterations; more make it more exact.
-
-    Returns
-    -------
-    Tensor
-        g with ``g(p) = -flow(p + g(p))``, on the grid of the target.
+    ``flow``: ``(B, 2, H, W)`` in (x, y) cells, smooth and one-to-one. Returns:
+    g with ``g(p) = -flow(p + g(p))``, on the grid of the target.
     """
     points = grid(flow.shape[-2], flow.shape[-1], flow)
     inverse = -flow
@@ -140,21 +124,10 @@ def synthetic_pair(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Source, target, flow and validity from one photograph.
 
-    Parameters
-    ----------
-    photograph : ndarray of float32, (H, W, 3)
-        RGB in [0, 1].
-    rng : Generator
-        Source of the random numbers.
-
-    Returns
-    -------
-    source, target : ndarray of float32, (H, W, 3)
-        One of the two in another light.
-    flow : ndarray, (H, W, 2)
-        Source to target in pixels, (row, column).
-    valid : ndarray of bool, (H, W)
-        Where it ends inside the target.
+    ``photograph``: RGB in [0, 1].
+    Returns: ``source, target``: one of the two in another light; ``flow``:
+    source to target in pixels, (row, column); ``valid``: where it ends inside
+    the target.
     """
     shape = (photograph.shape[0], photograph.shape[1])
     # Mostly moderate warps: the widest leave little in common.
@@ -181,22 +154,8 @@ def cache_pairs(
 ) -> Iterator[CachedPairs]:
     """Encode synthetic pairs, yielding batches as they are done.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        W_F, the feature network.
-    images : sequence of TrainingImage
-        Photographs to draw from.
-    count : int
-        Number of pairs that are made.
-    size : int
-        Working size in pixels.
-    seed : int
-        Of the random generator.
-    batch : int
-        How many pairs are encoded at a time.
-    bf16 : bool
-        Compute the convolutions in bf16.
+    ``size``: working size in pixels. ``bf16``: compute the convolutions in
+    bf16.
     """
     rng = np.random.default_rng(seed)
     drawn = [images[int(rng.integers(len(images)))] for _ in range(count)]
@@ -218,28 +177,10 @@ def cache_each(
 ) -> Iterator[CachedPairs]:
     """Encode one synthetic pair of each image, in order.
 
-    Parameters
-    ----------
-    features : VGGFeatures
-        W_F, the feature network.
-    images : sequence of TrainingImage
-        The photographs, which become the targets.
-    size : int
-        Working size in pixels.
-    rng : Generator
-        Source of the random numbers.
-    batch : int
-        How many pairs are encoded at a time.
-    bf16 : bool
-        Compute the convolutions in bf16.
-    pixels : list of Tensor, optional
-        Gets the images as well: per batch ``(B, 2, 3, size, size)``, 8-bit,
-        sources before targets.
-
-    Yields
-    ------
-    CachedPairs
-        So many of them as they are done.
+    ``size``: working size in pixels.
+    ``bf16``: compute the convolutions in bf16.
+    ``pixels``: gets the images as well: per batch ``(B, 2, 3, size, size)``,
+    8-bit, sources before targets.
     """
     device = next(features.parameters()).device
     for start in range(0, len(images), batch):

@@ -46,22 +46,15 @@ WARPED_PLACES, MATCHED_PLACES = 96, 64
 
 
 class Example(NamedTuple):
-    """Places in one image, and where they are in another.
+    """Places in one image, and where they are in another."""
 
-    Attributes
-    ----------
-    source, target : int
-        Which images of the store.
-    places, goals : Tensor
-        ``(K, 2)`` in (x, y) cells of source and target.
-    spread : float
-        Standard deviation in cells of the Gaussian that the label is.
-    """
-
+    #: ``source``, ``target``: which images of the store.
     source: int
     target: int
+    #: ``places``, ``goals``: ``(K, 2)`` in (x, y) cells of source and target.
     places: Tensor
     goals: Tensor
+    #: Standard deviation in cells of the Gaussian that the label is.
     spread: float
 
 
@@ -69,59 +62,30 @@ class Examples(Protocol):
     """A source of examples."""
 
     def draw(self, rng: np.random.Generator) -> Example:
-        """Draw one example.
-
-        Parameters
-        ----------
-        rng : Generator
-            Source of the random numbers.
-
-        Returns
-        -------
-        Example
-            Of two images.
-        """
+        """Draw one example."""
         ...
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image with keypoints.
+    """An image with keypoints."""
 
-    Attributes
-    ----------
-    path : Path
-        The file that holds the image.
-    group : str
-        Images of one group show the same kind of thing.
-    points : ndarray of float64, (K, 2)
-        (x, y) in pixels of the file.
-    visible : ndarray of bool, (K,)
-        Which of them the image shows.
-    side : float
-        Longest side in pixels of the object's box.
-    """
-
+    #: The file that holds the image.
     path: Path
+    #: Images of one group show the same kind of thing.
     group: str
+    #: (x, y) in pixels of the file.
     points: NDArray[np.float64]
+    #: Which of them the image shows.
     visible: NDArray[np.bool_]
+    #: Longest side in pixels of the object's box.
     side: float
 
     def cells(self, shape: Sequence[int], side: int) -> NDArray[np.float64]:
         """Keypoints in (x, y) cells of the resized square.
 
-        Parameters
-        ----------
-        shape : sequence of int
-            Height and width of the file in pixels.
-        side : int
-            Cells along one side.
-
-        Returns
-        -------
-        ndarray of float64, (K, 2)
-            Cell centers are whole numbers.
+        ``shape``: height and width of the file in pixels. ``side``: cells
+        along one side. Returns: cell centers are whole numbers.
         """
         scale = side / np.array([shape[1], shape[0]])
         scaled: NDArray[np.float64] = (self.points + 0.5) * scale - 0.5
@@ -131,26 +95,12 @@ class AnnotatedImage:
 def read_annotated_images(path: Path, root: Path) -> list[AnnotatedImage]:
     """Read images with keypoints from a JSON file.
 
-    Parameters
-    ----------
-    path : Path
-        Its entry "images" holds, per file, "kp": x, y and whether the
-        keypoint is visible, in one order for all images; and "bbox", the
-        object's x0, y0, x1, y1, without which it is the extent of the
-        keypoints. The folder of a file is its group.
-    root : Path
-        Folder that the files are relative to.
-
-    Returns
-    -------
-    list of AnnotatedImage
-        In the order of the file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or holds no two images with the same
-        number of keypoints.
+    ``path``: its entry "images" holds, per file, "kp": x, y and whether the
+    keypoint is visible, in one order for all images; and "bbox", the object's
+    x0, y0, x1, y1, without which it is the extent of the keypoints. The folder
+    of a file is its group.
+    Raises InputError if the file cannot be read, or holds no two images with
+    the same number of keypoints.
     """
     try:
         images: dict[str, Any] = json.loads(path.read_text('utf-8'))['images']
@@ -192,23 +142,15 @@ def _extent(table: NDArray[np.float64]) -> tuple[float, ...]:
 
 @dataclass
 class KeypointExamples:
-    """Pairs of annotated images.
+    """Pairs of annotated images."""
 
-    Parameters
-    ----------
-    groups : sequence of str
-        Kind of thing that each image shows.
-    places : sequence of ndarray
-        Per image ``(K, 2)`` in (x, y) cells.
-    visible : sequence of ndarray of bool
-        Per image ``(K,)``, which keypoints it shows.
-    first : int
-        Index in the store of the first image.
-    """
-
+    #: Kind of thing that each image shows.
     groups: Sequence[str]
+    #: Per image ``(K, 2)`` in (x, y) cells.
     places: Sequence[NDArray[np.float64]]
+    #: Per image ``(K,)``, which keypoints it shows.
     visible: Sequence[NDArray[np.bool_]]
+    #: Index in the store of the first image.
     first: int = 0
     _members: dict[str, list[int]] = field(init=False)
 
@@ -245,21 +187,14 @@ class KeypointExamples:
 
 @dataclass(frozen=True)
 class WarpExamples:
-    """Photographs and their warps by known fields.
+    """Photographs and their warps by known fields."""
 
-    Parameters
-    ----------
-    flow : Tensor
-        ``(N, 2, H, W)`` from the warp to the photograph, in (x, y) cells.
-    valid : Tensor
-        ``(N, 1, H, W)``, 1 where the flow ends inside the photograph.
-    first : int
-        Index in the store of the first warp; the first photograph follows the
-        last warp.
-    """
-
+    #: ``(N, 2, H, W)`` from the warp to the photograph, in (x, y) cells.
     flow: Tensor
+    #: ``(N, 1, H, W)``, 1 where the flow ends inside the photograph.
     valid: Tensor
+    #: Index in the store of the first warp; the first photograph follows the
+    #: last warp.
     first: int
 
     def draw(self, rng: np.random.Generator) -> Example:
@@ -281,23 +216,15 @@ class WarpExamples:
 
 @dataclass(frozen=True)
 class MatchExamples:
-    """Category pairs and where the network agrees with itself on them.
+    """Category pairs and where the network agrees with itself on them."""
 
-    Parameters
-    ----------
-    pairs : Tensor
-        ``(P, 2)`` indices in the store.
-    goals : Tensor
-        ``(P, cells, 2)`` in (x, y) cells of the second image.
-    weight : Tensor
-        ``(P, cells)``, how likely a cell is drawn.
-    side : int
-        Cells along one side.
-    """
-
+    #: ``(P, 2)`` indices in the store.
     pairs: Tensor
+    #: ``(P, cells, 2)`` in (x, y) cells of the second image.
     goals: Tensor
+    #: ``(P, cells)``, how likely a cell is drawn.
     weight: Tensor
+    #: Cells along one side.
     side: int
 
     def draw(self, rng: np.random.Generator) -> Example:

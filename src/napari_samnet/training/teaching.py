@@ -41,15 +41,10 @@ PULL = 1.0
 
 
 class TaughtProjection(nn.Module):
-    """A projection that is learnt, and the temperature of its cosines.
+    """A projection that is learnt, and the temperature of its cosines."""
 
-    Parameters
-    ----------
-    start : Tensor
-        ``(directions, C)`` in the basis of the store: what it begins as and
-        is pulled back to.
-    """
-
+    #: ``(directions, C)`` in the basis of the store: what it begins as and is
+    #: pulled back to.
     start: Tensor
 
     def __init__(self, start: Tensor) -> None:
@@ -76,23 +71,15 @@ class TaughtProjection(nn.Module):
 
 
 class _Question(NamedTuple):
-    """Places of one image that are looked for in another.
+    """Places of one image that are looked for in another."""
 
-    Attributes
-    ----------
-    asked : Tensor
-        ``(K, directions)``, features at the places.
-    cells : Tensor
-        ``(N, directions)``, features of cells of the other image.
-    bias : Tensor
-        ``(N,)``, logarithm of how many cells each of them stands for.
-    label : Tensor
-        ``(K, N)``, how likely each of them is the right one; sums to 1.
-    """
-
+    #: ``(K, directions)``, features at the places.
     asked: Tensor
+    #: ``(N, directions)``, features of cells of the other image.
     cells: Tensor
+    #: ``(N,)``, logarithm of how many cells each of them stands for.
     bias: Tensor
+    #: ``(K, N)``, how likely each of them is the right one; sums to 1.
     label: Tensor
 
 
@@ -104,19 +91,7 @@ def questions(
     Of the other image, the cells around the right ones and some others at
     random are looked at, which stand for all others.
 
-    Parameters
-    ----------
-    store : FeatureStore
-        Features of the images.
-    example : Example
-        Where the places of the source are in the target.
-    rng : Generator
-        Source of the random numbers.
-
-    Returns
-    -------
-    tuple of _Question
-        There and back.
+    ``example``: where the places of the source are in the target.
     """
     sides = (example.source, example.target)
     places = (example.places, example.goals)
@@ -187,22 +162,8 @@ def teach(
 ) -> Generator[Progress, None, None]:
     """Optimize a projection on examples, yielding after every step.
 
-    Parameters
-    ----------
-    taught : TaughtProjection
-        The projection, which is changed in place.
-    store : FeatureStore
-        Features of all images that the examples name.
-    sources : mapping of str to (Examples, int, float)
-        By the name of their term: what to draw from, how many examples per
-        step, and the weight of the term.
-    run : Run
-        Optimizes the parameters of `taught`.
-
-    Yields
-    ------
-    Progress
-        After every step.
+    ``sources``: by the name of their term: what to draw from, how many
+    examples per step, and the weight of the term. Yields: after every step.
     """
 
     def losses() -> dict[str, Tensor]:
@@ -228,17 +189,7 @@ def contrastive_loss(
 ) -> Tensor:
     """Cross entropy of the labels with the softmax of the cosines.
 
-    Parameters
-    ----------
-    taught : TaughtProjection
-        The projection that is learnt.
-    asked : sequence of _Question
-        What is asked of the projection, of :func:`questions`.
-
-    Returns
-    -------
-    Tensor
-        Mean over the places of a question, then over the questions.
+    Returns: mean over the places of a question, then over the questions.
     """
     places = taught(torch.cat([one.asked for one in asked]))
     cells = taught(torch.cat([one.cells for one in asked]))

@@ -53,15 +53,8 @@ def _candidates(
 def cycle_errors(source: Tensor, target: Tensor) -> Tensor:
     """Median distance in cells of the global affine there and back.
 
-    Parameters
-    ----------
-    source, target : Tensor
-        Matching features, ``(B, C, H, W)``.
-
-    Returns
-    -------
-    Tensor
-        ``(B,)``, on maps of half the resolution.
+    ``source``, ``target``: matching features, ``(B, C, H, W)``. Returns:
+    ``(B,)``, on maps of half the resolution.
     """
     own, other = (
         normalize(F.avg_pool2d(feature.float(), 2))
@@ -83,24 +76,11 @@ def choose_pairs(
 ) -> Tensor:
     """Pairs of images that show a similar view.
 
-    Parameters
-    ----------
-    features : Tensor
-        Matching features of all images, ``(N, C, H, W)``.
-    categories : sequence of str
-        Of every image. One and the same for all is fine.
-    per_image : int
-        How many candidates each image has.
-    limit : float
-        Largest error of the affine map there and back, see
-        :func:`cycle_errors`.
-    batch : int
-        Pairs at a time.
-
-    Returns
-    -------
-    Tensor
-        ``(P, 2)`` indices, the first below the second.
+    ``features``: matching features of all images, ``(N, C, H, W)``.
+    ``categories``: of every image. One and the same for all is fine.
+    ``limit``: largest error of the affine map there and back, see
+    :func:`cycle_errors`.
+    Returns: ``(P, 2)`` indices, the first below the second.
     """
     pairs = torch.tensor(_candidates(features, categories, per_image))
     pairs = pairs.view(-1, 2).long()

@@ -33,19 +33,13 @@ AROUND = 2
 
 
 class _Breaks(NamedTuple):
-    """Broken steps along the first axis of an array (n, 2, m).
+    """Broken steps along the first axis of an array (n, 2, m)."""
 
-    Attributes
-    ----------
-    step, place : ndarray of int, shape (B,)
-        The step from sample `step` to the next one, at the place `place` of
-        the other axis; steps in ascending order.
-    slope : ndarray of float32, shape (2, B)
-        Median of the steps around each.
-    """
-
+    #: ``step``, ``place``: (B,): the step from sample `step` to the next one,
+    #: at the place `place` of the other axis; steps in ascending order.
     step: npt.NDArray[np.intp]
     place: npt.NDArray[np.intp]
+    #: (2, B): median of the steps around each.
     slope: FloatArray
 
 
@@ -98,17 +92,10 @@ class DisplacementUpsampler(Upsampler):
     Bilinear as in :class:`.Upsampler`, the outermost slopes going on, but
     broken where two motions meet.
 
-    Parameters
-    ----------
-    field : ndarray, shape (h, w, 2)
-        Displacement (row, column) at the centers of h by w cells.
-    shape : tuple of int
-        Rows and columns of the large grid.
-    columns : slice
-        The columns wanted, all by default.
-    scale : tuple of float
-        Units of `field` per side of the image that it leads to, in rows and
-        columns: 1 for normalized displacements.
+    ``field`` (h, w, 2): displacement (row, column) at the centers of h by w
+    cells.
+    ``scale``: units of `field` per side of the image that it leads to, in rows
+    and columns: 1 for normalized displacements.
     """
 
     def __init__(
@@ -155,15 +142,7 @@ class DisplacementUpsampler(Upsampler):
     def rows(self, rows: slice) -> FloatArray:
         """Values of a block of rows.
 
-        Parameters
-        ----------
-        rows : slice
-            Start and stop within the large grid.
-
-        Returns
-        -------
-        ndarray of float32, shape (2, rows, columns)
-            Displacements, channels first.
+        Returns: (2, rows, columns): displacements, channels first.
         """
         out = super().rows(rows)
         above = self._upper_left[rows]
@@ -185,18 +164,10 @@ def sample_displacement(
 ) -> npt.NDArray[np.float64]:
     """Displacements at any points, broken where two motions meet.
 
-    Parameters
-    ----------
-    field : ndarray, shape (h, w, 2)
-        Normalized displacement (row, column) at cell centers.
-    at : ndarray, shape (2, ...)
-        Normalized rows and columns. Beyond the outermost centers the
-        outermost slope goes on.
-
-    Returns
-    -------
-    ndarray of float64, shape (2, ...)
-        What :class:`DisplacementUpsampler` has at these points.
+    ``field`` (h, w, 2): normalized displacement (row, column) at cell centers.
+    ``at`` (2, ...): normalized rows and columns. Beyond the outermost centers
+    the outermost slope goes on.
+    Returns: (2, ...): what :class:`DisplacementUpsampler` has at these points.
     """
     values = np.asarray(field, np.float64)
     shape = at.shape[1:]

@@ -37,18 +37,10 @@ EITHER_SIDE = 1e-6
 class Mapping:
     """Where the pixels of one grid lie in another.
 
-    Parameters
-    ----------
-    field : ndarray, shape (h, w, 2)
-        Displacement (row, column) in normalized units.
-    shape : tuple of int
-        Rows and columns of the grid that the field starts from.
-    other : tuple of int
-        Rows and columns of the grid that it leads to.
-    columns : slice
-        The columns wanted, all by default.
-    relative : bool
-        Give positions minus the pixel's own index: a flow.
+    ``field`` (h, w, 2): displacement (row, column) in normalized units.
+    ``shape``: rows and columns of the grid that the field starts from.
+    ``other``: rows and columns of the grid that it leads to.
+    ``relative``: give positions minus the pixel's own index: a flow.
     """
 
     def __init__(
@@ -80,15 +72,8 @@ class Mapping:
     def positions(self, rows: slice) -> FloatArray:
         """Positions in pixels of the other grid.
 
-        Parameters
-        ----------
-        rows : slice
-            First row and the one behind the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (2, rows, columns)
-            Row and column; pixel centers are whole numbers.
+        Returns: (2, rows, columns): row and column; pixel centers are whole
+        numbers.
         """
         at = self._displacement.rows(rows)
         at[0] += self._row[rows]
@@ -100,18 +85,10 @@ def full_flow(
 ) -> FloatArray:
     """Flow in pixels at full size.
 
-    Parameters
-    ----------
-    displacement : ndarray, shape (h, w, 2)
-        Displacement (row, column) in normalized units.
-    shape, other : tuple of int
-        Rows and columns of the image it starts from, and of the one it leads
-        to.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W, 2)
-        Position in the other image minus own index.
+    ``displacement`` (h, w, 2): displacement (row, column) in normalized units.
+    ``shape``, ``other``: rows and columns of the image it starts from, and of
+    the one it leads to.
+    Returns: (H, W, 2): position in the other image minus own index.
     """
     out = new_array((*shape, 2), np.float32)
     mapping = Mapping(displacement, shape, other, relative=True)
@@ -126,17 +103,7 @@ def full_flow(
 def full_map(small: FloatArray, shape: Shape) -> FloatArray:
     """Confidence at full size.
 
-    Parameters
-    ----------
-    small : ndarray, shape (h, w)
-        Confidence at the cells.
-    shape : tuple of int
-        Rows and columns wanted.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        From 0 to 1.
+    ``small`` (h, w): confidence at the cells. Returns: (H, W): from 0 to 1.
     """
     out = new_array(shape, np.float32)
     upsampler = Upsampler(small, shape)
@@ -153,18 +120,10 @@ def sample_field(
 ) -> npt.NDArray[np.float64]:
     """Bilinear values of a field at any points.
 
-    Parameters
-    ----------
-    field : ndarray, shape (h, w, K)
-        Samples at cell centers.
-    at : ndarray, shape (2, ...)
-        Normalized rows and columns. Beyond the outermost centers the
-        outermost slope goes on.
-
-    Returns
-    -------
-    ndarray of float64, shape (K, ...)
-        Values at the points, channels first.
+    ``field`` (h, w, K): samples at cell centers.
+    ``at`` (2, ...): normalized rows and columns. Beyond the outermost centers
+    the outermost slope goes on.
+    Returns: (K, ...): values at the points, channels first.
     """
     top, below, down = linear_taps(field.shape[0], at[0], extrapolate=True)
     left, right, along = linear_taps(field.shape[1], at[1], extrapolate=True)
@@ -187,23 +146,12 @@ def round_trip(
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """How far from its start a point ends that goes there and back.
 
-    Parameters
-    ----------
-    forward, backward : ndarray, shape (h, w, 2)
-        Normalized displacements of the two directions.
-    shape : tuple of int
-        Rows and columns of the grid of starting points.
-    rows : slice
-        The rows of it that are wanted.
-
-    Returns
-    -------
-    error : ndarray of float32, shape (2, rows, columns)
-        In normalized units of the starting image. A point that leaves the
-        other image comes back with the displacement of the border it left
-        through.
-    inside : ndarray of bool, shape (rows, columns)
-        Where the point stays inside the other image.
+    ``forward``, ``backward`` (h, w, 2): normalized displacements of the two
+    directions.
+    Returns: ``error``: (2, rows, columns): in normalized units of the starting
+    image. A point that leaves the other image comes back with the displacement
+    of the border it left through; ``inside``: (rows, columns): where the point
+    stays inside the other image.
     """
     error = DisplacementUpsampler(forward, shape).rows(rows)
     there = error.copy()
@@ -219,21 +167,11 @@ def reach(
 ) -> tuple[Shape, Shape] | None:
     """Which part of another grid a tile needs.
 
-    Parameters
-    ----------
-    field : ndarray, shape (h, w, 2)
-        Displacement (row, column) in normalized units.
-    shape, other : tuple of int
-        Rows and columns of the grid that the tile is of, and of the other.
-    tile : tuple of slice
-        Rows and columns, with start and stop.
-
-    Returns
-    -------
-    tuple of tuple of int, or None
-        Start and stop of the rows, and of the columns, with all neighbors
-        that interpolation takes. None if the tile shows nothing of the other
-        grid.
+    ``field`` (h, w, 2): displacement (row, column) in normalized units.
+    ``shape``, ``other``: rows and columns of the grid that the tile is of, and
+    of the other.
+    Returns: start and stop of the rows, and of the columns, with all neighbors
+    that interpolation takes. None if the tile shows nothing of the other grid.
     """
     # Between these lines the position is bilinear, so that its extremes are
     # where they cross. A motion boundary lies in the middle between centers,
@@ -264,15 +202,7 @@ def reach(
 def exact_kind(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The smaller floating point that can tell all numbers apart.
 
-    Parameters
-    ----------
-    dtype : numpy.dtype
-        Type of the numbers that must fit.
-
-    Returns
-    -------
-    numpy.dtype
-        float32 or float64.
+    Returns: float32 or float64.
     """
     small = dtype.itemsize <= 2 or dtype == np.float32
     return np.dtype(np.float32 if small else np.float64)
@@ -283,17 +213,9 @@ def lerp(
 ) -> npt.NDArray[Any]:
     """Interpolate linearly, in place.
 
-    Parameters
-    ----------
-    one, other : ndarray of float
-        Values at weight 0 and 1. Both are overwritten.
-    weight : ndarray of float32
-        Where it is 0, the other value does not count, even if it is NaN.
-
-    Returns
-    -------
-    ndarray of float
-        The first array, with the result.
+    ``one``, ``other``: values at weight 0 and 1. Both are overwritten.
+    ``weight``: where it is 0, the other value does not count, even if it is
+    NaN.
     """
     # The difference of two infinities is none, which may not count.
     with np.errstate(invalid='ignore', over='ignore'):

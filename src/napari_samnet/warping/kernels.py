@@ -26,23 +26,15 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The nearest pixel; outside is 0.
+    """The nearest pixel; outside is 0."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the image that is sampled.
-    grid : tuple of int
-        Rows and columns of the grid that is filled.
-    confidence : ndarray, shape (h, w), optional
-        Confidence at the cells of that grid.
-    min_confidence : float
-        Where it is below, the result is 0.
-    """
-
+    #: Rows and columns of the image that is sampled.
     shape: Shape
+    #: Rows and columns of the grid that is filled.
     grid: Shape
+    #: (h, w): confidence at the cells of that grid.
     confidence: FloatArray | None = None
+    #: Where it is below, the result is 0.
     min_confidence: float = 0.0
     fill: float = 0.0
     _trust: dict[Shape, Upsampler] = field(default_factory=dict)
@@ -84,15 +76,7 @@ class Nearest:
     def trusted(self, tile: Tile) -> npt.NDArray[np.bool_] | None:
         """Where a block is confident enough.
 
-        Parameters
-        ----------
-        tile : tuple of slice
-            Rows and columns of the block.
-
-        Returns
-        -------
-        ndarray of bool, or None
-            None if everything is.
+        Returns: None if everything is.
         """
         if self.confidence is None or self.min_confidence <= 0:
             return None
@@ -109,17 +93,11 @@ class Nearest:
 
 @dataclass(frozen=True, eq=False)
 class Bilinear:
-    """The bilinear mean of the four pixels around a position.
+    """The bilinear mean of the four pixels around a position."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the image that is sampled.
-    fill : float
-        Value outside of it.
-    """
-
+    #: Rows and columns of the image that is sampled.
     shape: Shape
+    #: Value outside of it.
     fill: float = 0.0
 
     def __call__(

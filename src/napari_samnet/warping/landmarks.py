@@ -56,40 +56,25 @@ SIMILARITY_PULL = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Bent:
-    """A field that meets its pairs.
+    """A field that meets its pairs."""
 
-    Parameters
-    ----------
-    field : ndarray of float32, shape (h, w, 2)
-        Displacement (row, column) in normalized units.
-    near : ndarray of float32, shape (h, w)
-        From 0 to 1, how near each cell is to a pair.
-    met : ndarray of bool, shape (K,)
-        Pairs that are met. Others would fold the field.
-    restarted : bool
-        Whether it starts from the affine motion of the pairs.
-    """
-
+    #: (h, w, 2): displacement (row, column) in normalized units.
     field: FloatArray
+    #: (h, w): from 0 to 1, how near each cell is to a pair.
     near: FloatArray
+    #: (K,): pairs that are met. Others would fold the field.
     met: npt.NDArray[np.bool_]
+    #: Whether it starts from the affine motion of the pairs.
     restarted: bool
 
 
 def fit_affine(start: Points, end: Points) -> npt.NDArray[np.float64]:
     """Affine motion of pairs of points.
 
-    Parameters
-    ----------
-    start, end : ndarray, shape (K, 2)
-        Normalized rows and columns, at least two pairs.
-
-    Returns
-    -------
-    ndarray of float64, shape (2, 3)
-        ``end = M[:, :2] @ start + M[:, 2]`` in the least squares, drawn a
-        little towards the best similarity (turn, scale, shift), so that
-        pairs near a line do not decide what they cannot tell.
+    ``start``, ``end`` (K, 2): normalized rows and columns, at least two pairs.
+    Returns: (2, 3): ``end = M[:, :2] @ start + M[:, 2]`` in the least squares,
+    drawn a little towards the best similarity (turn, scale, shift), so that
+    pairs near a line do not decide what they cannot tell.
     """
     middle, goal = start.mean(0), end.mean(0)
     x, y = start - middle, end - goal
@@ -190,27 +175,15 @@ def bend_field(
 ) -> Bent:
     """Bend a field to pairs of points.
 
-    Parameters
-    ----------
-    field : ndarray of float32, shape (h, w, 2)
-        Displacement (row, column) in normalized units.
-    confidence : ndarray of float32, shape (h, w)
-        Of the field, from 0 to 1. Where it is small, a new start replaces
-        the field entirely.
-    start, end : ndarray of float64, shape (K, 2)
-        Normalized rows and columns, where each point is and where it
-        belongs.
-    guide : ndarray of float32, shape (h, w, channels), optional
-        Picture of the side that the field starts from, at its cells. A
-        correction then stays within the edges around its pair.
-    restart : bool, optional
-        Whether to start from the affine motion of the pairs. By default,
-        where at least three contradict the field strongly.
-
-    Returns
-    -------
-    Bent
-        The new field.
+    ``field`` (h, w, 2): displacement (row, column) in normalized units.
+    ``confidence`` (h, w): of the field, from 0 to 1. Where it is small, a new
+    start replaces the field entirely.
+    ``start``, ``end`` (K, 2): normalized rows and columns, where each point is
+    and where it belongs.
+    ``guide`` (h, w, channels): picture of the side that the field starts from,
+    at its cells. A correction then stays within the edges around its pair.
+    ``restart``: whether to start from the affine motion of the pairs. By
+    default, where at least three contradict the field strongly.
     """
     base = np.asarray(field, np.float64)
     residual = end - start - _sampled(base, start)
@@ -253,28 +226,12 @@ def bend_both(
 ) -> tuple[Bent, Bent, dict[str, Any]]:
     """Bend the fields of both directions to the same pairs of points.
 
-    Parameters
-    ----------
-    fields : FieldPair
-        The fields as they are.
-    source_points, target_points : array_like of float, shape (K, 2)
-        Row and column in pixels of points in the source, and where they lie
-        in the target.
-    guides : tuple of array_like, optional
-        Source and target as images, see :func:`bend_field`.
-
-    Returns
-    -------
-    forward, backward : Bent
-        The new fields. Pairs that the first does not meet are not asked of
-        the second.
-    about : dict
-        The pairs in pixels, and which of them are met.
-
-    Raises
-    ------
-    InputError
-        If there are not as many points of both images, or none.
+    ``source_points``, ``target_points`` (K, 2): row and column in pixels of
+    points in the source, and where they lie in the target.
+    Returns: ``forward, backward``: the new fields. Pairs that the first does
+    not meet are not asked of the second; ``about``: the pairs in pixels, and
+    which of them are met.
+    Raises InputError if there are not as many points of both images, or none.
     """
     ends = [checked_points(source_points), checked_points(target_points)]
     if len(ends[0]) != len(ends[1]) or not len(ends[0]):

@@ -54,57 +54,31 @@ class Kernel(Protocol):
     ) -> None:
         """Fill one block.
 
-        Parameters
-        ----------
-        mapping : Mapping
-            Of the columns of the block.
-        tile : tuple of slice
-            Rows and columns of the block.
-        found : ndarray, shape (rows, columns) or (rows, columns, C)
-            Pixels of the image that the block needs, contiguous.
-        corner : tuple of int
-            Row and column of the image at which they begin.
-        target : ndarray
-            The block, channels last; written to.
+        ``found`` (rows, columns) or (rows, columns, C): pixels of the image
+        that the block needs, contiguous.
+        ``corner``: row and column of the image at which they begin.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Pixels of an image that can be gathered from.
+    """Pixels of an image that can be gathered from."""
 
-    Parameters
-    ----------
-    data : array_like
-        Two axes of space, and perhaps one of channels.
-    channel_axis : int or None
-        The axis of channels.
-    whole : ndarray or None
-        All pixels, contiguous, channels last, where they are at hand.
-    corner : tuple of int
-        Row and column of the image at which `data` begins.
-    """
-
+    #: Two axes of space, and perhaps one of channels.
     data: Any
+    #: The axis of channels.
     channel_axis: int | None
+    #: All pixels, contiguous, channels last, where they are at hand.
     whole: npt.NDArray[Any] | None
+    #: Row and column of the image at which `data` begins.
     corner: Shape = (0, 0)
 
     @classmethod
     def of(cls, data: Any, channel_axis: int | None = None) -> Pixels:
         """Choose between direct access, one copy, and windows.
 
-        Parameters
-        ----------
-        data : array_like
-            In memory or lazy.
-        channel_axis : int, optional
-            The axis of channels.
-
-        Returns
-        -------
-        Pixels
-            The same pixels, ready to be sampled in blocks.
+        ``data``: in memory or lazy. Returns: the same pixels, ready to be
+        sampled in blocks.
         """
         whole = None
         at_hand = isinstance(data, np.ndarray) and (
@@ -118,15 +92,8 @@ class Pixels:
     def window(self, rows: Shape, columns: Shape) -> npt.NDArray[Any]:
         """Pixels of a window.
 
-        Parameters
-        ----------
-        rows, columns : tuple of int
-            First row or column and the one behind the last.
-
-        Returns
-        -------
-        ndarray, shape (rows, columns, ...)
-            Contiguous, channels last.
+        ``rows``, ``columns``: first row or column and the one behind the last.
+        Returns: (rows, columns, ...): contiguous, channels last.
         """
         where = [slice(*rows), slice(*columns)]
         if self.channel_axis is not None:
@@ -137,17 +104,11 @@ class Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A grid that is filled block by block.
+    """A grid that is filled block by block."""
 
-    Parameters
-    ----------
-    data : array_like
-        Anything that slices can be assigned to.
-    channel_axis : int or None
-        The axis of channels.
-    """
-
+    #: Anything that slices can be assigned to.
     data: Any
+    #: The axis of channels.
     channel_axis: int | None = None
 
     @property
@@ -173,15 +134,8 @@ class Canvas:
 
         Chunks are written by one thread each, and whole.
 
-        Parameters
-        ----------
-        pixels : Pixels
-            Where they are filled from.
-
-        Yields
-        ------
-        tuple of slice
-            Rows and columns of one block after the other.
+        ``pixels``: where they are filled from. Yields: rows and columns of one
+        block after the other.
         """
         if self.in_memory and pixels.whole is not None:
             yield from tiles(self.shape)
@@ -196,15 +150,7 @@ class Canvas:
     def block(self, tile: Tile) -> npt.NDArray[Any]:
         """Where the pixels of a tile are put: (rows, columns, ...).
 
-        Parameters
-        ----------
-        tile : tuple of slice
-            Slices of rows and columns.
-
-        Returns
-        -------
-        ndarray
-            A view of the grid if it is in memory.
+        Returns: a view of the grid if it is in memory.
         """
         if self.in_memory:
             return _channels_last(self.data, self.channel_axis)[tile]
@@ -216,12 +162,7 @@ class Canvas:
     def put(self, tile: Tile, block: npt.NDArray[Any]) -> None:
         """Keep a block that :meth:`block` gave.
 
-        Parameters
-        ----------
-        tile : tuple of slice
-            Slices of rows and columns.
-        block : ndarray
-            Pixels that are put there.
+        ``block``: pixels that are put there.
         """
         if self.in_memory:
             return
@@ -234,26 +175,17 @@ class Canvas:
 
 @dataclass(frozen=True, eq=False)
 class _Filling:
-    """One grid being filled from another.
+    """One grid being filled from another."""
 
-    Parameters
-    ----------
-    pixels : Pixels
-        Image or labels that are sampled.
-    shape : tuple of int
-        Rows and columns of the image they are of.
-    field : ndarray, shape (h, w, 2)
-        Normalized displacement, from the grid that is filled.
-    grid : tuple of int
-        Rows and columns of that grid.
-    kernel : Kernel
-        How a block is filled from the pixels.
-    """
-
+    #: Image or labels that are sampled.
     pixels: Pixels
+    #: Rows and columns of the image they are of.
     shape: Shape
+    #: (h, w, 2): normalized displacement, from the grid that is filled.
     field: FloatArray
+    #: Rows and columns of that grid.
     grid: Shape
+    #: How a block is filled from the pixels.
     kernel: Kernel
 
     @cached_property
@@ -320,18 +252,9 @@ def warp(
 ) -> None:
     """Fill a grid with samples of another, on all cores.
 
-    Parameters
-    ----------
-    pixels : Pixels
-        Image or labels that are sampled.
-    shape : tuple of int
-        Rows and columns of the image they are of.
-    field : ndarray, shape (h, w, 2)
-        Normalized displacement, from the grid that is filled.
-    canvas : Canvas
-        The grid that is filled.
-    kernel : Kernel
-        How a block is filled from the pixels.
+    ``pixels``: image or labels that are sampled.
+    ``field`` (h, w, 2): normalized displacement, from the grid that is filled.
+    ``kernel``: how a block is filled from the pixels.
     """
     filling = _Filling(pixels, shape, field, canvas.shape, kernel)
     parts = list(canvas.tiles(pixels))
@@ -357,21 +280,11 @@ def warp_bilinear(
 ) -> None:
     """Fill a grid with bilinear samples of another.
 
-    Parameters
-    ----------
-    pixels : Pixels
-        Image or labels that are sampled.
-    shape : tuple of int
-        Its rows and columns.
-    field : ndarray, shape (h, w, 2)
-        Normalized displacement, from the grid that is filled.
-    out : array_like, shape (H, W), or with channels
-        The grid that is filled, of the dtype of `pixels`.
-    channel_axis : int, optional
-        Axis of the channels of `out`.
-    fill : float
-        Value outside of the image, which ends half a pixel beyond the
-        outermost centers.
+    ``pixels``: image or labels that are sampled.
+    ``field`` (h, w, 2): normalized displacement, from the grid that is filled.
+    ``out`` (H, W): the grid that is filled, of the dtype of `pixels`.
+    ``fill``: value outside of the image, which ends half a pixel beyond the
+    outermost centers.
     """
     canvas = Canvas(out, channel_axis)
     warp(pixels, shape, field, canvas, Bilinear(shape, fill))

@@ -44,10 +44,7 @@ Field = NDArray[np.floating]
 def require(module: str, package: str, method: str) -> ModuleType:
     """Import an optional package.
 
-    Raises
-    ------
-    InputError
-        If it is not installed; the message says how to get it.
+    Raises InputError if it is not installed; the message says how to get it.
     """
     try:
         return importlib.import_module(module)
@@ -88,17 +85,7 @@ class Identity(Method):
 
 
 class Samnet(IterativeMethod):
-    """The network with given options.
-
-    Parameters
-    ----------
-    name : str
-        Name in the results.
-    options : MatchOptions
-        All of its parameters.
-    fast : bool
-        Whether films are followed by the light network alone.
-    """
+    """The network with given options."""
 
     packages = ('torch', 'safetensors')
 

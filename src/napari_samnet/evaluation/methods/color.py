@@ -112,13 +112,7 @@ _TRANSFERS = {
 
 
 class ColorTransfer(Method):
-    """A color transfer; nothing moves.
-
-    Parameters
-    ----------
-    name : {'reinhard', 'histogram', 'macenko', 'transport'}
-        Which transfer, and its name in the results.
-    """
+    """A color transfer; nothing moves."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -100,15 +100,7 @@ _SOLVERS = {
 
 
 class DenseFlow(Method):
-    """A dense solver on gray images of working size, in both directions.
-
-    Parameters
-    ----------
-    name : {'tvl1', 'ilk', 'dis', 'elastix'}
-        Which one, with its package's default parameters.
-    size : int
-        Side that both images are resized to.
-    """
+    """A dense solver on gray images of working size, in both directions."""
 
     def __init__(self, name: str, *, size: int = 256) -> None:
         self.name = name

@@ -16,15 +16,10 @@ def register(
 ) -> NDArray[np.floating]:
     """Flow from source to target: affine, then B-spline.
 
-    Parameters
-    ----------
-    source, target : ndarray of float32, shape (H, W)
-        Gray images of one shape, with some contrast.
-
-    Returns
-    -------
-    ndarray, shape (H, W, 2)
-        Displacement (row, column) in pixels; zero where elastix gives up.
+    ``source``, ``target`` (H, W): gray images of one shape, with some
+    contrast.
+    Returns: (H, W, 2): displacement (row, column) in pixels; zero where
+    elastix gives up.
     """
     with warnings.catch_warnings():
         # ITK loads its parts on first use, and their wrappers warn then.

@@ -55,10 +55,7 @@ def _normalized(
 def with_estimates(pairs: Sequence[FlowPair], folder: Path) -> list[FlowPair]:
     """Pairs for which a folder holds both flows.
 
-    Raises
-    ------
-    InputError
-        If there is none.
+    Raises InputError if there is none.
     """
     complete = [
         pair
@@ -79,11 +76,8 @@ def with_estimates(pairs: Sequence[FlowPair], folder: Path) -> list[FlowPair]:
 class Estimates(Method):
     """Reads ``flow1.flo, flow2.flo`` and, if there, ``mask1|2.png``.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds ``<group>/<pair>/``, as the kit expects results. Flows of
-        another size are resized.
+    ``folder``: holds ``<group>/<pair>/``, as the kit expects results. Flows of
+    another size are resized.
     """
 
     name = 'estimates'

@@ -52,17 +52,10 @@ def nearest_fields(
 ) -> tuple[Array, Array]:
     """Fields that send every cell to its nearest neighbor.
 
-    Parameters
-    ----------
-    forward, backward : ndarray of int, (height * width,)
-        Index of the best cell of the other image.
-    shape : (height, width)
-        Cells of both images.
-
-    Returns
-    -------
-    forward, backward : ndarray, (8 height, 8 width, 2)
-        Displacements in normalized units, constant over a cell.
+    ``forward``, ``backward``: index of the best cell of the other image.
+    ``shape``: cells of both images.
+    Returns: ``forward, backward``: displacements in normalized units, constant
+    over a cell.
     """
     centers = _centers(*shape)
     fields = []
@@ -117,12 +110,7 @@ _FEATURES: OrderedDict[Hashable, Tensor] = OrderedDict()
 class FeatureMatching(Method):
     """Nearest neighbors of the network's features, or an affine of them.
 
-    Parameters
-    ----------
-    name : {'nearest', 'affine'}
-        Which estimate of the field, and its name in the results.
-    options : MatchOptions
-        Weights, device, precision and size are used.
+    ``name``: which estimate of the field, and its name in the results.
     """
 
     packages = ('torch', 'scikit-image')

@@ -111,26 +111,11 @@ def get_methods(
 ) -> list[Method]:
     """Make methods by name.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `METHODS` (and of `COLOR_METHODS` with `color`), names of
-        packaged weights, ``'all'`` of these, or keys of `PARTS`.
-    options : MatchOptions
-        Working size and network parameters. A method named after packaged
-        weights runs with those.
-    color : bool
-        Whether methods that find no field may take part.
-
-    Returns
-    -------
-    list of Method
-        In the order asked for, each once.
-
-    Raises
-    ------
-    InputError
-        If there is no such method.
+    ``names``: keys of `METHODS` (and of `COLOR_METHODS` with `color`), names
+    of packaged weights, ``'all'`` of these, or keys of `PARTS`.
+    ``options``: working size and network parameters. A method named after
+    packaged weights runs with those.
+    Raises InputError if there is no such method.
     """
     from napari_samnet.runtime.weights import available_weights
 

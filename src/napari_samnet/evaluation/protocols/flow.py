@@ -48,17 +48,9 @@ def consistent(
 ) -> NDArray[np.bool_]:
     """Pixels that come back to themselves through the other flow.
 
-    Parameters
-    ----------
-    flow, back : ndarray, (H, W, 2) and (H2, W2, 2)
-        Flows of the two images, rows and columns in pixels.
-    limit : float
-        Error in pixels that is still allowed.
-
-    Returns
-    -------
-    ndarray of bool, (H, W)
-        False where the flow leaves the other image.
+    ``flow``, ``back``: flows of the two images, rows and columns in pixels.
+    ``limit``: error in pixels that is still allowed.
+    Returns: False where the flow leaves the other image.
     """
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]]
     at = np.stack([rows, columns]) + np.moveaxis(flow, -1, 0)
@@ -79,11 +71,6 @@ class Flow(Protocol):
     their group, then the groups. `iou` compares the given masks with the
     pixels whose forward-backward error is below 20 px, unless the method
     segments.
-
-    Parameters
-    ----------
-    pairs : sequence of FlowPair
-        Folders of the kit.
     """
 
     name = 'flow'

@@ -23,17 +23,11 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ImageTurn:
-    """A mirror and a rotation of a whole image.
+    """A mirror and a rotation of a whole image."""
 
-    Parameters
-    ----------
-    degrees : float
-        Rotation about the center, counterclockwise, after the mirror.
-    mirrored : bool
-        Exchange left and right first.
-    """
-
+    #: Rotation about the center, counterclockwise, after the mirror.
     degrees: float = 0.0
+    #: Exchange left and right first.
     mirrored: bool = False
 
     @property
@@ -61,35 +55,15 @@ class ImageTurn:
         return rotation @ np.diag([1.0, -1.0 if self.mirrored else 1.0])
 
     def turned_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Size of the canvas that holds the whole turned image.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Rows and columns of the upright image.
-
-        Returns
-        -------
-        tuple of int
-            Rows and columns of the turned one.
-        """
+        """Size of the canvas that holds the whole turned image."""
         rows, columns = np.ceil(np.abs(self.matrix) @ shape - 1e-6)
         return int(rows), int(columns)
 
     def move(self, points: Points, shape: tuple[int, int]) -> Points:
         """Bring points of the upright image to the turned one.
 
-        Parameters
-        ----------
-        points : ndarray, shape (N, 2)
-            Row and column in pixels.
-        shape : tuple of int
-            Rows and columns of the upright image.
-
-        Returns
-        -------
-        ndarray, shape (N, 2)
-            Row and column in pixels of the turned image.
+        ``points`` (N, 2): row and column in pixels. Returns: (N, 2): row and
+        column in pixels of the turned image.
         """
         center, turned = self._centers(shape)
         return (points - center) @ self.matrix.T + turned
@@ -110,16 +84,9 @@ class ImageTurn:
     def image(self, image: Image) -> Image:
         """Turn an image.
 
-        Parameters
-        ----------
-        image : ndarray of float32, shape (H, W, 3)
-            The upright image, RGB from 0 to 1.
-
-        Returns
-        -------
-        ndarray of float32
-            On the canvas of :meth:`turned_shape`. What lies beyond the
-            image gets the median color of its border.
+        ``image`` (H, W, 3): the upright image, RGB from 0 to 1.
+        Returns: on the canvas of :meth:`turned_shape`. What lies beyond the
+        image gets the median color of its border.
         """
         shape = (image.shape[0], image.shape[1])
         size = self.turned_shape(shape)
@@ -143,20 +110,10 @@ class ImageTurn:
     ) -> Answer:
         """An answer for the turned target, told of the upright one.
 
-        Parameters
-        ----------
-        answer : Answer
-            Of the source and the turned target.
-        shape : tuple of int
-            Rows and columns of the upright target.
-        labels : bool
-            Whether `answer` carries labels, to be brought back as well.
-
-        Returns
-        -------
-        Answer
-            Its correspondence leads to the upright target and back; there
-            is no image and no evidence.
+        ``labels``: whether `answer` carries labels, to be brought back as
+        well.
+        Returns: its correspondence leads to the upright target and back; there
+        is no image and no evidence.
         """
         match = answer.correspondence
         size = np.array(self.turned_shape(shape))
@@ -206,15 +163,8 @@ def _pixels(shape: tuple[int, int]) -> Points:
 def cell_centers(cells: Sequence[int]) -> Points:
     """Centers of cells in shares of the sides.
 
-    Parameters
-    ----------
-    cells : sequence of int
-        Rows and columns of the grid of cells.
-
-    Returns
-    -------
-    ndarray of float64, shape (rows * columns, 2)
-        Row and column of each center, from 0 to 1, row by row.
+    ``cells``: rows and columns of the grid of cells. Returns: (rows * columns,
+    2): row and column of each center, from 0 to 1, row by row.
     """
     return (_pixels((cells[0], cells[1])) + 0.5) / np.array(cells)
 
@@ -240,20 +190,10 @@ def residual_turn(
 ) -> tuple[float, bool]:
     """Rotation or reflection that is left between two sets of points.
 
-    Parameters
-    ----------
-    truth, estimate : ndarray, shape (N, 2)
-        Points in pixels of one image.
-    weights : ndarray, shape (N,), optional
-        How much each point counts; all alike by default.
-
-    Returns
-    -------
-    degrees : float
-        Angle of the orthogonal map that fits best, from 0 to 180; 0 where
-        it mirrors.
-    mirrored : bool
-        Whether it mirrors.
+    ``truth``, ``estimate`` (N, 2): points in pixels of one image.
+    ``weights`` (N,): how much each point counts; all alike by default.
+    Returns: ``degrees``: angle of the orthogonal map that fits best, from 0 to
+    180; 0 where it mirrors; ``mirrored``: whether it mirrors.
     """
     share = np.ones(len(truth)) if weights is None else weights
     share = share / max(share.sum(), 1e-12)

@@ -59,11 +59,6 @@ class Instances(Protocol):
     two in another light. `iou` is the mean over all labels that the source
     shows whole, `iou_lowest_tenth` that of the tenth that came out worst;
     `lost` counts labels of more than 12 px that reached no pixel.
-
-    Parameters
-    ----------
-    seed : int
-        Pairs depend on the seed and their index alone.
     """
 
     name = 'instances'

@@ -39,18 +39,12 @@ SCNET_SIDE = 224
 class Keypoints(Protocol):
     """Percentage of correct keypoints.
 
-    Parameters
-    ----------
-    pairs : sequence of KeypointPair
-        Pairs with the same points in both images.
-    threshold_by : {'kp-box', 'box', 'image'}
-        What alpha is a share of: the longest side of the box of the other
-        image's keypoints (PF-WILLOW), of its object box (SPair-71k), or 224
-        after both images are scaled to 224 x 224 (SCNet's procedure, as in
-        the paper's table of PF-PASCAL).
-    move : {'source', 'target'}
-        Whose keypoints are moved. 'target' moves them into the source, as
-        NC-Net and weakalign do.
+    ``threshold_by``: what alpha is a share of: the longest side of the box of
+    the other image's keypoints (PF-WILLOW), of its object box (SPair-71k), or
+    224 after both images are scaled to 224 x 224 (SCNet's procedure, as in the
+    paper's table of PF-PASCAL).
+    ``move``: whose keypoints are moved. 'target' moves them into the source,
+    as NC-Net and weakalign do.
     """
 
     name = 'keypoints'
@@ -134,16 +128,8 @@ class Keypoints(Protocol):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Move the keypoints of one image to the other.
 
-        Parameters
-        ----------
-        pair, answer
-            The same as for :meth:`score`.
-
-        Returns
-        -------
-        moved, truth : ndarray, shape (N, 2)
-            Where the points came out and where they belong, row and column
-            in pixels of the other image.
+        Returns: ``moved, truth``: (N, 2): where the points came out and where
+        they belong, row and column in pixels of the other image.
         """
         estimate, truth, _ = self._moved(pair, answer)
         return estimate, truth

@@ -28,11 +28,6 @@ class Landmarks(Keypoints):
     The error after moving the source's landmarks, over the diagonal of the
     target image: the median over the landmarks of a pair, then the mean over
     the pairs.
-
-    Parameters
-    ----------
-    pairs : sequence of KeypointPair
-        Pairs with the same landmarks in both images.
     """
 
     name = 'landmarks'

@@ -43,14 +43,10 @@ class Masks(Protocol):
     good it expects its labels to be, `quality_spearman` is the rank
     correlation of that with the true IoU over the pairs.
 
-    Parameters
-    ----------
-    pairs : sequence of MaskPair
-        Pairs with a mask or a label map of each image.
-    references : int
-        Annotated images that a method may use for each target: the source,
-        and others of the list, drawn with a fixed seed, that are not the
-        target.
+    ``pairs``: pairs with a mask or a label map of each image.
+    ``references``: annotated images that a method may use for each target: the
+    source, and others of the list, drawn with a fixed seed, that are not the
+    target.
     """
 
     name = 'masks'
@@ -163,15 +159,8 @@ def mask_scores(
 ) -> dict[str, float]:
     """Score a mask or a label map.
 
-    Parameters
-    ----------
-    estimate, truth : ndarray of bool or int, shape (H, W)
-        What was carried, and what is right.
-
-    Returns
-    -------
-    dict of str to float
-        ``iou``, ``boundary_f`` and ``lt_acc``, each from 0 to 1.
+    ``estimate``, ``truth`` (H, W): what was carried, and what is right.
+    Returns: ``iou``, ``boundary_f`` and ``lt_acc``, each from 0 to 1.
     """
     overlap = iou if truth.dtype == bool else mean_iou
     return {

@@ -35,13 +35,6 @@ class Objects(Protocol):
     `epe_outside` over the others, `epe_outline` over those within 8 px of
     the object's outline, all in pixels of 256 x 256 images and where what
     the source shows is visible in the target.
-
-    Parameters
-    ----------
-    parts : CompositeParts
-        What the pairs are made from.
-    seed : int
-        Pairs depend on the seed and their index alone.
     """
 
     name = 'objects'

@@ -52,18 +52,10 @@ class Orientation(Protocol):
     `turned_upright` is the share of upright pairs that were turned, and
     `relative` the main measure of all others over that of the upright ones.
 
-    Parameters
-    ----------
-    inner : Protocol
-        Pairs with keypoints, landmarks or masks.
-    turns : {'all', 'quarter', 'upright'}
-        Every orientation, the eight flips and quarter turns, or the upright
-        pairs alone, to see how many of them are turned.
-
-    Raises
-    ------
-    InputError
-        If there are no such turns.
+    ``inner``: pairs with keypoints, landmarks or masks.
+    ``turns``: every orientation, the eight flips and quarter turns, or the
+    upright pairs alone, to see how many of them are turned.
+    Raises InputError if there are no such turns.
     """
 
     name = 'orientation'

@@ -33,11 +33,6 @@ class Presence(Masks):
     confidence inside of the annotation. `auroc` is the chance that a pair
     without the object ranks below one with it, `absent_detected` the share
     of the pairs without it that are told at 5 % false alarms.
-
-    Parameters
-    ----------
-    pairs : sequence of MaskPair
-        Pairs whose annotated object is in both images.
     """
 
     name = 'presence'

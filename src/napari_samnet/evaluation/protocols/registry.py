@@ -46,58 +46,38 @@ __all__ = ['PRESETS', 'PROTOCOLS', 'PairRequest', 'Preset', 'open_protocol']
 
 @dataclass(frozen=True, kw_only=True)
 class PairRequest:
-    """Which pairs are measured, and how.
+    """Which pairs are measured, and how."""
 
-    Parameters
-    ----------
-    pairs : Path, optional
-        File with the list of pairs.
-    root : Path
-        Folder that the paths of the list start from.
-    threshold_by : str, optional
-        What PCK's tolerance is a share of.
-    move : str
-        Whose keypoints are moved.
-    seed : int
-        Another one draws other made-up pairs.
-    references : int
-        Annotated images that a method may use for each target.
-    turns : str
-        Orientations that targets are turned to.
-    estimates : Path, optional
-        Folder of flows by another program.
-    preset : Preset, optional
-        Data set that `root` holds.
-    """
-
+    #: File with the list of pairs.
     pairs: Path | None = None
+    #: Folder that the paths of the list start from.
     root: Path = Path()
+    #: What PCK's tolerance is a share of.
     threshold_by: str | None = None
+    #: Whose keypoints are moved.
     move: str = 'source'
+    #: Another one draws other made-up pairs.
     seed: int = 0
+    #: Annotated images that a method may use for each target.
     references: int = 1
+    #: Orientations that targets are turned to.
     turns: str = 'all'
+    #: Folder of flows by another program.
     estimates: Path | None = None
+    #: Data set that `root` holds.
     preset: Preset | None = None
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A published data set.
+    """A published data set."""
 
-    Parameters
-    ----------
-    protocol : str
-        Name of the protocol that scores it.
-    keypoints, masks : callable, optional
-        Finds its pairs below a folder.
-    threshold_by : str
-        What the tolerance of its PCK is a share of.
-    """
-
+    #: Name of the protocol that scores it.
     protocol: str
+    #: ``keypoints``, ``masks``: finds its pairs below a folder.
     keypoints: Callable[[Path], list[KeypointPair]] | None = None
     masks: Callable[[Path], list[MaskPair]] | None = None
+    #: What the tolerance of its PCK is a share of.
     threshold_by: str = 'kp-box'
 
 
@@ -241,25 +221,10 @@ def open_protocol(
 ) -> Protocol:
     """Protocol by its name or by the name of a data set.
 
-    Parameters
-    ----------
-    name : str
-        Key of `PROTOCOLS` or of `PRESETS`.
-    request : PairRequest
-        Where the pairs are and how they are scored.
-    preset : str, optional
-        Key of `PRESETS`, when `name` is a protocol.
-
-    Returns
-    -------
-    Protocol
-        Ready to run.
-
-    Raises
-    ------
-    InputError
-        If there is no such protocol or data set, the two do not belong
-        together, or the pairs cannot be read.
+    ``name``: key of `PROTOCOLS` or of `PRESETS`.
+    ``request``: where the pairs are and how they are scored.
+    Raises InputError if there is no such protocol or data set, the two do not
+    belong together, or the pairs cannot be read.
     """
     if name in PRESETS:
         name, preset = PRESETS[name].protocol, name

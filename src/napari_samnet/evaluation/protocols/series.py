@@ -53,11 +53,6 @@ class Series(Protocol):
     all frames of a film but the first, then over the films; `j_decay` is the
     mean J of the first quarter of these frames minus that of the last.
 
-    Parameters
-    ----------
-    films : sequence of Film
-        Frames in order, with their masks.
-
     References
     ----------
     .. [1] Perazzi et al. A Benchmark Dataset and Evaluation Methodology for

@@ -49,13 +49,8 @@ class _KnownFlow:
 class Photographs:
     """Photographs to make pairs from, one per index.
 
-    Parameters
-    ----------
-    files : sequence of ImageFile, optional
-        One pair is made from each. By default, several are made from each of
-        the photographs that come with scikit-image.
-    repeats : int
-        How many pairs are made from each bundled photograph.
+    ``files``: one pair is made from each. By default, several are made from
+    each of the photographs that come with scikit-image.
     """
 
     def __init__(
@@ -91,15 +86,7 @@ class Photographs:
 
 
 class PhotographPairs(Protocol):
-    """Pairs that are made from photographs, one from each.
-
-    Parameters
-    ----------
-    photographs : Photographs
-        What the pairs are made from.
-    seed : int
-        Pairs depend on the seed and their index alone.
-    """
+    """Pairs that are made from photographs, one from each."""
 
     def __init__(self, photographs: Photographs, *, seed: int = 0) -> None:
         self._photographs = photographs

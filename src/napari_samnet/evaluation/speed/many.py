@@ -26,24 +26,11 @@ SIDE = 320
 def batch_rate(options: MatchOptions, targets: int) -> dict[str, Any]:
     """Measure ``napari-samnet batch`` on one annotated image and many others.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        Options of every match.
-    targets : int
-        How many images labels are carried to, each a warp of the annotated
-        one in other light.
-
-    Returns
-    -------
-    dict
-        ``pairs``, and ``pairs_per_second`` and ``images_encoded`` as the
-        command itself reports them, files and loading included.
-
-    Raises
-    ------
-    InputError
-        If the command fails, with its last line.
+    ``targets``: how many images labels are carried to, each a warp of the
+    annotated one in other light.
+    Returns: ``pairs``, and ``pairs_per_second`` and ``images_encoded`` as the
+    command itself reports them, files and loading included.
+    Raises InputError if the command fails, with its last line.
     """
     with tempfile.TemporaryDirectory(prefix='napari-samnet-') as name:
         folder = Path(name)
@@ -71,18 +58,8 @@ def batch_rate(options: MatchOptions, targets: int) -> dict[str, Any]:
 def series_rate(options: MatchOptions, frames: int) -> dict[str, Any]:
     """Measure :func:`napari_samnet.propagate` on a film with labels.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        Device, precision, backend, weights and outlines are used.
-    frames : int
-        Length of the film, with the annotated frame.
-
-    Returns
-    -------
-    dict
-        ``frames`` that labels were carried to, ``seconds``, and
-        ``frames_per_second``, once the network is loaded.
+    Returns: ``frames`` that labels were carried to, ``seconds``, and
+    ``frames_per_second``, once the network is loaded.
     """
     return run_job('series', {'frames': frames, 'options': asdict(options)})
 

@@ -69,19 +69,10 @@ def variants(
 ) -> tuple[list[Variant], dict[str, str]]:
     """List what can run here.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        What counts as the default.
-    quick : bool
-        Leave out the precisions, each of which loads a network of its own.
-
-    Returns
-    -------
-    list of Variant
-        The literal reference first.
-    dict of str to str
-        Names of those that cannot run here, and why.
+    ``quick``: leave out the precisions, each of which loads a network of its
+    own.
+    Returns: the literal reference first; names of those that cannot run here,
+    and why.
     """
     alone = replace(options, attributes=False)
     known = [
@@ -128,22 +119,8 @@ def variants(
 def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     """Measure everything.
 
-    Parameters
-    ----------
-    request : SpeedRequest
-        What is measured, and how often.
-    tell : callable
-        Called with a line about what is done next.
-
-    Returns
-    -------
-    dict
-        As JSON can hold it, see ``docs/speed.md``.
-
-    Raises
-    ------
-    InputError
-        If a pair, weights or the device cannot be used.
+    Returns: as JSON can hold it, see ``docs/speed.md``. Raises InputError if a
+    pair, weights or the device cannot be used.
     """
     chosen = spread(len(request.protocol), request.pairs)
     pairs = [request.protocol.load(index) for index in chosen]

@@ -33,22 +33,12 @@ SECOND_MASK = 1024
 def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
     """First run, warm run and memory of a default match.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        Options of the match that is measured.
-    sizes : sequence of int
-        Further working sizes whose memory is measured.
-
-    Returns
-    -------
-    dict
-        Of the match at its own size: ``start_s``, from the start of the
-        process until all but torch is imported;
-        ``import_torch_s``; ``first_s``, with loading the network; ``warm_s``
-        and ``again_s``, with other images and with the same; ``total_s``,
-        from the start of the process to the first result; ``peak_mb`` on
-        top of importing torch. ``peak_mb_by_size`` for the sizes.
+    Returns: of the match at its own size: ``start_s``, from the start of the
+    process until all but torch is imported; ``import_torch_s``; ``first_s``,
+    with loading the network; ``warm_s`` and ``again_s``, with other images and
+    with the same; ``total_s``, from the start of the process to the first
+    result; ``peak_mb`` on top of importing torch. ``peak_mb_by_size`` for the
+    sizes.
     """
     figures = run_job('match', asdict(options))
     figures['peak_mb_by_size'] = {
@@ -65,16 +55,8 @@ def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
 def large_labels(side: int) -> dict[str, Any]:
     """Seconds and memory of carrying labels over, once the match is there.
 
-    Parameters
-    ----------
-    side : int
-        Of the large label image.
-
-    Returns
-    -------
-    dict of dict
-        Median and first ``seconds``, and ``peak_mb`` of labels and result
-        together, by what was warped.
+    Returns: median and first ``seconds``, and ``peak_mb`` of labels and result
+    together, by what was warped.
     """
     jobs = [('mask', SECOND_MASK, 'array', lines) for lines in (False, True)]
     kinds = ('array', 'memmap', 'dask')
@@ -98,22 +80,7 @@ def large_labels(side: int) -> dict[str, Any]:
 def run_job(job: str, given: dict[str, Any]) -> dict[str, Any]:
     """Run a job of this module in a new Python.
 
-    Parameters
-    ----------
-    job : str
-        What is measured, a key of `JOBS`.
-    given : dict
-        Arguments of the job, as JSON can hold them.
-
-    Returns
-    -------
-    dict
-        What the job measured.
-
-    Raises
-    ------
-    InputError
-        If it failed, with its last line.
+    Raises InputError if it failed, with its last line.
     """
     words = [sys.executable, '-m', __spec__.name, job, json.dumps(given)]
     done = subprocess.run(

@@ -19,56 +19,37 @@ Tell = Callable[[str], object]
 
 
 class Variant(NamedTuple):
-    """A match with other options than the default.
+    """A match with other options than the default."""
 
-    Parameters
-    ----------
-    name : str
-        Key in the results.
-    text : str
-        Title of its row in the table.
-    options : MatchOptions
-        Options of the match.
-    cached : bool
-        Keep the features of the run before; without it both images are
-        encoded again each time.
-    transferred : bool
-        Make the transferred image; the fields are the same without.
-    """
-
+    #: Key in the results.
     name: str
+    #: Title of its row in the table.
     text: str
+    #: Options of the match.
     options: MatchOptions
+    #: Keep the features of the run before; without it both images are encoded
+    #: again each time.
     cached: bool = False
+    #: Make the transferred image; the fields are the same without.
     transferred: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedRequest:
-    """What is measured, and how often.
+    """What is measured, and how often."""
 
-    Parameters
-    ----------
-    options : MatchOptions
-        What counts as the default.
-    protocol : Protocol
-        Brings the pairs and scores them.
-    repeats : int
-        Rounds at least; every pair has one. More make medians steadier.
-    pairs : int
-        How many pairs, evenly spread over the protocol's.
-    sizes : tuple of int
-        Working sizes that are compared.
-    quick : bool
-        A few seconds instead of minutes: fewer and smaller runs, and of the
-        baselines TV-L1 alone.
-    """
-
+    #: What counts as the default.
     options: MatchOptions
+    #: Brings the pairs and scores them.
     protocol: Protocol
+    #: Rounds at least; every pair has one. More make medians steadier.
     repeats: int = 3
+    #: How many pairs, evenly spread over the protocol's.
     pairs: int = 3
+    #: Working sizes that are compared.
     sizes: tuple[int, ...] = (128, 256, 512, 1024)
+    #: A few seconds instead of minutes: fewer and smaller runs, and of the
+    #: baselines TV-L1 alone.
     quick: bool = False
 
 
@@ -84,17 +65,7 @@ class TimedRun(NamedTuple):
 def timed_run(variant: Variant, pair: Pair) -> TimedRun:
     """Match a pair, timed from images to the result.
 
-    Parameters
-    ----------
-    variant : Variant
-        With which options, and whether features are kept.
-    pair : Pair
-        Of which the source and the target are matched.
-
-    Returns
-    -------
-    TimedRun
-        The match, and its seconds on the clock and on all cores.
+    Returns: the match, and its seconds on the clock and on all cores.
     """
     if not variant.cached:
         FEATURES.clear()

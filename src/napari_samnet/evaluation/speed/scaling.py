@@ -34,21 +34,9 @@ CELL = 8
 def scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
     """How time grows with iterations and pixels, and on what it runs.
 
-    Parameters
-    ----------
-    request : SpeedRequest
-        What counts as the default, and which sizes are compared.
-    pair : Pair
-        The one that is matched again and again.
-    tell : callable
-        Is told what is measured next.
-
-    Returns
-    -------
-    dict
-        Seconds by iterations, by working size with the exponent of its
-        pixels, and by device and precision (None where there is no such
-        device).
+    ``request``: what counts as the default, and which sizes are compared.
+    Returns: seconds by iterations, by working size with the exponent of its
+    pixels, and by device and precision (None where there is no such device).
     """
     runs = 1 if request.quick else min(3, request.repeats)
 
@@ -107,15 +95,8 @@ def scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
 def exponent(seconds: Mapping[int, float]) -> float | None:
     """Fit k of seconds ~ pixels**k, by least squares on logarithms.
 
-    Parameters
-    ----------
-    seconds : mapping of int to float
-        Seconds by the number of pixels.
-
-    Returns
-    -------
-    float or None
-        The exponent; None where there are not two sizes to compare.
+    ``seconds``: seconds by the number of pixels. Returns: the exponent; None
+    where there are not two sizes to compare.
     """
     if len(seconds) < 2:
         return None

@@ -11,17 +11,8 @@ __all__ = ['as_text']
 def as_text(result: Mapping[str, Any]) -> str:
     """Write results as Markdown.
 
-    Parameters
-    ----------
-    result : mapping
-        What was measured, see
-        :func:`napari_samnet.evaluation.speed.measure.measure`.
-
-    Returns
-    -------
-    str
-        One table of the variants and baselines, one of their stages, and
-        short ones of how the figures scale.
+    Returns: one table of the variants and baselines, one of their stages, and
+    short ones of how the figures scale.
     """
     setting = {
         **result['settings'],

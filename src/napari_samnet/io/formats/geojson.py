@@ -33,31 +33,15 @@ def read_geojson(
 ) -> tuple[list[LabelObject], tuple[str, ...]]:
     """Objects of GeoJSON.
 
-    Parameters
-    ----------
-    content : dict or list
-        A collection of features, one feature, or a list of them.
-    shape : tuple of int
-        Rows and columns of the image.
-    name : str
-        What the messages call the file.
-    pixel_size : float, optional
-        Side of a pixel of the image in micrometers.
-    unit : str
-        'px' or 'um'; by default told apart: coordinates beyond the image
-        are micrometers if they lie in it then.
-
-    Returns
-    -------
-    objects : list of LabelObject
-        Ids are those that :func:`write_geojson` wrote, else the order.
-    notices : tuple of str
-        What was decided, one line each.
-
-    Raises
-    ------
-    InputError
-        If a feature is damaged, or all of it lies outside the image.
+    ``content`` (dict or list): a collection of features, one feature, or a
+    list of them.
+    ``pixel_size``: side of a pixel of the image in micrometers.
+    ``unit``: 'px' or 'um'; by default told apart: coordinates beyond the image
+    are micrometers if they lie in it then.
+    Returns: ``objects``: ids are those that :func:`write_geojson` wrote, else
+    the order; ``notices``: what was decided, one line each.
+    Raises InputError if a feature is damaged, or all of it lies outside the
+    image.
     """
     features = content
     if isinstance(content, dict):

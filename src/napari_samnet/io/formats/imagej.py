@@ -28,15 +28,7 @@ _AREAS = ('POLYGON', 'RECT', 'OVAL', 'FREEHAND', 'TRACED')
 def is_roi_file(file: Path) -> bool:
     """Tell regions of interest from other files.
 
-    Parameters
-    ----------
-    file : Path
-        A file of any kind.
-
-    Returns
-    -------
-    bool
-        True for a region, and for an archive of regions.
+    Returns: True for a region, and for an archive of regions.
     """
     with open(file, 'rb') as content:
         start = content.read(4)

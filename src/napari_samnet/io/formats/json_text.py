@@ -17,20 +17,8 @@ MAX_JSON = 1 << 28
 def load_json(file: Path) -> Any:
     """Read a JSON file.
 
-    Parameters
-    ----------
-    file : Path
-        The file to read, in UTF-8.
-
-    Returns
-    -------
-    object
-        Objects, lists, texts and numbers that it holds.
-
-    Raises
-    ------
-    InputError
-        If it is too large or no JSON.
+    ``file``: the file to read, in UTF-8. Raises InputError if it is too large
+    or no JSON.
     """
     if file.stat().st_size > MAX_JSON:
         raise InputError(
@@ -47,15 +35,7 @@ def load_json(file: Path) -> Any:
 def json_kind(content: Any) -> str:
     """Tell the format of annotations.
 
-    Parameters
-    ----------
-    content : object
-        What a JSON file holds.
-
-    Returns
-    -------
-    str
-        'coco', 'labelme', 'geojson', or '' for anything else.
+    Returns: 'coco', 'labelme', 'geojson', or '' for anything else.
     """
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, dict)]
@@ -78,19 +58,8 @@ def check_sides(
 ) -> None:
     """Refuse annotations of an image of another size.
 
-    Parameters
-    ----------
-    rows, columns : object
-        Sides of the image as the annotations say; None where they do not.
-    shape : tuple of int
-        Rows and columns of the image.
-    name : str
-        What the message calls the file.
-
-    Raises
-    ------
-    InputError
-        If the annotations name other sides.
+    ``rows``, ``columns``: sides of the image as the annotations say; None
+    where they do not. Raises InputError if the annotations name other sides.
     """
     if None not in (rows, columns) and (rows, columns) != shape:
         raise InputError(

@@ -33,52 +33,27 @@ Part = tuple[Ring, ...]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelObject:
-    """One object with its id.
+    """One object with its id."""
 
-    Parameters
-    ----------
-    number : int
-        Its id, which is the value of its pixels.
-    parts : tuple of tuple of ndarray, shape (N, 2)
-        Outlines, x and y of each corner. The object is the union of its
-        parts; within a part, an outline inside of another one is a hole.
-    mask : ndarray of bool, shape (H, W), optional
-        Its pixels instead of outlines.
-    name : str
-        What it is called; '' for nothing.
-    color : tuple of int, optional
-        8-bit red, green and blue.
-    properties : dict
-        Further entries of the file, fit for JSON.
-    """
-
+    #: Its id, which is the value of its pixels.
     number: int
+    #: (N, 2): outlines, x and y of each corner. The object is the union of its
+    #: parts; within a part, an outline inside of another one is a hole.
     parts: tuple[Part, ...] = ()
+    #: (H, W): its pixels instead of outlines.
     mask: NDArray[np.bool_] | None = None
+    #: What it is called; '' for nothing.
     name: str = ''
+    #: 8-bit red, green and blue.
     color: tuple[int, int, int] | None = None
+    #: Further entries of the file, fit for JSON.
     properties: dict[str, Any] = field(default_factory=dict)
 
 
 def paint(
     objects: Sequence[LabelObject], shape: tuple[int, int], name: str
 ) -> LabelPicture:
-    """Paint objects as labels; where two overlap, the later one stays.
-
-    Parameters
-    ----------
-    objects : sequence of LabelObject
-        Objects in the order to paint them.
-    shape : tuple of int
-        Rows and columns of the image.
-    name : str
-        What the notices call the file.
-
-    Returns
-    -------
-    LabelPicture
-        The labels, with names and colors.
-    """
+    """Paint objects as labels; where two overlap, the later one stays."""
     from napari_samnet.io.label_numbers import smallest_dtype
 
     for each in objects:
@@ -177,19 +152,8 @@ def objects_of(
 
     Painting them gives the same labels again.
 
-    Parameters
-    ----------
-    labels : ndarray of int or bool, shape (H, W)
-        The labels; 0 is background.
-    names : dict of int to str, optional
-        What the ids are called.
-    colors : dict of int to tuple of int, optional
-        8-bit color of each id.
-
-    Returns
-    -------
-    list of LabelObject
-        One for each id, in increasing order.
+    ``labels`` (H, W): the labels; 0 is background. ``colors``: 8-bit color of
+    each id.
     """
     from scipy import ndimage
 
@@ -237,15 +201,8 @@ def _outlines(
 def has_holes(each: LabelObject) -> bool:
     """Whether an object surrounds something that is not part of it.
 
-    Parameters
-    ----------
-    each : LabelObject
-        Objects with outlines, not masks.
-
-    Returns
-    -------
-    bool
-        True if any of its parts has more than an outer outline.
+    ``each``: objects with outlines, not masks. Returns: True if any of its
+    parts has more than an outer outline.
     """
     return any(len(part) > 1 for part in each.parts)
 
@@ -253,16 +210,10 @@ def has_holes(each: LabelObject) -> bool:
 def parse_color(value: Any) -> tuple[int, int, int] | None:
     """A color as annotation programs write it.
 
-    Parameters
-    ----------
-    value : sequence of int, int or str
-        Red, green and blue from 0 to 255; one number that holds them, as in
-        QuPath; or hexadecimal digits after ``#``.
-
-    Returns
-    -------
-    tuple of int or None
-        None for anything else.
+    ``value`` (sequence of int, int or str): red, green and blue from 0 to 255;
+    one number that holds them, as in QuPath; or hexadecimal digits after
+    ``#``.
+    Returns: None for anything else.
     """
     if isinstance(value, str) and len(value) in (7, 9) and value[0] == '#':
         digits = value[-6:]
@@ -285,19 +236,9 @@ def pixels_of(
 ) -> tuple[NDArray[np.bool_], tuple[int, int, int, int]]:
     """Pixels of an object, and the box around them.
 
-    Parameters
-    ----------
-    each : LabelObject
-        An object with outlines or a mask.
-    shape : tuple of int
-        Rows and columns of the image.
-
-    Returns
-    -------
-    mask : ndarray of bool, shape (H, W)
-        Where the object is.
-    box : tuple of int
-        Left, top, width and height; zeros if it covers no pixel.
+    ``each``: an object with outlines or a mask.
+    Returns: ``mask``: (H, W): where the object is; ``box``: left, top, width
+    and height; zeros if it covers no pixel.
     """
     mask = paint([each], shape, each.name).labels == each.number
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

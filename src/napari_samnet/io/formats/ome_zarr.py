@@ -28,24 +28,10 @@ def read_ome_zarr(
 ) -> LabelPicture:
     """Read a plane of a label image at full resolution.
 
-    Parameters
-    ----------
-    path : Path
-        The label image, or the image that holds one.
-    name : str
-        What the messages call it.
-    page : int, optional
-        Which plane, counted from 0 over all axes but the last two.
-
-    Returns
-    -------
-    LabelPicture
-        The labels, with the colors that the file gives.
-
-    Raises
-    ------
-    InputError
-        If there are no labels, or several planes and no page is chosen.
+    ``path``: the label image, or the image that holds one.
+    ``page``: which plane, counted from 0 over all axes but the last two.
+    Raises InputError if there are no labels, or several planes and no page is
+    chosen.
     """
     zarr = require('zarr', 'files of OME-Zarr')
     try:

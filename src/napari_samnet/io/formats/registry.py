@@ -37,15 +37,8 @@ _JSON_START = (b'{', b'[')
 def format_of(path: Path) -> str:
     """Tell the format of a label file by its content.
 
-    Parameters
-    ----------
-    path : Path
-        A file or folder.
-
-    Returns
-    -------
-    str
-        A key of :data:`FORMATS`; '' for a picture, or anything else.
+    ``path``: a file or folder. Returns: a key of :data:`FORMATS`; '' for a
+    picture, or anything else.
     """
     if path.is_dir():
         return 'ome-zarr' if is_zarr(path) else ''
@@ -71,30 +64,11 @@ def read_label_format(
 ) -> LabelPicture:
     """Read labels of another program for an image.
 
-    Parameters
-    ----------
-    path : Path
-        A file or folder for which :func:`format_of` tells a format.
-    shape : tuple of int
-        Rows and columns of the image.
-    image : str
-        Name of the image's file, for files with several images.
-    page : int, optional
-        Which plane of OME-Zarr.
-    pixel_size : float, optional
-        Side of a pixel in micrometers, for GeoJSON.
-    unit : str
-        'px' or 'um' for GeoJSON, else told apart.
-
-    Returns
-    -------
-    LabelPicture
-        The labels, with names, colors, and notices.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, or of another image.
+    ``path``: a file or folder for which :func:`format_of` tells a format.
+    ``image``: name of the image's file, for files with several images.
+    ``pixel_size``: side of a pixel in micrometers, for GeoJSON.
+    ``unit``: 'px' or 'um' for GeoJSON, else told apart.
+    Raises InputError if it is damaged, or of another image.
     """
     try:
         return _read(
@@ -180,31 +154,13 @@ def write_label_format(
 ) -> tuple[str, ...]:
     """Write labels for another program.
 
-    Parameters
-    ----------
-    path : Path
-        File or folder to write, whole or not at all.
-    labels : ndarray of int or bool, shape (H, W)
-        The labels; 0 is background.
-    kind : str
-        A key of :data:`FORMATS`.
-    image : str
-        Name of the file of their image, which some formats hold.
-    names : mapping of int to str, optional
-        What the ids are called.
-    colors : mapping of int to tuple of int, optional
-        8-bit color of each id.
-
-    Returns
-    -------
-    tuple of str
-        What the format could not hold as it was.
-
-    Raises
-    ------
-    InputError
-        If there is no such format, its library is missing, or it cannot be
-        written.
+    ``path``: file or folder to write, whole or not at all.
+    ``labels`` (H, W): the labels; 0 is background.
+    ``image``: name of the file of their image, which some formats hold.
+    ``colors``: 8-bit color of each id.
+    Returns: what the format could not hold as it was.
+    Raises InputError if there is no such format, its library is missing, or it
+    cannot be written.
     """
     if kind not in FORMATS:
         raise InputError(
@@ -240,27 +196,11 @@ def write_label_formats(
 ) -> tuple[list[Path], tuple[str, ...]]:
     """Write labels in several formats beside each other.
 
-    Parameters
-    ----------
-    stem : Path
-        Folder and name without an ending.
-    labels : ndarray of int or bool, shape (H, W)
-        The labels; 0 is background.
-    kinds : sequence of str
-        Formats, as keys of :data:`FORMATS`.
-    image : str
-        Name of the file of their image.
-    names : mapping of int to str, optional
-        What the ids are called.
-    colors : mapping of int to tuple of int, optional
-        8-bit color of each id.
-
-    Returns
-    -------
-    files : list of Path
-        The files that were written.
-    notices : tuple of str
-        What the formats could not hold as it was.
+    ``stem``: folder and name without an ending.
+    ``labels`` (H, W): the labels; 0 is background.
+    ``colors``: 8-bit color of each id.
+    Returns: ``files``: the files that were written; ``notices``: what the
+    formats could not hold as it was.
     """
     files: list[Path] = []
     notices: list[str] = []

@@ -22,15 +22,7 @@ CLASSES = 'classes.txt'
 def is_yolo_file(file: Path) -> bool:
     """Tell YOLO's labels from other text files by the first line.
 
-    Parameters
-    ----------
-    file : Path
-        A file of any kind.
-
-    Returns
-    -------
-    bool
-        True for a whole number with a box or an outline after it.
+    Returns: True for a whole number with a box or an outline after it.
     """
     if file.suffix.lower() != '.txt':
         return False

@@ -26,11 +26,8 @@ def _selected(viewer: Any, kinds: tuple[type, ...]) -> list[Any]:
 def match_selected(viewer: napari.viewer.Viewer) -> None:
     """Match the two selected images.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Its lower selected image is the source, the upper the target. Selected
-        labels are carried along.
+    ``viewer``: its lower selected image is the source, the upper the target.
+    Selected labels are carried along.
     """
     images = _selected(viewer, (Image,))
     labels = _selected(viewer, (Labels,))
@@ -52,10 +49,7 @@ def match_selected(viewer: napari.viewer.Viewer) -> None:
 def transfer_selected(viewer: napari.viewer.Viewer) -> None:
     """Carry the selected annotations from the source to the target.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Its selected Labels, Points and Shapes are carried.
+    ``viewer``: its selected Labels, Points and Shapes are carried.
     """
     masks = _selected(viewer, (Labels, Points, Shapes))
     widget = open_dock(viewer)

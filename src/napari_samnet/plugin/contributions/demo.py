@@ -14,18 +14,8 @@ __all__ = ['open_demo']
 def open_demo(viewer: Any = None, pair: str = DEMO_PAIR) -> Any:
     """Open a sample pair in napari and match it.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer, optional
-        Where; by default a new one.
-    pair : str
-        A key of :data:`napari_samnet.datasets.samples.SAMPLES`.
-
-    Returns
-    -------
-    napari.Viewer
-        The viewer, with the run under way. ``napari.run()`` is for the
-        caller.
+    ``viewer`` (napari.Viewer): where; by default a new one. Returns: the
+    viewer, with the run under way. ``napari.run()`` is for the caller.
     """
     if viewer is None:
         import napari

@@ -36,15 +36,7 @@ METADATA = 'napari-samnet'
 def flow_reader(path: str | list[str]) -> Reader | None:
     """Give a reader for a .flo file.
 
-    Parameters
-    ----------
-    path : str or list of str
-        What is to be opened.
-
-    Returns
-    -------
-    callable or None
-        None if it is not one.
+    Returns: None if it is not one.
     """
     if isinstance(path, str) and path.lower().endswith('.flo'):
         return _read_flow
@@ -65,15 +57,7 @@ def _read_flow(path: str) -> list[LayerData]:
 def correspondence_reader(path: str | list[str]) -> Reader | None:
     """Give a reader for a saved correspondence.
 
-    Parameters
-    ----------
-    path : str or list of str
-        What is to be opened.
-
-    Returns
-    -------
-    callable or None
-        None if it is another .npz file, so that others may read it.
+    Returns: None if it is another .npz file, so that others may read it.
     """
     if not isinstance(path, str) or not path.lower().endswith('.npz'):
         return None
@@ -109,24 +93,8 @@ def _behind(meta: dict[str, Any]) -> dict[str, Any]:
 def write_flow(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write the dense flow behind a Vectors layer of ours.
 
-    Parameters
-    ----------
-    path : str
-        File to write; its name ends in .flo.
-    data : ndarray
-        The arrows, which are too few to be a flow.
-    meta : dict
-        Keywords of the layer.
-
-    Returns
-    -------
-    list of str
-        The file written.
-
-    Raises
-    ------
-    InputError
-        If there is no dense flow behind these arrows.
+    ``data``: the arrows, which are too few to be a flow. Raises InputError if
+    there is no dense flow behind these arrows.
     """
     from napari_samnet.io.flo import write_flo
 
@@ -150,24 +118,7 @@ def write_correspondence(
 ) -> list[str]:
     """Write the correspondence behind a Vectors layer of ours.
 
-    Parameters
-    ----------
-    path : str
-        File to write; its name ends in .npz.
-    data : ndarray
-        Arrows of the layer of results.
-    meta : dict
-        Keywords of the layer.
-
-    Returns
-    -------
-    list of str
-        The file written.
-
-    Raises
-    ------
-    InputError
-        If there is no correspondence behind these arrows.
+    Raises InputError if there is no correspondence behind these arrows.
     """
     correspondence = _behind(meta).get('correspondence')
     if correspondence is None:

@@ -23,15 +23,7 @@ GAP = 0.06
 def sample_layers(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     """Layers of a sample pair.
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`napari_samnet.datasets.samples.SAMPLES`.
-
-    Returns
-    -------
-    list of (data, keywords, type)
-        The source, its labels, and the target to their right.
+    Returns: the source, its labels, and the target to their right.
     """
     from napari_samnet.datasets.samples import load_sample
 

@@ -16,13 +16,7 @@ POINTS = 500
 
 
 class LearningCurves:
-    """Draws the steps of one run after the other.
-
-    Parameters
-    ----------
-    panel : FineTunePanel
-        Panel whose curves are shown.
-    """
+    """Draws the steps of one run after the other."""
 
     def __init__(self, panel: FineTunePanel) -> None:
         self._panel = panel

@@ -36,14 +36,9 @@ PATIENCE = 0.2
 
 @dataclass(frozen=True)
 class LayerImages:
-    """Every plane of some image layers.
+    """Every plane of some image layers."""
 
-    Parameters
-    ----------
-    stacks : tuple of Stack
-        Layers as they were captured at the start.
-    """
-
+    #: Layers as they were captured at the start.
     stacks: tuple[Stack, ...]
 
     @property
@@ -74,24 +69,10 @@ class LayerImages:
     ) -> Generator[int, None, None]:
         """Write every plane as a small file.
 
-        Parameters
-        ----------
-        folder : Path
-            Where to; it must exist.
-        size : int
-            Working size of the images in pixels.
-        stop : threading.Event
-            Set to stop after the current plane.
-
-        Yields
-        ------
-        int
-            Planes written.
-
-        Raises
-        ------
-        InputError
-            If a plane is no image.
+        ``folder``: where to; it must exist.
+        ``size``: working size of the images in pixels.
+        ``stop``: set to stop after the current plane.
+        Raises InputError if a plane is no image.
         """
         from PIL import Image
 
@@ -117,14 +98,9 @@ class LayerImages:
 
 @dataclass(frozen=True)
 class FolderImages:
-    """The images of a folder and its subfolders.
+    """The images of a folder and its subfolders."""
 
-    Parameters
-    ----------
-    path : Path
-        Folder that holds the images.
-    """
-
+    #: Folder that holds the images.
     path: Path
 
     @property
@@ -152,10 +128,7 @@ class FolderImages:
     def check(self) -> None:
         """Refuse a folder without images.
 
-        Raises
-        ------
-        InputError
-            If it is not there or holds too few.
+        Raises InputError if it is not there or holds too few.
         """
         if not self.path.is_dir():
             raise InputError(f'there is no folder {self.path}')
@@ -177,15 +150,7 @@ TrainingSource = LayerImages | FolderImages
 def check_count(count: int) -> None:
     """Refuse too few images.
 
-    Parameters
-    ----------
-    count : int
-        How many there are.
-
-    Raises
-    ------
-    InputError
-        If they are too few.
+    Raises InputError if they are too few.
     """
     if count < LEAST:
         raise InputError(

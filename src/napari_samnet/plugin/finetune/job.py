@@ -53,46 +53,29 @@ STAGES = {
 
 @dataclass(frozen=True)
 class FineTuneRequest:
-    """What is to be trained on what.
+    """What is to be trained on what."""
 
-    Parameters
-    ----------
-    images : LayerImages or FolderImages
-        The two images of the pair.
-    name : str
-        Under which the network is kept.
-    options : TrainingOptions
-        Options of the training run.
-    """
-
+    #: The two images of the pair.
     images: TrainingSource
+    #: Under which the network is kept.
     name: str
+    #: Options of the training run.
     options: TrainingOptions
 
 
 @dataclass(frozen=True)
 class TrainingReport(Report):
-    """Progress of training.
+    """Progress of training."""
 
-    Parameters
-    ----------
-    progress : Progress, optional
-        The step, where one was made.
-    """
-
+    #: The step, where one was made.
     progress: Progress | None = None
 
 
 @dataclass(frozen=True)
 class FineTuned(Outcome):
-    """What fine-tuning hands back.
+    """What fine-tuning hands back."""
 
-    Parameters
-    ----------
-    trained : Trained, optional
-        What it has brought; None if it was stopped before it began.
-    """
-
+    #: What it has brought; None if it was stopped before it began.
     trained: Trained | None = field(default=None)
 
 
@@ -101,27 +84,9 @@ def finetune_steps(
 ) -> Generator[Report, None, FineTuned]:
     """Fine-tune in another process.
 
-    Parameters
-    ----------
-    request : FineTuneRequest
-        What is to be trained on what.
-    stop : threading.Event
-        Set to stop after the current step and keep what was learnt.
-
-    Yields
-    ------
-    TrainingReport
-        Many times a second, so that closing the window is noticed.
-
-    Returns
-    -------
-    FineTuned
-        What it has brought.
-
-    Raises
-    ------
-    InputError
-        If the images cannot be used, or the process fails.
+    ``stop``: set to stop after the current step and keep what was learnt.
+    Yields: many times a second, so that closing the window is noticed.
+    Raises InputError if the images cannot be used, or the process fails.
     """
     folder = own_run(request.name)
     yield TrainingReport(0, 0, 'looking at the images')
@@ -215,19 +180,7 @@ def _check_same_images(folder: Path, names: list[str]) -> str:
 def summary(request: FineTuneRequest, trained: Trained, step: int) -> str:
     """Say what fine-tuning has brought.
 
-    Parameters
-    ----------
-    request : FineTuneRequest
-        What was asked for.
-    trained : Trained
-        What came of it.
-    step : int
-        Number of steps that were made.
-
-    Returns
-    -------
-    str
-        Two or three short sentences.
+    Returns: two or three short sentences.
     """
     parts = []
     if not trained.finished:

@@ -107,13 +107,7 @@ PLAN = FieldPlan(
 
 
 class FineTunePanel(QWidget):
-    """All widgets of the dock.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Whose layers can be chosen.
-    """
+    """All widgets of the dock."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()

@@ -41,13 +41,7 @@ WAYS = ('Layers', 'A folder')
 
 
 class ImagePicker(QWidget):
-    """Layers with a tick, or a folder.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose layers can be chosen.
-    """
+    """Layers with a tick, or a folder."""
 
     #: Other images are chosen.
     changed = Signal()
@@ -95,15 +89,7 @@ class ImagePicker(QWidget):
     def source(self) -> TrainingSource:
         """The chosen images.
 
-        Returns
-        -------
-        LayerImages or FolderImages
-            Captured.
-
-        Raises
-        ------
-        InputError
-            If they are too few.
+        Raises InputError if they are too few.
         """
         if self.way.currentIndex() == 1:
             if self._folder is None:
@@ -128,15 +114,7 @@ class ImagePicker(QWidget):
     def choose(self, layers: Iterable[Any]) -> None:
         """Tick these layers and no others.
 
-        Parameters
-        ----------
-        layers : iterable of napari layer
-            Image layers of the viewer.
-
-        Raises
-        ------
-        InputError
-            If one is not.
+        Raises InputError if one is not.
         """
         chosen = [unwrapped(layer) for layer in layers]
         self.refresh()
@@ -150,15 +128,8 @@ class ImagePicker(QWidget):
     def choose_folder(self, path: Path) -> None:
         """Take the images of a folder.
 
-        Parameters
-        ----------
-        path : Path
-            Folder that holds the images.
-
-        Raises
-        ------
-        InputError
-            If there is no such folder, or there are too few images in it.
+        Raises InputError if there is no such folder, or there are too few
+        images in it.
         """
         folder = FolderImages(path)
         folder.check()

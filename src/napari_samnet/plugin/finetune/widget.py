@@ -53,15 +53,7 @@ __all__ = ['FineTune']
 
 
 class FineTune(Dock):
-    """Adapt the network to images of one's own.
-
-    Parameters
-    ----------
-    napari_viewer : napari.components.ViewerModel
-        Viewer whose image layers can be learnt from.
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """Adapt the network to images of one's own."""
 
     panel: FineTunePanel
 
@@ -106,10 +98,7 @@ class FineTune(Dock):
     def options(self) -> TrainingOptions:
         """How it is trained.
 
-        Raises
-        ------
-        InputError
-            If the fields do not fit together.
+        Raises InputError if the fields do not fit together.
         """
         values = self.panel.options.values
         # Crops are for the decoder alone; a smaller size means them too.
@@ -127,10 +116,7 @@ class FineTune(Dock):
     def set_layers(self, *layers: Layer | str) -> None:
         """Learn from every plane of some layers, given by layer or name.
 
-        Raises
-        ------
-        InputError
-            If one is no image of the viewer.
+        Raises InputError if one is no image of the viewer.
         """
         known = self.viewer.layers
         for layer in layers:
@@ -143,10 +129,8 @@ class FineTune(Dock):
     def set_folder(self, path: str | Path) -> None:
         """Learn from the images of a folder and its subfolders.
 
-        Raises
-        ------
-        InputError
-            If there is no such folder, or there are too few images in it.
+        Raises InputError if there is no such folder, or there are too few
+        images in it.
         """
         self.panel.images.choose_folder(Path(path))
 
@@ -161,15 +145,8 @@ class FineTune(Dock):
     def set_options(self, **options: Any) -> None:
         """Set some options of the training.
 
-        Parameters
-        ----------
-        **options
-            Values by the names of ``TrainingOptions``.
-
-        Raises
-        ------
-        InputError
-            If one is not known or not possible; nothing is set then.
+        ``**options``: values by the names of ``TrainingOptions``. Raises
+        InputError if one is not known or not possible; nothing is set then.
         """
         unknown = set(options) - set(self.panel.options)
         if unknown:
@@ -186,24 +163,13 @@ class FineTune(Dock):
     ) -> Trained | None:
         """Train, or go on.
 
-        Parameters
-        ----------
-        wait : bool
-            Whether to return only when it is done, with the window alive.
-        timeout : float, optional
-            Seconds after which waiting ends; by default never.
-
-        Returns
-        -------
-        Trained or None
-            What it has brought, if waited for.
-
-        Raises
-        ------
-        InputError
-            If something is missing, or the process that trains fails.
-        TimeoutError
-            If it takes too long. The run goes on.
+        ``wait``: whether to return only when it is done, with the window
+        alive.
+        ``timeout``: seconds after which waiting ends; by default never.
+        Returns: what it has brought, if waited for.
+        Raises InputError if something is missing, or the process that trains
+        fails.
+        Raises TimeoutError if it takes too long. The run goes on.
         """
         reason = self.reason
         if reason:
@@ -347,13 +313,7 @@ class FineTune(Dock):
         self.refresh()
 
     def _show(self, outcome: Outcome) -> Iterator[Any]:
-        """Take note of what a run has brought.
-
-        Yields
-        ------
-        None
-            There is nothing to show part by part.
-        """
+        """Take note of what a run has brought."""
         assert isinstance(outcome, FineTuned)
         self._trained = outcome.trained
         saved = outcome.trained is not None and bool(outcome.trained.weights)

@@ -38,17 +38,9 @@ def _box(layer: Any, units: Any) -> Box:
 def are_in_view(viewer: Any, layers: Iterable[Any]) -> bool:
     """Whether the camera sees all of some layers, in two dimensions.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        A viewer; in 3-D, or with a grid, everything counts as in view.
-    layers : iterable of napari layer
-        Layers of the viewer that are meant.
-
-    Returns
-    -------
-    bool
-        False if a part of one is outside the canvas.
+    ``viewer`` (napari.components.ViewerModel): a viewer; in 3-D, or with a
+    grid, everything counts as in view.
+    Returns: False if a part of one is outside the canvas.
     """
     canvas = getattr(viewer, 'canvas', viewer)
     if viewer.dims.ndisplay != 2 or canvas.grid.enabled:
@@ -71,15 +63,7 @@ def are_in_view(viewer: Any, layers: Iterable[Any]) -> bool:
 
 
 def bring_into_view(viewer: Any, layers: Iterable[Any]) -> None:
-    """Move the camera so that it sees some layers, unless it does.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer that is moved.
-    layers : iterable of napari layer
-        What is to be seen.
-    """
+    """Move the camera so that it sees some layers, unless it does."""
     layers = list(layers)
     if are_in_view(viewer, layers):
         return
@@ -104,10 +88,7 @@ def _shift(layer: Any, grid: Grid, world: Box) -> None:
 class SideBySide:
     """Lays the target beside the source, with all results that lie on it.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the layers are.
+    ``viewer``: where the layers are.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -121,10 +102,8 @@ class SideBySide:
     def lay(self, source: Any, target: Any) -> None:
         """Move the target to the right of the source.
 
-        Parameters
-        ----------
-        source, target : napari.layers.Image
-            The two layers or choosers of the pair.
+        ``source``, ``target`` (napari.layers.Image): the two layers or
+        choosers of the pair.
         """
         # The target moves in its own units.
         here, there = _box(source, target.units), _box(target, target.units)

@@ -45,21 +45,15 @@ Moves = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Arrows:
-    """Arrows on a regular lattice.
+    """Arrows on a regular lattice."""
 
-    Parameters
-    ----------
-    vectors : ndarray of float32, shape (n, 2, ndim)
-        Start and displacement in pixels of the source, as napari takes them.
-    features : mapping
-        By arrow: direction in degrees, 0 to the right and 90 down;
-        magnitude in pixels; confidence, if known.
-    step : int
-        Pixels from one arrow to the next.
-    """
-
+    #: (n, 2, ndim): start and displacement in pixels of the source, as napari
+    #: takes them.
     vectors: NDArray[np.float32]
+    #: By arrow: direction in degrees, 0 to the right and 90 down; magnitude in
+    #: pixels; confidence, if known.
     features: Mapping[str, NDArray[np.floating[Any]]]
+    #: Pixels from one arrow to the next.
     step: int
 
 
@@ -80,22 +74,8 @@ def arrows_of(
 ) -> Arrows:
     """Sample the flow of one plane.
 
-    Parameters
-    ----------
-    correspondence : Correspondence
-        Correspondence of the two planes.
-    index : tuple of int
-        The plane's place on the leading axes.
-    count : int
-        Largest number of arrows.
-    shown : callable, optional
-        Takes pixels of the target ``(n, 2)`` to where arrows end, where that
-        is another place.
-
-    Returns
-    -------
-    Arrows
-        On the source.
+    ``shown``: takes pixels of the target ``(n, 2)`` to where arrows end, where
+    that is another place.
     """
 
     def move(at: Places) -> Moves:
@@ -113,18 +93,9 @@ def arrows_of(
 def field_arrows(flow: Moves, *, count: int) -> Arrows:
     """Sample a dense flow.
 
-    Parameters
-    ----------
-    flow : ndarray, shape (rows, columns, 2)
-        Displacement, row and column. Where it is not known, that is huge or
-        not finite, there is no arrow.
-    count : int
-        Largest number of arrows.
-
-    Returns
-    -------
-    Arrows
-        Without confidence.
+    ``flow`` (rows, columns, 2): displacement, row and column. Where it is not
+    known, that is huge or not finite, there is no arrow.
+    Returns: without confidence.
     """
 
     def move(at: Places) -> Moves:
@@ -151,20 +122,7 @@ def join(parts: Sequence[Arrows]) -> Arrows:
 
 
 def arrow_style(arrows: Arrows, color: str) -> dict[str, Any]:
-    """Keywords of a Vectors layer that make arrows readable.
-
-    Parameters
-    ----------
-    arrows : Arrows
-        Arrows that are shown.
-    color : str
-        Feature that colors them: a key of `COLORS`.
-
-    Returns
-    -------
-    dict
-        Keywords.
-    """
+    """Keywords of a Vectors layer that make arrows readable."""
     colormap, limits = COLORS[color]
     if limits is None:
         top = float(np.max(arrows.features[color], initial=0.0))

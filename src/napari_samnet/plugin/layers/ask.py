@@ -53,19 +53,7 @@ def cells_of(grid: Any, layers: Any) -> Iterable[tuple[Any, tuple[int, ...]]]:
 
 
 class AskTool:
-    """Answers clicks while it is on.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer in which clicks are asked about.
-    keeper : PairKeeper
-        Keeps what was asked and placed.
-    dots : PairDots
-        Layers of points that draw it.
-    say : callable
-        Called with a line for the user.
-    """
+    """Answers clicks while it is on."""
 
     def __init__(
         self,
@@ -146,10 +134,7 @@ class AskTool:
     ) -> Generator[None, None, None]:
         """Move a point with the mouse, which places it at the end.
 
-        Yields
-        ------
-        None
-            Until the next event of the mouse, as napari drives it.
+        Yields: until the next event of the mouse, as napari drives it.
         """
         shown = self._keeper.shown()
         assert shown is not None
@@ -169,17 +154,11 @@ class AskTool:
     def place(self, position: Any) -> tuple[str, Spot] | None:
         """Place an end of a landmark.
 
-        Parameters
-        ----------
-        position : sequence of float
-            Position of the click in world coordinates. It belongs to the
-            point of the other image that was asked about or placed last.
-
-        Returns
-        -------
-        tuple of str and tuple of float, or None
-            Which image it is in ('source' or 'target') with its row and
-            column there; None if it is in neither.
+        ``position`` (sequence of float): position of the click in world
+        coordinates. It belongs to the point of the other image that was asked
+        about or placed last.
+        Returns: which image it is in ('source' or 'target') with its row and
+        column there; None if it is in neither.
         """
         shown = self._keeper.shown()
         side = None if shown is None else self._side(position, *shown[:2])
@@ -195,16 +174,8 @@ class AskTool:
     def answer(self, position: Any) -> tuple[str, np.ndarray] | None:
         """Answer a click.
 
-        Parameters
-        ----------
-        position : sequence of float
-            Position of the click in world coordinates.
-
-        Returns
-        -------
-        tuple of str and ndarray, or None
-            Which image the answer is in ('source' or 'target') and its row
-            and column there; None if there is no answer.
+        Returns: which image the answer is in ('source' or 'target') and its
+        row and column there; None if there is no answer.
         """
         shown, match = self._keeper.shown(), self._keeper.match()
         if shown is None or match is None:

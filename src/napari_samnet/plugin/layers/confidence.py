@@ -19,40 +19,23 @@ __all__ = ['Warped', 'hide_unsure', 'set_threshold']
 
 @dataclass
 class Warped:
-    """Labels that a run carried, and what is known of each pixel.
+    """Labels that a run carried, and what is known of each pixel."""
 
-    Parameters
-    ----------
-    full : ndarray
-        The labels before any were hidden.
-    found : mapping
-        Correspondence behind each plane.
-    threshold : float
-        Confidence below which labels are hidden now.
-    pair : tuple of hashable
-        Identities of the two images.
-    """
-
+    #: The labels before any were hidden.
     full: NDArray[Any]
+    #: Correspondence behind each plane.
     found: Mapping[Index, Correspondence]
+    #: Confidence below which labels are hidden now.
     threshold: float = 0.0
+    #: Identities of the two images.
     pair: tuple[Hashable, ...] = ()
 
 
 def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:
     """Labels without those whose confidence is below the threshold.
 
-    Parameters
-    ----------
-    labels : ndarray
-        As they are in the layer; those the user painted stay.
-    warped : Warped
-        What is known of them, and the threshold.
-
-    Returns
-    -------
-    ndarray
-        The same array if nothing is hidden.
+    ``labels``: as they are in the layer; those the user painted stay. Returns:
+    the same array if nothing is hidden.
     """
     if warped.threshold <= 0:
         return labels
@@ -71,19 +54,8 @@ def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
     labels the user painted or erased meanwhile stay as they are. It can be
     undone like any other edit.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Layer of warped labels.
-    warped : Warped
-        What is known of it; its threshold is set.
-    threshold : float
-        Smallest confidence to show, from 0 to 1.
-
-    Returns
-    -------
-    int
-        Number of pixels changed.
+    ``threshold``: smallest confidence to show, from 0 to 1. Returns: number of
+    pixels changed.
     """
     before, warped.threshold = warped.threshold, threshold
 

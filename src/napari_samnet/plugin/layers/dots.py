@@ -53,15 +53,9 @@ Row = tuple[tuple[Index, Index], int]
 class PairDots:
     """Draws the pairs of two images as points.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer that they are drawn in.
-    moved : callable
-        Called with planes, number, side and place of a point that was moved
-        with napari's tools, or of a new one, whose number is 0.
-    removed : callable
-        Called with planes and number of a point that was deleted.
+    ``moved``: called with planes, number, side and place of a point that was
+    moved with napari's tools, or of a new one, whose number is 0.
+    ``removed``: called with planes and number of a point that was deleted.
     """
 
     def __init__(
@@ -83,15 +77,7 @@ class PairDots:
         target: Stack,
         pairs: Mapping[tuple[Index, Index], Mapping[int, PointPair]],
     ) -> None:
-        """Bring the points up to date.
-
-        Parameters
-        ----------
-        source, target : Stack
-            The two images of the pair.
-        pairs : mapping
-            All pairs, by planes and number.
-        """
+        """Bring the points up to date."""
         with undisturbed(self._viewer), self._ours():
             for side, stack, other in (
                 ('source', source, target),
@@ -104,16 +90,6 @@ class PairDots:
 
         Drawing points and their numbers for the first time takes most of a
         second, so one is drawn where nobody sees it.
-
-        Parameters
-        ----------
-        source, target : Stack
-            The two images of the pair.
-
-        Yields
-        ------
-        None
-            Whenever the window should be drawn.
         """
         made = []
         for side, stack, other in (
@@ -253,19 +229,8 @@ class PairDots:
     ) -> int | None:
         """Number of the point that is at a place.
 
-        Parameters
-        ----------
-        stack, other : Stack
-            The image that it lies on, and the other one of the pair.
-        planes : tuple of two tuples of int
-            Planes of source and target that are shown.
-        at : tuple of float
-            Row and column in this image.
-
-        Returns
-        -------
-        int or None
-            The nearest one whose dot covers the place.
+        ``stack``, ``other``: the image that it lies on, and the other one of
+        the pair.
         """
         layer = self.layer_of(stack, other)
         if layer is None or not layer.visible:
@@ -281,14 +246,8 @@ class PairDots:
     def drag(self, stack: Stack, other: Stack, row: Row, at: Spot) -> None:
         """Move a point on screen while the mouse holds it.
 
-        Parameters
-        ----------
-        stack, other : Stack
-            The image that it lies on, and the other one of the pair.
-        row : tuple
-            Planes and number of the pair.
-        at : tuple of float
-            Row and column in this image.
+        ``stack``, ``other``: the image that it lies on, and the other one of
+        the pair.
         """
         layer = self.layer_of(stack, other)
         if layer is None:

@@ -69,16 +69,10 @@ def about_layer(layer: Any) -> Mapping[str, Any]:
 def fingerprint(layer: Any) -> str:
     """Hash of the content of a layer.
 
-    Parameters
-    ----------
-    layer : napari layer
-        Labels, Points, Shapes, Vectors or Image in memory.
-
-    Returns
-    -------
-    str
-        Changes with any value of the data, the features and, for
-        annotations, the colors; not with name, opacity or selection.
+    ``layer`` (napari layer): Labels, Points, Shapes, Vectors or Image in
+    memory.
+    Returns: changes with any value of the data, the features and, for
+    annotations, the colors; not with name, opacity or selection.
     """
     digest = hashlib.sha1(usedforsecurity=False)
     kind = kind_of(layer)
@@ -124,12 +118,8 @@ def _add_colors(digest: Any, colormap: Any) -> None:
 def mark_written(layer: Any, about: Mapping[str, Any]) -> None:
     """Record that a layer holds what we wrote.
 
-    Parameters
-    ----------
-    layer : napari layer
-        The layer, which is in its final state.
-    about : mapping
-        What its metadata say, with the `key` by which it is found again.
+    ``about``: what its metadata say, with the `key` by which it is found
+    again.
     """
     written = {
         'layer': layer.unique_id,
@@ -141,18 +131,7 @@ def mark_written(layer: Any, about: Mapping[str, Any]) -> None:
 
 @contextmanager
 def keep_pristine(layer: Any) -> Iterator[None]:
-    """Let a change of ours not count as an edit of the user.
-
-    Parameters
-    ----------
-    layer : napari.layers.Layer
-        The layer that is changed within.
-
-    Yields
-    ------
-    None
-        While the change is made.
-    """
+    """Let a change of ours not count as an edit of the user."""
     pristine = _is_ours(layer) and not is_edited(layer)
     yield
     if pristine:
@@ -192,17 +171,7 @@ def _is_ours(layer: Any) -> bool:
 def find_result(layers: Iterable[Any], key: str) -> Any:
     """Find our layer of a key.
 
-    Parameters
-    ----------
-    layers : iterable of napari layer
-        Layers that are searched.
-    key : str
-        What it was written under.
-
-    Returns
-    -------
-    napari layer or None
-        None if there is none, or only duplicates of it.
+    Returns: None if there is none, or only duplicates of it.
     """
     for layer in layers:
         if about_layer(layer).get('key') == key and _is_ours(layer):

@@ -24,20 +24,9 @@ __all__ = ['add_into', 'check_into']
 def check_into(layer: Any, target: Grid, top: int = 0) -> None:
     """Refuse labels that carried ones cannot be written into.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Layer with the labels.
-    target : Grid
-        Grid of the target image.
-    top : int
-        Largest id that is to be written, where it is known.
-
-    Raises
-    ------
-    InputError
-        If the layer is locked, not in memory, of another shape, or cannot
-        hold the ids.
+    ``top``: largest id that is to be written, where it is known.
+    Raises InputError if the layer is locked, not in memory, of another shape,
+    or cannot hold the ids.
     """
     existing = layer.data
     if not isinstance(existing, np.ndarray):
@@ -70,27 +59,12 @@ def add_into(
 ) -> Written:
     """Write carried labels into an existing layer, as one step of undo.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Layer on the target's grid. Where the carried labels are 0 it stays
-        as it is; with `preserve_labels` it also stays where it has a label.
-    product : Product
-        Carried labels, on a plane of `target` or all of it.
-    target : Grid
-        Grid of the target image.
-    threshold : float
-        Confidence below which they are left out.
-
-    Returns
-    -------
-    Written
-        Ids and number of pixels.
-
-    Raises
-    ------
-    InputError
-        See :func:`check_into`.
+    ``layer`` (napari.layers.Labels): layer on the target's grid. Where the
+    carried labels are 0 it stays as it is; with `preserve_labels` it also
+    stays where it has a label.
+    ``product``: carried labels, on a plane of `target` or all of it.
+    Returns: ids and number of pixels.
+    Raises InputError see :func:`check_into`.
     """
     data = product.data
     if product.full is not None:

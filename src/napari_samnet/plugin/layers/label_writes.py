@@ -25,20 +25,13 @@ Indices = tuple[NDArray[np.integer[Any]], ...]
 
 @dataclass(frozen=True)
 class Written:
-    """What was written into a layer of labels.
+    """What was written into a layer of labels."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the layer that was written.
-    ids : tuple of int
-        Ids that were written, in order, without the background.
-    pixels : int
-        Pixels that were set to one of them, or cleared.
-    """
-
+    #: Name of the layer that was written.
     name: str
+    #: Ids that were written, in order, without the background.
     ids: tuple[int, ...]
+    #: Pixels that were set to one of them, or cleared.
     pixels: int
 
     def __str__(self) -> str:
@@ -60,17 +53,8 @@ def write_labels(
 ) -> Written:
     """Write labels as one step of undo.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Labels layer whose data is in memory.
-    pieces : iterable of (indices, values)
-        What to write: one index array for each axis, and as many values.
-
-    Returns
-    -------
-    Written
-        Ids and number of pixels.
+    ``pieces``: what to write: one index array for each axis, and as many
+    values. Returns: ids and number of pixels.
     """
     layer = getattr(layer, '__wrapped__', layer)
     ids: set[int] = set()
@@ -105,22 +89,11 @@ def update_labels(
 ) -> Written | None:
     """Bring a result up to date.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The result of an earlier run.
-    data : ndarray of int
-        New labels, of the same shape.
-    planes : collection of tuple of int, optional
-        Planes that the new labels cover; others stay as they are.
-    ids : collection of int, optional
-        The only ids to touch: pixels of others stay, unless one of these
-        comes to lie there.
-
-    Returns
-    -------
-    Written or None
-        None if shape or data type differ, so that nothing was written.
+    ``data``: new labels, of the same shape.
+    ``planes``: planes that the new labels cover; others stay as they are.
+    ``ids``: the only ids to touch: pixels of others stay, unless one of these
+    comes to lie there.
+    Returns: None if shape or data type differ, so that nothing was written.
     """
     old = layer.data
     if old.shape != data.shape or old.dtype != data.dtype:

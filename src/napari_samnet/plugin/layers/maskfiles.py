@@ -34,29 +34,13 @@ def read_mask(
 ) -> LabelPicture:
     """Read a mask that fits an image.
 
-    Parameters
-    ----------
-    path : str
-        Any file that the package reads as labels.
-    grid : Grid
-        Grid of the image that it annotates.
-    page : int, optional
-        Plane of a file that holds several, from 0; by default such a file
-        must hold as many planes as the image.
-    resample : bool
-        Whether a mask of another resolution is brought to that of the image,
-        nearest neighbor.
-
-    Returns
-    -------
-    LabelPicture
-        Labels of the grid's shape, or of its planes', with colors and
-        notices.
-
-    Raises
-    ------
-    InputError
-        If it is not a mask, or one of another image.
+    ``page``: plane of a file that holds several, from 0; by default such a
+    file must hold as many planes as the image.
+    ``resample``: whether a mask of another resolution is brought to that of
+    the image, nearest neighbor.
+    Returns: Labels of the grid's shape, or of its planes', with colors and
+    notices.
+    Raises InputError if it is not a mask, or one of another image.
     """
     from napari_samnet.io.formats.registry import format_of, read_label_format
     from napari_samnet.io.label_files import read_label_picture

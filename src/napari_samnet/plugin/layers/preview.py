@@ -30,17 +30,7 @@ TILES = (4, 24)
 def checkerboard(shape: tuple[int, int], fineness: float) -> NDArray[np.bool_]:
     """Tiles of a checkerboard.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the plane.
-    fineness : float
-        From 0, few tiles, to 1, many.
-
-    Returns
-    -------
-    ndarray of bool
-        True on every other tile.
+    ``fineness``: from 0, few tiles, to 1, many.
     """
     count = round(TILES[0] + fineness * (TILES[1] - TILES[0]))
     side = max(1, -(-max(shape) // count))
@@ -58,29 +48,10 @@ def preview_steps(
 ) -> Generator[Report, None, Outcome]:
     """Make the preview of one pair of planes.
 
-    Parameters
-    ----------
-    source, target : Stack
-        The two images of the pair.
-    at : tuple of two tuples of int
-        The two planes that are shown.
-    correspondence : Correspondence
-        Correspondence of the two planes.
-    mode : {'blend', 'checkerboard'}
-        How the warped target is laid over the source.
-    amount : float
-        From 0 to 1: the share of the target, or the fineness of the tiles.
-
-    Yields
-    ------
-    Report
-        One, at the start.
-
-    Returns
-    -------
-    Outcome
-        One RGBA image on the source's grid, clear where the target has
-        nothing to show.
+    ``amount``: from 0 to 1: the share of the target, or the fineness of the
+    tiles.
+    Returns: one RGBA image on the source's grid, clear where the target has
+    nothing to show.
     """
     from napari_samnet.images.rgb import to_rgb
 

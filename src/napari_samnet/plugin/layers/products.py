@@ -37,20 +37,8 @@ def describe(
 ) -> dict[str, Any]:
     """What a layer's metadata say of how it came about.
 
-    Parameters
-    ----------
-    found : Correspondence
-        What the layer shows.
-    source, target : str
-        Names of the images.
-    role : str
-        What the layer is.
-
-    Returns
-    -------
-    dict
-        Plain values: the role, the images, the version, and what the
-        correspondence says of parameters, weights and device.
+    Returns: plain values: the role, the images, the version, and what the
+    correspondence says of parameters, weights and device.
     """
     return {
         'role': role,
@@ -69,17 +57,8 @@ def mask_role(mask: Mask) -> str:
 def result_key(request: Request, role: str) -> str:
     """Name under which the layer of a result is found again.
 
-    Parameters
-    ----------
-    request : Request
-        Run that makes the result.
-    role : str
-        What the layer is: an output, or kind and identity of an annotation.
-
-    Returns
-    -------
-    str
-        The same for the next run of the same pair of planes.
+    ``role``: what the layer is: an output, or kind and identity of an
+    annotation. Returns: the same for the next run of the same pair of planes.
     """
     if request.has_planes:
         where = 'all'
@@ -113,13 +92,7 @@ class _Planes:
 
 
 class Collector:
-    """Takes the planes of a run as they are done.
-
-    Parameters
-    ----------
-    request : Request
-        What is wanted of them.
-    """
+    """Takes the planes of a run as they are done."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -143,14 +116,7 @@ class Collector:
     ) -> None:
         """Take what a plane gives.
 
-        Parameters
-        ----------
-        pair : PlanePair
-            The two planes that are shown.
-        target : ndarray
-            Pixels of the target's plane.
-        found : Correspondence
-            Correspondence of the two planes.
+        ``target``: pixels of the target's plane.
         """
         self._last = found
         self._done.append(pair)
@@ -316,27 +282,8 @@ def make_mask_product(
 ) -> Product:
     """Make a product of a carried annotation.
 
-    Parameters
-    ----------
-    mask : Mask
-        What the user has annotated.
-    carried : mapping
-        Its planes on the target, by slot.
-    grid : Grid
-        Grid that the results lie on.
-    key, name, owner, about
-        The same as in :class:`Product`.
-    found : mapping
-        Correspondence behind each plane of labels.
-    planes : tuple of tuple of int, optional
-        Planes that were carried, where others may have been carried before.
-    pair : tuple of hashable
-        Identities of the two images.
-
-    Returns
-    -------
-    Product
-        Layer to be.
+    ``planes``: planes that were carried, where others may have been carried
+    before.
     """
     data, keywords = mask.assemble(carried, grid)
     return Product(

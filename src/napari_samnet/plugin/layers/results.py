@@ -89,13 +89,7 @@ def _same_grid(layer: Any, grid: Grid) -> bool:
 
 
 class Results:
-    """Adds and updates the layers of runs.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer that they are added to.
-    """
+    """Adds and updates the layers of runs."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
@@ -115,20 +109,8 @@ class Results:
         Adding a layer takes napari a while; between two of them the caller
         can let the window breathe.
 
-        Parameters
-        ----------
-        products : sequence of Product
-            Results that become layers.
-        threshold : float
-            Confidence below which new warped labels are hidden.
-        partial : bool
-            Whether they come from a run that was cut short. They then never
-            replace those of a complete one.
-
-        Yields
-        ------
-        Layer
-            The layer of each product.
+        ``partial``: whether they come from a run that was cut short. They then
+        never replace those of a complete one.
         """
         for product in products:
             with undisturbed(self._viewer):
@@ -168,13 +150,7 @@ class Results:
         return [layers[uid] for uid in self._before if uid in layers]
 
     def restore(self, layer: Any) -> None:
-        """Exchange points or shapes with their state before the last run.
-
-        Parameters
-        ----------
-        layer : napari.layers.Points or Shapes
-            One of :attr:`restorable`. Restoring twice changes nothing.
-        """
+        """Exchange points or shapes with their state before the last run."""
         kind, earlier = self._before[layer.unique_id]
         now = take_snapshot(layer, kind)
         restore(layer, kind, earlier)

@@ -44,22 +44,10 @@ def update_image(
 ) -> bool:
     """Bring an image up to date; False if its shape or type differ.
 
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The result of an earlier run. Its look stays, but for contrast limits
-        that are still the ones it was given.
-    data : ndarray
-        Pixels that replace those of the layer.
-    planes : collection of tuple of int or None
-        Planes that they cover, None for all.
-    keywords : mapping
-        Style of a new layer.
-
-    Returns
-    -------
-    bool
-        Whether it was written.
+    ``layer`` (napari.layers.Image): the result of an earlier run. Its look
+    stays, but for contrast limits that are still the ones it was given.
+    ``data``: pixels that replace those of the layer.
+    ``planes``: planes that they cover, None for all.
     """
     if (
         layer.data.shape != data.shape
@@ -81,14 +69,9 @@ def update_image(
 
 @dataclass(frozen=True)
 class LookSeen:
-    """How a layer looks, to tell whether the user changed it.
+    """How a layer looks, to tell whether the user changed it."""
 
-    Parameters
-    ----------
-    text : str
-        Contrast limits of an image, colors of arrows.
-    """
-
+    #: Contrast limits of an image, colors of arrows.
     text: str
 
     @classmethod
@@ -126,16 +109,8 @@ def update_vectors(
 ) -> None:
     """Move the arrows; how thick, long or colored the user made them stays.
 
-    Parameters
-    ----------
-    layer : napari.layers.Vectors
-        The result of an earlier run.
-    data : ndarray, shape (n, 2, ndim)
-        Arrows that replace those of the layer.
-    planes : collection of tuple of int or None
-        Planes that they cover, None for all.
-    keywords : mapping
-        Features and colors of a new layer.
+    ``data`` (n, 2, ndim): arrows that replace those of the layer. ``planes``:
+    planes that they cover, None for all.
     """
     look = LookSeen.of(layer)
     as_written = look.is_as_written(layer)
@@ -163,16 +138,8 @@ def update_points(
 ) -> None:
     """Move the points, whose number may have changed.
 
-    Parameters
-    ----------
-    layer : napari.layers.Points
-        The result of an earlier run.
-    data : ndarray, shape (n, ndim)
-        Points that replace those of the layer.
-    planes : collection of tuple of int or None
-        Planes that they cover, None for all.
-    keywords : mapping
-        Features, colors and the like, by point.
+    ``data`` (n, ndim): points that replace those of the layer. ``planes``:
+    planes that they cover, None for all.
     """
     old = np.asarray(layer.data)
     kept, by_row = _with_rows_kept(layer, old, planes, data, keywords)
@@ -192,16 +159,9 @@ def update_shapes(
 ) -> None:
     """Replace the shapes, whose number may have changed.
 
-    Parameters
-    ----------
-    layer : napari.layers.Shapes
-        The result of an earlier run.
-    data : sequence of ndarray, shape (k, ndim)
-        Outlines that replace those of the layer.
-    planes : collection of tuple of int or None
-        Planes that they cover, None for all.
-    keywords : mapping
-        Type, colors and the like, by shape.
+    ``data`` (k, ndim): outlines that replace those of the layer.
+    ``planes``: planes that they cover, None for all.
+    ``keywords``: type, colors and the like, by shape.
     """
     old = [np.array(outline) for outline in layer.data]
     middles = [outline.mean(axis=0) for outline in old]
@@ -263,35 +223,16 @@ def _joined(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Points or shapes as they were.
+    """Points or shapes as they were."""
 
-    Parameters
-    ----------
-    data : ndarray or list of ndarray
-        Coordinates as they were then.
-    keywords : mapping
-        What is kept by point or shape.
-    """
-
+    #: Coordinates as they were then.
     data: Any
+    #: What is kept by point or shape.
     keywords: Mapping[str, Any]
 
 
 def take_snapshot(layer: Any, kind: str) -> Snapshot:
-    """Copy the state of a layer of points or shapes.
-
-    Parameters
-    ----------
-    layer : napari.layers.Points or Shapes
-        Layer of the viewer that is meant.
-    kind : {'points', 'shapes'}
-        Which of the two it is.
-
-    Returns
-    -------
-    Snapshot
-        Independent of the layer from now on.
-    """
+    """Copy the state of a layer of points or shapes."""
     names = [name for name in INHERITED[kind] if name not in KEPT_STYLE]
     if kind == 'shapes':
         names.append('shape_type')
@@ -306,16 +247,6 @@ def _copied(value: Any) -> Any:
 
 
 def restore(layer: Any, kind: str, snapshot: Snapshot) -> None:
-    """Put a layer of points or shapes back to an earlier state.
-
-    Parameters
-    ----------
-    layer : napari.layers.Points or Shapes
-        Layer of the viewer that is meant.
-    kind : {'points', 'shapes'}
-        Which of the two it is.
-    snapshot : Snapshot
-        State that :func:`take_snapshot` kept.
-    """
+    """Put a layer of points or shapes back to an earlier state."""
     update = update_points if kind == 'points' else update_shapes
     update(layer, snapshot.data, None, snapshot.keywords)

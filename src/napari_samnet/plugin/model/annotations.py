@@ -52,35 +52,17 @@ def capture_mask(
     What is edited afterwards does not change the copy. Labels on disk are
     not copied but read when they are needed.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels, Points or Shapes
-        The annotation, anywhere in the world: it is taken to the source by
-        world coordinates, units included.
-    source : Grid
-        Grid of the source image.
-    at : tuple of int
-        Plane of the source that annotations without leading axes are on.
-    shown : tuple of int
-        Plane of the annotation that the viewer shows, which is meant where
-        it has more axes than the source.
-    target : Grid, optional
-        Grid that it is carried to, to which the size of points and the width
-        of lines are scaled.
-    planes : iterable of tuple of int, optional
-        Planes of the source that will be read; all of them by default.
-    ids : collection of int, optional
-        The only labels to carry.
-
-    Returns
-    -------
-    Mask
-        The annotation, as the worker sees it.
-
-    Raises
-    ------
-    InputError
-        If the layer cannot annotate this image.
+    ``layer`` (napari.layers.Labels, Points or Shapes): the annotation,
+    anywhere in the world: it is taken to the source by world coordinates,
+    units included.
+    ``at``: plane of the source that annotations without leading axes are on.
+    ``shown``: plane of the annotation that the viewer shows, which is meant
+    where it has more axes than the source.
+    ``target``: grid that it is carried to, to which the size of points and the
+    width of lines are scaled.
+    ``planes``: planes of the source that will be read; all of them by default.
+    ``ids``: the only labels to carry.
+    Raises InputError if the layer cannot annotate this image.
     """
     kind = layer.as_layer_data_tuple()[2]
     if kind == 'image':
@@ -156,18 +138,8 @@ def _scale_sizes(keywords: dict[str, Any], factor: float) -> None:
 def check_labels(layer: Any, source: Grid) -> None:
     """Refuse labels that do not lie on an image.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Labels that are to be carried.
-    source : Grid
-        Grid of the image that they annotate.
-
-    Raises
-    ------
-    InputError
-        If they lie elsewhere, or were never given a place and have another
-        shape.
+    Raises InputError if they lie elsewhere, or were never given a place and
+    have another shape.
     """
     grid, name = grid_of(layer), layer.name
     if same_pixels(grid, source):

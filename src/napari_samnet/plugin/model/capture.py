@@ -21,39 +21,26 @@ __all__ = ['Stack', 'data_of', 'is_loaded', 'kind_of', 'stack_of']
 
 @dataclass(frozen=True)
 class Stack:
-    """An image layer, as the worker sees it.
+    """An image layer, as the worker sees it."""
 
-    Parameters
-    ----------
-    name : str
-        The layer's name when the run started.
-    uid : hashable
-        Identifies the layer, whatever its name becomes.
-    data : array-like
-        Leading axes, rows, columns and, with `rgb`, channels.
-    rgb : bool
-        Whether the last axis holds colors.
-    grid : Grid
-        Where the planes live.
-    display : mapping
-        How the layer shows its values.
-    channels : int, optional
-        Leading axis of `data` that holds channels rather than planes; the
-        grid is without it.
-    parts : sequence of array-like
-        Data of layers that are its channels, instead of `data` alone.
-    whole : Grid, optional
-        Grid of the layer with the axis of its channels.
-    """
-
+    #: The layer's name when the run started.
     name: str
+    #: Identifies the layer, whatever its name becomes.
     uid: Hashable
+    #: Leading axes, rows, columns and, with `rgb`, channels.
     data: Any
+    #: Whether the last axis holds colors.
     rgb: bool
+    #: Where the planes live.
     grid: Grid
+    #: How the layer shows its values.
     display: Mapping[str, Any] = field(default_factory=dict)
+    #: Leading axis of `data` that holds channels rather than planes; the grid
+    #: is without it.
     channels: int | None = None
+    #: Data of layers that are its channels, instead of `data` alone.
     parts: Sequence[Any] = ()
+    #: Grid of the layer with the axis of its channels.
     whole: Grid | None = None
 
     @property
@@ -77,21 +64,11 @@ class Stack:
     ) -> tuple[NDArray[Any], Grid, dict[str, Any]]:
         """Lay out an image with the channels of this one as a layer.
 
-        Parameters
-        ----------
-        data : ndarray
-            Leading axes, rows, columns and, where there are any, channels.
-        grid : Grid
-            Where it lies, without channels.
-
-        Returns
-        -------
-        data : ndarray
-            With the channels where napari wants them.
-        grid : Grid
-            The same with channels.
-        keywords : dict
-            Style of the layer.
+        ``data``: leading axes, rows, columns and, where there are any,
+        channels.
+        ``grid``: where it lies, without channels.
+        Returns: ``data``: with the channels where napari wants them; ``grid``:
+        the same with channels; ``keywords``: style of the layer.
         """
         if self.rgb or self.channel_axis is None:
             return data, grid, {**self.display, 'rgb': self.rgb}
@@ -125,21 +102,11 @@ def stack_of(
 ) -> Stack:
     """Read an image layer.
 
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        Layer of the viewer that is meant.
-    channel_axis : int, optional
-        Leading axis that holds channels. By default leading axes hold
-        planes.
-    parts : sequence of napari.layers.Image
-        Layers that are its channels, itself among them, as napari makes them
-        of an image that is added with `channel_axis`.
-
-    Returns
-    -------
-    Stack
-        The layer's data and place; nothing is copied or loaded.
+    ``channel_axis``: leading axis that holds channels. By default leading axes
+    hold planes.
+    ``parts``: layers that are its channels, itself among them, as napari makes
+    them of an image that is added with `channel_axis`.
+    Returns: the layer's data and place; nothing is copied or loaded.
     """
     shown = ('colormap', 'contrast_limits', 'gamma')
     several = channel_axis is not None or bool(parts)

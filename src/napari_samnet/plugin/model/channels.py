@@ -28,10 +28,7 @@ PLANES, TOGETHER = 'planes', 'together'
 class Channels:
     """Remembers what was declared of each image.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the layers are.
+    ``viewer``: where the layers are.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -41,15 +38,8 @@ class Channels:
     def choices(self, layer: Any) -> dict[int | str, str]:
         """What can be declared of an image, and its text.
 
-        Parameters
-        ----------
-        layer : napari.layers.Image
-            The image that is meant.
-
-        Returns
-        -------
-        dict
-            By axis, `PLANES` or `TOGETHER`; one entry if there is no choice.
+        Returns: by axis, `PLANES` or `TOGETHER`; one entry if there is no
+        choice.
         """
         found: dict[int | str, str] = {PLANES: 'none'}
         if layer.rgb:
@@ -80,10 +70,7 @@ class Channels:
     def choose(self, layer: Any, choice: int | str) -> None:
         """Declare the channels of an image.
 
-        Raises
-        ------
-        InputError
-            If it cannot have these.
+        Raises InputError if it cannot have these.
         """
         choices = self.choices(layer)
         if choice not in choices:

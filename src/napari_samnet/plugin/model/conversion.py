@@ -20,15 +20,7 @@ __all__ = ['color_table', 'labels_of_image', 'resampled_labels', 'stretched']
 def color_table(picture: LabelPicture) -> dict[str, Any]:
     """Keywords of a layer of labels that has the colors of a file.
 
-    Parameters
-    ----------
-    picture : LabelPicture
-        Labels as they were read.
-
-    Returns
-    -------
-    dict
-        Empty if there are no colors; what has none is transparent.
+    Returns: empty if there are no colors; what has none is transparent.
     """
     if not picture.colors:
         return {}
@@ -42,23 +34,12 @@ def color_table(picture: LabelPicture) -> dict[str, Any]:
 def labels_of_image(layer: Any) -> tuple[Labels, tuple[str, ...]]:
     """Take an image for labels, by the rules that files are read by.
 
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        A mask that was opened as an image. Where its file is still there,
-        that is read, since napari shows a palette as colors.
-
-    Returns
-    -------
-    layer : napari.layers.Labels
-        At the same place; not in any viewer.
-    notices : tuple of str
-        What was decided, one line each.
-
-    Raises
-    ------
-    InputError
-        If it does not hold labels.
+    ``layer`` (napari.layers.Image): a mask that was opened as an image. Where
+    its file is still there, that is read, since napari shows a palette as
+    colors.
+    Returns: ``layer``: at the same place; not in any viewer; ``notices``: what
+    was decided, one line each.
+    Raises InputError if it does not hold labels.
     """
     picture = _of_file(layer)
     if picture is None:
@@ -114,17 +95,9 @@ def _of_pixels(layer: Any) -> LabelPicture:
 def stretched(labels: Any, shape: tuple[int, int]) -> NDArray[Any]:
     """Labels with other numbers of rows and columns, nearest neighbor.
 
-    Parameters
-    ----------
-    labels : array-like of int, shape (..., r, c)
-        One id per pixel, in memory or not.
-    shape : tuple of int
-        Rows and columns of the result, which covers the same.
-
-    Returns
-    -------
-    ndarray of int, shape (..., rows, columns)
-        Ids are kept, and so is the type.
+    ``labels`` (..., r, c): one id per pixel, in memory or not.
+    ``shape``: rows and columns of the result, which covers the same.
+    Returns: (..., rows, columns): ids are kept, and so is the type.
     """
     rows, cols = (
         ((2 * np.arange(after) + 1) * before) // (2 * after)
@@ -139,20 +112,10 @@ def stretched(labels: Any, shape: tuple[int, int]) -> NDArray[Any]:
 def resampled_labels(layer: Any, image: Grid, shown: Index) -> Labels:
     """Copy labels of another resolution to the pixels of an image.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Labels that show all of the image.
-    image : Grid
-        Where they shall lie.
-    shown : tuple of int
-        Plane of the labels that is meant where they have other planes than
-        the image.
-
-    Returns
-    -------
-    napari.layers.Labels
-        With the same ids, colors and features; not in any viewer.
+    ``image``: where they shall lie.
+    ``shown``: plane of the labels that is meant where they have other planes
+    than the image.
+    Returns: with the same ids, colors and features; not in any viewer.
     """
     data = data_of(layer)
     if data.ndim > 2 and data.shape[:-2] != image.leading:

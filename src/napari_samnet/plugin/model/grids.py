@@ -72,17 +72,11 @@ def _with_axis(matrix: Matrix, at: int) -> Matrix:
 
 @dataclass(frozen=True)
 class Grid:
-    """Shape of a layer's data and the way it lies in the world.
+    """Shape of a layer's data and the way it lies in the world."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Leading axes, rows and columns; no color channels.
-    spatial : mapping
-        The layer's seven spatial fields.
-    """
-
+    #: Leading axes, rows and columns; no color channels.
     shape: tuple[int, ...]
+    #: The layer's seven spatial fields.
     spatial: Mapping[str, Any]
 
     @property
@@ -159,19 +153,8 @@ class Grid:
     def with_channels(self, count: int, like: Grid, axis: int) -> Grid:
         """Grid with an axis of channels before rows and columns.
 
-        Parameters
-        ----------
-        count : int
-            Number of channels that are added.
-        like : Grid
-            Grid that has such an axis, whose scale, units and label it gets.
-        axis : int
-            Which axis of `like`.
-
-        Returns
-        -------
-        Grid
-            One axis more than this one.
+        ``like``: grid that has such an axis, whose scale, units and label it
+        gets.
         """
         at = len(self.leading)
         ndim = len(self.shape)
@@ -219,18 +202,9 @@ class Grid:
     def index_at(self, world: Any, units: Units = None) -> Index:
         """Plane that lies nearest to a point of the world.
 
-        Parameters
-        ----------
-        world : sequence of float
-            World coordinates; where there are more than the grid has axes,
-            the last ones count.
-        units : sequence of pint.Unit, optional
-            Units of these coordinates; those of the grid if None.
-
-        Returns
-        -------
-        tuple of int
-            Indices on the leading axes, kept inside the stack.
+        ``world`` (sequence of float): world coordinates; where there are more
+        than the grid has axes, the last ones count.
+        ``units``: units of these coordinates; those of the grid if None.
         """
         coords = self.from_world(np.asarray(world, float)[None], units)[0]
         limits = np.array(self.leading) - 1
@@ -244,18 +218,10 @@ class Grid:
     ) -> NDArray[np.float64]:
         """Data coordinates of points given in the world.
 
-        Parameters
-        ----------
-        world : ndarray, shape (n, d)
-            Points. Missing leading axes count as 0, surplus ones are left
-            out, as everywhere in napari.
-        units : sequence of pint.Unit, optional
-            Units of these coordinates; those of the grid if None.
-
-        Returns
-        -------
-        ndarray, shape (n, ndim)
-            The same points in data coordinates.
+        ``world`` (n, d): points. Missing leading axes count as 0, surplus ones
+        are left out, as everywhere in napari.
+        ``units``: units of these coordinates; those of the grid if None.
+        Returns: (n, ndim): the same points in data coordinates.
         """
         ndim = len(self.shape)
         world = world[:, -ndim:]
@@ -273,17 +239,10 @@ class Grid:
     ) -> NDArray[np.float64]:
         """Data coordinates of points given in those of another grid.
 
-        Parameters
-        ----------
-        coords : ndarray, shape (n, other's ndim)
-            Points in data coordinates of `other`.
-        other : Grid
-            Where they come from.
-
-        Returns
-        -------
-        ndarray, shape (n, ndim)
-            The same places of the world in data coordinates of this grid.
+        ``coords`` (n, other's ndim): points in data coordinates of `other`.
+        ``other``: where they come from.
+        Returns: (n, ndim): the same places of the world in data coordinates of
+        this grid.
         """
         if not len(coords):
             return np.empty((0, len(self.shape)))
@@ -294,17 +253,10 @@ class Grid:
     def moved_with(self, before: Grid, after: Grid) -> Grid:
         """Move this grid as another one was moved.
 
-        Parameters
-        ----------
-        before, after : Grid
-            Where the other, whose last axes are those of this one, lay and
-            lies now.
-
-        Returns
-        -------
-        Grid
-            This one itself if the other was not moved; else with the same
-            place relative to the other.
+        ``before``, ``after``: where the other, whose last axes are those of
+        this one, lay and lies now.
+        Returns: this one itself if the other was not moved; else with the same
+        place relative to the other.
         """
         then, now = before.to_world(), after.to_world()
         units = after.spatial['units']
@@ -376,17 +328,8 @@ def shape_of(layer: Any) -> tuple[int, ...]:
 def grid_of(layer: Any, shape: tuple[int, ...] | None = None) -> Grid:
     """Grid of a layer.
 
-    Parameters
-    ----------
-    layer : napari layer
-        Any layer with spatial fields.
-    shape : tuple of int, optional
-        Stands in for the shape of data that has none, such as points.
-
-    Returns
-    -------
-    Grid
-        Shape and a copy of the spatial fields.
+    ``shape``: stands in for the shape of data that has none, such as points.
+    Returns: shape and a copy of the spatial fields.
     """
     return Grid(
         shape_of(layer) if shape is None else shape,

@@ -17,22 +17,16 @@ Spot = tuple[float, float]
 
 @dataclass(frozen=True)
 class PointPair:
-    """A point of the source and one of the target.
+    """A point of the source and one of the target."""
 
-    Parameters
-    ----------
-    source, target : tuple of float or None
-        Row and column in pixels; None as long as an end was not placed.
-    landmark : bool
-        Whether somebody said that the two belong together. Otherwise it is a
-        question and its answer.
-    active : bool
-        Whether the landmark is used.
-    """
-
+    #: ``source``, ``target``: row and column in pixels; None as long as an end
+    #: was not placed.
     source: Spot | None
     target: Spot | None
+    #: Whether somebody said that the two belong together. Otherwise it is a
+    #: question and its answer.
     landmark: bool = False
+    #: Whether the landmark is used.
     active: bool = True
 
     @property
@@ -76,15 +70,8 @@ class LandmarkPairs:
     def ask(self, source: Spot | None, target: Spot | None) -> int:
         """Add a question with its answer, or the first end of a pair.
 
-        Parameters
-        ----------
-        source, target : tuple of float or None
-            Row and column in each image; None for an end that is missing.
-
-        Returns
-        -------
-        int
-            Number of the new pair.
+        ``source``, ``target``: row and column in each image; None for an end
+        that is missing.
         """
         number = max(self._pairs, default=0) + 1
         self._pairs = {**self._pairs, number: PointPair(source, target)}
@@ -93,14 +80,7 @@ class LandmarkPairs:
     def place(self, number: int, side: str, at: Spot) -> None:
         """Move an end of a pair, which becomes a landmark with it.
 
-        Parameters
-        ----------
-        number : int
-            Number of the pair, which need not be there yet.
-        side : {'source', 'target'}
-            Image whose end is moved.
-        at : tuple of float
-            Row and column in that image.
+        ``number``: number of the pair, which need not be there yet.
         """
         pair = self._pairs.get(number, PointPair(None, None))
         source = at if side == 'source' else pair.source
@@ -122,10 +102,7 @@ class LandmarkPairs:
     def replace(self, landmarks: Landmarks) -> None:
         """Put other landmarks in the place of those there are.
 
-        Parameters
-        ----------
-        landmarks : Landmarks
-            Pairs of points, of which some may be switched off.
+        ``landmarks``: pairs of points, of which some may be switched off.
         """
         rows = zip(
             landmarks.source.tolist(),

@@ -76,25 +76,17 @@ class Mask(Protocol):
 
 @dataclass(frozen=True)
 class LabelsMask:
-    """A Labels layer.
+    """A Labels layer."""
 
-    Parameters
-    ----------
-    name, uid : str, hashable
-        Name and identity of the layer.
-    data : array-like of int or bool
-        Rows and columns, with or without the source's leading axes.
-    keywords : mapping
-        Colormap, features and the like for the new layer.
-    ids : frozenset of int, optional
-        The only ids that are carried; all if None.
-    """
-
+    #: ``name``, ``uid``: name and identity of the layer.
     name: str
     uid: Hashable
+    #: Rows and columns, with or without the source's leading axes.
     data: Any
+    #: Colormap, features and the like for the new layer.
     keywords: Mapping[str, Any] = field(default_factory=dict)
     kind: str = 'labels'
+    #: The only ids that are carried; all if None.
     ids: frozenset[int] | None = None
 
     def plane(self, index: Index) -> NDArray[Any]:
@@ -168,21 +160,14 @@ def _take(
 
 @dataclass(frozen=True)
 class PointsMask:
-    """A Points layer.
+    """A Points layer."""
 
-    Parameters
-    ----------
-    name, uid : str, hashable
-        Name and identity of the layer.
-    coords : ndarray, shape (n, ndim)
-        Points in data coordinates of the source image.
-    keywords : mapping
-        Size, symbol, colors, features for the new layer, by point.
-    """
-
+    #: ``name``, ``uid``: name and identity of the layer.
     name: str
     uid: Hashable
+    #: (n, ndim): points in data coordinates of the source image.
     coords: Coordinates
+    #: Size, symbol, colors, features for the new layer, by point.
     keywords: Mapping[str, Any] = field(default_factory=dict)
     kind: str = 'points'
 
@@ -258,24 +243,16 @@ def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
 
 @dataclass(frozen=True)
 class ShapesMask:
-    """A Shapes layer.
+    """A Shapes layer."""
 
-    Parameters
-    ----------
-    name, uid : str, hashable
-        Name and identity of the layer.
-    outlines : sequence of ndarray, shape (k, ndim)
-        Vertices in data coordinates of the source image.
-    types : sequence of str
-        Type of each shape.
-    keywords : mapping
-        Colors, widths, features for the new layer, by shape.
-    """
-
+    #: ``name``, ``uid``: name and identity of the layer.
     name: str
     uid: Hashable
+    #: (k, ndim): vertices in data coordinates of the source image.
     outlines: Sequence[Coordinates]
+    #: Type of each shape.
     types: Sequence[str]
+    #: Colors, widths, features for the new layer, by shape.
     keywords: Mapping[str, Any] = field(default_factory=dict)
     kind: str = 'shapes'
 

@@ -21,35 +21,21 @@ CORNERS = 72
 
 @dataclass(frozen=True)
 class Region:
-    """Outlines on an image, captured from a layer of shapes.
+    """Outlines on an image, captured from a layer of shapes."""
 
-    Parameters
-    ----------
-    outlines : sequence of ndarray, shape (n, ndim)
-        Corners in data coordinates of the image; without leading axes they
-        are on every plane.
-    shape : tuple of int
-        Rows and columns of the image.
-    leave_out : bool
-        Whether what is inside is left out; else it is all that is matched.
-    """
-
+    #: (n, ndim): corners in data coordinates of the image; without leading
+    #: axes they are on every plane.
     outlines: Sequence[NDArray[np.float64]]
+    #: Rows and columns of the image.
     shape: tuple[int, int]
+    #: Whether what is inside is left out; else it is all that is matched.
     leave_out: bool
 
     def plane(self, index: Index) -> NDArray[np.bool_] | None:
         """Pixels of a plane that are matched.
 
-        Parameters
-        ----------
-        index : tuple of int
-            Plane of the image.
-
-        Returns
-        -------
-        ndarray of bool, shape (rows, columns), or None
-            None for all, which is so where nothing was drawn.
+        Returns: (rows, columns): None for all, which is so where nothing was
+        drawn.
         """
         from skimage.draw import polygon
 
@@ -68,24 +54,10 @@ class Region:
 def capture_region(layer: Any, image: Grid, *, leave_out: bool) -> Region:
     """Copy shapes that tell which part of an image is matched.
 
-    Parameters
-    ----------
-    layer : napari.layers.Shapes
-        Polygons, rectangles and ellipses, anywhere in the world.
-    image : Grid
-        Grid of the image.
-    leave_out : bool
-        Whether what is inside is left out; else it is all that is matched.
-
-    Returns
-    -------
-    Region
-        What is edited afterwards does not change it.
-
-    Raises
-    ------
-    InputError
-        If none of the shapes has an inside.
+    ``leave_out``: whether what is inside is left out; else it is all that is
+    matched.
+    Returns: what is edited afterwards does not change it.
+    Raises InputError if none of the shapes has an inside.
     """
     place = grid_of(layer, (1,) * layer.ndim)
     outlines = [

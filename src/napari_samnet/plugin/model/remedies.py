@@ -38,18 +38,12 @@ TIPS = {
 
 @dataclass(frozen=True)
 class Remedy:
-    """The next step after a refusal, as a button can take it.
+    """The next step after a refusal, as a button can take it."""
 
-    Parameters
-    ----------
-    kind : {'Convert to labels', 'Use this plane', 'Resample'}
-        What is done, which is the text of the button.
-    subject : napari layer, str or None
-        The layer that was refused, or the path of a file; None where it is
-        the choice of planes.
-    """
-
+    #: What is done, which is the text of the button.
     kind: str
+    #: The layer that was refused, or the path of a file; None where it is the
+    #: choice of planes.
     subject: Any = None
 
     @property
@@ -59,15 +53,7 @@ class Remedy:
 
 
 class RefusalError(InputError):
-    """An input that cannot be used as it is, and what can be done.
-
-    Parameters
-    ----------
-    message : str
-        What was expected, what came, and the next step.
-    remedy : Remedy
-        The next step, as a button can take it.
-    """
+    """An input that cannot be used as it is, and what can be done."""
 
     def __init__(self, message: str, remedy: Remedy) -> None:
         super().__init__(message)

@@ -84,86 +84,62 @@ OUTPUTS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class PlanePair:
-    """One plane of each image and where its results go.
+    """One plane of each image and where its results go."""
 
-    Parameters
-    ----------
-    source, target : tuple of int
-        Planes that are matched with each other.
-    source_slot, target_slot : tuple of int
-        Place in the arrays of the results.
-    source_at, target_at : tuple of int
-        Leading coordinates of arrows, points and shapes.
-    """
-
+    #: ``source``, ``target``: planes that are matched with each other.
     source: Index
     target: Index
+    #: ``source_slot``, ``target_slot``: place in the arrays of the results.
     source_slot: Index
     target_slot: Index
+    #: ``source_at``, ``target_at``: leading coordinates of arrows, points and
+    #: shapes.
     source_at: Index
     target_at: Index
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run, captured.
+    """A run, captured."""
 
-    Parameters
-    ----------
-    source, target : Stack
-        The two images of the pair.
-    pairs : sequence of PlanePair
-        What is matched, in order.
-    source_grid, target_grid : Grid
-        Where arrays of the results live.
-    source_space, target_space : Grid
-        Where arrows, points and shapes live.
-    options : MatchOptions
-        How the planes are matched.
-    masks : sequence of Mask
-        What is carried to the target.
-    outputs : frozenset of str
-        Layers to add: keys of `OUTPUTS`.
-    arrows : int
-        Largest number of arrows.
-    color : str
-        Feature that colors the arrows.
-    live : bool
-        Whether to show pictures on the way.
-    landmarks : mapping
-        Pairs of points that the fields shall meet, by planes of source and
-        target.
-    several : bool
-        Whether the one pair belongs to a run over several, whose layers its
-        results go into.
-    any_match : bool
-        Whether a match of the pair will do that was given other labels.
-    seen : SeenTurn, optional
-        How the target lies turned against the source on the screen, where
-        that is taken for its orientation.
-    regions : tuple of Region or None
-        What of source and of target is matched; all if None.
-    """
-
+    #: ``source``, ``target``: the two images of the pair.
     source: Stack
     target: Stack
+    #: What is matched, in order.
     pairs: Sequence[PlanePair]
+    #: ``source_grid``, ``target_grid``: where arrays of the results live.
     source_grid: Grid
     target_grid: Grid
+    #: ``source_space``, ``target_space``: where arrows, points and shapes
+    #: live.
     source_space: Grid
     target_space: Grid
+    #: How the planes are matched.
     options: MatchOptions
+    #: What is carried to the target.
     masks: Sequence[Mask] = ()
+    #: Layers to add: keys of `OUTPUTS`.
     outputs: frozenset[str] = frozenset()
+    #: Largest number of arrows.
     arrows: int = 400
+    #: Feature that colors the arrows.
     color: str = 'direction'
+    #: Whether to show pictures on the way.
     live: bool = True
+    #: Pairs of points that the fields shall meet, by planes of source and
+    #: target.
     landmarks: Mapping[tuple[Index, Index], Landmarks] = field(
         default_factory=dict
     )
+    #: Whether the one pair belongs to a run over several, whose layers its
+    #: results go into.
     several: bool = False
+    #: Whether a match of the pair will do that was given other labels.
     any_match: bool = False
+    #: How the target lies turned against the source on the screen, where that
+    #: is taken for its orientation.
     seen: SeenTurn | None = None
+    #: What of source and of target is matched; all if None.
     regions: tuple[Region | None, Region | None] = (None, None)
 
     def kept(self, pair: PlanePair) -> Kept:
@@ -182,123 +158,82 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """Progress of a run.
+    """Progress of a run."""
 
-    Parameters
-    ----------
-    index, total : int
-        Steps done, and steps there are; a total of 0 means unknown.
-    text : str
-        What is going on.
-    change : float, optional
-        How far the field moved in this iteration, pixels at working size.
-    first : bool
-        Whether a new pair of planes begins.
-    picture : ndarray of uint8, optional
-        Transferred image and field so far, for a glance.
-    stopped : bool
-        Whether the run was cut short and only its results are to be made.
-    """
-
+    #: ``index``, ``total``: steps done, and steps there are; a total of 0
+    #: means unknown.
     index: int
     total: int
+    #: What is going on.
     text: str
+    #: How far the field moved in this iteration, pixels at working size.
     change: float | None = None
+    #: Whether a new pair of planes begins.
     first: bool = False
+    #: Transferred image and field so far, for a glance.
     picture: NDArray[np.uint8] | None = None
+    #: Whether the run was cut short and only its results are to be made.
     stopped: bool = False
 
 
 @dataclass(frozen=True)
 class Product:
-    """Data and style of a layer to be.
+    """Data and style of a layer to be."""
 
-    Parameters
-    ----------
-    kind : str
-        Type of layer, as napari writes it.
-    key : str
-        Identifies it, so that a second run updates it.
-    name : str
-        Name of a new layer.
-    data : Any
-        Data of the layer.
-    grid : Grid
-        Grid that the result lies on.
-    keywords : mapping
-        Style of the layer.
-    owner : hashable
-        Identity of the image that it lies on.
-    about : mapping
-        What its metadata say.
-    full : ndarray, optional
-        Labels before any are hidden for low confidence.
-    found : mapping
-        Correspondence behind each plane of `full`.
-    planes : tuple of tuple of int, optional
-        Planes of the data that it covers, by their leading coordinates; all
-        there are if None. What an earlier run found on others stays.
-    ids : frozenset of int, optional
-        Ids of labels that it is about; all there are if None. What an
-        earlier run found for others stays.
-    pair : tuple of hashable
-        Identities of the two images that were matched.
-    """
-
+    #: Type of layer, as napari writes it.
     kind: str
+    #: Identifies it, so that a second run updates it.
     key: str
+    #: Name of a new layer.
     name: str
+    #: Data of the layer.
     data: Any
+    #: Grid that the result lies on.
     grid: Grid
+    #: Style of the layer.
     keywords: Mapping[str, Any]
+    #: Identity of the image that it lies on.
     owner: Hashable
+    #: What its metadata say.
     about: Mapping[str, Any]
+    #: Labels before any are hidden for low confidence.
     full: NDArray[Any] | None = None
+    #: Correspondence behind each plane of `full`.
     found: Mapping[Index, Correspondence] = field(default_factory=dict)
+    #: Planes of the data that it covers, by their leading coordinates; all
+    #: there are if None. What an earlier run found on others stays.
     planes: tuple[Index, ...] | None = None
+    #: Ids of labels that it is about; all there are if None. What an earlier
+    #: run found for others stays.
     ids: frozenset[int] | None = None
+    #: Identities of the two images that were matched.
     pair: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run hands back.
+    """What a run hands back."""
 
-    Parameters
-    ----------
-    products : sequence of Product
-        Layers to add or update.
-    found : mapping
-        Correspondence of each pair of planes (source, target).
-    cancelled : bool
-        Whether it was stopped on the way; the products are then those of the
-        iterations and planes done.
-    text : str
-        One line for the user.
-    last : Correspondence, optional
-        The last correspondence found, images included.
-    partial : bool
-        Whether the iterations of the one pair of planes were cut short.
-    verdict : Verdict, optional
-        Whether the results can be used.
-    judged : tuple of (tuple of int, tuple of int), optional
-        Planes of source and target that the verdict's places lie on.
-    worst_planes : sequence of tuple of int
-        Planes of the source to look at, the worst first.
-    unbent : mapping
-        What was found for each pair of planes before it was bent to
-        landmarks.
-    """
-
+    #: Layers to add or update.
     products: Sequence[Product]
+    #: Correspondence of each pair of planes (source, target).
     found: Mapping[tuple[Index, Index], Correspondence]
+    #: Whether it was stopped on the way; the products are then those of the
+    #: iterations and planes done.
     cancelled: bool
+    #: One line for the user.
     text: str
+    #: The last correspondence found, images included.
     last: Correspondence | None = None
+    #: Whether the iterations of the one pair of planes were cut short.
     partial: bool = False
+    #: Whether the results can be used.
     verdict: Verdict | None = None
+    #: Planes of source and target that the verdict's places lie on.
     judged: tuple[Index, Index] | None = None
+    #: Planes of the source to look at, the worst first.
     worst_planes: Sequence[Index] = ()
+    #: What was found for each pair of planes before it was bent to landmarks.
     unbent: Mapping[tuple[Index, Index], Correspondence] = field(
         default_factory=dict
     )
@@ -309,26 +244,9 @@ def plane_pairs(
 ) -> tuple[list[PlanePair], Grid, Grid]:
     """Pair the planes of two images.
 
-    Parameters
-    ----------
-    source, target : Stack
-        The two images of the pair.
-    mode : {'current', 'pairwise'}
-        Way through the planes of a stack.
-    at : tuple of two tuples of int
-        Planes that the viewer shows now.
-
-    Returns
-    -------
-    pairs : list of PlanePair
-        What to match.
-    source_grid, target_grid : Grid
-        Where arrays of the results live.
-
-    Raises
-    ------
-    InputError
-        If the stacks cannot be paired.
+    Returns: ``pairs``: what to match; ``source_grid, target_grid``: where
+    arrays of the results live.
+    Raises InputError if the stacks cannot be paired.
     """
     if mode == 'current':
         here, there = at

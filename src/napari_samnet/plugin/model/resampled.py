@@ -25,16 +25,10 @@ SAME = 0.01
 def same_pixels(labels: Grid, image: Grid) -> bool:
     """Whether labels have the pixels of an image, or of each of its planes.
 
-    Parameters
-    ----------
-    labels, image : Grid
-        The two. Labels in pixels that were never given a place lie on any
-        image of their shape that has one, since the two cannot be compared.
-
-    Returns
-    -------
-    bool
-        Whether no pixel need be looked up elsewhere.
+    ``labels``, ``image``: the two. Labels in pixels that were never given a
+    place lie on any image of their shape that has one, since the two cannot be
+    compared.
+    Returns: whether no pixel need be looked up elsewhere.
     """
     if labels.shape == image.shape:
         other = image
@@ -86,24 +80,16 @@ def lies_on(labels: Grid, image: Grid) -> bool:
 
 @dataclass(frozen=True)
 class ResampledLabels:
-    """Labels on the pixels of an image, nearest neighbor, read by plane.
+    """Labels on the pixels of an image, nearest neighbor, read by plane."""
 
-    Parameters
-    ----------
-    data : array-like of int
-        The labels, in memory or not.
-    grid : Grid
-        Grid that the labels lie on.
-    image : Grid
-        Grid whose pixels are asked for.
-    shown : tuple of int
-        Plane of the labels that is meant where they have more leading axes
-        than the image.
-    """
-
+    #: The labels, in memory or not.
     data: Any
+    #: Grid that the labels lie on.
     grid: Grid
+    #: Grid whose pixels are asked for.
     image: Grid
+    #: Plane of the labels that is meant where they have more leading axes than
+    #: the image.
     shown: Index = ()
 
     @property

@@ -22,18 +22,11 @@ NEAR_QUARTER = 10.0
 def orientation_seen(source: Grid, target: Grid) -> str:
     """Orientation in which a target is seen, by the axes of the source.
 
-    Parameters
-    ----------
-    source, target : Grid
-        Where the layers lie, flips and turns included.
-
-    Returns
-    -------
-    str
-        How the data of the target must be turned to look as they do on the
-        screen, as the option `orientation` takes it: degrees against the
-        clock, 'mirror', or both. Empty where both are seen alike; then
-        nothing is known.
+    ``source``, ``target``: where the layers lie, flips and turns included.
+    Returns: how the data of the target must be turned to look as they do on
+    the screen, as the option `orientation` takes it: degrees against the
+    clock, 'mirror', or both. Empty where both are seen alike; then nothing is
+    known.
     """
     # The reflection comes first in what takes offsets in the turned picture
     # to those in the data.
@@ -55,13 +48,9 @@ class SeenTurn:
     Arrows to an image that lies flipped point to where things are seen. As
     with images that are not, their upper left corners on the screen count as
     the same place.
-
-    Parameters
-    ----------
-    source, target : Grid
-        Where the layers lie.
     """
 
+    #: ``source``, ``target``: where the layers lie.
     source: Grid
     target: Grid
 

@@ -21,18 +21,8 @@ Units = Sequence[Any] | None
 def unit_factors(have: Units, want: Units, ndim: int) -> NDArray[np.float64]:
     """Numbers that take coordinates from some units to others.
 
-    Parameters
-    ----------
-    have, want : sequence of pint.Unit or None
-        Units of the axes, aligned from the last.
-    ndim : int
-        Number of axes, the last ones.
-
-    Returns
-    -------
-    ndarray, shape (ndim,)
-        1 everywhere if units are not known or one of them cannot be
-        converted.
+    Returns: (ndim,): 1 everywhere if units are not known or one of them cannot
+    be converted.
     """
     factors = np.ones(ndim)
     if have is None or want is None:
@@ -48,16 +38,10 @@ def unit_factors(have: Units, want: Units, ndim: int) -> NDArray[np.float64]:
 def world_units(viewer: Any) -> Units:
     """Units of the world coordinates of a viewer.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        A viewer; its sliders and clicks are in these units.
-
-    Returns
-    -------
-    tuple of pint.Unit or None
-        None where those of its layers cannot be converted, so that napari
-        leaves them out of account.
+    ``viewer`` (napari.components.ViewerModel): a viewer; its sliders and
+    clicks are in these units.
+    Returns: None where those of its layers cannot be converted, so that napari
+    leaves them out of account.
     """
     units: Units = getattr(viewer.layers.extent, 'units', None)
     return units

@@ -26,22 +26,10 @@ def bent_to_landmarks(
 ) -> Correspondence:
     """Bend a match to pairs of points, and its transferred image with it.
 
-    Parameters
-    ----------
-    match : Correspondence
-        What was found without landmarks.
-    landmarks : Landmarks or None
-        Pairs that the fields shall meet.
-    source, target : ndarray
-        The two planes that were matched.
-    request : Request
-        How they were matched, and what is wanted of them.
-
-    Returns
-    -------
-    Correspondence
-        `match` itself if there are no landmarks to meet, and no transferred
-        image is missing.
+    ``match``: what was found without landmarks.
+    ``request``: how they were matched, and what is wanted of them.
+    Returns: `match` itself if there are no landmarks to meet, and no
+    transferred image is missing.
     """
     if landmarks is not None and landmarks.active.any():
         match = match.with_landmarks(*landmarks.used)
@@ -72,29 +60,11 @@ def started_again(
 ) -> Generator[Report, None, Correspondence]:
     """Match again from landmarks, where they contradict a match.
 
-    Parameters
-    ----------
-    match : Correspondence
-        What was found without landmarks.
-    landmarks : Landmarks or None
-        Pairs that the fields shall meet.
-    planes : tuple of ndarray
-        Source and target, and the pixels of the source that are matched; all
-        of them if None.
-    request : Request
-        How they were matched.
-    stop : threading.Event
-        Set to stop after the current iteration.
-
-    Yields
-    ------
-    Report
-        What is going on.
-
-    Returns
-    -------
-    Correspondence
-        `match` itself where it agrees with the landmarks.
+    ``match``: what was found without landmarks.
+    ``planes``: source and target, and the pixels of the source that are
+    matched; all of them if None.
+    ``stop``: set to stop after the current iteration.
+    Returns: `match` itself where it agrees with the landmarks.
     """
     if landmarks is None or not landmarks.active.any():
         return match

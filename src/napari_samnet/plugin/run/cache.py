@@ -33,23 +33,8 @@ def pair_key(
 ) -> str:
     """Name the content of a pair and how it is matched.
 
-    Parameters
-    ----------
-    source, target : ndarray
-        Images that are compared by their content.
-    options : MatchOptions
-        How they are matched.
-    weights : str
-        Hash of the weights, since a file of the same name may change.
-    labels : ndarray, optional
-        Labels of the source that the match is given.
-    kept : tuple of ndarray of bool or None
-        Pixels of source and target that are matched.
-
-    Returns
-    -------
-    str
-        The same for the same content.
+    ``weights``: hash of the weights, since a file of the same name may change.
+    ``kept``: pixels of source and target that are matched.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, image in (
@@ -84,10 +69,7 @@ def _weight(found: Correspondence) -> int:
 class CorrespondenceCache:
     """The most recently used correspondences, bounded in memory.
 
-    Parameters
-    ----------
-    limit : int
-        Bytes to hold. The newest entry is kept whatever its size.
+    ``limit``: bytes to hold. The newest entry is kept whatever its size.
     """
 
     def __init__(self, limit: int = 512 * 2**20) -> None:
@@ -114,14 +96,8 @@ class CorrespondenceCache:
     ) -> None:
         """Hold a correspondence, and let go of the oldest beyond the limit.
 
-        Parameters
-        ----------
-        key : str
-            Pair, options and labels, as :func:`pair_key` names them.
-        found : Correspondence
-            What was found for them.
-        other_name : str
-            Key by which it is found as well, such as that without labels.
+        ``other_name``: key by which it is found as well, such as that without
+        labels.
         """
         with self._lock:
             if other_name not in ('', key):

@@ -56,32 +56,12 @@ def match_pair(
 ) -> Generator[Report, None, Correspondence | None]:
     """Match two planes, or recall what was found for them.
 
-    Parameters
-    ----------
-    source, target : ndarray
-        The two planes that are shown.
-    request : Request
-        How they are matched.
-    cache : CorrespondenceCache
-        Where complete correspondences are kept.
-    stop : threading.Event
-        Set to stop after the current iteration.
-    labels : ndarray, optional
-        Labels of the source, whose motions are hypotheses of the match.
-    kept : tuple of ndarray of bool or None
-        Pixels of both planes that are matched, all where None.
-    partial : bool
-        Whether what was found by then is wanted.
-
-    Yields
-    ------
-    Report
-        One for each step.
-
-    Returns
-    -------
-    Correspondence or None
-        What was found so far if it was stopped; None if that is nothing.
+    ``cache``: where complete correspondences are kept.
+    ``stop``: set to stop after the current iteration.
+    ``labels``: Labels of the source, whose motions are hypotheses of the
+    match.
+    ``kept``: pixels of both planes that are matched, all where None.
+    Returns: what was found so far if it was stopped; None if that is nothing.
     """
     weights = get_weights(request.options.weights).sha256
     pair = source, target, request.options, weights
@@ -145,27 +125,10 @@ def run_steps(
 ) -> Steps:
     """Carry out a run.
 
-    Parameters
-    ----------
-    request : Request
-        What the user asked for.
-    cache : CorrespondenceCache
-        Correspondences of earlier runs, reused where they fit.
-    stop : threading.Event
-        Set to stop after the current iteration, keeping what is done.
-    known : mapping, optional
-        What was found for pairs of planes, which are then not matched but
-        only bent to their landmarks.
-
-    Yields
-    ------
-    Report
-        Progress.
-
-    Returns
-    -------
-    Outcome
-        Layers to be.
+    ``cache``: correspondences of earlier runs, reused where they fit.
+    ``stop``: set to stop after the current iteration, keeping what is done.
+    ``known``: what was found for pairs of planes, which are then not matched
+    but only bent to their landmarks.
     """
     started = time.perf_counter()
     collector = Collector(request)
@@ -258,20 +221,7 @@ def _verdict(
 def with_verdict(
     products: Sequence[Product], verdict: Verdict | None
 ) -> list[Product]:
-    """Products whose layers tell the verdict in their metadata.
-
-    Parameters
-    ----------
-    products : sequence of Product
-        Results that become layers.
-    verdict : Verdict or None
-        On the match that they come from.
-
-    Returns
-    -------
-    list of Product
-        The same, with `verdict` in what their metadata say.
-    """
+    """Products whose layers tell the verdict in their metadata."""
     if verdict is None:
         return list(products)
     about = verdict.as_dict()

@@ -45,11 +45,8 @@ def _import() -> None:
 def map_libraries() -> bool:
     """Map torch's libraries while other threads go on.
 
-    Returns
-    -------
-    bool
-        Whether it worked. If not, importing torch does it, only less
-        smoothly.
+    Returns: whether it worked. If not, importing torch does it, only less
+    smoothly.
     """
     name = LIBRARIES.get(sys.platform)
     spec = importlib.util.find_spec('torch')

@@ -57,15 +57,8 @@ def _thumbnails(found: Correspondence) -> dict[str, NDArray[np.uint8]]:
 def picture_of(found: Correspondence) -> NDArray[np.uint8]:
     """Transferred image and field side by side, small.
 
-    Parameters
-    ----------
-    found : Correspondence
-        What is found so far.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows, columns, 4)
-        RGBA; the field alone where nothing was transferred.
+    Returns: (rows, columns, 4): RGBA; the field alone where nothing was
+    transferred.
     """
     made = _thumbnails(found)
     return _beside([made[n] for n in ('image', 'field') if n in made])

@@ -91,13 +91,7 @@ def _link(
     cache: CorrespondenceCache,
     stop: Event,
 ) -> Generator[Report, None, bool]:
-    """Carry the annotation to one more plane.
-
-    Returns
-    -------
-    bool
-        Whether the chain may go on from it.
-    """
+    """Carry the annotation to one more plane."""
     anchor, before, here = planes
     request = chain.request
     # A link cut short would lead everything behind it astray.
@@ -129,26 +123,10 @@ def propagate_steps(
 ) -> Steps:
     """Carry the masks of a request through the source's own planes.
 
-    Parameters
-    ----------
-    request : Request
-        Its first pair names the annotated plane; its target is the source.
-    axis : int
-        Leading axis to go along.
-    cache : CorrespondenceCache
-        Correspondences of earlier runs, reused where they fit.
-    stop : threading.Event
-        Set to stop after the current iteration, keeping the planes done.
-
-    Yields
-    ------
-    Report
-        Progress.
-
-    Returns
-    -------
-    Outcome
-        One layer for each mask.
+    ``request``: its first pair names the annotated plane; its target is the
+    source.
+    ``cache``: correspondences of earlier runs, reused where they fit.
+    ``stop``: set to stop after the current iteration, keeping the planes done.
     """
     started = time.perf_counter()
     # Planes of one stack stand alike, unless the user says otherwise.

@@ -31,20 +31,13 @@ Annotated = tuple[NDArray[Any], NDArray[Any], int | None]
 
 @dataclass(frozen=True)
 class AnnotatedLayer:
-    """An image of the viewer and its labels.
+    """An image of the viewer and its labels."""
 
-    Parameters
-    ----------
-    stack : Stack
-        The image, or a stack of which every plane with labels counts.
-    mask : Mask
-        Its labels, taken to its grid.
-    at : tuple of int
-        Plane that labels without leading axes belong to.
-    """
-
+    #: The image, or a stack of which every plane with labels counts.
     stack: Stack
+    #: Its labels, taken to its grid.
     mask: Mask
+    #: Plane that labels without leading axes belong to.
     at: Index
 
     def planes(self, left_out: tuple[Any, Index]) -> Iterator[Annotated]:
@@ -62,14 +55,10 @@ class AnnotatedLayer:
 
 @dataclass(frozen=True)
 class AnnotatedFile:
-    """An image file and a file of its labels.
+    """An image file and a file of its labels."""
 
-    Parameters
-    ----------
-    image, labels : Path
-        The two files, of any kind that a match or a drop takes.
-    """
-
+    #: ``image``, ``labels``: the two files, of any kind that a match or a drop
+    #: takes.
     image: Path
     labels: Path
 
@@ -79,12 +68,8 @@ class AnnotatedFile:
     ) -> Iterator[Annotated]:
         """The one pair that the files hold.
 
-        Yields
-        ------
-        image, labels : ndarray
-            As they are in the files.
-        channel_axis : int or None
-            Where the image's channels are.
+        Yields: ``image, labels``: as they are in the files; ``channel_axis``:
+        where the image's channels are.
         """
         from napari_samnet.io.annotated import read_annotated
 
@@ -106,28 +91,9 @@ def references_steps(
 ) -> Steps:
     """Carry the labels of all references to a plane of the target.
 
-    Parameters
-    ----------
-    references : sequence of AnnotatedLayer or AnnotatedFile
-        Annotated images; label sets are merged by id.
-    target : Stack
-        Image that is not annotated.
-    at : tuple of int
-        Plane of the target that labels are carried to.
-    options : MatchOptions
-        Working size, weights, device and outlines.
-    stop : threading.Event
-        Set to stop before the next step, with nothing made.
-
-    Yields
-    ------
-    Report
-        What is going on.
-
-    Returns
-    -------
-    Outcome
-        One layer of labels, with a verdict by their predicted quality.
+    ``target``: image that is not annotated.
+    ``stop``: set to stop before the next step, with nothing made.
+    Returns: one layer of labels, with a verdict by their predicted quality.
     """
     started = time.perf_counter()
     yield Report(0, 0, 'loading the network')

@@ -42,42 +42,25 @@ __all__ = ['Course', 'plane_digest', 'series_key', 'series_steps']
 
 @dataclass(frozen=True)
 class Course:
-    """Which planes a propagation visits, and what it starts from.
+    """Which planes a propagation visits, and what it starts from."""
 
-    Parameters
-    ----------
-    start : int, optional
-        Annotated plane to go out from, by its place on the axis. By default
-        all annotated planes are.
-    direction : {'both', 'forwards', 'backwards'}
-        Whether labels go to later planes, to earlier ones, or to both.
-    ids : frozenset of int, optional
-        The only labels to carry; all if None.
-    annotated : frozenset of int, optional
-        Planes whose labels count as drawn. By default all that have some.
-    skip : frozenset of int
-        Planes that are not visited, such as locked ones.
-    """
-
+    #: Annotated plane to go out from, by its place on the axis. By default all
+    #: annotated planes are.
     start: int | None = None
+    #: Whether labels go to later planes, to earlier ones, or to both.
     direction: Direction = 'both'
+    #: The only labels to carry; all if None.
     ids: frozenset[int] | None = None
+    #: Planes whose labels count as drawn. By default all that have some.
     annotated: frozenset[int] | None = None
+    #: Planes that are not visited, such as locked ones.
     skip: frozenset[int] = frozenset()
 
 
 def plane_digest(plane: NDArray[Any]) -> str:
     """Hash of the labels of a plane, by which a correction is noticed.
 
-    Parameters
-    ----------
-    plane : ndarray of int
-        Labels of one plane.
-
-    Returns
-    -------
-    str
-        Changes with any pixel.
+    Returns: changes with any pixel.
     """
     data = np.ascontiguousarray(plane)
     return hashlib.blake2b(data.tobytes(), digest_size=8).hexdigest()
@@ -103,29 +86,10 @@ def series_steps(
 ) -> Steps:
     """Carry the masks of a request through the source's own planes.
 
-    Parameters
-    ----------
-    request : Request
-        Its first pair names the current plane; its target is the source.
-        Of labels, all planes that have some count as annotated.
-    axis : int
-        Leading axis to go along.
-    cache : CorrespondenceCache
-        Correspondences that were made before, for points and shapes.
-    stop : threading.Event
-        Set to stop after the current plane, keeping the planes done.
-    course : Course
-        Which planes are visited, and which count as annotated.
-
-    Yields
-    ------
-    Report
-        Progress.
-
-    Returns
-    -------
-    Outcome
-        One layer for each mask.
+    ``request``: its first pair names the current plane; its target is the
+    source. Of labels, all planes that have some count as annotated.
+    ``cache``: correspondences that were made before, for points and shapes.
+    ``stop``: set to stop after the current plane, keeping the planes done.
     """
     started = time.perf_counter()
     labels = [mask for mask in request.masks if mask.kind == 'labels']
@@ -184,10 +148,7 @@ def _carry(
 ) -> Generator[Report, None, _Carried]:
     """Carry one mask as far as it goes, or until it is stopped.
 
-    Yields
-    ------
-    Report
-        After each plane.
+    Yields: after each plane.
     """
     yield Report(0, 0, 'loading the network', first=True)
     load_torch()

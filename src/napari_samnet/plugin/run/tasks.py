@@ -19,41 +19,25 @@ __all__ = ['Task', 'TaskQueue']
 
 @dataclass(frozen=True)
 class Task:
-    """Something to run in the background.
+    """Something to run in the background."""
 
-    Parameters
-    ----------
-    title : str
-        What the activity dock shows.
-    make : callable
-        Takes the flag that asks for a stop, returns the generator.
-    done : callable
-        Takes the outcome on the GUI thread, and shows it in steps between
-        which the window can breathe.
-    quiet : bool
-        Whether it ends without a word.
-    pair : str
-        Names of the images that it is about.
-    is_shown : callable
-        Tells whether these are the ones on the screen.
-    """
-
+    #: What the activity dock shows.
     title: str
+    #: Takes the flag that asks for a stop, returns the generator.
     make: Callable[[Event], Generator[Any, None, Outcome]]
+    #: Takes the outcome on the GUI thread, and shows it in steps between which
+    #: the window can breathe.
     done: Callable[[Outcome], Iterator[Any]]
+    #: Whether it ends without a word.
     quiet: bool = False
+    #: Names of the images that it is about.
     pair: str = ''
+    #: Tells whether these are the ones on the screen.
     is_shown: Callable[[], bool] = lambda: True
 
 
 class TaskQueue(QObject):
-    """Runs tasks one at a time.
-
-    Parameters
-    ----------
-    parent : QObject
-        Qt object that owns this one.
-    """
+    """Runs tasks one at a time."""
 
     #: A task began: Task.
     started = Signal(object)
@@ -101,19 +85,10 @@ class TaskQueue(QObject):
     def wait(self, timeout: float | None = None) -> None:
         """Wait until nothing runs, with the window alive.
 
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds after which to give up; by default never.
-
-        Raises
-        ------
-        InputError
-            If a task was refused its input.
-        RuntimeError
-            If a task went wrong in any other way.
-        TimeoutError
-            If it takes too long. The task goes on.
+        ``timeout``: seconds after which to give up; by default never.
+        Raises InputError if a task was refused its input.
+        Raises RuntimeError if a task went wrong in any other way.
+        Raises TimeoutError if it takes too long. The task goes on.
         """
         if self.busy:
             loop = QEventLoop()

@@ -32,33 +32,19 @@ Result = TypeVar('Result')
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that went wrong.
+    """A run that went wrong."""
 
-    Parameters
-    ----------
-    message : str
-        One line for the user.
-    error : Exception
-        What was raised, free of its frames.
-    """
-
+    #: One line for the user.
     message: str
+    #: What was raised, free of its frames.
     error: Exception
 
 
 def explain(error: Exception) -> str:
     """Say in one line what went wrong and what helps.
 
-    Parameters
-    ----------
-    error : Exception
-        Exception that ended the work.
-
-    Returns
-    -------
-    str
-        For input errors their own text, for want of memory the remedy, for
-        anything else its type and first line.
+    Returns: for input errors their own text, for want of memory the remedy,
+    for anything else its type and first line.
     """
     if isinstance(error, InputError):
         return str(error)
@@ -101,15 +87,7 @@ def _without_frames(error: Exception) -> Exception:
 def as_failure(error: Exception) -> Failure:
     """Log an error and make it a value.
 
-    Parameters
-    ----------
-    error : Exception
-        Exception that ended the work.
-
-    Returns
-    -------
-    Failure
-        Its explanation, and the error without its frames.
+    Returns: its explanation, and the error without its frames.
     """
     message = explain(error)
     if isinstance(error, InputError):
@@ -124,20 +102,7 @@ def guarded(
 ) -> Generator[Yielded, None, Result | Failure]:
     """Run a generator and never raise out of it.
 
-    Parameters
-    ----------
-    steps : generator
-        Generator that does the work step by step.
-
-    Yields
-    ------
-    object
-        What the work yields.
-
-    Returns
-    -------
-    object or Failure
-        What the work returns, or what went wrong.
+    Returns: what the work returns, or what went wrong.
     """
     try:
         return (yield from steps)
@@ -178,13 +143,7 @@ class _Worker(GeneratorWorker):
 
 
 class Runner(QObject):
-    """Runs one generator at a time in a napari worker.
-
-    Parameters
-    ----------
-    parent : QObject
-        Owner; with it the connections end.
-    """
+    """Runs one generator at a time in a napari worker."""
 
     #: A run began; its title.
     started = Signal(str)
@@ -223,12 +182,7 @@ class Runner(QObject):
     ) -> None:
         """Start a run.
 
-        Parameters
-        ----------
-        make : callable
-            Takes the flag that asks for a stop, returns the generator.
-        title : str
-            What the activity dock shows.
+        ``make``: takes the flag that asks for a stop, returns the generator.
         """
         if self.running:
             raise RuntimeError('a run is under way already')

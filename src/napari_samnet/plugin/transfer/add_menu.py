@@ -16,13 +16,7 @@ __all__ = ['AddMenu']
 
 
 class AddMenu(QToolButton):
-    """Offers what can be made of the match that is there.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """Offers what can be made of the match that is there."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,17 +38,7 @@ class AddMenu(QToolButton):
         carry: Callable[[Any], None],
         annotations: Callable[[], Sequence[Any]],
     ) -> None:
-        """Say what the menu does.
-
-        Parameters
-        ----------
-        add : callable
-            Called with the name of an output.
-        carry : callable
-            Called with a layer of annotations.
-        annotations : callable
-            Gives the layers of annotations that can be carried.
-        """
+        """Say what the menu does."""
         self._add, self._carry = add, carry
         self._annotations = annotations
         self.choices.aboutToShow.connect(self._fill)

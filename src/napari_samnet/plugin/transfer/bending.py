@@ -26,20 +26,8 @@ __all__ = ['Bending']
 class Bending:
     """Makes results anew where landmarks have changed.
 
-    Parameters
-    ----------
-    tasks : TaskQueue
-        Where it is done.
-    cache : CorrespondenceCache
-        Correspondences of earlier runs.
-    results : Results
-        Layers that this plugin has made.
-    matches : Matches
-        What was found so far.
-    showing : Showing
-        Brings results into the viewer.
-    landmarks : callable
-        Gives the landmarks of a request as they are now.
+    ``tasks``: where it is done. ``landmarks``: gives the landmarks of a
+    request as they are now.
     """
 
     def __init__(
@@ -65,11 +53,8 @@ class Bending:
     def bend(self, key: PairKey) -> None:
         """Bend the match of a pair of planes, and its results with it.
 
-        Parameters
-        ----------
-        key : tuple
-            Identities of the images, and their planes. Landmarks that change
-            before it begins are taken into account.
+        ``key``: identities of the images, and their planes. Landmarks that
+        change before it begins are taken into account.
         """
         if key in self._waiting:
             return
@@ -79,15 +64,8 @@ class Bending:
     def make_more(self, request: Request) -> None:
         """Make further results of matches that are there.
 
-        Parameters
-        ----------
-        request : Request
-            What is wanted; only pairs of planes that were matched are used.
-
-        Raises
-        ------
-        InputError
-            If none of them was.
+        ``request``: what is wanted; only pairs of planes that were matched are
+        used. Raises InputError if none of them was.
         """
         images = request.source.uid, request.target.uid
         known = {

@@ -45,10 +45,7 @@ class Choices(Dock):
     def options(self) -> MatchOptions:
         """How images are matched.
 
-        Raises
-        ------
-        InputError
-            If the fields do not fit together.
+        Raises InputError if the fields do not fit together.
         """
         return self.panel.options.options()
 
@@ -60,20 +57,14 @@ class Choices(Dock):
     ) -> None:
         """Choose the annotated image.
 
-        Parameters
-        ----------
-        layer : napari layer or str
-            An image, or its name. If it was the target, the two are swapped.
-        channel_axis : int or str, optional
-            Leading axis that holds channels; 'planes' for none; 'together'
-            if the layers that napari made of one image with `channel_axis`
-            are the channels, this layer among them. By default what was
-            declared before, or what the labels of the axes say.
-
-        Raises
-        ------
-        InputError
-            If there is no such image, or it cannot have these channels.
+        ``layer``: an image, or its name. If it was the target, the two are
+        swapped.
+        ``channel_axis``: leading axis that holds channels; 'planes' for none;
+        'together' if the layers that napari made of one image with
+        `channel_axis` are the channels, this layer among them. By default what
+        was declared before, or what the labels of the axes say.
+        Raises InputError if there is no such image, or it cannot have these
+        channels.
         """
         self._pair_set = True
         self._choose(self.panel.source, layer, 'an image')
@@ -89,20 +80,14 @@ class Choices(Dock):
     ) -> None:
         """Choose the image that shows something alike.
 
-        Parameters
-        ----------
-        layer : napari layer or str
-            An image, or its name. If it was the source, the two are swapped.
-        channel_axis : int or str, optional
-            Leading axis that holds channels; 'planes' for none; 'together'
-            if the layers that napari made of one image with `channel_axis`
-            are the channels, this layer among them. By default what was
-            declared before, or what the labels of the axes say.
-
-        Raises
-        ------
-        InputError
-            If there is no such image, or it cannot have these channels.
+        ``layer``: an image, or its name. If it was the source, the two are
+        swapped.
+        ``channel_axis``: leading axis that holds channels; 'planes' for none;
+        'together' if the layers that napari made of one image with
+        `channel_axis` are the channels, this layer among them. By default what
+        was declared before, or what the labels of the axes say.
+        Raises InputError if there is no such image, or it cannot have these
+        channels.
         """
         self._pair_set = True
         self._choose(self.panel.target, layer, 'an image')
@@ -113,10 +98,7 @@ class Choices(Dock):
     def set_labels(self, layer: Layer | str | None) -> None:
         """Choose the source's labels, by layer or name, or none.
 
-        Raises
-        ------
-        InputError
-            If there is no such layer of labels.
+        Raises InputError if there is no such layer of labels.
         """
         self._labels_set = True
         self._choose(self.panel.labels, layer, 'a layer of labels')
@@ -124,16 +106,9 @@ class Choices(Dock):
     def set_ids(self, ids: Sequence[int] | str | None = None) -> None:
         """Choose which labels are carried.
 
-        Parameters
-        ----------
-        ids : sequence of int, 'selected' or None
-            A list, the selected label of each layer, or all. What an earlier
-            run found for other ids stays.
-
-        Raises
-        ------
-        InputError
-            If it is none of these.
+        ``ids``: a list, the selected label of each layer, or all. What an
+        earlier run found for other ids stays.
+        Raises InputError if it is none of these.
         """
         self.panel.ids.choose(ids)
         self.refresh()
@@ -147,20 +122,9 @@ class Choices(Dock):
     ) -> None:
         """Choose the part of the images that is matched.
 
-        Parameters
-        ----------
-        layer : napari layer, str or None
-            Shapes that enclose it; None for all. Lines and paths do not
-            count. On planes without any shape all is matched.
-        leave_out : bool
-            Leave out what is inside, and match all else.
-        image : {'source', 'target', 'both'}
-            Image that the region is of.
-
-        Raises
-        ------
-        InputError
-            If there is no such layer of shapes or image.
+        ``layer``: shapes that enclose it; None for all. Lines and paths do not
+        count. On planes without any shape all is matched.
+        Raises InputError if there is no such layer of shapes or image.
         """
         if image not in ('source', 'target', 'both'):
             raise InputError(
@@ -173,15 +137,8 @@ class Choices(Dock):
     def set_options(self, **options: Any) -> None:
         """Set some parameters of the match.
 
-        Parameters
-        ----------
-        **options
-            Values by the names of :class:`~napari_samnet.MatchOptions`.
-
-        Raises
-        ------
-        InputError
-            If one is not known or not possible; nothing is set then.
+        Raises InputError if one is not known or not possible; nothing is set
+        then.
         """
         values = self.panel.options.values | options
         unknown = set(values) - set(self.panel.options)
@@ -195,16 +152,7 @@ class Choices(Dock):
     def set_outputs(self, *names: str) -> None:
         """Choose the layers that a run adds.
 
-        Parameters
-        ----------
-        *names : str
-            Any of 'flow', 'labels', 'transferred', 'confidence' and
-            'warped'.
-
-        Raises
-        ------
-        InputError
-            If one is not known.
+        Raises InputError if one is not known.
         """
         try:
             self.panel.outputs.set(names)
@@ -214,18 +162,8 @@ class Choices(Dock):
     def set_planes(self, mode: str, *, axis: int = 0) -> None:
         """Choose what is matched where the images are stacks.
 
-        Parameters
-        ----------
-        mode : {'current', 'pairwise', 'propagate'}
-            The planes shown, all planes one by one, or labels through the
-            source itself.
-        axis : int
-            Leading axis to propagate along.
-
-        Raises
-        ------
-        InputError
-            If there is no such mode or axis.
+        ``mode``: the planes shown, all planes one by one, or labels through
+        the source itself. Raises InputError if there is no such mode or axis.
         """
         if mode not in MODES:
             raise InputError(

@@ -13,18 +13,9 @@ __all__ = ['Dock', 'open_dock']
 
 
 class Dock(QWidget):
-    """A panel with a footer, whose button runs something in the background.
+    """A panel with a footer, whose button runs something in the background."""
 
-    Parameters
-    ----------
-    napari_viewer : napari.components.ViewerModel
-        Viewer that is worked with.
-    panel : QWidget
-        What is shown, with a `footer`.
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
-
+    #: What is shown, with a `footer`.
     panel: Any
     _status: FooterStatus
 
@@ -115,15 +106,7 @@ class Dock(QWidget):
 def open_dock(viewer: Any) -> Any:
     """Open the dock, or find it, and bring it to the front.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where it is opened or run.
-
-    Returns
-    -------
-    SemanticTransfer
-        The widget.
+    ``viewer`` (napari.Viewer): where it is opened or run.
     """
     frame, widget = viewer.window.add_plugin_dock_widget(
         'napari-samnet', 'Semantic transfer'

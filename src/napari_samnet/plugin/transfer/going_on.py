@@ -31,22 +31,8 @@ ROLE = 'labels propagated'
 def find_propagated(viewer: Any, source: Any) -> Any:
     """Find the propagated result that is meant.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Whose layers are looked through.
-    source : napari.layers.Image
-        Image stack that was propagated through.
-
-    Returns
-    -------
-    napari.layers.Labels
-        The active layer if it is one, else the uppermost.
-
-    Raises
-    ------
-    InputError
-        If there is none on this stack.
+    Returns: the active layer if it is one, else the uppermost. Raises
+    InputError if there is none on this stack.
     """
     active = viewer.layers.selection.active
     first = [] if active is None else [active]
@@ -83,27 +69,12 @@ def plan_course(
 ) -> Course:
     """Plan to go on from a plane of a propagated result.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The result, with its corrections.
-    at : tuple of int
-        Plane to go on from, which counts as annotated from now on.
-    direction : {'both', 'forwards', 'backwards'}
-        Which planes are done again, seen from there.
-    ids : collection of int, optional
-        The only labels to carry again. By default all are.
-
-    Returns
-    -------
-    Course
-        All planes that were annotated or corrected are kept, and so are
-        those that are locked.
-
-    Raises
-    ------
-    InputError
-        If the plane has no labels, or there is no such direction.
+    ``at``: plane to go on from, which counts as annotated from now on.
+    ``ids``: the only labels to carry again. By default all are.
+    Returns: all planes that were annotated or corrected are kept, and so are
+    those that are locked.
+    Raises InputError if the plane has no labels, or there is no such
+    direction.
     """
     if direction not in DIRECTIONS:
         raise InputError(
@@ -131,17 +102,7 @@ def plan_course(
 
 
 def lock_planes(layer: Any, planes: Iterable[int], *, locked: bool) -> None:
-    """Protect planes of a propagated result from further runs, or free them.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Layer that holds the results of a run.
-    planes : iterable of int
-        Their places on the axis of the propagation.
-    locked : bool
-        Whether they shall be protected.
-    """
+    """Protect planes of a propagated result from further runs, or not."""
     about = dict(about_layer(layer))
     before = set(map(int, about.get('locked', ())))
     after = before | set(planes) if locked else before - set(planes)
@@ -152,17 +113,8 @@ def lock_planes(layer: Any, planes: Iterable[int], *, locked: bool) -> None:
 def locked_planes(layer: Any, axis: int) -> frozenset[int]:
     """Planes of a propagated result that are protected.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels or None
-        The result, if there is one.
-    axis : int
-        Axis that a run goes along.
-
-    Returns
-    -------
-    frozenset of int
-        Their places; none if the result was made along another axis.
+    ``layer`` (napari.layers.Labels or None): the result, if there is one.
+    Returns: their places; none if the result was made along another axis.
     """
     about = {} if layer is None else about_layer(layer)
     if about.get('axis') != axis:
@@ -173,20 +125,8 @@ def locked_planes(layer: Any, axis: int) -> frozenset[int]:
 def write_back(layer: Any, product: Product, course: Course) -> Written | None:
     """Write what was carried into the result that was corrected.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Layer that holds the results of a run.
-    product : Product
-        What was carried, with the planes that it covers.
-    course : Course
-        What was planned: its annotated and locked planes stay.
-
-    Returns
-    -------
-    Written or None
-        What changed, as one step of undo; None if the layer has another
-        shape or type of number now.
+    Returns: what changed, as one step of undo; None if the layer has another
+    shape or type of number now.
     """
     axis = int(product.about['axis'])
     kept = (course.annotated or frozenset()) | course.skip

@@ -27,20 +27,8 @@ CHOICES = {
 def parse_ids(text: str) -> frozenset[int]:
     """Read ids as people write them.
 
-    Parameters
-    ----------
-    text : str
-        Numbers and ranges, such as ``'1, 3, 7-9'``.
-
-    Returns
-    -------
-    frozenset of int
-        The ids.
-
-    Raises
-    ------
-    InputError
-        If it is anything else.
+    ``text``: numbers and ranges, such as ``'1, 3, 7-9'``. Raises InputError if
+    it is anything else.
     """
     ids: set[int] = set()
     for part in re.split(r'[,;\s]+', text.strip()):
@@ -58,13 +46,7 @@ def parse_ids(text: str) -> frozenset[int]:
 
 
 class IdsField(QWidget):
-    """A choice of labels, and a line for their list.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """A choice of labels, and a line for their list."""
 
     #: The choice has changed.
     changed = Signal()
@@ -100,10 +82,7 @@ class IdsField(QWidget):
     def choose(self, ids: str | Iterable[int] | None) -> None:
         """Set the choice.
 
-        Parameters
-        ----------
-        ids : iterable of int, 'selected' or None
-            A list, the selected label of a layer, or all.
+        ``ids``: a list, the selected label of a layer, or all.
         """
         if ids is None or isinstance(ids, str):
             if ids not in (None, 'all', 'selected'):
@@ -118,20 +97,8 @@ class IdsField(QWidget):
     def of(self, layer: Any) -> frozenset[int] | None:
         """Ids of a layer that are carried.
 
-        Parameters
-        ----------
-        layer : napari.layers.Labels
-            Layer with the labels.
-
-        Returns
-        -------
-        frozenset of int or None
-            None for all of them.
-
-        Raises
-        ------
-        InputError
-            If the list cannot be read.
+        Returns: None for all of them. Raises InputError if the list cannot be
+        read.
         """
         if self.choice == 'all':
             return None

@@ -132,15 +132,7 @@ class ImageFields:
         return is_result(layer, self._viewer.layers)
 
     def show_planes(self, *, has_planes: bool, mode: str) -> None:
-        """Show what only stacks need.
-
-        Parameters
-        ----------
-        has_planes : bool
-            Whether an image is a stack.
-        mode : str
-            Way through the planes of the stack.
-        """
+        """Show what only stacks need."""
         rows = self.image_rows
         rows.setRowVisible(self.mode, has_planes)
         propagating = mode == 'propagate'
@@ -153,13 +145,7 @@ class ImageFields:
         self.outputs.setEnabled(not propagating)
 
     def show_series(self, *, offered: bool) -> None:
-        """Show the planes of a propagated result.
-
-        Parameters
-        ----------
-        offered : bool
-            Whether there is one.
-        """
+        """Show the planes of a propagated result."""
         self.image_rows.setRowVisible(self.series, offered)
 
     def show_channels(
@@ -167,14 +153,8 @@ class ImageFields:
     ) -> None:
         """Offer the channels that an image can have.
 
-        Parameters
-        ----------
-        name : {'source', 'target'}
-            Which image: 'source' or 'target'.
-        choices : mapping
-            Text by choice; with one there is nothing to choose.
-        chosen : int or str
-            The choice that holds.
+        ``name``: which image: 'source' or 'target'. ``choices``: text by
+        choice; with one there is nothing to choose.
         """
         combo = self.channels[name]
         blocked = combo.blockSignals(True)
@@ -188,12 +168,7 @@ class ImageFields:
     def show_beside(self, *, offered: bool, back: bool) -> None:
         """Offer to lay the images side by side, or to put the target back.
 
-        Parameters
-        ----------
-        offered : bool
-            Whether there is anything to do.
-        back : bool
-            Whether the target was laid beside the source before.
+        ``back``: whether the target was laid beside the source before.
         """
         self.image_rows.setRowVisible(self.beside, offered)
         self.beside.setText('Lay back' if back else 'Lay side by side')
@@ -207,13 +182,7 @@ class ImageFields:
         )
 
     def show_axes(self, names: Sequence[str]) -> None:
-        """Offer the leading axes of an image to propagate along.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Labels of the axes.
-        """
+        """Offer the leading axes of an image to propagate along."""
         kept = self.axis.currentIndex()
         self.axis.clear()
         self.axis.addItems(list(names))

@@ -18,14 +18,7 @@ __all__ = ['ImagesShown']
 class ImagesShown(QObject):
     """Offers what the two chosen images allow.
 
-    Parameters
-    ----------
-    panel : Panel
-        Where the fields are.
-    inputs : Inputs
-        Tells what the images hold.
-    side_by_side : SideBySide
-        Tells whether the target was moved.
+    ``panel``: where the fields are.
     """
 
     #: Channels of an image were declared: the layer.

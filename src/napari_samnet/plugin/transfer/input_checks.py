@@ -19,17 +19,7 @@ MOST_LOOKED_AT = 1 << 26
 def check_annotated(layer: Any, index: Index) -> None:
     """Refuse to propagate nothing, where looking costs little.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Labels that are to be propagated.
-    index : tuple of int
-        Plane of the source that is shown.
-
-    Raises
-    ------
-    InputError
-        If there is no label.
+    Raises InputError if there is no label.
     """
     data = data_of(layer)
     if not is_loaded(data) or data.size > MOST_LOOKED_AT or data.any():
@@ -45,17 +35,7 @@ def check_content(mask: Mask, planes: Sequence[Index]) -> None:
 
     Only what is looked through in little time is.
 
-    Parameters
-    ----------
-    mask : Mask
-        An annotation that is to be carried.
-    planes : sequence of tuple of int
-        Planes of the source that are matched.
-
-    Raises
-    ------
-    InputError
-        If it is empty on all of them.
+    Raises InputError if it is empty on all of them.
     """
     data = getattr(mask, 'data', None)
     if data is not None and (
@@ -80,15 +60,7 @@ def check_content(mask: Mask, planes: Sequence[Index]) -> None:
 def check_axes(dims: Any) -> None:
     """Refuse to take another plane than the one on the screen.
 
-    Parameters
-    ----------
-    dims : napari.components.Dims
-        Axes of the viewer.
-
-    Raises
-    ------
-    InputError
-        If others than the last two are shown.
+    Raises InputError if others than the last two are shown.
     """
     if dims.ndisplay == 2 and min(dims.displayed) < dims.ndim - 2:
         names = ' and '.join(

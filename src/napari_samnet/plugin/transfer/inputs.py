@@ -49,15 +49,7 @@ class _Plan:
 
 
 class Inputs:
-    """Reads what the user has chosen.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Tells the current plane.
-    panel : Panel
-        Panel that is told of every change.
-    """
+    """Reads what the user has chosen."""
 
     def __init__(self, viewer: Any, panel: Panel) -> None:
         self._viewer = viewer
@@ -87,10 +79,7 @@ class Inputs:
     def ids_of(self, layer: Any) -> frozenset[int] | None:
         """Ids of labels that are carried; all if None.
 
-        Raises
-        ------
-        InputError
-            If they are listed in a way that cannot be read.
+        Raises InputError if they are listed in a way that cannot be read.
         """
         return self._panel.ids.of(layer)
 
@@ -102,10 +91,7 @@ class Inputs:
     def stacks(self) -> tuple[Stack, Stack]:
         """Both images; when propagating, the source twice.
 
-        Raises
-        ------
-        InputError
-            If one is missing.
+        Raises InputError if one is missing.
         """
         source, target = self._panel.source.layer, self._panel.target.layer
         if source is None:
@@ -126,22 +112,10 @@ class Inputs:
     ) -> Mask:
         """Copy an annotation for the source.
 
-        Parameters
-        ----------
-        layer : napari layer
-            Labels, points or shapes.
-        planes : iterable of tuple of int, optional
-            Planes of the source that will be read; all by default.
-
-        Returns
-        -------
-        Mask
-            The annotation as it is now, whatever becomes of the layer.
-
-        Raises
-        ------
-        InputError
-            If it does not fit.
+        ``layer`` (napari layer): Labels, points or shapes.
+        ``planes``: planes of the source that will be read; all by default.
+        Returns: the annotation as it is now, whatever becomes of the layer.
+        Raises InputError if it does not fit.
         """
         source, target = self.stacks()
         return capture_mask(
@@ -157,15 +131,7 @@ class Inputs:
     def shown_of(self, layer: Any) -> Index:
         """Coordinates on the leading axes of a layer that are shown.
 
-        Parameters
-        ----------
-        layer : napari layer
-            Any layer, wherever it lies.
-
-        Returns
-        -------
-        tuple of int
-            Empty for a plain one.
+        Returns: empty for a plain one.
         """
         viewer = self._viewer
         grid = grid_of(layer, (1,) * layer.ndim)
@@ -212,10 +178,7 @@ class Inputs:
     def check(self) -> None:
         """Refuse what cannot run, without copying or reading any data.
 
-        Raises
-        ------
-        InputError
-            If something is missing or does not fit.
+        Raises InputError if something is missing or does not fit.
         """
         plan = self._plan(None)
         layer = self._chosen_labels(plan.outputs)
@@ -235,26 +198,12 @@ class Inputs:
     ) -> Request:
         """Capture a run.
 
-        Parameters
-        ----------
-        masks : sequence of napari layer, optional
-            Annotations to carry, by default what the labels chooser says.
-        outputs : iterable of str, optional
-            Layers to add, by default what is checked.
-        refused : list of InputError, optional
-            Where to put why some of `masks` cannot be carried. As long as
-            something can be made, it is; without the list, the first that
-            cannot be carried is an error.
-
-        Returns
-        -------
-        Request
-            Everything the worker needs.
-
-        Raises
-        ------
-        InputError
-            If something is missing or does not fit.
+        ``masks``: annotations to carry, by default what the labels chooser
+        says.
+        ``refused``: where to put why some of `masks` cannot be carried. As
+        long as something can be made, it is; without the list, the first that
+        cannot be carried is an error.
+        Raises InputError if something is missing or does not fit.
         """
         plan = self._plan(outputs)
         chosen = masks is None

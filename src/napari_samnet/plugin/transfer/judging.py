@@ -27,20 +27,10 @@ REST = 150
 class Judging:
     """Connects the controls for judging a match.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer that shows the results.
-    panel : Panel
-        Where the controls are.
-    tasks : TaskQueue
-        Where previews are made.
-    results : Results
-        Layers that this plugin has made.
-    current : callable
-        Gives the match of the planes shown, or None.
-    status : Status
-        Where answers are shown.
+    ``panel``: where the controls are.
+    ``tasks``: where previews are made.
+    ``current``: gives the match of the planes shown, or None.
+    ``status``: where answers are shown.
     """
 
     def __init__(
@@ -99,15 +89,7 @@ class Judging:
     def threshold_for(self, pair: tuple[Any, ...]) -> float:
         """Confidence below which new labels of a pair are hidden.
 
-        Parameters
-        ----------
-        pair : tuple of hashable
-            Identities of the two images.
-
-        Returns
-        -------
-        float
-            What the slider says, unless it was set for another pair.
+        Returns: what the slider says, unless it was set for another pair.
         """
         layer = self._warped_layer
         if layer is not None:

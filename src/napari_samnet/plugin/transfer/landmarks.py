@@ -47,20 +47,12 @@ BREATH = 30
 class LandmarkControl:
     """Keeps the landmarks of every pair of planes, and shows them.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer in which they are placed.
-    panel : Panel
-        Where their table is.
-    matches : Matches
-        What was found so far.
-    shown : callable
-        Gives the two images and the planes that the viewer shows, or None.
-    bend : callable
-        Called with the key of a pair of planes whose landmarks have changed.
-    status : Status
-        Where answers are shown.
+    ``panel``: where their table is.
+    ``shown``: gives the two images and the planes that the viewer shows, or
+    None.
+    ``bend``: called with the key of a pair of planes whose landmarks have
+    changed.
+    ``status``: where answers are shown.
     """
 
     def __init__(
@@ -215,18 +207,7 @@ class LandmarkControl:
     def used_by(
         self, request: Request
     ) -> dict[tuple[Index, Index], Landmarks]:
-        """Landmarks that a run is to meet.
-
-        Parameters
-        ----------
-        request : Request
-            What the run is asked for.
-
-        Returns
-        -------
-        dict
-            By planes of source and target.
-        """
+        """Landmarks that a run is to meet."""
         images = request.source.uid, request.target.uid
         return {
             (pair.source, pair.target): held.used

@@ -18,36 +18,21 @@ PairKey = tuple[Hashable, Hashable, Index, Index]
 
 @dataclass(frozen=True)
 class Matched:
-    """A pair of planes that was matched.
+    """A pair of planes that was matched."""
 
-    Parameters
-    ----------
-    match : Correspondence
-        What was found, bent to the landmarks there are.
-    unbent : Correspondence
-        The same without landmarks.
-    request : Request
-        How it was found, for this pair of planes alone, with all that was
-        carried and made of it; None for planes on the way of a propagation.
-    """
-
+    #: What was found, bent to the landmarks there are.
     match: Correspondence
+    #: The same without landmarks.
     unbent: Correspondence
+    #: How it was found, for this pair of planes alone, with all that was
+    #: carried and made of it; None for planes on the way of a propagation.
     request: Request | None
 
     def request_again(self, exists: Callable[[str], bool]) -> Request | None:
         """Ask for the results that are there, to be made anew.
 
-        Parameters
-        ----------
-        exists : callable
-            Whether there is a layer of a key.
-
-        Returns
-        -------
-        Request or None
-            Without annotations and outputs whose layers were removed; None
-            if nothing can be made anew.
+        Returns: without annotations and outputs whose layers were removed;
+        None if nothing can be made anew.
         """
         request = self.request
         if request is None:
@@ -81,26 +66,15 @@ class Matches:
         return any(key[:2] == pair for key in self._held)
 
     def forget_others(self, present: Collection[Hashable]) -> None:
-        """Let go of pairs whose images are gone.
-
-        Parameters
-        ----------
-        present : collection of hashable
-            Identities of the layers in the viewer.
-        """
+        """Let go of pairs whose images are gone."""
         for key in [k for k in self._held if not {*k[:2]} <= {*present}]:
             del self._held[key]
 
     def take(self, request: Request, outcome: Outcome) -> None:
         """Keep what a run has found.
 
-        Parameters
-        ----------
-        request : Request
-            What the run was asked for.
-        outcome : Outcome
-            What it found. A match that was cut short does not stand in for a
-            whole one.
+        ``outcome``: what it found. A match that was cut short does not stand
+        in for a whole one.
         """
         pairs = {(pair.source, pair.target): pair for pair in request.pairs}
         for planes, match in outcome.found.items():

@@ -61,15 +61,7 @@ DEFAULT_ARROWS = 400
 
 
 class Panel(ImageFields, QWidget):
-    """All widgets of the dock.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Whose layers the choosers offer.
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """All widgets of the dock."""
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -295,17 +287,7 @@ class Panel(ImageFields, QWidget):
     def show_landmarks(
         self, rows: Sequence[PairRow], *, can_undo: bool, possible: bool
     ) -> None:
-        """Show the landmarks of the planes that are shown.
-
-        Parameters
-        ----------
-        rows : sequence of PairRow
-            All of them, in order.
-        can_undo : bool
-            Whether there is a change to take back.
-        possible : bool
-            Whether there are two images to place any in.
-        """
+        """Show the landmarks of the planes that are shown."""
         self.landmarks.setEnabled(possible)
         self.landmarks.show_rows(rows, can_undo=can_undo)
         self.landmark_title.setText(

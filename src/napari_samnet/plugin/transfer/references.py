@@ -49,22 +49,7 @@ def _name(part: Any) -> str:
 class ReferenceControl:
     """Keeps the list of annotated images, and asks them.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose layers are listed.
-    panel : Panel
-        Where the list is.
-    inputs : Inputs
-        Reads layers as they are declared.
-    tasks : TaskQueue
-        Where they are asked.
-    results : Results
-        Layers that this plugin has made.
-    worst : WorstPlaces
-        Told of the verdict.
-    status : Status
-        Told what was written.
+    ``panel``: where the list is. ``tasks``: where they are asked.
     """
 
     def __init__(
@@ -107,15 +92,8 @@ class ReferenceControl:
     def add(self, image: Any, labels: Any) -> None:
         """Add two layers or two files.
 
-        Parameters
-        ----------
-        image, labels : napari layer or Path
-            An annotated image and its labels.
-
-        Raises
-        ------
-        InputError
-            If the labels do not lie on the image, or a file is missing.
+        Raises InputError if the labels do not lie on the image, or a file is
+        missing.
         """
         entry = _Entry(image, labels)
         if isinstance(image, Path):
@@ -152,10 +130,8 @@ class ReferenceControl:
     def carry(self) -> None:
         """Carry the labels of all references to the target shown.
 
-        Raises
-        ------
-        InputError
-            If there is no reference or no target, or one does not fit.
+        Raises InputError if there is no reference or no target, or one does
+        not fit.
         """
         target = self._panel.target.layer
         if target is None:

@@ -29,12 +29,7 @@ USES: dict[tuple[bool, str], str] = {
 class RegionFields:
     """A chooser of shapes, what is done with them, and in which image.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Whose layers can be chosen.
-    rows : QFormLayout
-        Where the fields go.
+    ``rows``: where the fields go.
     """
 
     def __init__(self, viewer: Any, rows: QFormLayout) -> None:
@@ -62,13 +57,7 @@ class RegionFields:
         self.use.activated.connect(changed)
 
     def show(self, *, offered: bool) -> None:
-        """Show the fields while there is something to choose.
-
-        Parameters
-        ----------
-        offered : bool
-            Whether a region counts in this mode.
-        """
+        """Show the fields while there is something to choose."""
         chosen = self.layer.layer is not None
         there = offered and bool(self.layer.layers)
         self._rows.setRowVisible(self.layer, there)
@@ -92,12 +81,7 @@ class RegionFields:
     def choose(self, *, leave_out: bool, image: str) -> None:
         """Set what is done with the region, and in which image.
 
-        Parameters
-        ----------
-        leave_out : bool
-            Whether it is left out; else it is all that is matched.
-        image : {'source', 'target', 'both'}
-            Image that it is of.
+        ``leave_out``: whether it is left out; else it is all that is matched.
         """
         self.use.setCurrentIndex(list(USES).index((leave_out, image)))
 

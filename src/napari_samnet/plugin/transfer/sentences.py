@@ -10,20 +10,7 @@ __all__ = ['sentence']
 
 
 def sentence(text: str, labels: Mapping[str, str] = LABELS) -> str:
-    """Begin with a capital, and call parameters what the fields say.
-
-    Parameters
-    ----------
-    text : str
-        A message of an error.
-    labels : mapping
-        Names on the screen.
-
-    Returns
-    -------
-    str
-        The same for people who see the dock.
-    """
+    """Begin with a capital, and call parameters what the fields say."""
     first, _, rest = text.partition(' ')
     if first in labels:
         return f'{labels[first]} {rest}'

@@ -31,14 +31,7 @@ STATES = {
 class SeriesView:
     """Shows how the planes of the propagated result turned out.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose sliders are moved.
-    panel : Panel
-        Where the table is.
-    inputs : Inputs
-        Tells the source and its planes.
+    ``panel``: where the table is.
     """
 
     def __init__(self, viewer: Any, panel: Panel, inputs: Inputs) -> None:

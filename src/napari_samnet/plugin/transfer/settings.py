@@ -51,12 +51,9 @@ def _page() -> Any:
 def load_settings() -> dict[str, Any]:
     """Read the preferences.
 
-    Returns
-    -------
-    dict
-        The default of every parameter, with what the preferences say. A
-        value that cannot be is corrected where it is plain what was meant,
-        else passed over; the others stay.
+    Returns: the default of every parameter, with what the preferences say. A
+    value that cannot be is corrected where it is plain what was meant, else
+    passed over; the others stay.
     """
     page = _page()
     values = visible_defaults()
@@ -110,10 +107,8 @@ def _nearest(values: Mapping[str, Any], name: str, value: Any) -> Any:
 def save_settings(values: Mapping[str, Any]) -> None:
     """Keep parameters as the defaults of every session to come.
 
-    Parameters
-    ----------
-    values : mapping
-        Value by name; those the preferences do not hold are passed over.
+    ``values``: value by name; those the preferences do not hold are passed
+    over.
     """
     page = _page()
     if page is None:
@@ -126,10 +121,7 @@ def save_settings(values: Mapping[str, Any]) -> None:
 def settings_events() -> list[Any]:
     """Emitters that tell of a change of the preferences, one for each.
 
-    Returns
-    -------
-    list
-        Empty where napari has no preferences of plugins.
+    Returns: empty where napari has no preferences of plugins.
     """
     page = _page()
     if page is None:

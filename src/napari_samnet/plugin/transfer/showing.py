@@ -27,24 +27,7 @@ __all__ = ['Showing']
 class Showing:
     """Brings outcomes into the viewer, part by part.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer that shows the results.
-    panel : Panel
-        Where the controls are.
-    inputs : Inputs
-        Tells how images lie now.
-    results : Results
-        Layers that this plugin has made.
-    matches : Matches
-        Where matches are kept.
-    judging : Judging
-        Told of new results.
-    worst : WorstPlaces
-        Told of new verdicts.
-    status : Status
-        Told what was written.
+    ``panel``: where the controls are. ``matches``: where matches are kept.
     """
 
     def __init__(
@@ -74,19 +57,9 @@ class Showing:
     ) -> Iterator[Any]:
         """Add or update the layers of a run.
 
-        Parameters
-        ----------
-        request : Request
-            What the run was asked for.
-        into : napari.layers.Labels or None
-            Labels of the user that carried ones are written into.
-        outcome : Outcome
-            What it made and found.
-
-        Yields
-        ------
-        Any
-            After each part, so that the window can breathe.
+        ``into`` (napari.layers.Labels or None): Labels of the user that
+        carried ones are written into.
+        Yields: after each part, so that the window can breathe.
         """
         pair = request.source.uid, request.target.uid
         if not {*pair} & {layer.unique_id for layer in self._viewer.layers}:
@@ -127,18 +100,9 @@ class Showing:
     def show_more(self, request: Request, outcome: Outcome) -> Iterator[Any]:
         """Add or update layers of a match that was judged before.
 
-        Parameters
-        ----------
-        request : Request
-            What was asked for.
-        outcome : Outcome
-            What was made. Its verdict does not count, since it was reached
-            without the labels.
-
-        Yields
-        ------
-        Any
-            After each part, so that the window can breathe.
+        ``outcome``: what was made. Its verdict does not count, since it was
+        reached without the labels.
+        Yields: after each part, so that the window can breathe.
         """
         self._matches.take(request, outcome)
         verdict = self._worst.verdict
@@ -160,21 +124,7 @@ class Showing:
     ) -> Iterator[Any]:
         """Write what was carried on into the result that was corrected.
 
-        Parameters
-        ----------
-        request : Request
-            What the run was asked for.
-        course : Course
-            Planes that it has visited.
-        onto : napari.layers.Labels
-            The result that was corrected.
-        outcome : Outcome
-            What it made and found.
-
-        Yields
-        ------
-        Any
-            After each part, so that the window can breathe.
+        Yields: after each part, so that the window can breathe.
         """
         self._worst.take(request, outcome)
         for product in outcome.products:

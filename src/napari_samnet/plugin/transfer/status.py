@@ -22,14 +22,7 @@ __all__ = ['FooterStatus', 'Status']
 class FooterStatus:
     """Keeps a footer true to what is going on.
 
-    Parameters
-    ----------
-    footer : Footer
-        Bar, buttons and line.
-    tasks : TaskQueue
-        What is going on.
-    reason : callable
-        Why nothing can run, in one line; empty if it can.
+    ``reason``: why nothing can run, in one line; empty if it can.
     """
 
     def __init__(
@@ -101,14 +94,7 @@ class FooterStatus:
 class Status(FooterStatus):
     """Keeps the footer of a panel true, and its picture and plot.
 
-    Parameters
-    ----------
-    panel : Panel
-        Panel whose footer is written.
-    tasks : TaskQueue
-        What is going on.
-    refusal : callable
-        Why nothing can run, as an error; None if it can.
+    ``refusal``: why nothing can run, as an error; None if it can.
     """
 
     def __init__(
@@ -136,13 +122,7 @@ class Status(FooterStatus):
         super().say(text)
 
     def refuse(self, error: InputError) -> None:
-        """Say why something cannot be, with a button where one helps.
-
-        Parameters
-        ----------
-        error : InputError
-            What was expected, what came, and the next step.
-        """
+        """Say why something cannot be, with a button where one helps."""
         self._text = sentence(str(error))
         self._refused = error
         self.show()
@@ -150,10 +130,7 @@ class Status(FooterStatus):
     def attempt(self, action: Callable[[], object]) -> None:
         """Do something, and say what is wrong instead of raising it.
 
-        Parameters
-        ----------
-        action : callable
-            What a button or a menu does.
+        ``action``: what a button or a menu does.
         """
         try:
             action()

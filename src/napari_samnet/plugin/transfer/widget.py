@@ -62,12 +62,8 @@ __all__ = ['SemanticTransfer']
 class SemanticTransfer(Scripting):
     """Match two images and carry annotations and appearance across.
 
-    Parameters
-    ----------
-    napari_viewer : napari.components.ViewerModel
-        Viewer whose layers are matched, and to which results are added.
-    parent : QWidget, optional
-        Qt widget that owns this one.
+    ``napari_viewer``: viewer whose layers are matched, and to which results
+    are added.
     """
 
     def __init__(

@@ -16,13 +16,7 @@ __all__ = ['WorstPlaces', 'look_at', 'show_plane']
 
 
 class WorstPlaces:
-    """Leads the view to the places that a verdict names.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose camera and sliders are moved.
-    """
+    """Leads the view to the places that a verdict names."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
@@ -32,15 +26,7 @@ class WorstPlaces:
         self.verdict: Verdict | None = None
 
     def take(self, request: Request, outcome: Outcome) -> None:
-        """Take the places of a run that has ended.
-
-        Parameters
-        ----------
-        request : Request
-            What the run was asked for.
-        outcome : Outcome
-            What it found, with its verdict.
-        """
+        """Take the places of a run that has ended."""
         self.verdict = outcome.verdict
         self._stops, self._next = [], 0
         for index in outcome.worst_planes:
@@ -59,10 +45,7 @@ class WorstPlaces:
     def show_next(self) -> str:
         """Go to the next place, after the last one to the first.
 
-        Returns
-        -------
-        str
-            One line that names the place; empty if there is none.
+        Returns: one line that names the place; empty if there is none.
         """
         if not self._stops:
             return ''
@@ -86,39 +69,14 @@ class WorstPlaces:
 
 
 def look_at(viewer: Any, grid: Grid, at: tuple[float, ...]) -> None:
-    """Bring a place of an image to the middle of the canvas.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose camera and sliders are moved.
-    grid : Grid
-        Grid of the image.
-    at : tuple of float
-        Its data coordinates, leading axes first.
-    """
+    """Bring a place of an image to the middle of the canvas."""
     world = show_plane(viewer, grid, at)
     # The camera moved to the scene in napari 0.9.
     getattr(viewer, 'scene', viewer).camera.center = tuple(world[-2:])
 
 
 def show_plane(viewer: Any, grid: Grid, at: tuple[float, ...]) -> Any:
-    """Move the sliders to the plane of a place.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose sliders are moved.
-    grid : Grid
-        Grid of the image.
-    at : tuple of float
-        Its data coordinates, leading axes first.
-
-    Returns
-    -------
-    ndarray
-        World coordinates of the place.
-    """
+    """Move the sliders to the plane of a place."""
     ndim = len(grid.shape)
     world = (grid.to_world() @ np.array([*at, 1.0]))[:ndim]
     world = world * unit_factors(

@@ -32,20 +32,10 @@ def unwrapped(layer: Any) -> Any:
 class LayerChooser(QComboBox):
     """A combo box of the viewer's layers of some kind.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Viewer whose layers can be chosen.
-    accepts : callable
-        Takes a layer, tells whether it can be chosen.
-    none : str, optional
-        Text of a first choice that is no layer. Without it the first layer
-        is chosen where there is one.
-    is_made : callable, optional
-        Takes a layer, tells whether it was made by us; those are not chosen
-        by themselves.
-    parent : QWidget, optional
-        Qt widget that owns this one.
+    ``none``: text of a first choice that is no layer. Without it the first
+    layer is chosen where there is one.
+    ``is_made``: takes a layer, tells whether it was made by us; those are not
+    chosen by themselves.
     """
 
     #: The chosen layer has changed: layer or None.
@@ -87,10 +77,7 @@ class LayerChooser(QComboBox):
     def set_help(self, text: str) -> None:
         """Set what the tooltip says below the name of the layer.
 
-        Parameters
-        ----------
-        text : str
-            Help for a person, as text without markup.
+        ``text``: help for a person, as text without markup.
         """
         self._help = text
         self._show()
@@ -124,15 +111,8 @@ class LayerChooser(QComboBox):
     def choose(self, layer: Any) -> None:
         """Choose a layer.
 
-        Parameters
-        ----------
-        layer : napari layer or None
-            One of :attr:`layers`, or None where that is a choice.
-
-        Raises
-        ------
-        ValueError
-            If it is not.
+        ``layer`` (napari layer or None): one of :attr:`layers`, or None where
+        that is a choice. Raises ValueError if it is not.
         """
         layer = unwrapped(layer)
         self._fill()
@@ -200,10 +180,7 @@ class PairChoosers:
     Choosing in one what the other holds swaps them; the first choice is the
     user's selection.
 
-    Parameters
-    ----------
-    first, second : LayerChooser
-        The two layers or choosers of the pair.
+    ``first``, ``second``: the two layers or choosers of the pair.
     """
 
     def __init__(self, first: LayerChooser, second: LayerChooser) -> None:
@@ -218,10 +195,7 @@ class PairChoosers:
     def prefer(self, layers: Sequence[Any]) -> None:
         """Choose from some layers first, as the user's selection.
 
-        Parameters
-        ----------
-        layers : sequence of napari layer
-            Preferred layers; the first becomes the first, and so on.
+        ``layers``: preferred layers; the first becomes the first, and so on.
         """
         held = (self._first.layer, self._second.layer)
         known = self._first.layers

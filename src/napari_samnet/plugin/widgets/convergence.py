@@ -19,21 +19,7 @@ __all__ = ['ConvergencePlot', 'Curve', 'Picture']
 
 
 class Curve(QWidget):
-    """A curve, and a level to compare it with.
-
-    Parameters
-    ----------
-    caption : str
-        Name of what the curve shows.
-    unit : str
-        Behind the latest value.
-    beside : str
-        What the level is called beside the latest value.
-    logarithmic : bool
-        Whether the height is.
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """A curve, and a level to compare it with."""
 
     #: Points that are few enough to be marked each.
     FEW = 25
@@ -76,12 +62,7 @@ class Curve(QWidget):
     def clear(self, first: float, last: float, level: float = 0.0) -> None:
         """Begin an empty curve.
 
-        Parameters
-        ----------
-        first, last : float
-            Places at the left and the right end.
-        level : float
-            Level to compare with, 0 for none.
+        ``level``: level to compare with, 0 for none.
         """
         self._places.clear()
         self._values.clear()
@@ -164,13 +145,7 @@ class Curve(QWidget):
 
 
 class ConvergencePlot(Curve):
-    """The mean change of the field, iteration by iteration.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """The mean change of the field, iteration by iteration."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(
@@ -186,12 +161,7 @@ class ConvergencePlot(Curve):
     def restart(self, total: int, tolerance: float) -> None:
         """Begin an empty curve.
 
-        Parameters
-        ----------
-        total : int
-            Most iterations there can be.
-        tolerance : float
-            Change below which a run has converged, in pixels.
+        ``tolerance``: change below which a run has converged, in pixels.
         """
         self.setToolTip('')
         self.clear(1, total, tolerance)
@@ -212,13 +182,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 class Picture(QWidget):
-    """A small picture that keeps its proportions.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """A small picture that keeps its proportions."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

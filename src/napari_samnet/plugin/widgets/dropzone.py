@@ -43,19 +43,10 @@ PROMPT = 'Drop a mask here\nLabels, Points, Shapes or a file'
 def dragged_layers(event: Any, viewer: Any) -> list[Any]:
     """Layers that an event drags out of the layer list.
 
-    Parameters
-    ----------
-    event : QDropEvent
-        Enter, move or drop.
-    viewer : napari.components.ViewerModel
-        Viewer whose layer list is dragged from.
-
-    Returns
-    -------
-    list of napari layer
-        Of any type, from the top of the list down; empty if it drags
-        something else. The payload itself is never decoded: another program
-        may offer the same format.
+    ``event`` (QDropEvent): enter, move or drop.
+    Returns: of any type, from the top of the list down; empty if it drags
+    something else. The payload itself is never decoded: another program may
+    offer the same format.
     """
     mime = event.mimeData()
     if not mime.hasFormat(LAYER_ROWS):
@@ -78,15 +69,7 @@ def dragged_files(event: Any) -> list[str]:
 
 
 class DropZone(QWidget):
-    """A place to drop annotations.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Whose layers can be dropped.
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """A place to drop annotations."""
 
     #: Layers were dropped: list, all of a type that can be carried.
     layers_dropped = Signal(object)
@@ -122,10 +105,8 @@ class DropZone(QWidget):
     def refuse(self, reason: str) -> None:
         """Show why something cannot be dropped, until a click or a drag.
 
-        Parameters
-        ----------
-        reason : str
-            One line for each thing that was refused; empty shows the prompt.
+        ``reason``: one line for each thing that was refused; empty shows the
+        prompt.
         """
         self._reason = reason
         lines = ''.join(

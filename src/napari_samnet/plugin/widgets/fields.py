@@ -85,32 +85,21 @@ ADVANCED = tuple(name for name in visible_options() if name not in MAIN)
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """What fields are made from.
+    """What fields are made from."""
 
-    Parameters
-    ----------
-    defaults : dataclass instance
-        Gives default and, by its class's docstring, the text of each.
-    names : tuple of str
-        Which parameters, in which order.
-    labels : mapping
-        Names on the screen.
-    limits : mapping
-        Inclusive limits of the numbers.
-    choices : mapping
-        Allowed values of the texts.
-    steps : mapping
-        Steps of the arrows beside numbers.
-    weights : str
-        The parameter that names weights.
-    """
-
+    #: Gives default and, by its class's docstring, the text of each.
     defaults: Any
+    #: Which parameters, in which order.
     names: tuple[str, ...]
+    #: Names on the screen.
     labels: Mapping[str, str]
+    #: Inclusive limits of the numbers.
     limits: Mapping[str, tuple[float, float]]
+    #: Allowed values of the texts.
     choices: Mapping[str, tuple[str, ...]]
+    #: Steps of the arrows beside numbers.
     steps: Mapping[str, float] = field(default_factory=dict)
+    #: The parameter that names weights.
     weights: str = 'weights'
 
 
@@ -170,13 +159,7 @@ class _FreshCombo(QComboBox):
 
 
 class WeightsField(QWidget):
-    """Packaged weights, the user's own, or a file.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """Packaged weights, the user's own, or a file."""
 
     changed = Signal(str)
 
@@ -268,12 +251,7 @@ def _make(name: str, plan: FieldPlan) -> Any:
 class OptionFields(QObject):
     """One field for each parameter.
 
-    Parameters
-    ----------
-    parent : QObject
-        Qt widget that owns this one.
-    plan : FieldPlan
-        What they are made from; by default the parameters of a match.
+    ``plan``: what they are made from; by default the parameters of a match.
     """
 
     changed = Signal(str)
@@ -300,15 +278,7 @@ class OptionFields(QObject):
         return iter(self._fields)
 
     def add_to(self, rows: QFormLayout, names: Iterable[str]) -> None:
-        """Put some fields into a form, with their labels.
-
-        Parameters
-        ----------
-        rows : QFormLayout
-            Form that the fields are put into.
-        names : iterable of str
-            Names of the options that get a field.
-        """
+        """Put some fields into a form, with their labels."""
         for name in names:
             native = self.native(name)
             if isinstance(native, QCheckBox):
@@ -331,30 +301,14 @@ class OptionFields(QObject):
     def options(self) -> Any:
         """The parameters.
 
-        Returns
-        -------
-        MatchOptions or whatever the plan's defaults are
-            Checked.
-
-        Raises
-        ------
-        InputError
-            If the fields do not fit together.
+        Raises InputError if the fields do not fit together.
         """
         return replace(self.plan.defaults, **self.values)
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Fill in some fields.
 
-        Parameters
-        ----------
-        values : mapping
-            Value by name of the parameter.
-
-        Raises
-        ------
-        KeyError
-            If there is no such parameter.
+        Raises KeyError if there is no such parameter.
         """
         for name, value in values.items():
             field = self._fields[name]

@@ -37,27 +37,18 @@ _ROWS = 5
 
 @dataclass(frozen=True)
 class PairRow:
-    """One line of the table.
+    """One line of the table."""
 
-    Parameters
-    ----------
-    number : int
-        Number of the pair.
-    source, target : tuple of float
-        Row and column in the two images.
-    active : bool
-        Whether it is used.
-    error : float or None
-        Distance of the match from it in pixels; None if there is no match.
-    met : bool
-        Whether the field meets it.
-    """
-
+    #: Number of the pair.
     number: int
+    #: ``source``, ``target``: row and column in the two images.
     source: tuple[float, float]
     target: tuple[float, float]
+    #: Whether it is used.
     active: bool
+    #: Distance of the match from it in pixels; None if there is no match.
     error: float | None = None
+    #: Whether the field meets it.
     met: bool = True
 
 
@@ -133,15 +124,7 @@ class PairTable(QWidget):
         self.show_rows([], can_undo=False)
 
     def show_rows(self, rows: Sequence[PairRow], *, can_undo: bool) -> None:
-        """Show pairs.
-
-        Parameters
-        ----------
-        rows : sequence of PairRow
-            All of them, in order.
-        can_undo : bool
-            Whether there is a change to take back.
-        """
+        """Show pairs."""
         table = self.table
         chosen = set(self.selected)
         blocked = table.blockSignals(True)

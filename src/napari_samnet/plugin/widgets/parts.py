@@ -46,15 +46,7 @@ COMFORTABLE = 320
 
 
 class Fold(QWidget):
-    """A heading that folds away what is below it.
-
-    Parameters
-    ----------
-    title : str
-        Heading that opens and closes it.
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """A heading that folds away what is below it."""
 
     #: Opened (True) or closed.
     toggled = Signal(bool)
@@ -144,15 +136,7 @@ def align(*forms: QFormLayout) -> None:
 
 
 class Checks(QWidget):
-    """Check boxes in two columns.
-
-    Parameters
-    ----------
-    texts : mapping
-        Name to text and tooltip.
-    checked : iterable of str
-        Names that are checked at first.
-    """
+    """Check boxes in two columns."""
 
     #: Something was checked or unchecked.
     changed = Signal()
@@ -194,13 +178,7 @@ class Checks(QWidget):
 
 
 class Scroll(QScrollArea):
-    """Scrolls up and down only, and is never narrower than its body.
-
-    Parameters
-    ----------
-    body : QWidget
-        Widget that is scrolled when too tall.
-    """
+    """Scrolls up and down only, and is never narrower than its body."""
 
     def __init__(self, body: QWidget) -> None:
         super().__init__()
@@ -247,17 +225,7 @@ class VerdictLine(QWidget):
     def show_verdict(
         self, text: str, color: tuple[int, int, int], *, places: bool
     ) -> None:
-        """Show a verdict.
-
-        Parameters
-        ----------
-        text : str
-            Line that is shown beside the sign.
-        color : tuple of int
-            Red, green and blue of its sign.
-        places : bool
-            Whether there are places to go to.
-        """
+        """Show a verdict."""
         sign = '#{:02x}{:02x}{:02x}'.format(*color)
         self.text.setText(
             f'<span style="color:{sign}">\u25cf</span> {escape(text)}'
@@ -272,15 +240,7 @@ class VerdictLine(QWidget):
 
 
 class Footer(QWidget):
-    """What stays in sight: bar, buttons, and a line that tells what is on.
-
-    Parameters
-    ----------
-    run, run_tip : str
-        Text and tooltip of the button that starts.
-    cancel_tip : str
-        Tooltip of the button that stops.
-    """
+    """What stays in sight: bar, buttons, and a line that tells what is on."""
 
     def __init__(self, run: str, run_tip: str, cancel_tip: str) -> None:
         super().__init__()

@@ -31,29 +31,19 @@ _ROWS = 6
 
 @dataclass(frozen=True)
 class PlaneRow:
-    """One line of the table.
+    """One line of the table."""
 
-    Parameters
-    ----------
-    place : int
-        Place of the plane on the axis.
-    text : str
-        How it turned out.
-    color : tuple of int
-        Red, green and blue of its sign.
-    quality : float or None
-        From 0 to 1; None where nothing was carried.
-    tip : str
-        Why, in a sentence.
-    locked : bool
-        Whether runs leave it alone.
-    """
-
+    #: Place of the plane on the axis.
     place: int
+    #: How it turned out.
     text: str
+    #: Red, green and blue of its sign.
     color: tuple[int, int, int]
+    #: From 0 to 1; None where nothing was carried.
     quality: float | None = None
+    #: Why, in a sentence.
     tip: str = ''
+    #: Whether runs leave it alone.
     locked: bool = False
 
 
@@ -99,10 +89,8 @@ class PlaneTable(QTableWidget):
     def show_rows(self, rows: Sequence[PlaneRow]) -> None:
         """Show the planes of a series.
 
-        Parameters
-        ----------
-        rows : sequence of PlaneRow
-            All of them, in order. Nothing is done if they are shown already.
+        ``rows``: all of them, in order. Nothing is done if they are shown
+        already.
         """
         if tuple(rows) == self._rows:
             return

@@ -73,12 +73,7 @@ class ReferenceList(QWidget):
     def show_names(self, names: Sequence[str], *, possible: bool) -> None:
         """Show the references.
 
-        Parameters
-        ----------
-        names : sequence of str
-            One line for each.
-        possible : bool
-            Whether there is a target that they can be carried to.
+        ``possible``: whether there is a target that they can be carried to.
         """
         shown = [self.names.item(n) for n in range(self.names.count())]
         if [item.text() for item in shown if item] != list(names):

@@ -14,13 +14,7 @@ __all__ = ['RemedyButton']
 
 
 class RemedyButton(QPushButton):
-    """Shown while there is something that it can do.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Qt widget that owns this one.
-    """
+    """Shown while there is something that it can do."""
 
     #: It was pressed: list of Remedy, all of one kind.
     asked = Signal(object)
@@ -34,10 +28,7 @@ class RemedyButton(QPushButton):
     def offer(self, remedies: Sequence[Remedy]) -> None:
         """Offer the remedies of the first kind there is.
 
-        Parameters
-        ----------
-        remedies : sequence of Remedy
-            Next steps of what was refused; none hides the button.
+        ``remedies``: next steps of what was refused; none hides the button.
         """
         kinds = [remedy.kind for remedy in remedies]
         self._offered = [

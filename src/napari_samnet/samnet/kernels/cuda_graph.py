@@ -45,17 +45,7 @@ def capture_cuda(
 ) -> tuple[Callable[[], object], tuple[Tensor, ...]]:
     """Record work on the current CUDA device.
 
-    Parameters
-    ----------
-    work : callable
-        Reads and writes the same memory each time.
-
-    Returns
-    -------
-    replay : callable
-        Does it again.
-    results : tuple of Tensor
-        Filled by each replay.
+    Returns: ``replay``: does it again; ``results``: filled by each replay.
     """
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -75,14 +65,7 @@ class Recording:
 
     Where recording fails, the iteration is computed as it would be without.
 
-    Parameters
-    ----------
-    turn : callable
-        Function that computes one iteration.
-    fixed : sequence of Tensor
-        What stays the same in a pair, such as the features.
-    capture : callable
-        Function that records an iteration.
+    ``fixed``: what stays the same in a pair, such as the features.
     """
 
     def __init__(
@@ -108,12 +91,7 @@ class Recording:
     def load(self, turn: Turn, fixed: Sequence[Tensor]) -> None:
         """Begin another pair of the same shapes.
 
-        Parameters
-        ----------
-        turn : callable
-            The same as before, on the same network.
-        fixed : sequence of Tensor
-            Features that stay the same in all iterations.
+        ``turn``: the same as before, on the same network.
         """
         self._turn = turn
         for kept, part in zip(self._fixed, fixed, strict=True):
@@ -124,17 +102,9 @@ class Recording:
     ) -> tuple[Tensor, ...]:
         """Compute an iteration.
 
-        Parameters
-        ----------
-        index : int
-            Number l of the iteration, from 0.
-        moving : sequence of Tensor
-            What the iteration before has changed.
-
-        Returns
-        -------
-        tuple of Tensor
-            Of the caller: not touched again.
+        ``index``: number l of the iteration, from 0.
+        ``moving``: what the iteration before has changed.
+        Returns: of the caller: not touched again.
         """
         if not self._moving:
             self._moving = [part.clone() for part in moving]
@@ -204,23 +174,7 @@ def recording_for(
 
     Two matches at a time never share one.
 
-    Parameters
-    ----------
-    model : Module
-        Whose iterations they are.
-    turn : callable
-        Function that computes one iteration.
-    fixed : sequence of Tensor
-        Features of the pair.
-    options : hashable
-        Whatever else the iteration depends on.
-    capture : callable
-        Function that records an iteration.
-
-    Yields
-    ------
-    Recording
-        For this pair. It is kept for the next one, but not after an error.
+    Yields: for this pair. It is kept for the next one, but not after an error.
     """
     key = (
         options,

@@ -96,17 +96,9 @@ def _band(  # type: ignore[no-untyped-def]
 def triton_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
     """Inner products with the target's features in a local window, (5).
 
-    Parameters
-    ----------
-    source, target : Tensor
-        ``(B, C, H, W)`` of one dtype, on one CUDA device.
-    window : int
-        Odd side K of the search window, in cells.
-
-    Returns
-    -------
-    Tensor
-        ``(B, K*K, H, W)``, in the dtype of `source`; no gradients.
+    ``source``, ``target``: ``(B, C, H, W)`` of one dtype, on one CUDA device.
+    ``window``: odd side K of the search window, in cells.
+    Returns: ``(B, K*K, H, W)``, in the dtype of `source`; no gradients.
     """
     batch, channels, height, width = source.shape
     out = source.new_empty(batch, window * window, height, width)
@@ -141,20 +133,10 @@ def fastest(
 ) -> Correlation:
     """Choose between the kernel and another way, once per shape.
 
-    Parameters
-    ----------
-    source, target, window
-        The same as for :func:`triton_correlation`.
-    other : callable
-        The other way. It is taken where the kernel is not faster, and where
-        it cannot be compiled.
-    seconds : callable, optional
-        Times a function; by default on the current CUDA stream.
-
-    Returns
-    -------
-    callable
-        The kernel or `other`, whichever was faster for these shapes.
+    ``other``: the other way. It is taken where the kernel is not faster, and
+    where it cannot be compiled.
+    ``seconds``: times a function; by default on the current CUDA stream.
+    Returns: the kernel or `other`, whichever was faster for these shapes.
     """
     key = (
         *(source.shape, source.stride(), target.stride()),
