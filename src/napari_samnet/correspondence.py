@@ -34,8 +34,6 @@ from napari_samnet.warping.field_pair import FieldPair
 from napari_samnet.warping.landmarks import bend_both
 from napari_samnet.warping.warp import Canvas, Pixels, warp
 
-__all__ = ['Correspondence']
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Correspondence(FieldPair):

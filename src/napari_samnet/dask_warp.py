@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from napari_samnet.warping.field_pair import Side
     from napari_samnet.warping.warp import Kernel
 
-__all__ = ['lazy_image', 'lazy_labels']
-
 Shape = tuple[int, int]
 
 #: Side of the blocks of a result.

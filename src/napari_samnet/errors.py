@@ -6,15 +6,6 @@ the command line prints it and the plugin shows it without a traceback.
 
 from __future__ import annotations
 
-__all__ = [
-    'DeviceError',
-    'InputError',
-    'TrainingError',
-    'WeightsError',
-    'cannot',
-    'in_one_line',
-]
-
 
 class InputError(ValueError):
     """The input cannot be used as it is."""

@@ -14,14 +14,6 @@ import platformdirs
 
 from napari_samnet.errors import cannot
 
-__all__ = [
-    'HOME_VARIABLE',
-    'atomic_files',
-    'atomic_write',
-    'user_folder',
-    'write_text',
-]
-
 #: Environment variable that names another folder for the user's own files.
 HOME_VARIABLE = 'NAPARI_SAMNET_HOME'
 

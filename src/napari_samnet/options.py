@@ -16,16 +16,6 @@ from typing import Any, Literal, get_args
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'DEFAULTS',
-    'MatchOptions',
-    'option_names',
-    'parameter_text',
-    'parse_orientation',
-    'visible_defaults',
-    'visible_options',
-]
-
 Device = Literal['auto', 'cpu', 'cuda', 'mps']
 Precision = Literal['auto', 'fp32', 'bf16', 'int8']
 Backend = Literal['auto', 'torch', 'openvino']

@@ -14,18 +14,6 @@ import numpy.typing as npt
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'as_array',
-    'check_labels',
-    'check_transferred',
-    'checked_confidence',
-    'checked_field',
-    'checked_image',
-    'checked_output',
-    'checked_points',
-    'checked_shape',
-]
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Displacements beyond this many sides of an image are damage, not motion.

@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 
-__all__ = ['as_dtype', 'check_limits', 'value_range']
-
 
 def check_limits(limits: tuple[float, float], name: str) -> Any:
     """Contrast limits as two floats.

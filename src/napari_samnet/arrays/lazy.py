@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['RowCache', 'chunk_shape', 'is_large', 'new_array']
-
 #: Rows that are kept for the next reader take at most so much memory.
 CACHED_BYTES = 1 << 27
 

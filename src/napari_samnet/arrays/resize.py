@@ -20,14 +20,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = [
-    'Upsampler',
-    'antialias_matrix',
-    'centers',
-    'linear_taps',
-    'resized',
-]
-
 FloatArray = npt.NDArray[np.float32]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ['BLOCK_PIXELS', 'Tile', 'cores', 'run_tiles', 'tiles']
-
 Tile = tuple[slice, slice]
 T = TypeVar('T')
 

@@ -22,14 +22,6 @@ from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.labels.references import propose_next
 from napari_samnet.options import MatchOptions
 
-__all__ = [
-    'RANKING',
-    'FolderResults',
-    'annotate_folder',
-    'find_annotated',
-    'find_images',
-]
-
 #: Name of the table of results, worst first.
 RANKING = 'ranking.csv'
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from napari_samnet.datasets.pair_lists import Row, read_rows
 from napari_samnet.errors import InputError
 
-__all__ = ['BatchPair', 'read_pairs']
-
 #: Columns that may hold the labels, in order of precedence.
 LABELS = ('labels', 'mask', 'source_mask')
 

@@ -9,14 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    'RECORD',
-    'fingerprint',
-    'is_current',
-    'read_record',
-    'write_record',
-]
-
 #: Name of the record in the folder of a pair.
 RECORD = 'pair.json'
 

@@ -22,8 +22,6 @@ from napari_samnet.batch.work import (
 from napari_samnet.batch.workers import WorkerInfo, WorkerPool
 from napari_samnet.errors import InputError, cannot
 
-__all__ = ['Batch', 'locked_folder', 'write_table']
-
 FAILURES = 'failures.csv'
 SUMMARY = 'summary.csv'
 

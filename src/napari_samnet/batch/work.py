@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from napari_samnet.io.annotated import AnnotatedImage
 
-__all__ = ['BatchSettings', 'PairResult', 'inputs_of', 'process_pair']
-
 #: Folder, beside those of the pairs, in which unfinished ones are.
 UNFINISHED = '.unfinished'
 

@@ -18,8 +18,6 @@ from napari_samnet.batch.pairs import BatchPair
 from napari_samnet.batch.work import BatchSettings, PairResult, process_pair
 from napari_samnet.errors import InputError, in_one_line
 
-__all__ = ['LocalPool', 'WorkerPool', 'WorkerInfo', 'open_pool']
-
 #: Pairs per worker that are handed out, so that it never waits for one.
 PAIRS_AHEAD = 2
 

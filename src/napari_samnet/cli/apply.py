@@ -20,8 +20,6 @@ from napari_samnet.io.formats.names import FORMATS
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = ['add_arguments', 'run']
-
 KINDS = ('auto', 'labels', 'image', 'points')
 
 

@@ -19,21 +19,6 @@ from napari_samnet.options import (
 )
 from napari_samnet.outputs.folder import FILES
 
-__all__ = [
-    'OneLineParser',
-    'add_json_option',
-    'add_label_options',
-    'add_match_options',
-    'add_write_option',
-    'read_label_formats',
-    'read_match_options',
-    'read_named_values',
-    'read_write_option',
-    'tell_notices',
-    'write_json',
-]
-
-
 #: Flags that are called otherwise than their parameter: annotated images are
 #: given by ``--reference``.
 FLAGS = {'reference': 'literal'}

@@ -20,8 +20,6 @@ from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
-__all__ = ['add_arguments', 'run']
-
 #: Failures that are printed; all of them are in the table.
 PRINTED_FAILURES = 20
 

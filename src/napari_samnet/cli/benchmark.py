@@ -19,8 +19,6 @@ from napari_samnet.cli.speed import add_speed_options, run_speed
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
 
-__all__ = ['add_arguments', 'changed_options', 'run']
-
 _DESCRIPTION = """\
 Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
 (PCK), masks (IoU, LT-ACC), flow (T5 of the TSS kit), landmarks (rTRE),

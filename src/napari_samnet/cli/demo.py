@@ -8,8 +8,6 @@ import sys
 from napari_samnet.cli.progress import MatchProgress
 from napari_samnet.datasets import DEMO_PAIR
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""

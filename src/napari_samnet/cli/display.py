@@ -10,8 +10,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-__all__ = ['missing_display']
-
 _TRY = 'from qtpy.QtWidgets import QApplication; QApplication([])'
 
 

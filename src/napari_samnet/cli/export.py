@@ -8,8 +8,6 @@ from pathlib import Path
 
 from napari_samnet.errors import InputError
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""

@@ -10,8 +10,6 @@ from typing import Any
 
 from napari_samnet.cli.arguments import add_json_option, write_json
 
-__all__ = ['add_arguments', 'as_text', 'collect', 'run']
-
 _PACKAGES = (
     'napari-samnet',
     'torch',

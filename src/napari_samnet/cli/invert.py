@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""

@@ -22,8 +22,6 @@ from napari_samnet.cli.pages import (
 )
 from napari_samnet.errors import InputError
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""

@@ -25,8 +25,6 @@ from napari_samnet.errors import InputError, in_one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ['main']
-
 #: What each command does; its module has the same name.
 _COMMANDS = {
     'transfer': 'match two images and write everything found',

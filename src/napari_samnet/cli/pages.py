@@ -7,8 +7,6 @@ import argparse
 from napari_samnet.errors import InputError
 from napari_samnet.io.picture import PlaneChoice
 
-__all__ = ['add_page_options', 'read_page_option', 'read_page_options']
-
 
 def add_page_options(
     parser: argparse.ArgumentParser, *, images: str = 'SOURCE,TARGET'

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_samnet.matching.match import Step
 
-__all__ = ['MatchProgress']
-
 
 class MatchProgress:
     """Progress bar on standard error, driven by the steps of a match."""

@@ -26,8 +26,6 @@ from napari_samnet.cli.arguments import (
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, parameter_text
 
-__all__ = ['add_arguments', 'run']
-
 #: Parameters of a match that a propagation looks at, besides the size.
 _OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
 

@@ -13,8 +13,6 @@ from napari_samnet.cli.arguments import (
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""

@@ -15,8 +15,6 @@ from napari_samnet.options import LIMITS, SIZE_STEP, MatchOptions
 if TYPE_CHECKING:
     from napari_samnet.evaluation.interfaces import Protocol
 
-__all__ = ['add_speed_options', 'open_pairs', 'run_speed']
-
 REPEATS = 3
 SIZES = (128, 256, 512, 1024)
 

@@ -19,8 +19,6 @@ from napari_samnet.cli.pages import add_page_options, read_page_option
 if TYPE_CHECKING:
     from napari_samnet.training.runs import Progress
 
-__all__ = ['add_arguments', 'run']
-
 #: Steps over which the printed loss is averaged.
 AVERAGED = 25
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from napari_samnet.io.picture import Picture
     from napari_samnet.options import MatchOptions
 
-__all__ = ['add_arguments', 'run']
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""

@@ -12,8 +12,6 @@ from torch import Tensor
 from napari_samnet.color.moments import products, unpacked
 from napari_samnet.color.smoothing import blurred, resized, sobel
 
-__all__ = ['fitted_maps', 'kept_maps']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Larger pairs are reduced to this many pixels a side before the fit, and the

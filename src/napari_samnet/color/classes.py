@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['ColorClasses']
-
 Array = npt.NDArray[np.float64]
 
 #: Rounds of k-means, and one in how many pixels of a side it looks at.

@@ -26,8 +26,6 @@ from napari_samnet.arrays.tiles import run_tiles, tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
-__all__ = ['apply_at_native', 'transfer_colors']
-
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 

@@ -22,8 +22,6 @@ from torch import Tensor
 from napari_samnet.color.moments import products, unpacked
 from napari_samnet.color.smoothing import blurred, resized
 
-__all__ = ['statistical_pictures']
-
 Array = npt.NDArray[np.float64]
 
 #: Blur before the fit, in pixels.

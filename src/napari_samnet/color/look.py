@@ -25,8 +25,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.images.plane import Plane
 
-__all__ = ['Look', 'fit_look']
-
 Array = npt.NDArray[np.float64]
 FORMAT = 'napari-samnet-look-1'
 

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from napari_samnet.color.smoothing import blurred, box_mean, resized, slopes
 
-__all__ = ['aligned', 'sampled']
-
 #: Pixels of the image per pixel compared, coarse first, the width in pixels
 #: of the windows there, and how often the motion is solved for. Chosen on
 #: training images in another look.

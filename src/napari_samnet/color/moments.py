@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ['products', 'unpacked']
-
 
 def _pairs(first: int, count: int) -> list[tuple[int, int]]:
     return [(a, b) for a in range(first) for b in range(a, count)]

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from napari_samnet.arrays.resize import antialias_matrix
 
-__all__ = ['blurred', 'box_mean', 'resized', 'slopes', 'sobel']
-
 Array = npt.NDArray[np.float64]
 
 

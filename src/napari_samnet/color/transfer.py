@@ -46,8 +46,6 @@ from napari_samnet.color.smoothing import blurred, resized
 from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import Mapping
 
-__all__ = ['Recolored', 'recolored']
-
 FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 

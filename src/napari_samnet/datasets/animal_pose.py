@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from napari_samnet.datasets.pair_lists import KeypointPair, resolve
 from napari_samnet.errors import InputError
 
-__all__ = ['animal_pose', 'animal_pose_left_out', 'is_left_out']
-
 LIST = 'manifests/animal_pose_train_keypoints.json'
 
 #: One image of so many is left out of training.

@@ -15,8 +15,6 @@ from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 from skimage.color import hed_from_rgb, hsv2rgb, rgb2hsv, rgb2lab
 
-__all__ = ['CHANGES', 'change', 'regions']
-
 Image = NDArray[np.float32]
 Weights = NDArray[np.floating]
 

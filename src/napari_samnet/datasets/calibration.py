@@ -10,8 +10,6 @@ from scipy.stats import rankdata
 
 from napari_samnet.errors import InputError
 
-__all__ = ['area_under_curve', 'calibration', 'detection_rate']
-
 #: Intervals of equal width that the confidence is sorted into.
 BINS = 10
 

@@ -36,14 +36,6 @@ from napari_samnet.datasets.synthetic import (
 )
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'Composite',
-    'CompositeParts',
-    'bundled_parts',
-    'compose',
-    'horse_parts',
-]
-
 Mask = NDArray[np.bool_]
 
 #: Share of the usual ranges that the background goes, as behind a moving

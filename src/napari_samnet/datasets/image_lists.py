@@ -16,14 +16,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 
-__all__ = [
-    'ImageList',
-    'TrainingImage',
-    'is_image_file',
-    'read_images',
-    'split',
-]
-
 _SUFFIXES = {
     '.avif', '.bmp', '.dcm', '.dicom', '.gif', '.heic', '.heif', '.j2k',
     '.jfif', '.jp2', '.jpeg', '.jpg', '.mpo', '.pbm', '.pgm', '.png', '.pnm',

@@ -15,8 +15,6 @@ from skimage.segmentation import slic, watershed
 
 from napari_samnet.datasets.synthetic import Image, bundled_photograph
 
-__all__ = ['LABELED_IMAGES', 'labeled_image']
-
 Labels = NDArray[np.int32]
 
 #: Pixels below which a label of an image is left out.

@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ['PhotometricChange', 'SyntheticWarp']
-
 Array = NDArray[np.float64]
 
 

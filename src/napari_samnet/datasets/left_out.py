@@ -9,8 +9,6 @@ from pathlib import Path
 
 from napari_samnet.datasets import animal_pose
 
-__all__ = ['SAMPLE_FILES', 'is_left_out']
-
 #: Folder and name of the photographs of Caltech-101 that are our samples.
 SAMPLE_FILES = frozenset(
     {

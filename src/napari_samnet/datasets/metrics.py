@@ -15,22 +15,6 @@ from skimage.metrics import structural_similarity
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'boundary_f',
-    'box_side',
-    'delta_e',
-    'edge_ssim',
-    'flow_accuracy',
-    'iou',
-    'label_accuracy',
-    'label_ious',
-    'mean_iou',
-    'pck',
-    'psnr',
-    'relative_tre',
-    'ssim',
-]
-
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 

@@ -6,8 +6,6 @@ covers what came before.
 
 from __future__ import annotations
 
-__all__ = ['BRAIN', 'ELEPHANTS', 'JUGS', 'KIDNEYS', 'Outlines']
-
 #: A label and the corners of one of its parts.
 Outlines = list[tuple[int, list[tuple[int, int]]]]
 

@@ -16,23 +16,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'ALIASES',
-    'FlowPair',
-    'ImageFile',
-    'KeypointPair',
-    'MaskPair',
-    'Row',
-    'absent',
-    'first_below',
-    'fit_points',
-    'read_images',
-    'read_keypoint_pairs',
-    'read_mask_pairs',
-    'read_rows',
-    'resolve',
-]
-
 #: Other names under which published lists carry a column.
 ALIASES: dict[str, tuple[str, ...]] = {
     'source': ('source_image', 'content'),

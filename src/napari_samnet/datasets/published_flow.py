@@ -12,8 +12,6 @@ from napari_samnet.datasets.pair_lists import (
 )
 from napari_samnet.errors import InputError
 
-__all__ = ['read_flow_pairs']
-
 GROUPS = ('FG3DCar', 'JODS', 'PASCAL')
 
 

@@ -24,8 +24,6 @@ from napari_samnet.datasets.pair_lists import (
 )
 from napari_samnet.errors import InputError
 
-__all__ = ['histology', 'mouse', 'pf_pascal', 'pf_willow']
-
 #: Longest side to which PF-PASCAL's published coordinates belong.
 PF_PASCAL_SIDE = 300
 

@@ -13,8 +13,6 @@ from napari_samnet.datasets.pair_lists import (
 from napari_samnet.datasets.sequences import read_sequences
 from napari_samnet.errors import InputError
 
-__all__ = ['davis', 'photo_style', 'weizmann']
-
 
 def weizmann(root: Path) -> list[MaskPair]:
     """Weizmann horses.

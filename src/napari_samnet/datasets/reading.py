@@ -16,8 +16,6 @@ from napari_samnet.io.flo import read_flo
 from napari_samnet.io.label_files import read_label_picture
 from napari_samnet.io.npz import read_member
 
-__all__ = ['read_flow', 'read_image', 'read_labels']
-
 #: A .flo file marks an unknown flow with a larger value.
 KNOWN_BELOW = 1e9
 

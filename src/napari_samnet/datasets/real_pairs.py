@@ -21,8 +21,6 @@ from napari_samnet.datasets.outlines import (
 )
 from napari_samnet.datasets.sample_pair import Labels, SamplePair, paint
 
-__all__ = ['REAL_PAIRS', 'brain_series', 'elephants', 'jugs', 'kidneys']
-
 CALTECH = (
     'Caltech-101, F.-F. Li, M. Andreeto, M. Ranzato, P. Perona, CC BY 4.0; '
     'outlines ours'

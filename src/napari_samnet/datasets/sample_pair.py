@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import draw
 
-__all__ = ['Labels', 'SamplePair', 'paint']
-
 Labels = NDArray[np.uint8]
 
 

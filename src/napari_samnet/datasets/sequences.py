@@ -8,8 +8,6 @@ from pathlib import Path
 
 from napari_samnet.errors import InputError
 
-__all__ = ['Film', 'read_sequences']
-
 #: Folders of the frames and of the masks, one folder per sequence in each.
 LAYOUTS = (
     ('eval/davis16', 'eval/davis16'),

@@ -20,16 +20,6 @@ from skimage.color import hsv2rgb, rgb2hsv
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb
 
-__all__ = [
-    'BUNDLED',
-    'WarpRanges',
-    'bundled_photograph',
-    'inverse_flow',
-    'jitter',
-    'random_field',
-    'warp_photograph',
-]
-
 Image = NDArray[np.float32]
 Field = NDArray[np.float64]
 

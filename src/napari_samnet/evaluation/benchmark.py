@@ -21,8 +21,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['BenchmarkRun', 'package_versions', 'run_benchmark', 'spread']
-
 
 @dataclass(frozen=True)
 class BenchmarkRun:

@@ -10,8 +10,6 @@ import PIL.Image
 import PIL.ImageDraw
 from numpy.typing import NDArray
 
-__all__ = ['mask', 'points', 'sheet']
-
 Image = NDArray[np.float32]
 
 #: Height of a caption line and gap between panels, in pixels.

@@ -19,19 +19,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 
-__all__ = [
-    'Answer',
-    'Image',
-    'IterativeMethod',
-    'JudgedPoints',
-    'Method',
-    'Pair',
-    'Panel',
-    'Protocol',
-    'Reference',
-    'Scores',
-]
-
 #: Float RGB image, (H, W, 3), in [0, 1].
 Image = NDArray[np.float32]
 Scores = dict[str, float]

@@ -19,8 +19,6 @@ from napari_samnet.files import atomic_files, write_text
 from napari_samnet.io.image_files import write_png
 from napari_samnet.outputs import folder as results
 
-__all__ = ['check_folder', 'markdown', 'table', 'write_report']
-
 
 def _cell(value: Any) -> str:
     if value is None:

@@ -7,13 +7,6 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'channels_to_colors',
-    'colors_to_channels',
-    'find_channel_axis',
-    'over_neutral',
-]
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Without `channel_axis`, an axis up to this long is read as channels.

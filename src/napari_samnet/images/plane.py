@@ -27,8 +27,6 @@ from napari_samnet.images.channels import (
     over_neutral,
 )
 
-__all__ = ['Plane']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Less opacity than this does not make a color change larger.

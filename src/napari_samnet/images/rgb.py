@@ -16,15 +16,6 @@ from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
-__all__ = [
-    'check_image',
-    'from_rgb',
-    'shrunken',
-    'to_rgb',
-    'to_working',
-    'working_shape',
-]
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Working sides must be multiples of this, in pixels.

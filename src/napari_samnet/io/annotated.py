@@ -23,13 +23,6 @@ from napari_samnet.io.picture import LabelPicture, Picture, upright
 from napari_samnet.io.pixel_size import read_pixel_size
 from napari_samnet.io.points_csv import read_points
 
-__all__ = [
-    'AnnotatedImage',
-    'about_files',
-    'align_orientation',
-    'read_annotated',
-]
-
 #: What an EXIF orientation does, for people.
 _TURNED = {
     2: 'mirrored',

@@ -14,8 +14,6 @@ from napari_samnet.io.picture import (
     one_picture,
 )
 
-__all__ = ['plane_of_array']
-
 
 def plane_of_array(
     array: NDArray[Any], page: int | str | None, name: str, file: Path

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import tiles
 
-__all__ = ['bands_of', 'codes_of', 'colors_of', 'lookup', 'present_codes']
-
 #: Pixels whose numbers are sorted at once.
 COUNTED_PIXELS = 1 << 20
 

@@ -23,8 +23,6 @@ from napari_samnet.io.icc_profiles import (
 )
 from napari_samnet.io.picture import Picture, Stored, upright
 
-__all__ = ['as_seen']
-
 Array = NDArray[Any]
 
 #: XYZ at D50, the white of L*a*b* in files, to linear sRGB (Bradford).

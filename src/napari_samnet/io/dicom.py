@@ -12,8 +12,6 @@ from napari_samnet.io.extras import require
 from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_claim
 
-__all__ = ['read_dicom']
-
 _COLORS = ('RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from napari_samnet.errors import InputError
 
-__all__ = ['require']
-
 
 def require(module: str, what: str, *, extra: str = 'formats') -> Any:
     """Import a library of an extra.

@@ -10,8 +10,6 @@ from napari_samnet.io.npz import array_names
 from napari_samnet.io.volumes import VOLUME_ENDINGS
 from napari_samnet.io.zarr_files import is_zarr
 
-__all__ = ['existing_file', 'file_kind', 'natural_order']
-
 #: First bytes of formats that are known but not read, with what to do.
 _NOT_READ = (
     (b'%PDF', 'a PDF document: save its picture as PNG or TIFF'),

@@ -18,8 +18,6 @@ import numpy.typing as npt
 from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import atomic_write
 
-__all__ = ['read_flo', 'write_flo']
-
 #: The first four bytes, which read "PIEH".
 MAGIC = struct.pack('<f', 202021.25)
 HEADER = struct.Struct('<4sii')

@@ -12,16 +12,6 @@ from numpy.typing import NDArray
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import run_tiles, tiles
 
-__all__ = [
-    'Convert',
-    'by_bands',
-    'by_profile',
-    'describe_profile',
-    'from_srgb',
-    'is_visible',
-    'profile_space',
-]
-
 Array = NDArray[Any]
 Convert = Callable[[Array], Array]
 

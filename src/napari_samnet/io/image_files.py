@@ -30,15 +30,6 @@ from napari_samnet.io.tiff_files import read_tiff, read_tiff_stack
 from napari_samnet.io.volumes import read_volume
 from napari_samnet.io.zarr_files import read_zarr
 
-__all__ = [
-    'read_image',
-    'read_picture',
-    'read_stack',
-    'read_stored',
-    'write_png',
-    'write_tiff',
-]
-
 
 def read_picture(
     path: str | os.PathLike[str],

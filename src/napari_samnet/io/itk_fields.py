@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from napari_samnet.errors import InputError
 from napari_samnet.io.extras import require
 
-__all__ = ['ITK_FIELDS', 'ITK_TRANSFORMS', 'read_itk_field', 'write_itk']
-
 #: Endings of displacement fields, as images of vectors.
 ITK_FIELDS = ('.mha', '.mhd', '.nrrd', '.nii', '.nii.gz')
 

@@ -30,13 +30,6 @@ from napari_samnet.io.painted_labels import (
 )
 from napari_samnet.io.picture import LabelPicture, Stored, plural, upright
 
-__all__ = [
-    'labels_of_pixels',
-    'read_label_picture',
-    'read_labels',
-    'write_labels',
-]
-
 #: A darkest value below this is the background of a blurred file.
 DARK = 12
 

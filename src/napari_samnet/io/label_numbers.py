@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 
-__all__ = ['smallest_dtype', 'whole']
-
 #: Largest whole number up to which a float tells all whole numbers apart.
 _EXACT = {2: 1 << 11, 4: 1 << 24, 8: 1 << 53}
 

@@ -14,8 +14,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
 from napari_samnet.io.points_csv import read_points
 
-__all__ = ['Landmarks', 'read_landmarks', 'write_landmarks']
-
 #: Columns of our own files.
 COLUMNS = ('source-row', 'source-column', 'target-row', 'target-column')
 

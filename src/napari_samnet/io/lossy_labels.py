@@ -22,8 +22,6 @@ from napari_samnet.io.color_codes import (
     present_codes,
 )
 
-__all__ = ['has_mixed_edges', 'repaired', 'unsolid_ids']
-
 #: Rows that are looked at together, and those that two bands share.
 _BAND, _OVERLAP = 1024, 64
 

@@ -18,8 +18,6 @@ from numpy.lib import format as npy
 from napari_samnet.arrays.lazy import is_large
 from napari_samnet.errors import in_one_line
 
-__all__ = ['read_npy', 'read_npy_header']
-
 #: The numbers of a header: shape, column-major order, dtype.
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 

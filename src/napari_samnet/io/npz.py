@@ -25,15 +25,6 @@ from napari_samnet.files import atomic_write
 from napari_samnet.io.npy import read_npy_header
 from napari_samnet.io.size_limits import check_claim
 
-__all__ = [
-    'array_names',
-    'is_archive',
-    'only_array',
-    'read',
-    'read_member',
-    'write',
-]
-
 FORMAT = 'napari-samnet correspondence'
 VERSION = 1
 

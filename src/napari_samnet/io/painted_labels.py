@@ -23,8 +23,6 @@ from napari_samnet.io.lossy_labels import (
 )
 from napari_samnet.io.picture import LabelPicture, Stored
 
-__all__ = ['is_painted_palette', 'painted', 'rgb_of']
-
 #: Number of pixels in which nothing was painted.
 GLASS = -1
 

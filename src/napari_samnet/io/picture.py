@@ -12,20 +12,6 @@ from numpy.typing import NDArray
 from napari_samnet.arrays.lazy import is_large
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'ALL_PAGES',
-    'WHOLE_FILE',
-    'LabelPicture',
-    'Picture',
-    'PlaneChoice',
-    'Stored',
-    'check_page',
-    'choose_plane',
-    'one_picture',
-    'plural',
-    'upright',
-]
-
 #: Asks for all pages as the channels of one picture.
 ALL_PAGES = 'all'
 

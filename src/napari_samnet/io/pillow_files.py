@@ -20,8 +20,6 @@ from napari_samnet.io.picture import (
 )
 from napari_samnet.io.size_limits import check_picture
 
-__all__ = ['PILLOW_FORMATS', 'read_with_pillow']
-
 #: Formats that Pillow may read; some of its others start programs.
 PILLOW_FORMATS = (
     'PNG',

@@ -9,8 +9,6 @@ from typing import Any
 
 import tifffile
 
-__all__ = ['read_pixel_size']
-
 #: Micrometers of the units that files use.
 _MICROMETERS = {
     'nm': 1e-3,

@@ -16,8 +16,6 @@ from napari_samnet.io.pillow_files import PILLOW_FORMATS
 from napari_samnet.io.size_limits import check_pages
 from napari_samnet.io.tiff_planes import pictures_of, places_of
 
-__all__ = ['count_planes']
-
 
 def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
     """Count the planes of a file, as its pages are counted when it is read.

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 
-__all__ = ['read_points', 'write_points']
-
 #: Names of the row and the column, napari's first.
 NAMES = (('axis-0', 'axis-1'), ('row', 'column'), ('y', 'x'))
 

@@ -23,8 +23,6 @@ from PIL import Image
 
 from napari_samnet.errors import InputError
 
-__all__ = ['ALWAYS', 'DEFLATE_RATIO', 'check_segments']
-
 #: Bytes that any file may unpack to.
 ALWAYS = 1 << 28
 

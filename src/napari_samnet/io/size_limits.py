@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     import tifffile
     from PIL import Image
 
-__all__ = [
-    'check_claim',
-    'check_memory',
-    'check_pages',
-    'check_picture',
-    'check_tiff',
-]
-
 #: Bytes from which on a file must be larger than the smallest possible one.
 LARGE = 1 << 31
 

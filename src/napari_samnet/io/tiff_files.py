@@ -34,8 +34,6 @@ from napari_samnet.io.tiff_planes import (
     read_whole,
 )
 
-__all__ = ['read_tiff', 'read_tiff_stack']
-
 #: What an axis counts, for messages.
 _COUNTED = {
     'Z': 'plane',

@@ -15,16 +15,6 @@ from numpy.typing import NDArray
 from napari_samnet.arrays.lazy import is_large, new_array
 from napari_samnet.io.size_limits import check_tiff
 
-__all__ = [
-    'Place',
-    'inside_axes',
-    'leading_axes',
-    'pictures_of',
-    'places_of',
-    'read_place',
-    'read_whole',
-]
-
 #: Without an axis of its own, so few columns hold channels, not pixels.
 _MAX_CHANNEL_COLUMNS = 8
 

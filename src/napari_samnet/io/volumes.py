@@ -13,8 +13,6 @@ from napari_samnet.io.extras import require
 from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_claim
 
-__all__ = ['VOLUME_ENDINGS', 'read_volume']
-
 #: Names of such files; SimpleITK tells their kinds by them too.
 VOLUME_ENDINGS = ('.nrrd', '.nhdr', '.mha', '.mhd', '.nii', '.nii.gz')
 

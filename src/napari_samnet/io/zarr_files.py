@@ -15,8 +15,6 @@ from napari_samnet.io.extras import require
 from napari_samnet.io.picture import Stored, choose_plane
 from napari_samnet.io.size_limits import check_memory
 
-__all__ = ['is_zarr', 'metadata', 'read_plane', 'read_zarr']
-
 #: Axes of the versions that do not name them.
 _USUAL_AXES = 'tczyx'
 

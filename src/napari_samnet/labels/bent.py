@@ -9,8 +9,6 @@ from napari_samnet.arrays.resize import centers
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.warping.boundaries import sample_displacement
 
-__all__ = ['follow_field']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Cells by which the field must have moved, and by which the evidence must

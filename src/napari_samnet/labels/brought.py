@@ -12,8 +12,6 @@ from napari_samnet.labels.grids import grid_shape, on_grid
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.fields import Mapping
 
-__all__ = ['BroughtLabels', 'field_labels']
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]

@@ -19,8 +19,6 @@ from napari_samnet.labels.scores import score_labels
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.warp import Pixels
 
-__all__ = ['label_quality']
-
 Labels = npt.NDArray[Any]
 
 

@@ -28,8 +28,6 @@ from napari_samnet.errors import InputError
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = ['Evidence', 'find_evidence', 'label_shares', 'pooled']
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]

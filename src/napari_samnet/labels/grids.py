@@ -8,16 +8,6 @@ import numpy.typing as npt
 from napari_samnet.arrays.resize import centers, linear_taps
 from napari_samnet.arrays.tiles import Tile
 
-__all__ = [
-    'GRID_SIDE',
-    'grid_shape',
-    'on_grid',
-    'padded',
-    'part_on_grid',
-    'support',
-    'union',
-]
-
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
 

@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
     from napari_samnet.warping.warp import Kernel
 
-__all__ = [
-    'ScoredLabels',
-    'label_kernel',
-    'outline_guide',
-    'sample_indices',
-    'sample_labels',
-]
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]

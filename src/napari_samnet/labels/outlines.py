@@ -20,8 +20,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['RADII', 'OutlineGuide']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Radii of the squares in pixels of the small picture. A label takes the one

@@ -16,8 +16,6 @@ from napari_samnet.labels.scores import LabelScores
 if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
 
-__all__ = ['LabelPainter']
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['far_pieces', 'widest_gap', 'widest_gaps']
-
 FloatArray = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 

@@ -13,14 +13,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    'LabelMeasures',
-    'LabelQuality',
-    'image_quality',
-    'is_likely_absent',
-    'predicted_iou',
-]
-
 #: Logistic function from the IoU that the scores expect to the true one:
 #: constant and factor, fitted by least squares to 40 pairs of Weizmann
 #: training images with the packaged weights.

@@ -25,15 +25,6 @@ from napari_samnet.labels.evidence import (
 )
 from napari_samnet.labels.tables import LabelTable, resolved_labels
 
-__all__ = [
-    'AnnotatedFeatures',
-    'common_dtype',
-    'mean_feature',
-    'nearest_references',
-    'propose_next',
-    'table_of_references',
-]
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 

@@ -34,12 +34,6 @@ from napari_samnet.labels.tables import (
     table_of_source,
 )
 
-__all__ = [
-    'LabelScores',
-    'score_labels',
-    'score_table',
-]
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]

@@ -12,13 +12,6 @@ from napari_samnet.labels.evidence import Evidence, label_shares
 from napari_samnet.labels.grids import GRID_SIDE
 from napari_samnet.labels.pieces import widest_gaps
 
-__all__ = [
-    'LabelField',
-    'LabelTable',
-    'resolved_labels',
-    'table_of_source',
-]
-
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
 Shape = tuple[int, int]

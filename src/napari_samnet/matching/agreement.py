@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['agreement']
-
 #: Agreement: softmax of cosines, rounds of the robust fit, and the width,
 #: in half sides of the image, of what agrees in the last one.
 TEMPERATURE, ROUNDS, WIDTH = 0.07, 8, 0.15

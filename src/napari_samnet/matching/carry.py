@@ -45,8 +45,6 @@ from napari_samnet.matching.describe import Describer
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.warp import Pixels
 
-__all__ = ['BEST', 'CarriedLabels', 'LabelCarrier', 'carry']
-
 #: References that are asked for each target.
 BEST = 5
 

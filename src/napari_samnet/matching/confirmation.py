@@ -18,8 +18,6 @@ from napari_samnet.arrays.resize import resized
 from napari_samnet.matching.lucas_kanade import described
 from napari_samnet.warping.fields import Mapping, round_trip, sample_field
 
-__all__ = ['confirmed', 'raised_confidence']
-
 FloatArray = NDArray[np.float32]
 
 #: Width in pixels of the mean and deviation that are taken out of brightness

@@ -19,8 +19,6 @@ from napari_samnet.runtime.devices import (
 )
 from napari_samnet.runtime.weights import get_weights
 
-__all__ = ['Describer']
-
 Features = npt.NDArray[np.float16]
 
 #: Images whose features are kept, and the bytes that they may take.

@@ -7,8 +7,6 @@ from dataclasses import replace
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
-__all__ = ['checked_for_features']
-
 
 def checked_for_features(
     features: object, options: MatchOptions

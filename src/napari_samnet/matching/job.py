@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import Iteration, SAMNet
 
-__all__ = ['STRIDE', 'MatchJob', 'Step']
-
 #: Pixels per cell at working size.
 STRIDE = 8
 

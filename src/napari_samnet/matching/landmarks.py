@@ -22,8 +22,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import sample_field
 from napari_samnet.warping.landmarks import fit_affine
 
-__all__ = ['checked_landmarks', 'match_again', 'match_from_landmarks']
-
 Points = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
 

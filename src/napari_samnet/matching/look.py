@@ -15,8 +15,6 @@ from napari_samnet.matching.match import match
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.fields import Mapping
 
-__all__ = ['learn_look']
-
 FloatArray = NDArray[np.float32]
 
 

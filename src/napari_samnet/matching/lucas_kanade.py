@@ -17,21 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    'CELL',
-    'LEVELS',
-    'Level',
-    'blurred',
-    'described',
-    'extended',
-    'moved_step',
-    'sample',
-    'seen_through',
-    'shrunk',
-    'slopes',
-    'still_places',
-]
-
 #: Pixels of the images per cell of the refined fields.
 CELL = 4
 

@@ -40,8 +40,6 @@ from napari_samnet.matching.lucas_kanade import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['Layers', 'layers_of', 'refined_layers', 'separate_motions']
-
 FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 

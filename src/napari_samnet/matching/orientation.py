@@ -23,8 +23,6 @@ from napari_samnet.warping.fields import sample_field
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['Frame', 'Orientation', 'shrunk', 'views']
-
 FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 Shape = tuple[int, int]

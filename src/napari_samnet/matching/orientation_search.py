@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['Choice', 'choose']
-
 FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 Shape = tuple[int, int]

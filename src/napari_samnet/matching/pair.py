@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.network import Iteration, SAMNet
     from napari_samnet.samnet.recurrence import Feedback
 
-__all__ = ['PairRun', 'directions']
-
 FloatArray = NDArray[np.float32]
 
 #: Forward-backward error, in cells, at which the confidence has fallen to

@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['circumstances']
-
 #: Packages that compute.
 _PACKAGES = ('napari-samnet', 'torch', 'numpy', 'scipy', 'openvino')
 

@@ -10,8 +10,6 @@ import numpy as np
 from napari_samnet.matching.fine import FloatArray, refine
 from napari_samnet.warping.fields import full_map
 
-__all__ = ['refine_large']
-
 #: Pixels of the longer side per pixel at working size from which the field
 #: is refined at twice of it.
 WORTH_TWICE = 1.5

@@ -18,8 +18,6 @@ from napari_samnet.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['Kept', 'cell_shares', 'kept_parts', 'small_masks', 'without']
-
 Masks = NDArray[np.bool_] | None
 #: Pixels of source and target that are matched; None for all of them.
 Kept = tuple[Masks, Masks]

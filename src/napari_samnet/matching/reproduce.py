@@ -15,8 +15,6 @@ from napari_samnet.correspondence import ARRAYS, Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
-__all__ = ['Repetition', 'repeat']
-
 
 @dataclass(frozen=True)
 class Repetition:

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
 
-__all__ = ['LONG', 'long_views']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Longer by shorter side from which an image is looked at in its own

@@ -26,8 +26,6 @@ from napari_samnet.io.points_csv import read_points, write_points
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = ['Carrier']
-
 
 @dataclass(frozen=True, kw_only=True)
 class Carrier:

@@ -11,12 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from skimage.color import hsv2rgb
 
-__all__ = [
-    'confidence_to_rgb',
-    'flow_to_rgb',
-    'label_colors',
-]
-
 _CONFIDENCE = np.array(
     [
         (45, 36, 79),

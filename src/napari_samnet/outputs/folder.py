@@ -20,15 +20,6 @@ from napari_samnet.errors import InputError, cannot
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = [
-    'FILES',
-    'Products',
-    'check_folder',
-    'needs_transferred',
-    'write_overview',
-    'write_results',
-]
-
 #: Every file that a match can leave, by what it holds.
 FILES = {
     'flow': 'flow.flo',

@@ -26,8 +26,6 @@ from napari_samnet.outputs.verdict import Verdict, judge
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = ['draw_overview', 'summary']
-
 #: Spaces and text sizes, in pixels of the picture.
 GAP = 26
 MARGIN = 32

@@ -26,19 +26,6 @@ from napari_samnet.outputs.colormaps import (
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
-__all__ = [
-    'FINE',
-    'WIDTH',
-    'confidence_picture',
-    'faded',
-    'flow_picture',
-    'on_grid',
-    'picture_of',
-    'sure_points',
-    'with_labels',
-    'with_points',
-]
-
 #: Width of a picture as it is shown, in pixels.
 WIDTH = 440
 

@@ -15,8 +15,6 @@ from napari_samnet.labels.quality import is_likely_absent
 from napari_samnet.warping.boundaries import sample_displacement
 from napari_samnet.warping.fields import round_trip, sample_field
 
-__all__ = ['Level', 'Place', 'Verdict', 'judge', 'judge_planes']
-
 Level = Literal['good', 'look', 'bad']
 
 FloatArray = npt.NDArray[np.float32]

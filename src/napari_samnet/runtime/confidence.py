@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.config import SAMNetConfig
 
-__all__ = ['confidence_path', 'find_confidence', 'save_confidence']
-
 #: The one that was fitted to the packaged network.
 _SHIPPED = Path(__file__).parent.parent / 'weights' / 'samnet.confidence.npz'
 

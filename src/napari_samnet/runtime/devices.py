@@ -19,17 +19,6 @@ from napari_samnet.options import SIZE_STEP
 if TYPE_CHECKING:
     from napari_samnet.runtime.weights import Weights
 
-__all__ = [
-    'MemoryShortageError',
-    'Place',
-    'has_bf16',
-    'out_of_memory_explained',
-    'resolve_device',
-    'resolve_place',
-    'resolve_precision',
-    'smaller_places',
-]
-
 #: Below this working size, less memory is not worth the loss.
 LEAST_SIZE = 128
 

@@ -14,8 +14,6 @@ from torch import Tensor
 
 from napari_samnet.samnet.features import Features
 
-__all__ = ['FEATURES', 'FeatureCache', 'bytes_of']
-
 
 def bytes_of(features: Features) -> int:
     """Memory that features hold."""

@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
     from napari_samnet.runtime.weights import Weights
 
-__all__ = [
-    'BOUNDS',
-    'Calibration',
-    'calibration_path',
-    'digest_of',
-    'find_limits',
-    'read_calibration',
-    'within_bounds',
-]
-
 #: What int8 may change for ``precision='auto'`` to take it, measured at
 #: calibration on held-out training images that were warped in a known way:
 #: mean change of the field and of its error in pixels at working size, and

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from napari_samnet.runtime.weights import Weights
 
-__all__ = ['int8_agreement', 'int8_fault', 'int8_is_right']
-
 #: Mean cosine between the features of int8 and fp32 that is right. Rounding
 #: alone leaves .99; results at chance are below .5.
 LEAST_AGREEMENT = 0.9

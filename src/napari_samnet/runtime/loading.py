@@ -14,8 +14,6 @@ from napari_samnet.runtime.weights import Weights, get_weights, read_model
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['load_model']
-
 
 @lru_cache(maxsize=2)
 def _cached_model(

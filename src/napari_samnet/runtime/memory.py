@@ -7,8 +7,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ['peak_mb', 'reset_peak']
-
 
 def peak_mb() -> float | None:
     """Largest memory of this process so far, where the system tells.

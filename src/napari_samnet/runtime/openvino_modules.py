@@ -41,13 +41,6 @@ from napari_samnet.samnet.features import VGGFeatures
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = [
-    'OpenVINODecoder',
-    'OpenVINOFeatures',
-    'OpenVINOLite',
-    'use_openvino',
-]
-
 #: Levels of quantized activations and weights.
 ACTIVATION_LEVELS = 256
 WEIGHT_LEVELS = 255

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ['convolutions']
-
 
 @contextmanager
 def convolutions(device: str, *, exact: bool) -> Iterator[None]:

@@ -14,8 +14,6 @@ from napari_samnet.runtime.weights import packaged_weights, save_model
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['check_own_name', 'save_own_weights']
-
 #: A name is a file's name on every system, and never looks like a path.
 _NAME = re.compile(r'\w([\w.-]{0,58}\w)?')
 

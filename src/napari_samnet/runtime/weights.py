@@ -31,16 +31,6 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.config import SAMNetConfig
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = [
-    'Weights',
-    'available_weights',
-    'get_weights',
-    'packaged_weights',
-    'read_model',
-    'save_model',
-    'share_packaged',
-]
-
 _FOLDER = Path(__file__).parent.parent / 'weights'
 FORMAT = 'napari-samnet-1'
 #: Entry of the header that names a packaged network of which the file lacks

@@ -15,14 +15,6 @@ from napari_samnet.samnet.field import (
     step_of,
 )
 
-__all__ = [
-    'DroplinkDecoder',
-    'blend',
-    'blend_reference',
-    'matchable',
-    'vote',
-]
-
 #: N_i of (8), (11): a cell and its neighbors, as (dx, dy).
 NEIGHBORS = tuple((dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 

@@ -28,14 +28,6 @@ from napari_samnet.samnet.bilateral_window import (
 )
 from napari_samnet.samnet.field import flow_of, step_of
 
-__all__ = [
-    'BilateralFit',
-    'agreement',
-    'bilateral_fit',
-    'neighbor_weight',
-]
-
-
 #: Width of r_ij in cells: matches further away hardly count.
 RESIDUAL_CELLS = 2.0
 

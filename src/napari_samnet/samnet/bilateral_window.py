@@ -19,8 +19,6 @@ from torch import Tensor
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
 
-__all__ = ['BilateralWindow', 'bilateral_window', 'centered', 'pool']
-
 #: Longest side, in cells, of the map of neighbors; larger maps are pooled.
 NEIGHBOR_CELLS = 64
 

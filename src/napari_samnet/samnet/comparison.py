@@ -14,8 +14,6 @@ from napari_samnet.samnet.recurrence import Recurrence, schedule
 from napari_samnet.samnet.start import Start
 from napari_samnet.samnet.synthesis import Synthesis
 
-__all__ = ['Comparison']
-
 
 class Comparison(Synthesis):
     """The part of a network that compares features and moves the field."""

@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE, match_evidence
 from napari_samnet.samnet.recurrence import Iteration
 
-__all__ = ['MatchConfidence']
-
 #: Deviations from the mean beyond which evidence says no more: what lies
 #: farther out than all that was fitted to must not be extrapolated.
 FARTHEST = 3.0

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-__all__ = ['SAMNetConfig']
-
 
 @dataclass(frozen=True, kw_only=True)
 class SAMNetConfig:

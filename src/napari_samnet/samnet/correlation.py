@@ -13,19 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = [
-    'all_pairs',
-    'banded_correlation',
-    'center_index',
-    'confidence',
-    'inside_window',
-    'likelihood',
-    'local_correlation',
-    'local_correlation_reference',
-    'merge_sources',
-    'window_offsets',
-]
-
 
 def center_index(window: int) -> int:
     """Index of the zero displacement in a volume of that window."""

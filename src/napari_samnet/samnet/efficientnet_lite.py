@@ -19,15 +19,6 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = [
-    'LITE_CHANNELS',
-    'Block',
-    'BlockPlan',
-    'LiteFeatures',
-    'block_plan',
-    'same_padding',
-]
-
 
 class BlockPlan(NamedTuple):
     """One inverted bottleneck."""

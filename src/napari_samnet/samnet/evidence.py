@@ -16,15 +16,6 @@ from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
 
-__all__ = [
-    'GLOBAL_CELLS',
-    'Evidence',
-    'consensus',
-    'few_cells',
-    'gather_evidence',
-    'window_mean',
-]
-
 #: Cells a side that are compared at most, those of a 256 x 256 image.
 GLOBAL_CELLS = 32
 

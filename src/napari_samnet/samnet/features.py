@@ -24,8 +24,6 @@ from torch import Tensor, nn
 
 from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS, LiteFeatures
 
-__all__ = ['STRIDE', 'Features', 'VGGFeatures', 'layer_plan', 'normalize']
-
 #: Pixels per cell of relu4_1, and so of every field.
 STRIDE = 8
 

@@ -12,18 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = [
-    'affine_field',
-    'flow_of',
-    'grid',
-    'identity_field',
-    'resize_field',
-    'sample',
-    'sample_reference',
-    'step_of',
-    'warp',
-]
-
 
 def identity_field(
     batch: int, height: int, width: int, like: Tensor

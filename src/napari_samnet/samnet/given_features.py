@@ -18,8 +18,6 @@ from napari_samnet.samnet.features import Features, normalize
 from napari_samnet.samnet.matching import ResidualMatching
 from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['FeatureFunction', 'GivenFeatures']
-
 FeatureFunction = Callable[[Tensor], Tensor]
 
 

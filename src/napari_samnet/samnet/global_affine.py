@@ -14,8 +14,6 @@ from napari_samnet.samnet.evidence import (
 from napari_samnet.samnet.field import affine_field, grid
 from napari_samnet.samnet.robust_affine import robust_affine
 
-__all__ = ['global_affine']
-
 
 def _mutual_matches(
     volume: Tensor, size: tuple[int, int]

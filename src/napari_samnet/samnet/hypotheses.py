@@ -30,8 +30,6 @@ from napari_samnet.samnet.field import (
 )
 from napari_samnet.samnet.regions import RegionMaps
 
-__all__ = ['Hypotheses', 'choose', 'further_affines', 'refine', 'supported']
-
 #: Width of the window of the labelling, in cells, and its alikeness: tighter
 #: than those of the fit, for a small object must outvote its surroundings.
 LABEL_SIGMA = 3.0

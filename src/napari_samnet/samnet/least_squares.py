@@ -26,14 +26,6 @@ from napari_samnet.samnet.correlation import (
 )
 from napari_samnet.samnet.field import flow_of
 
-__all__ = [
-    'AnalyticMatching',
-    'Guide',
-    'Peak',
-    'mean_displacement',
-    'peak_of',
-]
-
 #: Width in cells of the window that follows the object.
 FIT_SIGMA = 4.0
 

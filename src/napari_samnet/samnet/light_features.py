@@ -16,8 +16,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['telling_features']
-
 
 def telling_features(model: SAMNet, images: Tensor) -> Tensor:
     """Describe images by the light network alone.

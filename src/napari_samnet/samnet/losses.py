@@ -21,16 +21,6 @@ from napari_samnet.samnet.correlation import (
 )
 from napari_samnet.samnet.features import normalize
 
-__all__ = [
-    'TAU',
-    'content_loss',
-    'endpoint_loss',
-    'matching_loss',
-    'patch_probability',
-    'semantic_attribute_matching_loss',
-    'total_variation',
-]
-
 #: tau of (12): probability 0.013, the mask of RTNs, a little over chance.
 TAU = -math.log(0.013)
 

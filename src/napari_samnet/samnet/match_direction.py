@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ['TEMPERATURE', 'Direction', 'Volume']
-
 #: Temperature of the softmax over all cells.
 TEMPERATURE = 0.03
 

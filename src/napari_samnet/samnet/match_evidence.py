@@ -36,8 +36,6 @@ from napari_samnet.samnet.match_direction import (
 from napari_samnet.samnet.match_neighbors import RIVAL, SAME, Neighbors
 from napari_samnet.samnet.recurrence import Clues
 
-__all__ = ['MATCH_EVIDENCE', 'match_evidence']
-
 #: Half the side of the square around a match that counts as the match, and
 #: the width of its Gaussian in cells.
 AROUND, SPREAD = 2, 1.0

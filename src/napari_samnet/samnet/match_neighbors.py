@@ -12,8 +12,6 @@ from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
 from napari_samnet.samnet.match_direction import Direction
 
-__all__ = ['RIVAL', 'SAME', 'Neighbors']
-
 #: Neighbors that stand for the object: width of the Gaussian of their
 #: distance in cells, and difference of the cosine at which they count 37 %.
 NEIGHBOR_SIGMA, ALIKENESS = 6.0, 0.3

@@ -15,14 +15,6 @@ from torch import Tensor, nn
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.least_squares import AnalyticMatching, Guide, peak_of
 
-__all__ = [
-    'RTNMatching',
-    'ResidualMatching',
-    'limit_step',
-    'resize_window',
-    'step_size',
-]
-
 #: Largest change per iteration: of f in cells, and of A.
 MAX_FLOW_STEP = 4.0
 MAX_LINEAR_STEP = 0.5

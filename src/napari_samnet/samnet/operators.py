@@ -20,8 +20,6 @@ from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import flow_of, grid, sample_reference, warp
 from napari_samnet.samnet.recurrence import Recurrence
 
-__all__ = ['FAST', 'LITERAL', 'Kernels', 'kernels_of']
-
 
 class Correlate(Protocol):
     """C^l of (5) from F^s, F^{s<-t}, F^t, T^l, lambda^l and the window."""

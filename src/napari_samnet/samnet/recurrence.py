@@ -8,8 +8,6 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-__all__ = ['Clues', 'Feedback', 'Iteration', 'Recurrence', 'schedule']
-
 Feedback = Literal['feature', 'continue', 'image']
 
 

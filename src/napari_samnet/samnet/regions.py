@@ -18,8 +18,6 @@ from napari_samnet.samnet.evidence import Evidence
 from napari_samnet.samnet.field import affine_field, flow_of, grid
 from napari_samnet.samnet.robust_affine import robust_affine
 
-__all__ = ['RegionMaps', 'region_maps']
-
 #: Share of a cell that must be of the region for it to be its own.
 FILLED = 0.5
 

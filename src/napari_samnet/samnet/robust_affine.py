@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ['robust_affine']
-
 #: Weight of "no motion", in shares of the matches' total weight.
 DAMPING = 0.01
 

@@ -37,8 +37,6 @@ from napari_samnet.samnet.least_squares import FIT_SIGMA, Guide
 from napari_samnet.samnet.recurrence import Clues, Recurrence
 from napari_samnet.samnet.regions import region_maps
 
-__all__ = ['Start', 'guided_start']
-
 
 @dataclass(frozen=True)
 class Start:

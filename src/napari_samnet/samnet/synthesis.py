@@ -17,8 +17,6 @@ from napari_samnet.samnet.features import Features, VGGFeatures, normalize
 from napari_samnet.samnet.operators import kernels_of
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 
-__all__ = ['Synthesis']
-
 
 class Synthesis(nn.Module):
     """The part of a network that transfers attributes."""

@@ -20,8 +20,6 @@ from torch import Tensor
 
 from napari_samnet.samnet.field import grid
 
-__all__ = ['SAMPLES', 'SAME_MOTION', 'sample_affine']
-
 #: Samples a side of each cell.
 SAMPLES = 4
 

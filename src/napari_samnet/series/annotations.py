@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 
-__all__ = ['as_places', 'by_plane']
-
 
 def by_plane(annotations: Any, length: int) -> dict[int, npt.NDArray[Any]]:
     """Check annotations and sort them by plane.

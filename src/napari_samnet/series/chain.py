@@ -31,8 +31,6 @@ from napari_samnet.series.verdicts import PlaneReport
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['HeldPlanes', 'Propagation']
-
 FloatArray = npt.NDArray[np.float32]
 
 

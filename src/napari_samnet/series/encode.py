@@ -24,8 +24,6 @@ from napari_samnet.runtime.weights import get_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['EncodedPlane', 'PlaneEncoder']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Planes with more pixels are compared pixel by pixel on a coarser grid.

@@ -23,15 +23,6 @@ from napari_samnet.series.encode import EncodedPlane
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    'Reference',
-    'carried_back',
-    'compare',
-    'gather_evidence',
-    'label_shares',
-    'likeness',
-]
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Cells that are asked.

@@ -12,8 +12,6 @@ from napari_samnet.series.encode import EncodedPlane
 from napari_samnet.series.evidence import Reference
 from napari_samnet.series.rigid import Followed, follow_label
 
-__all__ = ['follow_labels']
-
 #: Cells around the evidence in which the pixels of a label are looked for.
 MARGIN = 2
 

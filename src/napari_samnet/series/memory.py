@@ -14,8 +14,6 @@ import numpy.typing as npt
 from napari_samnet.series.encode import EncodedPlane
 from napari_samnet.series.evidence import Reference, label_shares
 
-__all__ = ['Memory']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Annotated planes that are asked for one plane.

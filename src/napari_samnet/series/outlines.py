@@ -13,8 +13,6 @@ from napari_samnet.labels.painter import LabelPainter
 from napari_samnet.labels.scores import score_table
 from napari_samnet.labels.tables import LabelTable
 
-__all__ = ['labels_from_evidence']
-
 FloatArray = npt.NDArray[np.float32]
 
 

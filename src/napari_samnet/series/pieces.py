@@ -8,8 +8,6 @@ from scipy import ndimage
 
 from napari_samnet.labels.pieces import far_pieces, widest_gap
 
-__all__ = ['drop_far_pieces']
-
 Labels = npt.NDArray[np.int32]
 
 #: A piece is small below this share of the largest one's area.

@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-__all__ = ['shared_by_position']
-
 FloatArray = npt.NDArray[np.float32]
 
 #: Distance at which a label counts 0.6 as much as one that was here, as a

@@ -25,8 +25,6 @@ from napari_samnet.series.schedule import Direction, plan_chains
 from napari_samnet.series.verdicts import PlaneReport
 from napari_samnet.series.working_size import working_size
 
-__all__ = ['PlaneResult', 'Series', 'propagate', 'propagate_steps']
-
 
 @dataclass(frozen=True, eq=False)
 class PlaneResult:

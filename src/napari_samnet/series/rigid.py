@@ -17,8 +17,6 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 from scipy.signal import fftconvolve
 
-__all__ = ['Followed', 'follow_label']
-
 FloatArray = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 

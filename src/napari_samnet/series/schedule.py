@@ -9,8 +9,6 @@ from typing import Literal, get_args
 
 from napari_samnet.errors import InputError
 
-__all__ = ['DIRECTIONS', 'Chain', 'Direction', 'plan_chains']
-
 Direction = Literal['both', 'forwards', 'backwards']
 
 #: Ways to go, see :func:`plan_chains`.

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ['PlaneReport', 'State', 'summarize']
-
 State = Literal['annotated', 'good', 'look', 'empty', 'skipped', 'ended']
 
 

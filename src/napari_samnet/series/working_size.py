@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from napari_samnet.options import SIZE_STEP
 
-__all__ = ['CELLS_ACROSS', 'LARGEST', 'working_size']
-
 #: Pixels of the working size per cell of features.
 CELL = 8
 

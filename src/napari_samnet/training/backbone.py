@@ -20,8 +20,6 @@ from napari_samnet.errors import WeightsError
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.features import VGGFeatures, layer_plan
 
-__all__ = ['load_backbone', 'load_light', 'scale_activations']
-
 #: Mean color that Oxford's networks subtract, RGB, of 255.
 _OXFORD_MEAN = (123.68, 116.779, 103.939)
 #: What the batch normalization of EfficientNet-Lite0 adds to the variance.

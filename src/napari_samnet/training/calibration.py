@@ -40,8 +40,6 @@ from napari_samnet.training.data import (
 )
 from napari_samnet.training.synthetic import synthetic_pair
 
-__all__ = ['find_limits_on', 'main', 'measure_deviation']
-
 #: Of a histogram of activations.
 BINS = 2048
 

@@ -41,14 +41,6 @@ from napari_samnet.training.matcher import (
 from napari_samnet.training.synthetic import CachedPairs
 from napari_samnet.training.viewpairs import choose_pairs
 
-__all__ = [
-    'CategoryPairs',
-    'category_losses',
-    'consistency_errors',
-    'find_pairs',
-    'train_category',
-]
-
 #: Cells at which the trust in a match there and back has fallen to 61 %.
 _CONSISTENT = 1.5
 #: Pairs that agree with themselves less than this are left out.

@@ -39,16 +39,6 @@ from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.synthetic import CachedPairs, cache_each
 
-__all__ = [
-    'category_of',
-    'category_stage',
-    'choose_images',
-    'is_better',
-    'spread_images',
-    'validation_pairs',
-    'without',
-]
-
 STAGE = 'category'
 #: What the stage found and decided.
 RECORD_NAME = 'category.json'

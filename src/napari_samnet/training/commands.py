@@ -9,8 +9,6 @@ from pathlib import Path
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 
-__all__ = ['image_parser', 'run_command']
-
 
 def image_parser(module: str, description: str) -> argparse.ArgumentParser:
     """Parser of a command that looks at training images with a network.

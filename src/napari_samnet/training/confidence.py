@@ -45,14 +45,6 @@ from napari_samnet.training.features import keeps_back
 from napari_samnet.training.known_pairs import KnownPair, known_pairs
 from napari_samnet.training.taught_examples import read_annotated_images
 
-__all__ = [
-    'Matches',
-    'collect_matches',
-    'fit_confidence',
-    'judge_left_out',
-    'main',
-]
-
 #: How much a match counts, by the kind of its pair; 1 where it is not named.
 KIND_WEIGHTS = {
     'two kinds': 0.5,

@@ -16,8 +16,6 @@ from napari_samnet.samnet.features import (
 )
 from napari_samnet.training.loop import Progress, Run
 
-__all__ = ['reconstruction_losses', 'train_decoder']
-
 #: Weight of the feature distance per layer; deep ones count, shallow ones
 #: are nearly given by the pixels.
 _PERCEPTUAL = {

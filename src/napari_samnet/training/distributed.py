@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-__all__ = ['average', 'own_folder', 'processes', 'rank', 'share']
-
 
 @contextmanager
 def processes() -> Iterator[None]:

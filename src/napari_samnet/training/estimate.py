@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.runs import Progress
 
-__all__ = ['Timetable', 'duration']
-
 #: Seconds on two cores of a laptop: until the first step; at size 256 for
 #: making a pair, for measuring one, for a pair of a step and an iteration;
 #: and for a crop of 128 pixels of a decoder step.

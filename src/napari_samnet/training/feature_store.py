@@ -28,8 +28,6 @@ from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.data import to_tensor
 
-__all__ = ['FeatureStore', 'frozen_features', 'further_directions']
-
 #: Images that are encoded between two notes of how far the file is filled.
 NOTED_EVERY = 20
 

@@ -55,15 +55,6 @@ from napari_samnet.training.taught_examples import (
 )
 from napari_samnet.training.teaching import TaughtProjection, teach
 
-__all__ = [
-    'STORE_NAME',
-    'confidence_images',
-    'feature_stage',
-    'keeps_back',
-    'remove_store',
-    'taught_images',
-]
-
 STAGE = 'features'
 #: Projection that the stage starts from.
 START_NAME = 'features.start.safetensors'

@@ -10,8 +10,6 @@ from torch import nn
 
 from napari_samnet.training.loop import Progress, Run
 
-__all__ = ['evaluating', 'with_held_out']
-
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:

@@ -18,8 +18,6 @@ from napari_samnet.training.runs import (
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['HeldOut', 'keep_network', 'read_held_out', 'read_pairs']
-
 #: Pixels at working size per cell.
 CELL = 8
 

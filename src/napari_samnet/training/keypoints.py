@@ -22,8 +22,6 @@ from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.training.data import to_tensor
 
-__all__ = ['CachedKeypoints', 'cache_keypoints', 'keypoint_scores']
-
 #: Tolerances in shares of the longest side of the keypoints' box.
 ALPHAS = (0.05, 0.10, 0.15)
 

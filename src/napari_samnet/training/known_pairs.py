@@ -24,8 +24,6 @@ from napari_samnet.training.data import ImageList, read_working
 from napari_samnet.training.synthetic import synthetic_pair
 from napari_samnet.training.taught_examples import AnnotatedImage
 
-__all__ = ['KINDS', 'KnownPair', 'known_pairs']
-
 Image = NDArray[np.float32]
 Points = NDArray[np.float64]
 

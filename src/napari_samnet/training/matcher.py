@@ -17,16 +17,6 @@ from napari_samnet.samnet.recurrence import Recurrence, schedule
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.synthetic import CachedPairs
 
-__all__ = [
-    'SEQUENCE',
-    'IterationState',
-    'endpoint_errors',
-    'has_estimate',
-    'start_of',
-    'train_matcher',
-    'learning_iterations',
-]
-
 #: Weight of an iteration against the one that follows it.
 SEQUENCE = 0.8
 

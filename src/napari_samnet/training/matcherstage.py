@@ -18,8 +18,6 @@ from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.runs import MATCHER_NAME
 from napari_samnet.training.synthetic import CachedPairs, cache_pairs
 
-__all__ = ['matcher_stage']
-
 #: How often the matching network is measured on the way.
 MEASUREMENTS = 10
 

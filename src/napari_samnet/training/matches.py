@@ -22,8 +22,6 @@ from napari_samnet.training.feature_store import FeatureStore
 from napari_samnet.training.taught_examples import MatchExamples
 from napari_samnet.training.viewpairs import choose_pairs
 
-__all__ = ['category_matches']
-
 #: Error in cells, there and back, beyond which a match is no label, and at
 #: which a label counts 61 %.
 AGREED, CONSISTENT = 1.2, 0.8

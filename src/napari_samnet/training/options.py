@@ -11,15 +11,6 @@ from dataclasses import dataclass, fields
 from napari_samnet.errors import InputError
 from napari_samnet.options import CHOICES
 
-__all__ = [
-    'FINE_TUNING_DEFAULTS',
-    'TRAINING_CHOICES',
-    'TRAINING_DEFAULTS',
-    'TRAINING_LIMITS',
-    'TrainingOptions',
-    'option_names',
-]
-
 #: Inclusive limits of the numbers, for widgets and checks alike.
 TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'decoder_steps': (0, 1_000_000),

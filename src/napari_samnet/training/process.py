@@ -39,8 +39,6 @@ from napari_samnet.training.runs import Progress, made_steps
 if TYPE_CHECKING:
     from napari_samnet.training.data import ImageList
 
-__all__ = ['GRACE', 'Trained', 'speak', 'train_apart']
-
 logger = logging.getLogger(__name__)
 
 #: Seconds that a child has to finish its step and to write what it learnt.

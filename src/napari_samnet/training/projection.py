@@ -36,8 +36,6 @@ from napari_samnet.training.data import (
     to_tensor,
 )
 
-__all__ = ['CHANNELS', 'find_projection', 'main', 'with_projection']
-
 #: Directions that are kept.
 CHANNELS = 384
 

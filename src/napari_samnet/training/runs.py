@@ -15,21 +15,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.files import user_folder
 from napari_samnet.training.options import TrainingOptions
 
-__all__ = [
-    'CATEGORY_NAME',
-    'CHECKPOINT',
-    'CURVE_NAME',
-    'MATCHER_NAME',
-    'OPTIONS_NAME',
-    'WEIGHTS_NAME',
-    'Progress',
-    'discard_run',
-    'made_steps',
-    'own_run',
-    'read_options',
-    'unfinished_runs',
-]
-
 WEIGHTS_NAME = 'samnet.safetensors'
 OPTIONS_NAME = 'options.json'
 MATCHER_NAME = 'matcher.json'

@@ -27,14 +27,6 @@ from napari_samnet.samnet.features import STRIDE, VGGFeatures
 from napari_samnet.samnet.field import grid
 from napari_samnet.training.data import ImageList, read_working, to_tensor
 
-__all__ = [
-    'CachedPairs',
-    'cache_each',
-    'cache_pairs',
-    'inverse_flow',
-    'synthetic_pair',
-]
-
 
 @dataclass(frozen=True)
 class CachedPairs:

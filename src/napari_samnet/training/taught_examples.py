@@ -24,16 +24,6 @@ from torch import Tensor
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'AnnotatedImage',
-    'Example',
-    'Examples',
-    'KeypointExamples',
-    'MatchExamples',
-    'WarpExamples',
-    'read_annotated_images',
-]
-
 #: Keypoints that both images of a pair must show.
 FEWEST_POINTS = 3
 

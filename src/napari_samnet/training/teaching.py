@@ -26,8 +26,6 @@ from napari_samnet.training.feature_store import FeatureStore
 from napari_samnet.training.loop import Progress, Run
 from napari_samnet.training.taught_examples import Example, Examples
 
-__all__ = ['TaughtProjection', 'contrastive_loss', 'questions', 'teach']
-
 #: Inverse temperature at the start, and how much faster than the matrix its
 #: logarithm is learnt.
 START_BETA, BETA_SPEED = 20.0, 10.0

@@ -17,8 +17,6 @@ from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import flow_of, warp
 from napari_samnet.samnet.global_affine import global_affine
 
-__all__ = ['choose_pairs', 'cycle_errors']
-
 #: Cells per side of the layout that is compared.
 _LAYOUT = 4
 

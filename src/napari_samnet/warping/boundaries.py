@@ -19,8 +19,6 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import Upsampler, centers, linear_taps
 
-__all__ = ['BREAK', 'DisplacementUpsampler', 'sample_displacement']
-
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
 

@@ -31,8 +31,6 @@ from napari_samnet.warping.fields import (
 )
 from napari_samnet.warping.warp import Pixels, warp_bilinear
 
-__all__ = ['FieldPair', 'Side']
-
 FloatArray = npt.NDArray[np.float32]
 Side = Literal['source', 'target']
 

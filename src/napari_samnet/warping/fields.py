@@ -15,17 +15,6 @@ from napari_samnet.warping.boundaries import (
     sample_displacement,
 )
 
-__all__ = [
-    'Mapping',
-    'exact_kind',
-    'full_flow',
-    'full_map',
-    'lerp',
-    'reach',
-    'round_trip',
-    'sample_field',
-]
-
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
 

@@ -18,8 +18,6 @@ from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.tiles import Tile
 from napari_samnet.warping.fields import Mapping, exact_kind, lerp
 
-__all__ = ['Bilinear', 'Nearest']
-
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
 

@@ -21,8 +21,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.warping.field_pair import FieldPair
 from napari_samnet.warping.fields import sample_field
 
-__all__ = ['Bent', 'bend_both', 'bend_field', 'fit_affine']
-
 FloatArray = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 

@@ -20,8 +20,6 @@ from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
 from napari_samnet.warping.fields import Mapping, reach
 from napari_samnet.warping.kernels import Bilinear
 
-__all__ = ['Canvas', 'Pixels', 'warp', 'warp_bilinear']
-
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
 

@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from napari_samnet.matching.carry import LabelCarrier
     from napari_samnet.matching.describe import Describer
 
-__all__ = [
-    'Identity',
-    'Pairwise',
-    'PlainWarp',
-    'Samnet',
-    'WithLabels',
-    'from_fields',
-    'require',
-]
-
 Field = NDArray[np.floating]
 
 

@@ -12,8 +12,6 @@ from skimage.exposure import match_histograms
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields, require
 
-__all__ = ['ColorTransfer', 'histogram', 'macenko', 'reinhard', 'transport']
-
 Image = NDArray[np.float32]
 
 #: Pixels of each image between which the optimal transport is found.

@@ -27,8 +27,6 @@ from napari_samnet.evaluation.methods.base import from_fields, require
 from napari_samnet.evaluation.methods.elastix import register
 from napari_samnet.images.rgb import to_working
 
-__all__ = ['DenseFlow']
-
 Gray = NDArray[np.float32]
 Flow = NDArray[np.floating]
 

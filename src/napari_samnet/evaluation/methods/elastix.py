@@ -8,8 +8,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ['register']
-
 
 def register(
     source: NDArray[np.float32], target: NDArray[np.float32]

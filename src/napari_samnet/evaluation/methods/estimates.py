@@ -16,8 +16,6 @@ from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.io.flo import read_flo
 
-__all__ = ['Estimates', 'with_estimates']
-
 Plane = NDArray[np.float32]
 
 

@@ -26,8 +26,6 @@ from napari_samnet.options import MatchOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['FeatureMatching', 'affine_fields', 'nearest_fields']
-
 Array = NDArray[np.floating]
 
 #: Matches within this many cells of the affine support it.

@@ -16,8 +16,6 @@ from napari_samnet.evaluation.methods.base import (
 )
 from napari_samnet.options import DEFAULTS, PAPER, MatchOptions
 
-__all__ = ['COLOR_METHODS', 'METHODS', 'PARTS', 'get_methods']
-
 
 @dataclass(frozen=True)
 class _Setup:

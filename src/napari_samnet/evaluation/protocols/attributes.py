@@ -35,8 +35,6 @@ from napari_samnet.evaluation.interfaces import (
 from napari_samnet.evaluation.protocols.synthetic import PhotographPairs
 from napari_samnet.images.rgb import to_rgb
 
-__all__ = ['Attributes']
-
 #: Longest side of the pairs, in pixels.
 SIDE = 320
 

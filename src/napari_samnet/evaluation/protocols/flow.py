@@ -25,8 +25,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['Flow', 'consistent']
-
 #: Percent of the longer side of the other image.
 THRESHOLD = 5
 

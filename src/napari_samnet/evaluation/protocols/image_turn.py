@@ -16,8 +16,6 @@ from napari_samnet.evaluation.interfaces import (
 )
 from napari_samnet.warping.boundaries import sample_displacement
 
-__all__ = ['TURNS', 'TURN_SETS', 'ImageTurn', 'cell_centers', 'residual_turn']
-
 Points = NDArray[np.float64]
 
 

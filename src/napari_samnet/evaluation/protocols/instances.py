@@ -29,8 +29,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['Instances']
-
 #: Warps of every image.
 REPEATS = 4
 

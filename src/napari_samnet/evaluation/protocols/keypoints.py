@@ -23,8 +23,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['THRESHOLDS', 'Keypoints']
-
 #: What the tolerance is a share of.
 THRESHOLDS = ('kp-box', 'box', 'image')
 ALPHAS = (0.05, 0.10, 0.15, 0.20)

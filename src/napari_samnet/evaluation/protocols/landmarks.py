@@ -13,9 +13,6 @@ from napari_samnet.datasets.pair_lists import KeypointPair
 from napari_samnet.evaluation.interfaces import Answer, Pair, Scores
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 
-__all__ = ['Landmarks']
-
-
 #: A landmark is right, as far as its confidence is concerned, within so many
 #: pixels of images that are squashed to the working size below.
 RIGHT_PIXELS = 3.0

@@ -28,8 +28,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['Masks', 'mask_scores']
-
 #: A rank correlation of fewer pairs says nothing.
 FEWEST_PAIRS = 5
 

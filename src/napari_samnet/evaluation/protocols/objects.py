@@ -17,8 +17,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['Objects']
-
 SIDE = 256
 
 #: Pairs of a run without a limit.

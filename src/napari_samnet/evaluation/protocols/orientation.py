@@ -25,8 +25,6 @@ from napari_samnet.evaluation.protocols.image_turn import (
 )
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 
-__all__ = ['Orientation']
-
 Points = NDArray[np.float64]
 
 #: A field is right if what is left of the turn is below this, in degrees.

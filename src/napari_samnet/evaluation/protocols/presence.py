@@ -18,8 +18,6 @@ from napari_samnet.datasets.synthetic import BUNDLED, bundled_photograph
 from napari_samnet.evaluation.interfaces import Answer, Pair, Scores
 from napari_samnet.evaluation.protocols.masks import Masks
 
-__all__ = ['Presence']
-
 #: Share of the pairs with the object that may be called empty.
 FALSE_ALARMS = 0.05
 

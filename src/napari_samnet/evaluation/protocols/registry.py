@@ -41,8 +41,6 @@ from napari_samnet.evaluation.protocols.synthetic import (
     Synthetic,
 )
 
-__all__ = ['PRESETS', 'PROTOCOLS', 'PairRequest', 'Preset', 'open_protocol']
-
 
 @dataclass(frozen=True, kw_only=True)
 class PairRequest:

@@ -24,8 +24,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['Series']
-
 
 class _Frames(Sequence[Image]):
     """Frames of a film, read when they are asked for."""

@@ -11,8 +11,6 @@ from napari_samnet.evaluation.protocols.attributes import Attributes
 from napari_samnet.evaluation.protocols.synthetic import Photographs
 from napari_samnet.images.rgb import to_rgb
 
-__all__ = ['Sections', 'Stain']
-
 #: Pairs that are made from each bundled section.
 REPEATS = 5
 

@@ -30,8 +30,6 @@ from napari_samnet.evaluation.interfaces import (
     Scores,
 )
 
-__all__ = ['SIDE', 'PhotographPairs', 'Photographs', 'Synthetic']
-
 #: Side of the pairs in pixels, the unit of the end-point error.
 SIDE = 256
 ALPHAS = (0.05, 0.10, 0.15)

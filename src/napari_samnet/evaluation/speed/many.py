@@ -17,8 +17,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.evaluation.speed.processes import run_job
 from napari_samnet.options import DEFAULTS, MatchOptions
 
-__all__ = ['batch_rate', 'series_rate']
-
 #: Longest side of the images of the batch, in pixels.
 SIDE = 320
 

@@ -39,8 +39,6 @@ from napari_samnet.images.rgb import to_rgb
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import resolve_place
 
-__all__ = ['measure', 'variants']
-
 #: Other packages that run on the same pairs.
 BASELINES = ('tvl1', 'ilk', 'dis', 'elastix')
 

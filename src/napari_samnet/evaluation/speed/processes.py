@@ -24,8 +24,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.memory import peak_mb, reset_peak
 
-__all__ = ['fresh_runs', 'large_labels', 'main', 'run_job']
-
 #: Side of the mask that a user adds to a finished match.
 SECOND_MASK = 1024
 

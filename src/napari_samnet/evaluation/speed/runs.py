@@ -13,8 +13,6 @@ from napari_samnet.matching.match import match_steps
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.feature_cache import FEATURES
 
-__all__ = ['SpeedRequest', 'Tell', 'TimedRun', 'Variant', 'timed_run']
-
 Tell = Callable[[str], object]
 
 

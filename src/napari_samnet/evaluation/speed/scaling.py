@@ -19,8 +19,6 @@ from napari_samnet.evaluation.speed.runs import (
 )
 from napari_samnet.runtime.devices import resolve_place
 
-__all__ = ['exponent', 'scaling']
-
 #: Iterations whose cost is listed.
 COUNTS = (1, 3, 10)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ['as_text']
-
 
 def as_text(result: Mapping[str, Any]) -> str:
     """Write results as Markdown.

@@ -20,8 +20,6 @@ from napari_samnet.io.formats.objects import (
     pixels_of,
 )
 
-__all__ = ['read_coco', 'write_coco']
-
 
 def read_coco(
     content: dict[str, Any], shape: tuple[int, int], image: str, name: str

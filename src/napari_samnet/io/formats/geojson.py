@@ -14,8 +14,6 @@ from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.objects import LabelObject, Part, parse_color
 
-__all__ = ['read_geojson', 'write_geojson']
-
 #: The measurement in which an id travels; QuPath keeps measurements.
 _ID = 'label id'
 

@@ -14,8 +14,6 @@ from napari_samnet.files import atomic_write
 from napari_samnet.io.extras import require
 from napari_samnet.io.formats.objects import LabelObject, Ring
 
-__all__ = ['is_roi_file', 'read_rois', 'write_rois']
-
 #: Bytes that all regions of an archive may unpack to.
 MAX_BYTES = 1 << 28
 

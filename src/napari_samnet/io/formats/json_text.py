@@ -8,8 +8,6 @@ from typing import Any
 
 from napari_samnet.errors import InputError, in_one_line
 
-__all__ = ['check_sides', 'json_kind', 'load_json']
-
 #: Bytes of a JSON file that are read; outlines of a million corners fit.
 MAX_JSON = 1 << 28
 

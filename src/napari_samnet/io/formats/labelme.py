@@ -21,8 +21,6 @@ from napari_samnet.io.formats.objects import (
     pixels_of,
 )
 
-__all__ = ['read_labelme', 'write_labelme']
-
 
 def read_labelme(
     content: dict[str, Any], shape: tuple[int, int], name: str

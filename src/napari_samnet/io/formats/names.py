@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ['FORMATS']
-
 #: Endings of the files that are written, by the name of the format.
 FORMATS: dict[str, str] = {
     'coco': '.coco.json',

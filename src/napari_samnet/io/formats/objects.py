@@ -18,15 +18,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture, plural
 
-__all__ = [
-    'LabelObject',
-    'has_holes',
-    'objects_of',
-    'paint',
-    'parse_color',
-    'pixels_of',
-]
-
 Ring = NDArray[np.float64]
 Part = tuple[Ring, ...]
 

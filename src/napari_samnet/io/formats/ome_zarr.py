@@ -14,8 +14,6 @@ from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.zarr_files import metadata, read_plane
 
-__all__ = ['read_ome_zarr', 'write_ome_zarr']
-
 #: Where labels are below an image.
 LABELS = 'labels'
 

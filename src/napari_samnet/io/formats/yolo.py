@@ -13,8 +13,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.objects import LabelObject, has_holes
 
-__all__ = ['is_yolo_file', 'read_yolo', 'write_yolo']
-
 #: Names of the classes, in the folder of the labels; one a line.
 CLASSES = 'classes.txt'
 

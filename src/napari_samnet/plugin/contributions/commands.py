@@ -15,8 +15,6 @@ from napari.utils.notifications import show_error
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.transfer.docks import open_dock
 
-__all__ = ['match_selected', 'transfer_selected']
-
 
 def _selected(viewer: Any, kinds: tuple[type, ...]) -> list[Any]:
     chosen = viewer.layers.selection

@@ -8,8 +8,6 @@ from napari_samnet.datasets import DEMO_PAIR
 from napari_samnet.plugin.contributions.sample_data import sample_layers
 from napari_samnet.plugin.transfer.docks import open_dock
 
-__all__ = ['open_demo']
-
 
 def open_demo(viewer: Any = None, pair: str = DEMO_PAIR) -> Any:
     """Open a sample pair in napari and match it.

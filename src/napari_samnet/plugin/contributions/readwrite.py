@@ -18,13 +18,6 @@ from napari_samnet.plugin.layers.arrows import (
     field_arrows,
 )
 
-__all__ = [
-    'correspondence_reader',
-    'flow_reader',
-    'write_correspondence',
-    'write_flow',
-]
-
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData]]
 

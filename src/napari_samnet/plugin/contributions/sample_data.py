@@ -4,18 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = [
-    'brain',
-    'cat',
-    'coffee',
-    'elephant',
-    'jug',
-    'kidney',
-    'motorcycle',
-    'sample_layers',
-    'tissue',
-]
-
 #: Space between the two images, as a share of the first one's width.
 GAP = 0.06
 

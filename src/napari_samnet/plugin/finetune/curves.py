@@ -7,8 +7,6 @@ from typing import Any
 from napari_samnet.plugin.finetune.panel import FineTunePanel
 from napari_samnet.training.runs import Progress
 
-__all__ = ['LearningCurves']
-
 #: Steps over which the loss that is shown is averaged.
 AVERAGED = 25
 #: Most points of a curve.

@@ -20,14 +20,6 @@ from napari_samnet.datasets.image_lists import is_image_file, read_images
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.capture import Stack
 
-__all__ = [
-    'LEAST',
-    'FolderImages',
-    'LayerImages',
-    'TrainingSource',
-    'check_count',
-]
-
 #: Fewer images have nothing in common.
 LEAST = 2
 #: Seconds for which a folder is looked through while the user waits.

@@ -33,13 +33,6 @@ from napari_samnet.training.runs import (
     own_run,
 )
 
-__all__ = [
-    'FineTuned',
-    'FineTuneRequest',
-    'TrainingReport',
-    'finetune_steps',
-]
-
 #: File of a run's folder that tells which images it has seen.
 IMAGES_NAME = 'images.json'
 #: What is going on, by stage.

@@ -35,8 +35,6 @@ from napari_samnet.training.options import (
     option_names,
 )
 
-__all__ = ['LABELS', 'FineTunePanel']
-
 #: Names on the screen.
 LABELS = {
     'start': 'Start from',

@@ -33,8 +33,6 @@ from napari_samnet.plugin.widgets.choosers import unwrapped
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import row
 
-__all__ = ['ImagePicker']
-
 #: Rows of the list that show at least and at most.
 ROWS = (3, 7)
 WAYS = ('Layers', 'A folder')

@@ -49,8 +49,6 @@ from napari_samnet.training.runs import (
     unfinished_runs,
 )
 
-__all__ = ['FineTune']
-
 
 class FineTune(Dock):
     """Adapt the network to images of one's own."""

@@ -13,8 +13,6 @@ from napari_samnet.plugin.model.grids import Grid, grid_of
 from napari_samnet.plugin.model.resampled import OVERLAP
 from napari_samnet.plugin.model.units import unit_factors, world_units
 
-__all__ = ['SideBySide', 'are_in_view', 'bring_into_view', 'overlap']
-
 #: Space between two images, as a share of the width of both.
 GAP = 0.03
 

@@ -13,16 +13,6 @@ from numpy.typing import NDArray
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.model.grids import Index
 
-__all__ = [
-    'ARROW_LIMIT',
-    'COLORS',
-    'Arrows',
-    'arrow_style',
-    'arrows_of',
-    'field_arrows',
-    'join',
-]
-
 #: More arrows than this draw slowly and show nothing more.
 ARROW_LIMIT = 10_000
 

@@ -21,8 +21,6 @@ from napari_samnet.plugin.model.landmark_pairs import Spot
 from napari_samnet.plugin.model.units import world_units
 from napari_samnet.warping.field_pair import Side
 
-__all__ = ['AskTool', 'Asked', 'PairKeeper', 'cells_of']
-
 #: Pair of images, planes of each, and how they correspond.
 Asked = tuple[Stack, Stack, tuple[Index, Index], Correspondence]
 

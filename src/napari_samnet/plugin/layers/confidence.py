@@ -14,8 +14,6 @@ from napari_samnet.plugin.layers.edits import keep_pristine
 from napari_samnet.plugin.layers.label_writes import Indices, write_labels
 from napari_samnet.plugin.model.grids import Index
 
-__all__ = ['Warped', 'hide_unsure', 'set_threshold']
-
 
 @dataclass
 class Warped:

@@ -23,8 +23,6 @@ from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.landmark_pairs import PointPair, Spot
 
-__all__ = ['PairDots']
-
 #: Colors that tell neighboring pairs apart, light enough for any image.
 _COLORS = np.array(
     [

@@ -19,18 +19,6 @@ import numpy as np
 from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.grids import grid_of
 
-__all__ = [
-    'METADATA',
-    'about_layer',
-    'find_result',
-    'fingerprint',
-    'is_edited',
-    'is_moved',
-    'keep_pristine',
-    'mark_written',
-    'release',
-]
-
 #: Where our part of a layer's metadata is.
 METADATA = 'napari-samnet'
 

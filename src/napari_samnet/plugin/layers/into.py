@@ -18,8 +18,6 @@ from napari_samnet.plugin.layers.label_writes import (
 from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.request import Product
 
-__all__ = ['add_into', 'check_into']
-
 
 def check_into(layer: Any, target: Grid, top: int = 0) -> None:
     """Refuse labels that carried ones cannot be written into.

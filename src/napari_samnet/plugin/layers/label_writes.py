@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Index
 
-__all__ = ['Indices', 'Written', 'update_labels', 'write_labels']
-
 #: Pixels that are compared and written at a time, which bounds the memory.
 BLOCK = 4_000_000
 

@@ -22,9 +22,6 @@ from napari_samnet.plugin.model.remedies import (
     Remedy,
 )
 
-__all__ = ['read_mask']
-
-
 #: Rows and columns by which a picture of another resolution may be off.
 ROUNDED = 1.0
 

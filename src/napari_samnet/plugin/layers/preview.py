@@ -14,8 +14,6 @@ from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.request import Outcome, Product, Report
 
-__all__ = ['MODES', 'checkerboard', 'preview_steps']
-
 #: Ways to show it.
 MODES: dict[str, str] = {
     'off': 'Off',

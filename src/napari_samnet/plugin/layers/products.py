@@ -23,14 +23,6 @@ from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.masks import Mask
 from napari_samnet.plugin.model.request import PlanePair, Product, Request
 
-__all__ = [
-    'Collector',
-    'describe',
-    'make_mask_product',
-    'mask_role',
-    'result_key',
-]
-
 
 def describe(
     found: Correspondence, source: str, target: str, role: str

@@ -12,8 +12,6 @@ from typing import Any
 
 from napari_samnet.plugin.layers.edits import about_layer
 
-__all__ = ['is_result']
-
 #: How results are named: two names with a word between, and what it is.
 NAMED = re.compile(
     r'(?P<one>.+?) (?:←|→|like|over) (?P<other>.+?)'

@@ -18,17 +18,6 @@ from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.masks import INHERITED
 
-__all__ = [
-    'LookSeen',
-    'Snapshot',
-    'restore',
-    'take_snapshot',
-    'update_image',
-    'update_points',
-    'update_shapes',
-    'update_vectors',
-]
-
 #: Planes that a product covers; None for all there are.
 Planes = Collection[Index] | None
 

@@ -32,8 +32,6 @@ from napari_samnet.plugin.model.resampled import (
     same_pixels,
 )
 
-__all__ = ['capture_mask', 'check_labels']
-
 Coordinates = NDArray[np.floating[Any]]
 
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 
-__all__ = ['Stack', 'data_of', 'is_loaded', 'kind_of', 'stack_of']
-
 
 @dataclass(frozen=True)
 class Stack:

@@ -12,8 +12,6 @@ from napari_samnet.plugin.model.capture import Stack, stack_of
 from napari_samnet.plugin.model.grids import grid_of, shape_of
 from napari_samnet.plugin.model.resampled import same_pixels
 
-__all__ = ['PLANES', 'TOGETHER', 'Channels']
-
 #: More entries on an axis than this are planes.
 MOST = 8
 

@@ -14,8 +14,6 @@ from napari_samnet.io.picture import LabelPicture
 from napari_samnet.plugin.model.capture import data_of
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 
-__all__ = ['color_table', 'labels_of_image', 'resampled_labels', 'stretched']
-
 
 def color_table(picture: LabelPicture) -> dict[str, Any]:
     """Keywords of a layer of labels that has the colors of a file.

@@ -20,15 +20,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.units import Units, unit_factors
 
-__all__ = [
-    'SPATIAL',
-    'Grid',
-    'Index',
-    'grid_of',
-    'shape_of',
-    'sizes',
-]
-
 SPATIAL = (
     'scale',
     'translate',

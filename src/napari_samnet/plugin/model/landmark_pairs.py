@@ -9,8 +9,6 @@ import numpy as np
 
 from napari_samnet.io.landmarks_csv import Landmarks
 
-__all__ = ['LandmarkPairs', 'PointPair', 'Spot']
-
 #: Row and column in pixels of a plane.
 Spot = tuple[float, float]
 

@@ -17,15 +17,6 @@ from numpy.typing import NDArray
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.model.grids import Grid, Index
 
-__all__ = [
-    'HALF_PLANE',
-    'INHERITED',
-    'LabelsMask',
-    'Mask',
-    'PointsMask',
-    'ShapesMask',
-]
-
 Coordinates = NDArray[np.floating[Any]]
 
 #: Rows of a plane's points that belong to it.

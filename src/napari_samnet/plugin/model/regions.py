@@ -13,8 +13,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 from napari_samnet.plugin.model.masks import HALF_PLANE
 
-__all__ = ['Region', 'capture_region']
-
 #: Corners that stand for an ellipse.
 CORNERS = 72
 

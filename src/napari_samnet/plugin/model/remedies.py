@@ -8,15 +8,6 @@ from typing import Any
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'CONVERT',
-    'PLANE',
-    'RESAMPLE',
-    'RefusalError',
-    'Remedy',
-    'remedies_of',
-]
-
 #: Kinds of remedies: their texts on a button.
 CONVERT = 'Convert to labels'
 PLANE = 'Use this plane'

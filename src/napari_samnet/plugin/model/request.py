@@ -24,17 +24,6 @@ from napari_samnet.plugin.model.regions import Region
 from napari_samnet.plugin.model.remedies import PLANE, RefusalError, Remedy
 from napari_samnet.plugin.model.seen import SeenTurn
 
-__all__ = [
-    'MODES',
-    'OUTPUTS',
-    'Outcome',
-    'PlanePair',
-    'Product',
-    'Report',
-    'Request',
-    'plane_pairs',
-]
-
 #: Ways through a stack, and their texts.
 MODES: dict[str, tuple[str, str]] = {
     'current': (

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index
 
-__all__ = ['ResampledLabels', 'lies_on', 'never_placed', 'same_pixels']
-
 #: Rows that are looked up at a time, which bounds the memory.
 BAND = 512
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid
 
-__all__ = ['SeenTurn', 'orientation_seen']
-
 Matrix = NDArray[np.float64]
 Points = NDArray[np.floating[Any]]
 

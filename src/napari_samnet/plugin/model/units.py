@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ['Units', 'unit_factors', 'world_units']
-
 #: Units of pint, one for each axis of the world; None if they are not known.
 Units = Sequence[Any] | None
 

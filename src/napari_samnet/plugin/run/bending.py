@@ -14,8 +14,6 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.io.landmarks_csv import Landmarks
 from napari_samnet.plugin.model.request import Report, Request
 
-__all__ = ['bent_to_landmarks', 'started_again']
-
 
 def bent_to_landmarks(
     match: Correspondence,

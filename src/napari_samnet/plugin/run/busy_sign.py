@@ -11,8 +11,6 @@ from qtpy.QtCore import QObject
 from qtpy.QtGui import QMovie
 from qtpy.QtWidgets import QLabel, QStatusBar
 
-__all__ = ['CALM', 'OWN', 'pace_sign', 'signs', 'top_of']
-
 #: Paces in per cent: napari's own, and about three pictures a second.
 OWN = 100
 CALM = 10

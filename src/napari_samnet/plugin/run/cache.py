@@ -20,8 +20,6 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.matching.region import Kept
 from napari_samnet.options import MatchOptions
 
-__all__ = ['CorrespondenceCache', 'pair_key']
-
 
 def pair_key(
     source: NDArray[Any],

@@ -35,8 +35,6 @@ from napari_samnet.plugin.run.loading import load_torch
 from napari_samnet.plugin.run.pictures import RunPictures, picture_of
 from napari_samnet.runtime.weights import get_weights
 
-__all__ = ['Steps', 'match_pair', 'run_steps']
-
 #: Levels of a verdict from good to bad.
 RANKS = {'good': 0, 'look': 1, 'bad': 2}
 

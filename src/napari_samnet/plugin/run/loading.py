@@ -17,8 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['load_torch', 'map_libraries']
-
 #: Torch's own code without its Python part, which needs the lock.
 LIBRARIES = {'linux': 'libtorch.so', 'darwin': 'libtorch.dylib'}
 

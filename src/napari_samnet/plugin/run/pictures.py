@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 
-__all__ = ['RunPictures', 'picture_of']
-
 #: Side of the pictures shown during a run.
 PICTURE = 160
 

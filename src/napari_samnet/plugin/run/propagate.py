@@ -32,8 +32,6 @@ from napari_samnet.plugin.model.request import (
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import Steps, match_pair
 
-__all__ = ['FAILED_LINK', 'WEAK_LINK', 'propagate_steps']
-
 #: Forward-backward error, as a share of the plane's side, above which a link
 #: is checked against the annotated plane, and above which it is given up.
 #: Neighboring sections stay below 0.02, what has nothing in common is above

@@ -23,8 +23,6 @@ from napari_samnet.plugin.model.request import Outcome, Product, Report
 from napari_samnet.plugin.run.job import Steps
 from napari_samnet.plugin.run.loading import load_torch
 
-__all__ = ['AnnotatedFile', 'AnnotatedLayer', 'references_steps']
-
 #: Image, labels and the axis of the image's channels.
 Annotated = tuple[NDArray[Any], NDArray[Any], int | None]
 

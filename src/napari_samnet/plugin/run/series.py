@@ -37,8 +37,6 @@ from napari_samnet.runtime.weights import get_weights
 from napari_samnet.series.schedule import Direction
 from napari_samnet.series.verdicts import PlaneReport, summarize
 
-__all__ = ['Course', 'plane_digest', 'series_key', 'series_steps']
-
 
 @dataclass(frozen=True)
 class Course:

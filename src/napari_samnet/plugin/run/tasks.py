@@ -14,8 +14,6 @@ from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.request import Outcome
 from napari_samnet.plugin.run.worker import Failure, Runner, as_failure
 
-__all__ = ['Task', 'TaskQueue']
-
 
 @dataclass(frozen=True)
 class Task:

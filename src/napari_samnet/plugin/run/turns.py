@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-__all__ = ['SHORT', 'short_turns']
-
 #: Seconds that a thread may keep the lock when another one wants it.
 SHORT = 0.001
 

@@ -23,8 +23,6 @@ from napari_samnet.plugin.model.request import Report
 from napari_samnet.plugin.run.busy_sign import CALM, OWN, pace_sign, top_of
 from napari_samnet.plugin.run.turns import short_turns
 
-__all__ = ['Failure', 'Runner', 'as_failure', 'explain', 'guarded']
-
 logger = logging.getLogger(__name__)
 Yielded = TypeVar('Yielded')
 Result = TypeVar('Result')

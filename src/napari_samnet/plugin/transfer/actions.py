@@ -25,8 +25,6 @@ from napari_samnet.plugin.transfer.choices import Choices
 from napari_samnet.plugin.transfer.showing import Showing
 from napari_samnet.plugin.transfer.status import Status
 
-__all__ = ['Actions']
-
 
 class Actions(Choices):
     """Runs, drops, and what arranges their results."""

@@ -12,8 +12,6 @@ from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.request import OUTPUTS
 from napari_samnet.plugin.widgets.fields import tooltip
 
-__all__ = ['AddMenu']
-
 
 class AddMenu(QToolButton):
     """Offers what can be made of the match that is there."""

@@ -20,8 +20,6 @@ from napari_samnet.plugin.run.tasks import Task, TaskQueue
 from napari_samnet.plugin.transfer.matches import Matches, PairKey
 from napari_samnet.plugin.transfer.showing import Showing
 
-__all__ = ['Bending']
-
 
 class Bending:
     """Makes results anew where landmarks have changed.

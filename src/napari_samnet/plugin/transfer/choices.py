@@ -15,8 +15,6 @@ from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
 
-__all__ = ['Choices']
-
 
 class Choices(Dock):
     """Layers, options and outputs that a run will use."""

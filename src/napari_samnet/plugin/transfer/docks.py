@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from napari_samnet.plugin.run.tasks import TaskQueue
 from napari_samnet.plugin.transfer.status import FooterStatus
 
-__all__ = ['Dock', 'open_dock']
-
 
 class Dock(QWidget):
     """A panel with a footer, whose button runs something in the background."""

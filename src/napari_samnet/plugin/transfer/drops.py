@@ -24,8 +24,6 @@ from napari_samnet.plugin.model.remedies import (
 from napari_samnet.plugin.transfer.actions import Actions
 from napari_samnet.plugin.transfer.sentences import sentence
 
-__all__ = ['Drops']
-
 
 class Drops(Actions):
     """The drop zone, and remedies of what it or the fields refuse."""

@@ -15,15 +15,6 @@ from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.series import Course, plane_digest
 from napari_samnet.series.schedule import DIRECTIONS, Direction
 
-__all__ = [
-    'ROLE',
-    'find_propagated',
-    'lock_planes',
-    'locked_planes',
-    'plan_course',
-    'write_back',
-]
-
 #: What the metadata of a propagated result say it is.
 ROLE = 'labels propagated'
 

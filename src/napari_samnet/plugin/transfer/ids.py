@@ -12,8 +12,6 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.widgets.fields import tooltip
 
-__all__ = ['IdsField', 'parse_ids']
-
 #: A list that is longer than this is a slip of the keyboard.
 MOST_IDS = 100_000
 

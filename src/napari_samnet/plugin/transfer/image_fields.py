@@ -23,8 +23,6 @@ from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import Checks, form, label, row
 from napari_samnet.plugin.widgets.plane_table import PlaneTable
 
-__all__ = ['ImageFields']
-
 _CHANNELS = (
     'Which axis of the image, or which layers, are its channels; other '
     'leading axes are planes.'

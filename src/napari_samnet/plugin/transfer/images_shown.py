@@ -12,8 +12,6 @@ from napari_samnet.plugin.layers.arrange import SideBySide, overlap
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.panel import Panel
 
-__all__ = ['ImagesShown']
-
 
 class ImagesShown(QObject):
     """Offers what the two chosen images allow.

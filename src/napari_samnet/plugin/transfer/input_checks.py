@@ -10,8 +10,6 @@ from napari_samnet.plugin.model.capture import data_of, is_loaded
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.masks import Mask
 
-__all__ = ['check_annotated', 'check_axes', 'check_content']
-
 #: Values of labels that are looked through for whether there are any.
 MOST_LOOKED_AT = 1 << 26
 

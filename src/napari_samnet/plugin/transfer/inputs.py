@@ -33,8 +33,6 @@ from napari_samnet.plugin.transfer.input_checks import (
 )
 from napari_samnet.plugin.transfer.panel import Panel
 
-__all__ = ['Inputs']
-
 
 @dataclass(frozen=True)
 class _Plan:

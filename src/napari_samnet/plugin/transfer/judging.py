@@ -18,8 +18,6 @@ from napari_samnet.plugin.run.tasks import Task, TaskQueue
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.status import Status
 
-__all__ = ['Judging']
-
 #: A slider acts when it has rested for this many milliseconds.
 REST = 150
 

@@ -35,8 +35,6 @@ from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import look_at
 from napari_samnet.plugin.widgets.pair_table import PairRow
 
-__all__ = ['LandmarkControl']
-
 #: The two images and their planes that are shown.
 Shown = tuple[Stack, Stack, tuple[Index, Index]]
 

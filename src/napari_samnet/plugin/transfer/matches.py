@@ -10,8 +10,6 @@ from napari_samnet.plugin.layers.products import mask_role, result_key
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.request import Outcome, PlanePair, Request
 
-__all__ = ['Matched', 'Matches', 'PairKey']
-
 #: Identities of source and target, and the plane of each.
 PairKey = tuple[Hashable, Hashable, Index, Index]
 

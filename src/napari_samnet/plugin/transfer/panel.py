@@ -54,8 +54,6 @@ from napari_samnet.plugin.widgets.parts import (
 from napari_samnet.plugin.widgets.reference_list import ReferenceList
 from napari_samnet.plugin.widgets.remedy_button import RemedyButton
 
-__all__ = ['DEFAULT_OUTPUTS', 'Panel']
-
 DEFAULT_OUTPUTS = ('flow', 'labels', 'transferred')
 DEFAULT_ARROWS = 400
 

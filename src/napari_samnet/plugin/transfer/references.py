@@ -27,8 +27,6 @@ from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 
-__all__ = ['ReferenceControl']
-
 
 @dataclass(frozen=True)
 class _Entry:

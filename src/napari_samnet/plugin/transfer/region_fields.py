@@ -13,8 +13,6 @@ from napari_samnet.plugin.widgets.choosers import LayerChooser
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import label
 
-__all__ = ['RegionFields']
-
 #: Images that it is of.
 IMAGES = ('source', 'target', 'both')
 

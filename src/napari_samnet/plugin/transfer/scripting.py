@@ -31,8 +31,6 @@ from napari_samnet.plugin.transfer.references import ReferenceControl
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.series.schedule import Direction
 
-__all__ = ['Scripting']
-
 
 class Scripting(Drops):
     """Methods of the dock for scripts; see ``SemanticTransfer``."""

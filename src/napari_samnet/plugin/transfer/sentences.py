@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from napari_samnet.plugin.widgets.fields import LABELS
 
-__all__ = ['sentence']
-
 
 def sentence(text: str, labels: Mapping[str, str] = LABELS) -> str:
     """Begin with a capital, and call parameters what the fields say."""

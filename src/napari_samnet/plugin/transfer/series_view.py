@@ -15,8 +15,6 @@ from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.worst import show_plane
 from napari_samnet.plugin.widgets.plane_table import PlaneRow
 
-__all__ = ['SeriesView']
-
 #: Text and color of each state of a plane.
 STATES = {
     'annotated': ('annotated', (70, 130, 200)),

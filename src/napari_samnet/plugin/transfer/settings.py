@@ -22,8 +22,6 @@ from napari_samnet.options import (
     visible_defaults,
 )
 
-__all__ = ['KEPT', 'load_settings', 'save_settings', 'settings_events']
-
 logger = logging.getLogger(__name__)
 
 #: Parameters that the preferences hold.

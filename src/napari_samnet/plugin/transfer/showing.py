@@ -21,8 +21,6 @@ from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 
-__all__ = ['Showing']
-
 
 class Showing:
     """Brings outcomes into the viewer, part by part.

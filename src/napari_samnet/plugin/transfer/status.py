@@ -16,8 +16,6 @@ from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.widgets.parts import Footer
 
-__all__ = ['FooterStatus', 'Status']
-
 
 class FooterStatus:
     """Keeps a footer true to what is going on.

@@ -56,8 +56,6 @@ from napari_samnet.plugin.transfer.status import Status
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.plugin.widgets.choosers import unwrapped
 
-__all__ = ['SemanticTransfer']
-
 
 class SemanticTransfer(Scripting):
     """Match two images and carry annotations and appearance across.

@@ -12,8 +12,6 @@ from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.request import Outcome, Request
 from napari_samnet.plugin.model.units import unit_factors, world_units
 
-__all__ = ['WorstPlaces', 'look_at', 'show_plane']
-
 
 class WorstPlaces:
     """Leads the view to the places that a verdict names."""

@@ -21,8 +21,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ['LayerChooser', 'PairChoosers', 'unwrapped']
-
 
 def unwrapped(layer: Any) -> Any:
     """The layer itself, where napari handed out a proxy of it."""

@@ -15,8 +15,6 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QImage, QPainter, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-__all__ = ['ConvergencePlot', 'Curve', 'Picture']
-
 
 class Curve(QWidget):
     """A curve, and a level to compare it with."""

@@ -18,8 +18,6 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.widgets.choosers import unwrapped
 
-__all__ = ['LAYER_ROWS', 'DropZone', 'dragged_files', 'dragged_layers']
-
 #: What napari's layer list offers when rows are dragged.
 LAYER_ROWS = 'application/x-list-index'
 

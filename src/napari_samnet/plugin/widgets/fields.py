@@ -43,16 +43,6 @@ from napari_samnet.options import (
 )
 from napari_samnet.runtime.weights import available_weights
 
-__all__ = [
-    'ADVANCED',
-    'LABELS',
-    'MAIN',
-    'FieldPlan',
-    'OptionFields',
-    'WeightsField',
-    'tooltip',
-]
-
 #: Names on the screen. A parameter without one shows its own name.
 LABELS = {
     'window': 'Search window',

@@ -20,8 +20,6 @@ from qtpy.QtWidgets import (
 
 from napari_samnet.plugin.widgets.fields import tooltip
 
-__all__ = ['PairRow', 'PairTable']
-
 _HEADS = {
     '#': 'Number of the pair; unchecked, it is not used.',
     'Source': 'Row and column in the source.',

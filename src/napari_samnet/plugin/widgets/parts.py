@@ -28,19 +28,6 @@ from qtpy.QtWidgets import (
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.remedy_button import RemedyButton
 
-__all__ = [
-    'Checks',
-    'Fold',
-    'Footer',
-    'Scroll',
-    'VerdictLine',
-    'align',
-    'form',
-    'label',
-    'row',
-]
-
-
 #: Width of a new dock, which shows the whole of its title.
 COMFORTABLE = 320
 

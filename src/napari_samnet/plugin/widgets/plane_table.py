@@ -16,8 +16,6 @@ from qtpy.QtWidgets import (
 
 from napari_samnet.plugin.widgets.fields import tooltip
 
-__all__ = ['PlaneRow', 'PlaneTable']
-
 _HEADS = {
     'Plane': 'Checked planes are locked: no run changes them.',
     'State': 'How it turned out. Click to go there.',

@@ -15,8 +15,6 @@ from qtpy.QtWidgets import (
 
 from napari_samnet.plugin.widgets.fields import tooltip
 
-__all__ = ['ReferenceList']
-
 #: Height of the list in lines.
 _LINES = 4
 

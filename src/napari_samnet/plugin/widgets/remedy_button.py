@@ -10,8 +10,6 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_samnet.plugin.model.remedies import Remedy
 from napari_samnet.plugin.widgets.fields import tooltip
 
-__all__ = ['RemedyButton']
-
 
 class RemedyButton(QPushButton):
     """Shown while there is something that it can do."""

@@ -17,14 +17,6 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    'Recording',
-    'Turn',
-    'capture_cuda',
-    'clear_recordings',
-    'recording_for',
-]
-
 #: ``(index, fixed, moving) -> results``: an iteration as a function of what
 #: stays the same in a pair and of what changes.
 Turn = Callable[[int, Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, ...]]

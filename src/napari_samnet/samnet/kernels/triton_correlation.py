@@ -15,8 +15,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ['fastest', 'triton_correlation']
-
 #: Cells of a row that one program computes, the least of a matrix product.
 BLOCK = 16
 
