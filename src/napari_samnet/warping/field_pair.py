@@ -111,8 +111,11 @@ class FieldPair:
     def mean_consistency(self) -> float:
         """Mean forward-backward error of the points that stay inside.
 
-        Returns: in source pixels, over an even grid of at most 512 points a
-        side. NaN if all points leave the target.
+        Returns
+        -------
+        float
+            In source pixels, over an even grid of at most 512 points a side.
+            NaN if all points leave the target.
         """
         rows, columns = self.source_shape
         grid = (min(rows, CONSISTENCY_SIDE), min(columns, CONSISTENCY_SIDE))
@@ -129,13 +132,27 @@ class FieldPair:
     ) -> Any:
         """An image of one side, sampled bilinearly on the grid of the other.
 
-        ``image`` (H, W): of the size of the target if `to` is 'source', of the
-        source if it is 'target'. Bool, integer or float, in memory or lazy.
-        ``fill``: value where that grid shows what is outside of `image`.
-        ``out``: where to put the result, such as a memory map or zarr array.
-        Returns: in the dtype of `image`, with its axis of channels.
-        Raises InputError if the image is not of that size, or not of real
-        numbers.
+        Parameters
+        ----------
+        image : array_like, shape (H, W), (H, W, C) or (C, H, W)
+            Of the size of the target if `to` is 'source', of the source if
+            it is 'target'. Bool, integer or float, in memory or lazy.
+        to : {'source', 'target'}
+            Whose grid the result lives on.
+        fill : float
+            Value where that grid shows what is outside of `image`.
+        out : array_like, optional
+            Where to put the result, such as a memory map or zarr array.
+
+        Returns
+        -------
+        ndarray
+            In the dtype of `image`, with its axis of channels.
+
+        Raises
+        ------
+        InputError
+            If the image is not of that size, or not of real numbers.
         """
         _, grid, shape = self._direction(to)
         displacement, *_ = self._direction(_other(to))
@@ -159,10 +176,23 @@ class FieldPair:
     ) -> npt.NDArray[np.float64]:
         """Where points of one image lie in the other.
 
-        ``points`` (N, 2): row and column in pixels, of the source if `to` is
-        'target'. Whole numbers are pixel centers.
-        Returns: (N, 2): row and column in pixels of that image, or beyond it.
-        Raises InputError if the points are not finite numbers of that shape.
+        Parameters
+        ----------
+        points : array_like of float, shape (N, 2)
+            Row and column in pixels, of the source if `to` is 'target'.
+            Whole numbers are pixel centers.
+        to : {'source', 'target'}
+            The image they are looked for in.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, 2)
+            Row and column in pixels of that image, or beyond it.
+
+        Raises
+        ------
+        InputError
+            If the points are not finite numbers of that shape.
         """
         displacement, shape, from_shape = self._direction(to)
         start = (checked_points(points) + 0.5).T / np.array(from_shape)[

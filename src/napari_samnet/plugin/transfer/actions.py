@@ -39,14 +39,26 @@ class Actions(Choices):
     ) -> Correspondence | None:
         """Match the images and add the results.
 
-        ``wait``: whether to return only when it is done. The window stays
-        alive.
-        ``timeout``: seconds to wait at most.
-        Returns: what was found, if it was waited for; the last plane of a
-        stack.
-        Raises InputError if something is missing or does not fit.
-        Raises RuntimeError if it was waited for and went wrong.
-        Raises TimeoutError if it takes longer than `timeout`. The run goes on.
+        Parameters
+        ----------
+        wait : bool
+            Whether to return only when it is done. The window stays alive.
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        Correspondence or None
+            What was found, if it was waited for; the last plane of a stack.
+
+        Raises
+        ------
+        InputError
+            If something is missing or does not fit.
+        RuntimeError
+            If it was waited for and went wrong.
+        TimeoutError
+            If it takes longer than `timeout`. The run goes on.
         """
         reason = self.reason
         if reason:
@@ -69,13 +81,28 @@ class Actions(Choices):
     ) -> Correspondence | None:
         """Carry annotations of the source to the target.
 
-        ``*layers``: Labels, Points or Shapes.
-        ``into``: Labels on the target to write into, which can be undone. By
-        default new layers are added.
-        Returns: as in :meth:`run`. Nothing is matched if this pair was before.
-        Raises InputError if something is missing, or none of the layers fits.
-        If some do, they are carried, and the message names the others.
-        Raises RuntimeError, TimeoutError as in :meth:`run`.
+        Parameters
+        ----------
+        *layers : napari layer or str
+            Labels, Points or Shapes.
+        into : napari layer or str, optional
+            Labels on the target to write into, which can be undone. By
+            default new layers are added.
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Returns
+        -------
+        Correspondence or None
+            As in :meth:`run`. Nothing is matched if this pair was before.
+
+        Raises
+        ------
+        InputError
+            If something is missing, or none of the layers fits. If some do,
+            they are carried, and the message names the others.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
         """
         masks = [self._layer(layer) for layer in layers]
         if not masks:
@@ -104,8 +131,16 @@ class Actions(Choices):
 
         napari has no undo for them. A second call goes forward again.
 
-        ``layer``: result to restore; by default the selected one, else the one
-        that was changed last. Raises InputError if no run has changed it.
+        Parameters
+        ----------
+        layer : napari layer or str, optional
+            Result to restore; by default the selected one, else the one that
+            was changed last.
+
+        Raises
+        ------
+        InputError
+            If no run has changed it.
         """
         known = self._results.restorable
         if layer is not None:
@@ -124,8 +159,10 @@ class Actions(Choices):
     def lay_side_by_side(self) -> None:
         """Move the target beside the source, with all results on it.
 
-        Raises InputError if there are no two images, or the target was moved
-        already.
+        Raises
+        ------
+        InputError
+            If there are no two images, or the target was moved already.
         """
         if self.source is None or self.target is None:
             raise InputError('open two images to lay them side by side')
@@ -137,7 +174,10 @@ class Actions(Choices):
     def lay_back(self) -> None:
         """Move the target, and what lies on it, back to where it was.
 
-        Raises InputError if :meth:`lay_side_by_side` has not moved it.
+        Raises
+        ------
+        InputError
+            If :meth:`lay_side_by_side` has not moved it.
         """
         if not self._side_by_side.is_beside(self.target):
             raise InputError('the target was not laid beside the source')
@@ -147,7 +187,17 @@ class Actions(Choices):
     def transfer_file(self, path: str, **keywords: Any) -> None:
         """Carry a mask file of the source to the target.
 
-        Raises InputError if it is no mask, or not one of this source.
+        Parameters
+        ----------
+        path : str
+            Image file of labels.
+        **keywords
+            The same as in :meth:`transfer`.
+
+        Raises
+        ------
+        InputError
+            If it is no mask, or not one of this source.
         """
         layer = self._open_mask(path)
         self.panel.labels.choose(layer)

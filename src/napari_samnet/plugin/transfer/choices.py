@@ -43,7 +43,10 @@ class Choices(Dock):
     def options(self) -> MatchOptions:
         """How images are matched.
 
-        Raises InputError if the fields do not fit together.
+        Raises
+        ------
+        InputError
+            If the fields do not fit together.
         """
         return self.panel.options.options()
 
@@ -55,20 +58,22 @@ class Choices(Dock):
     ) -> None:
         """Choose the annotated image.
 
-        ``layer``: an image, or its name. If it was the target, the two are
-        swapped.
-        ``channel_axis``: leading axis that holds channels; 'planes' for none;
-        'together' if the layers that napari made of one image with
-        `channel_axis` are the channels, this layer among them. By default what
-        was declared before, or what the labels of the axes say.
-        Raises InputError if there is no such image, or it cannot have these
-        channels.
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image, or its name. If it was the target, the two are swapped.
+        channel_axis : int or str, optional
+            Leading axis that holds channels; 'planes' for none; 'together'
+            if the layers that napari made of one image with `channel_axis`
+            are the channels, this layer among them. By default what was
+            declared before, or what the labels of the axes say.
+
+        Raises
+        ------
+        InputError
+            If there is no such image, or it cannot have these channels.
         """
-        self._pair_set = True
-        self._choose(self.panel.source, layer, 'an image')
-        if channel_axis is not None:
-            self._inputs.channels.choose(self.source, channel_axis)
-            self.refresh()
+        self._choose_image('source', layer, channel_axis)
 
     def set_target(
         self,
@@ -78,25 +83,38 @@ class Choices(Dock):
     ) -> None:
         """Choose the image that shows something alike.
 
-        ``layer``: an image, or its name. If it was the source, the two are
-        swapped.
-        ``channel_axis``: leading axis that holds channels; 'planes' for none;
-        'together' if the layers that napari made of one image with
-        `channel_axis` are the channels, this layer among them. By default what
-        was declared before, or what the labels of the axes say.
-        Raises InputError if there is no such image, or it cannot have these
-        channels.
+        Parameters
+        ----------
+        layer : Layer or str
+            An image, or its name. If it was the source, the two are swapped.
+        channel_axis : int or str, optional
+            The same as for :meth:`set_source`.
+
+        Raises
+        ------
+        InputError
+            If there is no such image, or it cannot have these channels.
         """
+        self._choose_image('target', layer, channel_axis)
+
+    def _choose_image(
+        self, side: str, layer: Layer | str, channel_axis: int | str | None
+    ) -> None:
+        """Choose one image of the pair, and what its channels are."""
+        chooser = getattr(self.panel, side)
         self._pair_set = True
-        self._choose(self.panel.target, layer, 'an image')
+        self._choose(chooser, layer, 'an image')
         if channel_axis is not None:
-            self._inputs.channels.choose(self.target, channel_axis)
+            self._inputs.channels.choose(chooser.layer, channel_axis)
             self.refresh()
 
     def set_labels(self, layer: Layer | str | None) -> None:
         """Choose the source's labels, by layer or name, or none.
 
-        Raises InputError if there is no such layer of labels.
+        Raises
+        ------
+        InputError
+            If there is no such layer of labels.
         """
         self._labels_set = True
         self._choose(self.panel.labels, layer, 'a layer of labels')
@@ -104,9 +122,16 @@ class Choices(Dock):
     def set_ids(self, ids: Sequence[int] | str | None = None) -> None:
         """Choose which labels are carried.
 
-        ``ids``: a list, the selected label of each layer, or all. What an
-        earlier run found for other ids stays.
-        Raises InputError if it is none of these.
+        Parameters
+        ----------
+        ids : sequence of int, 'selected' or None
+            A list, the selected label of each layer, or all. What an earlier
+            run found for other ids stays.
+
+        Raises
+        ------
+        InputError
+            If it is none of these.
         """
         self.panel.ids.choose(ids)
         self.refresh()
@@ -120,9 +145,20 @@ class Choices(Dock):
     ) -> None:
         """Choose the part of the images that is matched.
 
-        ``layer``: shapes that enclose it; None for all. Lines and paths do not
-        count. On planes without any shape all is matched.
-        Raises InputError if there is no such layer of shapes or image.
+        Parameters
+        ----------
+        layer : napari layer, str or None
+            Shapes that enclose it; None for all. Lines and paths do not
+            count. On planes without any shape all is matched.
+        leave_out : bool
+            Leave out what is inside, and match all else.
+        image : {'source', 'target', 'both'}
+            Image that the region is of.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer of shapes or image.
         """
         if image not in ('source', 'target', 'both'):
             raise InputError(
@@ -135,8 +171,15 @@ class Choices(Dock):
     def set_options(self, **options: Any) -> None:
         """Set some parameters of the match.
 
-        Raises InputError if one is not known or not possible; nothing is set
-        then.
+        Parameters
+        ----------
+        **options
+            Values by the names of :class:`~napari_samnet.MatchOptions`.
+
+        Raises
+        ------
+        InputError
+            If one is not known or not possible; nothing is set then.
         """
         values = self.panel.options.values | options
         unknown = set(values) - set(self.panel.options)
@@ -150,7 +193,16 @@ class Choices(Dock):
     def set_outputs(self, *names: str) -> None:
         """Choose the layers that a run adds.
 
-        Raises InputError if one is not known.
+        Parameters
+        ----------
+        *names : str
+            Any of 'flow', 'labels', 'transferred', 'confidence' and
+            'warped'.
+
+        Raises
+        ------
+        InputError
+            If one is not known.
         """
         try:
             self.panel.outputs.set(names)
@@ -160,8 +212,18 @@ class Choices(Dock):
     def set_planes(self, mode: str, *, axis: int = 0) -> None:
         """Choose what is matched where the images are stacks.
 
-        ``mode``: the planes shown, all planes one by one, or labels through
-        the source itself. Raises InputError if there is no such mode or axis.
+        Parameters
+        ----------
+        mode : {'current', 'pairwise', 'propagate'}
+            The planes shown, all planes one by one, or labels through the
+            source itself.
+        axis : int
+            Leading axis to propagate along.
+
+        Raises
+        ------
+        InputError
+            If there is no such mode or axis.
         """
         if mode not in MODES:
             raise InputError(

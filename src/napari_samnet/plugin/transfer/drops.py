@@ -31,10 +31,21 @@ class Drops(Actions):
     def use_as_labels(self, layer: Layer | str) -> Labels:
         """Make labels of the source out of a layer that is none.
 
-        ``layer``: an image that holds ids or painted colors, or labels of
-        another resolution that show all of the source. It stays as it is.
-        Returns: a new layer, which is chosen as the source's labels.
-        Raises InputError if it holds no labels, or there is no source.
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image that holds ids or painted colors, or labels of another
+            resolution that show all of the source. It stays as it is.
+
+        Returns
+        -------
+        napari.layers.Labels
+            A new layer, which is chosen as the source's labels.
+
+        Raises
+        ------
+        InputError
+            If it holds no labels, or there is no source.
         """
         chosen = self._layer(layer)
         source, _ = self._inputs.stacks()
