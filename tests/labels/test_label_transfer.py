@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,50 @@ class TestOutcome:
         moved = still(evidence_for((0, 3))).warp_labels(small)
         assert iou(moved > 0, np.roll(small, -24, 1) > 0) > 0.5
 
+    def test_one_of_many_labels_does_not_vanish(self) -> None:
+        labels = np.arange(1, 17).reshape(4, 4).repeat(32, 0).repeat(32, 1)
+        evidence = evidence_for((0, 0))
+        index = evidence.index.reshape(CELLS, CELLS).copy()
+        # What shows label 6 looks like label 7.
+        index[4:8, 4:8] = index[4:8, 8:12]
+        lost = replace(evidence, index=index[..., None])
+        for trust in (0.05, 1):
+            unsure = np.full((CELLS, CELLS), trust, np.float32)
+            result = still(lost, backward_confidence=unsure)
+            carried = result.warp_labels(labels)
+            np.testing.assert_array_equal(carried == 6, labels == 6)
+        # With hardly anything else there, it may well be missing.
+        alone = np.where(np.isin(labels, [1, 6]), labels, 0)
+        unsure = np.full((CELLS, CELLS), 0.05, np.float32)
+        carried = still(lost, backward_confidence=unsure).warp_labels(alone)
+        assert set(np.unique(carried)) == {0, 1}
+
+    def test_labels_that_no_sample_shows_stay_with_the_field(self) -> None:
+        labels = square((0, SIDE), (0, SIDE)).repeat(16, 0).repeat(16, 1)
+        corners = np.arange(5, 2000, 97)
+        for number, corner in enumerate(corners, start=2):
+            labels[corner : corner + 3, corner : corner + 4] = number
+        result = still(
+            evidence_for((0, 3)),
+            source_shape=labels.shape,
+            target_shape=labels.shape,
+        )
+        carried = result.warp_labels(labels)
+        np.testing.assert_array_equal(carried, labels)
+
+    def test_what_pixels_confirm_in_most_of_a_label_holds_for_all_of_it(
+        self,
+    ) -> None:
+        labels = square((32, 96), (32, 96), 3)
+        confirmed = np.zeros((CELLS, CELLS), np.float32)
+        confirmed[:, :8] = 1
+        evidence = replace(evidence_for((0, 2)), confirmed=confirmed)
+        carried = still(evidence).warp_labels(labels)
+        np.testing.assert_array_equal(carried, labels)
+        little = replace(evidence, confirmed=np.roll(confirmed, -3, 1))
+        carried = still(little).warp_labels(labels)
+        assert (carried != labels).any()
+
     def test_low_confidence_is_not_overruled(self) -> None:
         trust = np.ones((CELLS, CELLS), np.float32)
         trust[:, : CELLS // 2] = 0
@@ -310,9 +355,7 @@ class TestOutlines:
         image = (image - image.min()) / np.ptp(image)
         image[:, 1000:] /= 2
         nothing = np.array([], int)
-        scores = LabelScores(
-            nothing, [], [], np.zeros((17, 256), bool), nothing, []
-        )
+        scores = LabelScores(nothing, [], [], np.zeros((17, 256), bool), [])
         painter = LabelPainter(scores, image.shape)
         width = TEXTURE_WIDTH * 3000 / 256
         whole = gaussian_filter(image, width, mode='nearest', truncate=3)

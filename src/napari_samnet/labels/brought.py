@@ -22,7 +22,7 @@ FIELD_WEIGHT = 0.25
 
 #: Further weight where the pixels have confirmed the field, and how far they
 #: must have done so for its label to stay, whatever the evidence says.
-EXACT_WEIGHT, EXACT = 2.0, 0.5
+EXACT_WEIGHT, EXACT = 2.0, 0.3
 
 
 @dataclass(frozen=True, eq=False)

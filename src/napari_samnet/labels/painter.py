@@ -42,18 +42,21 @@ class LabelPainter:
     def paint(self, tile: Tile, target: Labels, allowed: Any = None) -> None:
         """Replace the labels of a block where scores decide.
 
+        Labels without scores stay, those among them that are too small to
+        be among the samples of the source.
         ``target``: Labels that the block has without the scores; changed in
         place.
         ``allowed`` (ndarray of bool): where they may be changed, by default
         everywhere.
         """
+        known = self.scores.values
         for part, here in self._contested(tile):
             rows, columns = (
                 slice(inner.start - outer.start, inner.stop - outer.start)
                 for inner, outer in zip(part, tile, strict=True)
             )
             block = target[rows, columns]
-            where = here & ~np.isin(block, self.scores.unresolved)
+            where = here & ((block == 0) | np.isin(block, known))
             if allowed is not None:
                 where &= allowed[rows, columns]
             if where.any():

@@ -25,6 +25,7 @@ from napari_samnet.labels.grids import (
     support,
     union,
 )
+from napari_samnet.labels.left import left_to_field
 from napari_samnet.labels.outlines import OutlineGuide
 from napari_samnet.labels.pieces import far_pieces
 from napari_samnet.labels.quality import LabelMeasures
@@ -56,12 +57,6 @@ SPECK = 0.1
 SPECK_MARGIN = 6
 
 
-#: A label of at most so many samples of the grid, of which the scores leave at
-#: most this share, goes where the field leads, if the field's weight there is
-#: at least this on average.
-SMALL_LABEL, LOST_SHARE, TRUSTED_WEIGHT = 256, 0.5, 0.05
-
-
 @dataclass(frozen=True, eq=False)
 class LabelScores:
     """Scores of labels on a grid over the target.
@@ -76,10 +71,9 @@ class LabelScores:
     #: In each box: (rows, columns), or with factors of the image's colors,
     #: (rows, columns, 4), see :class:`.OutlineGuide`.
     scores: list[FloatArray]
-    #: (n, m): where the field alone does not decide.
+    #: (n, m): where the field alone does not decide between these labels and
+    #: 0. All other labels go exactly where it leads.
     contested: npt.NDArray[np.bool_]
-    #: (M,): Labels that go exactly where the field leads.
-    unresolved: Labels
     #: Of each label that takes part.
     measures: list[LabelMeasures]
 
@@ -153,21 +147,19 @@ def score_table(
             brought.places,
         )
         contested = known & (winner != label)
-    left_to_field = np.zeros(len(table.values), bool)
-    if brought is not None:
-        left_to_field = _hardly_won(winner, brought, len(table.values))
-        kept = ~left_to_field[taking_part]
-        taking_part = taking_part[kept]
-        boxes = list(compress(boxes, kept))
-        raw = list(compress(raw, kept))
-    measures = _measured(taking_part, table, boxes, raw, winner)
-    scores = list(raw)
+    scores, drawn = list(raw), winner
     if guide is not None:
         contested |= known & (best < DECIDED_SCORE)
-        for k, (box, score) in enumerate(zip(boxes, raw, strict=True)):
-            radius = guide.radius(float((score > 0.5).sum()))
-            corner = box[0].start, box[1].start
-            scores[k] = guide.fit(score, corner, radius)
+        scores, shown = _fitted(guide, boxes, raw)
+        drawn, _ = _winners(taking_part, boxes, shown, table.background, grid)
+    measures = _measured(taking_part, table, boxes, raw, winner)
+    if brought is not None:
+        left = left_to_field(drawn, brought, taking_part)
+        kept = ~left[taking_part]
+        taking_part = taking_part[kept]
+        boxes = list(compress(boxes, kept))
+        scores = list(compress(scores, kept))
+        measures = list(compress(measures, kept))
     from scipy.ndimage import binary_dilation
 
     contested = binary_dilation(contested, np.ones((3, 3)), 2 if guide else 1)
@@ -178,7 +170,6 @@ def score_table(
         boxes,
         scores,
         contested,
-        table.values[(~table.resolved | left_to_field) & ~table.background],
         measures,
     )
 
@@ -222,21 +213,19 @@ def _drop_specks(
     return True
 
 
-def _hardly_won(
-    winner: npt.NDArray[np.intp], brought: BroughtLabels, count: int
-) -> npt.NDArray[np.bool_]:
-    """Small labels that the scores lose, although the field is trusted there.
-
-    Among many labels that look alike, evidence for each is spread over all.
-    """
-    places = brought.places.ravel()
-    areas = np.bincount(places, minlength=count + 1)[:count]
-    weights = np.bincount(places, brought.weight.ravel(), minlength=count + 1)[
-        :count
-    ]
-    won = np.bincount(winner[winner >= 0], minlength=count)[:count]
-    lost = (areas <= SMALL_LABEL) & (won <= LOST_SHARE * areas)
-    return np.asarray(lost & (weights >= TRUSTED_WEIGHT * areas))
+def _fitted(
+    guide: OutlineGuide, boxes: list[Tile], scores: list[FloatArray]
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Scores as factors of colors, and what they are on the grid."""
+    factors, shown = [], []
+    for box, score in zip(boxes, scores, strict=True):
+        radius = guide.radius(float((score > 0.5).sum()))
+        part = guide.fit(score, (box[0].start, box[1].start), radius)
+        factors.append(part)
+        shown.append(
+            part[..., 3] + (part[..., :3] * guide.picture[box]).sum(-1)
+        )
+    return factors, shown
 
 
 def _measured(
