@@ -49,7 +49,7 @@ def statistical_pictures(
 ) -> list[Tensor]:
     """Give an image the local color statistics of another.
 
-    ``before``, ``after``: ``(3, h, w)`` pictures in the range 0 to 1, double
+    ``before``, ``after``: ``(3, h, w)`` pictures in the range 0 to 1, single
     precision.
     ``share``: ``(h, w)``: how much each pixel counts; only its ratios matter.
     ``neighborhoods``: width of each neighborhood in pixels, and the weight of
@@ -71,14 +71,14 @@ def statistical_pictures(
             blurred(coarse, width / SPACING) + anchor * overall
             for width, anchor in neighborhoods
         ]
-    )
+    ).double()
     mixed = mixed[:, :-1] / mixed[:, -1:]
     mean = torch.movedim(mixed[:, :BOTH], 1, -1)
     spread = unpacked(mixed[:, BOTH:], BOTH, BOTH)
     spread = spread - mean[..., :, None] * mean[..., None, :]
-    mean = mean + middle[:, 0, 0]
+    mean = mean + middle[:, 0, 0].double()
     maps = torch.from_numpy(_maps(mean.numpy(), spread.numpy()))
-    maps = torch.movedim(maps.flatten(-2), -1, 1)
+    maps = torch.movedim(maps.flatten(-2), -1, 1).to(before)
     size = before.shape[1], before.shape[2]
     one = torch.cat((before, torch.ones_like(before[:1])))
     return [

@@ -105,7 +105,7 @@ def _solved(
         down, right = 0.5 * (steep + slopes(seen))
         wrong = picture - seen
         wrong = wrong - box_mean(wrong, round(WIDE * width) | 1)
-        trust = 1 / (1 + wrong.square().sum(0) / DIFFERENCE**2)
+        trust = 1 / (1 + _dot(wrong, wrong) / DIFFERENCE**2)
         products = (
             (down, down),
             (down, right),
@@ -113,8 +113,8 @@ def _solved(
             (down, wrong),
             (right, wrong),
         )
-        sums = torch.stack([(a * b).sum(0) for a, b in products])
-        yy, yx, xx, y, x = blurred(trust * sums, width, TRUNCATE)
+        sums = torch.stack([trust * _dot(a, b) for a, b in products])
+        yy, yx, xx, y, x = blurred(sums, width, TRUNCATE)
         yy, xx = yy + PLAIN, xx + PLAIN
         step = torch.stack((xx * y - yx * x, yy * x - yx * y))
         step = step / (yy * xx - yx * yx)
@@ -125,3 +125,11 @@ def _solved(
         motion = motion + down * step[0] + right * step[1]
         motion = blurred(motion, width / 2, TRUNCATE)
     return motion
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """Sum of the products of the channels, ``(h, w)``."""
+    total = one[0] * other[0]
+    for a, b in zip(one[1:], other[1:], strict=True):
+        total.addcmul_(a, b)
+    return total

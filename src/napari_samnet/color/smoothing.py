@@ -26,6 +26,14 @@ Array = npt.NDArray[np.float64]
 BLOCK = 32
 
 
+#: Where maps are, and their floating type.
+_Kind = tuple[torch.device, torch.dtype]
+
+
+def _kind(maps: Tensor) -> _Kind:
+    return maps.device, maps.dtype
+
+
 class _Operator(NamedTuple):
     """A matrix in blocks of rows, each with the first and last column."""
 
@@ -34,14 +42,14 @@ class _Operator(NamedTuple):
     # Kept tensors must serve every mode of torch, whoever asked first.
     @classmethod
     @torch.inference_mode(False)
-    def of(cls, matrix: Array, dtype: torch.dtype) -> _Operator:
+    def of(cls, matrix: Array, kind: _Kind) -> _Operator:
         blocks = []
         for first in range(0, len(matrix), BLOCK):
             rows = matrix[first : first + BLOCK]
             used = np.flatnonzero(rows.any(0))
             low, high = int(used[0]), int(used[-1]) + 1
             block = torch.from_numpy(rows[:, low:high].copy())
-            blocks.append((low, high, block.to(dtype)))
+            blocks.append((low, high, block.to(*kind)))
         return cls(tuple(blocks))
 
     def down(self, maps: Tensor) -> Tensor:
@@ -71,24 +79,22 @@ def _banded(size: int, taps: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def _gaussian(
-    size: int, width: float, truncate: float, dtype: torch.dtype
+    size: int, width: float, truncate: float, kind: _Kind
 ) -> _Operator:
     reach = int(truncate * width + 0.5)
     steps = np.arange(-reach, reach + 1)
     taps = np.exp(-0.5 * np.square(steps / width))
-    return _Operator.of(_banded(size, taps / taps.sum()), dtype)
+    return _Operator.of(_banded(size, taps / taps.sum()), kind)
 
 
 @lru_cache(maxsize=32)
-def _correlation(
-    size: int, taps: tuple[float, ...], dtype: torch.dtype
-) -> _Operator:
-    return _Operator.of(_banded(size, np.array(taps)), dtype)
+def _correlation(size: int, taps: tuple[float, ...], kind: _Kind) -> _Operator:
+    return _Operator.of(_banded(size, np.array(taps)), kind)
 
 
 @lru_cache(maxsize=64)
-def _resizing(size: int, new_size: int, dtype: torch.dtype) -> _Operator:
-    return _Operator.of(antialias_matrix(size, new_size).toarray(), dtype)
+def _resizing(size: int, new_size: int, kind: _Kind) -> _Operator:
+    return _Operator.of(antialias_matrix(size, new_size).toarray(), kind)
 
 
 def blurred(maps: Tensor, width: float, truncate: float = 4.0) -> Tensor:
@@ -99,7 +105,7 @@ def blurred(maps: Tensor, width: float, truncate: float = 4.0) -> Tensor:
     Returns: shape and type of `maps`.
     """
     rows, columns = (
-        _gaussian(side, width, truncate, maps.dtype)
+        _gaussian(side, width, truncate, _kind(maps))
         for side in maps.shape[-2:]
     )
     return columns.across(rows.down(maps))
@@ -112,7 +118,7 @@ def box_mean(maps: Tensor, side: int) -> Tensor:
     odd number of pixels of a square's side. Returns: shape and type of `maps`.
     """
     rows, columns = (
-        _correlation(size, (1 / side,) * side, maps.dtype)
+        _correlation(size, (1 / side,) * side, _kind(maps))
         for size in maps.shape[-2:]
     )
     return columns.across(rows.down(maps))
@@ -128,8 +134,8 @@ def resized(maps: Tensor, rows: int, columns: int) -> Tensor:
     height, width = maps.shape[-2:]
     if (height, width) == (rows, columns):
         return maps
-    tall = _resizing(height, rows, maps.dtype).down(maps)
-    return _resizing(width, columns, maps.dtype).across(tall)
+    tall = _resizing(height, rows, _kind(maps)).down(maps)
+    return _resizing(width, columns, _kind(maps)).across(tall)
 
 
 def slopes(maps: Tensor) -> Tensor:
@@ -138,7 +144,23 @@ def slopes(maps: Tensor) -> Tensor:
     ``maps``: ``(..., h, w)``, with at least two pixels a side. Returns:
     ``(2, ..., h, w)``, along rows and along columns, per pixel.
     """
-    return torch.stack(torch.gradient(maps, dim=(-2, -1)))
+    found = maps.new_empty(2, *maps.shape)
+    # A fraction of the time of torch.gradient.
+    for part, axis in zip(found, (-2, -1), strict=True):
+        last = maps.shape[axis] - 1
+        torch.sub(
+            maps.narrow(axis, 2, last - 1),
+            maps.narrow(axis, 0, last - 1),
+            out=part.narrow(axis, 1, last - 1),
+        )
+        part.mul_(0.5)
+        for at, low in ((0, 0), (last, last - 1)):
+            torch.sub(
+                maps.narrow(axis, low + 1, 1),
+                maps.narrow(axis, low, 1),
+                out=part.narrow(axis, at, 1),
+            )
+    return found
 
 
 def sobel(maps: Tensor) -> Tensor:
@@ -151,8 +173,8 @@ def sobel(maps: Tensor) -> Tensor:
     height, width = maps.shape[-2:]
     return torch.stack(
         [
-            _correlation(width, across, maps.dtype).across(
-                _correlation(height, down, maps.dtype).down(maps)
+            _correlation(width, across, _kind(maps)).across(
+                _correlation(height, down, _kind(maps)).down(maps)
             )
             for down, across in ((steep, smooth), (smooth, steep))
         ]

@@ -135,7 +135,7 @@ def recolored(
                 f'the small {name} must have shape (h, w, 3), got '
                 f'{image.shape}'
             )
-    trust = np.clip(np.asarray(weight, np.float64), 0, 1)
+    trust = np.clip(np.asarray(weight, np.float32), 0, 1)
     if trust.ndim != 2 or trust.shape != field.shape[:2] or not trust.size:
         raise InputError(
             f'weight must have shape {field.shape[:2]}, got {trust.shape}'
@@ -171,17 +171,16 @@ def _recolored(
 
     ``source``, ``target``: ``(3, h, w)`` and ``(3, H, W)``, single precision.
     ``places``: ``(2, h, w)``: row and column of each pixel in the target.
-    ``trust``: ``(r, c)``, confidence at the size that is fitted, double
-    precision.
+    ``trust``: ``(r, c)``, confidence at the size that is fitted.
     """
     shape = source.shape[1], source.shape[2]
-    before = resized(source.double(), *trust.shape)
+    before = resized(source, *trust.shape)
     after, share = _shown(target, places, trust)
     near, wide = statistical_pictures(before, after, share, (NARROW, WIDE))
     same = _agreement(after, near, share)
     member = None
     if same.any():
-        small = before.permute(1, 2, 0).contiguous().numpy()
+        small = before.permute(1, 2, 0).contiguous().double().numpy()
         member = _shares(ColorClasses.of(small, count=CLASSES), before)
 
     def picture() -> Tensor:
@@ -219,18 +218,18 @@ def _shown(
 ) -> tuple[Tensor, Tensor]:
     """The target on the source's grid, and how much each pixel counts.
 
-    Both at the size of `trust`, double precision.
+    Both at the size of `trust`.
     """
-    seen = resized(sampled(target, places).double(), *trust.shape)
+    seen = resized(sampled(target, places), *trust.shape)
     last = places.new_tensor(target.shape[1:]).view(2, 1, 1) - 0.5
     inside = ((places >= -0.5) & (places <= last)).all(0)
-    share = resized(inside.double(), *trust.shape)
+    share = resized(inside.float(), *trust.shape)
     return seen, (share * trust).clamp_min(1e-6)
 
 
 def _shares(classes: ColorClasses, image: Tensor) -> Tensor:
     """How much each pixel belongs to each class, ``(K, h, w)``."""
-    centers = torch.from_numpy(classes.centers)
+    centers = torch.from_numpy(classes.centers).to(image)
     distances = image.new_zeros(len(centers), *image.shape[1:])
     for channel, values in enumerate(image):
         distances += (values - centers[:, channel, None, None]).square()
@@ -248,7 +247,7 @@ def _believed(picture: Tensor, seen: Tensor, sure: Tensor) -> Tensor | None:
     fine, other = (_soft(both, FINE) - _soft(both, COARSE)).split(3)
     parts = ((fine, other), (fine, fine), (other, other))
     sums = torch.stack([(sure * a * b).sum(0) for a, b in parts])
-    sums = resized(sums.double(), *(min(side, FIT_SIDE) for side in shape))
+    sums = resized(sums, *(min(side, FIT_SIDE) for side in shape))
     sums = _near(sums) + ANCHOR * sums.mean((1, 2), keepdim=True)
     alike = sums[0] / ((sums[1] * sums[2]).sqrt() + 1e-12)
     alike = ((alike - RELATED) / (IDENTICAL - RELATED)).clamp(0, 1)
@@ -306,9 +305,7 @@ def _maps(
     # Second moments of colors before, and of those before with those after.
     both = torch.cat((before, torch.ones_like(before[:1]), after))
     moments = products(both, 4) * (share / share.mean())
-    # By far the largest tensor here: in single precision it takes half as
-    # long.
-    mixed = member.float()[:, None] * moments.float()
+    mixed = member[:, None] * moments
     cells = resized(mixed, *grid).double()
     near = unpacked(blurred(cells, NEIGHBORHOOD), 4, 7).numpy()
     whole = unpacked(cells.mean((2, 3), keepdim=True), 4, 7)[:, 0, 0].numpy()
@@ -339,6 +336,6 @@ def _solved(whole: Array, near: Array) -> Array:
 def _apply(maps: Tensor, member: Tensor, image: Tensor) -> Tensor:
     """Colors ``(3, h, w)`` that the mixture gives an image."""
     size = image.shape[1], image.shape[2]
-    wide = resized(maps.float(), *size)
-    blend = (member.float()[:, None] * wide).sum(0).view(4, 3, *size)
+    wide = resized(maps.to(image), *size)
+    blend = (member[:, None] * wide).sum(0).view(4, 3, *size)
     return (image[:, None] * blend[:3]).sum(0) + blend[3]

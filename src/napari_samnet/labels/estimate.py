@@ -15,7 +15,7 @@ from napari_samnet.labels.quality import (
     LabelQuality,
     predicted_iou,
 )
-from napari_samnet.labels.scores import score_labels
+from napari_samnet.labels.scores import LabelScores, score_labels
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.warp import Pixels
 
@@ -23,12 +23,18 @@ Labels = npt.NDArray[Any]
 
 
 def label_quality(
-    field: LabelField, pixels: Pixels | None, samples: Labels | None = None
+    field: LabelField,
+    pixels: Pixels | None,
+    samples: Labels | None = None,
+    scores: LabelScores | None = None,
 ) -> list[LabelQuality]:
     """Estimate how well each label is carried.
 
     ``pixels``: of the labels; not looked at with `samples`.
     ``samples``: what :func:`sample_labels` gives, if it is known.
+    ``scores``: what :func:`~napari_samnet.labels.scores.score_labels` gives
+    for the samples, with outlines moved or not, if it is known: most of the
+    time goes there.
     Returns: of all labels but 0, in ascending order. Labels that go exactly
     where the field leads have its mean confidence there as their estimate.
     """
@@ -42,7 +48,8 @@ def label_quality(
     counts = np.bincount(where, minlength=len(values) + 1)
     sums = np.bincount(where, confidence.ravel(), minlength=len(values) + 1)
     measured: dict[Any, LabelMeasures] = {}
-    scores = score_labels(samples, field, None)
+    if scores is None:
+        scores = score_labels(samples, field, None)
     if scores is not None and field.evidence is not None:
         measured = dict(
             zip(scores.values.tolist(), scores.measures, strict=True)

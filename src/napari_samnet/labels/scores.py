@@ -222,8 +222,9 @@ def _fitted(
         radius = guide.radius(float((score > 0.5).sum()))
         part = guide.fit(score, (box[0].start, box[1].start), radius)
         factors.append(part)
+        colors = guide.picture[box]
         shown.append(
-            part[..., 3] + (part[..., :3] * guide.picture[box]).sum(-1)
+            part[..., 3] + np.einsum('ijk,ijk->ij', part[..., :3], colors)
         )
     return factors, shown
 

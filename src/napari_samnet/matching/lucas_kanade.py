@@ -181,15 +181,7 @@ def _wide(maps: Tensor, width: float) -> Tensor:
 
 def blurred(maps: Tensor, width: float) -> Tensor:
     """Gaussian means of maps ``(B, C, h, w)``, the border repeated."""
-    import torch
-    import torch.nn.functional as F
+    from napari_samnet.color import smoothing
 
     reach = max(1, round(2 * width))
-    steps = torch.arange(-reach, reach + 1, device=maps.device)
-    kernel = torch.exp(-steps.square() / (2 * width**2)).to(maps.dtype)
-    kernel = kernel / kernel.sum()
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.pad(flat, (reach,) * 4, mode='replicate')
-    flat = F.conv2d(flat, kernel.view(1, 1, 1, -1))
-    flat = F.conv2d(flat, kernel.view(1, 1, -1, 1))
-    return flat.view(maps.shape)
+    return smoothing.blurred(maps, width, truncate=reach / width)

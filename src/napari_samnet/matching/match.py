@@ -16,6 +16,7 @@ from napari_samnet.arrays.checks import as_array
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
+from napari_samnet.labels.carried import carried_labels
 from napari_samnet.labels.quality import image_quality, is_likely_absent
 from napari_samnet.matching.job import STRIDE, MatchJob, Step
 from napari_samnet.matching.landmarks import (
@@ -309,11 +310,9 @@ confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         )
     if labels is None:
         return result
-    image = target if outlines else None
-    carried = result.warp_labels(
-        labels, image=image, channel_axis=target_channel_axis
+    carried, quality = carried_labels(
+        result.label_field(), labels, planes[1] if outlines else None
     )
-    quality = result.label_quality(labels)
     estimate = image_quality(quality)
     result.metadata.update(
         labels=[item.as_record() for item in quality],
