@@ -35,7 +35,7 @@ BLOCK_SIDE = 1024
 
 
 def lazy_labels(
-    found: Correspondence,
+    correspondence: Correspondence,
     labels: Any,
     *,
     min_confidence: float = 0.0,
@@ -54,34 +54,34 @@ def lazy_labels(
     numbers, or dask is not installed.
     """
     labels = as_array(labels, 'labels')
-    check_labels('labels', labels, found.source_shape)
+    check_labels('labels', labels, correspondence.source_shape)
     dask = _find_dask()
     lazy = isinstance(labels, dask.array.Array)
     make = partial(
         label_kernel,
-        found.label_field(evidence=evidence),
+        correspondence.label_field(evidence=evidence),
         None if lazy else Pixels(labels, None, None),
         min_confidence=min_confidence,
     )
     # As large as a few blocks of labels, and needed by each of the result.
     samples = None
-    if lazy and evidence and found.evidence is not None:
-        rows, columns = sample_indices(found.source_shape)
+    if lazy and evidence and correspondence.evidence is not None:
+        rows, columns = sample_indices(correspondence.source_shape)
         samples = labels[rows][:, columns]
     kernel = dask.delayed(make, traverse=False)(samples=samples)
     return _warped(
         labels,
         None,
-        found.source_shape,
-        found.backward,
-        found.target_shape,
+        correspondence.source_shape,
+        correspondence.backward,
+        correspondence.target_shape,
         (kernel, 0),
         side,
     )
 
 
 def lazy_image(
-    found: Correspondence,
+    correspondence: Correspondence,
     image: Any,
     *,
     to: Side = 'source',
@@ -100,9 +100,17 @@ def lazy_image(
     if to not in ('source', 'target'):
         raise InputError(f"to must be 'source' or 'target', got {to!r}")
     to_source = to == 'source'
-    shape = found.target_shape if to_source else found.source_shape
-    grid = found.source_shape if to_source else found.target_shape
-    field = found.forward if to_source else found.backward
+    shape = (
+        correspondence.target_shape
+        if to_source
+        else correspondence.source_shape
+    )
+    grid = (
+        correspondence.source_shape
+        if to_source
+        else correspondence.target_shape
+    )
+    field = correspondence.forward if to_source else correspondence.backward
     name = 'target' if to_source else 'source'
     image, axis = checked_image(image, shape, name)
     kernel = _find_dask().delayed(Bilinear(shape, fill), traverse=False)
@@ -194,12 +202,12 @@ class _Block:
         field, shape, grid, (rows, columns), window = self._place
         if self._pixels is not None:
             given = (self._pixels.window(*window),)
-        found = np.ascontiguousarray(given[0])
+        pixels = np.ascontiguousarray(given[0])
         sides = rows.stop - rows.start, columns.stop - columns.start
-        out = np.empty((*sides, *found.shape[2:]), found.dtype)
+        out = np.empty((*sides, *pixels.shape[2:]), pixels.dtype)
         mapping = Mapping(field, grid, shape, columns)
         corner = window[0][0], window[1][0]
         for band, _ in tiles(sides):
             inner = slice(rows.start + band.start, rows.start + band.stop)
-            kernel(mapping, (inner, columns), found, corner, out[band])
+            kernel(mapping, (inner, columns), pixels, corner, out[band])
         return out

@@ -49,12 +49,12 @@ class ScoredLabels:
         self,
         mapping: Mapping,
         tile: Tile,
-        found: npt.NDArray[Any],
+        pixels: npt.NDArray[Any],
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
         """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
-        self.nearest(mapping, tile, found, corner, target)
+        self.nearest(mapping, tile, pixels, corner, target)
         self.painter.paint(tile, target, self.nearest.trusted(tile))
 
 

@@ -53,14 +53,16 @@ def agreement(source: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
     damping = 0.02 * prior.sum(1).clamp_min(1e-3).view(-1, 1, 1)
     pull = damping * torch.eye(3, device=x.device)
     weights, matrix = prior, still.expand(count, 2, 3)
-    for turn in range(ROUNDS):
+    for round_number in range(ROUNDS):
         weighted = x * weights.unsqueeze(1)
         matrix = torch.linalg.solve(
             weighted @ x.T + pull,
             (y @ weighted.transpose(1, 2) + damping * still).transpose(1, 2),
         ).transpose(1, 2)
         error = (y - matrix @ x).square().sum(1)
-        weights = prior / (1 + error / max(0.5 * 0.7**turn, WIDTH) ** 2) ** 2
+        weights = (
+            prior / (1 + error / max(0.5 * 0.7**round_number, WIDTH) ** 2) ** 2
+        )
     # From offsets in half sides to normalized coordinates.
     linear, shift = matrix[:, :, :2], matrix[:, :, 2:]
     half = torch.full((2, 1), 0.5, device=x.device)

@@ -272,12 +272,12 @@ class MatchJob:
             out_of_memory_explained(record['device'], record['size']),
             torch.inference_mode(),
         ):
-            forward, backward, trust = directions(
+            forward, backward, confidence = directions(
                 state,
                 self._options.window,
                 run.match_probability(state),
             )
-            trust = trust * run.kept_shares(trust.shape[2:])
+            confidence = confidence * run.kept_shares(confidence.shape[2:])
             evidence = None
             if self._options.evidence:
                 views: list[FloatArray] = []
@@ -289,8 +289,8 @@ class MatchJob:
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)
-            trust = np.stack(
-                [(there, frame.resampled(back)) for there, back in trust]
+            confidence = np.stack(
+                [(there, frame.resampled(back)) for there, back in confidence]
             )
             if evidence is not None:
                 evidence = evidence.rearranged(
@@ -302,10 +302,10 @@ class MatchJob:
                 out_of_memory_explained(record['device'], record['size']),
                 stages.timed('refine'),
             ):
-                forward, backward, trust, refined = refine_large(
+                forward, backward, confidence, refined = refine_large(
                     small,
                     (forward, backward),
-                    trust,
+                    confidence,
                     specimen=choice.specimen,
                     device=record['device'],
                     longest=max(max(shape) for shape in self._shapes),
@@ -320,9 +320,9 @@ class MatchJob:
 
                     places = confirmed(small[0], small[1], forward, backward)
                     evidence = evidence.beside_field(places)
-                    if len(trust) > 1:
-                        trust[-1] = raised_confidence(
-                            trust[-1], places, forward
+                    if len(confidence) > 1:
+                        confidence[-1] = raised_confidence(
+                            confidence[-1], places, forward
                         )
         transferred = None
         if transfer and self._options.attributes:
@@ -342,13 +342,15 @@ class MatchJob:
             ):
                 if colors is None:
                     own, other = small
-                    colors = recolored(own, other, forward, trust[0, 0] ** 2)
+                    colors = recolored(
+                        own, other, forward, confidence[0, 0] ** 2
+                    )
                 transferred = transfer_colors(self._images['source'], *colors)
         return Correspondence(
             forward=forward,
             backward=backward,
-            forward_confidence=trust[-1, 0],
-            backward_confidence=trust[-1, 1],
+            forward_confidence=confidence[-1, 0],
+            backward_confidence=confidence[-1, 1],
             evidence=evidence,
             source_shape=self._shapes[0],
             target_shape=self._shapes[1],

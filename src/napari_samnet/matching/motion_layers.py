@@ -344,8 +344,8 @@ def _along_outlines(image: Tensor, maps: Tensor, radius: int) -> Tensor:
     average = mean(maps)
     shared = mean(colors * maps) - middle * average
     slope = torch.einsum('hwij,kjhw->kihw', torch.linalg.inv(spread), shared)
-    rest = average - (slope * middle).sum(1, keepdim=True)
-    return (mean(slope) * colors).sum(1, keepdim=True) + mean(rest)
+    offset = average - (slope * middle).sum(1, keepdim=True)
+    return (mean(slope) * colors).sum(1, keepdim=True) + mean(offset)
 
 
 def _resampled(places: Tensor, side: int) -> Tensor:

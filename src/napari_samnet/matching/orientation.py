@@ -51,18 +51,18 @@ class Orientation:
     @property
     def quarters(self) -> int | None:
         """Quarter turns against the clock; None for angles between."""
-        whole, rest = divmod(self.degrees, 90)
-        return None if rest else int(whole)
+        whole, remainder = divmod(self.degrees, 90)
+        return None if remainder else int(whole)
 
     @property
     def matrix(self) -> Array:
         """From offsets (row, column) in the turned image to the original."""
         angle = np.deg2rad(self.degrees)
         cosine, sine = np.cos(angle), np.sin(angle)
-        turn = np.array([[cosine, sine], [-sine, cosine]])
+        rotation = np.array([[cosine, sine], [-sine, cosine]])
         if self.quarters is not None:
-            turn = np.rint(turn)
-        return np.diag([1.0, -1.0 if self.mirror else 1.0]) @ turn
+            rotation = np.rint(rotation)
+        return np.diag([1.0, -1.0 if self.mirror else 1.0]) @ rotation
 
     def turned(self, degrees: float) -> Orientation:
         """The same with a further turn, on quarter turns where near."""
@@ -107,8 +107,8 @@ class Frame:
     @property
     def linear(self) -> Array:
         """Linear part of the map from the view to the image, (2, 2)."""
-        turn = self.orientation.matrix * self.sides
-        return np.asarray(turn / np.array(self.shape)[:, None])
+        rotation = self.orientation.matrix * self.sides
+        return np.asarray(rotation / np.array(self.shape)[:, None])
 
     @property
     def offset(self) -> Array:
@@ -141,8 +141,8 @@ class Frame:
         import torch
 
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
-        found = shrunk(views(batch, [self], image.shape[0]), side)
-        return np.ascontiguousarray(found[0].permute(1, 2, 0).numpy())
+        shown = shrunk(views(batch, [self], image.shape[0]), side)
+        return np.ascontiguousarray(shown[0].permute(1, 2, 0).numpy())
 
     def forward(self, field: FloatArray) -> FloatArray:
         """Express a field into the view as one into the image.
@@ -168,11 +168,11 @@ class Frame:
         motion = np.linalg.lstsq(
             cells.reshape(-1, 3), field.reshape(-1, 2), rcond=None
         )[0]
-        rest = np.asarray(field - cells @ motion, np.float32)
+        residual = np.asarray(field - cells @ motion, np.float32)
         at = np.moveaxis(np.clip(within, 0, 1), -1, 0)
-        found = np.moveaxis(sample_field(rest, at), 0, -1)
-        found += within @ motion[:2] + motion[2]
-        return np.asarray(within + found - start, np.float32)
+        moved = np.moveaxis(sample_field(residual, at), 0, -1)
+        moved += within @ motion[:2] + motion[2]
+        return np.asarray(within + moved - start, np.float32)
 
     def resampled(self, values: NDArray[Any]) -> NDArray[Any]:
         """Bring values at the view's cells to the image's own grid.
@@ -183,9 +183,9 @@ class Frame:
         within = self._within(_centers(values.shape[:2]))
         at = np.moveaxis(np.clip(within, 0, 1), -1, 0)
         flat = values.reshape(*values.shape[:2], -1).astype(np.float32)
-        found = np.moveaxis(sample_field(flat, at), 0, -1).clip(0)
-        found *= np.all((within >= 0) & (within <= 1), axis=-1)[..., None]
-        return np.asarray(found.reshape(values.shape), values.dtype)
+        samples = np.moveaxis(sample_field(flat, at), 0, -1).clip(0)
+        samples *= np.all((within >= 0) & (within <= 1), axis=-1)[..., None]
+        return np.asarray(samples.reshape(values.shape), values.dtype)
 
     def nearest_cells(
         self, shape: Shape

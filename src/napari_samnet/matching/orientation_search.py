@@ -216,8 +216,8 @@ def _has_plain_corners(image: Tensor) -> bool:
 
 def _within_canvas(frame: Frame) -> Frame:
     """The view of what lies slanted on a canvas that just holds it."""
-    turn = np.abs(frame.orientation.matrix[0]).sum()
-    height, width = frame.sides / turn
+    rotation = np.abs(frame.orientation.matrix[0]).sum()
+    height, width = frame.sides / rotation
     return Frame(frame.orientation, frame.shape, (height, width))
 
 
@@ -260,8 +260,8 @@ def _lead(taken: _Trial, trials: Sequence[_Trial]) -> float:
 
 def _apart(one: Orientation, other: Orientation) -> bool:
     """Whether two orientations are not the same but for a few degrees."""
-    turn = abs((one.degrees - other.degrees + 180) % 360 - 180)
-    return one.mirror != other.mirror or turn > STEP / 2
+    angle = abs((one.degrees - other.degrees + 180) % 360 - 180)
+    return one.mirror != other.mirror or angle > STEP / 2
 
 
 def _followed(trial: _Trial) -> Frame:

@@ -169,23 +169,23 @@ class PairRun:
         )
         # What nobody can tell apart by a hash is not kept.
         keep = bool(self._weights) and not options.reference
-        found = FEATURES.get(key, skips=self._skips) if keep else None
-        if found is not None:
-            return found
+        features = FEATURES.get(key, skips=self._skips) if keep else None
+        if features is not None:
+            return features
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
         batch = batch.to(self._place.device)
         if not options.reference:
             batch = batch.contiguous(memory_format=torch.channels_last)
         with convolutions(self._place.device, exact=options.reference):
             try:
-                found = self._model.encode(
+                features = self._model.encode(
                     batch, skips=self._skips, project=self._project
                 )
             except ValueError as error:
                 raise InputError(str(error)) from error
         if keep:
-            FEATURES.put(key, found)
-        return found
+            FEATURES.put(key, features)
+        return features
 
     def states(self) -> Iterator[Iteration]:
         """Run the recurrence."""

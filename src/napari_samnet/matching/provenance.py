@@ -67,8 +67,8 @@ def _environment(device: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = []
+    versions = []
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
-            found.append((name, version(name)))
-    return tuple(found)
+            versions.append((name, version(name)))
+    return tuple(versions)

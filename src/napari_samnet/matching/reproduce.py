@@ -35,29 +35,29 @@ class Repetition:
 
 
 def repeat(
-    found: Correspondence, source: Any, target: Any, *, labels: Any = None
+    saved: Correspondence, source: Any, target: Any, *, labels: Any = None
 ) -> Repetition:
     """Match the same images in the same way as before.
 
     ``labels`` (array_like of int or bool): Labels of the source; warped only
-    if `found` holds warped labels.
+    if `saved` holds warped labels.
     Returns: the new result, and what differs from the saved one.
     Raises InputError if the metadata do not say how, or the images are others.
     """
     from napari_samnet.matching.match import match
 
-    about = found.metadata
+    about = saved.metadata
     options = _options(about)
     axes = {
         name: _entry(_entry(about, 'images'), name).get('channel_axis')
         for name in ('source', 'target')
     }
-    if found.warped_labels is not None and labels is None:
+    if saved.warped_labels is not None and labels is None:
         raise InputError('the result holds warped labels: labels are needed')
     again = match(
         source,
         target,
-        labels=labels if found.warped_labels is not None else None,
+        labels=labels if saved.warped_labels is not None else None,
         source_channel_axis=axes['source'],
         target_channel_axis=axes['target'],
         **{f.name: getattr(options, f.name) for f in fields(options)},
@@ -76,21 +76,21 @@ def repeat(
             f'{again.metadata["weights"]["sha256"]}'
         )
     differences = {
-        name: _difference(getattr(found, name), getattr(again, name))
+        name: _difference(getattr(saved, name), getattr(again, name))
         for name in ARRAYS
-        if getattr(found, name) is not None
+        if getattr(saved, name) is not None
     }
     return Repetition(again, differences, _changes(about, again.metadata))
 
 
 def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
-    found = values.get(name)
-    if not isinstance(found, dict):
+    value = values.get(name)
+    if not isinstance(value, dict):
         raise InputError(
             f'the result does not say how it was made: its metadata have no '
             f'{name!r}'
         )
-    return found
+    return value
 
 
 def _options(about: dict[str, Any]) -> MatchOptions:
@@ -135,12 +135,12 @@ def _difference(before: Any, after: Any) -> float:
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Versions and hardware that are not as they were."""
-    found = []
+    changes = []
     for part in ('versions', 'environment'):
         then, now = before.get(part), after[part]
         then = then if isinstance(then, dict) else {}
         for name in sorted({*then, *now}):
             one, other = then.get(name), now.get(name)
             if one != other:
-                found.append(f'{name}: {one} then, {other} now')
-    return found
+                changes.append(f'{name}: {one} then, {other} now')
+    return changes

@@ -68,13 +68,13 @@ def find_confidence(
         if not path.is_file():
             continue
         status = path.stat()
-        found, layers, projection = _read(
+        confidence, layers, projection = _read(
             str(path), status.st_size, status.st_mtime_ns
         )
         if layers == config.matching_layers and bool(projection) == bool(
             config.projection
         ):
-            return found
+            return confidence
     return None
 
 
@@ -93,9 +93,9 @@ def _read(
         projection = int(arrays.pop('projection'))
         if not all(np.isfinite(value).all() for value in arrays.values()):
             raise ValueError('it holds values that are not finite')
-        found = MatchConfidence.from_arrays(names, arrays)
+        confidence = MatchConfidence.from_arrays(names, arrays)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f'{Path(path).name} is no confidence of a network: {error}'
         ) from error
-    return found, layers, projection
+    return confidence, layers, projection

@@ -185,19 +185,19 @@ class DroplinkDecoder(nn.Module):
                 f'{skip:g}, got {len(skips)}'
             )
         x = F.relu(self.enter(blended.to(self.enter.weight.dtype)))
-        found = []
+        levels = []
         for depth, (level, leave) in enumerate(
             zip(self.levels, self.leave, strict=True)
         ):
             x = level(F.interpolate(x, scale_factor=2, mode='nearest'))
-            found.append(x)
+            levels.append(x)
             if linked:
                 own = skips[depth].to(x.dtype)
                 x = torch.lerp(x, own, self._link(skip, x))
             x = leave(x)
             if leave is not self.leave[-1]:
                 x = F.relu(x)
-        return x, found
+        return x, levels
 
     def forward(
         self, blended: Tensor, skips: tuple[Tensor, ...], *, skip: float = 0.5

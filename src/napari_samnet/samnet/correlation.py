@@ -85,19 +85,19 @@ def banded_correlation(source: Tensor, target: Tensor, window: int) -> Tensor:
     wide = width + window - 1
     left = source.permute(0, 2, 3, 1)
     right = F.pad(target.permute(0, 2, 3, 1), (0, 0, *(radius,) * 4))
-    found = []
+    bands = []
     for cells, padded in zip(left, right.contiguous(), strict=True):
         rows = padded.as_strided(
             (height, window * wide, channels), (wide * channels, channels, 1)
         )
         products = torch.bmm(cells, rows.transpose(1, 2))
         s0, s1, s2 = products.stride()
-        found.append(
+        bands.append(
             products.as_strided(
                 (window, window, height, width), (wide * s2, s2, s0, s1 + s2)
             )
         )
-    return torch.stack(found).view(batch, window * window, height, width)
+    return torch.stack(bands).view(batch, window * window, height, width)
 
 
 def local_correlation_reference(
@@ -116,8 +116,8 @@ def inside_window(
 ) -> Tensor:
     """Which displacements stay inside the image, ``(1, K*K, H, W)`` bool."""
     ones = torch.ones(1, 1, height, width, device=like.device)
-    found = F.unfold(ones, window, padding=window // 2)
-    return found.view(1, window * window, height, width) > 0
+    inside = F.unfold(ones, window, padding=window // 2)
+    return inside.view(1, window * window, height, width) > 0
 
 
 def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:

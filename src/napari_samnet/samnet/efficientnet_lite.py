@@ -134,10 +134,10 @@ class LiteFeatures(nn.Module):
         # 127 of 255 is what the network was trained with as zero.
         x = (images.to(self.stem.weight.dtype) * 255 - 127) / 128
         x = F.relu6(_convolve(x, self.stem))
-        found = {}
+        maps = {}
         for index, block in enumerate(self.blocks):
             x = block(x)
             name = f'lite{index}'
             if name in self.layers:
-                found[name] = x
-        return found
+                maps[name] = x
+        return maps

@@ -180,7 +180,7 @@ class VGGFeatures(nn.Module):
         start = 0
         if after is not None:
             start = keys.index(after.replace('relu', 'conv')) + 1
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for position in range(start, len(keys)):
             key = keys[position]
             if position and key[4] != keys[position - 1][4]:
@@ -188,10 +188,10 @@ class VGGFeatures(nn.Module):
             x = F.relu(self.convolutions[key](x))
             name = key.replace('conv', 'relu')
             if name in wanted:
-                found[name] = x
-                if len(found) == len(wanted):
+                maps[name] = x
+                if len(maps) == len(wanted):
                     break
-        return found
+        return maps
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalize ``(B, 3, H, W)`` RGB images in [0, 1] for this VGG."""
@@ -212,22 +212,22 @@ class VGGFeatures(nn.Module):
         ``images``: ``(B, 3, H, W)`` RGB in [0, 1].
         """
         wanted = {*self._wanted, *more}
-        found = self.activations(self.prepare(images), wanted)
-        return found if self.light is None else found | self.light(images)
+        maps = self.activations(self.prepare(images), wanted)
+        return maps if self.light is None else maps | self.light(images)
 
     def matching_feature(
-        self, found: dict[str, Tensor], *, project: bool = True
+        self, maps: dict[str, Tensor], *, project: bool = True
     ) -> Tensor:
         """Join the normalized matching layers on the relu4_1 grid.
 
-        ``found``: matching layers, and relu4_1 for its size.
+        ``maps``: matching layers, and relu4_1 for its size.
         ``project``: project them, where the network can. Otherwise they are
         concatenated.
         Returns: ``(B, C, H, W)``, unit length along C.
         """
-        size = found[CONTENT_LAYER].shape[-2:]
+        size = maps[CONTENT_LAYER].shape[-2:]
         parts = [
-            normalize(found[layer].float()) for layer in self.matching_layers
+            normalize(maps[layer].float()) for layer in self.matching_layers
         ]
         if project and self.projection is not None:
             # It commutes with the interpolation, which then has less to do.
@@ -253,11 +253,11 @@ class VGGFeatures(nn.Module):
         Returns: on the grid of relu4_1, ``H/8`` by ``W/8`` cells.
         """
         kept = SKIP_LAYERS if skips else ()
-        found = self.layers(images, kept)
+        maps = self.layers(images, kept)
         return Features(
-            self.matching_feature(found, project=project),
-            found[CONTENT_LAYER],
-            tuple(found[name] for name in kept),
+            self.matching_feature(maps, project=project),
+            maps[CONTENT_LAYER],
+            tuple(maps[name] for name in kept),
         )
 
     def match_only(self, images: Tensor, *, project: bool = True) -> Tensor:
@@ -280,9 +280,9 @@ class VGGFeatures(nn.Module):
                 f'matching layers before {CONTENT_LAYER} cannot be had from '
                 f'it: {sorted(wanted)}'
             )
-        found = {CONTENT_LAYER: content}
+        maps = {CONTENT_LAYER: content}
         if wanted:
-            found |= self.activations(content, wanted, after=CONTENT_LAYER)
+            maps |= self.activations(content, wanted, after=CONTENT_LAYER)
         if self.light is not None:
             if matching is None:
                 raise ValueError(
@@ -297,8 +297,8 @@ class VGGFeatures(nn.Module):
                 )
             sizes = [LITE_CHANNELS[layer] for layer in self.light.layers]
             parts = matching[:, -sum(sizes) :].split(sizes, 1)
-            found |= dict(zip(self.light.layers, parts, strict=True))
-        return self.matching_feature(found, project=False)
+            maps |= dict(zip(self.light.layers, parts, strict=True))
+        return self.matching_feature(maps, project=False)
 
 
 def _resized(part: Tensor, size: Sequence[int]) -> Tensor:

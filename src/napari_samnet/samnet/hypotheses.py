@@ -246,9 +246,9 @@ def choose(
     probability = (data / LABEL_TEMPERATURE).softmax(-1)
     # Without the cell itself: its neighbors' opinion.
     own = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)
-    rest = (window.sum(-1, keepdim=True) - own).clamp_min(1e-9)
+    others = (window.sum(-1, keepdim=True) - own).clamp_min(1e-9)
     for _ in range(LABEL_ROUNDS):
-        around = (_sums(window, probability) - own * probability) / rest
+        around = (_sums(window, probability) - own * probability) / others
         data_and_around = data + LABEL_SMOOTHNESS * around
         probability = (data_and_around / LABEL_TEMPERATURE).softmax(-1)
     labels = probability.argmax(-1)

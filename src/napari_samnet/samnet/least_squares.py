@@ -117,12 +117,12 @@ def _moments(maps: Tensor, sigma: float) -> dict[tuple[int, int], Tensor]:
     height, width = maps.shape[-2:]
     rows = _moment_matrices(height, sigma, maps.device)
     columns = _moment_matrices(width, sigma, maps.device)
-    found = {}
+    moments = {}
     for p in range(3):
         along_x = maps @ columns[p].transpose(0, 1)
         for q in range(3 - p):
-            found[p, q] = rows[q] @ along_x
-    return found
+            moments[p, q] = rows[q] @ along_x
+    return moments
 
 
 class Guide(NamedTuple):
@@ -246,7 +246,7 @@ class AnalyticMatching(nn.Module):
     def _fit(self, motion: Tensor, weight: Tensor, sigma: float) -> Tensor:
         """Damped local affine fit: ``m_j ~ df_i + dA_i (j - i)``."""
         moments = _moments(torch.cat((weight, weight * motion), 1), sigma)
-        one = {power: found[:, 0] for power, found in moments.items()}
+        one = {power: moment[:, 0] for power, moment in moments.items()}
         damping, slope = self.damping, 2 * self.damping * sigma**2
         rows = (
             (one[0, 0] + damping, one[1, 0], one[0, 1]),

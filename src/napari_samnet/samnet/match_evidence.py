@@ -171,7 +171,7 @@ def match_evidence(
     error = (flow + warp(flow.flip(0), flow)).norm(dim=1).flatten(1)
     means = maps.mean((2, 3))
     likeness = F.cosine_similarity(means[0], means[1], dim=0)
-    found = [
+    directions = [
         _gathered(
             Direction(
                 maps[one],
@@ -187,7 +187,7 @@ def match_evidence(
         )
         for one in range(2)
     ]
-    return torch.stack(found).view(2, -1, height, width)
+    return torch.stack(directions).view(2, -1, height, width)
 
 
 def _many_cells(maps: Tensor) -> Tensor:

@@ -91,8 +91,10 @@ class SAMNet(Comparison):
                 f'height and width must be multiples of {2 * STRIDE}, got '
                 f'{tuple(size)}'
             )
-        found: Features = self.features(images, skips=skips, project=project)
-        return found
+        features: Features = self.features(
+            images, skips=skips, project=project
+        )
+        return features
 
     def start(self, source: Tensor, target: Tensor, init: str) -> Tensor:
         """T^0 from matching features ``(B, C, H, W)``."""

@@ -72,9 +72,9 @@ def sample_affine(
         for right in (0, 1):
             cells = corner + corner.new_tensor((right, down)).view(2, 1, 1)
             bilinear = (1 - (places - cells).abs()).prod(0)
-            found = sent(cells)
-            apart = (found - nearest).square().sum(1, keepdim=True)
+            moved = sent(cells)
+            apart = (moved - nearest).square().sum(1, keepdim=True)
             alike = torch.exp(-apart / (2 * same_motion**2))
-            total += bilinear * alike * found
+            total += bilinear * alike * moved
             weights += bilinear * alike
     return total / weights

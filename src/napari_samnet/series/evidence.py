@@ -167,7 +167,7 @@ def gather_evidence(
         )
         # In parts, so that many labels do not take much memory.
         step = max(1, MOST_VALUES // max(1, shares.shape[1] * asked.shape[1]))
-        found = []
+        parts = []
         for start in range(0, len(asked), step):
             some = asked[start : start + step]
             weight = weights[start : start + step, :, None]
@@ -178,8 +178,8 @@ def gather_evidence(
             # more similar ones are then right.
             claimed = part.sum(1, keepdim=True) > 1
             share = votes / votes.sum(1, keepdim=True).clamp_min(1e-6)
-            found.append(torch.where(claimed, share, part))
-        evidence = torch.cat(found).T.reshape(-1, rows, columns)
+            parts.append(torch.where(claimed, share, part))
+        evidence = torch.cat(parts).T.reshape(-1, rows, columns)
         return evidence.float().cpu().numpy()
 
 
@@ -206,15 +206,15 @@ def carried_back(
         weights = weights / weights.sum(1, keepdim=True)
         there = torch.from_numpy(shares).to(cosines.device)
         true = reference.shares
-        found = torch.stack(
+        carried = torch.stack(
             [
                 (weights * there[:, label][where]).sum(1)
                 for label in range(true.shape[1])
             ],
             1,
         )
-        common = torch.minimum(found, true).sum(0)
-        union = torch.maximum(found, true).sum(0)
+        common = torch.minimum(carried, true).sum(0)
+        union = torch.maximum(carried, true).sum(0)
         result = (common / union.clamp_min(1e-6)).cpu().numpy()
         shown = true.sum(0).cpu().numpy() > 0
     return np.where(shown, result, np.nan).astype(np.float32)

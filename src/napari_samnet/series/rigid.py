@@ -170,8 +170,8 @@ def _errors(
     motion: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """Mean absolute difference of the colors of each point."""
-    found = _sampled(after, _moved(points, center, motion))
-    return np.abs(found - colors).mean(1)
+    samples = _sampled(after, _moved(points, center, motion))
+    return np.abs(samples - colors).mean(1)
 
 
 def _aligned(
@@ -188,7 +188,7 @@ def _aligned(
     offset = offset / scale
     for _ in range(STEPS):
         at = _moved(points, center, motion)
-        found = _sampled(after, at)
+        samples = _sampled(after, at)
         slopes = [
             (
                 _sampled(after, at + step[:, None])
@@ -197,9 +197,9 @@ def _aligned(
             / 2
             for step in np.eye(2)
         ]
-        residual = colors - found
+        residual = colors - samples
         size = np.abs(residual).mean(1)
-        trust = 1 / np.maximum(size, np.median(size) + 1e-3)
+        weight = 1 / np.maximum(size, np.median(size) + 1e-3)
         columns = []
         for slope in slopes:
             columns += [
@@ -207,13 +207,13 @@ def _aligned(
                 slope * offset[:, 1:],
                 slope,
             ]
-        system = np.stack(columns, -1) * trust[:, None, None]
+        system = np.stack(columns, -1) * weight[:, None, None]
         system = system.reshape(-1, 6)
-        goal = (residual * trust[:, None]).ravel()
+        right_side = (residual * weight[:, None]).ravel()
         normal = system.T @ system
         normal[np.diag_indices(6)] *= 1 + 1e-3
         normal[np.diag_indices(6)] += 1e-6
-        change = np.linalg.solve(normal, system.T @ goal).reshape(2, 3)
+        change = np.linalg.solve(normal, system.T @ right_side).reshape(2, 3)
         change[:, :2] /= scale
         motion = motion + change
         error = _errors(after, points, colors, center, motion).mean()
@@ -262,6 +262,6 @@ def _warped(
     values = map_coordinates(
         mask.astype(np.float32), origin, order=1, mode='constant'
     )
-    found = (values > 0.5).reshape(rows.size, columns.size)
-    moved[start[0] : stop[0], start[1] : stop[1]] = found
+    inside = (values > 0.5).reshape(rows.size, columns.size)
+    moved[start[0] : stop[0], start[1] : stop[1]] = inside
     return moved

@@ -151,15 +151,15 @@ def _matched(model: SAMNet, maps: Tensor) -> tuple[Tensor, Tensor]:
     options = Recurrence(
         window=model.config.window, tolerance=DEFAULTS.tolerance / STRIDE
     )
-    found = None
+    last = None
     for state in model.iterate(
         Features(maps, none, ()), Features(maps.flip(0), none, ()), options
     ):
-        found = state
-    assert found is not None
-    assert found.clues is not None
-    answers = match_evidence(maps, found.field, found.clues, found.alpha)
-    return answers, flow_of(found.field)
+        last = state
+    assert last is not None
+    assert last.clues is not None
+    answers = match_evidence(maps, last.field, last.clues, last.alpha)
+    return answers, flow_of(last.field)
 
 
 def _at(maps: Tensor, places: NDArray[np.float64]) -> Tensor:
@@ -252,9 +252,9 @@ def judge_left_out(
     for kind in dict.fromkeys(matches.kinds.tolist()):
         inside = (matches.kinds == kind) & np.isfinite(said)
         if inside.any():
-            found = calibration(said[inside], truth[inside])
-            del found['reliability']
-            judged[kind] = {'points': int(inside.sum()), **found}
+            measured = calibration(said[inside], truth[inside])
+            del measured['reliability']
+            judged[kind] = {'points': int(inside.sum()), **measured}
     return judged
 
 

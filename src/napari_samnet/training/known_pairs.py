@@ -341,8 +341,8 @@ def _pose_distance(one: AnnotatedImage, other: AnnotatedImage) -> float:
     scale = (these * those).sum(0) / np.square(these).sum(0).clip(1e-6)
     if scale.min() < LEAST_SCALE:
         return float('inf')
-    rest = np.linalg.norm(those - scale * these, axis=1).mean()
-    return float(rest / other.side)
+    residual = np.linalg.norm(those - scale * these, axis=1).mean()
+    return float(residual / other.side)
 
 
 def known_pairs(

@@ -57,13 +57,13 @@ def category_matches(
         pairs = choose_pairs(torch.cat(maps), categories, per_image=2)
     step = max(1, -(-len(pairs) // most))
     for number, pair in enumerate(pairs[::step]):
-        goal, weight = _agreement(
+        target_flow, weight = _agreement(
             model, *(maps[int(index)].float() for index in pair)
         )
         tell(number + 1)
         if float((weight > 0).float().mean()) >= LEAST_AGREEMENT:
             kept.append(torch.tensor([indices[int(i)] for i in pair]))
-            goals.append(goal)
+            goals.append(target_flow)
             weights.append(weight)
     if not kept:
         empty = torch.zeros(0, store.side**2)

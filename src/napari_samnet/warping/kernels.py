@@ -41,7 +41,7 @@ class Nearest:
         self,
         mapping: Mapping,
         tile: Tile,
-        found: npt.NDArray[Any],
+        pixels: npt.NDArray[Any],
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
@@ -66,9 +66,9 @@ class Nearest:
             return
         row -= corner[0]
         column -= corner[1]
-        row *= found.shape[1]
+        row *= pixels.shape[1]
         row += column
-        np.take(found.reshape(-1), row, out=target, mode='clip')
+        np.take(pixels.reshape(-1), row, out=target, mode='clip')
         np.copyto(target, False, where=~inside)
 
     def trusted(self, tile: Tile) -> npt.NDArray[np.bool_] | None:
@@ -102,7 +102,7 @@ class Bilinear:
         self,
         mapping: Mapping,
         tile: Tile,
-        found: npt.NDArray[Any],
+        pixels: npt.NDArray[Any],
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
@@ -121,8 +121,8 @@ class Bilinear:
             np.copyto(x, x[inside][0], where=outside)
         top, below, down = _neighbors(y, height)
         left, right, along = _neighbors(x, width)
-        flat = found.reshape(-1, *found.shape[2:])
-        stride = found.shape[1]
+        flat = pixels.reshape(-1, *pixels.shape[2:])
+        stride = pixels.shape[1]
         top, below = ((side - corner[0]) * stride for side in (top, below))
         left, right = left - corner[1], right - corner[1]
         if flat.ndim == 2:

@@ -74,8 +74,8 @@ def fit_affine(start: Points, end: Points) -> npt.NDArray[np.float64]:
     drawn a little towards the best similarity (turn, scale, shift), so that
     pairs near a line do not decide what they cannot tell.
     """
-    middle, goal = start.mean(0), end.mean(0)
-    x, y = start - middle, end - goal
+    middle, end_middle = start.mean(0), end.mean(0)
+    x, y = start - middle, end - end_middle
     power = max(float((x**2).sum()), 1e-12)
     along = float((x * y).sum()) / power
     across = float((x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]).sum()) / power
@@ -86,7 +86,7 @@ def fit_affine(start: Points, end: Points) -> npt.NDArray[np.float64]:
         similar = np.array([[mirrored, crossed], [crossed, -mirrored]])
     pull = SIMILARITY_PULL * power * np.eye(2)
     linear = np.linalg.solve(x.T @ x + pull, x.T @ y + pull @ similar.T).T
-    return np.column_stack([linear, goal - linear @ middle])
+    return np.column_stack([linear, end_middle - linear @ middle])
 
 
 def _sampled(field: npt.NDArray[Any], at: Points) -> Points:

@@ -46,13 +46,13 @@ class Kernel(Protocol):
         self,
         mapping: Mapping,
         tile: Tile,
-        found: npt.NDArray[Any],
+        pixels: npt.NDArray[Any],
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
         """Fill one block.
 
-        ``found`` (rows, columns) or (rows, columns, C): pixels of the image
+        ``pixels`` (rows, columns) or (rows, columns, C): pixels of the image
         that the block needs, contiguous.
         ``corner``: row and column of the image at which they begin.
         """
@@ -222,14 +222,14 @@ class _Filling:
                 )
                 self.fill((rows, columns), target[part])
             return
-        found = self.pixels.window(*window)
-        self._paint(mapping, tile, found, (top, left), target)
+        pixels = self.pixels.window(*window)
+        self._paint(mapping, tile, pixels, (top, left), target)
 
     def _paint(
         self,
         mapping: Mapping,
         tile: Tile,
-        found: npt.NDArray[Any],
+        pixels: npt.NDArray[Any],
         corner: Shape,
         target: npt.NDArray[Any],
     ) -> None:
@@ -238,7 +238,7 @@ class _Filling:
         width = columns.stop - columns.start
         for band, _ in tiles((rows.stop - rows.start, width)):
             part = slice(rows.start + band.start, rows.start + band.stop)
-            self.kernel(mapping, (part, columns), found, corner, target[band])
+            self.kernel(mapping, (part, columns), pixels, corner, target[band])
 
 
 def warp(

@@ -284,7 +284,14 @@ class TestConfidence:
         full = np.full((80, 100), 70_000, np.int32)
         results = Results(viewer)
         (layer,) = results.show(
-            [product('labels', full.copy(), full=full, found={(): found})]
+            [
+                product(
+                    'labels',
+                    full.copy(),
+                    full=full,
+                    correspondences={(): found},
+                )
+            ]
         )
         return layer, results.warped_of(layer)
 
@@ -319,7 +326,9 @@ class TestConfidence:
         found = make_found((80, 100), (80, 100), confidence=0.3)
         (layer,) = show(
             viewer,
-            product('labels', full.copy(), full=full, found={(): found}),
+            product(
+                'labels', full.copy(), full=full, correspondences={(): found}
+            ),
             threshold=0.5,
         )
         assert not layer.data.any()
@@ -337,7 +346,11 @@ class TestConfidence:
         (layer,) = results.show(
             [
                 product(
-                    'labels', full.copy(), full=full, found=planes, grid=grid
+                    'labels',
+                    full.copy(),
+                    full=full,
+                    correspondences=planes,
+                    grid=grid,
                 )
             ]
         )
@@ -369,7 +382,9 @@ class TestInto:
         sure = np.repeat([[0.2] * 4 + [0.9] * 4], 8, axis=0)
         found = make_found((80, 100), (80, 100), confidence=sure)
         full = np.ones((80, 100), np.uint8)
-        carried = product('labels', full, full=full, found={(): found})
+        carried = product(
+            'labels', full, full=full, correspondences={(): found}
+        )
         add_into(layer, carried, GRID, 0.5)
         assert not layer.data[:, :40].any()
         assert layer.data[:, 60:].all()

@@ -93,22 +93,22 @@ class Orientation(Protocol):
 
     def load(self, index: int) -> Pair:
         number, which = divmod(int(self._order[index]), len(self._turns))
-        upright, turn = self._inner.load(number), self._turns[which]
+        upright, orientation = self._inner.load(number), self._turns[which]
         return replace(
             upright,
-            name=f'{upright.name}-{turn.name}',
-            group=turn.group,
-            target=turn.image(upright.target),
-            truth=_Turned(upright, turn),
+            name=f'{upright.name}-{orientation.name}',
+            group=orientation.group,
+            target=orientation.image(upright.target),
+            truth=_Turned(upright, orientation),
         )
 
     def _upright(self, pair: Pair, answer: Answer) -> Answer:
-        upright, turn = pair.truth
+        upright, orientation = pair.truth
         shape = upright.target.shape[:2]
         if not pair.references:
-            return turn.upright(answer, shape, labels=False)
+            return orientation.upright(answer, shape, labels=False)
         carried = answer.carried_labels(pair.references[0].labels)
-        return turn.upright(
+        return orientation.upright(
             replace(answer, labels=carried), shape, labels=True
         )
 

@@ -144,7 +144,7 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     angle = np.linspace(0, 3, 32)
     wave = np.sin(angle)[:, None] * np.cos(angle)
     field = (0.1 * np.stack([wave, wave.T], axis=-1)).astype(np.float32)
-    trust = np.ones(field.shape[:2], np.float32)
+    confidence = np.ones(field.shape[:2], np.float32)
     # A cell off, so that outlines are contested everywhere.
     cells = np.roll(np.arange(32 * 32), -1).reshape(32, 32, 1)
     evidence = Evidence(
@@ -156,8 +156,8 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     match = Correspondence(
         forward=field,
         backward=field,
-        forward_confidence=trust,
-        backward_confidence=trust,
+        forward_confidence=confidence,
+        backward_confidence=confidence,
         evidence=evidence,
         source_shape=(side, side),
         target_shape=(side, side),

@@ -102,20 +102,20 @@ class FolderImages:
 
     def describe(self) -> str:
         """Say how many there are, as far as a glance could tell."""
-        found, complete = self._seen
-        number = _number(found, 'image')
+        count, complete = self._seen
+        number = _number(count, 'image')
         return number if complete else f'more than {number}'
 
     @cached_property
     def _seen(self) -> tuple[int, bool]:
         """Count, once and not for long."""
         until = time.monotonic() + PATIENCE
-        found = 0
+        count = 0
         for path in self.path.rglob('*'):
-            found += is_image_file(path)
+            count += is_image_file(path)
             if time.monotonic() > until:
-                return found, False
-        return found, True
+                return count, False
+        return count, True
 
     def check(self) -> None:
         """Refuse a folder without images.
@@ -124,9 +124,9 @@ class FolderImages:
         """
         if not self.path.is_dir():
             raise InputError(f'there is no folder {self.path}')
-        found, complete = self._seen
+        count, complete = self._seen
         if complete:
-            check_count(found)
+            check_count(count)
 
     def names(self) -> list[str]:
         """Identify the images, the same in another session."""

@@ -101,10 +101,10 @@ class FineTune(Dock):
         values = self.panel.options.values
         # Crops are for the decoder alone; a smaller size means them too.
         values['crop'] = min(values['crop'], values['size'])
-        found = TrainingOptions(**values)
-        if not found.steps:
+        options = TrainingOptions(**values)
+        if not options.steps:
             raise InputError('choose how many steps to train')
-        return found
+        return options
 
     @property
     def trained(self) -> Trained | None:

@@ -46,8 +46,8 @@ def cells_of(grid: Any, layers: Any) -> Iterable[tuple[Any, tuple[int, ...]]]:
     # napari 0.7.1 wants to know how many layers there are, later ones which.
     if 'nlayers' in signature(grid.iter_viewboxes).parameters:
         layers = len(layers)
-    found: Iterable[tuple[Any, tuple[int, ...]]] = grid.iter_viewboxes(layers)
-    return found
+    cells: Iterable[tuple[Any, tuple[int, ...]]] = grid.iter_viewboxes(layers)
+    return cells
 
 
 class AskTool:

@@ -22,7 +22,7 @@ class Warped:
     #: The labels before any were hidden.
     full: NDArray[Any]
     #: Correspondence behind each plane.
-    found: Mapping[Index, Correspondence]
+    correspondences: Mapping[Index, Correspondence]
     #: Confidence below which labels are hidden now.
     threshold: float = 0.0
     #: Identities of the two images.
@@ -38,7 +38,7 @@ def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:
     if warped.threshold <= 0:
         return labels
     hidden = labels.copy()
-    for index, correspondence in warped.found.items():
+    for index, correspondence in warped.correspondences.items():
         unsure = correspondence.backward_confidence_map < warped.threshold
         same = hidden[index] == warped.full[index]
         hidden[index][unsure & same] = 0
@@ -58,7 +58,7 @@ def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
     before, warped.threshold = warped.threshold, threshold
 
     def pieces() -> Iterator[tuple[Indices, NDArray[Any]]]:
-        for index, correspondence in warped.found.items():
+        for index, correspondence in warped.correspondences.items():
             full = warped.full[index]
             shown = np.asarray(layer.data[index])
             sure = correspondence.backward_confidence_map

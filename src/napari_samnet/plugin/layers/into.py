@@ -67,7 +67,7 @@ def add_into(
     data = product.data
     if product.full is not None:
         data = hide_unsure(
-            data, Warped(product.full, product.found, threshold)
+            data, Warped(product.full, product.correspondences, threshold)
         )
     check_into(layer, target, int(data.max()) if data.size else 0)
     existing = layer.data

@@ -25,7 +25,7 @@ from napari_samnet.plugin.model.request import PlanePair, Product, Request
 
 
 def describe(
-    found: Correspondence, source: str, target: str, role: str
+    correspondence: Correspondence, source: str, target: str, role: str
 ) -> dict[str, Any]:
     """What a layer's metadata say of how it came about.
 
@@ -37,7 +37,7 @@ def describe(
         'source': source,
         'target': target,
         'version': version('napari-samnet'),
-        **found.metadata,
+        **correspondence.metadata,
     }
 
 
@@ -104,30 +104,34 @@ class Collector:
         self,
         pair: PlanePair,
         target: NDArray[Any],
-        found: Correspondence,
+        correspondence: Correspondence,
     ) -> None:
         """Take what a plane gives.
 
         ``target``: pixels of the target's plane.
         """
-        self._last = found
+        self._last = correspondence
         self._done.append(pair)
         wanted = self._request.outputs
-        turn = self._request.seen
-        ends = (turn.to_source, turn.to_target) if turn else (None, None)
+        seen = self._request.seen
+        ends = (seen.to_source, seen.to_target) if seen else (None, None)
         for role, way, at, shown in (
-            ('flow', found, pair.source_at, ends[0]),
-            ('backward', found.inverse(), pair.target_at, ends[1]),
+            ('flow', correspondence, pair.source_at, ends[0]),
+            ('backward', correspondence.inverse(), pair.target_at, ends[1]),
         ):
             if role in wanted:
                 arrows = arrows_of(way, at, count=self._count, shown=shown)
                 self._arrows.setdefault(role, []).append(arrows)
-        if 'transferred' in wanted and found.transferred is not None:
-            self._put('transferred', pair.source_slot, found.transferred)
+        if 'transferred' in wanted and correspondence.transferred is not None:
+            self._put(
+                'transferred', pair.source_slot, correspondence.transferred
+            )
         if 'confidence' in wanted:
-            self._put('confidence', pair.source_slot, found.confidence)
+            self._put(
+                'confidence', pair.source_slot, correspondence.confidence
+            )
         if 'warped' in wanted:
-            warped = found.warp_image(target, to='source')
+            warped = correspondence.warp_image(target, to='source')
             self._put('warped', pair.source_slot, warped)
         for mask, carried in zip(
             self._request.masks, self._carried, strict=True
@@ -139,12 +143,12 @@ class Collector:
             request = self._request
             carried[slot] = mask.carry(
                 plane,
-                found,
+                correspondence,
                 min_confidence=0.0,
                 image=target if request.options.outlines else None,
                 channel_axis=request.target.channel_axis,
             )
-            self._backward[pair.target_slot] = _without_image(found)
+            self._backward[pair.target_slot] = _without_image(correspondence)
 
     def _put(self, role: str, slot: Index, plane: NDArray[Any]) -> None:
         leading = self._request.source_grid.leading
@@ -249,7 +253,7 @@ class Collector:
             name=f'{request.target.name} ← {mask.name}',
             owner=request.target.uid,
             about=self._about(mask.kind),
-            found=self._backward if flat else {},
+            correspondences=self._backward if flat else {},
             planes=self._planes(carried),
             pair=(request.source.uid, request.target.uid),
         )
@@ -268,7 +272,7 @@ def make_mask_product(
     name: str,
     owner: Any,
     about: Mapping[str, Any],
-    found: Mapping[Index, Correspondence],
+    correspondences: Mapping[Index, Correspondence],
     planes: tuple[Index, ...] | None = None,
     pair: tuple[Hashable, ...] = (),
 ) -> Product:
@@ -289,7 +293,7 @@ def make_mask_product(
         about=about,
         # The layer's own data may be painted on; this stays as it was.
         full=data.copy() if mask.kind == 'labels' else None,
-        found=dict(found),
+        correspondences=dict(correspondences),
         planes=planes,
         ids=getattr(mask, 'ids', None),
         pair=pair,
@@ -308,6 +312,6 @@ def _uncovered(products: Sequence[Product]) -> list[Product]:
     ]
 
 
-def _without_image(found: Correspondence) -> Correspondence:
+def _without_image(correspondence: Correspondence) -> Correspondence:
     """Drop what confidence does not need."""
-    return replace(found, transferred=None, warped_labels=None)
+    return replace(correspondence, transferred=None, warped_labels=None)

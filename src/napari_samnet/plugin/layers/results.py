@@ -214,7 +214,7 @@ class Results:
         data = product.data
         if warped is not None:
             assert product.full is not None
-            new = Warped(product.full, product.found, threshold)
+            new = Warped(product.full, product.correspondences, threshold)
             data = hide_unsure(data, new)
         written = update_labels(layer, data, product.planes, product.ids)
         if written is None:
@@ -234,7 +234,9 @@ class Results:
         full = product.full
         whole = product.planes is None and product.ids is None
         if whole or known is None or known.full.shape != full.shape:
-            return Warped(full, dict(product.found), threshold, product.pair)
+            return Warped(
+                full, dict(product.correspondences), threshold, product.pair
+            )
         merged = known.full.copy()
         planes = [()] if product.planes is None else product.planes
         for index in planes:
@@ -244,8 +246,8 @@ class Results:
             ids = np.array(sorted(product.ids), merged.dtype)
             old = np.where(np.isin(merged[index], ids), 0, merged[index])
             merged[index] = np.where(full[index] != 0, full[index], old)
-        found = {**known.found, **product.found}
-        return Warped(merged, found, threshold, product.pair)
+        correspondences = {**known.correspondences, **product.correspondences}
+        return Warped(merged, correspondences, threshold, product.pair)
 
     @staticmethod
     def _why_kept(layer: Any, product: Product) -> str:

@@ -39,18 +39,18 @@ class Channels:
         Returns: by axis, `PLANES` or `TOGETHER`; one entry if there is no
         choice.
         """
-        found: dict[int | str, str] = {PLANES: 'none'}
+        choices: dict[int | str, str] = {PLANES: 'none'}
         if layer.rgb:
-            return found
+            return choices
         shape = shape_of(layer)
         for axis, size in enumerate(shape[:-2]):
             if 2 <= size <= MOST:
                 label = str(layer.axis_labels[axis])
-                found[axis] = f'{size} on axis {label}'
+                choices[axis] = f'{size} on axis {label}'
         count = len(self._alike(layer))
         if 2 <= count <= MOST:
-            found[TOGETHER] = f'these {count} layers together'
-        return found
+            choices[TOGETHER] = f'these {count} layers together'
+        return choices
 
     def chosen(self, layer: Any) -> int | str:
         """What holds for an image: what was declared, or its axis labels."""

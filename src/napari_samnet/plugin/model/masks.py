@@ -227,8 +227,8 @@ def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
         first = (corners[1] - corners[0]) / 2
         second = (corners[3] - corners[0]) / 2
         angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
-        turn = np.cos(angle) * first + np.sin(angle) * second
-        return center + turn, 'polygon'
+        rotated = np.cos(angle) * first + np.sin(angle) * second
+        return center + rotated, 'polygon'
     return corners, kind
 
 

@@ -188,7 +188,9 @@ class Product:
     #: Labels before any are hidden for low confidence.
     full: NDArray[Any] | None = None
     #: Correspondence behind each plane of `full`.
-    found: Mapping[Index, Correspondence] = field(default_factory=dict)
+    correspondences: Mapping[Index, Correspondence] = field(
+        default_factory=dict
+    )
     #: Planes of the data that it covers, by their leading coordinates; all
     #: there are if None. What an earlier run found on others stays.
     planes: tuple[Index, ...] | None = None
@@ -206,7 +208,7 @@ class Outcome:
     #: Layers to add or update.
     products: Sequence[Product]
     #: Correspondence of each pair of planes (source, target).
-    found: Mapping[tuple[Index, Index], Correspondence]
+    correspondences: Mapping[tuple[Index, Index], Correspondence]
     #: Whether it was stopped on the way; the products are then those of the
     #: iterations and planes done.
     cancelled: bool

@@ -30,8 +30,8 @@ def orientation_seen(source: Grid, target: Grid) -> str:
     # to those in the data.
     matrix = _rigid(target).T @ _rigid(source)
     mirror = np.linalg.det(matrix) < 0
-    turn = np.diag([1.0, -1.0 if mirror else 1.0]) @ matrix
-    degrees = np.rad2deg(np.arctan2(turn[0, 1], turn[0, 0])) % 360
+    rotation = np.diag([1.0, -1.0 if mirror else 1.0]) @ matrix
+    degrees = np.rad2deg(np.arctan2(rotation[0, 1], rotation[0, 0])) % 360
     quarter = 90 * round(degrees / 90)
     if abs(degrees - quarter) <= NEAR_QUARTER:
         degrees = quarter

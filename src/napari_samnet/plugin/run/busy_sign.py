@@ -25,11 +25,11 @@ def top_of(part: QObject) -> QObject:
 
 def signs(window: QObject) -> list[QMovie]:
     """Signs that turn in the status bar of a window."""
-    found = []
+    shown = []
     for bar in window.findChildren(QStatusBar):
         movies = (text.movie() for text in bar.findChildren(QLabel))
-        found += [movie for movie in movies if movie is not None]
-    return found
+        shown += [movie for movie in movies if movie is not None]
+    return shown
 
 
 def pace_sign(window: QObject, pace: int) -> None:

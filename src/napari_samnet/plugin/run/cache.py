@@ -51,17 +51,19 @@ def pair_key(
     return digest.hexdigest()
 
 
-def _weight(found: Correspondence) -> int:
+def _weight(correspondence: Correspondence) -> int:
     """Bytes that a correspondence holds."""
     arrays = (
-        found.forward,
-        found.backward,
-        found.forward_confidence,
-        found.backward_confidence,
-        found.transferred,
+        correspondence.forward,
+        correspondence.backward,
+        correspondence.forward_confidence,
+        correspondence.backward_confidence,
+        correspondence.transferred,
     )
     held = sum(array.nbytes for array in arrays if array is not None)
-    return held + (found.evidence.nbytes if found.evidence else 0)
+    return held + (
+        correspondence.evidence.nbytes if correspondence.evidence else 0
+    )
 
 
 class CorrespondenceCache:
@@ -90,7 +92,7 @@ class CorrespondenceCache:
             return self._held.get(key)
 
     def put(
-        self, key: str, found: Correspondence, other_name: str = ''
+        self, key: str, correspondence: Correspondence, other_name: str = ''
     ) -> None:
         """Hold a correspondence, and let go of the oldest beyond the limit.
 
@@ -100,7 +102,7 @@ class CorrespondenceCache:
         with self._lock:
             if other_name not in ('', key):
                 self._other_names[other_name] = key
-            self._held[key] = found
+            self._held[key] = correspondence
             self._held.move_to_end(key)
             total = sum(map(_weight, self._held.values()))
             while total > self._limit and len(self._held) > 1:

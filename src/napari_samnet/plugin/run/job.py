@@ -89,14 +89,17 @@ def match_pair(
         try:
             step = next(steps)
         except StopIteration as end:
-            found: Correspondence = end.value
-            cache.put(key, found, of_any_labels)
+            correspondence: Correspondence = end.value
+            cache.put(key, correspondence, of_any_labels)
             if request.live:
                 # The last picture is of the result, however dear.
                 yield Report(
-                    step.index, step.total, 'done', picture=picture_of(found)
+                    step.index,
+                    step.total,
+                    'done',
+                    picture=picture_of(correspondence),
                 )
-            return found
+            return correspondence
         yield Report(
             step.index,
             step.total,
@@ -130,7 +133,7 @@ def run_steps(
     """
     started = time.perf_counter()
     collector = Collector(request)
-    found: dict[tuple[Index, Index], Correspondence] = {}
+    correspondences: dict[tuple[Index, Index], Correspondence] = {}
     unbent: dict[tuple[Index, Index], Correspondence] = {}
     count = len(request.pairs)
     for number, pair in enumerate(request.pairs):
@@ -166,7 +169,7 @@ def run_steps(
         result = bent_to_landmarks(match, landmarks, source, target, request)
         collector.add(pair, target, result)
         # Pictures of a whole stack are in the products already.
-        found[pair.source, pair.target] = (
+        correspondences[pair.source, pair.target] = (
             result if count == 1 else replace(result, transferred=None)
         )
         unbent[pair.source, pair.target] = (
@@ -175,14 +178,20 @@ def run_steps(
         if count > 1:
             yield Report(number + 1, count, f'plane {number + 1}/{count} done')
     cancelled = stop.is_set()
-    last = next(reversed(found.values()), None)
-    verdict, judged = _verdict(request, found)
+    last = next(reversed(correspondences.values()), None)
+    verdict, judged = _verdict(request, correspondences)
     return Outcome(
-        products=with_verdict(collector.products(), verdict) if found else (),
-        found=found,
+        products=with_verdict(collector.products(), verdict)
+        if correspondences
+        else (),
+        correspondences=correspondences,
         cancelled=cancelled,
         text=_summary(
-            last, len(found), count, time.perf_counter() - started, cancelled
+            last,
+            len(correspondences),
+            count,
+            time.perf_counter() - started,
+            cancelled,
         ),
         last=last,
         partial=cancelled and count == 1,
@@ -202,13 +211,14 @@ def _labels_of(request: Request, index: Index) -> NDArray[Any] | None:
 
 
 def _verdict(
-    request: Request, found: Mapping[tuple[Index, Index], Correspondence]
+    request: Request,
+    correspondences: Mapping[tuple[Index, Index], Correspondence],
 ) -> tuple[Verdict | None, tuple[Index, Index] | None]:
     """The worst verdict on the pairs of planes, and on which it is."""
     worst: Verdict | None = None
     judged: tuple[Index, Index] | None = None
     masks = [mask for mask in request.masks if mask.kind == 'labels']
-    for pair, correspondence in found.items():
+    for pair, correspondence in correspondences.items():
         labels = masks[0].plane(pair[0]) if masks else None
         verdict = judge(correspondence, labels)
         if worst is None or RANKS[verdict.level] > RANKS[worst.level]:

@@ -37,28 +37,34 @@ def _small(
     return np.asarray(picture.resize(shape[::-1], Resampling.BILINEAR))
 
 
-def _thumbnails(found: Correspondence) -> dict[str, NDArray[np.uint8]]:
+def _thumbnails(
+    correspondence: Correspondence,
+) -> dict[str, NDArray[np.uint8]]:
     """Field and, where there is one, transferred image, both small."""
     from napari_samnet.outputs.colormaps import flow_to_rgb
 
-    rows, cols = found.source_shape
+    rows, cols = correspondence.source_shape
     scale = PICTURE / max(rows, cols)
     shape = max(1, round(rows * scale)), max(1, round(cols * scale))
-    length = np.linalg.norm(found.forward, axis=-1)
-    field = flow_to_rgb(found.forward, float(np.percentile(length, 98)))
+    length = np.linalg.norm(correspondence.forward, axis=-1)
+    field = flow_to_rgb(
+        correspondence.forward, float(np.percentile(length, 98))
+    )
     made = {'field': _small(field, shape, 'field')}
-    if found.transferred is not None:
-        made['image'] = _small(found.transferred, shape, 'transferred')
+    if correspondence.transferred is not None:
+        made['image'] = _small(
+            correspondence.transferred, shape, 'transferred'
+        )
     return made
 
 
-def picture_of(found: Correspondence) -> NDArray[np.uint8]:
+def picture_of(correspondence: Correspondence) -> NDArray[np.uint8]:
     """Transferred image and field side by side, small.
 
     Returns: (rows, columns, 4): RGBA; the field alone where nothing was
     transferred.
     """
-    made = _thumbnails(found)
+    made = _thumbnails(correspondence)
     return _beside([made[n] for n in ('image', 'field') if n in made])
 
 

@@ -39,9 +39,11 @@ from napari_samnet.plugin.run.job import Steps, match_pair
 WEAK_LINK, FAILED_LINK = 0.03, 0.08
 
 
-def _error(found: Correspondence) -> float:
+def _error(correspondence: Correspondence) -> float:
     """Forward-backward error as a share of the plane's mean side."""
-    error = found.mean_consistency() / math.sqrt(math.prod(found.source_shape))
+    error = correspondence.mean_consistency() / math.sqrt(
+        math.prod(correspondence.source_shape)
+    )
     return error if math.isfinite(error) else math.inf
 
 
@@ -55,7 +57,7 @@ class _Chain:
     carried: list[dict[Index, Any]]
     backward: dict[Index, Correspondence]
     links: dict[Index, float]
-    found: dict[tuple[Index, Index], Correspondence]
+    correspondences: dict[tuple[Index, Index], Correspondence]
     last: Correspondence | None = None
 
     def at(self, place: int) -> Index:
@@ -65,20 +67,24 @@ class _Chain:
         return tuple(index)
 
     def extend(
-        self, start: Index, end: Index, found: Correspondence, error: float
+        self,
+        start: Index,
+        end: Index,
+        correspondence: Correspondence,
+        error: float,
     ) -> None:
         """Carry everything from one plane to another."""
         for mask, carried in zip(
             self.request.masks, self.carried, strict=True
         ):
             carried[end] = mask.carry(
-                carried[start], found, min_confidence=0.0
+                carried[start], correspondence, min_confidence=0.0
             )
         self.links[end] = error
-        self.last = found
+        self.last = correspondence
         # Fields are small; pictures of all planes would fill the memory.
-        self.backward[end] = replace(found, transferred=None)
-        self.found[start, end] = self.backward[end]
+        self.backward[end] = replace(correspondence, transferred=None)
+        self.correspondences[start, end] = self.backward[end]
 
 
 def _link(
@@ -93,12 +99,12 @@ def _link(
     anchor, before, here = planes
     request = chain.request
     # A link cut short would lead everything behind it astray.
-    found = yield from match_pair(
+    link = yield from match_pair(
         before, here, request, cache, stop, partial=False
     )
-    if found is None or stop.is_set():
+    if link is None or stop.is_set():
         return False
-    start, error = chain.at(previous), _error(found)
+    start, error = chain.at(previous), _error(link)
     if error > WEAK_LINK and start != chain.anchor:
         direct = yield from match_pair(
             anchor, here, request, cache, stop, partial=False
@@ -106,10 +112,10 @@ def _link(
         if direct is None or stop.is_set():
             return False
         if _error(direct) < error:
-            found, start, error = direct, chain.anchor, _error(direct)
+            link, start, error = direct, chain.anchor, _error(direct)
     if error > FAILED_LINK:
         return False
-    chain.extend(start, chain.at(place), found, error)
+    chain.extend(start, chain.at(place), link, error)
     return True
 
 
@@ -140,7 +146,7 @@ def propagate_steps(
         carried=[{anchor: mask.plane(anchor)} for mask in request.masks],
         backward={},
         links={},
-        found={},
+        correspondences={},
     )
     length = stack.grid.leading[axis]
     origin = anchor[axis]
@@ -172,7 +178,7 @@ def propagate_steps(
         ]
         if chain.links
         else (),
-        found=chain.found,
+        correspondences=chain.correspondences,
         cancelled=stop.is_set(),
         text=_summary(chain, length, ends, started, stop),
         last=chain.last,
@@ -200,8 +206,10 @@ def _counted(
 
 def _product(chain: _Chain, mask: Mask, carried: dict[Index, Any]) -> Product:
     stack = chain.request.source
-    found = next(iter(chain.found.values()))
-    about = describe(found, stack.name, stack.name, f'{mask.kind} propagated')
+    any_match = next(iter(chain.correspondences.values()))
+    about = describe(
+        any_match, stack.name, stack.name, f'{mask.kind} propagated'
+    )
     about['anchor'] = list(chain.anchor)
     about['link_errors'] = {
         ','.join(map(str, index)): round(error, 4)
@@ -215,7 +223,7 @@ def _product(chain: _Chain, mask: Mask, carried: dict[Index, Any]) -> Product:
         name=f'{stack.name} ← {mask.name} propagated',
         owner=stack.uid,
         about=about,
-        found=chain.backward if mask.kind == 'labels' else {},
+        correspondences=chain.backward if mask.kind == 'labels' else {},
         # Other planes may have been reached before, along another axis.
         planes=tuple(carried),
         pair=(stack.uid, stack.uid),

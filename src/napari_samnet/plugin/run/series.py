@@ -237,7 +237,7 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         name=f'{stack.name} ← {mask.name} propagated',
         owner=stack.uid,
         about=about,
-        found={},
+        correspondences={},
         # Other planes may have been reached before, along another axis.
         planes=tuple(planes),
         pair=(stack.uid, stack.uid),

@@ -75,7 +75,7 @@ class Matches:
         in for a whole one.
         """
         pairs = {(pair.source, pair.target): pair for pair in request.pairs}
-        for planes, match in outcome.found.items():
+        for planes, match in outcome.correspondences.items():
             key = request.source.uid, request.target.uid, *planes
             before = self._held.get(key)
             if outcome.partial and before is not None:

@@ -41,12 +41,12 @@ class SeriesView:
 
     def refresh(self) -> None:
         """Bring the table up to date with result and sliders."""
-        found = self._result()
-        self._panel.show_series(offered=found is not None)
-        if found is None:
+        result = self._result()
+        self._panel.show_series(offered=result is not None)
+        if result is None:
             self._panel.series.show_rows([])
             return
-        layer, axis = found
+        layer, axis = result
         self._panel.series.show_rows(_rows(about_layer(layer)))
         self._panel.series.mark(self._shown()[axis])
 
@@ -66,10 +66,10 @@ class SeriesView:
         return self._inputs.index_of(stack.grid)
 
     def _on_chosen(self, place: int) -> None:
-        found = self._result()
-        if found is None:
+        result = self._result()
+        if result is None:
             return
-        layer, axis = found
+        layer, axis = result
         at = list(self._shown())
         anchor = about_layer(layer).get('anchor', at)
         if len(anchor) == len(at):
@@ -80,9 +80,9 @@ class SeriesView:
         show_plane(self._viewer, grid, (*at, 0, 0))
 
     def _on_locked(self, place: int, locked: bool) -> None:
-        found = self._result()
-        if found is not None:
-            lock_planes(found[0], [place], locked=locked)
+        result = self._result()
+        if result is not None:
+            lock_planes(result[0], [place], locked=locked)
             self.refresh()
 
 
