@@ -32,7 +32,7 @@ from napari_samnet.labels.quality import LabelQuality
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.field_pair import FieldPair
 from napari_samnet.warping.landmarks import bend_both
-from napari_samnet.warping.warp import Canvas, Pixels, warp
+from napari_samnet.warping.warp import Destination, SourceArray, warp
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,14 +159,16 @@ class Correspondence(FieldPair):
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, self.source_shape)
         out = checked_output(out, self.target_shape, labels.dtype)
-        pixels = Pixels.of(labels)
+        pixels = SourceArray.of(labels)
         kernel = label_kernel(
             self.label_field(evidence=evidence),
             pixels,
             min_confidence=min_confidence,
             image=self._target_plane(image, channel_axis),
         )
-        warp(pixels, self.source_shape, self.backward, Canvas(out), kernel)
+        warp(
+            pixels, self.source_shape, self.backward, Destination(out), kernel
+        )
         return out
 
     def label_quality(self, labels: Any) -> list[LabelQuality]:
@@ -190,7 +192,7 @@ class Correspondence(FieldPair):
         """
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, self.source_shape)
-        return label_quality(self.label_field(), Pixels.of(labels))
+        return label_quality(self.label_field(), SourceArray.of(labels))
 
     def label_field(self, *, evidence: bool = True) -> LabelField:
         """What carries labels of the source to the target's grid.

@@ -17,9 +17,9 @@ from napari_samnet.arrays.checks import as_array, check_labels, checked_image
 from napari_samnet.arrays.tiles import Tile, tiles
 from napari_samnet.errors import InputError
 from napari_samnet.labels.kernel import label_kernel, sample_indices
-from napari_samnet.warping.fields import Mapping, reach
+from napari_samnet.warping.fields import Mapping, source_window
 from napari_samnet.warping.kernels import Bilinear
-from napari_samnet.warping.warp import Pixels
+from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
     import dask.array
@@ -60,7 +60,7 @@ def lazy_labels(
     make = partial(
         label_kernel,
         correspondence.label_field(evidence=evidence),
-        None if lazy else Pixels(labels, None, None),
+        None if lazy else SourceArray(labels, None, None),
         min_confidence=min_confidence,
     )
     # As large as a few blocks of labels, and needed by each of the result.
@@ -136,12 +136,12 @@ def _warped(
     lazy = isinstance(data, da.Array)
     if lazy and axis is not None:
         data, axis = da.moveaxis(data, axis, -1), 2
-    pixels = Pixels(data, axis, None)
+    pixels = SourceArray(data, axis, None)
     rest = () if axis is None else (data.shape[axis],)
     columns: list[list[Any]] = []
     for tile in tiles(grid, side=(side, side)):
         sides = tuple(part.stop - part.start for part in tile) + rest
-        window = reach(field, grid, shape, tile)
+        window = source_window(field, grid, shape, tile)
         if window is None:
             block = da.full(sides, fill, dtype=data.dtype)
         else:
@@ -192,7 +192,9 @@ class _Block:
     where the window is read from, unless dask brings it.
     """
 
-    def __init__(self, place: _Place, pixels: Pixels | None = None) -> None:
+    def __init__(
+        self, place: _Place, pixels: SourceArray | None = None
+    ) -> None:
         self._place = place
         self._pixels = pixels
 

@@ -26,7 +26,7 @@ from napari_samnet.labels.evidence import (
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.labels.painter import TEXTURE_WIDTH, LabelPainter
 from napari_samnet.labels.scores import LabelScores
-from napari_samnet.warping.warp import Pixels
+from napari_samnet.warping.warp import SourceArray
 
 CELLS = 16
 #: Pixels of a cell.
@@ -443,7 +443,7 @@ class TestReading:
     ) -> None:
         monkeypatch.setattr('napari_samnet.labels.kernel.SAMPLE_SIDE', 4)
         labels = np.arange(64).reshape(8, 8)
-        samples = sample_labels(Pixels.of(labels), (8, 8))
+        samples = sample_labels(SourceArray.of(labels), (8, 8))
         np.testing.assert_array_equal(samples, labels[1::2, 1::2])
 
     def test_saved_and_loaded(self, tmp_path: Path) -> None:

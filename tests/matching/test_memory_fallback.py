@@ -13,7 +13,7 @@ import torch
 from napari_samnet import match
 from napari_samnet.matching import match as matching
 from napari_samnet.runtime import devices, loading
-from napari_samnet.runtime.devices import Place
+from napari_samnet.runtime.devices import ExecutionTarget
 from napari_samnet.runtime.feature_cache import FEATURES
 from napari_samnet.samnet.network import SAMNet
 
@@ -95,8 +95,8 @@ def test_the_processor_is_taken_last(
     with monkeypatch.context() as patched:
         patched.setattr(
             matching,
-            'resolve_place',
-            lambda *_, **__: Place('cuda', 'torch', 'fp32'),
+            'resolve_execution_target',
+            lambda *_, **__: ExecutionTarget('cuda', 'torch', 'fp32'),
         )
         patched.setattr(loading, 'load_model', gpu_is_full)
         patched.setattr(
@@ -113,9 +113,9 @@ def test_the_processor_is_taken_last(
 
 
 def test_sizes_that_are_tried() -> None:
-    gpu = Place('cuda', 'torch', 'bf16')
-    found = list(devices.smaller_places(gpu, 1024, 72))
+    gpu = ExecutionTarget('cuda', 'torch', 'bf16')
+    found = list(devices.fallback_targets(gpu, 1024, 72))
     assert [size for _, size in found] == [512, 256, 128, 1024]
     assert [place.device for place, _ in found] == [*['cuda'] * 3, 'cpu']
-    here = Place('cpu', 'torch', 'fp32')
-    assert [s for _, s in devices.smaller_places(here, 1024, 300)] == [512]
+    here = ExecutionTarget('cpu', 'torch', 'fp32')
+    assert [s for _, s in devices.fallback_targets(here, 1024, 300)] == [512]

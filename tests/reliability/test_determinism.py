@@ -130,7 +130,7 @@ class TestRepeat:
         assert self.run(files, '--json') == 0
         facts = json.loads(capsys.readouterr().out)
         assert facts['same'] is True
-        assert facts['circumstances'] == []
+        assert facts['provenance'] == []
         assert set(facts['differences']) == set(ARRAYS)
         assert set(facts['differences'].values()) == {0.0}
         assert self.run(files) == 0

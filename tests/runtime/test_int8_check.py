@@ -12,7 +12,7 @@ import pytest
 from napari_samnet.errors import DeviceError
 from napari_samnet.files import HOME_VARIABLE
 from napari_samnet.runtime import int8_check
-from napari_samnet.runtime.devices import resolve_place
+from napari_samnet.runtime.devices import resolve_execution_target
 from napari_samnet.runtime.weights import get_weights
 
 pytest.importorskip('openvino')
@@ -41,9 +41,9 @@ def test_is_refused_by_name_where_it_is_known_to_be_wrong(
     monkeypatch.setattr(sys, 'platform', system)
     monkeypatch.setattr(platform, 'machine', lambda: machine)
     with pytest.raises(DeviceError, match=says) as caught:
-        resolve_place('cpu', 'int8')
+        resolve_execution_target('cpu', 'int8')
     assert 'fp32' in str(caught.value)
-    assert resolve_place(
+    assert resolve_execution_target(
         'cpu', 'auto', weights=get_weights('samnet')
     ).precision != ('int8')
 
@@ -61,7 +61,9 @@ def test_is_compared_once_and_kept(
     monkeypatch.setattr(int8_check, 'int8_agreement', compare)
     for _ in range(2):
         with pytest.raises(DeviceError, match='its features differ'):
-            resolve_place('cpu', 'int8', weights=get_weights('samnet'))
+            resolve_execution_target(
+                'cpu', 'int8', weights=get_weights('samnet')
+            )
         int8_check._checked.cache_clear()
     assert len(calls) == 1
     (kept,) = (own_folder / 'int8').iterdir()

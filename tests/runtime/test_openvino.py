@@ -20,7 +20,10 @@ from napari_samnet.errors import DeviceError, WeightsError
 from napari_samnet.matching.match import match
 from napari_samnet.runtime import devices
 from napari_samnet.runtime import int8 as quantization
-from napari_samnet.runtime.devices import Place, resolve_place
+from napari_samnet.runtime.devices import (
+    ExecutionTarget,
+    resolve_execution_target,
+)
 from napari_samnet.runtime.int8 import (
     BOUNDS,
     digest_of,
@@ -231,34 +234,36 @@ class TestAuto:
         monkeypatch.setattr(quantization, 'within_bounds', lambda _: True)
         return able
 
-    def choose(self, **changes: str) -> Place:
+    def choose(self, **changes: str) -> ExecutionTarget:
         given = {'device': 'cpu', **changes}
-        return resolve_place(**given, weights=get_weights('samnet'))
+        return resolve_execution_target(**given, weights=get_weights('samnet'))
 
     def test_int8_where_it_is_exact_enough(
         self, able: dict[str, bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert self.choose() == Place('cpu', 'openvino', 'int8')
+        assert self.choose() == ExecutionTarget('cpu', 'openvino', 'int8')
         assert self.choose(backend='openvino').precision == 'int8'
         monkeypatch.setattr(quantization, 'within_bounds', lambda _: False)
-        assert self.choose() == Place('cpu', 'torch', 'fp32')
+        assert self.choose() == ExecutionTarget('cpu', 'torch', 'fp32')
 
     def test_not_where_torch_was_asked_for(
         self, able: dict[str, bool]
     ) -> None:
-        assert self.choose(backend='torch') == Place('cpu', 'torch', 'fp32')
+        assert self.choose(backend='torch') == ExecutionTarget(
+            'cpu', 'torch', 'fp32'
+        )
         assert self.choose(precision='fp32').precision == 'fp32'
-        assert resolve_place('cpu').backend == 'torch'
+        assert resolve_execution_target('cpu').backend == 'torch'
 
     def test_not_where_it_is_not_faster(self, able: dict[str, bool]) -> None:
         able.clear()
-        assert self.choose() == Place('cpu', 'torch', 'fp32')
+        assert self.choose() == ExecutionTarget('cpu', 'torch', 'fp32')
 
     def test_not_without_the_package(
         self, able: dict[str, bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(devices, 'find_spec', lambda _: None)
-        assert self.choose() == Place('cpu', 'torch', 'fp32')
+        assert self.choose() == ExecutionTarget('cpu', 'torch', 'fp32')
         with pytest.raises(DeviceError, match=r'napari-samnet\[openvino\]'):
             self.choose(precision='int8')
 

@@ -14,7 +14,7 @@ from napari_samnet.samnet.attributes import (
     blend,
     blend_reference,
     matchable,
-    vote,
+    weighted_patch_average,
 )
 from napari_samnet.samnet.field import identity_field, warp
 
@@ -123,14 +123,16 @@ class TestBlend:
         )
         field = field[None].repeat(2, 1, 1, 1)
         torch.testing.assert_close(
-            vote(target, field, alpha), warp(target, field)
+            weighted_patch_average(target, field, alpha), warp(target, field)
         )
 
     def test_without_affine_part_it_is_the_mean_of_nine(self) -> None:
         target = torch.randn(1, 2, HEIGHT, WIDTH)
         flow = torch.randint(-1, 2, (1, 2, HEIGHT, WIDTH))
         field = torch.cat((torch.zeros(1, 4, HEIGHT, WIDTH), flow), 1)
-        found = vote(target, field, torch.ones(1, 1, HEIGHT, WIDTH))
+        found = weighted_patch_average(
+            target, field, torch.ones(1, 1, HEIGHT, WIDTH)
+        )
         x, y = 3, 2
         seen = []
         for row in (y - 1, y, y + 1):
@@ -155,8 +157,8 @@ class TestBlend:
         changed = field.clone()
         changed[..., 2, 4] += 10
         torch.testing.assert_close(
-            vote(target, field, sure)[..., 2, 3],
-            vote(target, changed, sure)[..., 2, 3],
+            weighted_patch_average(target, field, sure)[..., 2, 3],
+            weighted_patch_average(target, changed, sure)[..., 2, 3],
         )
 
     def test_a_closed_gate_keeps_the_source(self, parts: Parts) -> None:

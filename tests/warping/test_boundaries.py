@@ -14,7 +14,7 @@ from napari_samnet.warping.boundaries import (
     DisplacementUpsampler,
     sample_displacement,
 )
-from napari_samnet.warping.fields import Mapping, reach
+from napari_samnet.warping.fields import Mapping, source_window
 
 SHAPE = (240, 300)
 CELLS = (60, 75)
@@ -120,7 +120,7 @@ def test_a_block_reads_all_that_both_motions_need() -> None:
     at = positions(field)
     for tile in tiles(SHAPE, side=(37, 41)):
         part = at[(slice(None), *tile)]
-        window = reach(field, SHAPE, SHAPE, tile)
+        window = source_window(field, SHAPE, SHAPE, tile)
         if window is None:
             continue
         for where, (start, stop), side in zip(

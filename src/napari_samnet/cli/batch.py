@@ -120,13 +120,13 @@ def run(arguments: argparse.Namespace) -> int:
     pairs = read_pairs(table, Path(arguments.root or table.parent))
     out = check_folder(arguments.out).absolute()
 
-    from napari_samnet.runtime.devices import resolve_place
+    from napari_samnet.runtime.devices import resolve_execution_target
     from napari_samnet.runtime.weights import get_weights
 
     weights = get_weights(options.weights)
     if arguments.scheduler is None:
         # Else every pair would fail in the same way.
-        resolve_place(
+        resolve_execution_target(
             options.device,
             options.precision,
             options.backend,

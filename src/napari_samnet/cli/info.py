@@ -119,7 +119,7 @@ def _devices() -> dict[str, Any]:
 
     from napari_samnet.errors import WeightsError
     from napari_samnet.options import DEFAULTS
-    from napari_samnet.runtime.devices import resolve_place
+    from napari_samnet.runtime.devices import resolve_execution_target
     from napari_samnet.runtime.weights import get_weights
 
     available = ['cpu']
@@ -132,7 +132,7 @@ def _devices() -> dict[str, Any]:
         weights = get_weights(DEFAULTS.weights)
     except WeightsError:
         weights = None
-    chosen = resolve_place(weights=weights)
+    chosen = resolve_execution_target(weights=weights)
     return {
         'available': available,
         'auto': chosen.device,

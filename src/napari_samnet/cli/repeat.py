@@ -57,12 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         facts = {
             'same': made.same,
             'differences': made.differences,
-            'circumstances': made.circumstances,
+            'provenance': made.provenance,
         }
         write_json(facts)
         return 0 if made.same else 1
     for name, difference in made.differences.items():
         told = f'differs by up to {difference:g}' if difference else 'the same'
         sys.stdout.write(f'{name}: {told}\n')
-    sys.stdout.writelines(f'{line}\n' for line in made.circumstances)
+    sys.stdout.writelines(f'{line}\n' for line in made.provenance)
     return 0 if made.same else 1

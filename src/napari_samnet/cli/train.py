@@ -87,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
 
     images = read_images(args.images, root=args.root, plane=plane)
     if args.json_lines:
-        from napari_samnet.training.process import speak
+        from napari_samnet.training.process import run_child
 
-        return speak(images, args.out, options, name=args.name)
+        return run_child(images, args.out, options, name=args.name)
     with processes():
         bar = tqdm(file=sys.stderr, unit='step', disable=rank() > 0)
         last = _show(bar, train_steps(images, args.out, options))

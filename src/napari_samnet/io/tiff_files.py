@@ -25,7 +25,7 @@ from napari_samnet.io.picture import (
 )
 from napari_samnet.io.size_limits import check_pages
 from napari_samnet.io.tiff_planes import (
-    Place,
+    PlaneAddress,
     inside_axes,
     leading_axes,
     pictures_of,
@@ -88,7 +88,7 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
         if page is not None:
             return _stored_page(content, pictures, int(page), name, file)
         if ambiguous:
-            planes = read_place(content, Place(series, ()), name, file)
+            planes = read_place(content, PlaneAddress(series, ()), name, file)
             if (planes == planes[:1]).all():
                 # Whatever they are, they are one gray picture.
                 return _stored(series, planes)
@@ -99,7 +99,7 @@ def read_tiff(file: Path, name: str, page: int | str | None = None) -> Stored:
                 f'{file.name} holds {plural(len(pictures), "picture")}; the '
                 f'first is used',
             )
-        pixels = read_place(content, Place(series, ()), name, file)
+        pixels = read_place(content, PlaneAddress(series, ()), name, file)
         return _stored(series, pixels).with_notices(*notices)
 
 
@@ -173,7 +173,7 @@ def _as_channels(
     """The whole series as one picture with channels in front."""
     leading = leading_axes(series)
     if _may_be_a_stack(content, series) or not leading:
-        pixels = read_place(content, Place(series, ()), name, file)
+        pixels = read_place(content, PlaneAddress(series, ()), name, file)
         return _stored(series, pixels)
     if len(leading) > 1 or 'S' in series.axes or 'C' in series.axes:
         raise InputError(
@@ -199,7 +199,7 @@ def _stored_page(
         return _stored(series, pixels).with_notices(*one_picture(file, page))
     if _may_be_a_stack(content, series):
         check_page(page, series.shape[0], 'page', name=name, file=file)
-        pixels = read_place(content, Place(series, ()), name, file)
+        pixels = read_place(content, PlaneAddress(series, ()), name, file)
         bits = int(series.keyframe.bitspersample)
         return Stored(pixels=pixels[page], space='gray', bits=bits)
     check_page(page, len(places), 'page', name=name, file=file)

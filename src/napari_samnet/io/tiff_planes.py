@@ -20,7 +20,7 @@ _MAX_CHANNEL_COLUMNS = 8
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaneAddress:
     """A plane of a file: which series, and where on its leading axes."""
 
     series: tifffile.TiffPageSeries
@@ -91,14 +91,14 @@ def _selection(
     return tuple(where)
 
 
-def places_of(series: tifffile.TiffPageSeries) -> Iterator[Place]:
+def places_of(series: tifffile.TiffPageSeries) -> Iterator[PlaneAddress]:
     sizes = tuple(size for _, _, size in leading_axes(series))
     for index in np.ndindex(sizes):
-        yield Place(series, index)
+        yield PlaneAddress(series, index)
 
 
 def read_place(
-    content: tifffile.TiffFile, place: Place, name: str, file: Path
+    content: tifffile.TiffFile, place: PlaneAddress, name: str, file: Path
 ) -> NDArray[Any]:
     """One plane, with its channels where the series has them."""
     series = place.series

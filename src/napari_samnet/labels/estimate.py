@@ -17,14 +17,14 @@ from napari_samnet.labels.quality import (
 )
 from napari_samnet.labels.scores import LabelScores, score_labels
 from napari_samnet.labels.tables import LabelField
-from napari_samnet.warping.warp import Pixels
+from napari_samnet.warping.warp import SourceArray
 
 Labels = npt.NDArray[Any]
 
 
 def label_quality(
     field: LabelField,
-    pixels: Pixels | None,
+    pixels: SourceArray | None,
     samples: Labels | None = None,
     scores: LabelScores | None = None,
 ) -> list[LabelQuality]:

@@ -17,7 +17,7 @@ from napari_samnet.labels.scores import score_labels
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.fields import Mapping
 from napari_samnet.warping.kernels import Nearest
-from napari_samnet.warping.warp import WINDOW_SIDE, Pixels
+from napari_samnet.warping.warp import WINDOW_SIDE, SourceArray
 
 if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
@@ -71,7 +71,7 @@ def outline_guide(image: Plane) -> OutlineGuide:
 
 def label_kernel(
     field: LabelField,
-    pixels: Pixels | None,
+    pixels: SourceArray | None,
     *,
     min_confidence: float = 0.0,
     image: Plane | None = None,
@@ -119,7 +119,7 @@ def sample_indices(shape: Shape) -> list[npt.NDArray[np.intp]]:
     ]
 
 
-def sample_labels(pixels: Pixels, shape: Shape) -> Labels:
+def sample_labels(pixels: SourceArray, shape: Shape) -> Labels:
     """Even samples of labels, a few per cell.
 
     Returns: (n, m): in the dtype of the labels, at :func:`sample_indices`.

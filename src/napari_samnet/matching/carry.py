@@ -43,7 +43,7 @@ from napari_samnet.labels.scores import LabelScores, score_table
 from napari_samnet.labels.tables import LabelTable
 from napari_samnet.matching.describe import Describer
 from napari_samnet.options import DEFAULTS, MatchOptions
-from napari_samnet.warping.warp import Pixels
+from napari_samnet.warping.warp import SourceArray
 
 #: References that are asked for each target.
 BEST = 5
@@ -152,7 +152,7 @@ class LabelCarrier:
             array = as_array(labels, name)
             check_labels(name, array, plane.shape)
             kinds.append(array.dtype)
-            samples = sample_labels(Pixels.of(array), plane.shape)
+            samples = sample_labels(SourceArray.of(array), plane.shape)
             if samples.dtype.kind == 'b':
                 # Masks of Pillow have the byte 255 as True.
                 samples = samples != 0

@@ -15,7 +15,7 @@ from napari_samnet.images.rgb import shrunken, working_shape
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
-    resolve_place,
+    resolve_execution_target,
 )
 from napari_samnet.runtime.weights import get_weights
 
@@ -38,7 +38,7 @@ class Describer:
     def __init__(self, options: MatchOptions) -> None:
         self._options = options
         self.weights = get_weights(options.weights)
-        self.place = resolve_place(
+        self.place = resolve_execution_target(
             options.device,
             options.precision,
             options.backend,

@@ -25,14 +25,17 @@ from napari_samnet.matching.pair import (
     PairRun,
     directions,
 )
-from napari_samnet.matching.provenance import circumstances
+from napari_samnet.matching.provenance import provenance
 from napari_samnet.matching.refinement import refine_large
 from napari_samnet.matching.region import kept_parts, small_masks
 from napari_samnet.matching.stages import Stages
 from napari_samnet.matching.views import long_views
 from napari_samnet.options import MatchOptions
-from napari_samnet.runtime.devices import Place, out_of_memory_explained
-from napari_samnet.warping.warp import Pixels
+from napari_samnet.runtime.devices import (
+    ExecutionTarget,
+    out_of_memory_explained,
+)
+from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
     from napari_samnet.samnet.confidence import MatchConfidence
@@ -106,7 +109,9 @@ class MatchJob:
         self._samples = None
         if labels is not None:
             check_labels('labels', labels, self._shapes[0])
-            self._samples = sample_labels(Pixels.of(labels), self._shapes[0])
+            self._samples = sample_labels(
+                SourceArray.of(labels), self._shapes[0]
+            )
         self._kept = kept_parts(region, leave_out, tuple(self._shapes))
         self._transferred = transferred
         self.warnings: list[str] = []
@@ -115,7 +120,7 @@ class MatchJob:
         """Note what the user did not ask for."""
         self.warnings.append(text)
 
-    def forget(self) -> None:
+    def free_caches(self) -> None:
         """Free what was kept for other matches."""
         from napari_samnet.runtime.feature_cache import FEATURES
         from napari_samnet.samnet.kernels.cuda_graph import clear_recordings
@@ -124,7 +129,7 @@ class MatchJob:
         clear_recordings()
 
     def attempt(
-        self, place: Place, size: int
+        self, place: ExecutionTarget, size: int
     ) -> Generator[Step, None, Correspondence]:
         """Match at a place and a working size.
 
@@ -166,7 +171,7 @@ class MatchJob:
             **place._asdict(),
             'size': size,
             'weights': origin,
-            **circumstances(place.device, small, self._axes),
+            **provenance(place.device, small, self._axes),
             'warnings': list(self.warnings),
         }
         with (

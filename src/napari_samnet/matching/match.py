@@ -27,8 +27,8 @@ from napari_samnet.matching.region import kept_parts
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.runtime.devices import (
     MemoryShortageError,
-    resolve_place,
-    smaller_places,
+    fallback_targets,
+    resolve_execution_target,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def match_steps(
     )
     total = options.iterations
     yield Step(0, total, 'loading the network')
-    place = resolve_place(
+    place = resolve_execution_target(
         options.device,
         options.precision,
         options.backend,
@@ -110,7 +110,7 @@ def match_steps(
     shortage = ''
     for tried, size in (
         (place, options.size),
-        *smaller_places(place, options.size, _least_size(options)),
+        *fallback_targets(place, options.size, _least_size(options)),
     ):
         if shortage:
             job.warn(
@@ -122,7 +122,7 @@ def match_steps(
             return (yield from job.attempt(tried, size))
         except MemoryShortageError as error:
             shortage = str(error)
-        job.forget()
+        job.free_caches()
     raise MemoryShortageError(shortage)
 
 

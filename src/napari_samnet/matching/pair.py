@@ -17,7 +17,7 @@ from napari_samnet.options import MatchOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_samnet.runtime.devices import Place
+    from napari_samnet.runtime.devices import ExecutionTarget
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.features import Features
     from napari_samnet.samnet.network import Iteration, SAMNet
@@ -53,7 +53,7 @@ class PairRun:
         model: SAMNet,
         small: tuple[FloatArray, FloatArray],
         options: MatchOptions,
-        place: Place,
+        place: ExecutionTarget,
         weights: str,
         samples: NDArray[Any] | None = None,
         masks: Sequence[NDArray[np.float32] | None] = (None, None),

@@ -23,7 +23,7 @@ import numpy.typing as npt
 _PACKAGES = ('napari-samnet', 'torch', 'numpy', 'scipy', 'openvino')
 
 
-def circumstances(
+def provenance(
     device: str,
     small: Sequence[npt.NDArray[np.float32]],
     axes: Mapping[str, int | None],

@@ -26,7 +26,7 @@ class Repetition:
     #: differ.
     differences: dict[str, float]
     #: What is not as it was, such as the version of a library.
-    circumstances: list[str]
+    provenance: list[str]
 
     @property
     def same(self) -> bool:

@@ -69,7 +69,7 @@ LEVELS: Mapping[Level, tuple[str, tuple[int, int, int]]] = {
 
 
 @dataclass(frozen=True)
-class Place:
+class DoubtfulPlace:
     """A place to look at."""
 
     #: ``source``, ``target``: row and column in pixels of each image.
@@ -91,7 +91,7 @@ class Verdict:
     #: What to do about it; empty if it is good.
     advice: str = ''
     #: Where to look, the worst first.
-    places: tuple[Place, ...] = ()
+    places: tuple[DoubtfulPlace, ...] = ()
     #: What it was read from.
     figures: Mapping[str, float] | None = None
 
@@ -276,7 +276,7 @@ def _by_evidence(
 
 def _figures(
     result: Correspondence, shown: FloatArray | None
-) -> tuple[dict[str, float], list[Place]]:
+) -> tuple[dict[str, float], list[DoubtfulPlace]]:
     """What a match is judged by, and its worst places."""
     error, inside = round_trip(
         result.forward, result.backward, (GRID, GRID), slice(0, GRID)
@@ -305,7 +305,7 @@ def _figures(
         figures |= _by_evidence(result, shown)
     residual = np.where(inside & (weight > 0), length, 0.0)
     grid = np.stack(np.meshgrid(centers(GRID), centers(GRID), indexing='ij'))
-    places: list[Place] = []
+    places: list[DoubtfulPlace] = []
     while len(places) < MOST_PLACES:
         row, column = np.unravel_index(int(residual.argmax()), residual.shape)
         worst = float(residual[row, column])
@@ -314,7 +314,7 @@ def _figures(
         at = grid[:, row, column] * sides - 0.5
         there = result.warp_points(at[None])[0]
         places.append(
-            Place(
+            DoubtfulPlace(
                 (float(at[0]), float(at[1])),
                 (float(there[0]), float(there[1])),
                 worst,

@@ -31,7 +31,7 @@ class MemoryShortageError(DeviceError):
     """Too little memory on the device for the working size."""
 
 
-class Place(NamedTuple):
+class ExecutionTarget(NamedTuple):
     """Where and how the network runs."""
 
     #: A torch device, such as 'cpu' or 'cuda:0'.
@@ -165,19 +165,19 @@ def _check_int8(weights: Weights | None) -> None:
         )
 
 
-def resolve_place(
+def resolve_execution_target(
     device: str = 'auto',
     precision: str = 'auto',
     backend: str = 'auto',
     *,
     weights: Weights | None = None,
-) -> Place:
+) -> ExecutionTarget:
     """Choose device, backend and precision that go together.
 
     ``weights``: of the network. Without them, 'auto' does not consider 'int8'.
     Raises DeviceError if one is not there, or they do not go together.
     """
-    settle_process()
+    reset_threads_after_fork()
     if backend not in ('auto', 'torch', 'openvino'):
         raise DeviceError(
             f'backend must be auto, torch or openvino, got {backend!r}'
@@ -203,14 +203,18 @@ def resolve_place(
                 "got 'torch'"
             )
         device = resolve_device(device)
-        return Place(device, backend, resolve_precision(precision, device))
+        return ExecutionTarget(
+            device, backend, resolve_precision(precision, device)
+        )
     if device not in ('auto', 'cpu'):
         raise DeviceError(
             f"the backend 'openvino' runs on the device 'cpu' alone, got "
             f'{device!r}'
         )
     check_openvino()
-    place = Place('cpu', backend, resolve_precision(precision, 'cpu'))
+    place = ExecutionTarget(
+        'cpu', backend, resolve_precision(precision, 'cpu')
+    )
     if asked:
         _check_int8(weights)
     return place
@@ -228,9 +232,9 @@ def check_openvino() -> None:
         )
 
 
-def smaller_places(
-    place: Place, size: int, least: int
-) -> Iterator[tuple[Place, int]]:
+def fallback_targets(
+    place: ExecutionTarget, size: int, least: int
+) -> Iterator[tuple[ExecutionTarget, int]]:
     """What to try in turn where memory does not suffice.
 
     ``place``: where it was to run. Yields: half the size, a quarter and so on,
@@ -241,10 +245,13 @@ def smaller_places(
         yield place, half
         half = half // 2 // SIZE_STEP * SIZE_STEP
     if place.device != 'cpu':
-        yield Place('cpu', 'torch', resolve_precision('auto', 'cpu')), size
+        yield (
+            ExecutionTarget('cpu', 'torch', resolve_precision('auto', 'cpu')),
+            size,
+        )
 
 
-def settle_process() -> None:
+def reset_threads_after_fork() -> None:
     """Make torch usable in a process forked from one that has used it.
 
     The threads of OpenMP do not come along in a fork, and torch would wait

@@ -7,7 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samnet.runtime.devices import Place, resolve_place
+from napari_samnet.runtime.devices import (
+    ExecutionTarget,
+    resolve_execution_target,
+)
 from napari_samnet.runtime.int8 import find_limits
 from napari_samnet.runtime.weights import Weights, get_weights, read_model
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 def _cached_model(
     path: str,
     digest: str,
-    place: Place,
+    place: ExecutionTarget,
     literal: bool,
 ) -> SAMNet:
     import torch
@@ -91,5 +94,7 @@ def load_model(
         If the device or backend is not there.
     """
     weights = get_weights(name)
-    place = resolve_place(device, precision, backend, weights=weights)
+    place = resolve_execution_target(
+        device, precision, backend, weights=weights
+    )
     return _cached_model(str(weights.path), weights.sha256, place, literal)

@@ -60,7 +60,9 @@ def _votes(field: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(positions, 1), weight / total
 
 
-def vote(target: Tensor, field: Tensor, alpha: Tensor) -> Tensor:
+def weighted_patch_average(
+    target: Tensor, field: Tensor, alpha: Tensor
+) -> Tensor:
     """Confidence-weighted mean of what the neighbors predict, (8).
 
     ``target``: F^t, ``(B, C, H, W)``.
@@ -98,7 +100,7 @@ def blend(
     :func:`matchable`. Without it, (8) literally.
     Returns: B^{s<-t}, ``(B, C, H, W)``.
     """
-    mixed = vote(target, field, alpha)
+    mixed = weighted_patch_average(target, field, alpha)
     if gate is None:
         return torch.lerp(source, mixed, weight)
     return torch.lerp(source, mixed, (weight * gate).to(source.dtype))

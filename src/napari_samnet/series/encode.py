@@ -15,7 +15,7 @@ from napari_samnet.labels.evidence import pooled
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
-    resolve_place,
+    resolve_execution_target,
 )
 from napari_samnet.runtime.loading import load_model
 from napari_samnet.runtime.precision import convolutions
@@ -87,7 +87,7 @@ class PlaneEncoder:
         self._fast = fast
         self._axis = channel_axis
         weights = get_weights(options.weights)
-        self.place = resolve_place(
+        self.place = resolve_execution_target(
             options.device, options.precision, options.backend, weights=weights
         )
         self._model = load_model(

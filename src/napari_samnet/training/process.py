@@ -69,7 +69,7 @@ class _Stopped(Exception):  # noqa: N818
     """Stop between two steps."""
 
 
-def speak(
+def run_child(
     images: ImageList,
     folder: Path,
     options: TrainingOptions,
@@ -174,10 +174,10 @@ def train_apart(
     assert child.stdout is not None
     assert child.stderr is not None
     lines: Queue[str | None] = Queue()
-    last_words: deque[str] = deque(maxlen=50)
+    stderr_tail: deque[str] = deque(maxlen=50)
     readers = [
         Thread(target=_pass_on, args=(child.stdout, lines), daemon=True),
-        Thread(target=last_words.extend, args=(child.stderr,), daemon=True),
+        Thread(target=stderr_tail.extend, args=(child.stderr,), daemon=True),
     ]
     for reader in readers:
         reader.start()
@@ -197,7 +197,7 @@ def train_apart(
                 continue
             if line is None:
                 break
-            message = _understand(line)
+            message = _parse_message(line)
             if isinstance(message, Trained):
                 trained = message
             else:
@@ -209,7 +209,7 @@ def train_apart(
         child.stdout.close()
         child.stderr.close()
     if child.returncode or trained is None:
-        raise _error(child.returncode, last_words)
+        raise _error(child.returncode, stderr_tail)
     return trained
 
 
@@ -255,7 +255,7 @@ def _pass_on(stream: IO[str], lines: Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _understand(line: str) -> Progress | Trained | None:
+def _parse_message(line: str) -> Progress | Trained | None:
     """Message of a line; None if it is something else, such as a warning."""
     try:
         ((kind, values),) = json.loads(line).items()
@@ -282,9 +282,9 @@ def _end(child: subprocess.Popen[str], grace: float) -> None:
         child.wait()
 
 
-def _error(code: int, last_words: Iterable[str]) -> InputError:
+def _error(code: int, stderr_tail: Iterable[str]) -> InputError:
     """What a child's end means to the user."""
-    text = [line.strip() for line in last_words if line.strip()]
+    text = [line.strip() for line in stderr_tail if line.strip()]
     last = text[-1] if text else 'it said nothing'
     if code == 2:
         return InputError(last.removeprefix('napari-samnet: '))

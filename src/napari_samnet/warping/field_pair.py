@@ -29,7 +29,7 @@ from napari_samnet.warping.fields import (
     full_map,
     round_trip,
 )
-from napari_samnet.warping.warp import Pixels, warp_bilinear
+from napari_samnet.warping.warp import SourceArray, warp_bilinear
 
 FloatArray = npt.NDArray[np.float32]
 Side = Literal['source', 'target']
@@ -162,7 +162,7 @@ class FieldPair:
             expected.insert(axis, image.shape[axis])
         out = checked_output(out, tuple(expected), image.dtype)
         warp_bilinear(
-            Pixels.of(image, axis),
+            SourceArray.of(image, axis),
             shape,
             displacement,
             out,

@@ -151,7 +151,7 @@ def round_trip(
     return error, inside
 
 
-def reach(
+def source_window(
     field: FloatArray, shape: Shape, other: Shape, tile: Tile
 ) -> tuple[Shape, Shape] | None:
     """Which part of another grid a tile needs.
@@ -188,7 +188,7 @@ def reach(
     return box[0], box[1]
 
 
-def exact_kind(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def lossless_float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The smaller floating point that can tell all numbers apart.
 
     Returns: float32 or float64.

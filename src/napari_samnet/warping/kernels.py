@@ -16,7 +16,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.dtypes import as_dtype
 from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.tiles import Tile
-from napari_samnet.warping.fields import Mapping, exact_kind, lerp
+from napari_samnet.warping.fields import Mapping, lerp, lossless_float_dtype
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int]
@@ -127,7 +127,7 @@ class Bilinear:
         left, right = left - corner[1], right - corner[1]
         if flat.ndim == 2:
             down, along = down[..., None], along[..., None]
-        kind = exact_kind(flat.dtype)
+        kind = lossless_float_dtype(flat.dtype)
 
         def at(row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]) -> Any:
             # All of them are there; to clip spares looking for errors.

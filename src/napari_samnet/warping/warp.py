@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.lazy import chunk_shape
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
-from napari_samnet.warping.fields import Mapping, reach
+from napari_samnet.warping.fields import Mapping, source_window
 from napari_samnet.warping.kernels import Bilinear
 
 FloatArray = npt.NDArray[np.float32]
@@ -59,7 +59,7 @@ class Kernel(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class SourceArray:
     """Pixels of an image that can be gathered from."""
 
     #: Two axes of space, and perhaps one of channels.
@@ -72,7 +72,7 @@ class Pixels:
     corner: Shape = (0, 0)
 
     @classmethod
-    def of(cls, data: Any, channel_axis: int | None = None) -> Pixels:
+    def of(cls, data: Any, channel_axis: int | None = None) -> SourceArray:
         """Choose between direct access, one copy, and windows.
 
         ``data``: in memory or lazy. Returns: the same pixels, ready to be
@@ -101,7 +101,7 @@ class Pixels:
 
 
 @dataclass(frozen=True, eq=False)
-class Canvas:
+class Destination:
     """A grid that is filled block by block."""
 
     #: Anything that slices can be assigned to.
@@ -127,7 +127,7 @@ class Canvas:
         """Whether blocks of it can be filled where they lie."""
         return isinstance(self.data, np.ndarray)
 
-    def tiles(self, pixels: Pixels) -> Iterator[Tile]:
+    def tiles(self, pixels: SourceArray) -> Iterator[Tile]:
         """Blocks in which the grid is best filled.
 
         Chunks are written by one thread each, and whole.
@@ -172,11 +172,11 @@ class Canvas:
 
 
 @dataclass(frozen=True, eq=False)
-class _Filling:
+class _BlockWarper:
     """One grid being filled from another."""
 
     #: Image or labels that are sampled.
-    pixels: Pixels
+    pixels: SourceArray
     #: Rows and columns of the image they are of.
     shape: Shape
     #: (h, w, 2): normalized displacement, from the grid that is filled.
@@ -206,7 +206,7 @@ class _Filling:
         if whole is not None:
             self._paint(mapping, tile, whole, self.pixels.corner, target)
             return
-        window = reach(self.field, self.grid, self.shape, tile)
+        window = source_window(self.field, self.grid, self.shape, tile)
         if window is None:
             target[...] = self.kernel.fill
             return
@@ -242,10 +242,10 @@ class _Filling:
 
 
 def warp(
-    pixels: Pixels,
+    pixels: SourceArray,
     shape: Shape,
     field: FloatArray,
-    canvas: Canvas,
+    canvas: Destination,
     kernel: Kernel,
 ) -> None:
     """Fill a grid with samples of another, on all cores.
@@ -254,7 +254,7 @@ def warp(
     ``field`` (h, w, 2): normalized displacement, from the grid that is filled.
     ``kernel``: how a block is filled from the pixels.
     """
-    filling = _Filling(pixels, shape, field, canvas.shape, kernel)
+    filling = _BlockWarper(pixels, shape, field, canvas.shape, kernel)
     parts = list(canvas.tiles(pixels))
     for _, columns in parts:
         filling.mapping(columns)
@@ -268,7 +268,7 @@ def warp(
 
 
 def warp_bilinear(
-    pixels: Pixels,
+    pixels: SourceArray,
     shape: Shape,
     field: FloatArray,
     out: Any,
@@ -284,7 +284,7 @@ def warp_bilinear(
     ``fill``: value outside of the image, which ends half a pixel beyond the
     outermost centers.
     """
-    canvas = Canvas(out, channel_axis)
+    canvas = Destination(out, channel_axis)
     warp(pixels, shape, field, canvas, Bilinear(shape, fill))
 
 

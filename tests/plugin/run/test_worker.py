@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QMainWindow
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.request import Report
 from napari_samnet.plugin.run.busy_sign import CALM, OWN
-from napari_samnet.plugin.run.turns import SHORT
+from napari_samnet.plugin.run.switch_interval import SHORT
 from napari_samnet.plugin.run.worker import Failure, Runner, explain
 from napari_samnet.plugin.widgets.parts import Footer
 

@@ -64,10 +64,10 @@ class Orientation(Protocol):
                 f'turns must be one of {", ".join(TURN_SETS)}, got {turns!r}'
             )
         self._inner = inner
-        self._turns = TURN_SETS[turns]
+        self._orientations = TURN_SETS[turns]
         # A limit takes evenly spread ones of this list.
         self._order = np.random.default_rng(0).permutation(
-            len(inner) * len(self._turns)
+            len(inner) * len(self._orientations)
         )
 
     @property
@@ -87,13 +87,20 @@ class Orientation(Protocol):
         return {
             **self._inner.settings(),
             'scored_as': self._inner.name,
-            'orientations': ', '.join(turn.name for turn in self._turns),
+            'orientations': ', '.join(
+                turn.name for turn in self._orientations
+            ),
             'right': f'less than {RIGHT_DEGREES:g} degrees left, no mirror',
         }
 
     def load(self, index: int) -> Pair:
-        number, which = divmod(int(self._order[index]), len(self._turns))
-        upright, orientation = self._inner.load(number), self._turns[which]
+        number, which = divmod(
+            int(self._order[index]), len(self._orientations)
+        )
+        upright, orientation = (
+            self._inner.load(number),
+            self._orientations[which],
+        )
         return replace(
             upright,
             name=f'{upright.name}-{orientation.name}',

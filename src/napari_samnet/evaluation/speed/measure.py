@@ -37,7 +37,7 @@ from napari_samnet.evaluation.speed.runs import (
 from napari_samnet.evaluation.speed.scaling import scaling
 from napari_samnet.images.rgb import to_rgb
 from napari_samnet.options import MatchOptions
-from napari_samnet.runtime.devices import resolve_place
+from napari_samnet.runtime.devices import resolve_execution_target
 
 #: Other packages that run on the same pairs.
 BASELINES = ('tvl1', 'ilk', 'dis', 'elastix')
@@ -106,7 +106,7 @@ def variants(
             title = f'{name}_{precision}'
             chosen = replace(base, precision=precision, backend='auto')
             try:
-                resolve_place(chosen.device, precision, 'auto')
+                resolve_execution_target(chosen.device, precision, 'auto')
             except DeviceError as error:
                 missing[title] = str(error)
                 continue

@@ -17,7 +17,7 @@ from napari_samnet.evaluation.speed.runs import (
     Variant,
     timed_run,
 )
-from napari_samnet.runtime.devices import resolve_place
+from napari_samnet.runtime.devices import resolve_execution_target
 
 #: Iterations whose cost is listed.
 COUNTS = (1, 3, 10)
@@ -74,7 +74,7 @@ def scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
         for precision in ('fp32', 'bf16'):
             where = {'device': device, 'precision': precision}
             try:
-                resolve_place(device, precision, 'torch')
+                resolve_execution_target(device, precision, 'torch')
             except DeviceError:
                 continue
             tell(f'{device} {precision}')

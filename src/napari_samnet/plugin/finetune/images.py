@@ -23,7 +23,7 @@ from napari_samnet.plugin.model.capture import Stack
 #: Fewer images have nothing in common.
 LEAST = 2
 #: Seconds for which a folder is looked through while the user waits.
-PATIENCE = 0.2
+COUNT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class FolderImages:
     @cached_property
     def _seen(self) -> tuple[int, bool]:
         """Count, once and not for long."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + COUNT_SECONDS
         count = 0
         for path in self.path.rglob('*'):
             count += is_image_file(path)

@@ -71,7 +71,7 @@ class AskTool:
         """Whether clicks are answered."""
         return self._on
 
-    def turn(self, on: bool) -> None:
+    def switch(self, on: bool) -> None:
         """Start or stop answering clicks."""
         callbacks = self._viewer.mouse_drag_callbacks
         if on and not self._on:

@@ -21,7 +21,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.request import Report
 from napari_samnet.plugin.run.busy_sign import CALM, OWN, pace_sign, top_of
-from napari_samnet.plugin.run.turns import short_turns
+from napari_samnet.plugin.run.switch_interval import short_switch_interval
 
 logger = logging.getLogger(__name__)
 Yielded = TypeVar('Yielded')
@@ -132,7 +132,7 @@ class _Worker(GeneratorWorker):
 
     def work(self) -> Any:
         """Do the work."""
-        with short_turns():
+        with short_switch_interval():
             try:
                 return super().work()
             finally:

@@ -22,7 +22,7 @@ from napari_samnet.plugin.transfer.status import Status
 REST = 150
 
 
-class Judging:
+class ResultInspection:
     """Connects the controls for judging a match.
 
     ``panel``: where the controls are.

@@ -336,7 +336,7 @@ class LandmarkControl:
             look_at(self._viewer, shown[1].grid, (*shown[2][1], *pair.target))
 
     def _on_asking(self, on: bool) -> None:
-        self.asking.turn(on)
+        self.asking.switch(on)
         shown = self.shown()
         self._preparing = iter(())
         if on:

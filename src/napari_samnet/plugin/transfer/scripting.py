@@ -25,7 +25,7 @@ from napari_samnet.plugin.transfer.going_on import (
     lock_planes,
     plan_course,
 )
-from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.judging import ResultInspection
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl
 from napari_samnet.plugin.transfer.references import ReferenceControl
 from napari_samnet.plugin.transfer.worst import WorstPlaces
@@ -35,7 +35,7 @@ from napari_samnet.series.schedule import Direction
 class Scripting(Drops):
     """Methods of the dock for scripts; see ``SemanticTransfer``."""
 
-    _judging: Judging
+    _judging: ResultInspection
     _worst: WorstPlaces
     _landmarks: LandmarkControl
     _bending: Bending

@@ -15,7 +15,7 @@ from napari_samnet.plugin.model.request import Outcome, Product, Request
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.going_on import write_back
 from napari_samnet.plugin.transfer.inputs import Inputs
-from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.judging import ResultInspection
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.status import Status
@@ -35,7 +35,7 @@ class Showing:
         inputs: Inputs,
         results: Results,
         matches: Matches,
-        judging: Judging,
+        judging: ResultInspection,
         worst: WorstPlaces,
         status: Status,
     ) -> None:

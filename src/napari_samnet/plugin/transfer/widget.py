@@ -38,7 +38,7 @@ from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.going_on import locked_planes
 from napari_samnet.plugin.transfer.images_shown import ImagesShown
 from napari_samnet.plugin.transfer.inputs import Inputs
-from napari_samnet.plugin.transfer.judging import Judging
+from napari_samnet.plugin.transfer.judging import ResultInspection
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
@@ -82,7 +82,7 @@ class SemanticTransfer(Scripting):
         self._labels_set = False
         self._pair_set = False
         self._status = Status(self.panel, self._tasks, self._refusal)
-        self._judging = Judging(
+        self._judging = ResultInspection(
             napari_viewer,
             self.panel,
             self._tasks,

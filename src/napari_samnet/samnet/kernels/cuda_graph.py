@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 #: ``(index, fixed, moving) -> results``: an iteration as a function of what
 #: stays the same in a pair and of what changes.
-Turn = Callable[[int, Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, ...]]
+IterationFn = Callable[
+    [int, Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, ...]
+]
 
 #: Takes work that is always on the same memory; gives what does it again, and
 #: the memory of its results.
@@ -62,11 +64,11 @@ class Recording:
 
     def __init__(
         self,
-        turn: Turn,
+        iteration: IterationFn,
         fixed: Sequence[Tensor],
         capture: Capture = capture_cuda,
     ) -> None:
-        self._turn = turn
+        self._iteration = iteration
         self._fixed = [part.clone() for part in fixed]
         self._moving: list[Tensor] = []
         self._capture = capture
@@ -80,12 +82,12 @@ class Recording:
         """Iterations that have been recorded."""
         return tuple(self._recorded)
 
-    def load(self, turn: Turn, fixed: Sequence[Tensor]) -> None:
+    def load(self, iteration: IterationFn, fixed: Sequence[Tensor]) -> None:
         """Begin another pair of the same shapes.
 
-        ``turn``: the same as before, on the same network.
+        ``iteration``: the same as before, on the same network.
         """
-        self._turn = turn
+        self._iteration = iteration
         for kept, part in zip(self._fixed, fixed, strict=True):
             kept.copy_(part)
 
@@ -103,18 +105,18 @@ class Recording:
         for kept, part in zip(self._moving, moving, strict=True):
             kept.copy_(part)
         if self._failed:
-            return self._turn(index, self._fixed, self._moving)
+            return self._iteration(index, self._fixed, self._moving)
         if index not in self._recorded:
             try:
                 self._recorded[index] = self._capture(
-                    lambda: self._turn(index, self._fixed, self._moving)
+                    lambda: self._iteration(index, self._fixed, self._moving)
                 )
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError:
                 self._failed = True
                 self._recorded.clear()
-                return self._turn(index, self._fixed, self._moving)
+                return self._iteration(index, self._fixed, self._moving)
         replay, results = self._recorded[index]
         replay()
         return tuple(result.clone() for result in results)
@@ -156,7 +158,7 @@ def clear_recordings() -> None:
 @contextmanager
 def recording_for(
     model: nn.Module,
-    turn: Turn,
+    iteration: IterationFn,
     fixed: Sequence[Tensor],
     options: Hashable,
     *,
@@ -177,9 +179,9 @@ def recording_for(
         shelf = _SHELVES.setdefault(model, _Shelf())
     recording = shelf.take(key)
     if recording is None:
-        recording = Recording(turn, fixed, capture)
+        recording = Recording(iteration, fixed, capture)
     else:
-        recording.load(turn, fixed)
+        recording.load(iteration, fixed)
     try:
         yield recording
     except GeneratorExit:

@@ -16,8 +16,8 @@ from threading import Lock
 SHORT = 0.001
 
 
-class _Turns:
-    """Short turns for as long as anybody wants them."""
+class _SwitchInterval:
+    """A short interval for as long as anybody wants it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -25,7 +25,7 @@ class _Turns:
         self._before = SHORT
 
     def begin(self) -> None:
-        """Want them."""
+        """Ask for the short interval."""
         with self._lock:
             if not self._wanted:
                 self._before = sys.getswitchinterval()
@@ -33,21 +33,21 @@ class _Turns:
             self._wanted += 1
 
     def end(self) -> None:
-        """Want them no longer."""
+        """Ask for it no longer; the last one restores the interval."""
         with self._lock:
             self._wanted -= 1
             if not self._wanted:
                 sys.setswitchinterval(self._before)
 
 
-_turns = _Turns()
+_switch_interval = _SwitchInterval()
 
 
 @contextmanager
-def short_turns() -> Iterator[None]:
-    """Let other threads have their turn soon meanwhile."""
-    _turns.begin()
+def short_switch_interval() -> Iterator[None]:
+    """Let other threads run soon meanwhile."""
+    _switch_interval.begin()
     try:
         yield
     finally:
-        _turns.end()
+        _switch_interval.end()
