@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.matching.given import checked_for_features
-from napari_samnet.matching.orientation import Frame
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import (
     FloatArray,
@@ -38,6 +38,7 @@ from napari_samnet.runtime.devices import (
 from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
+    from napari_samnet.labels.evidence import Evidence
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import Iteration, SAMNet
@@ -94,26 +95,26 @@ class MatchJob:
         leave_out: Any = None,
         transferred: bool = True,
     ) -> None:
+        self.started = time.perf_counter()
         if features is not None:
             options = checked_for_features(features, options)
-        self._features = features
-        self._started = time.perf_counter()
+        self.features = features
         # Checked here, once; what follows takes planes as well as arrays.
-        self._images = {
+        self.images = {
             name: Plane.of(image, name=name, channel_axis=axes[name])
             for name, image in (('source', source), ('target', target))
         }
-        self._axes = axes
-        self._options = options
-        self._shapes = [image.shape for image in self._images.values()]
-        self._samples = None
+        self.axes = axes
+        self.options = options
+        self.shapes = [image.shape for image in self.images.values()]
+        self.samples = None
         if labels is not None:
-            check_labels('labels', labels, self._shapes[0])
-            self._samples = sample_labels(
-                SourceArray.of(labels), self._shapes[0]
+            check_labels('labels', labels, self.shapes[0])
+            self.samples = sample_labels(
+                SourceArray.of(labels), self.shapes[0]
             )
-        self._kept = kept_parts(region, leave_out, tuple(self._shapes))
-        self._transferred = transferred
+        self.kept = kept_parts(region, leave_out, tuple(self.shapes))
+        self.transferred = transferred
         self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -131,166 +132,216 @@ class MatchJob:
     def attempt(
         self, place: ExecutionTarget, size: int
     ) -> Generator[Step, None, Correspondence]:
-        """Match at a place and a working size.
+        """Match at a place and a working size in pixels."""
+        return Attempt(self, place, size).steps()
 
-        ``size``: working size in pixels.
-        """
+    def working(self, name: str, size: int) -> FloatArray:
+        """An image of the pair at a working size."""
+        return to_working(self.images[name], size=size)
+
+
+class Attempt:
+    """A match at one place and one working size.
+
+    It holds what its results share, so that each of its steps can be made a
+    result of; the metadata are written last.
+    """
+
+    #: Both images at working size.
+    small: tuple[FloatArray, FloatArray]
+    #: How the target is seen.
+    choice: Choice
+    #: The two images in the network.
+    run: PairRun
+
+    def __init__(
+        self, job: MatchJob, place: ExecutionTarget, size: int
+    ) -> None:
+        self.job = job
+        self.place = place
+        self.size = size
+        self.stages = Stages(place.device)
+        self.changes: list[float] = []
+        self.warnings = list(job.warnings)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Time a stage, and name the remedy where memory runs out."""
+        with (
+            out_of_memory_explained(self.place.device, self.size),
+            self.stages.timed(name),
+        ):
+            yield
+
+    def steps(self) -> Generator[Step, None, Correspondence]:
+        """Prepare and iterate; what is found so far comes with each step."""
         import torch
 
+        job, options = self.job, self.job.options
+        with self._stage('load'):
+            model, self._weights, fitted = self._load()
+        with self.stages.timed('shrink'):
+            self.small = (
+                job.working('source', self.size),
+                job.working('target', self.size),
+            )
+        yield Step(0, options.iterations, 'describing the images')
+        self._provenance = provenance(self.place.device, self.small, job.axes)
+        with self._stage('orient'):
+            view = self._orient(model)
+        masks = small_masks(job.kept, self.size)
+        if masks[1] is not None:
+            masks[1] = self.choice.frame.seen(masks[1], self.size)
+        with torch.inference_mode(), self._stage('encode'):
+            self.run = PairRun(
+                model,
+                (self.small[0], view),
+                options,
+                self.place,
+                self._weights['sha256'],
+                job.samples,
+                masks,
+                fitted,
+            )
+            states = self.run.states()
+        while True:
+            with torch.inference_mode(), self._stage('match'):
+                state = next(states)
+            self.changes.append(round(self.run.stride * state.change, 4))
+            snapshot = partial(self.snapshot, state, tuple(self.changes))
+            yield Step(
+                state.step + 1,
+                options.iterations,
+                f'iteration {state.step + 1} of at most {options.iterations}',
+                self.changes[-1],
+                snapshot,
+            )
+            if state.last:
+                return snapshot(transfer=job.transferred)
+
+    def _load(
+        self,
+    ) -> tuple[SAMNet, dict[str, str], MatchConfidence | None]:
+        """The network, what it is called, and the fitted confidence."""
         from napari_samnet.runtime.confidence import find_confidence
         from napari_samnet.runtime.loading import load_model
         from napari_samnet.runtime.weights import get_weights
         from napari_samnet.samnet.given_features import GivenFeatures
 
-        options = self._options
-        stages = Stages(place.device)
-        with stages.timed('load'):
-            model: SAMNet
-            fitted: MatchConfidence | None = None
-            if self._features is not None:
-                model = GivenFeatures(self._features).eval()
-                origin = {'name': 'given features', 'sha256': ''}
-            else:
-                weights = get_weights(options.weights)
-                origin = {'name': weights.name, 'sha256': weights.sha256}
-                with out_of_memory_explained(place.device, size):
-                    model = load_model(
-                        options.weights,
-                        device=place.device,
-                        precision=place.precision,
-                        backend=place.backend,
-                        literal=options.reference,
-                    )
-                if options.confidence == 'calibrated':
-                    fitted = find_confidence(weights, model.config)
-        with stages.timed('shrink'):
-            small = [self._working(name, size) for name in self._images]
-        yield Step(0, options.iterations, 'describing the images')
-        record = {
-            'options': asdict(options),
-            **place._asdict(),
-            'size': size,
-            'weights': origin,
-            **provenance(place.device, small, self._axes),
-            'warnings': list(self.warnings),
-        }
-        with (
-            out_of_memory_explained(place.device, size),
-            stages.timed('orient'),
-        ):
-            try:
-                choice = choose(
-                    model,
-                    small,
-                    self._shapes[1],
-                    options.orientation,
-                    place.device,
-                )
-            except ValueError as error:
-                raise InputError(str(error)) from error
-            view = self._view(choice.frame, small[1], size)
-        record['orientation'] = choice.as_record()
-        masks = small_masks(self._kept, size)
-        if masks[1] is not None:
-            masks[1] = choice.frame.seen(masks[1], size)
-        if any(mask is not None for mask in masks):
-            record['matched_share'] = [
-                1.0 if mask is None else round(float(mask.mean()), 4)
-                for mask in self._kept
-            ]
-        with (
-            torch.inference_mode(),
-            out_of_memory_explained(place.device, size),
-            stages.timed('encode'),
-        ):
-            run = PairRun(
-                model,
-                (small[0], view),
-                options,
-                place,
-                origin['sha256'],
-                self._samples,
-                masks,
-                fitted,
-            )
-            states = run.states()
-        changes: tuple[float, ...] = ()
-        while True:
-            with (
-                torch.inference_mode(),
-                out_of_memory_explained(place.device, size),
-                stages.timed('match'),
-            ):
-                state = next(states)
-            changes = (*changes, round(run.stride * state.change, 4))
-            snapshot = partial(
-                self._snapshot,
-                run,
-                state,
-                small,
-                choice,
-                stages,
-                record,
-                changes,
-            )
-            yield Step(
-                state.step + 1,
-                options.iterations,
-                f'iteration {state.step + 1} of at most {options.iterations}',
-                changes[-1],
-                snapshot,
-            )
-            if state.last:
-                return snapshot(transfer=self._transferred)
+        options, features = self.job.options, self.job.features
+        if features is not None:
+            name = {'name': 'given features', 'sha256': ''}
+            return GivenFeatures(features).eval(), name, None
+        weights = get_weights(options.weights)
+        model = load_model(
+            options.weights,
+            device=self.place.device,
+            precision=self.place.precision,
+            backend=self.place.backend,
+            literal=options.reference,
+        )
+        fitted = None
+        if options.confidence == 'calibrated':
+            fitted = find_confidence(weights, model.config)
+        return model, {'name': weights.name, 'sha256': weights.sha256}, fitted
 
-    def _view(self, frame: Frame, small: FloatArray, size: int) -> FloatArray:
-        """The target at working size as the network is to see it."""
+    def _orient(self, model: SAMNet) -> FloatArray:
+        """Choose how the target is seen, and see it so at working size."""
+        try:
+            self.choice = choose(
+                model,
+                self.small,
+                self.job.shapes[1],
+                self.job.options.orientation,
+                self.place.device,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        frame, small = self.choice.frame, self.small[1]
         if frame.whole:
             return small
         if not frame.exact:
             # Interpolated from twice the pixels, nothing is lost.
-            small = self._working('target', 2 * size)
-        return frame.seen(small, size)
+            small = self.job.working('target', 2 * self.size)
+        return frame.seen(small, self.size)
 
-    def _working(self, name: str, size: int) -> FloatArray:
-        """An image of the pair at a working size."""
-        return to_working(self._images[name], size=size)
-
-    def _snapshot(
+    def snapshot(
         self,
-        run: PairRun,
         state: Iteration,
-        small: list[FloatArray],
-        choice: Choice,
-        stages: Stages,
-        record: dict[str, Any],
         changes: tuple[float, ...],
         *,
         transfer: bool = True,
     ) -> Correspondence:
         """What is found after an iteration."""
+        options = self.job.options
+        forward, backward, confidence, evidence = self._fields(state)
+        refined: dict[str, Any] | None = None
+        if state.last and options.fine:
+            with self._stage('refine'):
+                forward, backward, confidence, refined = refine_large(
+                    self.small,
+                    (forward, backward),
+                    confidence,
+                    specimen=self.choice.specimen,
+                    device=self.place.device,
+                    longest=max(max(shape) for shape in self.job.shapes),
+                    at_size=self.job.working,
+                )
+                if evidence is not None and refined is not None:
+                    # Filters that only this needs take long to import.
+                    from napari_samnet.matching.confirmation import (
+                        confirmed,
+                        raised_confidence,
+                    )
+
+                    places = confirmed(*self.small, forward, backward)
+                    evidence = evidence.beside_field(places)
+                    if len(confidence) > 1:
+                        confidence[-1] = raised_confidence(
+                            confidence[-1], places, forward
+                        )
+        transferred = None
+        if transfer and options.attributes:
+            transferred = self._recolored(state, forward, confidence[0, 0])
+        return Correspondence(
+            forward=forward,
+            backward=backward,
+            forward_confidence=confidence[-1, 0],
+            backward_confidence=confidence[-1, 1],
+            evidence=evidence,
+            source_shape=self.job.shapes[0],
+            target_shape=self.job.shapes[1],
+            transferred=transferred,
+            metadata=self._metadata(changes, refined),
+        )
+
+    def _fields(
+        self, state: Iteration
+    ) -> tuple[FloatArray, FloatArray, FloatArray, Evidence | None]:
+        """Both fields, their confidence and the evidence, target upright."""
         import torch
 
-        frame = choice.frame
-
+        frame = self.choice.frame
         with (
-            out_of_memory_explained(record['device'], record['size']),
+            out_of_memory_explained(self.place.device, self.size),
             torch.inference_mode(),
         ):
             forward, backward, confidence = directions(
                 state,
-                self._options.window,
-                run.match_probability(state),
+                self.job.options.window,
+                self.run.match_probability(state),
             )
-            confidence = confidence * run.kept_shares(confidence.shape[2:])
+            confidence = confidence * self.run.kept_shares(
+                confidence.shape[2:]
+            )
             evidence = None
-            if self._options.evidence:
+            if self.job.options.evidence:
                 views: list[FloatArray] = []
-                if frame.whole and self._features is None:
+                if frame.whole and self.job.features is None:
                     views = long_views(
-                        list(self._images.values()), size=small[0].shape[0]
+                        list(self.job.images.values()), size=self.size
                     )
-                evidence = run.evidence(views)
+                evidence = self.run.evidence(views)
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)
@@ -301,71 +352,49 @@ class MatchJob:
                 evidence = evidence.rearranged(
                     *frame.nearest_cells(evidence.shape)
                 )
-        refined: dict[str, Any] | None = None
-        if state.last and self._options.fine:
-            with (
-                out_of_memory_explained(record['device'], record['size']),
-                stages.timed('refine'),
-            ):
-                forward, backward, confidence, refined = refine_large(
-                    small,
-                    (forward, backward),
-                    confidence,
-                    specimen=choice.specimen,
-                    device=record['device'],
-                    longest=max(max(shape) for shape in self._shapes),
-                    at_size=self._working,
+        return forward, backward, confidence, evidence
+
+    def _recolored(
+        self, state: Iteration, forward: FloatArray, confidence: FloatArray
+    ) -> Any:
+        """The source with the target's look, at its own size."""
+        import torch
+
+        from napari_samnet.color.transfer import Recolored, recolored
+
+        colors = None
+        if self.job.options.reference:
+            with torch.inference_mode(), self._stage('decode'):
+                colors = Recolored(
+                    self.small[0], self.run.picture(state), None
                 )
-                if evidence is not None and refined is not None:
-                    # Filters that only this needs take long to import.
-                    from napari_samnet.matching.confirmation import (
-                        confirmed,
-                        raised_confidence,
-                    )
+        with self._stage('recolor'):
+            if colors is None:
+                colors = recolored(*self.small, forward, confidence**2)
+            return transfer_colors(self.job.images['source'], *colors)
 
-                    places = confirmed(small[0], small[1], forward, backward)
-                    evidence = evidence.beside_field(places)
-                    if len(confidence) > 1:
-                        confidence[-1] = raised_confidence(
-                            confidence[-1], places, forward
-                        )
-        transferred = None
-        if transfer and self._options.attributes:
-            from napari_samnet.color.transfer import Recolored, recolored
-
-            colors = None
-            if self._options.reference:
-                with (
-                    torch.inference_mode(),
-                    out_of_memory_explained(record['device'], record['size']),
-                    stages.timed('decode'),
-                ):
-                    colors = Recolored(small[0], run.picture(state), None)
-            with (
-                out_of_memory_explained(record['device'], record['size']),
-                stages.timed('recolor'),
-            ):
-                if colors is None:
-                    own, other = small
-                    colors = recolored(
-                        own, other, forward, confidence[0, 0] ** 2
-                    )
-                transferred = transfer_colors(self._images['source'], *colors)
-        return Correspondence(
-            forward=forward,
-            backward=backward,
-            forward_confidence=confidence[-1, 0],
-            backward_confidence=confidence[-1, 1],
-            evidence=evidence,
-            source_shape=self._shapes[0],
-            target_shape=self._shapes[1],
-            transferred=transferred,
-            metadata={
-                **record,
-                'refined': refined,
-                'iterations_used': len(changes),
-                'changes': list(changes),
-                'stages': stages.rounded(),
-                'seconds': round(time.perf_counter() - self._started, 4),
-            },
-        )
+    def _metadata(
+        self, changes: tuple[float, ...], refined: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """What a result says about how it was made."""
+        shares = {}
+        if any(mask is not None for mask in self.job.kept):
+            shares['matched_share'] = [
+                1.0 if mask is None else round(float(mask.mean()), 4)
+                for mask in self.job.kept
+            ]
+        return {
+            'options': asdict(self.job.options),
+            **self.place._asdict(),
+            'size': self.size,
+            'weights': self._weights,
+            **self._provenance,
+            'warnings': self.warnings,
+            'orientation': self.choice.as_record(),
+            **shares,
+            'refined': refined,
+            'iterations_used': len(changes),
+            'changes': list(changes),
+            'stages': self.stages.rounded(),
+            'seconds': round(time.perf_counter() - self.job.started, 4),
+        }
