@@ -12,7 +12,7 @@ from napari_samnet.labels.estimate import label_quality
 from napari_samnet.labels.kernel import ScoredLabels, label_kernel
 from napari_samnet.labels.quality import LabelQuality
 from napari_samnet.labels.tables import LabelField
-from napari_samnet.warping.warp import Canvas, Pixels, warp
+from napari_samnet.warping.warp import Destination, SourceArray, warp
 
 if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
@@ -31,10 +31,10 @@ def carried_labels(
     Returns: labels (Ht, Wt) in the dtype of `labels`, and the quality of all
     labels but 0.
     """
-    pixels = Pixels.of(labels)
+    pixels = SourceArray.of(labels)
     kernel = label_kernel(field, pixels, image=image)
     carried = checked_output(None, field.target_shape, np.dtype(labels.dtype))
-    canvas = Canvas(carried)
+    canvas = Destination(carried)
     warp(pixels, field.source_shape, field.backward, canvas, kernel)
     scores = None
     if isinstance(kernel, ScoredLabels):
