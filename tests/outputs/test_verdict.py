@@ -103,7 +103,7 @@ def test_evidence_elsewhere_than_the_field_is_said() -> None:
 def test_predicted_quality_counts() -> None:
     found = match_of(STILL, STILL, 0.9, evidence=evidence(0, 0.2))
     assert judge(found, labels(), qualities={}).level == 'good'
-    assert judge(found, labels(), qualities={3: 0.45}).level == 'look'
+    assert judge(found, labels(), qualities={3: 0.6}).level == 'look'
     assert judge(found, labels(), qualities={3: 0.2}).level == 'bad'
 
 

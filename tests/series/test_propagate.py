@@ -321,3 +321,42 @@ def test_what_does_not_fit_is_said(
 ) -> None:
     with pytest.raises(InputError, match=message):
         propagate(np.zeros((2, 64, 64)), annotations, size=64, **options)
+
+
+class TestRegion:
+    """A part of the planes that labels are carried in."""
+
+    @pytest.fixture
+    def planes(self, texture: Any) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(3)
+        plane = rng.integers(90, 110, (96, 128, 3)).astype(np.uint8)
+        for column in (24, 88):
+            plane[40:56, column : column + 16] = texture[:16, :16]
+        labels = np.zeros((96, 128), np.uint8)
+        labels[40:56, 24:40] = 5
+        return np.stack([plane, plane]), labels
+
+    def test_nothing_is_carried_outside(self, planes: Any) -> None:
+        film, labels = planes
+        left = np.zeros(labels.shape, bool)
+        left[:, :64] = True
+        for where in ({'region': left}, {'leave_out': ~left}):
+            carried = propagate(film, {0: labels}, size=96, **where).labels
+            assert (carried[1] == 5).sum() > 60
+            assert not carried[1][:, 64:].any()
+        # What was annotated stays as it was drawn, wherever it lies.
+        series = propagate(
+            film, {0: labels}, size=96, leave_out=np.stack([left, left])
+        )
+        np.testing.assert_array_equal(series.labels[0], labels)
+        assert not series.labels[1][:, :64].any()
+
+    def test_what_does_not_fit_is_said(self, planes: Any) -> None:
+        film, labels = planes
+        for region, text in (
+            (np.ones((3, 96, 128)), 'one plane for each of the 2'),
+            (np.ones((9, 9)), 'the shape of the planes'),
+            (np.zeros((96, 128)), 'nothing of a plane is left'),
+        ):
+            with pytest.raises(InputError, match=text):
+                propagate(film, {0: labels}, size=96, region=region)

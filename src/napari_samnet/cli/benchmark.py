@@ -25,12 +25,13 @@ Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
 synthetic (end-point error on known warps), objects (the same where an object
 moves on its own), attributes and stain (known-answer attribute transfer),
 instances (IoU of many labels on known warps), series (J and F of films),
-presence (is the object there at all) and orientation (another protocol's
-pairs, turned and mirrored), or a data set as it is published: pf-willow,
-pf-pascal, tss, weizmann, photo-style, histology, davis, mouse, animal-pose and
-animal-pose-left-out, which then lies in --root. speed
-measures times, memory and the deviation of every fast path, on PF-WILLOW if
---root is given and on synthetic pairs otherwise.
+presence (is the object there at all), orientation (another protocol's pairs,
+turned and mirrored), verdicts (are wrong results told from right ones) and
+corrections (what five landmarks do for failed matches), or a data set as it
+is published: pf-willow, pf-pascal, tss, weizmann, photo-style, histology,
+davis, mouse, animal-pose and animal-pose-left-out, which then lies in --root.
+speed measures times, memory and the deviation of every fast path, on PF-WILLOW
+if --root is given and on synthetic pairs otherwise.
 """
 
 _METHODS = """\
@@ -65,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--preset',
         metavar='NAME',
-        help='data set, after a protocol; presence and orientation take '
-        'those of other protocols',
+        help='data set, after a protocol; presence, orientation, verdicts and '
+        'corrections take those of other protocols',
     )
     add(
         '--method',

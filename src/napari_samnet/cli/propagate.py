@@ -56,6 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'of its file; as often as you like. MASK alone is a stack with a '
         'plane for each of FILM, annotated where there are labels.',
     )
+    for flag, text in (
+        ('region', 'carry labels only where MASK is not 0'),
+        ('leave-out', 'carry none where MASK is not 0: damage, a second one'),
+    ):
+        add(
+            f'--{flag}',
+            metavar='MASK',
+            help=f'{text}; one plane for all, or a stack with a plane for '
+            f'each of FILM',
+        )
     add('--out', metavar='DIR', required=True, help='folder for the results')
     add(
         '--ids',
@@ -148,6 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_samnet.io.label_files import write_labels
     from napari_samnet.outputs.folder import check_folder
     from napari_samnet.series.propagate import propagate_steps
+    from napari_samnet.series.region import kept_planes
     from napari_samnet.series.verdicts import PlaneReport, summarize
 
     begun = time.perf_counter()
@@ -179,6 +190,11 @@ def run(arguments: argparse.Namespace) -> int:
         channel_axis=first.channel_axis,
         adapt_size=adapt_size,
         fast=arguments.fast,
+        kept=kept_planes(
+            _read_mask(arguments.region, '--region', len(film)),
+            _read_mask(arguments.leave_out, '--leave-out', len(film)),
+            len(film),
+        ),
     )
     reports = {
         index: PlaneReport(index, 'annotated', quality=1.0)
@@ -279,6 +295,27 @@ def _annotations(
     if not annotations:
         raise InputError('--labels hold no label: all pixels are 0')
     return annotations, files
+
+
+def _read_mask(
+    file: str | None, flag: str, length: int
+) -> NDArray[Any] | None:
+    """A mask for all planes, or one for each; None without a file."""
+    from napari_samnet.io.label_files import read_label_picture
+    from napari_samnet.io.planes import count_planes
+
+    if file is None:
+        return None
+    count = count_planes(file, name=flag)
+    if count == 1:
+        return read_label_picture(file, name=flag).labels
+    if count != length:
+        raise InputError(
+            f'{flag} must have one plane, or one for each of the {length} of '
+            f'FILM; {file} has {count}'
+        )
+    pages = [read_label_picture(file, page=n).labels for n in range(count)]
+    return np.stack(pages)
 
 
 def _ids(text: str | None) -> list[int] | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_samnet.io.annotated import AnnotatedImage
     from napari_samnet.io.picture import Picture
     from napari_samnet.options import MatchOptions
+    from napari_samnet.outputs.verdict import Verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from napari_samnet.io.annotated import about_files
     from napari_samnet.matching.match import match
+    from napari_samnet.outputs.verdict import judge
 
     labels = None if source.labels is None else source.labels.labels
     axes = (source.picture.channel_axis, target.channel_axis)
@@ -175,8 +177,9 @@ def run(arguments: argparse.Namespace) -> int:
             f'warped_labels_{kind}': str(path)
             for kind, path in zip(formats, more, strict=True)
         }
+    verdict = judge(result, labels, points=source.points)
     _tell_result(
-        arguments, result, labels, list(dict.fromkeys(notices)), files
+        arguments, result, verdict, list(dict.fromkeys(notices)), files
     )
     return 0
 
@@ -241,15 +244,13 @@ def _read_landmarks(files: list[str] | None) -> Any:
 def _tell_result(
     arguments: argparse.Namespace,
     result: Correspondence,
-    labels: Any,
+    verdict: Verdict,
     notices: list[str],
     files: dict[str, str],
 ) -> None:
     """Write what was found to standard output."""
     from napari_samnet.outputs.overview import summary
-    from napari_samnet.outputs.verdict import judge
 
-    verdict = judge(result, labels)
     if not arguments.json:
         sys.stdout.write(summary(result) + '\n')
         sys.stdout.write(verdict.text + '\n')

@@ -57,6 +57,9 @@ class Pair:
     #: (Hs, Ws): Labels of the source, each of which moves as one, for methods
     #: that are told so.
     regions: NDArray[Any] | None = None
+    #: (K, 2) each: points of the source and where they lie in the target, row
+    #: and column in pixels. The answer is corrected by them.
+    landmarks: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 class JudgedPoints(NamedTuple):
@@ -85,6 +88,9 @@ class Answer:
     #: State after so many iterations, for methods that iterate and were asked
     #: for them.
     partial: Mapping[int, Correspondence] = field(default_factory=dict)
+    #: The answer of a method that does more with landmarks than to bend its
+    #: fields to them.
+    corrected: Correspondence | None = None
     #: Cosegmentation of source and target, for methods that make one.
     masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
     #: Seconds that were spent on `partial`, which are not the method's.

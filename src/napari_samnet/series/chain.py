@@ -25,6 +25,7 @@ from napari_samnet.series.memory import Memory
 from napari_samnet.series.outlines import labels_from_evidence
 from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.positions import shared_by_position
+from napari_samnet.series.region import Kept, within
 from napari_samnet.series.schedule import Chain
 from napari_samnet.series.verdicts import PlaneReport
 
@@ -72,12 +73,17 @@ class HeldPlanes:
     """Encoded planes, of which the last few are held.
 
     ``read``: takes the index of a plane, returns its pixels.
+    ``kept``: takes the index, returns the pixels that count, None for all.
     """
 
     def __init__(
-        self, read: Callable[[int], Any], encoder: PlaneEncoder
+        self,
+        read: Callable[[int], Any],
+        encoder: PlaneEncoder,
+        kept: Kept | None = None,
     ) -> None:
         self._read = read
+        self._kept = kept
         self._encoder = encoder
         self._held: OrderedDict[int, EncodedPlane] = OrderedDict()
         self._shape: tuple[int, int] | None = None
@@ -97,7 +103,8 @@ class HeldPlanes:
                     f'plane {index} and {self._shape} before: cut or scale '
                     f'them to one size'
                 )
-            self._held[index] = plane
+            kept = None if self._kept is None else self._kept(index)
+            self._held[index] = within(plane, kept)
             while len(self._held) > HELD:
                 self._held.popitem(last=False)
         return self._held[index]
@@ -236,6 +243,8 @@ class Propagation:
         follow_labels(plane, [*drawn, *self._memory.recent[:1]], places, count)
         if drawn:
             drop_far_pieces(places, latest[0].labels, drawn[0].labels, count)
+        if plane.kept is not None:
+            places[~plane.kept] = 0
         area = np.bincount(places.ravel(), minlength=count + 1)[1:]
         shares = label_shares(places, count, plane.cells)
         quality = _quality(references, cosines, shares)

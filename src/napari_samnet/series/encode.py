@@ -56,6 +56,8 @@ class EncodedPlane:
     #: Mean difference of neighboring pixels at working size; near 0 where the
     #: plane is blurred or empty.
     sharpness: float
+    #: (H, W): pixels that count; None for all of them.
+    kept: npt.NDArray[np.bool_] | None = None
     #: The plane at its own size; None for planes that are remembered.
     image: Plane | None = None
 
@@ -139,7 +141,7 @@ class PlaneEncoder:
             _bounded(picture),
             _histogram(small),
             _sharpness(small),
-            read,
+            image=read,
         )
 
     def _described(self, images: Tensor) -> Tensor:

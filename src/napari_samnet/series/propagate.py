@@ -21,6 +21,7 @@ from napari_samnet.series.annotations import as_places, by_plane
 from napari_samnet.series.chain import HeldPlanes, Propagation
 from napari_samnet.series.encode import PlaneEncoder
 from napari_samnet.series.memory import Memory
+from napari_samnet.series.region import Kept, kept_planes
 from napari_samnet.series.schedule import Direction, plan_chains
 from napari_samnet.series.verdicts import PlaneReport
 from napari_samnet.series.working_size import working_size
@@ -76,6 +77,7 @@ def propagate_steps(
     channel_axis: int | None = None,
     adapt_size: bool = True,
     fast: bool = False,
+    kept: Kept | None = None,
 ) -> Generator[PlaneResult, None, None]:
     """Carry labels plane by plane; see :func:`propagate`.
 
@@ -101,6 +103,9 @@ def propagate_steps(
         small, see :func:`.working_size`.
     fast : bool
         The same as in :func:`propagate`.
+    kept : callable, optional
+        Takes the index of a plane, returns the pixels that count as a bool
+        array, (H, W), or None where all of them do.
 
     Yields
     ------
@@ -121,7 +126,8 @@ def propagate_steps(
     if adapt_size:
         size = working_size(drawn.values(), least=options.size)
         options = replace(options, size=size)
-    planes = HeldPlanes(read, PlaneEncoder(options, channel_axis, fast=fast))
+    encoder = PlaneEncoder(options, channel_axis, fast=fast)
+    planes = HeldPlanes(read, encoder, kept)
     first = chains[0].source if chains else min(drawn)
     shape = planes(first).shape
     for index, labels in drawn.items():
@@ -149,6 +155,8 @@ def propagate(
     ids: Collection[int] | None = None,
     start: int | None = None,
     direction: Direction = 'both',
+    region: Any = None,
+    leave_out: Any = None,
     size: int | None = None,
     outlines: bool = DEFAULTS.outlines,
     fast: bool = False,
@@ -176,6 +184,12 @@ def propagate(
         behind it, 'backwards' those before it.
     direction : {'both', 'forwards', 'backwards'}
         Whether labels go to later planes, to earlier ones or to both.
+    region : array_like of bool or int, optional
+        The only part in which labels are carried, where it is not 0:
+        ``(H, W)`` for all planes, or ``(T, H, W)``.
+    leave_out : array_like of bool or int, optional
+        A part that gets no labels and leads none elsewhere, in the same
+        shapes: damage, or another animal.
     size : int, optional
         Shorter side in pixels at which the network sees the planes. Larger
         finds smaller things and takes longer. By default it is chosen from
@@ -241,6 +255,7 @@ def propagate(
         channel_axis=channel_axis,
         adapt_size=size is None,
         fast=fast,
+        kept=kept_planes(region, leave_out, len(planes)),
     )
     first = next(iter(drawn.values()))
     labels = np.zeros((len(planes), *first.shape), first.dtype)

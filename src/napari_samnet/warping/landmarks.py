@@ -26,7 +26,11 @@ Points = npt.NDArray[np.float64]
 
 #: Median residual of the pairs, as a share of the side, from which the field
 #: starts again from their affine motion, and how many pairs that takes.
-CONTRADICTION, RESTART_PAIRS = 0.06, 3
+CONTRADICTION, RESTART_PAIRS = 0.04, 3
+
+#: Distance from where it belongs within which a pair is met, as a share of
+#: the side: half a pixel of an image of 1000.
+EXACT = 5e-4
 
 #: Falloff of a correction, and of one on top of an affine start, as a share
 #: of the side.
@@ -201,7 +205,8 @@ def bend_field(
             bent, weights = _corrected(
                 base, start[met], end[met], distances[met], width
             )
-            if not _folds(bent, base):
+            off = np.linalg.norm(_sampled(bent, start) + start - end, axis=1)
+            if off[met].max() < EXACT and not _folds(bent, base):
                 near = np.exp(-(distances[met].min(0) ** 2) / (2 * width**2))
                 return Bent(
                     bent.astype(np.float32),

@@ -125,3 +125,21 @@ class TestDock:
         drawn.reset_defaults()
         drawn.set_region(None)
         assert drawn.reason == ''
+
+    def test_labels_are_propagated_inside_alone(
+        self, ready: Any, photos: Any, mask: Any
+    ) -> None:
+        viewer = ready.viewer
+        viewer.add_image(np.stack([photos[0]] * 2), name='film', rgb=True)
+        viewer.add_labels(np.stack([mask, 0 * mask]), name='drawn')
+        viewer.dims.set_current_step(0, 0)
+        ready.set_source('film')
+        ready.set_labels('drawn')
+        ready.set_planes('propagate')
+        viewer.add_shapes([BOX[:, ::1] * (1, 0.5)], name='part')
+        assert ready.panel.region.layer.isVisible()
+        ready.set_region('part')
+        ready.run(wait=True, timeout=WAIT)
+        carried = viewer.layers['film ← drawn propagated'].data[1]
+        assert carried.any()
+        assert not carried[:, 31:].any()

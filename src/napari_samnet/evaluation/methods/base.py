@@ -70,7 +70,7 @@ class Identity(Method):
     name = 'identity'
 
     def answer(self, pair: Pair) -> Answer:
-        still = np.zeros((2, 2, 2), np.float32)
+        still = np.zeros((32, 32, 2), np.float32)
         return Answer(from_fields(pair, still, still, np.array(pair.source)))
 
 
@@ -158,7 +158,9 @@ class Samnet(IterativeMethod):
         # A run that has converged would not move any more.
         for count in iterations:
             partial.setdefault(count, result)
-        labels = quality = None
+        labels = quality = corrected = None
+        if pair.landmarks is not None:
+            corrected = self._corrected(pair, result)
         if len(pair.references) > 1:
             carried = self._carrier(pair)(pair.target)
             labels, quality = carried.labels, carried.predicted_iou
@@ -173,7 +175,24 @@ class Samnet(IterativeMethod):
             labels=labels,
             quality=None if quality is None or isnan(quality) else quality,
             partial=partial,
+            corrected=corrected,
             paused=paused,
+        )
+
+    def _corrected(self, pair: Pair, found: Correspondence) -> Correspondence:
+        """A match that was given the landmarks of its pair."""
+        from napari_samnet.matching.landmarks import match_from_landmarks
+        from napari_samnet.matching.match import match
+
+        assert pair.landmarks is not None
+        options = asdict(replace(self.options, orientation='upright'))
+        return match_from_landmarks(
+            found,
+            pair.target,
+            pair.landmarks,
+            lambda nearer: match(
+                pair.source, nearer, transferred=False, **options
+            ),
         )
 
     def _carrier(self, pair: Pair) -> LabelCarrier:

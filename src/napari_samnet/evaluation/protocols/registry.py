@@ -26,6 +26,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.evaluation.interfaces import Protocol
 from napari_samnet.evaluation.methods.estimates import with_estimates
 from napari_samnet.evaluation.protocols.attributes import Attributes
+from napari_samnet.evaluation.protocols.corrections import Corrections
 from napari_samnet.evaluation.protocols.flow import Flow
 from napari_samnet.evaluation.protocols.instances import Instances
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
@@ -40,6 +41,7 @@ from napari_samnet.evaluation.protocols.synthetic import (
     Photographs,
     Synthetic,
 )
+from napari_samnet.evaluation.protocols.verdicts import Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,14 @@ def _keypoints(request: PairRequest) -> Protocol:
     )
 
 
+def _corrections(request: PairRequest) -> Protocol:
+    default = request.preset.threshold_by if request.preset else 'kp-box'
+    return Corrections(
+        _keypoint_pairs(request, 'corrections'),
+        threshold_by=request.threshold_by or default,
+    )
+
+
 def _landmarks(request: PairRequest) -> Protocol:
     return Landmarks(_keypoint_pairs(request, 'landmarks'))
 
@@ -164,6 +174,28 @@ def _instances(request: PairRequest) -> Protocol:
 def _orientation(request: PairRequest) -> Protocol:
     kind = request.preset.protocol if request.preset else 'keypoints'
     return Orientation(PROTOCOLS[kind](request), turns=request.turns)
+
+
+def _verdicts(request: PairRequest) -> Protocol:
+    if request.preset is not None or request.pairs is not None:
+        kind = request.preset.protocol if request.preset else 'masks'
+        return Verdicts([PROTOCOLS[kind](request)])
+    # What of the sets with masks and with keypoints lies below the folder.
+    held = []
+    for name in _VERDICTS_ON:
+        preset = PRESETS[name]
+        try:
+            held.append(
+                PROTOCOLS[preset.protocol](replace(request, preset=preset))
+            )
+        except InputError:
+            continue
+    if not held:
+        raise InputError(
+            f'{request.root} holds none of {", ".join(_VERDICTS_ON)}: give '
+            f'--root DIR, or --pairs FILE with masks'
+        )
+    return Verdicts(held)
 
 
 def _flow(request: PairRequest) -> Protocol:
@@ -205,12 +237,19 @@ PROTOCOLS: dict[str, Callable[[PairRequest], Protocol]] = {
     'series': _series,
     'presence': _presence,
     'orientation': _orientation,
+    'corrections': _corrections,
+    'verdicts': _verdicts,
 }
+
+#: Data sets that verdicts are tried on, as far as a folder holds them.
+_VERDICTS_ON = ('weizmann', 'davis', 'pf-willow', 'mouse')
 
 #: Protocols that take the pairs of another one.
 _TAKES = {
     'presence': ('masks',),
     'orientation': ('keypoints', 'landmarks', 'masks'),
+    'corrections': ('keypoints',),
+    'verdicts': ('keypoints', 'masks'),
 }
 
 

@@ -139,6 +139,11 @@ class Request:
             None if target is None else target.plane(pair.target),
         )
 
+    def kept_of_source(self, index: Index) -> NDArray[np.bool_] | None:
+        """Pixels of a plane of the source that count; None for all."""
+        region = self.regions[0]
+        return None if region is None else region.plane(index)
+
     @property
     def has_planes(self) -> bool:
         """Whether results of several planes share their layers."""

@@ -217,10 +217,14 @@ def _verdict(
     """The worst verdict on the pairs of planes, and on which it is."""
     worst: Verdict | None = None
     judged: tuple[Index, Index] | None = None
-    masks = [mask for mask in request.masks if mask.kind == 'labels']
+    by_kind = {mask.kind: mask for mask in reversed(request.masks)}
+    labels, points = by_kind.get('labels'), by_kind.get('points')
     for pair, correspondence in correspondences.items():
-        labels = masks[0].plane(pair[0]) if masks else None
-        verdict = judge(correspondence, labels)
+        verdict = judge(
+            correspondence,
+            None if labels is None else labels.plane(pair[0]),
+            points=None if points is None else points.plane(pair[0]).coords[0],
+        )
         if worst is None or RANKS[verdict.level] > RANKS[worst.level]:
             worst, judged = verdict, pair
     return worst, judged

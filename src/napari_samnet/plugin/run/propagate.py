@@ -98,16 +98,29 @@ def _link(
     """Carry the annotation to one more plane."""
     anchor, before, here = planes
     request = chain.request
+    here_kept = request.kept_of_source(chain.at(place))
     # A link cut short would lead everything behind it astray.
     link = yield from match_pair(
-        before, here, request, cache, stop, partial=False
+        before,
+        here,
+        request,
+        cache,
+        stop,
+        kept=(request.kept_of_source(chain.at(previous)), here_kept),
+        partial=False,
     )
     if link is None or stop.is_set():
         return False
     start, error = chain.at(previous), _error(link)
     if error > WEAK_LINK and start != chain.anchor:
         direct = yield from match_pair(
-            anchor, here, request, cache, stop, partial=False
+            anchor,
+            here,
+            request,
+            cache,
+            stop,
+            kept=(request.kept_of_source(chain.anchor), here_kept),
+            partial=False,
         )
         if direct is None or stop.is_set():
             return False

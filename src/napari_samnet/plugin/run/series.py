@@ -173,6 +173,7 @@ def _carry(
         direction=course.direction,
         skip=course.skip,
         channel_axis=stack.channel_axis,
+        kept=lambda place: request.kept_of_source(_at(request, axis, place)),
     )
     for result in steps:
         report = result.report

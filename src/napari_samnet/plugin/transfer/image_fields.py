@@ -134,7 +134,7 @@ class ImageFields:
         rows = self.image_rows
         rows.setRowVisible(self.mode, has_planes)
         propagating = mode == 'propagate'
-        self.region.show(offered=not propagating)
+        self.region.show(one_image=propagating)
         rows.setRowVisible(self.axis, propagating and self.axis.count() > 1)
         for widget in (self.direction, self.go_on):
             rows.setRowVisible(widget, propagating)

@@ -282,8 +282,14 @@ class Inputs:
         """Parts of source and target that are matched."""
         fields = self._panel.region
         layer = fields.layer.layer
-        if layer is None or self.mode == 'propagate':
+        if layer is None:
             return None, None
+        if self.mode == 'propagate':
+            # There is one image, whichever the shapes were drawn on.
+            region = capture_region(
+                layer, plan.source.grid, leave_out=fields.leave_out
+            )
+            return region, region
         source, target = (
             capture_region(layer, stack.grid, leave_out=fields.leave_out)
             if name in fields.images

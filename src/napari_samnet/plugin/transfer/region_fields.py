@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Shapes
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from napari_samnet.plugin.layers.edits import about_layer
@@ -47,17 +48,24 @@ class RegionFields:
         self.use.setMinimumWidth(90)
         rows.addRow(label('Region', tip), self.layer)
         rows.addRow('', self.use)
-        self.show(offered=False)
+        self.show()
 
     def connect_to(self, changed: Callable[..., Any]) -> None:
         """Call something after each change by the user."""
         self.layer.chosen.connect(changed)
         self.use.activated.connect(changed)
 
-    def show(self, *, offered: bool) -> None:
-        """Show the fields while there is something to choose."""
+    def show(self, *, one_image: bool = False) -> None:
+        """Show the fields while there is something to choose.
+
+        ``one_image``: labels go through the source, there is no target.
+        """
         chosen = self.layer.layer is not None
-        there = offered and bool(self.layer.layers)
+        there = bool(self.layer.layers)
+        model = self.use.model()
+        assert isinstance(model, QStandardItemModel)
+        for number, (_, image) in enumerate(USES):
+            model.item(number).setEnabled(image == 'source' or not one_image)
         self._rows.setRowVisible(self.layer, there)
         self._rows.setRowVisible(self.use, there and chosen)
 

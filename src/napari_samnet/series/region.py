@@ -1,0 +1,76 @@
+"""The part of the planes that labels are carried in.
+
+Cells outside are like none: nothing is found there, and nothing there leads
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.resize import resized
+from napari_samnet.errors import InputError
+from napari_samnet.series.encode import EncodedPlane
+
+Mask = npt.NDArray[np.bool_]
+
+#: Pixels of a plane that count, by its place; None where all do.
+Kept = Callable[[int], Mask | None]
+
+#: Share of a cell from which on it counts.
+HALF = 0.5
+
+
+def kept_planes(region: Any, leave_out: Any, length: int) -> Kept | None:
+    """Pixels of each plane that count; None if all of all planes do.
+
+    ``region``, ``leave_out`` (H, W) or (T, H, W): what counts, and what does
+    not, where they are not 0. Raises InputError if they do not fit.
+    """
+    given = []
+    for name, mask in (('region', region), ('leave_out', leave_out)):
+        if mask is None:
+            continue
+        array = np.asarray(mask)
+        if array.ndim != 2 and (array.ndim != 3 or len(array) != length):
+            raise InputError(
+                f'{name} must have the shape of a plane, or one plane for '
+                f'each of the {length}, got shape {array.shape}'
+            )
+        given.append((array, name == 'region'))
+    if not given:
+        return None
+
+    def kept(index: int) -> Mask:
+        parts = [
+            ((a if a.ndim == 2 else a[index]) != 0) == inside
+            for a, inside in given
+        ]
+        mask: Mask = np.logical_and.reduce(parts)
+        return mask
+
+    return kept
+
+
+def within(plane: EncodedPlane, kept: Mask | None) -> EncodedPlane:
+    """A plane of which only a part counts; raises InputError if none does."""
+    if kept is None:
+        return plane
+    if kept.shape != plane.shape:
+        raise InputError(
+            f'a region must have the shape of the planes, {plane.shape}, got '
+            f'{kept.shape}'
+        )
+    if not kept.any():
+        raise InputError(
+            'nothing of a plane is left: its region is empty, or all of it '
+            'is left out'
+        )
+    shares = resized(kept[..., None].astype(np.float32), *plane.cells)
+    counted = plane.features.new_tensor((shares >= HALF).reshape(-1, 1))
+    return replace(plane, features=plane.features * counted, kept=kept)
