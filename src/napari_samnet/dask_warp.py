@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.checks import as_array, check_labels, checked_image
 from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.arrays.types import Shape
 from napari_samnet.errors import InputError
 from napari_samnet.labels.kernel import label_kernel, sample_indices
 from napari_samnet.warping.fields import Mapping, source_window
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from napari_samnet.warping.field_pair import Side
     from napari_samnet.warping.warp import Kernel
 
-Shape = tuple[int, int]
 
 #: Side of the blocks of a result.
 BLOCK_SIDE = 1024

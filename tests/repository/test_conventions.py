@@ -19,7 +19,7 @@ from skimage import data
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.matching.match import match
 from napari_samnet.matching.pair import directions
-from napari_samnet.samnet.features import STRIDE
+from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.field import affine_field
 
 pytestmark = pytest.mark.slow

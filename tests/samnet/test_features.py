@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import (
-    STRIDE,
     VGGFeatures,
     layer_plan,
     normalize,

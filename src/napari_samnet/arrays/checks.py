@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.lazy import new_array
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Displacements beyond this many sides of an image are damage, not motion.
 LARGEST_DISPLACEMENT = 1e6

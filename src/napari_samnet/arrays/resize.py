@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray
+
 if TYPE_CHECKING:
     from scipy import sparse
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def linear_taps(

@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.moments import products, unpacked
 from napari_samnet.color.smoothing import blurred, resized, sobel
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Larger pairs are reduced to this many pixels a side before the fit, and the
 #: maps to a grid of at most so many cells.

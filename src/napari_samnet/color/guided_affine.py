@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.tiles import run_tiles, tiles
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
-FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 
 

@@ -37,6 +37,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.affine_fit import kept_maps
 from napari_samnet.color.classes import ColorClasses
 from napari_samnet.color.local_statistics import statistical_pictures
@@ -46,7 +47,6 @@ from napari_samnet.color.smoothing import blurred, resized
 from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import Mapping
 
-FloatArray = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 
 #: The model is fitted to images of at most this many pixels a side.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Without `channel_axis`, an axis up to this long is read as channels.
 MAX_TRAILING_CHANNELS = 8

@@ -19,6 +19,7 @@ from napari_samnet.arrays.checks import as_array
 from napari_samnet.arrays.dtypes import as_dtype, check_limits, value_range
 from napari_samnet.arrays.lazy import RowCache, new_array
 from napari_samnet.arrays.tiles import tiles
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.images.channels import (
     channels_to_colors,
@@ -26,8 +27,6 @@ from napari_samnet.images.channels import (
     find_channel_axis,
     over_neutral,
 )
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Less opacity than this does not make a color change larger.
 LEAST_OPACITY = np.float32(0.1)

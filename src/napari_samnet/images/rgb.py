@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import antialias_matrix
 from napari_samnet.arrays.tiles import run_tiles
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Working sides must be multiples of this, in pixels.
 SIDE_STEP = 16

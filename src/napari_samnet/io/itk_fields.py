@@ -62,34 +62,6 @@ def write_itk(path: str | os.PathLike[str], flow: NDArray[np.float32]) -> Path:
     return final
 
 
-def read_itk_field(path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Read a displacement field that other programs made.
-
-    ``path``: an image of vectors; spacing and direction are taken into
-    account.
-    Returns: (H, W, 2): displacement (row, column) in pixels.
-    Raises InputError if ITK is not installed, or the file is no such field.
-    """
-    itk = require('itk', 'fields of ITK', extra='bench')
-    if not Path(path).is_file():
-        raise InputError(f'field: there is no file {path}')
-    try:
-        image = itk.imread(str(path))
-        vectors = itk.array_from_image(image)
-        spacing = np.asarray(image.GetSpacing())
-        direction = itk.array_from_matrix(image.GetDirection())
-    except (OSError, RuntimeError, TypeError) as error:
-        reason = ' '.join(str(error).split())[-200:]
-        raise InputError(f'cannot read {path}: {reason}') from error
-    if vectors.ndim != 3 or vectors.shape[2] != 2 or not vectors.size:
-        raise InputError(
-            f'{path} must hold two numbers for each pixel of a 2-D image, got '
-            f'shape {vectors.shape}'
-        )
-    pixels = vectors @ np.linalg.inv(direction).T / spacing
-    return np.ascontiguousarray(pixels[..., ::-1], np.float32)
-
-
 def _image(itk: Any, vectors: NDArray[Any], number: Any) -> Any:
     kind = itk.Image[itk.Vector[number, 2], 2]
     return itk.image_view_from_array(vectors, ttype=kind)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.warping.boundaries import sample_displacement
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Cells by which the field must have moved, and by which the evidence must
 #: lie elsewhere, for the field to be believed instead.

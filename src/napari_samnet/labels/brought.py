@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray, Labels, Shape
 from napari_samnet.labels.grids import grid_shape, on_grid
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.fields import Mapping
-
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Shape = tuple[int, int]
 
 #: Weight of the label that the field brings, where its confidence is 1,
 #: beside evidence that sums to 1.

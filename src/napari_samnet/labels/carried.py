@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.checks import checked_output
+from napari_samnet.arrays.types import Labels
 from napari_samnet.labels.estimate import label_quality
 from napari_samnet.labels.kernel import ScoredLabels, label_kernel
 from napari_samnet.labels.quality import LabelQuality
@@ -16,8 +16,6 @@ from napari_samnet.warping.warp import Destination, SourceArray, warp
 
 if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
-
-Labels = npt.NDArray[Any]
 
 
 def carried_labels(

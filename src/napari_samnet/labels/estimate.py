@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_samnet.arrays.types import Labels
 from napari_samnet.labels.brought import field_labels
 from napari_samnet.labels.grids import on_grid
 from napari_samnet.labels.kernel import sample_labels
@@ -18,8 +18,6 @@ from napari_samnet.labels.quality import (
 from napari_samnet.labels.scores import LabelScores, score_labels
 from napari_samnet.labels.tables import LabelField
 from napari_samnet.warping.warp import SourceArray
-
-Labels = npt.NDArray[Any]
 
 
 def label_quality(

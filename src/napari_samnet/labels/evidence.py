@@ -23,14 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Shape = tuple[int, int]
 
 #: Cells that are kept for each cell of the target.
 NEIGHBORS = 10

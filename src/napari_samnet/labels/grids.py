@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers, linear_taps
 from napari_samnet.arrays.tiles import Tile
-
-FloatArray = npt.NDArray[np.float32]
-Shape = tuple[int, int]
+from napari_samnet.arrays.types import FloatArray, Shape
 
 #: Longest side of the grid that scores are given on, in samples.
 GRID_SIDE = 256

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers
 from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.arrays.types import Labels, Shape
 from napari_samnet.labels.grids import grid_shape
 from napari_samnet.labels.outlines import OutlineGuide
 from napari_samnet.labels.painter import LabelPainter
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
     from napari_samnet.warping.warp import Kernel
 
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Shape = tuple[int, int]
 
 #: Samples of the labels per side, which is a few per cell.
 SAMPLE_SIDE = 256

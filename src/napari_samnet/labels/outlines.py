@@ -18,9 +18,8 @@ References
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from napari_samnet.arrays.types import FloatArray
 
 #: Radii of the squares in pixels of the small picture. A label takes the one
 #: next to `RADIUS_SHARE` of the side of a square of its area.

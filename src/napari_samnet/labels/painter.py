@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers, linear_taps
 from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.arrays.types import FloatArray, Labels, Shape
 from napari_samnet.labels.scores import LabelScores
 
 if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
 
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Shape = tuple[int, int]
 
 #: Side in pixels of the parts of a block that are scored at once.
 PART_SIDE = 128

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from napari_samnet.arrays.types import FloatArray
+
 Mask = npt.NDArray[np.bool_]
 
 #: A piece is far if the gap between it and the largest one exceeds that of

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray, Labels
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import (
     find_evidence,
@@ -24,9 +25,6 @@ from napari_samnet.labels.evidence import (
     pooled,
 )
 from napari_samnet.labels.tables import LabelTable, resolved_labels
-
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
 
 #: Difference of cosine similarity at which one set of references counts e
 #: times as much as another.

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.tiles import Tile
+from napari_samnet.arrays.types import FloatArray, Labels, Shape
 from napari_samnet.labels.brought import BroughtLabels, field_labels
 from napari_samnet.labels.grids import (
     grid_shape,
@@ -34,10 +34,6 @@ from napari_samnet.labels.tables import (
     LabelTable,
     table_of_source,
 )
-
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Shape = tuple[int, int]
 
 #: Share of evidence at which a label wins against the background. Below one
 #: half, since thin parts and small objects fill few cells.

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray, Labels, Shape
 from napari_samnet.labels.evidence import Evidence, label_shares
 from napari_samnet.labels.grids import GRID_SIDE
 from napari_samnet.labels.pieces import widest_gaps
-
-FloatArray = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Shape = tuple[int, int]
 
 #: A label takes part if this share of its area is in cells that it fills by
 #: more than half.

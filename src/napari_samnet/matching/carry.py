@@ -18,6 +18,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.checks import as_array, check_labels
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.labels.grids import grid_shape
@@ -47,8 +48,6 @@ from napari_samnet.warping.warp import SourceArray
 
 #: References that are asked for each target.
 BEST = 5
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

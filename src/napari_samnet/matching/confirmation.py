@@ -11,14 +11,12 @@ not part of the paper.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, minimum_filter
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.lucas_kanade import described
 from napari_samnet.warping.fields import Mapping, round_trip, sample_field
-
-FloatArray = NDArray[np.float32]
 
 #: Width in pixels of the mean and deviation that are taken out of brightness
 #: and steepness.

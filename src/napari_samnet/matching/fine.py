@@ -25,9 +25,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_samnet.arrays.resize import Upsampler, centers
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.lucas_kanade import (
     CELL,
     LEVELS,
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ['CELL', 'Refined', 'refine']
 
-FloatArray = NDArray[np.float32]
 
 #: Softness of the belief in a correlation, forward-backward error in pixels
 #: at which it has fallen to 61 %, and width in cells over which both are

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samnet.arrays.checks import check_labels
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
@@ -21,7 +22,6 @@ from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import (
-    FloatArray,
     PairRun,
     directions,
 )
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import Iteration, SAMNet
-
-#: Pixels per cell at working size.
-STRIDE = 8
 
 
 @dataclass(frozen=True)

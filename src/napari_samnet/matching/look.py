@@ -6,16 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.look import Look, fit_look
 from napari_samnet.images.rgb import to_working
 from napari_samnet.matching.match import match
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.fields import Mapping
-
-FloatArray = NDArray[np.float32]
 
 
 def learn_look(

@@ -18,7 +18,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.labels.carried import carried_labels
 from napari_samnet.labels.quality import image_quality, is_likely_absent
-from napari_samnet.matching.job import STRIDE, MatchJob, Step
+from napari_samnet.matching.job import MatchJob, Step
 from napari_samnet.matching.landmarks import (
     checked_landmarks,
     match_from_landmarks,
@@ -30,6 +30,7 @@ from napari_samnet.runtime.devices import (
     fallback_targets,
     resolve_execution_target,
 )
+from napari_samnet.samnet.config import STRIDE
 
 if TYPE_CHECKING:
     from napari_samnet.samnet.given_features import FeatureFunction

@@ -25,6 +25,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.lucas_kanade import (
     CELL,
     LEVELS,
@@ -40,7 +41,6 @@ from napari_samnet.matching.lucas_kanade import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 #: Cells a side that are told apart.

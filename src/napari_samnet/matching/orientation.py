@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.warping.fields import sample_field
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
-Shape = tuple[int, int]
 
 #: Degrees from a quarter turn that the features bear.
 BEARABLE = 10.0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.matching.agreement import agreement
 from napari_samnet.matching.orientation import (
     Frame,
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 
     from napari_samnet.samnet.network import SAMNet
 
-FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
-Shape = tuple[int, int]
 
 #: Sides in pixels at which all orientations are tried, those that are left,
 #: and the last two.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.matching.region import cell_shares, without
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.network import Iteration, SAMNet
     from napari_samnet.samnet.recurrence import Feedback
 
-FloatArray = NDArray[np.float32]
 
 #: Forward-backward error, in cells, at which the confidence has fallen to
 #: 61 %.

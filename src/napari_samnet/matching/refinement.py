@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.matching.fine import FloatArray, refine
+from napari_samnet.arrays.types import FloatArray
+from napari_samnet.matching.fine import refine
 from napari_samnet.warping.fields import full_map
 
 #: Pixels of the longer side per pixel at working size from which the field

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Longer by shorter side from which an image is looked at in its own
 #: proportions, which takes another pass of the network: frames of films, but

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.checks import checked_points
 from napari_samnet.arrays.resize import Upsampler, centers, resized
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.labels.quality import is_likely_absent
 from napari_samnet.warping.boundaries import sample_displacement
@@ -18,7 +18,6 @@ from napari_samnet.warping.fields import round_trip, sample_field
 
 Level = Literal['good', 'look', 'bad']
 
-FloatArray = npt.NDArray[np.float32]
 
 #: Mean forward-backward error where the labels are, as a share of the side,
 #: above which a match is to be looked at, and above which it is not to be

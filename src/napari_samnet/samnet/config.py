@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
+#: Pixels per cell of relu4_1, and so of every field, at working size.
+STRIDE = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class SAMNetConfig:

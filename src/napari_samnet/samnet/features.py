@@ -24,9 +24,6 @@ from torch import Tensor, nn
 
 from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS, LiteFeatures
 
-#: Pixels per cell of relu4_1, and so of every field.
-STRIDE = 8
-
 #: Convolutions per block and their channels (Simonyan & Zisserman, 2015).
 _DEPTHS = {'vgg16': (2, 2, 3, 3, 3), 'vgg19': (2, 2, 4, 4, 4)}
 _CHANNELS = (64, 128, 256, 512, 512)

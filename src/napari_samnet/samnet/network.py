@@ -17,8 +17,8 @@ from torch import Tensor
 
 from napari_samnet.samnet.attributes import DroplinkDecoder
 from napari_samnet.samnet.comparison import Comparison
-from napari_samnet.samnet.config import SAMNetConfig
-from napari_samnet.samnet.features import STRIDE, Features, VGGFeatures
+from napari_samnet.samnet.config import STRIDE, SAMNetConfig
+from napari_samnet.samnet.features import Features, VGGFeatures
 from napari_samnet.samnet.field import flow_of, identity_field
 from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.kernels.cuda_graph import recording_for

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.series.encode import EncodedPlane, PlaneEncoder
 from napari_samnet.series.evidence import (
@@ -31,8 +32,6 @@ from napari_samnet.series.verdicts import PlaneReport
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class _Likeness(NamedTuple):

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import working_shape
 from napari_samnet.labels.evidence import pooled
@@ -24,7 +24,6 @@ from napari_samnet.runtime.weights import get_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-FloatArray = npt.NDArray[np.float32]
 
 #: Planes with more pixels are compared pixel by pixel on a coarser grid.
 MOST_PIXELS = 1 << 20

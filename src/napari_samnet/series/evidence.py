@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.resize import antialias_matrix
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.series.encode import EncodedPlane
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FloatArray = npt.NDArray[np.float32]
 
 #: Cells that are asked.
 NEIGHBORS = 10

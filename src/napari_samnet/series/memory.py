@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.series.encode import EncodedPlane
 from napari_samnet.series.evidence import Reference, label_shares
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Annotated planes that are asked for one plane.
 ANNOTATED_ASKED = 3

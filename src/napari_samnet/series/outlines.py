@@ -6,14 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.images.plane import Plane
 from napari_samnet.labels.grids import grid_shape
 from napari_samnet.labels.kernel import outline_guide
 from napari_samnet.labels.painter import LabelPainter
 from napari_samnet.labels.scores import score_table
 from napari_samnet.labels.tables import LabelTable
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def labels_from_evidence(

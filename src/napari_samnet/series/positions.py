@@ -9,10 +9,9 @@ them was in the plane before.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-FloatArray = npt.NDArray[np.float32]
+from napari_samnet.arrays.types import FloatArray
 
 #: Distance at which a label counts 0.6 as much as one that was here, as a
 #: share of the shorter side, and the distance, in these, beyond which all are

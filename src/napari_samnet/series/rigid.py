@@ -17,7 +17,8 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 from scipy.signal import fftconvolve
 
-FloatArray = npt.NDArray[np.float32]
+from napari_samnet.arrays.types import FloatArray
+
 Mask = npt.NDArray[np.bool_]
 
 #: Longest side, in pixels, of the pictures in which shifts are tried.

@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.options import SIZE_STEP
-
-#: Pixels of the working size per cell of features.
-CELL = 8
+from napari_samnet.samnet.config import STRIDE
 
 #: Cells that a label shall have across.
 CELLS_ACROSS = 20
@@ -36,7 +34,7 @@ def working_size(
     for labels in annotations:
         areas = np.unique(labels[labels != 0], return_counts=True)[1]
         across = np.sqrt(areas) / min(labels.shape)
-        needed += (CELLS_ACROSS * CELL / across).tolist()
+        needed += (CELLS_ACROSS * STRIDE / across).tolist()
     if not needed:
         return least
     wanted = round(float(np.median(needed)) / SIZE_STEP) * SIZE_STEP

@@ -20,7 +20,7 @@ from napari_samnet.datasets.pair_lists import (
 )
 from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write, write_text
-from napari_samnet.samnet.features import STRIDE
+from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.category import (
     CategoryPairs,

@@ -33,7 +33,8 @@ from napari_samnet.options import DEFAULTS
 from napari_samnet.runtime.confidence import confidence_path, save_confidence
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.confidence import MatchConfidence
-from napari_samnet.samnet.features import STRIDE, Features, VGGFeatures
+from napari_samnet.samnet.config import STRIDE
+from napari_samnet.samnet.features import Features, VGGFeatures
 from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.match_evidence import match_evidence
 from napari_samnet.samnet.network import SAMNet

@@ -25,7 +25,8 @@ from torch import Tensor
 from napari_samnet.datasets.animal_pose import is_left_out
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.files import atomic_write
-from napari_samnet.samnet.features import STRIDE, VGGFeatures
+from napari_samnet.samnet.config import STRIDE
+from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.categorystage import category_of, spread_images
 from napari_samnet.training.data import (

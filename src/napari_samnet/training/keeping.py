@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_samnet.samnet.config import STRIDE
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import (
     CATEGORY_NAME,
@@ -17,9 +18,6 @@ from napari_samnet.training.runs import (
 
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
-
-#: Pixels at working size per cell.
-CELL = 8
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def read_held_out(folder: Path) -> HeldOut | None:
         return None
     cells = json.loads(path.read_text(encoding='utf-8'))['held_out_epe_cells']
     names = ('before', 'after', 'kept')
-    return HeldOut(*(round(CELL * cells[name][-1], 3) for name in names))
+    return HeldOut(*(round(STRIDE * cells[name][-1], 3) for name in names))
 
 
 def read_pairs(folder: Path) -> HeldOut | None:
@@ -58,7 +56,8 @@ def read_pairs(folder: Path) -> HeldOut | None:
         return None
     record = json.loads(path.read_text(encoding='utf-8'))
     before, after = (
-        round(CELL * record[name]['bipath'], 3) for name in ('before', 'after')
+        round(STRIDE * record[name]['bipath'], 3)
+        for name in ('before', 'after')
     )
     return HeldOut(before, after, after if record['kept'] else before)
 

@@ -19,7 +19,7 @@ from skimage.transform import resize
 from napari_samnet.datasets.composites import CompositeParts
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.images.rgb import to_working
-from napari_samnet.samnet.features import STRIDE
+from napari_samnet.samnet.config import STRIDE
 from napari_samnet.training.data import ImageList, read_working
 from napari_samnet.training.synthetic import synthetic_pair
 from napari_samnet.training.taught_examples import AnnotatedImage

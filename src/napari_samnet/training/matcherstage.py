@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from napari_samnet.files import write_text
-from napari_samnet.samnet.features import STRIDE
+from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.data import ImageList
 from napari_samnet.training.judging import evaluating, with_held_out

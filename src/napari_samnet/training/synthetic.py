@@ -23,7 +23,8 @@ from napari_samnet.datasets.synthetic import (
     random_field,
     warp_photograph,
 )
-from napari_samnet.samnet.features import STRIDE, VGGFeatures
+from napari_samnet.samnet.config import STRIDE
+from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.field import grid
 from napari_samnet.training.data import ImageList, read_working, to_tensor
 

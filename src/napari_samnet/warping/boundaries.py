@@ -18,9 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.resize import Upsampler, centers, linear_taps
-
-FloatArray = npt.NDArray[np.float32]
-Shape = tuple[int, int]
+from napari_samnet.arrays.types import FloatArray, Shape
 
 #: Distance between samples by which a step must exceed its surroundings, and
 #: be long itself, to be a motion boundary: less is stretched, not torn.

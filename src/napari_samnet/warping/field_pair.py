@@ -22,6 +22,7 @@ from napari_samnet.arrays.checks import (
 )
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import run_tiles, tiles
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.warping.boundaries import sample_displacement
 from napari_samnet.warping.fields import (
@@ -31,7 +32,6 @@ from napari_samnet.warping.fields import (
 )
 from napari_samnet.warping.warp import SourceArray, warp_bilinear
 
-FloatArray = npt.NDArray[np.float32]
 Side = Literal['source', 'target']
 
 #: The mean consistency is taken over a grid of at most this many a side.

@@ -10,13 +10,11 @@ import numpy.typing as npt
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.resize import Upsampler, centers, linear_taps
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.warping.boundaries import (
     DisplacementUpsampler,
     sample_displacement,
 )
-
-FloatArray = npt.NDArray[np.float32]
-Shape = tuple[int, int]
 
 #: Distance from a motion boundary, in shares of the side, at which a place
 #: is surely of one of its sides.

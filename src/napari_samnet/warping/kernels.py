@@ -16,10 +16,8 @@ import numpy.typing as npt
 from napari_samnet.arrays.dtypes import as_dtype
 from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.tiles import Tile
+from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.warping.fields import Mapping, lerp, lossless_float_dtype
-
-FloatArray = npt.NDArray[np.float32]
-Shape = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)

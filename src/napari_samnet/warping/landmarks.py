@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.checks import checked_points
 from napari_samnet.arrays.resize import centers, resized
+from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.warping.field_pair import FieldPair
 from napari_samnet.warping.fields import sample_field
 
-FloatArray = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
 #: Median residual of the pairs, as a share of the side, from which the field

@@ -17,11 +17,9 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.lazy import chunk_shape
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
+from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.warping.fields import Mapping, source_window
 from napari_samnet.warping.kernels import Bilinear
-
-FloatArray = npt.NDArray[np.float32]
-Shape = tuple[int, int]
 
 #: Arrays that must be rearranged are copied whole up to this many values,
 #: and read by windows beyond.

@@ -19,9 +19,18 @@ from napari_samnet.options import (
 from napari_samnet.plugin.transfer.settings import (
     KEPT,
     load_settings,
-    save_settings,
 )
 from napari_samnet.plugin.widgets.fields import LABELS as FIELD_NAMES
+
+
+def save_settings(values: dict[str, Any]) -> None:
+    """Set napari's preferences of the plugin, as its dialog does."""
+    from napari.settings import get_plugin_settings
+
+    page = get_plugin_settings('napari-samnet').matching
+    for name in values.keys() & set(KEPT):
+        setattr(page, name, values[name])
+
 
 MANIFEST = Path(__file__).parents[3] / 'src/napari_samnet/napari.yaml'
 

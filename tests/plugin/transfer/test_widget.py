@@ -466,7 +466,7 @@ def test_the_bar_and_the_line_count_iterations(ready: Any) -> None:
 
 def test_advanced_options_are_folded_away(ready: Any) -> None:
     fold = ready.panel.advanced
-    assert not fold.is_open
+    assert not fold.button.isChecked()
     assert not fold.body.isVisibleTo(ready)
     fold.button.click()
     assert fold.body.isVisibleTo(ready)

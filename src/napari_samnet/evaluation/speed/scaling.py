@@ -18,15 +18,13 @@ from napari_samnet.evaluation.speed.runs import (
     timed_run,
 )
 from napari_samnet.runtime.devices import resolve_execution_target
+from napari_samnet.samnet.config import STRIDE
 
 #: Iterations whose cost is listed.
 COUNTS = (1, 3, 10)
 
 #: Iterations at every working size, so that pixels alone differ.
 SIZE_ITERATIONS = 3
-
-#: Pixels of a cell of features.
-CELL = 8
 
 
 def scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
@@ -59,7 +57,9 @@ def scaling(request: SpeedRequest, pair: Pair, tell: Tell) -> dict[str, Any]:
         sizes[str(size)] = {
             name: seconds(
                 size=size,
-                window=min(request.options.window, size // CELL // 2 * 2 - 1),
+                window=min(
+                    request.options.window, size // STRIDE // 2 * 2 - 1
+                ),
                 iterations=min(SIZE_ITERATIONS, request.options.iterations),
                 attributes=attributes,
             )

@@ -282,14 +282,6 @@ class Grid:
         area = abs(np.linalg.det(moved[1:] - moved[0]))
         return float(np.sqrt(area))
 
-    def same_plane(self, other: Grid, tolerance: float = 0.01) -> bool:
-        """Whether rows and columns of two grids are the same pixels."""
-        if self.plane_shape != other.plane_shape:
-            return False
-        corners = _corners(self.plane_shape)
-        moved = self.plane().from_grid(corners, other.plane())
-        return bool(np.abs(moved - corners).max() <= tolerance)
-
     def share_on(self, other: Grid) -> float:
         """Share of this grid's plane that lies on another's, from 0 to 1."""
         rows, cols = (

@@ -21,14 +21,12 @@ from napari_samnet.options import (
     MatchOptions,
     visible_defaults,
 )
+from napari_samnet.samnet.config import STRIDE
 
 logger = logging.getLogger(__name__)
 
 #: Parameters that the preferences hold.
 KEPT = ('window', 'iterations', 'size', 'device', 'weights', 'attributes')
-
-#: Pixels of a cell of the feature map, at working size.
-STRIDE = 8
 
 _PLUGIN, _CATEGORY = 'napari-samnet', 'matching'
 
@@ -100,20 +98,6 @@ def _nearest(values: Mapping[str, Any], name: str, value: Any) -> Any:
         number = min(number, cells)
         return number if number % 2 else max(number - 1, int(low))
     return number
-
-
-def save_settings(values: Mapping[str, Any]) -> None:
-    """Keep parameters as the defaults of every session to come.
-
-    ``values``: value by name; those the preferences do not hold are passed
-    over.
-    """
-    page = _page()
-    if page is None:
-        return
-    for name in KEPT:
-        if name in values and getattr(page, name) != values[name]:
-            setattr(page, name, values[name])
 
 
 def settings_events() -> list[Any]:

@@ -59,11 +59,6 @@ class Fold(QWidget):
         self.button.toggled.connect(self._on_toggled)
         self._on_toggled(False)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the body shows."""
-        return self.button.isChecked()
-
     def open(self, opened: bool = True) -> None:
         """Open or close."""
         self.button.setChecked(opened)
