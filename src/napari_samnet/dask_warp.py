@@ -18,9 +18,9 @@ from napari_samnet.arrays.tiles import Tile, tiles
 from napari_samnet.arrays.types import Shape
 from napari_samnet.errors import InputError
 from napari_samnet.labels.kernel import label_kernel, sample_indices
-from napari_samnet.warping.fields import Mapping, source_window
+from napari_samnet.warping.fields import Block, Mapping, source_window
 from napari_samnet.warping.kernels import Bilinear
-from napari_samnet.warping.warp import SourceArray
+from napari_samnet.warping.warp import SourceArray, fill_in_bands
 
 if TYPE_CHECKING:
     import dask.array
@@ -209,7 +209,6 @@ class _Block:
         out = np.empty((*sides, *pixels.shape[2:]), pixels.dtype)
         mapping = Mapping(field, grid, shape, columns)
         corner = window[0][0], window[1][0]
-        for band, _ in tiles(sides):
-            inner = slice(rows.start + band.start, rows.start + band.stop)
-            kernel(mapping, (inner, columns), pixels, corner, out[band])
+        block = Block(mapping, (rows, columns), pixels, corner)
+        fill_in_bands(kernel, block, out)
         return out

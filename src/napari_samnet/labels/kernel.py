@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.resize import centers
-from napari_samnet.arrays.tiles import Tile, tiles
+from napari_samnet.arrays.tiles import tiles
 from napari_samnet.arrays.types import Labels, Shape
 from napari_samnet.labels.grids import grid_shape
 from napari_samnet.labels.outlines import OutlineGuide
 from napari_samnet.labels.painter import LabelPainter
 from napari_samnet.labels.scores import score_labels
 from napari_samnet.labels.tables import LabelField
-from napari_samnet.warping.fields import Mapping
 from napari_samnet.warping.kernels import Nearest
 from napari_samnet.warping.warp import WINDOW_SIDE, SourceArray
 
 if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
+    from napari_samnet.warping.fields import Block
     from napari_samnet.warping.warp import Kernel
 
 
@@ -43,17 +43,12 @@ class ScoredLabels:
         """Value where the grid shows what is outside of the source."""
         return self.nearest.fill
 
-    def __call__(
-        self,
-        mapping: Mapping,
-        tile: Tile,
-        pixels: npt.NDArray[Any],
-        corner: Shape,
-        target: npt.NDArray[Any],
-    ) -> None:
+    def __call__(self, block: Block, target: npt.NDArray[Any]) -> None:
         """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
-        self.nearest(mapping, tile, pixels, corner, target)
-        self.painter.paint(tile, target, self.nearest.trusted(tile))
+        self.nearest(block, target)
+        self.painter.paint(
+            block.tile, target, self.nearest.trusted(block.tile)
+        )
 
 
 def outline_guide(image: Plane) -> OutlineGuide:

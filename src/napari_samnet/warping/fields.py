@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,19 @@ class Mapping:
         at = self._displacement.rows(rows)
         at[0] += self._row[rows]
         return at
+
+
+class Block(NamedTuple):
+    """A block of a grid that is filled, and the pixels that it may need."""
+
+    #: Where places of the grid lie in the image.
+    mapping: Mapping
+    #: Rows and columns of the grid.
+    tile: Tile
+    #: (rows, columns) or (rows, columns, C), contiguous.
+    pixels: npt.NDArray[Any]
+    #: Row and column of the image at which the pixels begin.
+    corner: Shape
 
 
 def full_flow(

@@ -17,7 +17,7 @@ from napari_samnet.arrays.dtypes import as_dtype
 from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.tiles import Tile
 from napari_samnet.arrays.types import FloatArray, Shape
-from napari_samnet.warping.fields import Mapping, lerp, lossless_float_dtype
+from napari_samnet.warping.fields import Block, lerp, lossless_float_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +35,11 @@ class Nearest:
     fill: float = 0.0
     _trust: dict[Shape, Upsampler] = field(default_factory=dict)
 
-    def __call__(
-        self,
-        mapping: Mapping,
-        tile: Tile,
-        pixels: npt.NDArray[Any],
-        corner: Shape,
-        target: npt.NDArray[Any],
-    ) -> None:
+    def __call__(self, block: Block, target: npt.NDArray[Any]) -> None:
         """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
+        tile, pixels, corner = block.tile, block.pixels, block.corner
         height, width = self.shape
-        at = mapping.positions(tile[0])
+        at = block.mapping.positions(tile[0])
         # Half a pixel to round, one more so that truncation rounds down
         # on both sides of zero.
         at += 1.5
@@ -96,17 +90,11 @@ class Bilinear:
     #: Value outside of it.
     fill: float = 0.0
 
-    def __call__(
-        self,
-        mapping: Mapping,
-        tile: Tile,
-        pixels: npt.NDArray[Any],
-        corner: Shape,
-        target: npt.NDArray[Any],
-    ) -> None:
+    def __call__(self, block: Block, target: npt.NDArray[Any]) -> None:
         """Fill one block; see :class:`~napari_samnet.warping.warp.Kernel`."""
+        pixels, corner = block.pixels, block.corner
         height, width = self.shape
-        y, x = mapping.positions(tile[0])
+        y, x = block.mapping.positions(block.tile[0])
         inside = (y >= -0.5) & (y < height - 0.5)
         inside &= (x >= -0.5) & (x < width - 0.5)
         if not inside.any():
@@ -128,7 +116,7 @@ class Bilinear:
         kind = lossless_float_dtype(flat.dtype)
 
         def at(row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]) -> Any:
-            # All of them are there; to clip spares looking for errors.
+            # Indices are valid; mode='clip' skips bounds checks.
             taken = np.take(flat, row + column, axis=0, mode='clip')
             return taken.astype(kind, copy=False)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.lazy import chunk_shape
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
 from napari_samnet.arrays.types import FloatArray, Shape
-from napari_samnet.warping.fields import Mapping, source_window
+from napari_samnet.warping.fields import Block, Mapping, source_window
 from napari_samnet.warping.kernels import Bilinear
 
 #: Arrays that must be rearranged are copied whole up to this many values,
@@ -40,20 +40,8 @@ class Kernel(Protocol):
     def fill(self) -> float:
         """What stands where the grid shows what is outside."""
 
-    def __call__(
-        self,
-        mapping: Mapping,
-        tile: Tile,
-        pixels: npt.NDArray[Any],
-        corner: Shape,
-        target: npt.NDArray[Any],
-    ) -> None:
-        """Fill one block.
-
-        ``pixels`` (rows, columns) or (rows, columns, C): pixels of the image
-        that the block needs, contiguous.
-        ``corner``: row and column of the image at which they begin.
-        """
+    def __call__(self, block: Block, target: npt.NDArray[Any]) -> None:
+        """Fill one block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +190,8 @@ class _BlockWarper:
         mapping = self.mapping(tile[1])
         whole = self.pixels.whole
         if whole is not None:
-            self._paint(mapping, tile, whole, self.pixels.corner, target)
+            block = Block(mapping, tile, whole, self.pixels.corner)
+            fill_in_bands(self.kernel, block, target)
             return
         window = source_window(self.field, self.grid, self.shape, tile)
         if window is None:
@@ -221,22 +210,19 @@ class _BlockWarper:
                 self.fill((rows, columns), target[part])
             return
         pixels = self.pixels.window(*window)
-        self._paint(mapping, tile, pixels, (top, left), target)
+        block = Block(mapping, tile, pixels, (top, left))
+        fill_in_bands(self.kernel, block, target)
 
-    def _paint(
-        self,
-        mapping: Mapping,
-        tile: Tile,
-        pixels: npt.NDArray[Any],
-        corner: Shape,
-        target: npt.NDArray[Any],
-    ) -> None:
-        """Fill a tile in bands whose temporaries stay in the cache."""
-        rows, columns = tile
-        width = columns.stop - columns.start
-        for band, _ in tiles((rows.stop - rows.start, width)):
-            part = slice(rows.start + band.start, rows.start + band.stop)
-            self.kernel(mapping, (part, columns), pixels, corner, target[band])
+
+def fill_in_bands(
+    kernel: Kernel, block: Block, target: npt.NDArray[Any]
+) -> None:
+    """Fill a block in bands whose temporaries stay in the cache."""
+    rows, columns = block.tile
+    width = columns.stop - columns.start
+    for band, _ in tiles((rows.stop - rows.start, width)):
+        part = slice(rows.start + band.start, rows.start + band.stop)
+        kernel(block._replace(tile=(part, columns)), target[band])
 
 
 def warp(

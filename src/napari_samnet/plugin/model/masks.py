@@ -190,21 +190,28 @@ class PointsMask:
         self, planes: Mapping[Index, _Located], grid: Grid
     ) -> tuple[Coordinates, dict[str, Any]]:
         """Join planes to points with leading coordinates."""
-        ndim = len(grid.shape)
-        parts: list[Coordinates] = [np.empty((0, ndim))]
-        rows = [np.empty(0, np.intp)]
-        for index, plane in planes.items():
-            parts += [_lift(part, index) for part in plane.coords]
-            rows.append(plane.rows)
-        order = np.concatenate(rows)
-        kept = _take(self.keywords, order, len(self.coords))
-        return np.concatenate(parts), kept
+        parts, rows = _joined(planes)
+        none = np.empty((0, len(grid.shape)))
+        kept = _take(self.keywords, rows, len(self.coords))
+        return np.concatenate([none, *parts]), kept
 
 
 def _lift(coords: Coordinates, index: Index) -> Coordinates:
     """Put leading coordinates before rows and columns."""
     lead = np.broadcast_to(np.array(index, float), (len(coords), len(index)))
     return np.concatenate([lead, coords], axis=1)
+
+
+def _joined(
+    planes: Mapping[Index, _Located],
+) -> tuple[list[Coordinates], NDArray[np.intp]]:
+    """Coordinates of all planes, and which points or shapes they are of."""
+    parts: list[Coordinates] = []
+    rows = [np.empty(0, np.intp)]
+    for index, plane in planes.items():
+        parts += [_lift(part, index) for part in plane.coords]
+        rows.append(plane.rows)
+    return parts, np.concatenate(rows)
 
 
 #: Corners to a side of a carried rectangle, and of a carried ellipse.
@@ -282,15 +289,10 @@ class ShapesMask:
         grid: Grid,  # noqa: ARG002
     ) -> tuple[list[Coordinates], dict[str, Any]]:
         """Join planes to outlines with leading coordinates."""
-        data: list[Coordinates] = []
-        rows = [np.empty(0, np.intp)]
-        for index, plane in planes.items():
-            data += [_lift(part, index) for part in plane.coords]
-            rows.append(plane.rows)
-        order = np.concatenate(rows)
-        kept = _take(self.keywords, order, len(self.outlines))
+        data, rows = _joined(planes)
+        kept = _take(self.keywords, rows, len(self.outlines))
         kept['shape_type'] = [
-            _outline(np.zeros((4, 2)), self.types[row])[1] for row in order
+            _outline(np.zeros((4, 2)), self.types[row])[1] for row in rows
         ]
         return data, kept
 

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.parts import table_item
 
 _HEADS = {
     '#': 'Number of the pair; unchecked, it is not used.',
@@ -138,17 +139,7 @@ class PairTable(QWidget):
                 error,
             ]
             for column, text in enumerate(texts):
-                item = QTableWidgetItem(text)
-                flags = Qt.ItemFlag.ItemIsEnabled
-                flags |= Qt.ItemFlag.ItemIsSelectable
-                if column == 0:
-                    flags |= Qt.ItemFlag.ItemIsUserCheckable
-                    item.setCheckState(
-                        Qt.CheckState.Checked
-                        if row.active
-                        else Qt.CheckState.Unchecked
-                    )
-                item.setFlags(flags)
+                item = table_item(text, row.active if column == 0 else None)
                 table.setItem(place, column, item)
         table.clearSelection()
         for place, row in enumerate(rows):

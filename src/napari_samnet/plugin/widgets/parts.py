@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QShortcut,
     QSizePolicy,
+    QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -30,6 +31,22 @@ from napari_samnet.plugin.widgets.remedy_button import RemedyButton
 
 #: Width of a new dock, which shows the whole of its title.
 COMFORTABLE = 320
+
+
+def table_item(text: str, checked: bool | None = None) -> QTableWidgetItem:
+    """A cell of a table that can be selected, not edited.
+
+    ``checked``: state of the box before the text; none if None.
+    """
+    item = QTableWidgetItem(text)
+    flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+    if checked is not None:
+        flags |= Qt.ItemFlag.ItemIsUserCheckable
+        item.setCheckState(
+            Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked
+        )
+    item.setFlags(flags)
+    return item
 
 
 class Fold(QWidget):

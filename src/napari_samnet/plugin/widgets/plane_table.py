@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.parts import table_item
 
 _HEADS = {
     'Plane': 'Checked planes are locked: no run changes them.',
@@ -100,19 +101,9 @@ class PlaneTable(QTableWidget):
             for column, text in enumerate(
                 (str(row.place), f'\u25cf {row.text}', quality)
             ):
-                item = QTableWidgetItem(text)
-                flags = Qt.ItemFlag.ItemIsEnabled
-                flags |= Qt.ItemFlag.ItemIsSelectable
-                if column == 0:
-                    flags |= Qt.ItemFlag.ItemIsUserCheckable
-                    item.setCheckState(
-                        Qt.CheckState.Checked
-                        if row.locked
-                        else Qt.CheckState.Unchecked
-                    )
+                item = table_item(text, row.locked if column == 0 else None)
                 if column == 1:
                     item.setForeground(QColor(*row.color))
-                item.setFlags(flags)
                 if row.tip:
                     item.setToolTip(tooltip(row.tip))
                 self.setItem(number, column, item)
