@@ -20,7 +20,7 @@ LARGEST_DISPLACEMENT = 1e6
 
 
 def as_array(value: Any, name: str) -> Any:
-    """Array as it came, lazy or not; anything else as a numpy array.
+    """Return arrays unchanged, lazy or not; make others numpy arrays.
 
     Returns: with `shape`, and a numpy `dtype`.
     """

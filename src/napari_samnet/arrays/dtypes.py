@@ -34,7 +34,7 @@ def value_range(values: npt.NDArray[Any]) -> tuple[float, float]:
         values = values[np.isfinite(values)]
         if not values.size:
             return 0.0, 1.0
-    # So far apart that their difference is still finite.
+    # Clipped, so that their difference stays finite.
     low, high = (
         float(np.clip(float(value), -1e300, 1e300))
         for value in (values.min(), values.max())

@@ -126,7 +126,7 @@ def antialias_matrix(size: int, new_size: int) -> sparse.csr_array:
     ``size``, ``new_size``: samples before and after. Returns: (new_size,
     size): every row sums to 1.
     """
-    # Most of the time that importing this module would take.
+    # Imported here, since it takes most of the module's import time.
     from scipy import sparse
 
     if new_size >= size:

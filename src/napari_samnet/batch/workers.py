@@ -192,8 +192,8 @@ def open_pool(
         else:
             place = scheduler
         try:
-            # As the default, even one that finds nobody would be given all
-            # that dask computes in this process from then on.
+            # Not as dask's default client: all that dask computes in this
+            # process would be sent to it, even without any worker.
             client = stack.enter_context(
                 Client(place, timeout=CONNECT_TIMEOUT, set_as_default=False)
             )

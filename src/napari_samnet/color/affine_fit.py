@@ -61,7 +61,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
     size = min(before.shape[1], FIT_SIDE), min(before.shape[2], FIT_SIDE)
     before, after = (resized(x.double(), *size) for x in (before, after))
     both = torch.cat((before, torch.ones_like(before[:1]), after))
-    # Pixels on an edge are of neither side.
+    # Pixels on an edge mix the colors of both sides and count less.
     steep = torch.einsum(
         'ij,djhw->dihw', before.new_tensor(CHANNELS), sobel(before)
     )

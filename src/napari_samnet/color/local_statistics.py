@@ -57,7 +57,7 @@ def statistical_pictures(
     Returns: for each, `before` in other colors, ``(3, h, w)``, not clipped.
     """
     soft = blurred(torch.cat((before, after)), BLUR)
-    # Statistics of the differences from one color keep more digits.
+    # Differences from the mean color lose fewer digits when squared.
     middle = soft.mean((1, 2), keepdim=True)
     soft = soft - middle
     values = torch.cat((soft, products(soft, BOTH), torch.ones_like(soft[:1])))

@@ -39,7 +39,7 @@ class _Operator(NamedTuple):
 
     blocks: tuple[tuple[int, int, Tensor], ...]
 
-    # Kept tensors must serve every mode of torch, whoever asked first.
+    # Cached outside inference mode, so that training can use them too.
     @classmethod
     @torch.inference_mode(False)
     def of(cls, matrix: Array, kind: _Kind) -> _Operator:

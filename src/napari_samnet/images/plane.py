@@ -42,7 +42,7 @@ class Plane:
     Use :meth:`of` to make one.
     """
 
-    #: The image as it came; only slices of it are ever read.
+    #: The image as it was given; only slices of it are ever read.
     data: Any
     #: Axis of `data` that holds the channels; None for a gray image.
     channel_axis: int | None = None

@@ -42,7 +42,7 @@ def read_npy_header(file: Any, name: str, size: int) -> Header:
     except OSError:
         raise
     except Exception as error:
-        # A header is read as Python, and raises what damaged Python does.
+        # numpy parses a header as Python, so damage raises many errors.
         reason = in_one_line(error)
         raise ValueError(f'{name} has no npy header: {reason}') from error
     # Objects would need pickle, and records or texts are no images.

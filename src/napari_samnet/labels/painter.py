@@ -94,7 +94,7 @@ class LabelPainter:
 
         ratio = max(self.grid) / max(self.scores.contested.shape)
         width = TEXTURE_WIDTH * ratio
-        # A wide blur is that of means over squares, up to a hundredth.
+        # Blurring means over squares instead differs by about a hundredth.
         step = max(1, int(width / 4))
         margin = int(np.ceil(3 * width))
         wide = [

@@ -39,7 +39,7 @@ def far_pieces(
     is the largest.
     Returns: (H, W): the pixels of these pieces; None if there are none.
     """
-    # A third of what importing the package's matching would take.
+    # Imported here, since it takes a third of the import of `matching`.
     from scipy import ndimage
 
     pieces, count = ndimage.label(mask, _CORNERS)

@@ -235,7 +235,7 @@ class Attempt:
             device=self.place.device,
             precision=self.place.precision,
             backend=self.place.backend,
-            literal=options.reference,
+            reference=options.reference,
         )
         fitted = None
         if options.confidence == 'calibrated':

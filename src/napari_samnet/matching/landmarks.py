@@ -125,7 +125,7 @@ def _affine(like: Correspondence, motion: Matrix) -> Correspondence:
 def _composed(
     again: Correspondence, motion: Matrix, first: Correspondence
 ) -> Correspondence:
-    """A match with the moved target, expressed in the target as it came."""
+    """A match with the moved target, expressed in the target as given."""
     grid = _grid(again.forward.shape[:2])
     forward = _moved(grid + again.forward, motion) - grid
     there = _grid(first.backward.shape[:2])

@@ -98,7 +98,7 @@ class Frame:
         """Height and width of the view in pixels of the image."""
         if self.extent is not None:
             return np.array(self.extent)
-        # At quarter turns the sides of the image, and between them between.
+        # The image's sides at quarter turns, interpolated at other angles.
         share = self.orientation.matrix[0, 0] ** 2
         sides = np.log(self.shape)
         return np.exp(share * sides + (1 - share) * sides[::-1])

@@ -167,7 +167,7 @@ def _search(
     if upright.frame not in again:
         again.append(upright.frame)
     last = trials(again, SIDES[1])
-    # Where the map says that the view is still turned, it is turned on.
+    # Where the fitted map still holds a rotation, the view is turned by it.
     better = dict.fromkeys(_followed(trial) for trial in last)
     if further := [view for view in better if view not in again]:
         last += trials(further, SIDES[1])
@@ -183,7 +183,7 @@ def _search(
     rival = max(rivals, key=_by_agreement)
     once = dict.fromkeys((best.frame, rival.frame, upright.frame))
     last = trials(list(once), SIDES[2])
-    # What looks the same by chance does so at one size.
+    # A likeness by chance shows at one size only; this is another.
     third = next(t for t in last if t.frame == upright.frame)
     best = max(last, key=_by_agreement)
     upright_is_near = best.agreement < STILL * third.agreement
@@ -206,7 +206,7 @@ def _has_plain_corners(image: Tensor) -> bool:
     reach = int(CORNER * SIDES[0])
     steps = torch.arange(reach)
     triangle = steps[:, None] + steps < reach
-    # Each corner is brought to the first.
+    # Each corner in turn is rotated to the first.
     return all(
         float(small.rot90(turns)[:reach, :reach][triangle].std()) < PLAIN
         for turns in range(4)

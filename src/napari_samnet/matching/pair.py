@@ -69,8 +69,8 @@ class PairRun:
         self._weights = weights
         self._options = options
         self._confidence = confidence
-        # What an earlier match has left may have skips that this one does
-        # not ask for.
+        # Whether cached features must hold the layers that the decoder
+        # links to.
         self._skips = options.attributes and options.feedback == 'image'
         # From a blended relu4_1 on, the feature network needs all channels.
         self._project = options.feedback != 'continue'
@@ -167,7 +167,7 @@ class PairRun:
             self._place,
             self._project,
         )
-        # What nobody can tell apart by a hash is not kept.
+        # Features are cached by the hash of the weights, if there is one.
         keep = bool(self._weights) and not options.reference
         features = FEATURES.get(key, skips=self._skips) if keep else None
         if features is not None:

@@ -88,7 +88,7 @@ def with_labels(picture: Image.Image, labels: Any) -> Image.Image:
     inside = (shown != 0).astype(np.float32)
     edge = find_boundaries(shown, mode='thick')
     edge = binary_dilation(edge, iterations=FINE)
-    # Blurred, the line forgets the steps of the label's own pixels.
+    # Blurred, so that the outline does not show the label's pixels.
     line = np.clip(1.8 * gaussian(edge.astype(np.float32), FINE), 0, 1)
     # The color of a label goes on to the outer side of its outline.
     nearest = distance_transform_edt(

@@ -97,8 +97,8 @@ def resolve_precision(name: str, device: str) -> str:
     if name != 'auto':
         return name
     able = _processor()
-    # Intel's processors with AMX, which have fp16 too, leave bf16 to its
-    # tiles: where these are switched off, bf16 is slower than fp32.
+    # Intel's processors that have fp16 compute bf16 in the tiles of AMX;
+    # where these are switched off, bf16 is slower than fp32.
     slower = able.get('avx512_fp16') and not able.get('amx_bf16')
     if device == 'cpu' and slower:
         return 'fp32'

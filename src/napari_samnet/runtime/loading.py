@@ -23,7 +23,7 @@ def _cached_model(
     path: str,
     digest: str,
     place: ExecutionTarget,
-    literal: bool,
+    reference: bool,
 ) -> SAMNet:
     import torch
 
@@ -35,7 +35,7 @@ def _cached_model(
     # matching itself stays in single precision.
     for part in (model.features.convolutions, model.decoder):
         part.to(dtype)
-        if not literal:
+        if not reference:
             part.to(memory_format=torch.channels_last)
     return model.to(place.device)
 
@@ -64,7 +64,7 @@ def load_model(
     device: str = 'cpu',
     precision: str = 'fp32',
     backend: str = 'auto',
-    literal: bool = False,
+    reference: bool = False,
 ) -> SAMNet:
     """Load a network, ready to run; the last two are kept in memory.
 
@@ -78,7 +78,7 @@ def load_model(
         Arithmetic of the feature network and the decoder.
     backend : {'auto', 'torch', 'openvino'}
         What computes the feature network and the decoder.
-    literal : bool
+    reference : bool
         Leave the memory layout of the convolutions as it is by default.
 
     Returns
@@ -97,4 +97,4 @@ def load_model(
     place = resolve_execution_target(
         device, precision, backend, weights=weights
     )
-    return _cached_model(str(weights.path), weights.sha256, place, literal)
+    return _cached_model(str(weights.path), weights.sha256, place, reference)

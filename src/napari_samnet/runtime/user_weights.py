@@ -46,8 +46,8 @@ def save_own_weights(model: SAMNet, name: str, card: dict[str, Any]) -> Path:
     beside = path.with_suffix('.json')
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Without a card a file is as good as before, with another's it is
-        # damaged: so that every moment in between is a good one.
+        # The old card goes first: weights without a card can be read,
+        # weights beside the card of others are refused as damaged.
         beside.unlink(missing_ok=True)
         digest = save_model(model, path)
     except OSError as error:

@@ -62,7 +62,7 @@ def available_weights() -> tuple[str, ...]:
     """Names of the packaged networks, then of the user's own."""
     packaged = packaged_weights()
     own: list[str] = []
-    # Where nobody may look, as in a container run for another user, are none.
+    # A folder that may not be read, as in some containers, counts as empty.
     with suppress(PermissionError):
         own = sorted(
             path.stem

@@ -140,7 +140,7 @@ def bilateral_window(
     return BilateralWindow(tuple(strips), (height, width), pooling, sigma)
 
 
-# Kept tensors must serve training too, whoever asked for them first.
+# Cached outside inference mode, so that training can use them too.
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _nearness(

@@ -138,7 +138,7 @@ def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
     inside = inside_window(height, width, window, correlation)
     logits = (beta * correlation.float()).masked_fill(~inside, -torch.inf)
     center = center_index(window)
-    # An own sum costs less than softmax over 81 channels and one slice.
+    # Cheaper than softmax over 81 channels, of which one is needed.
     top = logits.amax(1, keepdim=True)
     total = (logits - top).exp().sum(1, keepdim=True)
     return (logits[:, center : center + 1] - top).exp() / total

@@ -33,7 +33,7 @@ class GivenFeatures(SAMNet):
         nn.Module.__init__(self)
         self.config = SAMNetConfig()
         self.matcher = ResidualMatching(width=1)
-        # Not a part of it that is moved or saved with it.
+        # In a list, so that torch does not register it as a submodule.
         self._function = [function]
 
     def encode(

@@ -95,7 +95,7 @@ def mean_displacement(
     return torch.einsum('bkhw,kd->bdhw', weights, offsets)
 
 
-# Kept tensors must serve training too, whoever asked for them first.
+# Cached outside inference mode, so that training can use them too.
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
 def _moment_matrices(size: int, sigma: float, device: torch.device) -> Tensor:
@@ -257,7 +257,7 @@ class AnalyticMatching(nn.Module):
         powers = ((0, 0), (1, 0), (0, 1))
         right = torch.stack([moments[power][:, 1:] for power in powers], -1)
         # (B, H, W, 3 unknowns, 2 components)
-        # Without a look at the result, for which a GPU would have to wait.
+        # solve_ex does not check for errors, for which a GPU would wait.
         solved = torch.linalg.solve_ex(
             matrix, right.permute(0, 2, 3, 4, 1)
         ).result

@@ -308,7 +308,7 @@ def _elsewhere(
     index, distance = _window(pair, goals, round(RIVAL))
     at = cosines.gather(1, index)
     here = at.masked_fill(distance >= SAME**2, -0.2).amax(1)
-    # Only what is no rival is taken out; where there is none, that is all.
+    # Cells near the match are no rivals; -1 where no others are left.
     others = cosines.scatter(1, index, at.masked_fill(distance < RIVAL**2, -1))
     answers['margin'] = here - others.amax(1)
     away = (points[:, pair.best] - goals).norm(dim=0)
@@ -321,7 +321,7 @@ def _elsewhere(
     )
     answers['mean distance'] = (square.clamp_min(0).sqrt() + 0.5).log()
     back = points[:, pair.back[pair.best]] - points
-    # A neighbor is as good as the cell itself.
+    # Coming back to a neighboring cell counts as coming back.
     answers['mutual'] = (back.square().sum(0) <= 2).float()
 
 

@@ -73,7 +73,7 @@ def _correlate(
     return local_correlation(merged, warped, window)
 
 
-def _correlate_literally(
+def _correlate_reference(
     source: Tensor,
     transferred: Tensor,
     target: Tensor,
@@ -93,9 +93,9 @@ def _correlate_literally(
 
 
 FAST = Kernels(_correlate, blend)
-LITERAL = Kernels(_correlate_literally, blend_reference)
+REFERENCE = Kernels(_correlate_reference, blend_reference)
 
 
 def kernels_of(options: Recurrence) -> Kernels:
     """Choose the operators."""
-    return LITERAL if options.reference else FAST
+    return REFERENCE if options.reference else FAST

@@ -109,7 +109,7 @@ class Synthesis(nn.Module):
         state: Iteration,
         options: Recurrence,
     ) -> Tensor:
-        """I^{s<-t} of an iteration for the eye, with (8) to its letter.
+        """I^{s<-t} of an iteration for display, (8) exactly.
 
         Without gate and links every cell shows what the target has for it,
         and nothing of the source. How far to trust it is then the viewer's,

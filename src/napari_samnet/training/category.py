@@ -184,7 +184,7 @@ def category_losses(
     # I' to J, J to I, I' to I in one batch.
     source = torch.cat((own.source, other.target, own.source))
     target = torch.cat((other.target, own.target, own.target))
-    # What is trusted of I is trusted of its warp where that shows it.
+    # The warp of I is trusted where it shows a trusted place of I.
     seen = warp(trust[:, :1], own.flow) * own.valid
     weight = torch.cat((seen, trust[:, 1:]))
     losses: dict[str, Tensor] = {}
@@ -220,7 +220,7 @@ def category_losses(
         transferred, terms = _through_image(
             model, pixels, shown, weight=schedule(iterations), bf16=bf16
         )
-        # Neither of the two moves to where the other one is easy to fit.
+        # Detached: the field is not trained to make the decoder's task easy.
         losses['decoder'] = _TRANSFERRED * measure(
             transferred, warped.detach(), weight=weight
         )

@@ -27,7 +27,7 @@ __all__ = ['Progress', 'Run', 'cosine_rate']
 
 def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
     """Factor of the learning rate: linear warm-up, then half a cosine."""
-    # A short run must not be over before it is warm.
+    # A short run spends at most a tenth of its steps on the warm-up.
     warm = min(warm, max(1, total // 10))
     if step < warm:
         return (step + 1) / warm

@@ -59,7 +59,7 @@ def matcher_stage(
     untrained = {
         key: value.clone() for key, value in model.matcher.state_dict().items()
     }
-    # Only now, or a run that goes on would be compared with itself.
+    # After the copy above, which is of the network before any training.
     run.resume()
     watch(
         Progress(
@@ -112,7 +112,7 @@ def _record(path: Path, before: list[float], after: list[float]) -> None:
     """Note what the run has done to the errors, interrupted or not."""
     first, kept = before, min(before, after, key=lambda errors: errors[-1])
     if path.is_file():
-        # The network that went on was perhaps better than at the start.
+        # A resumed run: its first errors are those before all training.
         earlier = json.loads(path.read_text(encoding='utf-8'))
         first = earlier['held_out_epe_cells']['before']
     record = {

@@ -217,7 +217,7 @@ def lerp(
     ``weight``: where it is 0, the other value does not count, even if it is
     NaN.
     """
-    # The difference of two infinities is none, which may not count.
+    # inf - inf is NaN, which is dropped below where its weight is 0.
     with np.errstate(invalid='ignore', over='ignore'):
         other -= one
         other *= weight

@@ -145,7 +145,7 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     wave = np.sin(angle)[:, None] * np.cos(angle)
     field = (0.1 * np.stack([wave, wave.T], axis=-1)).astype(np.float32)
     confidence = np.ones(field.shape[:2], np.float32)
-    # A cell off, so that outlines are contested everywhere.
+    # Evidence is off by a cell, so that it contests all outlines.
     cells = np.roll(np.arange(32 * 32), -1).reshape(32, 32, 1)
     evidence = Evidence(
         cells,

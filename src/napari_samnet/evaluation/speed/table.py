@@ -68,12 +68,12 @@ def _rows(first: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _variants(result: Mapping[str, Any]) -> str:
     """Every variant and baseline beside the reference."""
-    literal = result['seconds']['reference']
+    reference = result['seconds']['reference']
     rows = {}
     for name, seconds in result['seconds'].items():
         rows[result['texts'][name]] = {
             's': seconds,
-            '× faster': literal / seconds,
+            '× faster': reference / seconds,
             'core s': result['core_seconds'][name],
             'iterations': result['iterations_used'][name],
             **result['deviation'].get(name, {}),
@@ -83,7 +83,7 @@ def _variants(result: Mapping[str, Any]) -> str:
         scores = {key: value for key, value in row.items() if key != 'seconds'}
         rows[name] = {
             's': row['seconds'],
-            '× faster': literal / row['seconds'],
+            '× faster': reference / row['seconds'],
             **scores,
         }
     text = (

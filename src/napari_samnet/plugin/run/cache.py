@@ -76,7 +76,7 @@ class CorrespondenceCache:
         self._limit = limit
         self._held: OrderedDict[str, Correspondence] = OrderedDict()
         self._other_names: dict[str, str] = {}
-        # Filled by the worker while the GUI may clear it.
+        # The worker fills it while the GUI thread may clear it.
         self._lock = Lock()
 
     def __len__(self) -> int:

@@ -92,7 +92,7 @@ def match_pair(
             correspondence: Correspondence = end.value
             cache.put(key, correspondence, of_any_labels)
             if request.live:
-                # The last picture is of the result, however dear.
+                # The result itself is always shown, even if its picture is slow.
                 yield Report(
                     step.index,
                     step.total,

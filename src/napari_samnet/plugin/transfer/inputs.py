@@ -223,14 +223,14 @@ class Inputs:
                 captured.append(mask)
         if refused is not None:
             refused += errors
-        # What else a run makes is made without labels.
+        # Refused labels stop a run only where it would make nothing else.
         missed = alone if chosen else not captured
         if errors and (refused is None or missed):
             raise errors[0]
         panel = self._panel
         options, seen = panel.options.options(), None
         if options.orientation == 'auto' and self.mode != 'propagate':
-            # What is seen on the screen need not be looked for.
+            # An orientation visible on the screen need not be searched.
             grids = plan.source.grid, plan.target.grid
             text = orientation_seen(*grids)
             seen = SeenTurn(*grids) if text else None

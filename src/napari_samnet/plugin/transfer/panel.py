@@ -142,7 +142,7 @@ class Panel(ImageFields, QWidget):
         layout.setSpacing(6)
         self.drop = DropZone(self._viewer)
         self.drop_remedy = RemedyButton()
-        # What is read or dropped anew needs no mending any more.
+        # A new drop replaces the refusal that the button was for.
         self.drop.cleared.connect(partial(self.drop_remedy.offer, []))
         self.into = LayerChooser(
             self._viewer, self._fits_target, none='a new layer'

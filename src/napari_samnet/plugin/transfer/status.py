@@ -72,7 +72,7 @@ class FooterStatus:
 
     def _on_succeeded(self, task: Task, outcome: Outcome) -> None:
         notes, self._notes = self._notes, []
-        # What is made in passing leaves the line as it was.
+        # A quiet task leaves the line as it was before.
         text = outcome.text
         if not task.is_shown():
             text = f'{task.pair}: {text}'

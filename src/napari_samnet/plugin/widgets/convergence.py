@@ -82,7 +82,7 @@ class Curve(QWidget):
             low, high = min(positive, default=0.1), max(positive, default=1.0)
             return _share(value, low / 2, high * 2)
         low, high = min(shown, default=0.0), max(shown, default=1.0)
-        # What hardly changes must not look like a mountain range.
+        # The axis spans at least 2 %, so that small changes look small.
         space = max(high - low, 0.02 * abs(high), 1e-9)
         middle = (low + high) / 2
         return (value - middle) / (1.2 * space) + 0.5

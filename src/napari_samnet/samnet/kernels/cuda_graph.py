@@ -185,7 +185,7 @@ def recording_for(
     try:
         yield recording
     except GeneratorExit:
-        # Whoever stopped after some iterations has broken nothing.
+        # A match stopped between iterations leaves the recording usable.
         shelf.put(key, recording)
         raise
     shelf.put(key, recording)
