@@ -37,19 +37,11 @@ def left_to_field(
 ) -> npt.NDArray[np.bool_]:
     """Choose the labels that go exactly where the field leads.
 
-    Parameters
-    ----------
-    winner : ndarray of int, shape (n, m)
-        Place in the table of the label that the scores choose; -1 for none.
-    brought : BroughtLabels
-        What the field leads to.
-    labels : ndarray of int, shape (K,)
-        Places of the labels that have scores.
-
-    Returns
-    -------
-    ndarray of bool, shape (L,)
-        Which places are left to the field, up to the largest of `labels`.
+    ``winner`` (n, m): place in the table of the label that the scores choose;
+    -1 for none.
+    ``labels`` (K,): places of the labels that have scores.
+    Returns: (L,): which places are left to the field, up to the largest of
+    `labels`.
     """
     count = int(labels.max()) + 1
     places = brought.places.ravel()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_samnet.arrays.checks import checked_points
 from napari_samnet.arrays.resize import Upsampler, centers, resized

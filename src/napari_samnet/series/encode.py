@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray

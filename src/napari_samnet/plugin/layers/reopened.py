@@ -22,18 +22,8 @@ NAMED = re.compile(
 def is_result(layer: Any, layers: Iterable[Any]) -> bool:
     """Tell whether a layer was made by us, today or before.
 
-    Parameters
-    ----------
-    layer : napari layer
-        The layer in question.
-    layers : iterable of napari layer
-        All layers of the viewer.
-
-    Returns
-    -------
-    bool
-        True if its metadata say so, or if it bears the name of a result of
-        another layer that is there.
+    Returns: True if its metadata say so, or if it bears the name of a result
+    of another layer that is there.
     """
     if about_layer(layer):
         return True

@@ -92,7 +92,7 @@ def match_pair(
             correspondence: Correspondence = end.value
             cache.put(key, correspondence, of_any_labels)
             if request.live:
-                # The result itself is always shown, even if its picture is slow.
+                # The result is always shown, even if its picture is slow.
                 yield Report(
                     step.index,
                     step.total,
