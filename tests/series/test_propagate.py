@@ -14,6 +14,7 @@ from napari_samnet import propagate
 from napari_samnet.datasets.real_pairs import brain_series
 from napari_samnet.errors import InputError
 from napari_samnet.series import propagate as engine
+from napari_samnet.series.closely import region_around, wanted_cells
 from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.positions import shared_by_position
 from napari_samnet.series.working_size import working_size
@@ -360,3 +361,40 @@ class TestRegion:
         ):
             with pytest.raises(InputError, match=text):
                 propagate(film, {0: labels}, size=96, region=region)
+
+
+class TestCloseLook:
+    """What is looked at closely."""
+
+    @pytest.mark.parametrize('last', [None, (16, 16), (32, 40), (48, 86)])
+    def test_it_holds_all_that_is_wanted(
+        self, last: tuple[int, int] | None
+    ) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            wanted = np.zeros((48, 86), bool)
+            rows, columns = (np.sort(rng.integers(0, n, 2)) for n in (48, 86))
+            wanted[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1] = True
+            region = region_around(wanted, last)
+            assert region is not None
+            assert wanted[region].sum() == wanted.sum()
+            assert not any(part.start % 4 for part in region)
+
+    def test_a_label_that_the_glance_does_not_see_may_be_anywhere(
+        self,
+    ) -> None:
+        evidence = np.zeros((2, 8, 12), np.float32)
+        evidence[0, 2:4, 2:4] = 1
+        before = np.zeros((16, 24), bool)
+        before[4:8, 4:8] = True
+        one, two = np.array([[True, False], [True, True]])
+        wanted = wanted_cells(evidence, before, one)
+        assert wanted is not None
+        assert wanted[4:8, 4:8].all()
+        assert not wanted[:, 12:].any()
+        assert wanted_cells(evidence, before, two) is None
+        # A speck far away is none of it.
+        evidence[0, 7, 11] = 0.2
+        np.testing.assert_array_equal(
+            wanted_cells(evidence, before, one), wanted
+        )

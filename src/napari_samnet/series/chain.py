@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
+from napari_samnet.series.closely import region_around, wanted_cells
 from napari_samnet.series.encode import EncodedPlane, PlaneEncoder
 from napari_samnet.series.evidence import (
     Reference,
     carried_back,
-    compare,
     gather_evidence,
     label_shares,
     likeness,
@@ -29,9 +29,6 @@ from napari_samnet.series.positions import shared_by_position
 from napari_samnet.series.region import Kept, within
 from napari_samnet.series.schedule import Chain
 from napari_samnet.series.verdicts import PlaneReport
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class _Likeness(NamedTuple):
@@ -63,6 +60,9 @@ LOOK_AHEAD = 2
 #: Encoded planes held besides the memory.
 HELD = 4
 
+#: Share of a cell from which a label was there.
+THERE = 0.05
+
 #: How much less a reference is believed, in cosine per likeness, for being
 #: less like the plane than the one most like it.
 LIKENESS_BIAS = 0.2
@@ -86,6 +86,9 @@ class HeldPlanes:
         self._encoder = encoder
         self._held: OrderedDict[int, EncodedPlane] = OrderedDict()
         self._shape: tuple[int, int] | None = None
+        #: Rows and columns of the region that was looked at last.
+        self._size: tuple[int, int] | None = None
+        self.glances = encoder.glances
 
     def __call__(self, index: int) -> EncodedPlane:
         """Encode a plane, or recall it.
@@ -107,6 +110,43 @@ class HeldPlanes:
             while len(self._held) > HELD:
                 self._held.popitem(last=False)
         return self._held[index]
+
+    def closely(self, index: int) -> EncodedPlane:
+        """All of a plane, with all of the network."""
+        plane = self(index)
+        return within(self._encoder.closely(plane), plane.kept)
+
+    def decided(
+        self,
+        plane: EncodedPlane,
+        references: Sequence[Reference],
+        biases: Sequence[float],
+        before: Reference,
+    ) -> tuple[EncodedPlane, FloatArray]:
+        """Evidence for the labels, by a close look at a part of the plane.
+
+        ``before``: plane that tells where the labels were.
+        Returns: the plane with the cells that were looked at, and the evidence
+        on its grid.
+        """
+        glance = gather_evidence(
+            plane, references, biases=biases, at_a_glance=True
+        )
+        if self._encoder.at_once:
+            return plane, glance
+        shares = before.shares.sum(1).cpu().numpy().reshape(plane.cells)
+        known = np.any([r.known for r in references], axis=0)
+        wanted = wanted_cells(glance, shares > THERE, known)
+        region = None
+        if wanted is not None:
+            region = region_around(wanted, self._size)
+        if region is not None:
+            rows, columns = region
+            self._size = rows.stop - rows.start, columns.stop - columns.start
+        plane = within(self._encoder.closely(plane, region), plane.kept)
+        return plane, gather_evidence(
+            plane, references, biases=biases, wanted=wanted
+        )
 
 
 @dataclass(eq=False)
@@ -133,9 +173,8 @@ class Propagation:
         ids: npt.NDArray[Any],
         *,
         outlines: bool = True,
-        fast: bool = False,
     ) -> None:
-        self._limits = LIGHT_LIKENESS if fast else LIKENESS
+        self._limits = LIGHT_LIKENESS if planes.glances else LIKENESS
         self._planes = planes
         self._memory = memory
         self._ids = ids
@@ -211,7 +250,6 @@ class Propagation:
     ) -> tuple[npt.NDArray[Any], PlaneReport]:
         """Find the labels of one plane."""
         plane = compared.plane
-        assert plane.image is not None
         top = max(compared.likenesses)
         asked = [
             (reference, LIKENESS_BIAS * (alike - top))
@@ -221,18 +259,15 @@ class Propagation:
             if alike >= min(self._limits.asked, top)
         ]
         references = [reference for reference, _ in asked]
-        cosines = [
-            compare(plane, r.plane) if r.annotated else None
-            for r in references
-        ]
-        evidence = gather_evidence(
-            plane, references, cosines, biases=[bias for _, bias in asked]
-        )
         drawn = [r for r in references if r.annotated][:1]
-        latest = self._memory.recent[:1] or drawn
+        latest = self._memory.recent[:1] or drawn or references[:1]
+        plane, evidence = self._planes.decided(
+            plane, references, [bias for _, bias in asked], latest[0]
+        )
         for reference in latest:
             before = reference.shares.float().cpu().numpy()
             evidence = shared_by_position(evidence, before)
+        assert plane.image is not None
         seen = evidence.reshape(len(evidence), -1).max(1) >= LEAST_PEAK
         evidence[~seen] = 0
         places = labels_from_evidence(
@@ -245,8 +280,7 @@ class Propagation:
         if plane.kept is not None:
             places[~plane.kept] = 0
         area = np.bincount(places.ravel(), minlength=count + 1)[1:]
-        shares = label_shares(places, count, plane.cells)
-        quality = _quality(references, cosines, shares)
+        quality = _quality(references, plane, places, count)
         missing = self._ids[area == 0]
         sharp = [r.plane.sharpness for r in references if r.annotated]
         blurred = bool(sharp) and plane.sharpness < BLURRED * min(sharp)
@@ -285,14 +319,16 @@ class Propagation:
 
 def _quality(
     references: Sequence[Reference],
-    cosines: Sequence[Tensor | None],
-    shares: FloatArray,
+    plane: EncodedPlane,
+    places: npt.NDArray[np.int32],
+    count: int,
 ) -> float:
     """Share of the annotated labels that is found again, over labels."""
+    shares = label_shares(places, count, plane.cells)
     again = [
-        carried_back(reference, shares, cosine)
-        for reference, cosine in zip(references, cosines, strict=True)
-        if cosine is not None
+        carried_back(reference, plane, shares)
+        for reference in references
+        if reference.annotated
     ]
     if not again:
         return 0.0

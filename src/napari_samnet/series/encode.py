@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+#: Rows and columns of cells.
+Region = tuple[slice, slice]
+
+#: Pixels of the working size per cell of the whole network.
+CELL = 8
+
 #: Planes with more pixels are compared pixel by pixel on a coarser grid.
 MOST_PIXELS = 1 << 20
 
@@ -37,14 +43,36 @@ COARSE_SIDE = 32
 
 
 @dataclass(frozen=True, eq=False)
+class Cells:
+    """Features of some cells of a plane."""
+
+    #: (n, C): one unit vector for each cell.
+    features: Tensor
+    #: Rows and columns of the grid that they belong to.
+    grid: tuple[int, int]
+    #: (n,): where they are in it, row by row, ascending.
+    places: npt.NDArray[np.intp]
+
+    def some(self, index: npt.NDArray[np.intp]) -> Cells:
+        """A choice of these cells."""
+        import torch
+
+        features = self.features[torch.from_numpy(index)]
+        return Cells(features, self.grid, self.places[index])
+
+
+@dataclass(frozen=True, eq=False)
 class EncodedPlane:
     """One plane as the propagation sees it."""
 
-    #: (N, C): one unit vector for each cell, in row-major order.
-    features: Tensor
-    #: (M, C): the same on at most 32 cells a side, to compare whole planes by.
+    #: All cells by the light network, or what decides where that is enough.
+    glance: Cells
+    #: Cells that were looked at closely; None before, and if none are to be.
+    detail: Cells | None
+    #: (M, C): those of `glance` on at most 32 a side, to compare whole planes
+    #: by.
     coarse: FloatArray
-    #: Rows and columns of the cells.
+    #: Rows and columns of the cells that decide.
     cells: tuple[int, int]
     #: Rows and columns of the plane itself.
     shape: tuple[int, int]
@@ -58,12 +86,19 @@ class EncodedPlane:
     sharpness: float
     #: (H, W): pixels that count; None for all of them.
     kept: npt.NDArray[np.bool_] | None = None
-    #: The plane at its own size; None for planes that are remembered.
+    #: The plane at its own size, and the same at working size; None for
+    #: planes that are remembered.
     image: Plane | None = None
+    small: FloatArray | None = None
+
+    @property
+    def deciding(self) -> Cells:
+        """The cells that labels are taken from and handed on by."""
+        return self.glance if self.detail is None else self.detail
 
     def without_image(self) -> EncodedPlane:
         """The same without the pixels of its own size, to be remembered."""
-        return replace(self, image=None)
+        return replace(self, image=None, small=None)
 
 
 class PlaneEncoder:
@@ -86,7 +121,6 @@ class PlaneEncoder:
         fast: bool = False,
     ) -> None:
         self._options = options
-        self._fast = fast
         self._axis = channel_axis
         weights = get_weights(options.weights)
         self.place = resolve_execution_target(
@@ -98,17 +132,21 @@ class PlaneEncoder:
             precision=self.place.precision,
             backend=self.place.backend,
         )
+        light = getattr(self._model.features, 'light', None)
+        #: Whether planes are seen by the light network before they are looked
+        #: at closely.
+        self.glances = light is not None
+        #: Whether the light network alone decides, or there is but one.
+        self.at_once = fast or not self.glances
         self._limits: tuple[float, float] | None = None
 
     def __call__(self, plane: Any) -> EncodedPlane:
         """Encode one plane.
 
         ``plane`` (H, W) or (H, W, C): image of real numbers.
-        Returns: its features and a copy of its pixels.
+        Returns: its features at a glance and a copy of its pixels.
         Raises InputError if it is no such image.
         """
-        import torch
-
         read = Plane.of(
             plane,
             name='plane',
@@ -121,7 +159,54 @@ class PlaneEncoder:
         picture = read.rgb_rows(slice(0, read.shape[0]))
         rows, columns = working_shape(read.shape, self._options.size)
         small = resized(picture, rows, columns).clip(0, 1)
-        batch = torch.from_numpy(np.ascontiguousarray(small, np.float32))
+        glance = self._cells(small, light=self.glances)
+        side = pooled(
+            glance.features.reshape(*glance.grid, -1).cpu().numpy(),
+            COARSE_SIDE,
+        )
+        return EncodedPlane(
+            glance,
+            None,
+            side.reshape(-1, side.shape[-1]),
+            glance.grid if self.at_once else (rows // CELL, columns // CELL),
+            read.shape,
+            _bounded(picture),
+            _histogram(small),
+            _sharpness(small),
+            image=read,
+            small=small,
+        )
+
+    def closely(
+        self, plane: EncodedPlane, region: Region | None = None
+    ) -> EncodedPlane:
+        """Look at a region of a plane with all of the network.
+
+        ``region``: rows and columns of cells; None for all of them.
+        Returns: the plane with `detail`, unless the glance is all there is.
+        """
+        if self.at_once:
+            return plane
+        assert plane.small is not None
+        rows, columns = region or (slice(0, side) for side in plane.cells)
+        part = plane.small[
+            rows.start * CELL : rows.stop * CELL,
+            columns.start * CELL : columns.stop * CELL,
+        ]
+        cells = self._cells(part, light=False)
+        index = np.arange(plane.cells[0] * plane.cells[1])
+        places = index.reshape(plane.cells)[rows, columns].ravel()
+        return replace(
+            plane, detail=Cells(cells.features, plane.cells, places)
+        )
+
+    def _cells(self, picture: FloatArray, *, light: bool) -> Cells:
+        """Features of all cells of a picture of working size."""
+        import torch
+
+        from napari_samnet.samnet.light_features import telling_features
+
+        batch = torch.from_numpy(np.ascontiguousarray(picture, np.float32))
         batch = batch.permute(2, 0, 1)[None].to(self.place.device)
         with (
             torch.inference_mode(),
@@ -129,28 +214,13 @@ class PlaneEncoder:
             convolutions(self.place.device, exact=False),
         ):
             batch = batch.contiguous(memory_format=torch.channels_last)
-            matching = self._described(batch)[0]
-            channels, *cells = matching.shape
-            features = matching.float().reshape(channels, -1).T.contiguous()
-        side = pooled(features.reshape(*cells, -1).cpu().numpy(), COARSE_SIDE)
-        return EncodedPlane(
-            features,
-            side.reshape(-1, side.shape[-1]),
-            (cells[0], cells[1]),
-            read.shape,
-            _bounded(picture),
-            _histogram(small),
-            _sharpness(small),
-            image=read,
-        )
-
-    def _described(self, images: Tensor) -> Tensor:
-        """Features of a batch, (B, C, h, w), of unit length along C."""
-        if self._fast:
-            from napari_samnet.samnet.light_features import telling_features
-
-            return telling_features(self._model, images)
-        return self._model.encode(images, skips=False).matching
+            if light:
+                described = telling_features(self._model, batch)[0]
+            else:
+                described = self._model.encode(batch, skips=False).matching[0]
+            channels, *grid = described.shape
+            features = described.float().reshape(channels, -1).T.contiguous()
+        return Cells(features, (grid[0], grid[1]), np.arange(len(features)))
 
 
 def _bounded(picture: FloatArray) -> FloatArray:

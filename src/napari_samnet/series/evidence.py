@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_dilation
 
 from napari_samnet.arrays.resize import antialias_matrix
 from napari_samnet.arrays.types import FloatArray
-from napari_samnet.series.encode import EncodedPlane
+from napari_samnet.series.encode import Cells, EncodedPlane
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,8 +39,11 @@ WINDOW = 0.42
 #: Weight of the histogram beside the features in how alike two planes are.
 HISTOGRAM_WEIGHT = 0.3
 
-#: Rows of cells that are compared at a time.
-ROWS_AT_ONCE = 4
+#: Cells that are compared at a time with all others.
+AT_ONCE = 512
+
+#: Cells around labels that are asked about when they are carried back.
+NEAR = 3
 
 #: Values that are held at a time while evidence is summed up.
 MOST_VALUES = 1 << 22
@@ -56,8 +60,11 @@ class Reference:
     #: (H, W): its labels, as places in the list of all ids of the run; 0 is
     #: the background.
     labels: npt.NDArray[np.int32]
-    #: (N, L): share of each cell that each id covers, without the background.
+    #: (N, L): share of each cell of its own grid that each id covers, without
+    #: the background.
     shares: Tensor
+    #: The same on the grid of the glance.
+    glance_shares: Tensor
     #: (L,): ids that this plane tells of: where it shows none of them, it is
     #: known that they are not there.
     known: npt.NDArray[np.bool_]
@@ -85,18 +92,6 @@ def label_shares(
     return shares
 
 
-def compare(plane: EncodedPlane, other: EncodedPlane) -> Tensor:
-    """Compare all cells of two planes.
-
-    Returns: (N, N): cosine of each cell of `plane` (row) with each of `other`
-    (column).
-    """
-    import torch
-
-    with torch.inference_mode():
-        return plane.features @ other.features.T
-
-
 def likeness(plane: EncodedPlane, other: EncodedPlane) -> float:
     """How much of a plane is seen in another one.
 
@@ -112,9 +107,10 @@ def likeness(plane: EncodedPlane, other: EncodedPlane) -> float:
 def gather_evidence(
     plane: EncodedPlane,
     references: Sequence[Reference],
-    cosines: Sequence[Tensor | None],
     *,
     biases: Sequence[float] | None = None,
+    wanted: npt.NDArray[np.bool_] | None = None,
+    at_a_glance: bool = False,
     neighbors: int = NEIGHBORS,
     temperature: float = TEMPERATURE,
     window: float = WINDOW,
@@ -122,10 +118,11 @@ def gather_evidence(
     """Evidence for each label in each cell of a plane.
 
     ``references``: planes of the same working size whose labels are known.
-    ``cosines``: what :func:`compare` gives for the plane and each reference.
-    They are not needed for references that were found.
     ``biases``: added to the cosines of each reference: below 0 for one that is
     to be believed less.
+    ``wanted`` (rows, columns): cells that are asked about; all that the plane
+    describes by default. The others get no evidence.
+    ``at_a_glance``: by the features of the glance, on its grid.
     ``neighbors``: how many cells are asked. More make smoother outlines and
     lose small labels.
     ``temperature``: cosine by which the weight of a cell falls to 1/e. Smaller
@@ -133,79 +130,151 @@ def gather_evidence(
     ``window``: how far to each side references that were found are asked, as a
     share of the shorter side of the plane. Smaller windows confuse less of
     what looks alike, and lose what moves fast.
-    Returns: (L, rows, columns): from 0 to 1 for each label, without the
+    Returns: (L, rows, columns), from 0 to 1 for each label, without the
     background.
     """
     import torch
 
-    rows, columns = plane.cells
+    cells = plane.glance if at_a_glance else plane.deciding
+    rows, columns = cells.grid
     reach = round(window * min(rows, columns))
+    chosen = np.arange(len(cells.places))
+    if wanted is not None:
+        chosen = np.flatnonzero(wanted.ravel()[cells.places])
+    others = [
+        r.plane.glance if at_a_glance else r.plane.deciding for r in references
+    ]
+    labels = [r.glance_shares if at_a_glance else r.shares for r in references]
     with torch.inference_mode():
-        best, where, first = [], [], 0
-        for place, reference in enumerate(references):
-            cosine = cosines[place]
-            if cosine is None:
-                values, index = _nearby(plane, reference, neighbors, reach)
-            else:
-                values, index = cosine.topk(min(neighbors, cosine.shape[1]), 1)
-            bias = 0.0 if biases is None else biases[place]
-            best.append(values + bias)
-            where.append(index + first)
-            first += len(reference.shares)
-        cosine = torch.cat(best, 1)
-        joined, among = cosine.topk(min(neighbors, cosine.shape[1]), 1)
-        weights = ((joined - joined[:, :1]) / temperature).exp()
-        asked = torch.cat(where, 1).gather(1, among)
-        shares = torch.cat([r.shares for r in references])
+        shares = torch.cat(labels)
         known = torch.cat(
             [
                 torch.from_numpy(r.known.astype(np.float32))
                 .to(shares.device)
-                .expand(len(r.shares), -1)
-                for r in references
+                .expand(len(part), -1)
+                for r, part in zip(references, labels, strict=True)
             ]
         )
+        evidence = np.zeros((rows * columns, shares.shape[1]), np.float32)
         # In parts, so that many labels do not take much memory.
-        step = max(1, MOST_VALUES // max(1, shares.shape[1] * asked.shape[1]))
-        parts = []
-        for start in range(0, len(asked), step):
-            some = asked[start : start + step]
-            weight = weights[start : start + step, :, None]
-            votes = (weight * shares[some]).sum(1)
-            total = (weight * known[some]).sum(1).clamp_min(1e-6)
-            part = votes / total
-            # Planes that tell of different ids may claim the same place; the
-            # more similar ones are then right.
-            claimed = part.sum(1, keepdim=True) > 1
-            share = votes / votes.sum(1, keepdim=True).clamp_min(1e-6)
-            parts.append(torch.where(claimed, share, part))
-        evidence = torch.cat(parts).T.reshape(-1, rows, columns)
-        return evidence.float().cpu().numpy()
+        step = max(1, MOST_VALUES // max(1, shares.shape[1] * neighbors))
+        for start in range(0, len(chosen), min(step, AT_ONCE)):
+            some = chosen[start : start + min(step, AT_ONCE)]
+            asked = cells.some(some)
+            best, where, first = [], [], 0
+            for number, (reference, other) in enumerate(
+                zip(references, others, strict=True)
+            ):
+                values, index = _most_similar(
+                    asked,
+                    other,
+                    neighbors,
+                    None if reference.annotated else reach,
+                )
+                best.append(values + (biases[number] if biases else 0.0))
+                where.append(index + first)
+                first += rows * columns
+            part = _votes(
+                torch.cat(best, 1),
+                torch.cat(where, 1),
+                shares,
+                known,
+                neighbors=neighbors,
+                temperature=temperature,
+            )
+            evidence[asked.places] = part.float().cpu().numpy()
+    return np.ascontiguousarray(evidence.T).reshape(-1, rows, columns)
+
+
+def _votes(
+    cosine: Tensor,
+    where: Tensor,
+    shares: Tensor,
+    known: Tensor,
+    *,
+    neighbors: int,
+    temperature: float,
+) -> Tensor:
+    """Mean of the shares of the most similar cells, (Q, L)."""
+    import torch
+
+    joined, among = cosine.topk(min(neighbors, cosine.shape[1]), 1)
+    weight = ((joined - joined[:, :1]) / temperature).exp()[..., None]
+    asked = where.gather(1, among)
+    votes = (weight * shares[asked]).sum(1)
+    total = (weight * known[asked]).sum(1).clamp_min(1e-6)
+    part = votes / total
+    # Planes that tell of different ids may claim the same place; the more
+    # similar ones are then right.
+    claimed = part.sum(1, keepdim=True) > 1
+    share = votes / votes.sum(1, keepdim=True).clamp_min(1e-6)
+    return torch.where(claimed, share, part)
+
+
+def _most_similar(
+    asked: Cells, other: Cells, neighbors: int, reach: int | None
+) -> tuple[Tensor, Tensor]:
+    """Cosines and places of the most similar cells.
+
+    ``reach``: rows and columns within which they lie; None for everywhere.
+    """
+    import torch
+
+    places, features = other.places, other.features
+    columns = other.grid[1]
+    if reach is not None:
+        # Rows that none of those asked about can reach.
+        row = places // columns
+        own = asked.places // columns
+        near = slice(
+            int(np.searchsorted(row, own[0] - reach)),
+            int(np.searchsorted(row, own[-1] + reach, 'right')),
+        )
+        places, features = places[near], features[near]
+    if not len(places):
+        nothing = asked.features.new_full((len(asked.places), 1), -2.0)
+        return nothing, nothing.new_zeros(nothing.shape, dtype=torch.long)
+    cosine = asked.features @ features.T
+    there = torch.from_numpy(places).to(cosine.device)
+    if reach is not None:
+        here = torch.from_numpy(asked.places).to(cosine.device)
+        far = (here[:, None] // columns - there // columns).abs() > reach
+        far |= (here[:, None] % columns - there % columns).abs() > reach
+        cosine.masked_fill_(far, -2.0)
+    values, index = cosine.topk(min(neighbors, cosine.shape[1]), 1)
+    return values, there[index]
 
 
 def carried_back(
     reference: Reference,
+    plane: EncodedPlane,
     shares: FloatArray,
-    cosines: Tensor,
     *,
     neighbors: int = NEIGHBORS,
     temperature: float = TEMPERATURE,
 ) -> FloatArray:
     """How much of a reference's labels is found again from a result.
 
-    ``shares`` (N, L): shares of the labels that were found in the cells of a
+    ``reference``: annotated plane that labels are carried back to. Its cells
+    near the labels are asked about, since a plane may be described only there.
+    ``shares`` (N, L): shares of the labels that were found in the cells of the
     plane.
-    Returns: (L,): share of both that the true labels and those carried back
+    Returns: (L,), share of both that the true labels and those carried back
     have in common, by label; NaN for labels that the reference does not show.
     """
     import torch
 
+    cells = reference.plane.deciding
+    labeled = (reference.shares.sum(1) > 0).cpu().numpy().reshape(cells.grid)
+    near = binary_dilation(labeled, np.ones((3, 3)), NEAR)
+    some = np.flatnonzero(near.ravel()[cells.places])
     with torch.inference_mode():
-        best, where = cosines.T.topk(min(neighbors, cosines.shape[0]), 1)
+        asked = cells.some(some)
+        best, where = _most_similar(asked, plane.deciding, neighbors, None)
         weights = ((best - best[:, :1]) / temperature).exp()
         weights = weights / weights.sum(1, keepdim=True)
-        there = torch.from_numpy(shares).to(cosines.device)
-        true = reference.shares
+        there = torch.from_numpy(shares).to(where.device)
+        true = reference.shares[torch.from_numpy(asked.places)]
         carried = torch.stack(
             [
                 (weights * there[:, label][where]).sum(1)
@@ -218,37 +287,3 @@ def carried_back(
         result = (common / union.clamp_min(1e-6)).cpu().numpy()
         shown = true.sum(0).cpu().numpy() > 0
     return np.where(shown, result, np.nan).astype(np.float32)
-
-
-def _nearby(
-    plane: EncodedPlane, reference: Reference, neighbors: int, window: int
-) -> tuple[Tensor, Tensor]:
-    """Most similar cells of a reference within a window, and their cosines.
-
-    A few rows of cells are compared at a time, with the rows around them.
-    """
-    import torch
-
-    rows, columns = plane.cells
-    queries = plane.features.reshape(rows, columns, -1)
-    answers = reference.plane.features.reshape(rows, columns, -1)
-    x = torch.arange(columns, device=queries.device)
-    far_x = (x[:, None] - x[None]).abs() > window
-    values, places = [], []
-    for top in range(0, rows, ROWS_AT_ONCE):
-        bottom = min(top + ROWS_AT_ONCE, rows)
-        first, last = max(0, top - window), min(rows, bottom + window)
-        cosine = (
-            queries[top:bottom].flatten(0, 1)
-            @ answers[first:last].flatten(0, 1).T
-        ).reshape(bottom - top, columns, last - first, columns)
-        y = torch.arange(first, last, device=x.device)
-        own = torch.arange(top, bottom, device=x.device)
-        far_y = (own[:, None] - y[None]).abs() > window
-        cosine.masked_fill_(far_x[None, :, None, :], -2.0)
-        cosine.masked_fill_(far_y[:, None, :, None], -2.0)
-        flat = cosine.flatten(0, 1).flatten(1)
-        best, index = flat.topk(min(neighbors, flat.shape[1]), 1)
-        values.append(best)
-        places.append(index + first * columns)
-    return torch.cat(values), torch.cat(places)

@@ -128,9 +128,19 @@ class Memory:
     ) -> Reference:
         import torch
 
-        shares: Any = torch.from_numpy(
-            label_shares(labels, self._count, plane.cells)
-        ).to(plane.features.device)
+        def shares(cells: tuple[int, int]) -> Any:
+            values = label_shares(labels, self._count, cells)
+            return torch.from_numpy(values).to(plane.glance.features.device)
+
+        fine = shares(plane.cells)
         return Reference(
-            index, plane.without_image(), labels, shares, known, annotated
+            index,
+            plane.without_image(),
+            labels,
+            fine,
+            fine
+            if plane.glance.grid == plane.cells
+            else shares(plane.glance.grid),
+            known,
+            annotated,
         )

@@ -136,10 +136,8 @@ def propagate_steps(
                 f'labels of plane {index} have shape {labels.shape}, the '
                 f'planes {shape}'
             )
-    memory = Memory(planes, drawn, known, len(names))
-    run = Propagation(
-        planes, memory, names, outlines=options.outlines, fast=fast
-    )
+    memory = Memory(planes.closely, drawn, known, len(names))
+    run = Propagation(planes, memory, names, outlines=options.outlines)
     done = 0
     for chain in chains:
         for found, report in run.chain(chain):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.errors import InputError
-from napari_samnet.series.encode import EncodedPlane
+from napari_samnet.series.encode import Cells, EncodedPlane
 
 Mask = npt.NDArray[np.bool_]
 
@@ -71,6 +71,19 @@ def within(plane: EncodedPlane, kept: Mask | None) -> EncodedPlane:
             'nothing of a plane is left: its region is empty, or all of it '
             'is left out'
         )
-    shares = resized(kept[..., None].astype(np.float32), *plane.cells)
-    counted = plane.features.new_tensor((shares >= HALF).reshape(-1, 1))
-    return replace(plane, features=plane.features * counted, kept=kept)
+    detail = plane.detail
+    return replace(
+        plane,
+        glance=_counted(plane.glance, kept),
+        detail=None if detail is None else _counted(detail, kept),
+        kept=kept,
+    )
+
+
+def _counted(cells: Cells, kept: Mask) -> Cells:
+    """The same cells, those that do not count without features."""
+    shares = resized(kept[..., None].astype(np.float32), *cells.grid)
+    counts = (shares >= HALF).reshape(-1, 1)[cells.places]
+    return replace(
+        cells, features=cells.features * cells.features.new_tensor(counts)
+    )
