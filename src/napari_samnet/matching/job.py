@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +20,24 @@ from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.matching.given import checked_for_features
+from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import (
     PairRun,
     directions,
 )
 from napari_samnet.matching.provenance import provenance
-from napari_samnet.matching.refinement import refine_large
+from napari_samnet.matching.refinement import Exact, exact_fields
 from napari_samnet.matching.region import kept_parts, small_masks
 from napari_samnet.matching.stages import Stages
+from napari_samnet.matching.step import Step
 from napari_samnet.matching.views import long_views
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     ExecutionTarget,
     out_of_memory_explained,
 )
+from napari_samnet.runtime.side_by_side import side_by_side
 from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
@@ -44,39 +47,12 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.network import Iteration, SAMNet
 
 
-@dataclass(frozen=True)
-class Step:
-    """Progress of a match.
-
-    Attributes
-    ----------
-    index : int
-        Iterations done; 0 while preparing.
-    total : int
-        Largest number of iterations.
-    text : str
-        What was done or is being done.
-    change : float or None
-        Mean change of the field in this iteration, in pixels at working
-        size; None while preparing.
-    snapshot : callable or None
-        Gives the :class:`~napari_samnet.Correspondence` so far; None while
-        preparing. ``snapshot(transfer=False)`` leaves out the transferred
-        image, which takes longer than an iteration.
-    """
-
-    index: int
-    total: int
-    text: str
-    change: float | None = None
-    snapshot: Callable[..., Correspondence] | None = None
-
-
 class MatchJob:
     """One match, which may need several attempts.
 
     ``labels``: Labels of the source, in memory or lazy; each is taken to move
     as one.
+    ``carried``: whether the result is to have them on the target's grid.
     """
 
     def __init__(
@@ -91,6 +67,7 @@ class MatchJob:
         region: Any = None,
         leave_out: Any = None,
         transferred: bool = True,
+        carried: bool = False,
     ) -> None:
         self.started = time.perf_counter()
         if features is not None:
@@ -104,6 +81,8 @@ class MatchJob:
         self.axes = axes
         self.options = options
         self.shapes = [image.shape for image in self.images.values()]
+        self.labels = labels
+        self.carried = carried and labels is not None
         self.samples = None
         if labels is not None:
             check_labels('labels', labels, self.shapes[0])
@@ -164,11 +143,12 @@ class Attempt:
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         """Time a stage, and name the remedy where memory runs out."""
-        with (
-            out_of_memory_explained(self.place.device, self.size),
-            self.stages.timed(name),
-        ):
+        with self._memory(), self.stages.timed(name):
             yield
+
+    def _memory(self) -> AbstractContextManager[None]:
+        """Name the remedy where memory runs out."""
+        return out_of_memory_explained(self.place.device, self.size)
 
     def steps(self) -> Generator[Step, None, Correspondence]:
         """Prepare and iterate; what is found so far comes with each step."""
@@ -270,78 +250,27 @@ class Attempt:
         transfer: bool = True,
     ) -> Correspondence:
         """What is found after an iteration."""
-        options = self.job.options
-        forward, backward, confidence, evidence = self._fields(state)
-        refined: dict[str, Any] | None = None
-        if state.last and options.fine:
-            with self._stage('refine'):
-                forward, backward, confidence, refined = refine_large(
-                    self.small,
-                    (forward, backward),
-                    confidence,
-                    specimen=self.choice.specimen,
-                    device=self.place.device,
-                    longest=max(max(shape) for shape in self.job.shapes),
-                    at_size=self.job.working,
-                )
-                if evidence is not None and refined is not None:
-                    # Filters that only this needs take long to import.
-                    from napari_samnet.matching.confirmation import (
-                        confirmed,
-                        raised_confidence,
-                    )
-
-                    places = confirmed(*self.small, forward, backward)
-                    evidence = evidence.beside_field(places)
-                    if len(confidence) > 1:
-                        confidence[-1] = raised_confidence(
-                            confidence[-1], places, forward
-                        )
-        transferred = None
-        if transfer and options.attributes:
-            transferred = self._recolored(state, forward, confidence[0, 0])
-        return Correspondence(
-            forward=forward,
-            backward=backward,
-            forward_confidence=confidence[-1, 0],
-            backward_confidence=confidence[-1, 1],
-            evidence=evidence,
-            source_shape=self.job.shapes[0],
-            target_shape=self.job.shapes[1],
-            transferred=transferred,
-            metadata=self._metadata(changes, refined),
-        )
-
-    def _fields(
-        self, state: Iteration
-    ) -> tuple[FloatArray, FloatArray, FloatArray, Evidence | None]:
-        """Both fields, their confidence and the evidence, target upright."""
         import torch
 
-        frame = self.choice.frame
-        with (
-            out_of_memory_explained(self.place.device, self.size),
-            torch.inference_mode(),
-        ):
+        job, frame = self.job, self.choice.frame
+        with self._memory(), torch.inference_mode():
             forward, backward, confidence = directions(
-                state,
-                self.job.options.window,
-                self.run.match_probability(state),
+                state, job.options.window
             )
-            confidence = confidence * self.run.kept_shares(
-                confidence.shape[2:]
-            )
-            evidence = None
-            if self.job.options.evidence:
-                views: list[FloatArray] = []
-                if frame.whole and self.job.features is None:
-                    views = long_views(
-                        list(self.job.images.values()), size=self.size
-                    )
-                evidence = self.run.evidence(views)
+            # The network computes on all cores, so beside nothing else.
+            cells = self.run.cells(self._views())
         if not frame.whole:
             forward = frame.forward(forward)
             backward = frame.backward(backward)
+        (probability, evidence), exact = side_by_side(
+            partial(self._judged, state, cells),
+            partial(self._exact, state, (forward, backward)),
+            device=self.place.device,
+        )
+        if probability is not None:
+            confidence = np.concatenate((confidence, probability[None]))
+        confidence = confidence * self.run.kept_shares(confidence.shape[2:])
+        if not frame.whole:
             confidence = np.stack(
                 [(there, frame.resampled(back)) for there, back in confidence]
             )
@@ -349,7 +278,82 @@ class Attempt:
                 evidence = evidence.rearranged(
                     *frame.nearest_cells(evidence.shape)
                 )
-        return forward, backward, confidence, evidence
+        confidence, evidence = exact.known_to(confidence, evidence)
+        result = Correspondence(
+            forward=exact.forward,
+            backward=exact.backward,
+            forward_confidence=confidence[-1, 0],
+            backward_confidence=confidence[-1, 1],
+            evidence=evidence,
+            source_shape=job.shapes[0],
+            target_shape=job.shapes[1],
+        )
+        transfer = transfer and job.options.attributes
+        (labels, about), transferred = side_by_side(
+            partial(self._labeled, result),
+            lambda: (
+                self._recolored(state, exact.forward, confidence[0, 0])
+                if transfer
+                else None
+            ),
+            device=self.place.device,
+        )
+        return replace(
+            result,
+            transferred=transferred,
+            warped_labels=labels,
+            metadata={**self._metadata(changes, exact.about), **about},
+        )
+
+    def _views(self) -> list[FloatArray]:
+        """Both images in their own proportions, if evidence needs them."""
+        job = self.job
+        if (
+            job.options.evidence
+            and job.features is None
+            and self.choice.frame.whole
+        ):
+            return long_views(list(job.images.values()), size=self.size)
+        return []
+
+    def _judged(
+        self, state: Iteration, cells: list[FloatArray]
+    ) -> tuple[FloatArray | None, Evidence | None]:
+        """How likely matches are right, and what cells look like."""
+        import torch
+
+        with torch.inference_mode(), self._stage('judge'):
+            evidence = None
+            if self.job.options.evidence:
+                evidence = self.run.evidence(cells)
+            return self.run.match_probability(state), evidence
+
+    def _exact(
+        self, state: Iteration, fields: tuple[FloatArray, FloatArray]
+    ) -> Exact:
+        """Fields down to the pixel, if these are the last ones."""
+        options = self.job.options
+        if not state.last or not options.fine:
+            return Exact(*fields)
+        with self._stage('refine'):
+            return exact_fields(
+                self.small,
+                fields,
+                specimen=self.choice.specimen,
+                device=self.place.device,
+                longest=max(max(shape) for shape in self.job.shapes),
+                at_size=self.job.working,
+                confirm=options.evidence,
+            )
+
+    def _labeled(self, result: Correspondence) -> tuple[Any, dict[str, Any]]:
+        """Labels on the target's grid, if they are to be carried."""
+        job = self.job
+        if not job.carried:
+            return None, {}
+        image = job.images['target'] if job.options.outlines else None
+        with self._stage('labels'):
+            return labeled(result, job.labels, image)
 
     def _recolored(
         self, state: Iteration, forward: FloatArray, confidence: FloatArray

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.arrays.checks import as_array
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
-from napari_samnet.labels.carried import carried_labels
-from napari_samnet.labels.quality import image_quality, is_likely_absent
-from napari_samnet.matching.job import MatchJob, Step
+from napari_samnet.matching.job import MatchJob
+from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.landmarks import (
     checked_landmarks,
     match_from_landmarks,
 )
 from napari_samnet.matching.region import kept_parts
+from napari_samnet.matching.step import Step
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.runtime.devices import (
     MemoryShortageError,
@@ -48,6 +47,7 @@ def match_steps(
     region: Any = None,
     leave_out: Any = None,
     transferred: bool = True,
+    carried: bool = False,
     source_channel_axis: int | None = None,
     target_channel_axis: int | None = None,
 ) -> Generator[Step, None, Correspondence]:
@@ -68,6 +68,9 @@ def match_steps(
         Parts of the images that are matched, or left out, see :func:`match`.
     transferred : bool
         Make the transferred image, see :func:`match`.
+    carried : bool
+        Carry the labels as well, see :func:`match`: beside the colors, where
+        there are two cores.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
 
@@ -99,6 +102,7 @@ def match_steps(
         region=region,
         leave_out=leave_out,
         transferred=transferred,
+        carried=carried,
     )
     total = options.iterations
     yield Step(0, total, 'loading the network')
@@ -283,6 +287,7 @@ confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference
             labels=labels,
             region=kept,
             transferred=transferred,
+            carried=pairs is None,
             source_channel_axis=source_channel_axis,
             target_channel_axis=target_channel_axis,
         ),
@@ -309,17 +314,10 @@ confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference
                 on_step,
             ),
         )
-    if labels is None:
+    if labels is None or result.warped_labels is not None:
         return result
-    carried, quality = carried_labels(
-        result.label_field(), labels, planes[1] if outlines else None
-    )
-    estimate = image_quality(quality)
-    result.metadata.update(
-        labels=[item.as_record() for item in quality],
-        predicted_iou=None if isnan(estimate) else round(estimate, 4),
-        likely_absent=is_likely_absent(estimate),
-    )
+    carried, record = labeled(result, labels, planes[1] if outlines else None)
+    result.metadata.update(record)
     return replace(result, warped_labels=carried)
 
 

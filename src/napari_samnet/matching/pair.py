@@ -207,36 +207,46 @@ class PairRun:
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
-    def evidence(self, views: Sequence[FloatArray] = ()) -> Evidence:
-        """Cells of the source that each cell of the target looks like.
+    def cells(self, views: Sequence[FloatArray] = ()) -> list[FloatArray]:
+        """Features of the cells of source and target, for their evidence.
 
         ``views`` (h, w, 3): source and target in their own proportions.
-        Without them the features of the match are used, of images squashed to
-        squares.
+        Without them the features of the match are given, of images squashed
+        to squares.
+        Returns: ``(rows, columns, C)`` of each.
+        """
+        features = list(self._own.matching.split(1))
+        if views:
+            features = [
+                self._matched(self._encode(view), mask).matching
+                for view, mask in zip(views, self._masks, strict=True)
+            ]
+        return [
+            part[0].float().permute(1, 2, 0).cpu().numpy() for part in features
+        ]
+
+    def evidence(self, cells: Sequence[FloatArray]) -> Evidence:
+        """Cells of the source that each cell of the target looks like.
+
+        ``cells``: of :meth:`cells`, the same for all states.
         Returns: from the target to the source; independent of the field.
         """
         if self._evidence is None:
-            features = list(self._own.matching.split(1))
-            if views:
-                features = [
-                    self._matched(self._encode(view), mask).matching
-                    for view, mask in zip(views, self._masks, strict=True)
-                ]
-            source, target = (
-                part[0].float().permute(1, 2, 0).cpu().numpy()
-                for part in features
-            )
+            source, target = cells
             self._evidence = find_evidence(target, [source])
         return self._evidence
 
-    def match_probability(self, state: Iteration) -> Tensor | None:
+    def match_probability(self, state: Iteration) -> FloatArray | None:
         """How likely the matches are right, if that was fitted.
 
-        Returns: ``(2, 1, rows, columns)`` of both directions, in [0, 1].
+        ``state``: state that :meth:`states` yielded.
+        Returns: of both directions on the grid of :func:`directions`,
+        ``(2, rows, columns)`` in [0, 1]; None if it was not fitted.
         """
         if self._confidence is None or state.clues is None:
             return None
-        return self._confidence.probability(self._own.matching, state)
+        probability = self._confidence.probability(self._own.matching, state)
+        return _on_samples(probability)
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
@@ -294,19 +304,18 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
 
 
 def directions(
-    state: Iteration, window: int, probability: Tensor | None = None
+    state: Iteration, window: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fields in normalized (row, column) units and their confidences.
 
-    ``probability``: ``(2, 1, H, W)`` of :meth:`PairRun.match_probability`.
-    Returns: ``forward, backward``: on a grid of several samples per cell, by
-    the cells' affine maps; ``confidence``: of both directions, in [0, 1]:
-    first that of the paper, lowered where both directions disagree, which
-    weighs colors; last the probability, if there is one, which is what is
-    shown.
+    ``state``: of a batch of both directions.
+    ``window``: that it was matched with.
+    Returns: ``forward, backward`` (rows, columns, 2): on a grid of several
+    samples per cell, by the cells' affine maps; ``confidence`` (1, 2, rows,
+    columns): of both directions, in [0, 1]: that of the paper, lowered where
+    both directions disagree.
     """
     import torch
-    import torch.nn.functional as F
 
     from napari_samnet.samnet.attributes import matchable
     from napari_samnet.samnet.field import flow_of, warp
@@ -320,17 +329,26 @@ def directions(
         squared = error.square().sum(1) / CONSISTENT_CELLS**2
         confidence = matchable(state.alpha, window)
         confidence = confidence * torch.exp(-squared / 2)[:, None]
-        if probability is not None:
-            confidence = torch.cat((confidence, probability), 1)
         # From (x, y) in cells to (row, column) in shares of the sides.
         cells = sample_affine(state.field).flip(1).permute(0, 2, 3, 1)
         normalized = cells / cells.new_tensor((height, width))
-        confidence = F.interpolate(
-            confidence.float(),
-            size=cells.shape[1:3],
-            mode='bilinear',
-            align_corners=False,
-        ).transpose(0, 1)
         both = normalized.float().cpu().numpy()
-        array = confidence.clamp(0, 1).cpu().numpy()
+        array = _on_samples(confidence)[None]
     return both[0], both[1], array
+
+
+def _on_samples(confidence: Tensor) -> FloatArray:
+    """A confidence ``(2, 1, H, W)`` on the grid of :func:`directions`."""
+    import torch.nn.functional as F
+
+    from napari_samnet.samnet.upsample import SAMPLES
+
+    height, width = confidence.shape[-2:]
+    wide = F.interpolate(
+        confidence.float(),
+        size=(SAMPLES * height, SAMPLES * width),
+        mode='bilinear',
+        align_corners=False,
+    )
+    array: FloatArray = wide[:, 0].clamp(0, 1).cpu().numpy()
+    return array

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from napari_samnet.arrays.types import FloatArray
+from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
 from napari_samnet.warping.fields import full_map
 
@@ -16,16 +17,15 @@ from napari_samnet.warping.fields import full_map
 WORTH_TWICE = 1.5
 
 
-def refine_large(
+def _refine_large(
     small: Sequence[FloatArray],
     fields: tuple[FloatArray, FloatArray],
-    confidence: FloatArray,
     *,
     specimen: bool,
     device: str,
     longest: int,
     at_size: Callable[[str, int], FloatArray],
-) -> tuple[FloatArray, FloatArray, FloatArray, dict[str, Any] | None]:
+) -> tuple[FloatArray, FloatArray, dict[str, Any] | None]:
     """Refine both fields, twice where the images have many more pixels.
 
     The second time the images are looked at with twice the working size;
@@ -34,23 +34,21 @@ def refine_large(
     ``small`` (H, W, 3): source and target at working size.
     ``fields`` (h, w, 2): displacements forward and backward, in normalized
     units.
-    ``confidence`` (K, 2, h, w): confidences of both fields, from 0 to 1, of K
-    kinds.
     ``specimen``: whether both images show a specimen on a plain ground.
     ``device``: where the match ran. Metal does not have all the operations, so
     that the CPU does them there.
     ``longest``: longest side of the two images in pixels.
     ``at_size``: gives 'source' or 'target' at a working size.
     Returns: ``forward, backward``: the refined fields, or those given if they
-    cannot be refined; ``confidence``: on the grid of the fields; ``about``:
-    working size and the share of cells that were refined; None if none.
+    cannot be refined; ``about``: working size and the share of cells that
+    were refined; None if none.
     """
     device = device if device.startswith('cuda') else 'cpu'
     refined = refine(
         small[0], small[1], *fields, specimen=specimen, device=device
     )
     if refined is None:
-        return (*fields, confidence, None)
+        return (*fields, None)
     side = small[0].shape[0]
     if longest >= WORTH_TWICE * side:
         again = refine(
@@ -64,13 +62,65 @@ def refine_large(
         )
         if again is not None:
             refined, side = again, 2 * side
-    grid = refined.forward.shape[:2]
     share = round(float(refined.believed.mean()), 3)
-    return (
-        refined.forward,
-        refined.backward,
-        np.stack(
-            [[full_map(one, grid) for one in kind] for kind in confidence]
-        ),
-        {'side': side, 'share': share},
-    )
+    about = {'side': side, 'share': share}
+    return refined.forward, refined.backward, about
+
+
+class Exact(NamedTuple):
+    """Fields in normalized units, refined where the pixels allow for it."""
+
+    forward: FloatArray
+    backward: FloatArray
+    #: Working size and the share of cells that were refined; None where the
+    #: fields are as they came.
+    about: dict[str, Any] | None = None
+    #: How far each place of the target is confirmed, if that was asked for.
+    confirmed: FloatArray | None = None
+
+    def known_to(
+        self, confidence: FloatArray, evidence: Evidence | None
+    ) -> tuple[FloatArray, Evidence | None]:
+        """Confidences and evidence that know of the refined fields.
+
+        ``confidence`` (K, 2, h, w): of both fields; the last of several kinds
+        is raised where the pixels confirm.
+        Returns: the confidences on the grid of the fields, and the evidence.
+        """
+        if self.about is not None:
+            grid = self.forward.shape[:2]
+            confidence = np.stack(
+                [[full_map(one, grid) for one in kind] for kind in confidence]
+            )
+        if self.confirmed is None or evidence is None:
+            return confidence, evidence
+        from napari_samnet.matching.confirmation import raised_confidence
+
+        if len(confidence) > 1:
+            confidence[-1] = raised_confidence(
+                confidence[-1], self.confirmed, self.forward
+            )
+        return confidence, evidence.beside_field(self.confirmed)
+
+
+def exact_fields(
+    small: Sequence[FloatArray],
+    fields: tuple[FloatArray, FloatArray],
+    *,
+    confirm: bool,
+    **how: Any,
+) -> Exact:
+    """Fields down to the pixel, and where the pixels confirm them.
+
+    ``small``, ``fields``: as for :func:`_refine_large`.
+    ``confirm``: whether it is asked for where the fields are right.
+    ``how``: what else :func:`_refine_large` takes.
+    """
+    forward, backward, about = _refine_large(small, fields, **how)
+    if about is None or not confirm:
+        return Exact(forward, backward, about)
+    # Filters that only this needs take long to import.
+    from napari_samnet.matching.confirmation import confirmed
+
+    places = confirmed(small[0], small[1], forward, backward)
+    return Exact(forward, backward, about, places)

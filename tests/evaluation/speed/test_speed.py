@@ -60,8 +60,9 @@ def test_json_has_the_documented_names(measured):
 
 def test_stages_are_those_of_the_match(measured):
     for name, stages in measured['stages'].items():
-        # What lies between the stages takes little.
-        total = sum(stages.values())
+        # These run beside others where there are two cores.
+        beside = {'judge', 'labels'}
+        total = sum(stages[stage] for stage in stages.keys() - beside)
         assert total <= measured['seconds'][name] + 0.01
     assert 'decode' in measured['stages']['reference']
     assert 'recolor' not in measured['stages']['correspondence_only']

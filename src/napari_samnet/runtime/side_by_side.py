@@ -1,0 +1,45 @@
+"""Two parts of a match that do not need each other, at the same time.
+
+Each of them is a long row of small operations, of which two cores share a
+single one badly, and a part each well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from napari_samnet.arrays.tiles import cores
+
+A = TypeVar('A')
+B = TypeVar('B')
+
+
+def side_by_side(
+    first: Callable[[], A], second: Callable[[], B], *, device: str = 'cpu'
+) -> tuple[A, B]:
+    """Do two things, on two cores where there are two.
+
+    ``first``: done in a thread of its own. Modes of torch that belong to a
+    thread, such as that of inference, are not those of the caller there.
+    ``second``: done in the thread of the caller.
+    ``device``: where both compute; on another than the CPU, one after the
+    other.
+    Returns: what both return. What either raises is raised, when both have
+    come to an end.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if device != 'cpu' or min(threads, cores()) < 2:
+        return first(), second()
+    with ThreadPoolExecutor(1) as pool:
+        # Threads that begin now take this number over.
+        torch.set_num_threads(threads // 2)
+        try:
+            beside = pool.submit(first)
+            result = second()
+            return beside.result(), result
+        finally:
+            torch.set_num_threads(threads)
