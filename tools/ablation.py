@@ -36,8 +36,6 @@ from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.network import SAMNet
 
-__all__ = ['CHANGES', 'main', 'rows', 'with_layers']
-
 #: Rows beside the default when none are asked for.
 CHANGES = (
     'attributes=false',
@@ -56,14 +54,10 @@ CHANGES = (
 def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
     """Write a network that matches by some of another's layers alone.
 
-    Parameters
-    ----------
-    weights : str
-        Name or file of a network that has these layers, or deeper ones.
-    layers : sequence of str
-        Matching layers of the new network, all channels of each.
-    path : Path
-        File of its weights, fp16 as the packaged ones are.
+    ``weights``: name or file of a network that has these layers, or deeper
+    ones.
+    ``layers``: matching layers of the new network, all channels of each.
+    ``path``: file of its weights, fp16 as the packaged ones are.
     """
     whole = read_model(get_weights(weights).path)
     part = SAMNet(
@@ -101,24 +95,9 @@ def rows(
 ) -> list[Method]:
     """Make the methods that are compared.
 
-    Parameters
-    ----------
-    options : MatchOptions
-        What counts as the default.
-    changes : sequence of str
-        ``NAME=VALUE``, several joined by commas, one row each.
-    networks : dict of str to str
-        Weights by the name of their row.
-
-    Returns
-    -------
-    list of Method
-        `nearest` and `identity`, the default, and one for each change.
-
-    Raises
-    ------
-    InputError
-        If there is no such option, value or network.
+    ``changes``: ``NAME=VALUE``, several joined by commas, one row each.
+    Returns: `nearest` and `identity`, the default, and one for each change.
+    Raises InputError if there is no such option, value or network.
     """
     for name in networks.values():
         get_weights(name)
@@ -139,15 +118,8 @@ def rows(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Words after the program's name, by default those of the process.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 2 wrong input.
+    ``argv``: words after the program's name, by default those of the process.
+    Returns: exit status: 0 done, 2 wrong input.
     """
     parser = argparse.ArgumentParser(prog='ablation', description=__doc__)
     add = parser.add_argument

@@ -19,31 +19,18 @@ from napari_samnet.errors import InputError
 from napari_samnet.files import atomic_write
 from napari_samnet.options import DEFAULTS
 
-__all__ = ['main', 'with_figures']
-
 
 def with_figures(
     card: dict[str, Any], result: dict[str, Any]
 ) -> dict[str, Any]:
     """A card with the figures of one result.
 
-    Parameters
-    ----------
-    card : dict
-        What is known of a network: at least `name` and `sha256`.
-    result : dict
-        What ``napari-samnet benchmark … --json`` printed.
-
-    Returns
-    -------
-    dict
-        The card, whose entry `measured` has the result under the name of its
-        data set or protocol.
-
-    Raises
-    ------
-    InputError
-        If the result is of other weights, or not of the default settings.
+    ``card``: what is known of a network: at least `name` and `sha256`.
+    ``result``: what ``napari-samnet benchmark … --json`` printed.
+    Returns: the card, whose entry `measured` has the result under the name of
+    its data set or protocol.
+    Raises InputError if the result is of other weights, or not of the default
+    settings.
     """
     methods: dict[str, Any] = result.get('methods') or {}
     shipped = methods.get('samnet')
@@ -88,15 +75,8 @@ def with_figures(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Words after the program's name.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 2 wrong input.
+    ``argv``: words after the program's name. Returns: exit status: 0 done, 2
+    wrong input.
     """
     parser = argparse.ArgumentParser(
         prog='python -m card',

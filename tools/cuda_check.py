@@ -53,23 +53,15 @@ LIMITS = {
 
 @dataclass
 class Check:
-    """What is measured, and what came out of it.
+    """What is measured, and what came out of it."""
 
-    Parameters
-    ----------
-    device : str
-        Torch's name of the device, such as 'cuda'.
-    size : int
-        Working size of the matches, in pixels.
-    batch : int
-        How many pairs the large batch has.
-    repeats : int
-        Runs of which the median is taken.
-    """
-
+    #: Torch's name of the device, such as 'cuda'.
     device: str
+    #: Working size of the matches, in pixels.
     size: int
+    #: How many pairs the large batch has.
     batch: int
+    #: Runs of which the median is taken.
     repeats: int
     started: float = field(default_factory=time.perf_counter)
     result: dict[str, Any] = field(default_factory=dict)
@@ -81,15 +73,7 @@ class Check:
         return self.device.startswith('cuda')
 
     def run(self, name: str, part: Callable[[], dict[str, Any]]) -> None:
-        """Do a part, if there is time, and keep what it gives.
-
-        Parameters
-        ----------
-        name : str
-            Key of the part in the result.
-        part : callable
-            Does the part, and gives figures by name.
-        """
+        """Do a part, if there is time, and keep what it gives."""
         if time.perf_counter() - self.started > BUDGET:
             self.result[name] = 'no time was left'
             self.failed.append(name)
@@ -105,20 +89,7 @@ class Check:
         self.result[name] = figures
 
     def judge(self, name: str, value: float) -> float:
-        """Compare a figure with its limit, where there is a card.
-
-        Parameters
-        ----------
-        name : str
-            What was measured, a key of `LIMITS`.
-        value : float
-            Figure that was measured.
-
-        Returns
-        -------
-        float
-            The figure, rounded.
-        """
+        """Compare a figure with its limit, where there is a card."""
         limit = LIMITS[name]
         least = name == 'pairs_per_second'
         right = value >= limit if least else value <= limit
@@ -129,15 +100,7 @@ class Check:
     def milliseconds(self, work: Callable[[], object]) -> float:
         """Median time of some work, after two runs that are not counted.
 
-        Parameters
-        ----------
-        work : callable
-            What is timed; the device is waited for.
-
-        Returns
-        -------
-        float
-            In milliseconds.
+        Returns: in milliseconds.
         """
         times = []
         for _ in range(self.repeats + 2):
@@ -153,36 +116,12 @@ class Check:
             torch.cuda.synchronize(self.device)
 
     def options(self, **changes: Any) -> MatchOptions:
-        """Options of a default match on the device.
-
-        Parameters
-        ----------
-        **changes
-            Options other than the default's.
-
-        Returns
-        -------
-        MatchOptions
-            With torch as the backend.
-        """
+        """Options of a default match on the device."""
         known = {'device': self.device, 'size': self.size, 'backend': 'torch'}
         return MatchOptions(**{**known, **changes})
 
     def match(self, pair: tuple[Image, Image], **changes: Any) -> Any:
-        """Match a pair, with nothing kept of earlier ones.
-
-        Parameters
-        ----------
-        pair : tuple of ndarray
-            Source and target as arrays.
-        **changes
-            Options other than the default's.
-
-        Returns
-        -------
-        Correspondence
-            Fields and colors of the pair.
-        """
+        """Match a pair, with nothing kept of earlier ones."""
         FEATURES.clear()
         chosen = self.options(**changes)
         return match(
@@ -195,18 +134,7 @@ class Check:
 
 
 def pairs(count: int) -> list[tuple[Image, Image]]:
-    """Photographs and known warps of them.
-
-    Parameters
-    ----------
-    count : int
-        How many pairs are made.
-
-    Returns
-    -------
-    list of tuple of ndarray
-        The same ones each time.
-    """
+    """Photographs and known warps of them."""
     names = ('astronaut', 'coffee', 'chelsea', 'rocket')
     made = []
     for index in range(count):
@@ -224,17 +152,7 @@ def pairs(count: int) -> list[tuple[Image, Image]]:
 def equality(check: Check, count: int) -> dict[str, Any]:
     """The device beside the CPU, in fp32 and bf16.
 
-    Parameters
-    ----------
-    check : Check
-        Device that is measured, and its limits.
-    count : int
-        How many pairs are compared.
-
-    Returns
-    -------
-    dict
-        Mean distance of the fields, in pixels at working size.
+    Returns: mean distance of the fields, in pixels at working size.
     """
     apart: dict[str, list[float]] = {}
     for pair in pairs(count):
@@ -278,15 +196,7 @@ def _features(
 def network(check: Check) -> dict[str, Any]:
     """Encoding, start and iterations of one pair, on the device alone.
 
-    Parameters
-    ----------
-    check : Check
-        Device that is measured, and its limits.
-
-    Returns
-    -------
-    dict
-        Milliseconds of each, and of three iterations with all else.
+    Returns: milliseconds of each, and of three iterations with all else.
     """
     precision = 'bf16' if check.has_bf16 else 'fp32'
     model = load_model(
@@ -324,15 +234,7 @@ def network(check: Check) -> dict[str, Any]:
 def whole_match(check: Check) -> dict[str, Any]:
     """A default match from arrays to the result.
 
-    Parameters
-    ----------
-    check : Check
-        Device that is measured, and its limits.
-
-    Returns
-    -------
-    dict
-        Milliseconds, also without colors, and of the stages.
+    Returns: milliseconds, also without colors, and of the stages.
     """
     (pair,) = pairs(1)
     precision = 'bf16' if check.has_bf16 else 'fp32'
@@ -349,15 +251,7 @@ def whole_match(check: Check) -> dict[str, Any]:
 def large_batch(check: Check) -> dict[str, Any]:
     """Many pairs at once: encoding and three iterations.
 
-    Parameters
-    ----------
-    check : Check
-        Device that is measured, and the batch.
-
-    Returns
-    -------
-    dict
-        Pairs per second, both images of each encoded, one direction.
+    Returns: pairs per second, both images of each encoded, one direction.
     """
     precision = 'bf16' if check.has_bf16 else 'fp32'
     model = load_model(
@@ -386,15 +280,8 @@ def large_batch(check: Check) -> dict[str, Any]:
 def fall_back(check: Check) -> dict[str, Any]:
     """A match that the memory does not suffice for goes on smaller.
 
-    Parameters
-    ----------
-    check : Check
-        Device that is measured; nothing is done on a CPU.
-
-    Returns
-    -------
-    dict
-        Size and device that were taken, and what the user is told.
+    ``check``: device that is measured; nothing is done on a CPU. Returns: size
+    and device that were taken, and what the user is told.
     """
     if not check.device.startswith('cuda'):
         return {'skipped': 'needs a graphics card'}
@@ -416,15 +303,7 @@ def fall_back(check: Check) -> dict[str, Any]:
 def main(words: list[str] | None = None) -> int:
     """Run all parts, and print what came out.
 
-    Parameters
-    ----------
-    words : list of str, optional
-        Words of the command line.
-
-    Returns
-    -------
-    int
-        1 if a part failed or a limit was not kept.
+    Returns: 1 if a part failed or a limit was not kept.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--device', default='cuda', help='torch device')

@@ -12,21 +12,11 @@ from soak import cli, fuzz
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ['main']
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the two commands.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments, by default those of the process.
-
-    Returns
-    -------
-    int
-        0 if nothing was found, 1 if something was, 2 for wrong arguments.
+    Returns: 0 if nothing was found, 1 if something was, 2 for wrong arguments.
     """
     parser = argparse.ArgumentParser(prog='soak', description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)

@@ -20,8 +20,6 @@ import numpy as np
 from napari_samnet.errors import InputError
 from soak.leaks import Meter, memory_growth, own_temporaries
 
-__all__ = ['SoakReport', 'add_parser', 'run', 'soak']
-
 #: Runs until every kind of network and trial has been there, about.
 WARM = 100
 
@@ -31,31 +29,23 @@ EVERY = 5
 
 @dataclass
 class SoakReport:
-    """What came of the runs.
+    """What came of the runs."""
 
-    Parameters
-    ----------
-    runs, faults : int
-        Runs made, and those of them in which something was wrong.
-    trials : Counter
-        Runs by what was tried.
-    failures : list of str
-        Promises that were broken, with the number of the run.
-    leaks : list of str
-        What the process holds more of than before.
-    growth, slope : float
-        Of the memory: bytes over the runs counted, and per run.
-    seconds : float
-        How long it took.
-    """
-
+    #: ``runs``, ``faults``: runs made, and those of them in which something
+    #: was wrong.
     runs: int = 0
     faults: int = 0
+    #: Runs by what was tried.
     trials: Counter[str] = field(default_factory=Counter)
+    #: Promises that were broken, with the number of the run.
     failures: list[str] = field(default_factory=list)
+    #: What the process holds more of than before.
     leaks: list[str] = field(default_factory=list)
+    #: ``growth``, ``slope``: of the memory: bytes over the runs counted, and
+    #: per run.
     growth: float = 0.0
     slope: float = 0.0
+    #: How long it took.
     seconds: float = 0.0
 
     def lines(self) -> list[str]:
@@ -84,21 +74,8 @@ def soak(
 ) -> SoakReport:
     """Make random runs, one after another.
 
-    Parameters
-    ----------
-    seconds, runs : float
-        When to stop, whichever comes first.
-    seed : int
-        Of all random numbers: a run is the same wherever it is made.
-    faults : bool
-        Whether to make things go wrong.
-    progress : callable, optional
-        Called with the report after every run.
-
-    Returns
-    -------
-    SoakReport
-        Numbers of runs and faults, broken promises, and leaks.
+    ``seed``: of all random numbers: a run is the same wherever it is made.
+    ``progress``: called with the report after every run.
     """
     from soak.trials import TRIALS, nothing_wrong
 
@@ -154,10 +131,8 @@ def _without_threads_of_dask() -> AbstractContextManager[Any]:
 def add_parser(subparsers: Any) -> None:
     """Add the command ``soak``.
 
-    Parameters
-    ----------
-    subparsers : argparse subparsers
-        Where the command is added to the program.
+    ``subparsers`` (argparse subparsers): where the command is added to the
+    program.
     """
     parser = subparsers.add_parser(
         'soak',
@@ -184,15 +159,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What the parser of :func:`add_parser` read.
-
-    Returns
-    -------
-    int
-        0 if nothing was found, else 1.
+    Returns: 0 if nothing was found, else 1.
     """
     if not arguments.minutes > 0 or arguments.seed < 0:
         raise InputError(

@@ -9,8 +9,6 @@ import zlib
 
 import numpy as np
 
-__all__ = ['damaged']
-
 #: Numbers that headers should not hold.
 _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
@@ -18,18 +16,9 @@ _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     """Damage the bytes of a file.
 
-    Parameters
-    ----------
-    data : bytes
-        Content of a whole file.
-    rng : numpy.random.Generator
-        Source of randomness; the same state does the same damage.
-
-    Returns
-    -------
-    bytes
-        Truncated, with bits flipped, numbers replaced, or parts overwritten,
-        removed, repeated or inserted; perhaps several of these.
+    ``rng``: source of randomness; the same state does the same damage.
+    Returns: truncated, with bits flipped, numbers replaced, or parts
+    overwritten, removed, repeated or inserted; perhaps several of these.
     """
     ways = (_cut, _flip, _number, _overwrite, _remove, _repeat, _insert)
     for _ in range((1, 1, 2, 4)[int(rng.integers(4))]):

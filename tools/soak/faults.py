@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ['can_limit_files', 'full_disk', 'torch_calls', 'without_memory']
-
 
 def can_limit_files() -> bool:
     """Whether this system can limit the size of files."""
@@ -25,10 +23,7 @@ def full_disk(limit: int) -> Iterator[None]:
 
     The system itself then refuses to write, as it does on a full disk.
 
-    Parameters
-    ----------
-    limit : int
-        Bytes that may still be written.
+    ``limit``: bytes that may still be written.
     """
     import resource
     import signal
@@ -49,10 +44,7 @@ def full_disk(limit: int) -> Iterator[None]:
 def without_memory(at: int) -> Iterator[None]:
     """Have one call of torch in this thread fail for want of memory.
 
-    Parameters
-    ----------
-    at : int
-        Which call, counted from 0.
+    ``at``: which call, counted from 0.
     """
     import torch
 
@@ -67,18 +59,7 @@ def without_memory(at: int) -> Iterator[None]:
 
 
 def torch_calls(work: Callable[[], Any]) -> int:
-    """Count the calls of torch that some work makes in this thread.
-
-    Parameters
-    ----------
-    work : callable
-        Work whose calls of torch are counted.
-
-    Returns
-    -------
-    int
-        Calls of torch that `work` made.
-    """
+    """Count the calls of torch that some work makes in this thread."""
     counted = 0
 
     def count(number: int) -> None:

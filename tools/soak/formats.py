@@ -23,51 +23,31 @@ from soak.pictures import (
     write_volume,
 )
 
-__all__ = ['Format', 'formats', 'some_correspondence']
-
 Make = Callable[[Path, np.random.Generator], None]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A kind of file."""
 
-    Parameters
-    ----------
-    name : str
-        What the report calls it.
-    suffix : str
-        Of the file's name.
-    make : callable
-        Writes a whole file, with the given random numbers.
-    read : callable
-        Reads one: returns, or raises InputError.
-    share : float
-        How often it is tried, relative to others.
-    ours : bool
-        Whether it is written by this package, whole or not at all.
-    """
-
+    #: What the report calls it.
     name: str
+    #: Of the file's name.
     suffix: str
+    #: Writes a whole file, with the given random numbers.
     make: Make
+    #: Reads one: returns, or raises InputError.
     read: Callable[[Path], Any]
+    #: How often it is tried, relative to others.
     share: float = 1.0
+    #: Whether it is written by this package, whole or not at all.
     ours: bool = False
 
 
 def some_correspondence(rng: np.random.Generator) -> Any:
     """A correspondence made of random numbers.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness; the same state gives the same fields.
-
-    Returns
-    -------
-    Correspondence
-        Random fields, with everything that a file may hold.
+    ``rng``: source of randomness; the same state gives the same fields.
     """
     from napari_samnet.correspondence import Correspondence
 
@@ -198,13 +178,7 @@ def _read_checkpoint(path: Path) -> Any:
 
 
 def formats() -> list[Format]:
-    """Every format that can be written here.
-
-    Returns
-    -------
-    list of Format
-        All formats that the package reads.
-    """
+    """Every format that can be written here."""
     from PIL import Image
 
     known = [

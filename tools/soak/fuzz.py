@@ -27,8 +27,6 @@ from soak.damage import damaged
 from soak.formats import Format, formats
 from soak.leaks import peak_memory
 
-__all__ = ['FuzzReport', 'add_parser', 'fuzz', 'run']
-
 #: What reading one file may take. Decoders hold a picture up to three times.
 SECONDS = 20.0
 MEMORY = 3 * ALWAYS
@@ -39,21 +37,15 @@ HANGS_AFTER = 120.0
 
 @dataclass
 class FuzzReport:
-    """What came of the files.
+    """What came of the files."""
 
-    Parameters
-    ----------
-    read, refused : Counter
-        Number of files of each format that were read, or refused in one line.
-    failures : list of str
-        What should not have happened, with the number of the file.
-    slowest : float
-        Seconds for one file.
-    """
-
+    #: ``read``, ``refused``: number of files of each format that were read, or
+    #: refused in one line.
     read: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    #: What should not have happened, with the number of the file.
     failures: list[str] = field(default_factory=list)
+    #: Seconds for one file.
     slowest: float = 0.0
 
     @property
@@ -80,19 +72,7 @@ class FuzzReport:
 def fuzz(files: int, *, seed: int = 0, keep: Path | None = None) -> FuzzReport:
     """Have the readers read damaged files.
 
-    Parameters
-    ----------
-    files : int
-        How many files are damaged and read.
-    seed : int
-        Of all random numbers.
-    keep : Path, optional
-        Folder for the files that were not read as promised.
-
-    Returns
-    -------
-    FuzzReport
-        What became of the files.
+    ``keep``: folder for the files that were not read as promised.
     """
     report = FuzzReport()
     kinds = formats()
@@ -153,10 +133,8 @@ def _try(kind: Format, path: Path, report: FuzzReport) -> str | None:
 def add_parser(subparsers: Any) -> None:
     """Add the command ``fuzz``.
 
-    Parameters
-    ----------
-    subparsers : argparse subparsers
-        Where the command is added to the program.
+    ``subparsers`` (argparse subparsers): where the command is added to the
+    program.
     """
     parser = subparsers.add_parser(
         'fuzz',
@@ -177,15 +155,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What the parser of :func:`add_parser` read.
-
-    Returns
-    -------
-    int
-        0 if all went as promised, else 1.
+    Returns: 0 if all went as promised, else 1.
     """
     if arguments.files < 1 or arguments.seed < 0:
         raise InputError(

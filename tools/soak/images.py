@@ -10,18 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    'ACCESS',
-    'CHANNELS',
-    'DTYPES',
-    'LAYOUTS',
-    'PROBLEMS',
-    'SHAPES',
-    'ImageKind',
-    'blobs',
-    'random_kind',
-]
-
 DTYPES = (
     'bool',
     'uint8',
@@ -59,36 +47,24 @@ ACCESS = ('writable', 'read-only', 'dask')
 
 @dataclass(frozen=True, kw_only=True)
 class ImageKind:
-    """What an image is like.
+    """What an image is like."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the image.
-    dtype : str
-        One of `DTYPES`, or any other that numpy knows.
-    channels : int or None
-        Number of channels; None for no such axis.
-    first : bool
-        Whether the channels lie on the first axis instead of the last.
-    problem : str
-        One of `PROBLEMS`; those that only floats can have change nothing
-        elsewhere.
-    layout : str
-        Where the axis of channels is: one of `LAYOUTS`.
-    access : str
-        How the pixels are held: one of `ACCESS`.
-    seed : int
-        Another one gives other pixels.
-    """
-
+    #: Rows and columns of the image.
     shape: tuple[int, int] = (64, 64)
+    #: One of `DTYPES`, or any other that numpy knows.
     dtype: str = 'uint8'
+    #: Number of channels; None for no such axis.
     channels: int | None = 3
+    #: Whether the channels lie on the first axis instead of the last.
     first: bool = False
+    #: One of `PROBLEMS`; those that only floats can have change nothing
+    #: elsewhere.
     problem: str = 'none'
+    #: Where the axis of channels is: one of `LAYOUTS`.
     layout: str = 'C'
+    #: How the pixels are held: one of `ACCESS`.
     access: str = 'writable'
+    #: Another one gives other pixels.
     seed: int = 0
 
     @property
@@ -106,10 +82,7 @@ class ImageKind:
     def make(self) -> Any:
         """Make the image.
 
-        Returns
-        -------
-        array_like
-            A numpy or a dask array.
+        Returns: a numpy or a dask array.
         """
         image = _with_problem(self._values(), self.problem)
         image = _laid_out(image, self.layout)
@@ -143,19 +116,8 @@ def blobs(
 ) -> NDArray[np.float64]:
     """Colored noise of several scales, which has something to match.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the image.
-    channels : int
-        Number of channels, at least 1.
-    seed : int
-        Another one gives other noise.
-
-    Returns
-    -------
-    ndarray of float64, shape (rows, columns, channels)
-        From 0 to 1; read-only.
+    ``channels``: number of channels, at least 1. Returns: (rows, columns,
+    channels): from 0 to 1; read-only.
     """
     from scipy import ndimage
 
@@ -203,15 +165,7 @@ def _laid_out(image: NDArray[Any], layout: str) -> NDArray[Any]:
 def random_kind(rng: np.random.Generator) -> ImageKind:
     """Any kind of image.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness; the same state gives the same kind.
-
-    Returns
-    -------
-    ImageKind
-        Any of the kinds that a match must take.
+    ``rng``: source of randomness; the same state gives the same kind.
     """
 
     def one_of(values: Any) -> Any:

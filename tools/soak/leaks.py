@@ -17,14 +17,6 @@ import numpy as np
 
 from napari_samnet.errors import InputError
 
-__all__ = [
-    'Meter',
-    'Sample',
-    'memory_growth',
-    'own_temporaries',
-    'peak_memory',
-]
-
 #: Growth of memory, over all runs counted, that is taken for a leak.
 LARGEST_GROWTH = 24 * 2**20
 
@@ -41,41 +33,26 @@ _TORCH_CACHE = 'torchinductor'
 
 @dataclass(frozen=True)
 class Sample:
-    """What the process holds.
+    """What the process holds."""
 
-    Parameters
-    ----------
-    run : int
-        Number of runs done before.
-    memory : int
-        Resident memory in bytes.
-    threads, files : int
-        Threads of Python, and open file descriptors.
-    temporary : tuple of str
-        Names in the folder for temporary files.
-    """
-
+    #: Number of runs done before.
     run: int
+    #: Resident memory in bytes.
     memory: int
+    #: ``threads``, ``files``: threads of Python, and open file descriptors.
     threads: int
     files: int
+    #: Names in the folder for temporary files.
     temporary: tuple[str, ...]
 
 
 @dataclass
 class Meter:
-    """Takes samples, and judges them at the end.
+    """Takes samples, and judges them at the end."""
 
-    Parameters
-    ----------
-    folder : Path
-        Where temporary files go meanwhile.
-    warm : int
-        Runs at the beginning that do not count, but at least a quarter of
-        all.
-    """
-
+    #: Where temporary files go meanwhile.
     folder: Path
+    #: Runs at the beginning that do not count, but at least a quarter of all.
     warm: int = 0
     samples: list[Sample] = field(default_factory=list)
 
@@ -132,19 +109,9 @@ def _counted(samples: list[Sample], warm: int) -> list[Sample]:
 def memory_growth(samples: list[Sample], warm: int = 0) -> tuple[float, float]:
     """Fit a line to the memory of the runs after warming up.
 
-    Parameters
-    ----------
-    samples : list of Sample
-        Samples in order, at least two.
-    warm : int
-        Runs at the beginning that do not count.
-
-    Returns
-    -------
-    growth : float
-        Bytes over the runs counted.
-    slope : float
-        Bytes per run.
+    ``samples``: samples in order, at least two.
+    ``warm``: runs at the beginning that do not count.
+    Returns: ``growth``: bytes over the runs counted; ``slope``: bytes per run.
     """
     counted = _counted(samples, warm)
     runs = np.array([sample.run for sample in counted], float)
@@ -168,13 +135,7 @@ def peak_memory() -> int:
 
 @contextmanager
 def own_temporaries() -> Iterator[Path]:
-    """Send all temporary files to a folder of their own.
-
-    Yields
-    ------
-    Path
-        The folder.
-    """
+    """Send all temporary files to a folder of their own."""
     with tempfile.TemporaryDirectory() as name:
         before, tempfile.tempdir = tempfile.tempdir, name
         try:

@@ -12,20 +12,6 @@ from numpy.typing import NDArray
 
 from soak.images import blobs
 
-__all__ = [
-    'picture_writer',
-    'pixels',
-    'write_any_tiff',
-    'write_dicom',
-    'write_heic',
-    'write_npy',
-    'write_npz',
-    'write_painted',
-    'write_stack',
-    'write_tiff',
-    'write_volume',
-]
-
 Make = Callable[[Path, np.random.Generator], None]
 
 

@@ -29,8 +29,6 @@ from soak.faults import (
 from soak.formats import formats
 from soak.images import ImageKind, random_kind
 
-__all__ = ['TRIALS', 'BrokenPromiseError', 'Trial', 'check']
-
 Generator = np.random.Generator
 Trial = Callable[[Generator, Path], None]
 
@@ -51,17 +49,7 @@ def demand(kept: Any, promise: str) -> None:
 def random_options(rng: Generator, device: str = 'cpu') -> MatchOptions:
     """Any options that are quick and go together.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness; the same state gives the same options.
-    device : str
-        Device that the match runs on.
-
-    Returns
-    -------
-    MatchOptions
-        Checked options that run in a moment.
+    ``rng``: source of randomness; the same state gives the same options.
     """
     for _ in range(TRIES):
         given: dict[str, Any] = {
@@ -106,15 +94,7 @@ def matched(
 
 
 def check(result: Correspondence, source: NDArray[Any]) -> None:
-    """Check everything that holds for any result.
-
-    Parameters
-    ----------
-    result : Correspondence
-        Result of the match that is checked.
-    source : ndarray
-        The image that it starts from.
-    """
+    """Check everything that holds for any result."""
     for flow, trust, shape in (
         (result.flow, result.confidence, result.source_shape),
         (
