@@ -27,7 +27,8 @@ from napari_samnet import (
     propagate,
 )
 from napari_samnet.datasets.real_pairs import brain_series
-from napari_samnet.datasets.samples import SamplePair, load_sample
+from napari_samnet.datasets.sample_pair import SamplePair
+from napari_samnet.datasets.samples import load_sample
 from napari_samnet.outputs.panels import (
     FINE,
     confidence_picture,

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_samnet.datasets.samples import SamplePair, load_sample
+from napari_samnet.datasets.sample_pair import SamplePair
+from napari_samnet.datasets.samples import load_sample
 from napari_samnet.files import HOME_VARIABLE
 
 if TYPE_CHECKING:

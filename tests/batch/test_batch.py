@@ -31,7 +31,7 @@ from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.folder import FILES
 
 if TYPE_CHECKING:
-    from napari_samnet.datasets.samples import SamplePair
+    from napari_samnet.datasets.sample_pair import SamplePair
 
 #: A match that takes a fraction of a second, and few files.
 QUICK = [

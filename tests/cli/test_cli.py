@@ -26,7 +26,7 @@ from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.folder import FILES
 
 if TYPE_CHECKING:
-    from napari_samnet.datasets.samples import SamplePair
+    from napari_samnet.datasets.sample_pair import SamplePair
 
 QUICK = ['--size', '128', '--iterations', '2', '--device', 'cpu']
 

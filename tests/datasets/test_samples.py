@@ -14,7 +14,8 @@ from napari_samnet.datasets.known_motion import (
     SyntheticWarp,
 )
 from napari_samnet.datasets.real_pairs import REAL_PAIRS, brain_series
-from napari_samnet.datasets.samples import SAMPLES, SamplePair, load_sample
+from napari_samnet.datasets.sample_pair import SamplePair
+from napari_samnet.datasets.samples import SAMPLES, load_sample
 from napari_samnet.errors import InputError
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.annotated import read_annotated
+from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.io.formats.registry import (
-    FORMATS,
     format_of,
     read_label_format,
     write_label_format,

@@ -11,7 +11,8 @@ from scipy import ndimage
 from skimage import data, transform
 
 from napari_samnet.datasets.synthetic import jitter, warp_photograph
-from napari_samnet.matching.fine import CELL, refine
+from napari_samnet.matching.fine import refine
+from napari_samnet.matching.lucas_kanade import CELL
 from napari_samnet.matching.match import match
 from napari_samnet.warping.fields import full_flow
 

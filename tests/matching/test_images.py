@@ -10,7 +10,8 @@ import pytest
 from skimage import data
 
 from napari_samnet.errors import InputError
-from napari_samnet.matching.match import Step, match
+from napari_samnet.matching.match import match
+from napari_samnet.matching.step import Step
 
 #: As small as it can be; a fraction of a second.
 SMALL: dict[str, Any] = {

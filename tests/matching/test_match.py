@@ -15,7 +15,8 @@ from skimage import data, transform
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import DeviceError, InputError, WeightsError
-from napari_samnet.matching.match import Step, match, match_steps
+from napari_samnet.matching.match import match, match_steps
+from napari_samnet.matching.step import Step
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.feature_cache import FEATURES
 from napari_samnet.samnet.network import SAMNet

@@ -35,7 +35,8 @@ from napari_samnet.io.image_files import write_png, write_tiff
 from napari_samnet.options import DEFAULTS
 from napari_samnet.outputs.folder import Products, write_results
 from napari_samnet.runtime.weights import save_model
-from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+from napari_samnet.samnet.config import SAMNetConfig
+from napari_samnet.samnet.network import SAMNet
 
 pytestmark = pytest.mark.slow
 

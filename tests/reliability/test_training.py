@@ -8,12 +8,9 @@ import pytest
 from skimage import data
 from skimage.io import imsave
 
-from napari_samnet.training.data import read_images
-from napari_samnet.training.recipe import (
-    WEIGHTS_NAME,
-    TrainingOptions,
-    train_steps,
-)
+from napari_samnet.datasets.image_lists import read_images
+from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
 
 pytestmark = pytest.mark.slow
 

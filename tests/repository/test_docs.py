@@ -20,7 +20,7 @@ from blocks import Block, read_blocks
 from skimage.io import imsave
 
 if TYPE_CHECKING:
-    from napari_samnet.datasets.samples import SamplePair
+    from napari_samnet.datasets.sample_pair import SamplePair
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs'

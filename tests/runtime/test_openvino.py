@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_samnet.datasets.image_lists import TrainingImage
 from napari_samnet.datasets.samples import load_sample
 from napari_samnet.errors import DeviceError, WeightsError
 from napari_samnet.matching.match import match
@@ -41,7 +42,6 @@ from napari_samnet.runtime.weights import (
 from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training import calibration
-from napari_samnet.training.data import TrainingImage
 
 pytest.importorskip('openvino')
 

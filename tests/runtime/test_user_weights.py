@@ -20,7 +20,8 @@ from napari_samnet.runtime.weights import (
     packaged_weights,
     read_model,
 )
-from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+from napari_samnet.samnet.config import SAMNetConfig
+from napari_samnet.samnet.network import SAMNet
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,8 @@ from napari_samnet.runtime.weights import (
     save_model,
     share_packaged,
 )
-from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+from napari_samnet.samnet.config import SAMNetConfig
+from napari_samnet.samnet.network import SAMNet
 
 CONFIG = SAMNetConfig(matching_layers=('relu4_1',), width=2, decoder_depth=1)
 

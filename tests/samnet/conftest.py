@@ -51,7 +51,8 @@ def shipped() -> SAMNet:
 @pytest.fixture(scope='session')
 def untrained() -> SAMNet:
     """A network of random weights with the paper's matching feature."""
-    from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+    from napari_samnet.samnet.config import SAMNetConfig
+    from napari_samnet.samnet.network import SAMNet
 
     torch.manual_seed(0)
     config = SAMNetConfig(matching_layers=('relu4_1',), width=4)

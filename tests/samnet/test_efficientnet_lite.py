@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_samnet.errors import WeightsError
 from napari_samnet.runtime.loading import load_model
+from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.efficientnet_lite import (
     LITE_CHANNELS,
     Block,
@@ -19,7 +20,7 @@ from napari_samnet.samnet.efficientnet_lite import (
     same_padding,
 )
 from napari_samnet.samnet.features import VGGFeatures, normalize
-from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.backbone import load_light
 
 LAYERS = ('lite10', 'lite12')

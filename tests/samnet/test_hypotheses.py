@@ -14,7 +14,7 @@ from napari_samnet.samnet.evidence import (
 )
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import affine_field, flow_of, grid
-from napari_samnet.samnet.network import Recurrence
+from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.samnet.start import guided_start
 
 Smooth = Callable[[Tensor], Tensor]

@@ -28,7 +28,7 @@ from napari_samnet.samnet.losses import (
     semantic_attribute_matching_loss,
     total_variation,
 )
-from napari_samnet.samnet.network import schedule
+from napari_samnet.samnet.recurrence import schedule
 
 NEIGHBORS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 

@@ -14,22 +14,18 @@ from torch.nn import functional
 
 from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.attributes import blend, matchable
+from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.features import Features, normalize
 from napari_samnet.samnet.field import (
     flow_of,
     grid,
 )
 from napari_samnet.samnet.global_affine import global_affine
-from napari_samnet.samnet.network import (
-    Iteration,
-    Recurrence,
-    SAMNet,
-    SAMNetConfig,
-    schedule,
-)
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 
 if TYPE_CHECKING:
-    from napari_samnet.datasets.samples import SamplePair
+    from napari_samnet.datasets.sample_pair import SamplePair
     from napari_samnet.samnet.recurrence import Feedback
 
 Smooth = Callable[[Tensor], Tensor]

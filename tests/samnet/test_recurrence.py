@@ -11,7 +11,8 @@ from torch import Tensor
 
 from napari_samnet.samnet.features import Features
 from napari_samnet.samnet.field import affine_field, flow_of, grid
-from napari_samnet.samnet.network import Iteration, Recurrence, SAMNet
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Iteration, Recurrence
 
 Smooth = Callable[[Tensor], Tensor]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from napari_samnet.samnet.evidence import Evidence
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import affine_field, flow_of, grid
-from napari_samnet.samnet.network import Recurrence
+from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.samnet.regions import region_maps
 from napari_samnet.samnet.start import guided_start
 

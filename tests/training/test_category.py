@@ -16,7 +16,7 @@ from skimage import data
 from skimage.io import imsave
 from skimage.transform import rotate
 
-from napari_samnet.datasets.image_lists import read_images
+from napari_samnet.datasets.image_lists import TrainingImage, read_images
 from napari_samnet.datasets.pair_lists import read_keypoint_pairs
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights, read_model
@@ -35,7 +35,6 @@ from napari_samnet.training.categorystage import (
     validation_pairs,
     without,
 )
-from napari_samnet.training.data import TrainingImage
 from napari_samnet.training.keypoints import (
     cache_keypoints,
     keypoint_scores,

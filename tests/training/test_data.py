@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from napari_samnet.datasets.image_lists import read_images
 from napari_samnet.io.picture import PlaneChoice
-from napari_samnet.training.data import read_images, read_working
+from napari_samnet.training.data import read_working
 
 
 def test_a_channel_of_a_page_is_learned_from(tmp_path: Path) -> None:

@@ -13,12 +13,11 @@ import pytest
 import torch
 from skimage import data, io
 
-from napari_samnet.datasets.image_lists import read_images
+from napari_samnet.datasets.image_lists import TrainingImage, read_images
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.training import teaching
 from napari_samnet.training.categorystage import spread_images
-from napari_samnet.training.data import TrainingImage
 from napari_samnet.training.feature_store import (
     FeatureStore,
     further_directions,

@@ -17,18 +17,16 @@ from skimage.io import imsave
 from torch import nn
 
 from napari_samnet.cli.main import main
+from napari_samnet.datasets.image_lists import read_images, split
 from napari_samnet.errors import InputError, WeightsError
 from napari_samnet.runtime.weights import read_model, save_model
 from napari_samnet.samnet.features import VGGFeatures, layer_plan
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.backbone import load_backbone, scale_activations
-from napari_samnet.training.data import batches, read_images, split
+from napari_samnet.training.data import batches
 from napari_samnet.training.loop import Run, cosine_rate
-from napari_samnet.training.recipe import (
-    WEIGHTS_NAME,
-    TrainingOptions,
-    train_steps,
-)
+from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
 from napari_samnet.training.synthetic import synthetic_pair
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_samnet.matching.match import Step
+    from napari_samnet.matching.step import Step
 
 
 class MatchProgress:

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
         check_own_name(args.name)
 
-    from napari_samnet.training.data import read_images
+    from napari_samnet.datasets.image_lists import read_images
     from napari_samnet.training.distributed import processes, rank
     from napari_samnet.training.recipe import train_steps
     from napari_samnet.training.runs import WEIGHTS_NAME

@@ -28,8 +28,6 @@ from napari_samnet.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ['SAMPLES', 'SamplePair', 'load_sample']
-
 
 def _coffee_labels(shape: tuple[int, int]) -> Labels:
     labels = np.zeros(shape, np.uint8)

@@ -50,9 +50,6 @@ from napari_samnet.matching.motion_layers import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['CELL', 'Refined', 'refine']
-
-
 #: Softness of the belief in a correlation, forward-backward error in pixels
 #: at which it has fallen to 61 %, and width in cells over which both are
 #: taken.

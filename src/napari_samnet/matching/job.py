@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from napari_samnet.labels.evidence import Evidence
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
-    from napari_samnet.samnet.network import Iteration, SAMNet
+    from napari_samnet.samnet.network import SAMNet
+    from napari_samnet.samnet.recurrence import Iteration
 
 
 class MatchJob:

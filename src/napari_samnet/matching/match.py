@@ -34,8 +34,6 @@ from napari_samnet.samnet.config import STRIDE
 if TYPE_CHECKING:
     from napari_samnet.samnet.given_features import FeatureFunction
 
-__all__ = ['Step', 'match', 'match_steps']
-
 
 def match_steps(
     source: Any,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_samnet.runtime.devices import ExecutionTarget
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.features import Features
-    from napari_samnet.samnet.network import Iteration, SAMNet
-    from napari_samnet.samnet.recurrence import Feedback
+    from napari_samnet.samnet.network import SAMNet
+    from napari_samnet.samnet.recurrence import Feedback, Iteration
 
 
 #: Forward-backward error, in cells, at which the confidence has fallen to
@@ -62,7 +62,7 @@ class PairRun:
         import torch
 
         from napari_samnet.samnet.features import Features
-        from napari_samnet.samnet.network import Recurrence
+        from napari_samnet.samnet.recurrence import Recurrence
 
         self._model = model
         self._place = place
@@ -282,8 +282,7 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
     """Two directions that ran on their own, as of one batch."""
     import torch
 
-    from napari_samnet.samnet.network import Iteration
-    from napari_samnet.samnet.recurrence import Clues
+    from napari_samnet.samnet.recurrence import Clues, Iteration
 
     return Iteration(
         one.step,

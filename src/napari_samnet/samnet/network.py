@@ -26,8 +26,6 @@ from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
 from napari_samnet.samnet.start import Start, guided_start
 
-__all__ = ['Iteration', 'Recurrence', 'SAMNet', 'SAMNetConfig', 'schedule']
-
 
 def _can_record(features: Tensor, options: Recurrence) -> bool:
     """Whether iterations shall be CUDA graphs: not in training."""

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_samnet.datasets.image_lists import ImageList, read_images, split
 from napari_samnet.files import atomic_write
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.int8 import (
@@ -30,14 +31,7 @@ from napari_samnet.runtime.int8 import (
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.commands import image_parser, run_command
-from napari_samnet.training.data import (
-    ImageList,
-    read_images,
-    read_some,
-    read_working,
-    split,
-    to_tensor,
-)
+from napari_samnet.training.data import read_some, read_working, to_tensor
 from napari_samnet.training.synthetic import synthetic_pair
 
 #: Of a histogram of activations.

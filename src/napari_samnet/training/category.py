@@ -32,12 +32,13 @@ from napari_samnet.samnet.losses import (
 )
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence, schedule
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
 from napari_samnet.training.matcher import (
     SEQUENCE,
     IterationState,
     learning_iterations,
 )
+from napari_samnet.training.runs import Progress
 from napari_samnet.training.synthetic import CachedPairs
 from napari_samnet.training.viewpairs import choose_pairs
 

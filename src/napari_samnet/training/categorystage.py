@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from napari_samnet.datasets.image_lists import ImageList, TrainingImage
 from napari_samnet.datasets.pair_lists import (
     KeypointPair,
     read_keypoint_pairs,
@@ -28,15 +29,15 @@ from napari_samnet.training.category import (
     find_pairs,
     train_category,
 )
-from napari_samnet.training.data import ImageList, TrainingImage
 from napari_samnet.training.judging import evaluating, with_held_out
 from napari_samnet.training.keypoints import (
     CachedKeypoints,
     cache_keypoints,
     keypoint_scores,
 )
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
 from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.runs import Progress
 from napari_samnet.training.synthetic import CachedPairs, cache_each
 
 STAGE = 'category'

@@ -14,14 +14,10 @@ from torch import Tensor
 from napari_samnet.datasets.image_lists import (
     ImageList,
     TrainingImage,
-    read_images,
-    split,
 )
 from napari_samnet.images.rgb import to_working
 from napari_samnet.io.image_files import read_picture
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
-
-__all__ = ['ImageList', 'TrainingImage', 'batches', 'read_images', 'split']
 
 
 @lru_cache(maxsize=8192)

@@ -14,7 +14,8 @@ from napari_samnet.samnet.features import (
     SKIP_LAYERS,
     VGGFeatures,
 )
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
+from napari_samnet.training.runs import Progress
 
 #: Weight of the feature distance per layer; deep ones count, shallow ones
 #: are nearly given by the pixels.

@@ -23,28 +23,24 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from napari_samnet.datasets.animal_pose import is_left_out
+from napari_samnet.datasets.image_lists import ImageList, TrainingImage
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.files import atomic_write
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.categorystage import category_of, spread_images
-from napari_samnet.training.data import (
-    ImageList,
-    TrainingImage,
-    read_some,
-    read_working,
-)
+from napari_samnet.training.data import read_some, read_working
 from napari_samnet.training.feature_store import (
     FeatureStore,
     frozen_features,
     further_directions,
 )
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
 from napari_samnet.training.matches import category_matches
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.projection import find_projection, with_projection
-from napari_samnet.training.runs import WEIGHTS_NAME
+from napari_samnet.training.runs import WEIGHTS_NAME, Progress
 from napari_samnet.training.synthetic import synthetic_pair
 from napari_samnet.training.taught_examples import (
     AnnotatedImage,

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
+from napari_samnet.training.runs import Progress
 
 
 @contextmanager

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 
 from napari_samnet.datasets.composites import CompositeParts
+from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.config import STRIDE
-from napari_samnet.training.data import ImageList, read_working
+from napari_samnet.training.data import read_working
 from napari_samnet.training.synthetic import synthetic_pair
 from napari_samnet.training.taught_examples import AnnotatedImage
 

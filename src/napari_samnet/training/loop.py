@@ -22,8 +22,6 @@ from napari_samnet.files import atomic_write
 from napari_samnet.training.distributed import average, rank, share
 from napari_samnet.training.runs import CHECKPOINT, CURVE_NAME, Progress
 
-__all__ = ['Progress', 'Run', 'cosine_rate']
-
 
 def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
     """Factor of the learning rate: linear warm-up, then half a cosine."""

@@ -14,7 +14,8 @@ from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.losses import endpoint_loss
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence, schedule
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
+from napari_samnet.training.runs import Progress
 from napari_samnet.training.synthetic import CachedPairs
 
 #: Weight of an iteration against the one that follows it.

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.files import write_text
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.network import SAMNet
-from napari_samnet.training.data import ImageList
 from napari_samnet.training.judging import evaluating, with_held_out
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
 from napari_samnet.training.matcher import endpoint_errors, train_matcher
 from napari_samnet.training.options import TrainingOptions
-from napari_samnet.training.runs import MATCHER_NAME
+from napari_samnet.training.runs import MATCHER_NAME, Progress
 from napari_samnet.training.synthetic import CachedPairs, cache_pairs
 
 #: How often the matching network is measured on the way.

@@ -37,7 +37,7 @@ from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import Progress, made_steps
 
 if TYPE_CHECKING:
-    from napari_samnet.training.data import ImageList
+    from napari_samnet.datasets.image_lists import ImageList
 
 logger = logging.getLogger(__name__)
 

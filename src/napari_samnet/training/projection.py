@@ -23,18 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_samnet.datasets.image_lists import read_images, split
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.commands import image_parser, run_command
-from napari_samnet.training.data import (
-    read_images,
-    read_some,
-    split,
-    to_tensor,
-)
+from napari_samnet.training.data import read_some, to_tensor
 
 #: Directions that are kept.
 CHANNELS = 384

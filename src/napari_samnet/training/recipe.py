@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from napari_samnet.datasets.image_lists import ImageList, split
 from napari_samnet.datasets.left_out import is_left_out
 from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
@@ -28,7 +29,8 @@ from napari_samnet.runtime.weights import (
     save_model,
     share_packaged,
 )
-from napari_samnet.samnet.network import SAMNet, SAMNetConfig
+from napari_samnet.samnet.config import SAMNetConfig
+from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.backbone import (
     load_backbone,
     load_light,
@@ -43,7 +45,7 @@ from napari_samnet.training.confidence import (
     collect_matches,
     fit_confidence,
 )
-from napari_samnet.training.data import ImageList, batches, split
+from napari_samnet.training.data import batches
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.distributed import own_folder
 from napari_samnet.training.feature_store import frozen_features
@@ -55,21 +57,15 @@ from napari_samnet.training.features import (
     taught_images,
 )
 from napari_samnet.training.known_pairs import known_pairs
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
 from napari_samnet.training.matcherstage import matcher_stage
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import (
     OPTIONS_NAME,
     WEIGHTS_NAME,
+    Progress,
     made_steps,
 )
-
-__all__ = [
-    'PAPER_CONFIG',
-    'TRAINING_DEFAULTS',
-    'TrainingOptions',
-    'train_steps',
-]
 
 #: The paper's network, with VGG-16 in place of VGG-19.
 PAPER_CONFIG = SAMNetConfig(

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.datasets.synthetic import (
     WarpRanges,
     jitter,
@@ -26,7 +27,7 @@ from napari_samnet.datasets.synthetic import (
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.field import grid
-from napari_samnet.training.data import ImageList, read_working, to_tensor
+from napari_samnet.training.data import read_working, to_tensor
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.training.feature_store import FeatureStore
-from napari_samnet.training.loop import Progress, Run
+from napari_samnet.training.loop import Run
+from napari_samnet.training.runs import Progress
 from napari_samnet.training.taught_examples import Example, Examples
 
 #: Inverse temperature at the start, and how much faster than the matrix its

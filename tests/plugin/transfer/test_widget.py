@@ -15,7 +15,7 @@ from qtpy.QtCore import QMimeData, QUrl
 
 import napari_samnet
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.results import METADATA
+from napari_samnet.plugin.layers.edits import METADATA
 
 WAIT = 60.0
 

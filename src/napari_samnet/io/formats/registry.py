@@ -23,14 +23,6 @@ from napari_samnet.io.formats.objects import objects_of, paint
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.zarr_files import is_zarr
 
-__all__ = [
-    'FORMATS',
-    'format_of',
-    'read_label_format',
-    'write_label_format',
-    'write_label_formats',
-]
-
 _JSON_START = (b'{', b'[')
 
 

@@ -18,7 +18,6 @@ from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 
 from napari_samnet.plugin.layers.confidence import Warped, hide_unsure
 from napari_samnet.plugin.layers.edits import (
-    METADATA,
     about_layer,
     find_result,
     is_edited,
@@ -39,8 +38,6 @@ from napari_samnet.plugin.layers.updates import (
 )
 from napari_samnet.plugin.model.grids import Grid, grid_of
 from napari_samnet.plugin.model.request import Product
-
-__all__ = ['METADATA', 'Results', 'undisturbed']
 
 _KINDS: dict[str, type[Any]] = {
     'image': Image,
