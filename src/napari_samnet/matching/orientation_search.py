@@ -41,6 +41,10 @@ SIDES = (128, 192, 256)
 #: look.
 SAME, CLEAR = 0.07, 0.85
 
+#: At the first side: share from which upright is taken without another look
+#: where no other view has more than RIVAL of it.
+UNRIVALED = 0.15
+
 #: At the first side: share from which the images clearly show one specimen.
 SPECIMEN = 0.25
 
@@ -153,7 +157,16 @@ def _search(
     best = max(first, key=_by_agreement)
     slanted = _has_plain_corners(target)
     doubtful = best.agreement < SAME and not slanted
-    if doubtful or upright.agreement >= CLEAR:
+    unrivaled = (
+        not slanted
+        and upright.agreement >= UNRIVALED
+        and all(
+            trial.agreement <= RIVAL * upright.agreement
+            for trial in first
+            if trial is not upright
+        )
+    )
+    if doubtful or unrivaled or upright.agreement >= CLEAR:
         return _chosen(upright, _lead(upright, first))
     if _turned_rival(best, first) > RIVAL * best.agreement:
         between = frames(*(a for a in np.arange(0, 360, STEP) if a % 90))

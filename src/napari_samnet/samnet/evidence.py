@@ -66,7 +66,11 @@ def consensus(source: Tensor, target: Tensor) -> Tensor:
     may differ.
     Returns: ``(B, h, w, h2, w2)``; outside the images the cosine is 0.
     """
-    volume = all_pairs(source, target)
+    return consensus_of(all_pairs(source, target))
+
+
+def consensus_of(volume: Tensor) -> Tensor:
+    """The same from the cosines of all pairs, ``(B, h, w, h2, w2)``."""
     for first, second in ((1, 3), (2, 4)):
         total = volume.clone()
         for step in (-1, 1):
@@ -77,6 +81,14 @@ def consensus(source: Tensor, target: Tensor) -> Tensor:
             total[tuple(here)] += volume[tuple(there)]
         volume = total
     return volume.mul_(1 / 9) if not volume.requires_grad else volume / 9
+
+
+def argmax(values: Tensor, axis: int) -> Tensor:
+    """Place of the largest value along an axis, the first of equal ones."""
+    if values.device.type != 'cpu':
+        return values.argmax(axis)
+    # A fraction of the time that torch takes on the CPU.
+    return torch.from_numpy(values.detach().numpy().argmax(axis))
 
 
 def window_mean(
@@ -132,19 +144,20 @@ def gather_evidence(source: Tensor, target: Tensor) -> Evidence:
     :func:`few_cells`. Returns: on the cells of the source.
     """
     height, width = source.shape[-2:]
+    cells = torch.arange(height * width, device=source.device)
     if _are_both_directions(source, target):
         there = consensus(source[:1], target[:1]).flatten(3).flatten(1, 2)
         volume = torch.cat((there, there.transpose(1, 2)))
         likely = _log_probability(there)
-        ways = likely.max(2), likely.max(1)
-        best, index = (torch.cat(parts) for parts in zip(*ways, strict=True))
+        index = torch.cat((argmax(likely, 2), argmax(likely, 1)))
         back = index.flip(0)
+        best = likely[0].gather(1, index[0, :, None])[:, 0]
+        best = torch.stack((best, likely[0, index[1], cells]))
     else:
         volume = consensus(source, target).flatten(3).flatten(1, 2)
         likely = _log_probability(volume)
         best, index = likely.max(2)
         back = likely.argmax(1)
-    cells = torch.arange(height * width, device=volume.device)
     mutual = back.gather(1, index) == cells
     confidence = torch.exp(0.5 * best) * torch.where(mutual, 1.0, NOT_MUTUAL)
     rows, columns = target.shape[-2:]

@@ -10,6 +10,8 @@ how hard the pair is. That is not in the paper.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +19,8 @@ from torch import Tensor
 from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.evidence import (
     GLOBAL_CELLS,
-    consensus,
+    argmax,
+    consensus_of,
     few_cells,
 )
 from napari_samnet.samnet.features import normalize
@@ -164,9 +167,10 @@ def match_evidence(
             known, size=(height, width), mode='bilinear', antialias=True
         )
     field = field.float()
-    single = Volume.of(all_pairs(maps[:1], maps[1:]).view(height * width, -1))
-    averaged = Volume.of(_averaged(maps))
-    best, back = averaged.cosines.argmax(1), averaged.cosines.argmax(0)
+    cosines = all_pairs(maps[:1], maps[1:])
+    single = Volume.of(cosines.view(height * width, -1))
+    averaged = Volume.of(_averaged(cosines))
+    best, back = (argmax(averaged.cosines, axis) for axis in (1, 0))
     flow = flow_of(field)
     error = (flow + warp(flow.flip(0), flow)).norm(dim=1).flatten(1)
     means = maps.mean((2, 3))
@@ -206,11 +210,20 @@ def _many_cells(maps: Tensor) -> Tensor:
     return normalize(larger)
 
 
-def _averaged(maps: Tensor) -> Tensor:
+def _averaged(cosines: Tensor) -> Tensor:
     """Cosines over 3 x 3 equal displacements, of those inside, ``(N, N)``."""
-    ones = torch.ones_like(maps[:1, :1])
-    total = consensus(maps[:1], maps[1:])
-    return (total / consensus(ones, ones)).flatten(3).flatten(1, 2)[0]
+    height, width = cosines.shape[1:3]
+    total = consensus_of(cosines)[0].flatten(2).flatten(0, 1)
+    return total / _inside(height, width, cosines.device)
+
+
+# Kept tensors must serve training too, whoever asked for them first.
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _inside(height: int, width: int, device: torch.device) -> Tensor:
+    """Share of the 3 x 3 displacements that stay inside both images."""
+    ones = torch.ones(1, height, width, height, width, device=device)
+    return consensus_of(ones)[0].flatten(2).flatten(0, 1)
 
 
 def _gathered(pair: Direction, likeness: Tensor) -> Tensor:
