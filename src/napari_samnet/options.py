@@ -129,9 +129,11 @@ class MatchOptions:
         How alike the features of neighbors must be to be moved together: the
         difference of their cosines to 1 at which a neighbor counts 37 %, 0
         to 2. Smaller values keep outlines apart better and smooth less. 0
-        takes all neighbors around alike, as in a round window; the residual
-        that the network has learned for that is then added, and `motions`
-        does not count. So it is with `init` 'identity'.
+        takes all neighbors around alike, as in a round window, and `motions`
+        does not count. So it is with `init` 'identity'. What a network has
+        learned on top is added in the windows that it was learned in: round
+        ones with the packaged network, those of alike neighbors with one
+        that was fine-tuned.
     orientation : str or float
         How the target is turned before it is matched. 'auto' tries
         reflections and turns, and takes another than upright only where the

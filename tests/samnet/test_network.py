@@ -406,7 +406,7 @@ class TestVariants:
         images = photographs(2)
         pair = model.encode(images[:1]), model.encode(images[1:])
         # Learned residuals go with the round window.
-        options = replace(QUICK, iterations=2, alikeness=0.0, learned=True)
+        options = replace(QUICK, iterations=2, alikeness=0.0)
         (*_, last) = model.iterate(*pair, options)
         image = model.synthesize(
             *pair, last.field, last.alpha, weight=0.9, options=options

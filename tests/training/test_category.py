@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -39,7 +40,10 @@ from napari_samnet.training.keypoints import (
     cache_keypoints,
     keypoint_scores,
 )
-from napari_samnet.training.matcher import learning_iterations
+from napari_samnet.training.matcher import (
+    learning_iterations,
+    renew_learned_part,
+)
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.recipe import train_steps
 from napari_samnet.training.runs import WEIGHTS_NAME
@@ -108,30 +112,80 @@ def _features(matching: torch.Tensor) -> Features:
     return Features(matching, matching[:, :0], ())
 
 
+@pytest.fixture
+def renewed(model: SAMNet) -> SAMNet:
+    """A network as fine-tuning begins with it, some of it learnt."""
+    network = copy.deepcopy(model)
+    renew_learned_part(network)
+    torch.nn.init.constant_(network.matcher.network.last.bias, 0.2)
+    return network
+
+
+@pytest.mark.parametrize('attributes', [True, False])
+@pytest.mark.parametrize('kind', ['packaged', 'fine-tuned'])
 def test_training_runs_the_recurrence_that_matching_runs(
-    model: SAMNet, cached: CachedPairs
+    kind: str,
+    attributes: bool,
+    model: SAMNet,
+    renewed: SAMNet,
+    cached: CachedPairs,
+) -> None:
+    network, alikeness = (
+        (model, 0.0) if kind == 'packaged' else (renewed, Recurrence.alikeness)
+    )
+    part = cached.part(slice(0, 2))
+    learnt = learning_iterations(
+        network,
+        part.source,
+        part.target,
+        iterations=3,
+        attributes=attributes,
+    )
+    states = network.iterate(
+        _features(part.source),
+        _features(part.target),
+        Recurrence(iterations=3, attributes=attributes, alikeness=alikeness),
+    )
+    for learning, state in zip(learnt, states, strict=True):
+        torch.testing.assert_close(learning.field, state.field)
+
+
+def test_a_match_by_default_takes_what_fine_tuning_has_taught(
+    model: SAMNet, renewed: SAMNet, cached: CachedPairs
 ) -> None:
     part = cached.part(slice(0, 2))
-    for attributes in (True, False):
-        learnt = learning_iterations(
-            model,
-            part.source,
-            part.target,
-            iterations=3,
-            attributes=attributes,
+    pair = _features(part.source), _features(part.target)
+
+    def field(network: SAMNet, alikeness: float) -> torch.Tensor:
+        options = Recurrence(
+            iterations=1, attributes=False, alikeness=alikeness
         )
-        states = model.iterate(
-            _features(part.source),
-            _features(part.target),
-            Recurrence(
-                iterations=3,
-                attributes=attributes,
-                alikeness=0.0,
-                learned=True,
-            ),
-        )
-        for learning, state in zip(learnt, states, strict=True):
-            torch.testing.assert_close(learning.field, state.field)
+        (state,) = network.iterate(*pair, options)
+        return state.field
+
+    default = Recurrence.alikeness
+    taught = field(renewed, default) - field(model, default)
+    torch.testing.assert_close(
+        taught, torch.full_like(taught, 0.2), atol=1e-4, rtol=0
+    )
+    # What was taught in one kind of window is not added in the other.
+    renewed.matcher.forget()
+    untaught = field(renewed, 0.0)
+    torch.nn.init.constant_(renewed.matcher.network.last.bias, 0.2)
+    torch.testing.assert_close(field(renewed, 0.0), untaught)
+
+
+def test_what_was_learnt_in_round_windows_is_not_gone_on_with(
+    model: SAMNet,
+) -> None:
+    network = copy.deepcopy(model)
+    assert not network.config.guided
+    renew_learned_part(network)
+    assert network.config.guided
+    assert not network.matcher.network.last.weight.any()
+    torch.nn.init.ones_(network.matcher.network.last.weight)
+    renew_learned_part(network)
+    assert network.matcher.network.last.weight.all()
 
 
 def test_the_inverse_of_a_flow_leads_back() -> None:
@@ -366,10 +420,16 @@ class TestStage:
         assert record['pairs'] >= 2
         assert {'bipath', 'synthetic', 'pck@0.10'} <= set(record['before'])
         assert record['kept'] == is_better(record['before'], record['after'])
-        # What was refused has left the network as it was.
-        trained = read_model(out / WEIGHTS_NAME).matcher.state_dict()
-        shipped = read_model(get_weights('samnet').path).matcher.state_dict()
-        same = all(torch.equal(trained[key], shipped[key]) for key in shipped)
+        # What was refused has left the network as the stage began with it.
+        trained = read_model(out / WEIGHTS_NAME)
+        began = read_model(get_weights('samnet').path)
+        renew_learned_part(began)
+        assert trained.config.guided
+        expected = began.matcher.state_dict()
+        same = all(
+            torch.equal(value, expected[key])
+            for key, value in trained.matcher.state_dict().items()
+        )
         assert same != record['kept']
         lines = (out / 'curve.jsonl').read_text().splitlines()
         assert json.loads(lines[0])['stage'] == 'category'

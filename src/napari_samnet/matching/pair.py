@@ -117,7 +117,6 @@ class PairRun:
             init=options.init,
             motions=options.motions,
             alikeness=options.alikeness,
-            learned=options.alikeness == 0 or options.init != 'global',
             coarse_iterations=options.coarse_iterations,
             lambda_max=options.lambda_max,
             skip=options.skip,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.correlation import confidence
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import resize_field
@@ -18,6 +19,7 @@ from napari_samnet.samnet.synthesis import Synthesis
 class Comparison(Synthesis):
     """The part of a network that compares features and moves the field."""
 
+    config: SAMNetConfig
     #: W_G: what makes a residual field of a correlation volume.
     matcher: nn.Module
 
@@ -67,8 +69,10 @@ class Comparison(Synthesis):
             weight=schedule(index, limit),
             options=options,
         )
+        # What was learned in one kind of window means nothing in the other.
+        learned = self.config.guided == (guide is not None)
         residual: Tensor = self.matcher(
-            volume, field, start, index, guide, learned=options.learned
+            volume, field, start, index, guide, learned=learned
         )
         return volume, residual, confidence(volume, options.beta)
 

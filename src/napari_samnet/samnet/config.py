@@ -37,6 +37,10 @@ class SAMNetConfig:
     #: Whether (8) blends matchable points only, which is not in the paper's
     #: equation.
     gate: bool = True
+    #: Whether the residual that W_G learned stands on the fit that follows
+    #: the object, so that a match adds it by default; if not, it was learned
+    #: in round windows, and is added there.
+    guided: bool = False
 
     #: Inclusive limits of whole numbers: a damaged one must not fill memory.
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {

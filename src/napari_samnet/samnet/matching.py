@@ -165,6 +165,11 @@ class ResidualMatching(nn.Module):
             widths=(width, 2 * width, 4 * width, 8 * width, 8 * width),
         )
 
+    def forget(self) -> None:
+        """Let the learned residual be zero, as before it was learned."""
+        for parameter in self.network.last.parameters():
+            nn.init.zeros_(parameter)
+
     def forward(
         self,
         correlation: Tensor,

@@ -42,8 +42,6 @@ class Recurrence:
     #: start 'identity', which is too far off for residuals from it to mean
     #: anything.
     alikeness: float = 0.3
-    #: Add the residual that W_G has learned to its parameter-free part.
-    learned: bool = False
     #: Leading iterations on the map of half the resolution.
     coarse_iterations: int = 0
     #: Limit of lambda^l in the matching (5).

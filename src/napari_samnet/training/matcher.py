@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -12,8 +13,10 @@ from napari_samnet.samnet.correlation import confidence
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.losses import endpoint_loss
+from napari_samnet.samnet.matching import ResidualMatching
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence, schedule
+from napari_samnet.samnet.start import Start
 from napari_samnet.training.loop import Run
 from napari_samnet.training.runs import Progress
 from napari_samnet.training.synthetic import CachedPairs
@@ -43,6 +46,38 @@ def start_of(model: SAMNet) -> str:
     return 'global' if has_estimate(model) else 'identity'
 
 
+def begin(
+    model: SAMNet, source: Tensor, target: Tensor, init: str | None = None
+) -> Start:
+    """T^0 as a match by default has it, in windows that follow the object.
+
+    The windows are round where W_G has learned in such, and with no motion.
+    """
+    init = init or start_of(model)
+    follows = model.config.guided and init == 'global'
+    with torch.no_grad():
+        return model.begin(
+            source,
+            target,
+            Recurrence(
+                init=init, alikeness=Recurrence.alikeness if follows else 0.0
+            ),
+        )
+
+
+def renew_learned_part(model: SAMNet) -> None:
+    """Let the residual of W_G begin anew, on the fit that matches take.
+
+    One that was learned in round windows says nothing there. Networks whose
+    W_G is not of that kind stay as they are.
+    """
+    if isinstance(model.matcher, ResidualMatching) and not (
+        model.config.guided
+    ):
+        model.matcher.forget()
+        model.config = replace(model.config, guided=True)
+
+
 def learning_iterations(
     model: SAMNet,
     source: Tensor,
@@ -52,7 +87,7 @@ def learning_iterations(
     init: str | None = None,
     attributes: bool = True,
 ) -> Iterator[IterationState]:
-    """Recurrence in round windows with the learned residual, to learn from.
+    """Recurrence with the learned residual, to learn from.
 
     The field is detached between iterations: each one learns to do its best
     from where it starts, and the gradients stay short.
@@ -66,8 +101,8 @@ def learning_iterations(
         attributes=attributes,
         lambda_max=Recurrence.lambda_max if has_estimate(model) else 1.0,
     )
-    start = model.start(source, target, options.init).detach()
-    field, transferred = start, source
+    start = begin(model, source, target, options.init)
+    field, transferred = start.field, source
     limit = options.lambda_max if attributes else 0.0
     for index in range(iterations):
         field = field.detach()
@@ -80,7 +115,9 @@ def learning_iterations(
                 weight=schedule(index, limit),
                 options=options,
             )
-        field = field + model.matcher(volume, field, start, index)
+        field = field + model.matcher(
+            volume, field, start.field, index, start.guide
+        )
         alpha = confidence(volume, options.beta)
         if attributes:
             with torch.no_grad():
@@ -106,9 +143,11 @@ def train_matcher(
 
     def losses() -> dict[str, Tensor]:
         drawn = pairs.draw(batch, run.generator)
-        # Seldom from no motion: that start must not be unlearnt.
+        # Seldom from no motion: that start must not be unlearnt where the
+        # residual is added to it.
         chance = torch.rand((), generator=run.generator)
-        init = 'identity' if chance < 0.2 else start_of(model)
+        still = chance < 0.2 and not model.config.guided
+        init = 'identity' if still else start_of(model)
         # Backwards as well: the inverse of a smooth field is known too.
         if torch.rand((), generator=run.generator) < 0.5:
             drawn = drawn.swapped()
@@ -144,8 +183,7 @@ def endpoint_errors(
     totals = torch.zeros(iterations + 1)
     for first in range(0, len(pairs), batch):
         part = pairs.part(slice(first, first + batch))
-        start = model.start(part.source, part.target, start_of(model))
-        flows = [flow_of(start)]
+        flows = [flow_of(begin(model, part.source, part.target).field)]
         flows += [
             flow_of(state.field)
             for state in learning_iterations(

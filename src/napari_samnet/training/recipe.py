@@ -58,6 +58,7 @@ from napari_samnet.training.features import (
 )
 from napari_samnet.training.known_pairs import known_pairs
 from napari_samnet.training.loop import Run
+from napari_samnet.training.matcher import renew_learned_part
 from napari_samnet.training.matcherstage import matcher_stage
 from napari_samnet.training.options import TRAINING_DEFAULTS, TrainingOptions
 from napari_samnet.training.runs import (
@@ -145,6 +146,8 @@ def train_steps(
             model.to(device)
             _save(model, folder, options)
             remove_store(folder)
+        if options.matcher_steps or options.category_steps:
+            renew_learned_part(model)
         made = made_steps(folder).get('matcher', 0)
         if made < options.matcher_steps:
             run = Run(
