@@ -18,13 +18,13 @@ Mask = npt.NDArray[np.bool_]
 
 #: Evidence of the glance above which a cell is looked at, and that which a
 #: piece needs somewhere unless labels were there before.
-LOOKED_AT, TOLD = 0.08, 0.4
+LOOKED_AT, TOLD = 0.15, 0.4
 
 #: Evidence of the glance below which a label may be anywhere.
 SEEN = 0.3
 
 #: Cells around what is looked at.
-AROUND = 3
+AROUND = 2
 
 #: Regions begin at multiples of so many cells, so that the coarsest layers of
 #: the networks divide them as they divide the whole plane.

@@ -33,6 +33,10 @@ LEAST_PIXELS = 12
 #: Steps of the alignment.
 STEPS = 12
 
+#: A large label is aligned by few pixels and steps at first, and given up if
+#: less than a share of them fits.
+FEW_SAMPLES, FEW_STEPS, HOPEFUL = 200, 4, 0.5
+
 #: A pixel fits whose color differs by less than this, or by this share of
 #: the contrast within the label.
 TOLERANCE, SHARE_OF_CONTRAST = 0.02, 0.3
@@ -87,10 +91,16 @@ def follow_label(
     colors = before[inside[:, 0], inside[:, 1]].astype(np.float64)
     motion = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
     center = points.mean(0)
-    motion = _aligned(after, points, colors, center, motion)
-    error = _errors(after, points, colors, center, motion)
     contrast = float(colors.std(0).mean())
     tolerance = max(TOLERANCE, SHARE_OF_CONTRAST * contrast)
+    if len(points) >= 4 * FEW_SAMPLES:
+        some = np.s_[:: len(points) // FEW_SAMPLES]
+        few = points[some], colors[some], center
+        motion = _aligned(after, *few, motion, steps=FEW_STEPS)
+        if (_errors(after, *few, motion) < tolerance).mean() < HOPEFUL:
+            return None
+    motion = _aligned(after, points, colors, center, motion)
+    error = _errors(after, points, colors, center, motion)
     fit = float((error < tolerance).mean())
     if fit < LEAST_FIT:
         return None
@@ -181,13 +191,15 @@ def _aligned(
     colors: npt.NDArray[np.float64],
     center: npt.NDArray[np.float64],
     motion: npt.NDArray[np.float64],
+    *,
+    steps: int = STEPS,
 ) -> npt.NDArray[np.float64]:
     """Affine motion of least robust difference, by Gauss-Newton steps."""
     best, least = motion, _errors(after, points, colors, center, motion).mean()
     offset = points - center
     scale = max(1.0, float(np.abs(offset).max()))
     offset = offset / scale
-    for _ in range(STEPS):
+    for _ in range(steps):
         at = _moved(points, center, motion)
         samples = _sampled(after, at)
         slopes = [
