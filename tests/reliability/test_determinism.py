@@ -219,5 +219,5 @@ def test_a_result_says_how_it_was_made(found: Correspondence) -> None:
     assert {'python', 'machine', 'threads'} <= about['environment'].keys()
     for side in ('source', 'target'):
         assert len(about['images'][side]['digest']) == 32
-    for settled in ('device', 'precision', 'size', 'iterations_used'):
-        assert settled in about
+    for resolved in ('device', 'precision', 'size', 'iterations_used'):
+        assert resolved in about

@@ -299,7 +299,7 @@ def test_memory_is_bounded(
 
     def watch(self: Any, *args: Any) -> None:
         remembered(self, *args)
-        alive.append(len(self._held) + len(self._recent))
+        alive.append(len(self._annotated) + len(self._recent))
 
     monkeypatch.setattr(engine.Memory, 'remember', watch)
     drawn = {k: truth[k] for k in range(0, 20, 2)}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
 from napari_samnet.options import MatchOptions
@@ -44,8 +43,12 @@ class Describer:
             options.backend,
             weights=self.weights,
         )
-        self._held: OrderedDict[str, Features] = OrderedDict()
-        self._lock = Lock()
+        self._recent: RecentlyUsed[Features] = RecentlyUsed(
+            count=MOST_IMAGES,
+            limit=MOST_BYTES,
+            nbytes=lambda features: features.nbytes,
+            least=1,
+        )
         self.encoded = 0
 
     def __call__(self, plane: Plane) -> Features:
@@ -59,19 +62,11 @@ class Describer:
         key = hashlib.blake2b(
             picture.tobytes() + repr(shape).encode(), digest_size=16
         ).hexdigest()
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        features = self._encode(picture)
-        with self._lock:
+        features = self._recent.get(key)
+        if features is None:
+            features = self._encode(picture)
             self.encoded += 1
-            self._held[key] = features
-            while len(self._held) > MOST_IMAGES or (
-                len(self._held) > 1
-                and sum(f.nbytes for f in self._held.values()) > MOST_BYTES
-            ):
-                self._held.popitem(last=False)
+            self._recent.put(key, features)
         return features
 
     def _encode(self, picture: Any) -> Features:

@@ -94,7 +94,7 @@ def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _options(about: dict[str, Any]) -> MatchOptions:
-    """Options with everything settled that was left open."""
+    """Options with everything resolved that was left open."""
     # Results of versions that had none of this do not say so.
     given = {
         'orientation': 'upright',
@@ -109,7 +109,7 @@ def _options(about: dict[str, Any]) -> MatchOptions:
             f'have: {", ".join(sorted({*given} - known))}'
         )
     options = MatchOptions(**given)
-    settled = {
+    resolved = {
         name: about[name]
         for name in ('device', 'backend', 'precision', 'size')
         if name in about
@@ -119,7 +119,7 @@ def _options(about: dict[str, Any]) -> MatchOptions:
         options,
         iterations=about.get('iterations_used', options.iterations),
         tolerance=0.0,
-        **settled,
+        **resolved,
     )
 
 

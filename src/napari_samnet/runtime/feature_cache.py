@@ -6,12 +6,11 @@ target, then spares the encoding.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
-from threading import Lock
 
 from torch import Tensor
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.samnet.features import Features
 
 
@@ -33,54 +32,29 @@ class FeatureCache:
     """
 
     def __init__(self, *, images: int = 4, limit: int = 256 * 2**20) -> None:
-        self._images = images
-        self._limit = limit
-        self._held: OrderedDict[Hashable, Features] = OrderedDict()
-        self._misses = 0
-        # Several matches may run in threads.
-        self._lock = Lock()
+        self._recent: RecentlyUsed[Features] = RecentlyUsed(
+            count=images, limit=limit, nbytes=bytes_of
+        )
+        #: How often :meth:`get` had nothing to give.
+        self.misses = 0
+        self.put = self._recent.put
+        self.clear = self._recent.clear
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._recent)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        with self._lock:
-            return self._total()
-
-    @property
-    def misses(self) -> int:
-        """How often :meth:`get` had nothing to give."""
-        return self._misses
-
-    def _total(self) -> int:
-        return sum(map(bytes_of, self._held.values()))
+        return self._recent.nbytes
 
     def get(self, key: Hashable, *, skips: bool) -> Features | None:
         """Features of a key, or None if they are not held with the skips."""
-        with self._lock:
-            features = self._held.get(key)
-            if features is None or (skips and not features.skips):
-                self._misses += 1
-                return None
-            self._held.move_to_end(key)
-            return features
-
-    def put(self, key: Hashable, features: Features) -> None:
-        """Hold features, and let go of the oldest beyond the bounds."""
-        with self._lock:
-            self._held[key] = features
-            self._held.move_to_end(key)
-            while len(self._held) > self._images or (
-                self._held and self._total() > self._limit
-            ):
-                self._held.popitem(last=False)
-
-    def clear(self) -> None:
-        """Let go of everything."""
-        with self._lock:
-            self._held.clear()
+        features = self._recent.get(key)
+        if features is None or (skips and not features.skips):
+            self.misses += 1
+            return None
+        return features
 
 
 #: Of this process.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from napari_samnet.arrays.recently_used import RecentlyUsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,18 +123,16 @@ class Graphs:
 
     def __init__(self, hint: str) -> None:
         self._hint = hint
-        self._held: OrderedDict[Hashable, _Graph] = OrderedDict()
+        self._recent: RecentlyUsed[_Graph] = RecentlyUsed(count=KEPT)
         self._lock = Lock()
 
     def get(self, key: Hashable, build: Callable[[], Any]) -> _Graph:
         """Graph of a key; built and compiled if it is not held."""
         with self._lock:
-            graph = self._held.get(key)
+            graph = self._recent.get(key)
             if graph is None:
-                graph = self._held[key] = _Graph(build(), self._hint)
-            self._held.move_to_end(key)
-            while len(self._held) > KEPT:
-                self._held.popitem(last=False)
+                graph = _Graph(build(), self._hint)
+                self._recent.put(key, graph)
             return graph
 
 

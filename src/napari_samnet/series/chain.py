@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.series.closely import region_around, wanted_cells
@@ -84,7 +84,7 @@ class HeldPlanes:
         self._read = read
         self._kept = kept
         self._encoder = encoder
-        self._held: OrderedDict[int, EncodedPlane] = OrderedDict()
+        self._recent: RecentlyUsed[EncodedPlane] = RecentlyUsed(count=HELD)
         self._shape: tuple[int, int] | None = None
         #: Rows and columns of the region that was looked at last.
         self._size: tuple[int, int] | None = None
@@ -96,7 +96,8 @@ class HeldPlanes:
         Returns: its features and its pixels. Raises InputError if it has
         another shape than the first one that was read.
         """
-        if index not in self._held:
+        held = self._recent.get(index)
+        if held is None:
             plane = self._encoder(self._read(index))
             self._shape = self._shape or plane.shape
             if plane.shape != self._shape:
@@ -106,10 +107,9 @@ class HeldPlanes:
                     f'them to one size'
                 )
             kept = None if self._kept is None else self._kept(index)
-            self._held[index] = within(plane, kept)
-            while len(self._held) > HELD:
-                self._held.popitem(last=False)
-        return self._held[index]
+            held = within(plane, kept)
+            self._recent.put(index, held)
+        return held
 
     def closely(self, index: int) -> EncodedPlane:
         """All of a plane, with all of the network."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.series.encode import EncodedPlane
 from napari_samnet.series.evidence import Reference, label_shares
@@ -49,25 +50,24 @@ class Memory:
         self._known = known
         self._count = count
         self._order = sorted(annotations)
-        self._held: OrderedDict[int, Reference] = OrderedDict()
+        self._annotated: RecentlyUsed[Reference] = RecentlyUsed(
+            count=ANNOTATED_HELD
+        )
         self._recent: deque[Reference] = deque(maxlen=max(1, recent))
         self._use_recent = recent > 0
 
     def annotated(self, index: int) -> Reference:
         """One annotated plane; its features are encoded if need be."""
-        if index in self._held:
-            self._held.move_to_end(index)
-            return self._held[index]
-        reference = self._made(
-            index,
-            self._encode(index),
-            self._annotations[index],
-            self._known[index],
-            annotated=True,
-        )
-        self._held[index] = reference
-        while len(self._held) > ANNOTATED_HELD:
-            self._held.popitem(last=False)
+        reference = self._annotated.get(index)
+        if reference is None:
+            reference = self._made(
+                index,
+                self._encode(index),
+                self._annotations[index],
+                self._known[index],
+                annotated=True,
+            )
+            self._annotated.put(index, reference)
         return reference
 
     def around(self, index: int) -> list[Reference]:

@@ -68,7 +68,7 @@ class CachedPairs:
         reached = grid(height, width, inverse) + inverse
         sides = inverse.new_tensor((width - 1, height - 1)).view(1, 2, 1, 1)
         inside = ((reached >= 0) & (reached <= sides)).all(1, keepdim=True)
-        # Where the iteration has not settled, the inverse is not known.
+        # Where the iteration has not converged, the inverse is not known.
         error = (inverse + _sample(self.flow, reached)).norm(
             dim=1, keepdim=True
         )

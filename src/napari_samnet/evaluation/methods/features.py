@@ -8,8 +8,6 @@ smoothness and attribute transfer are worth.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Hashable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from skimage.measure import ransac
 from skimage.transform import AffineTransform
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.images.rgb import to_working
@@ -102,7 +101,7 @@ def affine_fields(
 _ESTIMATORS = {'nearest': nearest_fields, 'affine': affine_fields}
 
 
-_FEATURES: OrderedDict[Hashable, Tensor] = OrderedDict()
+_FEATURES: RecentlyUsed[Tensor] = RecentlyUsed(count=CACHED_IMAGES)
 
 
 class FeatureMatching(Method):
@@ -150,10 +149,7 @@ class FeatureMatching(Method):
             batch = torch.from_numpy(small).permute(2, 0, 1)[None]
             with torch.inference_mode():
                 features = self._model.encode(batch.to(self._device)).matching
-            _FEATURES[key] = features
-            if len(_FEATURES) > CACHED_IMAGES:
-                _FEATURES.popitem(last=False)
-        _FEATURES.move_to_end(key)
+            _FEATURES.put(key, features)
         return features
 
     def _neighbors(

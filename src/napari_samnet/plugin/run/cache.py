@@ -8,14 +8,13 @@ layer changes nothing and painting over an image does.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import astuple
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.matching.region import Kept
 from napari_samnet.options import MatchOptions
@@ -73,23 +72,20 @@ class CorrespondenceCache:
     """
 
     def __init__(self, limit: int = 512 * 2**20) -> None:
-        self._limit = limit
-        self._held: OrderedDict[str, Correspondence] = OrderedDict()
+        self._recent: RecentlyUsed[Correspondence] = RecentlyUsed(
+            limit=limit, nbytes=_weight, least=1
+        )
         self._other_names: dict[str, str] = {}
-        # The worker fills it while the GUI thread may clear it.
-        self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._recent)
 
     def get(self, key: str) -> Correspondence | None:
         """Return what was found for a key, if it is still held."""
-        with self._lock:
-            if key not in self._held:
-                key = self._other_names.get(key, key)
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
+        found = self._recent.get(key)
+        if found is None and key in self._other_names:
+            found = self._recent.get(self._other_names[key])
+        return found
 
     def put(
         self, key: str, correspondence: Correspondence, other_name: str = ''
@@ -99,18 +95,11 @@ class CorrespondenceCache:
         ``other_name``: key by which it is found as well, such as that without
         labels.
         """
-        with self._lock:
-            if other_name not in ('', key):
-                self._other_names[other_name] = key
-            self._held[key] = correspondence
-            self._held.move_to_end(key)
-            total = sum(map(_weight, self._held.values()))
-            while total > self._limit and len(self._held) > 1:
-                _, oldest = self._held.popitem(last=False)
-                total -= _weight(oldest)
+        if other_name not in ('', key):
+            self._other_names[other_name] = key
+        self._recent.put(key, correspondence)
 
     def clear(self) -> None:
         """Let go of everything."""
-        with self._lock:
-            self._held.clear()
-            self._other_names.clear()
+        self._recent.clear()
+        self._other_names.clear()

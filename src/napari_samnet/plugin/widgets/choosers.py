@@ -214,12 +214,14 @@ class PairChoosers:
         self._second.choose(second)
 
     def _on_first(self, layer: Any) -> None:
-        self._settle(self._second, layer, self._held[0])
+        self._complete_swap(self._second, layer, self._held[0])
 
     def _on_second(self, layer: Any) -> None:
-        self._settle(self._first, layer, self._held[1])
+        self._complete_swap(self._first, layer, self._held[1])
 
-    def _settle(self, other: LayerChooser, layer: Any, before: Any) -> None:
+    def _complete_swap(
+        self, other: LayerChooser, layer: Any, before: Any
+    ) -> None:
         """Give the other chooser what this one held, if it lost its own."""
         if layer is not None and layer is other.layer:
             if before in other.layers and before is not layer:
