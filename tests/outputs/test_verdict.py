@@ -132,3 +132,30 @@ def test_planes_are_judged_together(states: list[Any], level: str) -> None:
         PlaneReport(k, state, 'why') for k, state in enumerate(states, 1)
     ]
     assert judge_planes(reports).level == level
+
+
+def test_large_labels_count_more_than_small_ones() -> None:
+    found = match_of(STILL, STILL, 0.9, evidence=evidence(0, 0.2))
+    mask = labels()
+    mask[:4, :4] = 7
+    verdict = judge(found, mask, qualities={3: 0.9, 7: 0.05})
+    assert verdict.level == 'look'
+    assert 'id 7' in verdict.reason
+    assert judge(found, mask, qualities={3: 0.1, 7: 0.9}).level == 'bad'
+
+
+def test_points_are_judged_where_they_are() -> None:
+    found = match_of(STILL, STILL, 0.9)
+    found.forward_confidence[: CELLS // 2] = 0.1
+    sure, unsure = [[150.0, 100]], [[20.0, 100], [40, 60]]
+    assert judge(found, points=sure).level == 'good'
+    verdict = judge(found, points=unsure)
+    assert verdict.level == 'bad'
+    assert 'not sure of the points' in verdict.reason
+
+
+def test_labels_outlive_a_field_that_is_lost() -> None:
+    found = match_of(ASTRAY, STILL, 0.1, evidence=evidence(0, 0.2))
+    verdict = judge(found, labels(), qualities={3: 0.9})
+    assert verdict.level == 'look'
+    assert verdict.advice

@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.arrange import are_in_view
 
 WAIT = 60.0
 
@@ -239,3 +240,14 @@ class TestTheNextDay:
         assert widget.labels is None
         viewer.add_labels(mask, name='mask')
         assert widget.labels.name == 'mask'
+
+
+def test_a_stack_beside_a_flat_pair_does_not_hinder(ready: Any) -> None:
+    """The viewer has three dimensions then, and the pair two."""
+    ready.viewer.add_points([[4.0, 10, 10]], name='of a stack')
+    ready.target.translate = (0, 5000)
+    ready.run(wait=True, timeout=WAIT)
+    assert 'other ← mask' in ready.viewer.layers
+    scene = getattr(ready.viewer, 'scene', ready.viewer)
+    assert scene.camera.center[-1] == pytest.approx(2548, abs=2)
+    assert are_in_view(ready.viewer, [ready.source, ready.target])

@@ -18,6 +18,9 @@ GAP = 0.03
 
 Box = NDArray[np.float64]
 
+#: Empty share of the canvas on each side of what is brought into view.
+MARGIN = 0.05
+
 
 def overlap(source: Any, target: Any) -> bool:
     """Whether two images lie on top of each other, by half at least."""
@@ -65,10 +68,20 @@ def bring_into_view(viewer: Any, layers: Iterable[Any]) -> None:
     layers = list(layers)
     if are_in_view(viewer, layers):
         return
-    if hasattr(viewer, 'fit_to_view'):
-        viewer.fit_to_view(layers=layers)
-    else:
+    canvas = getattr(viewer, 'canvas', viewer)
+    size = getattr(canvas, 'size', None)
+    if size is None:
         viewer.reset_view()
+        return
+    # napari's own cannot fit layers of fewer dimensions than the viewer has,
+    # where a stack is open beside them.
+    units = world_units(viewer)
+    boxes = np.stack([_box(layer, units) for layer in layers])
+    low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
+    room = np.asarray(size, float) * (1 - 2 * MARGIN)
+    camera = getattr(viewer, 'scene', viewer).camera
+    camera.center = (0.0, *((low + high) / 2).tolist())
+    camera.zoom = float((room / np.maximum(high - low, 1e-9)).min())
 
 
 def _shift(layer: Any, grid: Grid, world: Box) -> None:

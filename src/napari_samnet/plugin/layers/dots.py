@@ -23,6 +23,9 @@ from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.landmark_pairs import PointPair, Spot
 
+#: Color of their numbers, which can be read on black and on white.
+NUMBERS = '#ff2fd0'
+
 #: Colors that tell neighboring pairs apart, light enough for any image.
 _COLORS = np.array(
     [
@@ -191,7 +194,7 @@ class PairDots:
             text={
                 'string': '{number}',
                 'anchor': 'upper_left',
-                'color': 'white',
+                'color': NUMBERS,
             },
             **stack.grid.spatial,
         )
