@@ -102,8 +102,8 @@ class MatchOptions:
         Name of a packaged network or the path of a weights file.
     attributes : bool
         Transfer the target's attributes to the source, and match with the
-        transferred image. Without it the run is several times faster and
-        gives the correspondence alone.
+        transferred image. Without it the run takes less time and gives the
+        correspondence alone.
     evidence : bool
         Ask all cells of the source which label fits a place of the target,
         beside the one that the field leads to. Finds what moves, turns or is

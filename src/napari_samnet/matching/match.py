@@ -205,7 +205,7 @@ def match(
         count, and `orientation` 'auto' leaves the target upright.
     transferred : bool
         Make the image with the target's attributes. Without it the fields
-        are the same, and a match takes a quarter less time.
+        are the same, and the time of its colors is saved.
     window, iterations, size, device, precision, backend, weights, \
 attributes, evidence, outlines, init, motions, alikeness, orientation, fine, \
 confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference

@@ -87,6 +87,19 @@ def variants(
             options,
             transferred=False,
         ),
+        Variant(
+            'default_labels',
+            'default, four labels carried',
+            options,
+            labeled=True,
+        ),
+        Variant(
+            'labels_only',
+            'the same, no transferred image',
+            options,
+            transferred=False,
+            labeled=True,
+        ),
         Variant('correspondence_only', 'correspondence only', alone),
         Variant(
             'no_early_stop', 'no early stop', replace(options, tolerance=0.0)
@@ -120,6 +133,7 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     Returns: as JSON can hold it, see ``docs/speed.md``. Raises InputError if a
     pair, weights or the device cannot be used.
     """
+    load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
     chosen = spread(len(request.protocol), request.pairs)
     pairs = [request.protocol.load(index) for index in chosen]
     rounds = _Rounds(request, tell)
@@ -139,7 +153,7 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     result['series'] = series_rate(request.options, 3 if request.quick else 12)
     tell('labels of large images')
     result['labels'] = large_labels(2048 if request.quick else 8192)
-    return result | _setting(request, len(pairs))
+    return result | _setting(request, len(pairs), load)
 
 
 class _Rounds:
@@ -279,8 +293,13 @@ def _combined(
     }
 
 
-def _setting(request: SpeedRequest, pairs: int) -> dict[str, Any]:
-    """What a reader must know to compare the figures."""
+def _setting(
+    request: SpeedRequest, pairs: int, load: float | None
+) -> dict[str, Any]:
+    """What a reader must know to compare the figures.
+
+    ``load``: processes that ran or waited for a core before, if known.
+    """
     return {
         'settings': {
             'size': request.options.size,
@@ -297,6 +316,7 @@ def _setting(request: SpeedRequest, pairs: int) -> dict[str, Any]:
             'system': platform.system(),
             'cores': os.cpu_count(),
             'torch_threads': torch.get_num_threads(),
+            'load_before': None if load is None else round(load, 1),
         },
         'versions': {
             'python': platform.python_version(),

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.evaluation.interfaces import Pair, Protocol
 from napari_samnet.matching.match import match_steps
@@ -30,6 +33,8 @@ class Variant(NamedTuple):
     cached: bool = False
     #: Make the transferred image; the fields are the same without.
     transferred: bool = True
+    #: Carry four drawn labels, with outlines, as a user would.
+    labeled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +72,15 @@ def timed_run(variant: Variant, pair: Pair) -> TimedRun:
     """
     if not variant.cached:
         FEATURES.clear()
+    labels = drawn_labels(pair.source.shape[:2]) if variant.labeled else None
     start, cores = time.perf_counter(), time.process_time()
     steps = match_steps(
         pair.source,
         pair.target,
         variant.options,
+        labels=labels,
         transferred=variant.transferred,
+        carried=variant.labeled,
     )
     while True:
         try:
@@ -83,3 +91,10 @@ def timed_run(variant: Variant, pair: Pair) -> TimedRun:
     return TimedRun(
         match, time.perf_counter() - start, time.process_time() - cores
     )
+
+
+def drawn_labels(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Four labels of an image: quarters of an ellipse in its middle."""
+    row, column = np.indices(shape) / np.reshape(shape, (2, 1, 1)) - 0.5
+    quarter = 1 + 2 * (row > 0) + (column > 0)
+    return (quarter * (np.hypot(row, column) < 0.35)).astype(np.uint8)
