@@ -155,23 +155,23 @@ def test_grain_is_carried_over(source: np.ndarray, wrong: float) -> None:
     truth = np.clip(truth * (1 + 0.2 * grain[..., None]), 0, 1)
     field = STILL + np.float32([wrong / SIZE, -wrong / SIZE])
     found = recolored(source, truth, field, SURE)
-    assert found.rest is not None
+    assert found.residual is not None
     with_grain = psnr(shown(source, found), truth)
-    plain = psnr(shown(source, found._replace(rest=None)), truth)
+    plain = psnr(shown(source, found._replace(residual=None)), truth)
     assert with_grain > plain + 2
 
 
 def test_blur_is_carried_over(source: np.ndarray) -> None:
     truth = ndimage.gaussian_filter(regions(source), (1.2, 1.2, 0))
     found = recolored(source, truth, STILL, SURE)
-    sharp = shown(source, found._replace(rest=None))
+    sharp = shown(source, found._replace(residual=None))
     assert psnr(shown(source, found), truth) > psnr(sharp, truth) + 3
 
 
 def test_details_of_another_thing_are_not_carried_over(
     source: np.ndarray, other: np.ndarray
 ) -> None:
-    assert recolored(source, other, STILL, SURE).rest is None
+    assert recolored(source, other, STILL, SURE).residual is None
     # Alike in every part, but of another pattern.
     rng = np.random.default_rng(0)
     coarse = ndimage.gaussian_filter(source, (4, 4, 0))
@@ -180,8 +180,8 @@ def test_details_of_another_thing_are_not_carried_over(
         for _ in range(2)
     )
     found = recolored(coarse + one, coarse + two, STILL, SURE)
-    if found.rest is not None:
-        assert np.abs(found.rest).mean() < 0.1 * np.abs(two).mean()
+    if found.residual is not None:
+        assert np.abs(found.residual).mean() < 0.1 * np.abs(two).mean()
 
 
 @pytest.mark.parametrize(

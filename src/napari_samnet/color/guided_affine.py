@@ -63,7 +63,7 @@ def transfer_colors(
     image: Any,
     source_small: npt.ArrayLike,
     transferred_small: npt.ArrayLike,
-    rest: FloatArray | None = None,
+    residual: FloatArray | None = None,
     *,
     name: str = 'source',
     channel_axis: int | None = None,
@@ -78,7 +78,7 @@ def transfer_colors(
 
     ``source_small``, ``transferred_small`` (h, w, 3): the source and the
     transferred image at working size, in [0, 1].
-    ``rest`` (h, w, 3): what is added to the colors that the two lead to.
+    ``residual`` (h, w, 3): what is added to the colors that the two lead to.
     Returns: shape and dtype of `image`.
     Raises InputError if the shapes do not fit, or the image is none.
     """
@@ -89,7 +89,7 @@ def transfer_colors(
         contrast_limits=contrast_limits,
     )
     recolor = _recoloring(source_small, transferred_small, plane.shape)
-    finer = None if rest is None else Upsampler(rest, plane.shape)
+    finer = None if residual is None else Upsampler(residual, plane.shape)
     out, pixels = plane.empty()
     _ = plane.limits  # found once, before the threads ask for it
 

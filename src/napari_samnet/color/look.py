@@ -311,9 +311,11 @@ def fit_look(
     evidence = np.einsum('hwk,hw->k', member, share) / (
         member.sum(axis=(0, 1)) + 1e-9
     )
-    sure = np.clip((evidence - DOUBTFUL) / (CERTAIN - DOUBTFUL), 0, 1)
+    certainty = np.clip((evidence - DOUBTFUL) / (CERTAIN - DOUBTFUL), 0, 1)
     still = np.eye(4, 3)
-    return Look(classes, still + sure[:, None, None] * (maps - still), glass)
+    return Look(
+        classes, still + certainty[:, None, None] * (maps - still), glass
+    )
 
 
 def _unchanged(notes: tuple[str, ...]) -> Look:

@@ -105,7 +105,7 @@ def _solved(
         down, right = 0.5 * (steep + slopes(seen))
         wrong = picture - seen
         wrong = wrong - box_mean(wrong, round(WIDE * width) | 1)
-        trust = 1 / (1 + _dot(wrong, wrong) / DIFFERENCE**2)
+        weight = 1 / (1 + _dot(wrong, wrong) / DIFFERENCE**2)
         products = (
             (down, down),
             (down, right),
@@ -113,7 +113,7 @@ def _solved(
             (down, wrong),
             (right, wrong),
         )
-        sums = torch.stack([trust * _dot(a, b) for a, b in products])
+        sums = torch.stack([weight * _dot(a, b) for a, b in products])
         yy, yx, xx, y, x = blurred(sums, width, TRUNCATE)
         yy, xx = yy + PLAIN, xx + PLAIN
         step = torch.stack((xx * y - yx * x, yy * x - yx * y))

@@ -111,7 +111,7 @@ class Recolored(NamedTuple):
     after: FloatArray
     #: (h, w, 3): to be added to the image that the two lead to. None unless
     #: both images show the same scene.
-    rest: FloatArray | None
+    residual: FloatArray | None
 
 
 def recolored(
@@ -135,10 +135,14 @@ def recolored(
                 f'the small {name} must have shape (h, w, 3), got '
                 f'{image.shape}'
             )
-    trust = np.clip(np.asarray(weight, np.float32), 0, 1)
-    if trust.ndim != 2 or trust.shape != field.shape[:2] or not trust.size:
+    confidence = np.clip(np.asarray(weight, np.float32), 0, 1)
+    if (
+        confidence.ndim != 2
+        or confidence.shape != field.shape[:2]
+        or not confidence.size
+    ):
         raise InputError(
-            f'weight must have shape {field.shape[:2]}, got {trust.shape}'
+            f'weight must have shape {field.shape[:2]}, got {confidence.shape}'
         )
     shape = own.shape[0], own.shape[1]
     mapping = Mapping(field, shape, (other.shape[0], other.shape[1]))
@@ -149,7 +153,7 @@ def recolored(
             _planes(own),
             _planes(other),
             torch.from_numpy(places),
-            resized(torch.from_numpy(trust), *small),
+            resized(torch.from_numpy(confidence), *small),
         )
 
 
@@ -165,17 +169,17 @@ def _pixels(planes: Tensor) -> FloatArray:
 
 
 def _recolored(
-    source: Tensor, target: Tensor, places: Tensor, trust: Tensor
+    source: Tensor, target: Tensor, places: Tensor, confidence: Tensor
 ) -> Recolored:
     """The same on tensors.
 
     ``source``, ``target``: ``(3, h, w)`` and ``(3, H, W)``, single precision.
     ``places``: ``(2, h, w)``: row and column of each pixel in the target.
-    ``trust``: ``(r, c)``, confidence at the size that is fitted.
+    ``confidence``: ``(r, c)``, confidence at the size that is fitted.
     """
     shape = source.shape[1], source.shape[2]
-    before = resized(source, *trust.shape)
-    after, share = _shown(target, places, trust)
+    before = resized(source, *confidence.shape)
+    after, share = _shown(target, places, confidence)
     near, wide = statistical_pictures(before, after, share, (NARROW, WIDE))
     same = _agreement(after, near, share)
     member = None
@@ -196,12 +200,12 @@ def _recolored(
         return Recolored(small_source, pictured, None)
     like = _apply_maps(kept_maps(small_source, pictured), source)
     places = aligned(like, target, places)
-    after, share = _shown(target, places, trust)
+    after, share = _shown(target, places, confidence)
     pictured = _pixels(picture())
-    sure = resized((same * (share / TRUSTED).clamp_max(1)).float(), *shape)
+    weight = resized((same * (share / TRUSTED).clamp_max(1)).float(), *shape)
     like = _apply_maps(kept_maps(small_source, pictured), source)
-    rest = _believed(like, sampled(target, places), sure)
-    finer = None if rest is None else _pixels(rest)
+    residual = _believed(like, sampled(target, places), weight)
+    finer = None if residual is None else _pixels(residual)
     return Recolored(small_source, pictured, finer)
 
 
@@ -214,17 +218,17 @@ def _apply_maps(maps: Tensor, image: Tensor) -> Tensor:
 
 
 def _shown(
-    target: Tensor, places: Tensor, trust: Tensor
+    target: Tensor, places: Tensor, confidence: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The target on the source's grid, and how much each pixel counts.
 
-    Both at the size of `trust`.
+    Both at the size of `confidence`.
     """
-    seen = resized(sampled(target, places), *trust.shape)
+    seen = resized(sampled(target, places), *confidence.shape)
     last = places.new_tensor(target.shape[1:]).view(2, 1, 1) - 0.5
     inside = ((places >= -0.5) & (places <= last)).all(0)
-    share = resized(inside.float(), *trust.shape)
-    return seen, (share * trust).clamp_min(1e-6)
+    share = resized(inside.float(), *confidence.shape)
+    return seen, (share * confidence).clamp_min(1e-6)
 
 
 def _shares(classes: ColorClasses, image: Tensor) -> Tensor:
@@ -236,7 +240,7 @@ def _shares(classes: ColorClasses, image: Tensor) -> Tensor:
     return (distances / (-2 * classes.width)).softmax(0)
 
 
-def _believed(picture: Tensor, seen: Tensor, sure: Tensor) -> Tensor | None:
+def _believed(picture: Tensor, seen: Tensor, weight: Tensor) -> Tensor | None:
     """What is seen beyond the picture, where both are alike in detail.
 
     Two things of one kind may be alike in every part but the details. Those
@@ -246,17 +250,17 @@ def _believed(picture: Tensor, seen: Tensor, sure: Tensor) -> Tensor | None:
     both = torch.cat((picture, seen))
     fine, other = (_soft(both, FINE) - _soft(both, COARSE)).split(3)
     parts = ((fine, other), (fine, fine), (other, other))
-    sums = torch.stack([(sure * a * b).sum(0) for a, b in parts])
+    sums = torch.stack([(weight * a * b).sum(0) for a, b in parts])
     sums = resized(sums, *(min(side, FIT_SIDE) for side in shape))
     sums = _near(sums) + ANCHOR * sums.mean((1, 2), keepdim=True)
     alike = sums[0] / ((sums[1] * sums[2]).sqrt() + 1e-12)
     alike = ((alike - RELATED) / (IDENTICAL - RELATED)).clamp(0, 1)
     if not alike.any():
         return None
-    rest = seen - picture
-    wrong = _soft(rest).square().sum(0) / UNEQUAL**2
-    share = sure * resized(alike.float(), *shape) / (1 + wrong)
-    return _soft(share) * rest
+    residual = seen - picture
+    wrong = _soft(residual).square().sum(0) / UNEQUAL**2
+    share = weight * resized(alike.float(), *shape) / (1 + wrong)
+    return _soft(share) * residual
 
 
 def _soft(maps: Tensor, width: float = SOFT) -> Tensor:
@@ -291,8 +295,8 @@ def _exact(
     """Colors by a mixture of maps, corrected where the match is sure."""
     mixed = _apply(_maps(before, after, member, share), member, before)
     wrong = (after - mixed).square().sum(0) / MISMATCH**2
-    sure = (share / (1 + wrong))[None]
-    parts = blurred(torch.cat((sure * (after - mixed), sure)), CORRECTION)
+    weight = (share / (1 + wrong))[None]
+    parts = blurred(torch.cat((weight * (after - mixed), weight)), CORRECTION)
     return mixed + parts[:3] / (parts[3:] + SURE)
 
 

@@ -12,7 +12,8 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,21 @@ def write(
     return Path(path)
 
 
+@contextmanager
+def _readable(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Tell in one line that a file is not what was expected, or damaged."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise cannot(f'read {path}', error) from error
+    except DAMAGE as error:
+        raise InputError(
+            f'{path} is not {what}, or damaged: {in_one_line(error)}'
+        ) from error
+
+
 def read(
     path: str | os.PathLike[str],
     *,
@@ -85,7 +101,7 @@ def read(
     Returns: ``header``: as it was given; ``arrays``: as they were given.
     Raises InputError if the file is missing, of another kind, or damaged.
     """
-    try:
+    with _readable(path, 'a saved correspondence'):
         with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
             _check_members(archive, os.fstat(file.fileno()).st_size)
             members = {
@@ -99,13 +115,6 @@ def read(
             raise ValueError(
                 f'version {VERSION} was expected, got {header["version"]!r}'
             )
-    except OSError as error:
-        raise cannot(f'read {path}', error) from error
-    except DAMAGE as error:
-        raise InputError(
-            f'{path} is not a saved correspondence, or damaged: '
-            f'{_reason(error)}'
-        ) from error
     if not {*needed} <= {*members} <= {*needed, *allowed}:
         raise InputError(
             f'{path} is damaged: it must hold {", ".join(needed)}, got '
@@ -122,20 +131,13 @@ def read_member(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
     Raises InputError if the file is missing or damaged, does not hold the
     array, or claims more than an honest one would.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(f'{name}.npy')
-            check_claim(name, Path(path), info.file_size)
-            return _array(archive, info)
-    except InputError:
-        raise
-    except OSError as error:
-        raise cannot(f'read {path}', error) from error
-    except DAMAGE as error:
-        raise InputError(
-            f'{path} is not an .npz file with {name}, or damaged: '
-            f'{_reason(error)}'
-        ) from error
+    with (
+        _readable(path, f'an .npz file with {name}'),
+        zipfile.ZipFile(path) as archive,
+    ):
+        info = archive.getinfo(f'{name}.npy')
+        check_claim(name, Path(path), info.file_size)
+        return _array(archive, info)
 
 
 def is_archive(path: str | os.PathLike[str], members: Collection[str]) -> bool:
@@ -171,11 +173,6 @@ def only_array(path: str | os.PathLike[str], name: str) -> npt.NDArray[Any]:
             f'({", ".join(names)[:200]}): save the one that is meant as .npy'
         )
     return read_member(path, names[0])
-
-
-def _reason(error: Exception) -> str:
-    """What was wrong, in one line."""
-    return in_one_line(error)
 
 
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:

@@ -240,12 +240,17 @@ def _measured(
     for label, box, score in zip(labels, boxes, scores, strict=True):
         won = winner[box] == label
         area = int(won.sum())
-        sure, elsewhere = float(score[won].sum()), float(score[~won].sum())
+        inside_score, elsewhere = (
+            float(score[won].sum()),
+            float(score[~won].sum()),
+        )
         alike = 0.0
         if similarity is not None and area:
             alike = float(similarity[box][won].mean())
         measures.append(
-            LabelMeasures(area, sure / max(1e-6, area + elsewhere), alike)
+            LabelMeasures(
+                area, inside_score / max(1e-6, area + elsewhere), alike
+            )
         )
     return measures
 

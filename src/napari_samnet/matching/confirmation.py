@@ -70,10 +70,10 @@ def confirmed(
     alike = both / np.sqrt(np.maximum(own * other, 1e-6))
     error, inside = round_trip(backward, forward, shape, everything)
     squared = np.square(error * shape[0] / AGREED).sum(0)
-    sure = np.exp(-squared / 2) / (1 + np.exp((ALIKE - alike) / SOFT))
-    sure *= inside
+    certainty = np.exp(-squared / 2) / (1 + np.exp((ALIKE - alike) / SOFT))
+    certainty *= inside
     rows, columns = (side // PLACE for side in shape)
-    places = sure[: rows * PLACE, : columns * PLACE]
+    places = certainty[: rows * PLACE, : columns * PLACE]
     places = places.reshape(rows, PLACE, columns, PLACE).mean((1, 3))
     return np.asarray(minimum_filter(places, AROUND), np.float32)
 

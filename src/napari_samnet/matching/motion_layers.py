@@ -285,8 +285,8 @@ def _shares(
     shares = torch.zeros_like(wrong)
     for number in (0, 1):
         (own,) = torch.nonzero(image == number, as_tuple=True)
-        trust = inside[own[:1]] / (1 + wrong[own[:1]])
-        color = _color_differences(small[number], seen[own, count:], trust[0])
+        weight = inside[own[:1]] / (1 + wrong[own[:1]])
+        color = _color_differences(small[number], seen[own, count:], weight[0])
         cost = wrong[own] / (wrong[own] + DIFFERENCE)
         cost = cost + COLOR * color / (color + UNUSUAL)
         cost = torch.where(inside[own] > 0, cost / (1 + COLOR), OUTSIDE)

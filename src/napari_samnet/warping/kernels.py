@@ -70,8 +70,10 @@ class Nearest:
         """
         if self.confidence is None or self.min_confidence <= 0:
             return None
-        trust = self._confidence(self.confidence, tile[1]).rows(tile[0])[0]
-        return np.asarray(trust >= self.min_confidence)
+        confidence = self._confidence(self.confidence, tile[1]).rows(tile[0])[
+            0
+        ]
+        return np.asarray(confidence >= self.min_confidence)
 
     def _confidence(self, small: FloatArray, columns: slice) -> Upsampler:
         """The confidence of a strip of columns."""

@@ -74,10 +74,10 @@ def arrows_of(
         return (ends if shown is None else shown(ends)) - at
 
     at, step = _lattice(correspondence.source_shape, move, count)
-    sure = _in_cells(
+    confidence = _in_cells(
         correspondence.forward_confidence, at, correspondence.source_shape
     )
-    return _arrows(at, move(at), index, step, {'confidence': sure})
+    return _arrows(at, move(at), index, step, {'confidence': confidence})
 
 
 def field_arrows(flow: Moves, *, count: int) -> Arrows:

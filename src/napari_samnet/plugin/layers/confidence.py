@@ -61,9 +61,13 @@ def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
         for index, correspondence in warped.correspondences.items():
             full = warped.full[index]
             shown = np.asarray(layer.data[index])
-            sure = correspondence.backward_confidence_map
-            hide = (sure < threshold) & (shown == full) & (full != 0)
-            back = (sure >= threshold) & (sure < before) & (shown == 0)
+            confidence = correspondence.backward_confidence_map
+            hide = (confidence < threshold) & (shown == full) & (full != 0)
+            back = (
+                (confidence >= threshold)
+                & (confidence < before)
+                & (shown == 0)
+            )
             back &= full != 0
             at = np.nonzero(hide | back)
             plane = (np.full(at[0].size, place) for place in index)
