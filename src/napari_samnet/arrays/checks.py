@@ -22,7 +22,7 @@ LARGEST_DISPLACEMENT = 1e6
 def as_array(value: Any, name: str) -> Any:
     """Return arrays unchanged, lazy or not; make others numpy arrays.
 
-    Returns: with `shape`, and a numpy `dtype`.
+    Returns: an array with `shape`, and a numpy `dtype`.
     """
     if isinstance(getattr(value, 'dtype', None), np.dtype):
         return value

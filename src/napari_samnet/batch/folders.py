@@ -60,8 +60,8 @@ class FolderResults:
 def find_images(folder: Path) -> list[Path]:
     """Images of a folder, in natural order.
 
-    ``folder``: looked at without its subfolders. Returns: at least one. Raises
-    InputError if the folder cannot be read or has no image.
+    ``folder``: looked at without its subfolders. Returns: images, at least
+    one. Raises InputError if the folder cannot be read or has no image.
     """
     try:
         files = [path for path in folder.iterdir() if is_image_file(path)]

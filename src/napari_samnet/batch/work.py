@@ -132,8 +132,8 @@ def inputs_of(pair: BatchPair) -> dict[str, Path]:
 def process_pair(pair: BatchPair, settings: BatchSettings) -> PairResult:
     """Match a pair and write its folder.
 
-    ``settings``: options, and where the folder goes. Returns: with an error,
-    if the pair cannot be done.
+    ``settings``: options, and where the folder goes. Returns: figures, with an
+    error, if the pair cannot be done.
     """
     start = time.perf_counter()
     try:

@@ -75,7 +75,8 @@ def _pair(
 def elephants() -> SamplePair:
     """Two elephants: one in a dry plain, one on a green slope.
 
-    Returns: with body, head, trunk, tusk and legs of both drawn by hand.
+    Returns: a pair with body, head, trunk, tusk and legs of both drawn by
+    hand.
     """
     return _pair(
         'elephant',
@@ -90,7 +91,7 @@ def elephants() -> SamplePair:
 def jugs() -> SamplePair:
     """Two jugs of different shape, paint and ground.
 
-    Returns: with body, mouth, handle and foot of both drawn by hand.
+    Returns: a pair with body, mouth, handle and foot of both drawn by hand.
     """
     return _pair(
         'jug',

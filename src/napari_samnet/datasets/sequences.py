@@ -36,7 +36,7 @@ def read_sequences(root: Path) -> list[Film]:
     ``root``: folder that holds ``eval/davis16``, or ``JPEGImages/480p`` and
     ``Annotations/480p``, also below ``DAVIS``; or that itself holds a folder
     per film with ``*.jpg`` and ``*.png`` of the same names.
-    Returns: by name. Frames without a mask are left out.
+    Returns: films by name. Frames without a mask are left out.
     Raises InputError if there is no film of at least two frames with masks.
     """
     for images, masks in (*LAYOUTS, ('.', '.')):

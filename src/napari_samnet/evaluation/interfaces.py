@@ -141,7 +141,8 @@ class Method(ABC):
         By default every frame is answered on its own, as a pair with the
         first one.
 
-        Returns: of the last frame, with the labels of all as `series`.
+        Returns: the answer for the last frame, with the labels of all as
+        `series`.
         """
         (reference,) = pair.references
         series = []
@@ -158,7 +159,8 @@ class IterativeMethod(Method):
     def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
         """Answer with the states in between.
 
-        Returns: with an entry of `partial` for each of these numbers.
+        Returns: the answer with an entry of `partial` for each of these
+        numbers.
         """
 
 
@@ -190,8 +192,8 @@ class Protocol(ABC):
     def score(self, pair: Pair, answer: Answer) -> Scores:
         """Score an answer.
 
-        Returns: by the name of the measure; one that is undefined for this
-        pair is left out or NaN.
+        Returns: scores by the name of the measure; one that is undefined for
+        this pair is left out or NaN.
         """
 
     @abstractmethod

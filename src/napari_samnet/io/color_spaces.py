@@ -45,8 +45,8 @@ _DISPLAY_GAMMA = 0.45455
 def as_seen(stored: Stored, name: str) -> Picture:
     """Make of a file's numbers what a person sees.
 
-    Returns: in sRGB and upright; in the file's own dtype where it can hold
-    that.
+    Returns: the picture in sRGB and upright; in the file's own dtype where it
+    can hold that.
     """
     stored = _without_nodata(stored)
     pixels, axis = stored.pixels, stored.channel_axis

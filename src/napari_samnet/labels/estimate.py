@@ -33,8 +33,9 @@ def label_quality(
     ``scores``: what :func:`~napari_samnet.labels.scores.score_labels` gives
     for the samples, with outlines moved or not, if it is known: most of the
     time goes there.
-    Returns: of all labels but 0, in ascending order. Labels that go exactly
-    where the field leads have its mean confidence there as their estimate.
+    Returns: estimates of all labels but 0, in ascending order. Labels that go
+    exactly where the field leads have its mean confidence there as their
+    estimate.
     """
     if samples is None:
         assert pixels is not None

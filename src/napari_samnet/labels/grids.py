@@ -37,8 +37,8 @@ def on_grid(cells: FloatArray, grid: Shape) -> FloatArray:
 def part_on_grid(cells: FloatArray, grid: Shape, box: Tile) -> FloatArray:
     """Bilinear values of a map of cells in a part of a grid.
 
-    ``cells`` (h, w): values at the centers of cells. Returns: of the shape of
-    the box.
+    ``cells`` (h, w): values at the centers of cells. Returns: values of the
+    shape of the box.
     """
     (above, below, down), (left, right, along) = (
         linear_taps(count, centers(side)[part])
@@ -90,7 +90,7 @@ def union(one: Tile | None, other: Tile | None) -> Tile | None:
 def padded(box: Tile, grid: Shape) -> Tile:
     """A box with a margin, cut off at the borders of its grid.
 
-    Returns: with room for the filter of outlines, which looks beyond.
+    Returns: a box with room for the filter of outlines, which looks beyond.
     """
     rows, columns = (
         slice(max(0, part.start - 16), min(side, part.stop + 16))

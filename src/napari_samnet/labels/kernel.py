@@ -54,7 +54,7 @@ class ScoredLabels:
 def outline_guide(image: Plane) -> OutlineGuide:
     """Colors of the target on the grid of the scores.
 
-    ``image``: pixels of the target image. Returns: to be given to
+    ``image``: pixels of the target image. Returns: a guide to be given to
     :func:`label_kernel`; it can be used again for other labels.
     """
     from napari_samnet.images.rgb import shrunken
@@ -104,7 +104,7 @@ def label_kernel(
 def sample_indices(shape: Shape) -> list[npt.NDArray[np.intp]]:
     """Rows and columns at which labels are sampled.
 
-    Returns: at most `SAMPLE_SIDE` of each, evenly spaced.
+    Returns: rows and columns, at most `SAMPLE_SIDE` of each, evenly spaced.
     """
     return [
         (centers(min(SAMPLE_SIDE, side)) * side).astype(np.intp)

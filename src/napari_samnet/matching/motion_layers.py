@@ -234,7 +234,8 @@ def refined_layers(images: Tensor, start: Layers) -> Layers:
     """Refine the motion of each layer, and give each pixel to one.
 
     ``images``: ``(2, 3, n, n)`` in [0, 1]. ``start``: with a cell for every
-    ``CELL`` pixels. Returns: with shares of 0 and 1 for every two pixels.
+    ``CELL`` pixels. Returns: layers with shares of 0 and 1 for every two
+    pixels.
     """
     import torch
     import torch.nn.functional as F

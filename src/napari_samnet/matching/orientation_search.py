@@ -115,7 +115,7 @@ def choose(
     none.
     ``small``: source and target at working size, float32 ``(n, n, 3)``.
     ``device``: where the model is.
-    Returns: of `option`, or by evidence where that is 'auto'.
+    Returns: the orientation of `option`, or by evidence where that is 'auto'.
     """
     import torch
 

@@ -239,7 +239,8 @@ class PairRun:
         """How likely the matches are right, if that was fitted.
 
         ``state``: state that :meth:`states` yielded.
-        Returns: of both directions on the grid of :func:`directions`,
+        Returns: confidence of both directions on the grid of
+        :func:`directions`,
         ``(2, rows, columns)`` in [0, 1]; None if it was not fitted.
         """
         if self._confidence is None or state.clues is None:

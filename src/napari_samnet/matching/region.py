@@ -36,7 +36,7 @@ def kept_parts(
     second is for the target, and None stands for all.
     ``leave_out`` (array_like of bool or int, tuple of two, or None): pixels to
     leave out, given in the same way.
-    Returns: for source and target; None where all pixels are matched.
+    Returns: masks for source and target; None where all pixels are matched.
     Raises InputError if a mask has not the shape of its image, or nothing is
     left.
     """

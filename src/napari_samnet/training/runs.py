@@ -75,7 +75,7 @@ def read_options(folder: Path) -> TrainingOptions | None:
 def made_steps(folder: Path) -> dict[str, int]:
     """Steps after which each stage of a run goes on.
 
-    Returns: by stage; stages without a checkpoint are missing.
+    Returns: steps by stage; stages without a checkpoint are missing.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -31,12 +31,12 @@ SECOND_MASK = 1024
 def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
     """First run, warm run and memory of a default match.
 
-    Returns: of the match at its own size: ``start_s``, from the start of the
-    process until all but torch is imported; ``import_torch_s``; ``first_s``,
-    with loading the network; ``warm_s`` and ``again_s``, with other images and
-    with the same; ``total_s``, from the start of the process to the first
-    result; ``peak_mb`` on top of importing torch. ``peak_mb_by_size`` for the
-    sizes.
+    Returns: times of the match at its own size: ``start_s``, from the start of
+    the process until all but torch is imported; ``import_torch_s``;
+    ``first_s``, with loading the network; ``warm_s`` and ``again_s``, with
+    other images and with the same; ``total_s``, from the start of the process
+    to the first result; ``peak_mb`` on top of importing torch.
+    ``peak_mb_by_size`` for the sizes.
     """
     figures = run_job('match', asdict(options))
     figures['peak_mb_by_size'] = {

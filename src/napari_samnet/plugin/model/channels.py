@@ -36,8 +36,8 @@ class Channels:
     def choices(self, layer: Any) -> dict[int | str, str]:
         """What can be declared of an image, and its text.
 
-        Returns: by axis, `PLANES` or `TOGETHER`; one entry if there is no
-        choice.
+        Returns: texts by axis, `PLANES` or `TOGETHER`; one entry if there is
+        no choice.
         """
         choices: dict[int | str, str] = {PLANES: 'none'}
         if layer.rgb:

@@ -113,7 +113,7 @@ def resampled_labels(layer: Any, image: Grid, shown: Index) -> Labels:
     ``image``: where they shall lie.
     ``shown``: plane of the labels that is meant where they have other planes
     than the image.
-    Returns: with the same ids, colors and features; not in any viewer.
+    Returns: a layer with the same ids, colors and features; not in any viewer.
     """
     data = data_of(layer)
     if data.ndim > 2 and data.shape[:-2] != image.leading:

@@ -41,8 +41,8 @@ class Failure:
 def explain(error: Exception) -> str:
     """Say in one line what went wrong and what helps.
 
-    Returns: for input errors their own text, for want of memory the remedy,
-    for anything else its type and first line.
+    Returns: one line: for input errors their own text, for want of memory the
+    remedy, for anything else its type and first line.
     """
     if isinstance(error, InputError):
         return str(error)

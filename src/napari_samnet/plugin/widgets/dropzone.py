@@ -42,9 +42,9 @@ def dragged_layers(event: Any, viewer: Any) -> list[Any]:
     """Layers that an event drags out of the layer list.
 
     ``event`` (QDropEvent): enter, move or drop.
-    Returns: of any type, from the top of the list down; empty if it drags
-    something else. The payload itself is never decoded: another program may
-    offer the same format.
+    Returns: layers of any type, from the top of the list down; empty if it
+    drags something else. The payload itself is never decoded: another program
+    may offer the same format.
     """
     mime = event.mimeData()
     if not mime.hasFormat(LAYER_ROWS):

@@ -98,7 +98,7 @@ class Recording:
 
         ``index``: number l of the iteration, from 0.
         ``moving``: what the iteration before has changed.
-        Returns: of the caller: not touched again.
+        Returns: tensors of the caller, which are not touched again.
         """
         if not self._moving:
             self._moving = [part.clone() for part in moving]
