@@ -82,7 +82,7 @@ class MatchOptions:
         Largest number of matching iterations, 1 to 20. The run stops earlier
         once the field no longer moves.
     size : int
-        Working size: how much detail the network sees. Both images are
+        How much detail the network sees: the working size. Both images are
         resized to this many pixels on each side, a multiple of 32 from 64 to
         1024; more finds finer things and takes longer. Results always come
         back at the images' own size.

@@ -216,7 +216,7 @@ def fail(name: str) -> Exception:
 @pytest.mark.parametrize(
     ('name', 'text'),
     [
-        ('memory', 'Out of memory: choose a smaller working size, or the CPU'),
+        ('memory', 'Out of memory: choose a smaller Detail (px), or the CPU'),
         ('shapes', 'RuntimeError: The size of tensor a must match'),
     ],
 )

@@ -101,7 +101,7 @@ def test_out_of_memory_names_the_remedy(qtbot: Any, runner: Runner) -> None:
         heard = run(qtbot, runner, make)
     assert heard[-1] == (
         'failed',
-        'Out of memory: choose a smaller working size, or the CPU as the '
+        'Out of memory: choose a smaller Detail (px), or the CPU as the '
         'device',
     )
     assert not runner.running

@@ -40,7 +40,7 @@ LABELS = {
     'start': 'Start from',
     'matcher_steps': 'Steps on warps',
     'category_steps': 'Steps on pairs',
-    'size': 'Working size',
+    'size': 'Detail (px)',
     'device': 'Device',
     'pairs': 'Warped pairs',
     'iterations': 'Iterations',
@@ -210,8 +210,8 @@ class FineTunePanel(QWidget):
         self.error = Curve('Held-out error', ' px', beside='before')
         self.error.setToolTip(
             tooltip(
-                'Mean error on pairs that are not trained on, in pixels at '
-                'working size. The dashed line is the error before.'
+                'Mean error on pairs that are not trained on, in pixels of '
+                'the shrunk images. The dashed line is the error before.'
             )
         )
         self.use = QPushButton('Use in Semantic transfer')

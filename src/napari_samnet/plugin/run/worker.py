@@ -48,7 +48,7 @@ def explain(error: Exception) -> str:
         return str(error)
     if _is_memory(error):
         return (
-            'Out of memory: choose a smaller working size, or the CPU as '
+            'Out of memory: choose a smaller Detail (px), or the CPU as '
             'the device'
         )
     text = str(error).strip().split('\n')[0]

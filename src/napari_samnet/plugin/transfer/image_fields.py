@@ -87,7 +87,9 @@ class ImageFields:
             if name == 'planes':
                 self.mode.setToolTip(tooltip(texts[name]))
             else:
-                getattr(self, name).set_help(texts[name])
+                chooser = getattr(self, name)
+                chooser.set_help(texts[name])
+                chooser.setAccessibleName(name.capitalize())
             rows.addRow(made, widget)
             if name in self.channels:
                 channels = self.channels[name]

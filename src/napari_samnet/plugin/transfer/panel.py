@@ -147,6 +147,7 @@ class Panel(ImageFields, QWidget):
         self.into = LayerChooser(
             self._viewer, self._fits_target, none='a new layer'
         )
+        self.into.setAccessibleName('Put into')
         self.into.set_help(
             'Where carried labels go: a layer of their own, or into '
             'labels of the target that are there already. Ctrl+Z undoes '

@@ -40,6 +40,7 @@ class RegionFields:
         self._rows = rows
         self.layer = LayerChooser(viewer, _is_shapes, none='all')
         self.layer.set_help(tip)
+        self.layer.setAccessibleName('Region')
         self.layer.setMinimumWidth(90)
         self.use = QComboBox()
         self.use.addItems(list(USES.values()))
