@@ -87,13 +87,10 @@ def union(one: Tile | None, other: Tile | None) -> Tile | None:
     return rows, columns
 
 
-def padded(box: Tile, grid: Shape) -> Tile:
-    """A box with a margin, cut off at the borders of its grid.
-
-    Returns: a box with room for the filter of outlines, which looks beyond.
-    """
+def padded(box: Tile, grid: Shape, margin: int) -> Tile:
+    """A box with a margin, cut off at the borders of its grid."""
     rows, columns = (
-        slice(max(0, part.start - 16), min(side, part.stop + 16))
+        slice(max(0, part.start - margin), min(side, part.stop + margin))
         for part, side in zip(box, grid, strict=True)
     )
     return rows, columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,6 +137,24 @@ class LabelPainter:
         upper += down * (across[below] - upper)
         return np.asarray(upper, np.float32)
 
+    @cached_property
+    def _sides(self) -> npt.NDArray[np.intp]:
+        """Where the boxes of the labels start and stop, (2, 2, L)."""
+        sides = [
+            [[part.start, part.stop] for part in box]
+            for box in self.scores.boxes
+        ]
+        return np.array(sides, np.intp).reshape(-1, 2, 2).transpose(1, 2, 0)
+
+    def _reaching(self, taps: Any) -> npt.NDArray[np.intp]:
+        """Labels whose boxes reach into a part of the target."""
+        there = np.ones(self._sides.shape[-1], bool)
+        for (low, high, _), (start, stop) in zip(
+            taps, self._sides, strict=True
+        ):
+            there &= (start <= high[-1]) & (stop > low[0])
+        return np.flatnonzero(there)
+
     def _winners(self, part: Tile, brought: Labels) -> Labels:
         """Labels of the best scores in a part of the target."""
         colors = None
@@ -153,25 +172,30 @@ class LabelPainter:
         winner = np.zeros_like(brought)
         background = np.ones(brought.shape, np.float32)
         best = np.zeros(brought.shape, np.float32)
-        for value, box, scores in zip(
-            self.scores.values,
-            self.scores.boxes,
-            self.scores.scores,
-            strict=True,
-        ):
-            score = _sampled(scores, box, taps)
-            if score is None:
+        for index in self._reaching(taps):
+            value = self.scores.values[index]
+            box, scores = self.scores.boxes[index], self.scores.scores[index]
+            covered = _covered(box, taps)
+            if covered is None:
                 continue
+            score = _sampled(
+                scores,
+                box,
+                [
+                    tuple(values[part] for values in axis)
+                    for axis, part in zip(taps, covered, strict=True)
+                ],
+            )
             if score.shape[0] == 4:
                 assert colors is not None
-                planes = np.moveaxis(colors, -1, 0)
-                score = score[3] + (score[:3] * planes).sum(0)
-            else:
-                score = score[0]
-            background -= score
-            better = score > best
-            np.copyto(best, score, where=better)
-            np.copyto(winner, value, where=better)
+                for channel in range(3):
+                    score[channel] *= colors[covered][..., channel]
+                    score[3] += score[channel]
+            score = score[-1]
+            background[covered] -= score
+            better = score > best[covered]
+            np.copyto(best[covered], score, where=better)
+            np.copyto(winner[covered], value, where=better)
         winner[background >= best] = 0
         return winner
 
@@ -190,18 +214,27 @@ def _means(colors: FloatArray, step: int) -> FloatArray:
     return colors
 
 
-def _sampled(scores: FloatArray, box: Tile, taps: Any) -> FloatArray | None:
+def _covered(box: Tile, taps: Any) -> Tile | None:
+    """Part of a part of the target that reaches into a box of the grid."""
+    parts = []
+    for (low, high, _), where in zip(taps, box, strict=True):
+        start = int(np.searchsorted(high, where.start))
+        stop = int(np.searchsorted(low, where.stop))
+        if start >= stop:
+            return None
+        parts.append(slice(start, stop))
+    return parts[0], parts[1]
+
+
+def _sampled(scores: FloatArray, box: Tile, taps: Any) -> FloatArray:
     """Bilinear scores in a part of the target, (K, rows, columns).
 
-    They are 0 beyond their box; None if the part lies wholly beyond it.
+    They are 0 beyond their box.
     """
-    inside = []
-    for (low, high, weight), where in zip(taps, box, strict=True):
-        there = (high >= where.start) & (low < where.stop)
-        if not there.any():
-            return None
-        first, last = low[0], high[-1] + 1
-        inside.append((low, high, weight, first, last, where))
+    inside = [
+        (low, high, weight, low[0], high[-1] + 1, where)
+        for (low, high, weight), where in zip(taps, box, strict=True)
+    ]
     (above, below, down, top, bottom, rows) = inside[0]
     (left, right, along, start, stop, columns) = inside[1]
     layers = scores[..., None] if scores.ndim == 2 else scores

@@ -47,6 +47,10 @@ SHARPNESS = 3.0
 #: is an image to decide by.
 DECIDED_SCORE = 0.95
 
+#: Samples around a label in which the filter of outlines may give it scores,
+#: and the size of a factor that is none.
+ROOM, NOTHING = 16, 1e-4
+
 #: Pieces below this share of the area of a label's largest piece are specks,
 #: and fade out within so many samples of the grid.
 SPECK = 0.1
@@ -115,7 +119,8 @@ def score_table(
     taking_part = np.flatnonzero(table.resolved & ~table.background)
     if not taking_part.size:
         return None
-    boxes, raw = _raw_scores(taking_part, table, brought, grid)
+    room = 0 if guide is None else ROOM
+    boxes, raw = _raw_scores(taking_part, table, brought, grid, room)
     odds = FOREGROUND_SHARE / (1 - FOREGROUND_SHARE)
     total = odds * _background(table, brought, grid)
     total **= SHARPNESS
@@ -149,6 +154,8 @@ def score_table(
         scores, shown = _fitted(guide, boxes, raw)
         drawn, _ = _winners(taking_part, boxes, shown, table.background, grid)
     measures = _measured(taking_part, table, boxes, raw, winner)
+    if guide is not None:
+        boxes, scores = _trimmed(boxes, scores)
     if brought is not None:
         left = left_to_field(drawn, brought, taking_part)
         kept = ~left[taking_part]
@@ -225,6 +232,30 @@ def _fitted(
     return factors, shown
 
 
+def _trimmed(
+    boxes: list[Tile], scores: list[FloatArray]
+) -> tuple[list[Tile], list[FloatArray]]:
+    """The same scores in the smallest boxes that hold them."""
+    smaller, parts = [], []
+    for box, score in zip(boxes, scores, strict=True):
+        there = np.abs(score).max(-1) > NOTHING
+        inner = [np.flatnonzero(there.any(1 - axis)) for axis in (0, 1)]
+        rows, columns = (
+            slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 1)
+            for at in inner
+        )
+        smaller.append(
+            (
+                slice(box[0].start + rows.start, box[0].start + rows.stop),
+                slice(
+                    box[1].start + columns.start, box[1].start + columns.stop
+                ),
+            )
+        )
+        parts.append(np.ascontiguousarray(score[rows, columns]))
+    return smaller, parts
+
+
 def _measured(
     labels: npt.NDArray[np.intp],
     table: LabelTable,
@@ -265,8 +296,12 @@ def _raw_scores(
     table: LabelTable,
     brought: BroughtLabels | None,
     grid: Shape,
+    room: int,
 ) -> tuple[list[Tile], list[FloatArray]]:
-    """Evidence plus weight of the field for each label, and where."""
+    """Evidence plus weight of the field for each label, and where.
+
+    ``room``: samples around it that the boxes hold as well.
+    """
     from scipy.ndimage import find_objects
 
     there: list[Tile | None] = [None] * (int(labels.max()) + 1)
@@ -280,7 +315,7 @@ def _raw_scores(
         if columns is not None:
             cells = columns[:, [label]].toarray().reshape(table.cells)
             box = union(box, support(cells, grid))
-        box = padded(box or (slice(0, 1), slice(0, 1)), grid)
+        box = padded(box or (slice(0, 1), slice(0, 1)), grid, room)
         shape = box[0].stop - box[0].start, box[1].stop - box[1].start
         score = np.zeros(shape, np.float32)
         if cells is not None:
