@@ -119,7 +119,7 @@ def main() -> None:
     else:
         root = chosen.root or chosen.pairs.parent
         rows = list(listed(chosen.pairs, root, chosen.limit))
-    draw(rows, -(-len(rows) // 2)).save(chosen.out, quality=88, optimize=True)
+    draw(rows, -(-len(rows) // 2)).save(chosen.out, quality=76, optimize=True)
     sys.stdout.write(f'{chosen.out}\n')
 
 

@@ -659,7 +659,7 @@ class TestFailure:
         ('error', 'text'),
         [
             (RuntimeError('size mismatch'), 'RuntimeError: size mismatch'),
-            (MemoryError(), 'Out of memory: choose a smaller Detail (px)'),
+            (MemoryError(), 'Out of memory: choose a smaller Detail'),
         ],
     )
     def test_run_comes_back_with_a_readable_line(
