@@ -74,8 +74,8 @@ _CELL = (
     'residual',
 )
 
-#: Of these, the ones that are averaged over the object.
-_OBJECT = (
+#: Of these, the ones that are averaged over the object as over the image.
+_AVERAGED = (
     'row',
     'dual',
     'cosine',
@@ -86,30 +86,12 @@ _OBJECT = (
     'margin',
     'mean distance',
     'uniqueness',
-    'close agreement',
-    'wide agreement',
-    'support',
 )
+_AGREEMENT = ('close agreement', 'wide agreement')
 
-#: Of these, the ones that are averaged over the whole image.
-_PAIR = (
-    'row',
-    'dual',
-    'cosine',
-    'lead',
-    'round trip',
-    'row of 3x3',
-    'dual of 3x3',
-    'margin',
-    'mean distance',
-    'uniqueness',
-    'support',
-    'choice',
-    'alpha',
-    'mutual',
-    'close agreement',
-    'wide agreement',
-)
+#: All that is averaged over the object, and over the whole image.
+_OBJECT = (*_AVERAGED, *_AGREEMENT, 'support')
+_PAIR = (*_AVERAGED, 'support', 'choice', 'alpha', 'mutual', *_AGREEMENT)
 
 #: The same over the cells that stand out from their image.
 _STANDING_OUT = ('dual of 3x3', 'cosine', 'mean distance')
