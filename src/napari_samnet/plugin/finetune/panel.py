@@ -27,6 +27,7 @@ from napari_samnet.plugin.widgets.parts import (
     form,
     label,
     row,
+    stacked,
 )
 from napari_samnet.training.options import (
     FINE_TUNING_DEFAULTS,
@@ -131,17 +132,13 @@ class FineTunePanel(QWidget):
         )
         # In sight whatever is scrolled.
         self.footer.layout().addWidget(self.use)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
+        outer = stacked(self, spacing=0)
         outer.addWidget(self.scroll, 1)
         outer.addWidget(self.footer)
 
     def _make_images(self) -> QWidget:
         box = QWidget()
-        layout = QVBoxLayout(box)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout = stacked(box, spacing=4)
         layout.addWidget(
             label(
                 'Images that show something alike',
@@ -154,9 +151,7 @@ class FineTunePanel(QWidget):
 
     def _make_options(self) -> QWidget:
         box = QWidget()
-        layout = QVBoxLayout(box)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
+        layout = stacked(box, spacing=8)
         self.name = QComboBox()
         self.name.setEditable(True)
         self.name.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -200,9 +195,7 @@ class FineTunePanel(QWidget):
 
     def _make_view(self) -> QWidget:
         self.view = QWidget()
-        layout = QVBoxLayout(self.view)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
+        layout = stacked(self.view, spacing=6)
         self.loss = Curve('Loss')
         self.loss.setToolTip(
             tooltip('What training makes smaller, smoothed over steps.')

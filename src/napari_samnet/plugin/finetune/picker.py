@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,7 +30,7 @@ from napari_samnet.plugin.layers.edits import METADATA
 from napari_samnet.plugin.model.capture import stack_of
 from napari_samnet.plugin.widgets.choosers import unwrapped
 from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import row
+from napari_samnet.plugin.widgets.parts import row, stacked
 
 #: Rows of the list that show at least and at most.
 ROWS = (3, 7)
@@ -73,9 +72,7 @@ class ImagePicker(QWidget):
         self.browse.setAccessibleName('Choose a folder')
         self.files = row(self.path, self.browse)
         self.count = QLabel()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout = stacked(self, spacing=4)
         for part in (self.way, self.list, self.files, self.count):
             layout.addWidget(part)
         self.way.currentIndexChanged.connect(self._on_way)

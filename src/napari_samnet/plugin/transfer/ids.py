@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QWidget
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.parts import stacked
 
 #: A list that is longer than this is a slip of the keyboard.
 MOST_IDS = 100_000
@@ -64,9 +65,7 @@ class IdsField(QWidget):
         self.line.setPlaceholderText('1, 3, 7-9')
         self.line.setAccessibleName('List of labels')
         self.line.setVisible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout = stacked(self, spacing=4)
         layout.addWidget(self.combo)
         layout.addWidget(self.line)
         self.combo.currentIndexChanged.connect(self._on_index)

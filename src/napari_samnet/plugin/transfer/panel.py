@@ -50,6 +50,7 @@ from napari_samnet.plugin.widgets.parts import (
     form,
     label,
     row,
+    stacked,
 )
 from napari_samnet.plugin.widgets.reference_list import ReferenceList
 from napari_samnet.plugin.widgets.remedy_button import RemedyButton
@@ -83,17 +84,13 @@ class Panel(ImageFields, QWidget):
         self.scroll.verticalScrollBar().rangeChanged.connect(self._on_range)
         for fold in (self.advanced, self.several, self.judging):
             fold.toggled.connect(self.scroll.updateGeometry)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
+        outer = stacked(self, spacing=0)
         outer.addWidget(self.scroll, 1)
         outer.addWidget(self._make_footer())
 
     def _make_options(self) -> QWidget:
         box = QWidget()
-        layout = QVBoxLayout(box)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
+        layout = stacked(box, spacing=8)
         self.options = OptionFields(self)
         rows = form()
         self.option_rows = rows
@@ -137,9 +134,7 @@ class Panel(ImageFields, QWidget):
 
     def _make_masks(self) -> QWidget:
         box = QWidget()
-        layout = QVBoxLayout(box)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
+        layout = stacked(box, spacing=6)
         self.drop = DropZone(self._viewer)
         self.drop_remedy = RemedyButton()
         # A new drop replaces the refusal that the button was for.
@@ -244,9 +239,7 @@ class Panel(ImageFields, QWidget):
 
     def _make_view(self) -> QWidget:
         self.view = QWidget()
-        layout = QVBoxLayout(self.view)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
+        layout = stacked(self.view, spacing=6)
         self.picture = Picture()
         self.picture.setToolTip(
             tooltip('Transferred image and field, so far.')

@@ -14,12 +14,11 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import table_item
+from napari_samnet.plugin.widgets.parts import stacked, table_item
 
 _HEADS = {
     '#': 'Number of the pair; unchecked, it is not used.',
@@ -114,9 +113,7 @@ class PairTable(QWidget):
         buttons.setSpacing(4)
         for button in (self.remove, self.undo, self.load, self.save):
             buttons.addWidget(button, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout = stacked(self, spacing=4)
         layout.addWidget(self.table)
         layout.addLayout(buttons)
         self.remove.clicked.connect(self._on_remove)

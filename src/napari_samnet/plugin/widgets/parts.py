@@ -68,9 +68,7 @@ class Fold(QWidget):
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )
         self.body = QWidget()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout = stacked(self, spacing=4)
         layout.addWidget(self.button)
         layout.addWidget(self.body)
         self.button.toggled.connect(self._on_toggled)
@@ -94,6 +92,14 @@ def label(text: str, tip: str = '') -> QLabel:
     if tip:
         made.setToolTip(tooltip(tip))
     return made
+
+
+def stacked(parent: QWidget, *, spacing: int) -> QVBoxLayout:
+    """Lay a widget's parts out below each other, without margins."""
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    return layout
 
 
 def row(*widgets: Any, stretch: int = 0) -> QWidget:
