@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 class MatchJob:
     """One match, which may need several attempts.
 
-    ``labels``: Labels of the source, in memory or lazy; each is taken to move
-    as one.
+    ``labels``: of the source, in memory or lazy; each is taken to move as one.
     ``carried``: whether the result is to have them on the target's grid.
     """
 
@@ -120,8 +119,7 @@ class MatchJob:
 class Attempt:
     """A match at one place and one working size.
 
-    It holds what its results share, so that each of its steps can be made a
-    result of; the metadata are written last.
+    It holds what its results share; the metadata are written last.
     """
 
     #: Both images at working size.
