@@ -96,7 +96,7 @@ def recorded(
         {'tolerance': 1e3},
         {'gate': False, 'init': 'identity'},
         {'motions': 1},
-        {'alikeness': 0.0, 'learned': True},
+        {'alikeness': 0.0},
     ],
 )
 @torch.inference_mode()
