@@ -55,18 +55,6 @@ def _color(name: str) -> Callable[[_Setup], Method]:
     return make
 
 
-def _paper(setup: _Setup) -> Method:
-    from napari_samnet.runtime.weights import available_weights
-
-    if PAPER['weights'] not in available_weights():
-        raise InputError(
-            "the method 'paper' needs its own network: train it with "
-            'napari-samnet train IMAGES --out RUN --name paper --option '
-            'network=paper --option decoder_steps=0'
-        )
-    return Samnet('paper', replace(setup.options, **PAPER))
-
-
 #: Methods that find a field, in the order in which they are shown.
 METHODS: dict[str, Callable[[_Setup], Method]] = {
     'samnet': lambda setup: Samnet('samnet', setup.options),
@@ -97,7 +85,7 @@ PARTS: dict[str, Callable[[_Setup], Method]] = {
     'field': lambda setup: Samnet(
         'field', replace(setup.options, evidence=False, outlines=False)
     ),
-    'paper': _paper,
+    'paper': lambda setup: Samnet('paper', replace(setup.options, **PAPER)),
 }
 
 
