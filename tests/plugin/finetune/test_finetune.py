@@ -320,7 +320,7 @@ class TestRuns:
         names = [
             chooser.combo.itemText(n) for n in range(chooser.combo.count())
         ]
-        assert names == ['samnet', 'mine']
+        assert names == ['samnet', 'paper', 'mine']
         chooser.value = 'mine'
         found = transfer.run(wait=True, timeout=WAIT)
         assert found.metadata['weights']['name'] == 'mine'
