@@ -21,6 +21,7 @@ from napari_samnet.labels.evidence import (
     Evidence,
     find_evidence,
     label_shares,
+    most_similar,
     pooled,
 )
 from napari_samnet.labels.kernel import sample_labels
@@ -103,6 +104,16 @@ class TestEvidence:
         np.testing.assert_allclose(
             evidence.weight.ravel(), expected / expected.sum(), atol=1e-3
         )
+
+    def test_likeness_may_be_told_by_other_features(self) -> None:
+        features = np.eye(4, dtype=np.float32).reshape(2, 2, 4)
+        other = np.full((2, 2, 3), 2.0, np.float32)
+        other[0, 0] = 0, 0, 1
+        alike = most_similar(features, [other[..., :1] * features])
+        np.testing.assert_allclose(alike, [[0, 1], [1, 1]], atol=1e-6)
+        evidence = find_evidence(features, [features], similarity=alike)
+        np.testing.assert_array_equal(evidence.index[..., 0].ravel(), range(4))
+        np.testing.assert_allclose(evidence.similarity, alike)
 
     def test_several_images_are_asked_at_once(self) -> None:
         features = np.eye(8, dtype=np.float32).reshape(2, 4, 8)

@@ -10,6 +10,7 @@ from skimage import data
 
 from napari_samnet import InputError, carry, match
 from napari_samnet.datasets.metrics import iou
+from napari_samnet.labels.evidence import CellFeatures
 from napari_samnet.labels.quality import (
     LabelMeasures,
     image_quality,
@@ -29,9 +30,10 @@ from napari_samnet.options import MatchOptions
 SIZE = 128
 
 
-def one_hot(cells: np.ndarray) -> np.ndarray:
+def one_hot(cells: np.ndarray) -> CellFeatures:
     """Cells that look alike where their numbers are equal."""
-    return np.eye(8, dtype=np.float32)[cells]
+    features = np.eye(8, dtype=np.float32)[cells]
+    return CellFeatures(features, features)
 
 
 def annotated(cells: list[list[int]], labels: list[list[int]]) -> Any:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.types import FloatArray, Labels
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import (
+    CellFeatures,
     find_evidence,
     label_shares,
+    most_similar,
     pooled,
 )
 from napari_samnet.labels.tables import LabelTable, resolved_labels
@@ -35,8 +36,8 @@ SET_TEMPERATURE = 0.1
 class AnnotatedFeatures:
     """An annotated image as far as carrying its labels needs it."""
 
-    #: (h, w, C): matching features of its cells.
-    features: npt.NDArray[Any]
+    #: Those of its cells.
+    features: CellFeatures
     #: (n, m): even samples of its labels, several per cell.
     samples: Labels
 
@@ -46,13 +47,12 @@ class AnnotatedFeatures:
         return mean_feature(self.features)
 
 
-def mean_feature(features: npt.NDArray[Any]) -> FloatArray:
+def mean_feature(features: CellFeatures) -> FloatArray:
     """What an image looks like on the whole.
 
-    ``features`` (h, w, C): matching features of its cells. Returns: (C,):
-    their mean.
+    ``features``: those of its cells. Returns: (C,): mean of the matching ones.
     """
-    return np.asarray(features, np.float32).mean((0, 1))
+    return np.asarray(features.matching, np.float32).mean((0, 1))
 
 
 def nearest_references(
@@ -108,12 +108,11 @@ def common_dtype(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 
 def table_of_references(
-    target: npt.NDArray[Any], references: Sequence[AnnotatedFeatures]
+    target: CellFeatures, references: Sequence[AnnotatedFeatures]
 ) -> LabelTable:
     """What annotated images say of the labels of another one.
 
-    ``target`` (h2, w2, C): matching features of the image that labels are
-    wanted for.
+    ``target``: features of the image that labels are wanted for.
     """
     from scipy import sparse
 
@@ -126,15 +125,22 @@ def table_of_references(
     for reference in references:
         places = np.searchsorted(values, reference.samples)
         ids = np.unique(places[reference.samples != 0]).tolist()
-        small = pooled(np.asarray(reference.features, np.float32))
+        small = pooled(reference.features.channels)
         shares = label_shares(places, len(values), small.shape[:2])
         all_shares.append(shares)
-        sets.setdefault(tuple(ids), []).append((small, shares))
-    cells = pooled(np.asarray(target, np.float32))
+        matching = reference.features.matching
+        sets.setdefault(tuple(ids), []).append((small, shares, matching))
+    cells = pooled(target.channels)
     parts = []
     for key, members in sets.items():
-        evidence = find_evidence(cells, [small for small, _ in members])
-        shares = sparse.vstack([part for _, part in members]).tocsr()
+        evidence = find_evidence(
+            cells,
+            [small for small, _, _ in members],
+            similarity=most_similar(
+                target.matching, [matching for _, _, matching in members]
+            ),
+        )
+        shares = sparse.vstack([part for _, part, _ in members]).tocsr()
         parts.append(
             (
                 np.isin(np.arange(len(values)), key),

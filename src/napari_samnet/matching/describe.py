@@ -6,19 +6,17 @@ import hashlib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
+from napari_samnet.labels.evidence import CellFeatures
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
     resolve_execution_target,
 )
 from napari_samnet.runtime.weights import get_weights
-
-Features = npt.NDArray[np.float16]
 
 #: Images whose features are kept, and the bytes that they may take.
 MOST_IMAGES = 512
@@ -43,19 +41,19 @@ class Describer:
             options.backend,
             weights=self.weights,
         )
-        self._recent: RecentlyUsed[Features] = RecentlyUsed(
+        self._recent: RecentlyUsed[CellFeatures] = RecentlyUsed(
             count=MOST_IMAGES,
             limit=MOST_BYTES,
-            nbytes=lambda features: features.nbytes,
+            nbytes=lambda features: sum(part.nbytes for part in features),
             least=1,
         )
         self.encoded = 0
 
-    def __call__(self, plane: Plane) -> Features:
+    def __call__(self, plane: Plane) -> CellFeatures:
         """Describe an image.
 
-        Returns: (h, w, C): one unit vector for each cell of 8 pixels at
-        working size.
+        Returns: unit vectors of float16 for each cell of 8 pixels at working
+        size.
         """
         shape = working_shape(plane.shape, self._options.size)
         picture = np.ascontiguousarray(shrunken(plane, shape))
@@ -69,7 +67,7 @@ class Describer:
             self._recent.put(key, features)
         return features
 
-    def _encode(self, picture: Any) -> Features:
+    def _encode(self, picture: Any) -> CellFeatures:
         import torch
 
         from napari_samnet.runtime.loading import load_model
@@ -91,6 +89,15 @@ class Describer:
             batch = batch.to(place.device).contiguous(
                 memory_format=torch.channels_last
             )
-            cells = model.encode(batch, skips=False).matching[0]
-            features: Features = cells.permute(1, 2, 0).half().cpu().numpy()
-        return np.ascontiguousarray(features)
+            found = model.encode(batch, skips=False, unprojected=True)
+            matching = found.matching
+            channels = found.unprojected
+            parts = (matching if channels is None else channels, matching)
+            return CellFeatures(
+                *(
+                    np.ascontiguousarray(
+                        part[0].permute(1, 2, 0).half().cpu().numpy()
+                    )
+                    for part in parts
+                )
+            )

@@ -41,7 +41,7 @@ from napari_samnet.runtime.side_by_side import side_by_side
 from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
-    from napari_samnet.labels.evidence import Evidence
+    from napari_samnet.labels.evidence import CellFeatures, Evidence
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import SAMNet
@@ -316,7 +316,7 @@ class Attempt:
         return []
 
     def _judged(
-        self, state: Iteration, cells: list[FloatArray]
+        self, state: Iteration, cells: list[CellFeatures]
     ) -> tuple[FloatArray | None, Evidence | None]:
         """How likely matches are right, and what cells look like."""
         import torch

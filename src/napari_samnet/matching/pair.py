@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
-from napari_samnet.labels.evidence import Evidence, find_evidence
+from napari_samnet.labels.evidence import (
+    CellFeatures,
+    Evidence,
+    find_evidence,
+    most_similar,
+)
 from napari_samnet.matching.region import cell_shares, without
 from napari_samnet.options import MatchOptions
 
@@ -94,6 +99,7 @@ class PairRun:
             for pair in (parts, parts[::-1])
         )
         self._own, self._other = own, other
+        self._unprojected = [part.unprojected for part in parts]
         rows, columns = own.matching.shape[-2:]
         if options.window > min(rows, columns):
             raise InputError(
@@ -129,7 +135,12 @@ class PairRun:
         features: Features, mask: NDArray[np.float32] | None
     ) -> Features:
         """Features of which those left out match nothing."""
-        return features._replace(matching=without(features.matching, mask))
+        return features._replace(
+            matching=without(features.matching, mask),
+            unprojected=None
+            if features.unprojected is None
+            else without(features.unprojected, mask),
+        )
 
     def kept_shares(self, shape: tuple[int, int]) -> FloatArray:
         """Shares of cells of source and target that are matched.
@@ -165,6 +176,7 @@ class PairRun:
             self._weights,
             self._place,
             self._project,
+            options.evidence,
         )
         # Features are cached by the hash of the weights, if there is one.
         keep = bool(self._weights) and not options.reference
@@ -178,7 +190,10 @@ class PairRun:
         with convolutions(self._place.device, exact=options.reference):
             try:
                 features = self._model.encode(
-                    batch, skips=self._skips, project=self._project
+                    batch,
+                    skips=self._skips,
+                    project=self._project,
+                    unprojected=options.evidence,
                 )
             except ValueError as error:
                 raise InputError(str(error)) from error
@@ -206,25 +221,24 @@ class PairRun:
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
-    def cells(self, views: Sequence[FloatArray] = ()) -> list[FloatArray]:
+    def cells(self, views: Sequence[FloatArray] = ()) -> list[CellFeatures]:
         """Features of the cells of source and target, for their evidence.
 
         ``views`` (h, w, 3): source and target in their own proportions.
         Without them the features of the match are given, of images squashed
         to squares.
-        Returns: ``(rows, columns, C)`` of each.
+        Returns: those of each.
         """
-        features = list(self._own.matching.split(1))
-        if views:
-            features = [
-                self._matched(self._encode(view), mask).matching
-                for view, mask in zip(views, self._masks, strict=True)
-            ]
-        return [
-            part[0].float().permute(1, 2, 0).cpu().numpy() for part in features
+        if not views:
+            matching = self._own.matching.split(1)
+            return list(map(_cell_features, matching, self._unprojected))
+        seen = [
+            self._matched(self._encode(view), mask)
+            for view, mask in zip(views, self._masks, strict=True)
         ]
+        return [_cell_features(f.matching, f.unprojected) for f in seen]
 
-    def evidence(self, cells: Sequence[FloatArray]) -> Evidence:
+    def evidence(self, cells: Sequence[CellFeatures]) -> Evidence:
         """Cells of the source that each cell of the target looks like.
 
         ``cells``: of :meth:`cells`, the same for all states.
@@ -232,7 +246,11 @@ class PairRun:
         """
         if self._evidence is None:
             source, target = cells
-            self._evidence = find_evidence(target, [source])
+            self._evidence = find_evidence(
+                target.channels,
+                [source.channels],
+                similarity=most_similar(target.matching, [source.matching]),
+            )
         return self._evidence
 
     def match_probability(self, state: Iteration) -> FloatArray | None:
@@ -263,6 +281,16 @@ class PairRun:
             )
         picture: FloatArray = image[0].permute(1, 2, 0).float().cpu().numpy()
         return picture
+
+
+def _cell_features(
+    matching: Tensor, unprojected: Tensor | None
+) -> CellFeatures:
+    """Features of an image ``(1, C, h, w)``, row by row."""
+    given = [matching if unprojected is None else unprojected, matching]
+    return CellFeatures(
+        *(part[0].float().permute(1, 2, 0).cpu().numpy() for part in given)
+    )
 
 
 def _regions(samples: NDArray[Any], cells: tuple[int, int]) -> Tensor:

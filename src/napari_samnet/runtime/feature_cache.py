@@ -20,6 +20,7 @@ def bytes_of(features: Features) -> int:
         features.matching,
         features.content,
         *features.skips,
+        *(() if features.unprojected is None else (features.unprojected,)),
     )
     return sum(part.nbytes for part in parts)
 

@@ -42,6 +42,9 @@ class Features(NamedTuple):
     #: relu3_1, relu2_1 and relu1_1: levels h = 3, 2, 1 of (10). Empty if they
     #: were not asked for.
     skips: tuple[Tensor, ...]
+    #: ``(B, C', H, W)``, unit length along C': all channels that `matching` is
+    #: projected from, if they were asked for.
+    unprojected: Tensor | None = None
 
     def part(self, images: slice) -> Features:
         """Features of some images of the batch, as views."""
@@ -49,6 +52,7 @@ class Features(NamedTuple):
             self.matching[images],
             self.content[images],
             tuple(skip[images] for skip in self.skips),
+            None if self.unprojected is None else self.unprojected[images],
         )
 
 
@@ -240,13 +244,19 @@ class VGGFeatures(nn.Module):
         return normalize(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
 
     def forward(
-        self, images: Tensor, *, skips: bool = True, project: bool = True
+        self,
+        images: Tensor,
+        *,
+        skips: bool = True,
+        project: bool = True,
+        unprojected: bool = False,
     ) -> Features:
         """Encode images.
 
         ``images``: ``(B, 3, H, W)`` RGB in [0, 1], H and W multiples of 16.
         ``skips``: whether to keep the skips, which are by far the largest
         part.
+        ``unprojected``: whether to keep all channels beside a projection.
         Returns: on the grid of relu4_1, ``H/8`` by ``W/8`` cells.
         """
         kept = SKIP_LAYERS if skips else ()
@@ -255,6 +265,9 @@ class VGGFeatures(nn.Module):
             self.matching_feature(maps, project=project),
             maps[CONTENT_LAYER],
             tuple(maps[name] for name in kept),
+            self.matching_feature(maps, project=False)
+            if unprojected and project and self.projection is not None
+            else None,
         )
 
     def match_only(self, images: Tensor, *, project: bool = True) -> Tensor:

@@ -42,6 +42,7 @@ class GivenFeatures(SAMNet):
         *,
         skips: bool = True,  # noqa: ARG002
         project: bool = True,  # noqa: ARG002
+        unprojected: bool = False,  # noqa: ARG002
     ) -> Features:
         """Features of ``(B, 3, H, W)`` RGB images in [0, 1].
 
@@ -49,7 +50,8 @@ class GivenFeatures(SAMNet):
         in common and which tells none of them apart.
 
         ``images``: ``(B, 3, H, W)``.
-        ``skips``, ``project``: not used: there is nothing to skip or project.
+        ``skips``, ``project``, ``unprojected``: not used: there is nothing to
+        skip or project.
         Returns: unit length along C; `content` is the same as `matching`.
         Raises ValueError if what the function gives is no feature map of these
         images.

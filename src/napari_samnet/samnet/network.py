@@ -76,12 +76,18 @@ class SAMNet(Comparison):
         self.decoder = DroplinkDecoder(depth=self.config.decoder_depth)
 
     def encode(
-        self, images: Tensor, *, skips: bool = True, project: bool = True
+        self,
+        images: Tensor,
+        *,
+        skips: bool = True,
+        project: bool = True,
+        unprojected: bool = False,
     ) -> Features:
         """Features of ``(B, 3, H, W)`` RGB images in [0, 1].
 
         Without `skips` they are fit for everything but links of the decoder,
-        and if projected for all feedback but 'continue'.
+        and if projected for all feedback but 'continue'. Those `unprojected`
+        are kept beside them if that is asked for.
         """
         size = images.shape[-2:]
         if any(side % (2 * STRIDE) for side in size):
@@ -90,7 +96,7 @@ class SAMNet(Comparison):
                 f'{tuple(size)}'
             )
         features: Features = self.features(
-            images, skips=skips, project=project
+            images, skips=skips, project=project, unprojected=unprojected
         )
         return features
 
