@@ -267,7 +267,7 @@ class TestBadInput:
         assert 'there is no file nowhere.png' in refused(source='nowhere.png')
 
     def test_folder(self, refused, tmp_path) -> None:
-        assert 'is not a file' in refused(target=str(tmp_path))
+        assert 'is a folder' in refused(target=str(tmp_path))
 
     @pytest.mark.parametrize(
         ('make', 'says'),

@@ -159,3 +159,16 @@ def test_labels_outlive_a_field_that_is_lost() -> None:
     verdict = judge(found, labels(), qualities={3: 0.9})
     assert verdict.level == 'look'
     assert verdict.advice
+
+
+def test_places_are_promised_only_where_there_are_some() -> None:
+    """Both ways agree, but the match is not sure."""
+    verdict = judge(match_of(STILL, STILL, 0.25))
+    assert (verdict.level, verdict.places) == ('look', ())
+    assert verdict.text == (
+        'Look before use: the match is not sure of the image. '
+        'Compare with the target'
+    )
+    astray = judge(match_of(ASTRAY, ASTRAY, 0.9))
+    assert astray.places
+    assert astray.text.startswith('Look at these places: ')

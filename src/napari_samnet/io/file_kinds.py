@@ -48,6 +48,11 @@ def existing_file(path: str | os.PathLike[str], name: str) -> Path:
     file = Path(path)
     if not file.exists():
         raise InputError(f'{name}: there is no file {file}')
+    if file.is_dir() and not is_zarr(file):
+        raise InputError(
+            f'{name}: {file} is a folder, expected a file; choose the files '
+            'in it'
+        )
     if not file.is_file() and not is_zarr(file):
         raise InputError(f'{name}: {file} is not a file')
     return file

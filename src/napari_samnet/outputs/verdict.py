@@ -57,6 +57,9 @@ LEVELS: Mapping[Level, tuple[str, tuple[int, int, int]]] = {
     'bad': ('Do not use', (211, 73, 78)),
 }
 
+#: How a verdict begins that asks to look, but knows no places.
+NO_PLACES = 'Look before use'
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -77,7 +80,10 @@ class Verdict:
     @property
     def text(self) -> str:
         """One line: level, reason and advice."""
-        line = f'{LEVELS[self.level][0]}: {self.reason}'
+        begin = LEVELS[self.level][0]
+        if self.level == 'look' and not self.places:
+            begin = NO_PLACES
+        line = f'{begin}: {self.reason}'
         return f'{line}. {self.advice}' if self.advice else line
 
     @property
@@ -228,7 +234,7 @@ def _why_look(
 ) -> tuple[str, str] | None:
     """Why a result is to be looked at, and where; None if it is good."""
     look, bad = LIMITS[where]
-    error, show = figures['error'], 'Show me leads to the largest errors'
+    error, show = figures['error'], 'Compare with the target'
     if figures.get('quality', 1.0) < LOOK_QUALITY or worst:
         names = ', '.join(map(str, list(worst)[:5]))
         return (
@@ -258,7 +264,7 @@ def _why_look(
             show,
         )
     if figures['confidence'] < look:
-        return f'confidence {figures["confidence"]:.2f}', show
+        return f'the match is not sure of the {where}', show
     return None
 
 

@@ -427,3 +427,44 @@ class TestInto:
             add_into(
                 layer, product('labels', np.ones((80, 100), np.uint8)), GRID
             )
+
+
+@pytest.mark.parametrize('kind', ['points', 'shapes'])
+@pytest.mark.parametrize('text', ['name', ['one', 'two', 'three']])
+def test_texts_are_carried_with_what_they_are_written_on(
+    viewer: ViewerModel, kind: str, text: Any
+) -> None:
+    from napari_samnet.plugin.layers.products import make_mask_product
+    from napari_samnet.plugin.model.annotations import capture_mask
+
+    data: Any = np.array([[5.0, 5], [9, 9], [20, 30]])
+    if kind == 'shapes':
+        data = [at + np.array([[0, 0], [0, 4], [4, 4], [4, 0]]) for at in data]
+    layer = getattr(viewer, f'add_{kind}')(
+        data, features={'name': ['one', 'two', 'three']}, text=text
+    )
+    mask = capture_mask(layer, GRID)
+    results = Results(viewer)
+
+    def carried(*rows: int) -> Any:
+        plane = mask.plane(())
+        coords = [data[row] for row in rows]
+        kept = np.array(rows, np.intp)
+        shown = type(plane)(kept, [np.array(coords)])
+        if kind == 'shapes':
+            shown = type(plane)(kept, coords)
+        made = make_mask_product(
+            mask,
+            {(): shown},
+            GRID,
+            key='k',
+            name='n',
+            owner=None,
+            about={},
+            correspondences={},
+        )
+        (result,) = results.show([made])
+        return result
+
+    assert carried(0, 2).text.values.tolist() == ['one', 'three']
+    assert carried(1).text.values.tolist() == ['two']

@@ -232,3 +232,33 @@ def test_a_reason_stays_until_it_is_read(
     qtbot.mouseClick(panel.drop, Qt.MouseButton.LeftButton)
     assert not panel.drop.reason
     assert not panel.drop_remedy.isVisible()
+
+
+def test_the_viewer_is_cleared(
+    viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any
+) -> None:
+    viewer.add_image(photos[0], name='first')
+    viewer.add_labels(mask, name='mask')
+    viewer.add_image(photos[0][::-1], name='last')
+    widget = make_widget(viewer)
+    widget.set_source('last')
+    widget.set_target('first')
+    widget.set_labels('mask')
+    viewer.layers.clear()
+    assert widget.source is None
+    assert 'Open two images' in widget.reason
+
+
+def test_files_are_named_without_their_folder(
+    ready: Any, drop: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'a folder'
+    folder.mkdir()
+    note = folder / 'note.txt'
+    note.write_text('no picture')
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in (folder, note)])
+    assert drop(ready.panel.drop, mime)
+    first, second = ready.panel.drop.reason.splitlines()
+    assert first.startswith('Labels: a folder is a folder')
+    assert second.startswith('Labels: note.txt cannot be read')

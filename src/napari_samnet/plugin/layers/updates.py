@@ -22,7 +22,7 @@ from napari_samnet.plugin.model.masks import INHERITED
 Planes = Collection[Index] | None
 
 #: What the user may have changed on our layer, and a new run leaves alone.
-KEPT_STYLE = ('opacity', 'blending')
+KEPT_STYLE = ('opacity', 'blending', 'text')
 
 
 def update_image(
@@ -132,12 +132,15 @@ def update_points(
     """
     old = np.asarray(layer.data)
     kept, by_row = _with_rows_kept(layer, old, planes, data, keywords)
+    text = _written_texts(layer, kept, keywords)
     data = np.concatenate([old[kept], data])
     layer.data = data
     for name in by_row:
         # No colors are no colors to napari, which then warns.
         if len(data) or name == 'features':
             setattr(layer, name, by_row[name])
+    if text is not None:
+        layer.text = text
 
 
 def update_shapes(
@@ -158,10 +161,29 @@ def update_shapes(
     kept, by_row = _with_rows_kept(layer, at, planes, data, keywords)
     data = [*(old[row] for row in kept), *data]
     features = by_row.pop('features', {})
+    text = _written_texts(layer, kept, keywords)
     layer.data = []
     if data:
         layer.add(data, **by_row)
     layer.features = features
+    if text is not None:
+        layer.text = text
+
+
+def _written_texts(
+    layer: Any, kept: NDArray[np.intp], keywords: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Texts that were given one by one, of rows that stay and of new ones.
+
+    Returns: None where texts follow the features, and so need no update.
+    """
+    text = keywords.get('text') or {'string': {}}
+    new = text['string'].get('array')
+    if new is None:
+        return None
+    old = np.broadcast_to(layer.text.values, len(layer.data))[kept]
+    string = {**text['string'], 'array': np.concatenate([old, new])}
+    return {**layer.text.model_dump(), 'string': string}
 
 
 def _with_rows_kept(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
+from napari.layers.utils.text_manager import TextManager
 from numpy.typing import NDArray
 from pandas import DataFrame
 
@@ -116,6 +117,8 @@ def capture_mask(
 
 def _copied(value: Any) -> Any:
     """Copy what is kept by label, point or shape."""
+    if isinstance(value, TextManager):
+        return value.model_dump()
     kept_by_row = isinstance(value, (np.ndarray, list, DataFrame))
     return value.copy() if kept_by_row else value
 

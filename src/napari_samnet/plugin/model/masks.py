@@ -140,6 +140,8 @@ def _take(
     for name, value in keywords.items():
         if name == 'features':
             kept[name] = value.iloc[rows].reset_index(drop=True)
+        elif name == 'text':
+            kept[name] = _text_of_rows(value, rows)
         elif isinstance(value, np.ndarray) and len(value) == count:
             kept[name] = value[rows]
         elif isinstance(value, list) and len(value) == count:
@@ -147,6 +149,17 @@ def _take(
         else:
             kept[name] = value
     return kept
+
+
+def _text_of_rows(
+    text: Mapping[str, Any], rows: NDArray[np.intp]
+) -> dict[str, Any]:
+    """Keep the texts of some rows, where each was given by itself."""
+    written = text['string'].get('array')
+    if written is None:
+        return dict(text)
+    texts = np.asarray(written)[rows]
+    return {**text, 'string': {**text['string'], 'array': texts}}
 
 
 @dataclass(frozen=True)
@@ -309,6 +322,7 @@ INHERITED: dict[str, tuple[str, ...]] = {
         'border_color',
         'face_color',
         'shown',
+        'text',
         'opacity',
         'blending',
     ),
@@ -318,6 +332,7 @@ INHERITED: dict[str, tuple[str, ...]] = {
         'edge_color',
         'face_color',
         'z_index',
+        'text',
         'opacity',
         'blending',
     ),

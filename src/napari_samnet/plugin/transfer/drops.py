@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Labels, Layer
@@ -78,7 +80,11 @@ class Drops(Actions):
         self._carry([x for x in layers if x not in pair], [])
 
     def _on_files_dropped(self, paths: Sequence[str]) -> None:
-        self._carry_made([partial(self._open_mask, path) for path in paths])
+        # Whoever dropped them knows where they are, and names are short.
+        folders = {str(Path(path).parent) + os.sep for path in paths}
+        self._carry_made(
+            [partial(self._open_mask, path) for path in paths], folders
+        )
 
     def _on_rows_refused(self, layers: Sequence[Any]) -> None:
         """Offer to convert images; the two that are matched are none."""
@@ -115,7 +121,11 @@ class Drops(Actions):
             return self._open_mask(remedy.subject, page=(*shown, 0)[0])
         return self._open_mask(remedy.subject, resample=True)
 
-    def _carry_made(self, makes: Sequence[Callable[[], Any]]) -> None:
+    def _carry_made(
+        self,
+        makes: Sequence[Callable[[], Any]],
+        folders: Collection[str] = (),
+    ) -> None:
         """Carry layers to be made; one that cannot be stops no other."""
         layers, refused = [], []
         for make in makes:
@@ -125,10 +135,18 @@ class Drops(Actions):
                 refused.append(error)
         if layers:
             self.panel.labels.choose(layers[-1])
-        self._carry(layers, refused)
+        self._carry(layers, refused, folders)
 
-    def _carry(self, layers: Sequence[Any], refused: list[InputError]) -> None:
-        """Carry layers, and say below the zone which cannot be."""
+    def _carry(
+        self,
+        layers: Sequence[Any],
+        refused: list[InputError],
+        folders: Collection[str] = (),
+    ) -> None:
+        """Carry layers, and say in the zone which cannot be.
+
+        ``folders``: folders of dropped files, which their names go without.
+        """
         if layers:
             # Points and shapes have their own layers.
             apart = {'points', 'shapes'} & {kind_of(x) for x in layers}
@@ -143,7 +161,16 @@ class Drops(Actions):
                 for one in missed:
                     self._status.note(str(one))
             refused = [*refused, *missed]
-        lines = dict.fromkeys(sentence(str(error)) for error in refused)
+        lines = dict.fromkeys(
+            sentence(_without(folders, str(error))) for error in refused
+        )
         if lines:
             self.panel.drop.refuse('\n'.join(lines))
         self.panel.drop_remedy.offer(remedies_of(refused))
+
+
+def _without(folders: Collection[str], text: str) -> str:
+    """Name files without the folders that they are in."""
+    for folder in sorted(folders, key=len, reverse=True):
+        text = text.replace(folder, '')
+    return text

@@ -194,7 +194,7 @@ class Panel(ImageFields, QWidget):
         if not same_pixels(grid_of(layer), grid_of(target)):
             return False
         # Where the images cover each other, labels lie on both of them.
-        carried = layer is self.labels.layer
+        carried = layer is self.labels.layer and source is not None
         return not (carried and same_pixels(grid_of(layer), grid_of(source)))
 
     def _make_references(self) -> QWidget:

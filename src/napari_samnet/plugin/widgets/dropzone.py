@@ -25,10 +25,15 @@ LAYER_ROWS = 'application/x-list-index'
 CARRIED = ('labels', 'points', 'shapes')
 
 #: Lines of reasons that are shown at most; the tooltip has them all.
-_LINES = 8
+_LINES = 10
 
 #: Alignment and text flags are enumerations of their own.
 _CENTERED = Qt.AlignmentFlag.AlignCenter.value | Qt.TextFlag.TextWordWrap.value
+_FROM_TOP = (
+    Qt.AlignmentFlag.AlignTop.value
+    | Qt.AlignmentFlag.AlignHCenter.value
+    | Qt.TextFlag.TextWordWrap.value
+)
 
 _HELP = (
     '<p>Drag a layer from the layer list, or a mask file from a folder, and '
@@ -196,11 +201,14 @@ class DropZone(QWidget):
         area = QRectF(self.rect()).adjusted(1.5, 1.5, -1.5, -1.5)
         painter.drawRoundedRect(area, 4, 4)
         painter.setPen(ink)
-        painter.drawText(
-            area.adjusted(6, 2, -6, -2),
-            _CENTERED,
-            self._text(),
-        )
+        room = area.adjusted(6, 2, -6, -2)
+        flags = _CENTERED
+        if painter.boundingRect(room, flags, self._text()).height() > (
+            room.height()
+        ):
+            # What does not fit is left out at the end; the tooltip has it.
+            flags = _FROM_TOP
+        painter.drawText(room, flags, self._text())
         painter.end()
 
 
