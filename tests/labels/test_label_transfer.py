@@ -21,12 +21,11 @@ from napari_samnet.labels.evidence import (
     Evidence,
     find_evidence,
     label_shares,
-    most_similar,
-    pooled,
 )
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.labels.painter import TEXTURE_WIDTH, LabelPainter
 from napari_samnet.labels.scores import LabelScores
+from napari_samnet.labels.similar import most_similar, pooled
 from napari_samnet.warping.warp import SourceArray
 
 CELLS = 16
@@ -98,12 +97,28 @@ class TestEvidence:
             [reference[None]],
             neighbors=3,
             temperature=0.1,
+            mutual=0,
         )
         expected = np.exp(np.cos(angle[:3]) / 0.1)
         np.testing.assert_array_equal(evidence.index.ravel(), [0, 1, 2])
         np.testing.assert_allclose(
             evidence.weight.ravel(), expected / expected.sum(), atol=1e-3
         )
+
+    def test_what_is_mutual_counts_more(self) -> None:
+        angle = np.radians([0, 40, 50])
+        target = np.stack([np.cos(angle), np.sin(angle)], -1)[None]
+        # The first cell of the source is like both others of the target, but
+        # it has a match of its own.
+        angle = np.radians([30, 100])
+        source = np.stack([np.cos(angle), np.sin(angle)], -1)[None]
+        shares = [
+            find_evidence(target, [source], temperature=0.2, mutual=mutual)
+            .matrix()
+            .toarray()[2, 1]
+            for mutual in (0, 0.5, 1)
+        ]
+        assert shares[0] < shares[1] < shares[2]
 
     def test_likeness_may_be_told_by_other_features(self) -> None:
         features = np.eye(4, dtype=np.float32).reshape(2, 2, 4)

@@ -10,7 +10,6 @@ from skimage import data
 
 from napari_samnet import InputError, carry, match
 from napari_samnet.datasets.metrics import iou
-from napari_samnet.labels.evidence import CellFeatures
 from napari_samnet.labels.quality import (
     LabelMeasures,
     image_quality,
@@ -24,6 +23,7 @@ from napari_samnet.labels.references import (
     propose_next,
     table_of_references,
 )
+from napari_samnet.labels.similar import CellFeatures
 from napari_samnet.matching.carry import LabelCarrier
 from napari_samnet.options import MatchOptions
 

@@ -18,13 +18,8 @@ import numpy as np
 
 from napari_samnet.arrays.types import FloatArray, Labels
 from napari_samnet.errors import InputError
-from napari_samnet.labels.evidence import (
-    CellFeatures,
-    find_evidence,
-    label_shares,
-    most_similar,
-    pooled,
-)
+from napari_samnet.labels.evidence import find_evidence, label_shares
+from napari_samnet.labels.similar import CellFeatures, most_similar, pooled
 from napari_samnet.labels.tables import LabelTable, resolved_labels
 
 #: Difference of cosine similarity at which one set of references counts e

@@ -10,7 +10,7 @@ import numpy as np
 from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
-from napari_samnet.labels.evidence import CellFeatures
+from napari_samnet.labels.similar import CellFeatures
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,

@@ -41,7 +41,8 @@ from napari_samnet.runtime.side_by_side import side_by_side
 from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
-    from napari_samnet.labels.evidence import CellFeatures, Evidence
+    from napari_samnet.labels.evidence import Evidence
+    from napari_samnet.labels.similar import CellFeatures
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import SAMNet

@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
-from napari_samnet.labels.evidence import (
-    CellFeatures,
-    Evidence,
-    find_evidence,
-    most_similar,
-)
+from napari_samnet.labels.evidence import Evidence, find_evidence
+from napari_samnet.labels.similar import CellFeatures, most_similar
 from napari_samnet.matching.region import cell_shares, without
 from napari_samnet.options import MatchOptions
 

@@ -12,7 +12,7 @@ from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import working_shape
-from napari_samnet.labels.evidence import pooled
+from napari_samnet.labels.similar import pooled
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,

@@ -1,0 +1,121 @@
+"""Similarities of the cells of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_samnet.arrays.types import FloatArray
+
+#: Evidence is gathered on at most this many cells a side: the similarities
+#: of all pairs of cells grow with its fourth power.
+LARGEST_SIDE = 64
+
+#: Similarities that are held in memory at once.
+BLOCK_VALUES = 1 << 23
+
+
+class CellFeatures(NamedTuple):
+    """What the cells of an image are compared by.
+
+    Directions that were taught to tell places of one object apart say less of
+    which object a place belongs to, so labels are found by all channels: 60
+    pairs of Weizmann training images are carried with an IoU of .843 instead
+    of .829. Whether the object is there at all, the taught ones tell better.
+    """
+
+    #: (h, w, C): all channels of the feature network.
+    channels: npt.NDArray[Any]
+    #: (h, w, C'): those that the field is matched by.
+    matching: npt.NDArray[Any]
+
+
+def pooled(features: FloatArray, side: int = LARGEST_SIDE) -> FloatArray:
+    """Features on at most so many cells a side, of unit length.
+
+    ``features`` (h, w, C): features of the cells of an image.
+    ``side``: largest number of rows and of columns of the result.
+    Returns: (h', w', C): means over squares of cells where there are more,
+    else the features themselves; of unit length in both cases.
+    """
+    values = np.asarray(features, np.float32)
+    step = -(-max(values.shape[:2]) // side)
+    if step > 1:
+        height, width = (-(-count // step) for count in values.shape[:2])
+        padding = [
+            (0, count * step - size)
+            for count, size in zip(
+                (height, width), values.shape[:2], strict=True
+            )
+        ]
+        values = np.pad(values, [*padding, (0, 0)], mode='edge')
+        values = values.reshape(height, step, width, step, -1).mean((1, 3))
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return values / np.maximum(length, np.float32(1e-12))
+
+
+def cosines(
+    queries: FloatArray, bank: FloatArray
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Similarities of all cells, as many rows at once as memory allows."""
+    step = max(1, BLOCK_VALUES // len(bank))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        yield part, queries[part] @ bank.T
+
+
+def popularity(
+    queries: FloatArray, bank: FloatArray, temperature: float
+) -> FloatArray:
+    """How much each cell of the bank is asked for, as a cosine, (N,)."""
+    total = np.zeros(len(bank), np.float32)
+    for _, cosine in cosines(queries, bank):
+        cosine -= 1
+        cosine /= np.float32(temperature)
+        total += np.exp(cosine, out=cosine).sum(0)
+    least = np.finfo(np.float32).tiny
+    return np.asarray(1 + temperature * np.log(np.maximum(total, least)))
+
+
+def softmax(values: FloatArray, temperature: float) -> FloatArray:
+    """Along the last axis."""
+    top = values.max(1, keepdims=True)
+    weight = np.exp((values - top) / np.float32(temperature))
+    return np.asarray(weight / weight.sum(1, keepdims=True))
+
+
+def descending(
+    index: npt.NDArray[Any], values: FloatArray
+) -> tuple[npt.NDArray[Any], FloatArray]:
+    """Both, by descending values."""
+    order = np.argsort(-values, axis=1, kind='stable')
+    return (
+        np.take_along_axis(index, order, 1),
+        np.take_along_axis(values, order, 1),
+    )
+
+
+def most_similar(
+    target: FloatArray, references: Sequence[FloatArray]
+) -> FloatArray:
+    """How alike the most similar cell of annotated images is.
+
+    ``target`` (h2, w2, C), ``references`` (h, w, C): features of their cells.
+    Returns: (h2', w2'): cosine for each cell of the target, on at most 64
+    cells a side.
+    """
+    small = pooled(target)
+    queries, bank = (
+        all_rows([small]),
+        all_rows([pooled(p) for p in references]),
+    )
+    best = [cosine.max(1) for _, cosine in cosines(queries, bank)]
+    return np.asarray(np.concatenate(best).reshape(small.shape[:2]))
+
+
+def all_rows(images: Sequence[FloatArray]) -> FloatArray:
+    """All cells of images, one a row."""
+    return np.concatenate([p.reshape(-1, p.shape[-1]) for p in images])
