@@ -273,7 +273,7 @@ class MatchOptions:
             raise InputError(
                 f'window must not be larger than the feature map, which is '
                 f'{cells}x{cells} cells at size {self.size}, got '
-                f'{self.window}'
+                f'{self.window}: choose a smaller window or a larger size'
             )
         if self.reference:
             self._make_literal()

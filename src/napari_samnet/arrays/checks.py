@@ -6,6 +6,7 @@ expected and what came.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ def as_array(value: Any, name: str) -> Any:
     """
     if isinstance(getattr(value, 'dtype', None), np.dtype):
         return value
+    if isinstance(value, (str, os.PathLike)):
+        raise InputError(
+            f'{name} must be an array of numbers, got the path {value!s}: '
+            'read the file first, with skimage.io.imread'
+        )
+    if value is None:
+        raise InputError(f'{name} must be an array of numbers, got None')
+    if hasattr(value, 'detach'):
+        value = _of_tensor(value)
     try:
         return np.asarray(value)
     except (TypeError, ValueError):
@@ -33,6 +43,13 @@ def as_array(value: Any, name: str) -> Any:
             f'{name} must be an array of numbers, got a '
             f'{type(value).__name__} that makes none'
         ) from None
+
+
+def _of_tensor(tensor: Any) -> Any:
+    """A tensor of torch as numpy can take it, wherever and whatever it is."""
+    tensor = tensor.detach().cpu()
+    # numpy has no numbers of this kind.
+    return tensor.float() if 'bfloat16' in str(tensor.dtype) else tensor
 
 
 def checked_shape(name: str, shape: Any) -> tuple[int, int]:
@@ -131,10 +148,16 @@ def checked_points(points: Any) -> npt.NDArray[np.float64]:
         at = np.asarray(points, np.float64)
     except (TypeError, ValueError):
         raise InputError('points must be numbers') from None
-    if at.ndim != 2 or at.shape[1] != 2 or not np.isfinite(at).all():
+    if at.shape == (0,):
+        return at.reshape(0, 2)
+    if at.ndim != 2 or at.shape[1] != 2:
+        hint = ': write one point as [[row, column]]' if at.ndim == 1 else ''
         raise InputError(
-            f'points must be finite, of shape (N, 2), got {at.shape}'
+            f'points must be rows and columns, of shape (N, 2), got shape '
+            f'{at.shape}{hint}'
         )
+    if not np.isfinite(at).all():
+        raise InputError('points must be finite, got NaN or infinity')
     return at
 
 
@@ -184,7 +207,10 @@ def check_transferred(image: Any, shape: tuple[int, int]) -> None:
 def check_labels(name: str, labels: Any, shape: tuple[int, int]) -> None:
     """Refuse labels that are not whole numbers on the expected grid."""
     if labels.dtype.kind not in 'biu':
-        raise InputError(f'{name} must be integer or bool, got {labels.dtype}')
+        hint = ': use .astype(int)' if labels.dtype.kind == 'f' else ''
+        raise InputError(
+            f'{name} must be integer or bool, got {labels.dtype}{hint}'
+        )
     if tuple(labels.shape) != shape:
         raise InputError(
             f'{name} must have the shape of their image, {shape}, got '

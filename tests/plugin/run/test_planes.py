@@ -271,6 +271,8 @@ class TestPropagate:
             assert overlap > 0.6
         about = made.metadata[METADATA]
         assert about['anchor'] == [2]
+        # There is no curve of a propagation, so none is shown.
+        assert not annotated.panel.view.isVisible()
         assert sorted(about['link_errors']) == ['0', '1', '3', '4', '5']
 
     def test_nothing_to_propagate_is_noticed(

@@ -49,6 +49,10 @@ class TestReason:
         viewer.add_image(photos[0])
         self.check(make_widget(viewer), 'Open a second image')
 
+    def test_one_stack(self, viewer: ViewerModel, make_widget: Any) -> None:
+        viewer.add_image(np.zeros((3, 80, 100), np.uint8))
+        self.check(make_widget(viewer), 'choose Propagate labels at Planes')
+
     def test_ready(self, ready: Any) -> None:
         self.check(ready, '')
 

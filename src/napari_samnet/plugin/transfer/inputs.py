@@ -98,6 +98,11 @@ class Inputs:
             stack = self.stack(source)
             return stack, stack
         if target is None:
+            if self.has_planes:
+                raise InputError(
+                    'Open a second image, or choose Propagate labels at '
+                    'Planes to carry labels through this one'
+                )
             raise InputError('Open a second image, to match with this one')
         return self.stack(source), self.stack(target)
 

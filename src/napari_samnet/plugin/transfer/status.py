@@ -184,8 +184,9 @@ class Status(FooterStatus):
             panel.plot.restart(
                 self._options.iterations, self._options.tolerance
             )
-            panel.watch(True)
         if report.change is not None:
+            # Steps of a propagation have no curve, and show no empty one.
+            panel.watch(True)
             panel.plot.add(report.change)
         if report.picture is not None:
             panel.picture.show_array(report.picture)
