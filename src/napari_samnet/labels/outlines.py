@@ -19,15 +19,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_samnet.arrays.tiles import Tile
 from napari_samnet.arrays.types import FloatArray
 
 #: Radii of the squares in pixels of the small picture. A label takes the one
 #: next to `RADIUS_SHARE` of the side of a square of its area.
 RADII = (4, 6, 8, 12, 16)
-RADIUS_SHARE = 0.14
+RADIUS_SHARE = 0.18
 
 #: Variance of colors in [0, 1] below which they do not tell sides apart.
-NOISE_VARIANCE = 1e-3
+NOISE_VARIANCE = 3e-4
 
 
 class OutlineGuide:
@@ -55,21 +56,17 @@ class OutlineGuide:
         return min(RADII, key=lambda radius: abs(radius - wanted))
 
     def fit(
-        self, scores: FloatArray, corner: tuple[int, int], radius: int
-    ) -> FloatArray:
+        self, scores: FloatArray, part: Tile, radius: int
+    ) -> tuple[FloatArray, FloatArray]:
         """Explain scores by colors.
 
         ``scores`` (rows, columns): of one label in a part of the picture.
-        ``corner``: row and column of the picture at which that part begins.
+        ``part``: rows and columns of the picture that they are of.
         ``radius``: of the squares, in pixels.
-        Returns: (rows, columns, 4): factors of red, green and blue, and the
-        constant, whose sum is the filtered score, equations (5) to (8) of
-        [1]_.
+        Returns: ``factors`` (rows, columns, 4): of red, green and blue, and
+        the constant, equations (5) and (6) of [1]_; ``filtered`` (rows,
+        columns): the scores that they give on the picture, (8).
         """
-        part = tuple(
-            slice(start, start + side)
-            for start, side in zip(corner, scores.shape, strict=True)
-        )
         colors, mean_colors, inverse = (
             whole[:, part[0], part[1]]
             for whole in (self._planes, *self._of_radius(radius))
@@ -84,7 +81,9 @@ class OutlineGuide:
         out[3] = mean
         for factor, color in zip(out[:3], mean_colors, strict=True):
             out[3] -= factor * color
-        return np.ascontiguousarray(np.moveaxis(_box(out, radius), 0, -1))
+        out = _box(out, radius)
+        filtered = out[3] + (out[:3] * colors).sum(0)
+        return np.ascontiguousarray(np.moveaxis(out, 0, -1)), filtered
 
     def _of_radius(self, radius: int) -> tuple[FloatArray, FloatArray]:
         """Mean colors of squares, and six entries of the inverse covariance.

@@ -217,7 +217,11 @@ class PlaneEncoder:
             if light:
                 described = telling_features(self._model, batch)[0]
             else:
-                described = self._model.encode(batch, skips=False).matching[0]
+                # Directions taught to tell places of one object apart say
+                # less of which object a place belongs to.
+                described = self._model.encode(
+                    batch, skips=False, project=not self.glances
+                ).matching[0]
             channels, *grid = described.shape
             features = described.float().reshape(channels, -1).T.contiguous()
         return Cells(features, (grid[0], grid[1]), np.arange(len(features)))
