@@ -494,3 +494,12 @@ class TestPixelSize:
         image.save(tmp_path / 'a.png')
         for name in ('a.tif', 'a.png', 'none.tif'):
             assert read_pixel_size(tmp_path / name) is None
+
+
+@pytest.mark.parametrize('kind', [*FORMATS])
+def test_no_label_at_all(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f'none{FORMATS[kind]}'
+    nothing = np.zeros((20, 30), np.uint8)
+    write_label_format(path, nothing, kind, image='a.png')
+    read = read_label_format(path, (20, 30), image='a.png')
+    np.testing.assert_array_equal(read.labels, nothing)

@@ -156,7 +156,7 @@ class _Film:
 def run(arguments: argparse.Namespace) -> int:
     """Carry labels through a film."""
     from napari_samnet.io.label_files import write_labels
-    from napari_samnet.outputs.folder import check_folder
+    from napari_samnet.outputs.folder import check_folder, check_unchanged
     from napari_samnet.series.propagate import propagate_steps
     from napari_samnet.series.region import kept_planes
     from napari_samnet.series.verdicts import PlaneReport, summarize
@@ -177,6 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = check_folder(arguments.out)
     outputs = [folder / film.output(index) for index in range(len(film))]
     _check_overwriting(outputs, [*film.files, *masks])
+    check_unchanged(outputs, folder / 'report.csv')
     first = film.picture(min(annotations))
     tell_notices(first.notices)
     steps = propagate_steps(

@@ -103,13 +103,20 @@ def run(arguments: argparse.Namespace) -> int:
     only = read_write_option(arguments)
     formats = read_label_formats(arguments)
     from napari_samnet.outputs.folder import (
+        CORRECTED,
+        FILES,
         Products,
         check_folder,
+        check_unchanged,
         needs_transferred,
         write_results,
     )
 
     folder = check_folder(arguments.out)
+    check_unchanged(
+        [folder / FILES[key] for key in CORRECTED],
+        folder / FILES['correspondence'],
+    )
     source, further, target = _read_images(arguments)
     notices = [*source.notices, *target.notices]
     for image in further:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,12 @@ FILES = {
 #: Those that have another name where the image is very large.
 LARGE = {'transferred': 'transferred.tif'}
 
+#: Results that people correct; the others are only looked at.
+CORRECTED = ('warped_labels', 'warped_points', 'transferred')
+
+#: Seconds that files of one run are apart at most, by the clocks of disks.
+LATER = 1.0
+
 
 def needs_transferred(only: Collection[str]) -> bool:
     """Whether the transferred image is in any of the files.
@@ -56,6 +62,23 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f'nothing may be written to the folder {above}')
     return path
+
+
+def check_unchanged(files: Iterable[Path], record: Path) -> None:
+    """Refuse to replace results that were corrected by hand.
+
+    ``files``: results of an earlier run, which need not be there.
+    ``record``: what that run wrote after them; without it nothing is known.
+    Raises InputError if one of the files is newer.
+    """
+    with suppress(FileNotFoundError):
+        written = record.stat().st_mtime
+        for file in files:
+            if file.exists() and file.stat().st_mtime > written + LATER:
+                raise InputError(
+                    f'{file} was changed after it was written: move it away, '
+                    'or choose another folder with --out'
+                )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

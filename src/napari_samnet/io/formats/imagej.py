@@ -26,20 +26,21 @@ _AREAS = ('POLYGON', 'RECT', 'OVAL', 'FREEHAND', 'TRACED')
 def is_roi_file(file: Path) -> bool:
     """Tell regions of interest from other files.
 
-    Returns: True for a region, and for an archive of regions.
+    Returns: True for a region, for an archive of regions, and for an archive
+    of nothing, which is how no region is written.
     """
     with open(file, 'rb') as content:
         start = content.read(4)
     if start == b'Iout':
         return True
-    if start != b'PK\x03\x04':
+    if start not in (b'PK\x03\x04', b'PK\x05\x06'):
         return False
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):
         return False
-    return any(name.lower().endswith('.roi') for name in names)
+    return not names or any(name.lower().endswith('.roi') for name in names)
 
 
 def read_rois(
