@@ -245,7 +245,7 @@ class TestPairs:
                     torch.equal(trust[row], weights),
                 )
                 for (a, b), both in zip(
-                    pairs.pairs.tolist(), pairs.trust, strict=True
+                    pairs.pairs.tolist(), pairs.confidence, strict=True
                 )
                 for first, second, weights in (
                     (pairs.images.target[a], pairs.images.target[b], both),
@@ -445,6 +445,7 @@ class TestStage:
         left = without(read_images(similar), validation_pairs(options))
         assert sorted(image.path.name for image in left) == ['2.png', '3.png']
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('feedback', ['feature', 'image'])
     def test_an_interrupted_stage_makes_the_same_steps(
         self, similar: Path, tmp_path: Path, feedback: str

@@ -24,7 +24,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from napari_samnet.training.distributed import own_folder, processes, rank
+from napari_samnet.training.distributed import (
+    folder_of_process,
+    processes,
+    rank,
+)
 from napari_samnet.training.loop import Run
 
 with processes():
@@ -33,7 +37,7 @@ with processes():
     if rank() == 0:
         torch.manual_seed(3)
         model = nn.Linear(4, 1)
-    folder = own_folder(Path(sys.argv[1]))
+    folder = folder_of_process(Path(sys.argv[1]))
     run = Run(stage='line', trained=model, total=4, rate=0.1, folder=folder)
 
     def losses():
@@ -106,11 +110,11 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
 
 def test_one_process_needs_no_others(tmp_path: Path) -> None:
     from napari_samnet.training.distributed import (
-        own_folder,
+        folder_of_process,
         processes,
         rank,
     )
 
     with processes():
         assert rank() == 0
-        assert own_folder(tmp_path) == tmp_path
+        assert folder_of_process(tmp_path) == tmp_path

@@ -21,7 +21,7 @@ from napari_samnet.outputs.folder import FILES
 
 #: Flags that are called otherwise than their parameter: annotated images are
 #: given by ``--reference``.
-FLAGS = {'reference': 'literal'}
+FLAGS = {'reference': 'reference-operators'}
 
 #: Shorter names of files that may be asked for.
 SHORT = {'labels': 'warped_labels', 'points': 'warped_points'}

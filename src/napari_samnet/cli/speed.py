@@ -57,7 +57,8 @@ def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
         raise InputError(f'repeats must be at least 1, got {repeats}')
     if options.reference:
         raise InputError(
-            'the reference is measured in any case: leave out --literal'
+            'the reference is measured in any case: leave out '
+            '--reference-operators'
         )
     sizes = _sizes(args.sizes, options) if args.sizes else SIZES
     if args.quick and not args.sizes:

@@ -144,9 +144,9 @@ def slopes(maps: Tensor) -> Tensor:
     ``maps``: ``(..., h, w)``, with at least two pixels a side. Returns:
     ``(2, ..., h, w)``, along rows and along columns, per pixel.
     """
-    found = maps.new_empty(2, *maps.shape)
+    smoothed = maps.new_empty(2, *maps.shape)
     # A fraction of the time of torch.gradient.
-    for part, axis in zip(found, (-2, -1), strict=True):
+    for part, axis in zip(smoothed, (-2, -1), strict=True):
         last = maps.shape[axis] - 1
         torch.sub(
             maps.narrow(axis, 2, last - 1),
@@ -160,7 +160,7 @@ def slopes(maps: Tensor) -> Tensor:
                 maps.narrow(axis, low, 1),
                 out=part.narrow(axis, at, 1),
             )
-    return found
+    return smoothed
 
 
 def sobel(maps: Tensor) -> Tensor:

@@ -128,8 +128,10 @@ def recolored(
     ``weight`` (rows, columns): confidence of each of its cells, from 0 to 1.
     Raises InputError if the shapes do not fit.
     """
-    own, other = (np.asarray(x, np.float32) for x in (source, target))
-    for name, image in (('source', own), ('target', other)):
+    source_pixels, target_pixels = (
+        np.asarray(x, np.float32) for x in (source, target)
+    )
+    for name, image in (('source', source_pixels), ('target', target_pixels)):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise InputError(
                 f'the small {name} must have shape (h, w, 3), got '
@@ -144,14 +146,16 @@ def recolored(
         raise InputError(
             f'weight must have shape {field.shape[:2]}, got {confidence.shape}'
         )
-    shape = own.shape[0], own.shape[1]
-    mapping = Mapping(field, shape, (other.shape[0], other.shape[1]))
+    shape = source_pixels.shape[0], source_pixels.shape[1]
+    mapping = Mapping(
+        field, shape, (target_pixels.shape[0], target_pixels.shape[1])
+    )
     places = mapping.positions(slice(0, shape[0]))
     with torch.inference_mode():
         small = min(shape[0], FIT_SIDE), min(shape[1], FIT_SIDE)
         return _recolored(
-            _planes(own),
-            _planes(other),
+            _planes(source_pixels),
+            _planes(target_pixels),
             torch.from_numpy(places),
             resized(torch.from_numpy(confidence), *small),
         )

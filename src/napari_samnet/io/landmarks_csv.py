@@ -75,7 +75,7 @@ def read_landmarks(
         ) from None
     header = [name.strip() for name in rows[0]] if rows else []
     if set(COLUMNS) <= set(header):
-        return _own(rows[1:], header, file)
+        return _by_columns(rows[1:], header, file)
     if len(header) == BIGWARP_COLUMNS and header[1].lower() in (
         'true',
         'false',
@@ -88,7 +88,9 @@ def read_landmarks(
     )
 
 
-def _own(rows: list[list[str]], header: list[str], file: Path) -> Landmarks:
+def _by_columns(
+    rows: list[list[str]], header: list[str], file: Path
+) -> Landmarks:
     """Read our own rows."""
     at = [header.index(name) for name in COLUMNS]
     values = _numbers([[row[k] for k in at] for row in rows], file)

@@ -63,11 +63,11 @@ def confirmed(
         for part in _described(source)
     ]
     here = _described(target)
-    both, own, other = (
+    both, of_target, of_source = (
         gaussian_filter(sum(a * b for a, b in zip(*parts, strict=True)), WIDTH)
         for parts in ((here, seen), (here, here), (seen, seen))
     )
-    alike = both / np.sqrt(np.maximum(own * other, 1e-6))
+    alike = both / np.sqrt(np.maximum(of_target * of_source, 1e-6))
     error, inside = round_trip(backward, forward, shape, everything)
     squared = np.square(error * shape[0] / AGREED).sum(0)
     certainty = np.exp(-squared / 2) / (1 + np.exp((ALIKE - alike) / SOFT))

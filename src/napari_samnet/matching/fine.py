@@ -237,8 +237,8 @@ def _layered(
     for which in (places, composed):
         seen, inside = seen_through(one.flip(0), which)
         squared = (one - seen).square().mean(1, keepdim=True)
-        share = inside * squared / (squared + 1) + (1 - inside)
-        wrong.append(float(share.mean()))
+        cost = inside * squared / (squared + 1) + (1 - inside)
+        wrong.append(float(cost.mean()))
     if wrong[1] > BETTER * wrong[0]:
         return None
     return composed, believed[:, 0]
@@ -254,7 +254,7 @@ def _correlation(
     sums = torch.cat(
         [(inside * part).sum(1, keepdim=True) for part in parts], 1
     )
-    both, own, other = blurred(
+    both, of_one, of_seen = blurred(
         shrunk(sums, one.shape[-1] // cells), REGION
     ).split(1, 1)
-    return both / (own * other).sqrt().clamp_min(1e-3)
+    return both / (of_one * of_seen).sqrt().clamp_min(1e-3)

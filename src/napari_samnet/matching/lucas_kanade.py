@@ -61,7 +61,7 @@ def moved_step(
     # Half of each image's slope: twice the basin of either.
     right, down = slopes((one + seen) / 2)
     wrong = one - seen
-    trust = inside / (1 + wrong.square() / DIFFERENCE**2)
+    confidence = inside / (1 + wrong.square() / DIFFERENCE**2)
     products = (
         right * right,
         right * down,
@@ -70,7 +70,7 @@ def moved_step(
         down * wrong,
     )
     sums = torch.cat(
-        [(trust * part).sum(1, keepdim=True) for part in products], 1
+        [(confidence * part).sum(1, keepdim=True) for part in products], 1
     )
     xx, xy, yy, x, y = blurred(shrunk(sums, pool), level.window).split(1, 1)
     xx, yy = xx + NO_SLOPE, yy + NO_SLOPE

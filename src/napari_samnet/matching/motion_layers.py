@@ -78,7 +78,7 @@ class Layers(NamedTuple):
     places: Tensor
     #: ``(K, 1, m, m)``: which places are its own; those of all layers of an
     #: image add up to 1.
-    share: Tensor
+    membership: Tensor
 
     def composed(self, side: int) -> Tensor:
         """Where each place's own layer leads, ``(2, 2, side, side)``."""
@@ -86,16 +86,20 @@ class Layers(NamedTuple):
         import torch.nn.functional as F
 
         places = _resampled(self.places, side)
-        share = self.share
-        if side < share.shape[-1]:
-            share = shrunk(share, share.shape[-1] // side)
-        elif side > share.shape[-1]:
-            share = F.interpolate(share, size=(side, side), mode='nearest')
+        membership = self.membership
+        if side < membership.shape[-1]:
+            membership = shrunk(membership, membership.shape[-1] // side)
+        elif side > membership.shape[-1]:
+            membership = F.interpolate(
+                membership, size=(side, side), mode='nearest'
+            )
         parts = []
         for image in (0, 1):
-            own = self.image == image
-            first = share[own].argmax(0, keepdim=True).expand(1, 2, -1, -1)
-            parts.append(places[own].gather(0, first))
+            chosen = self.image == image
+            first = (
+                membership[chosen].argmax(0, keepdim=True).expand(1, 2, -1, -1)
+            )
+            parts.append(places[chosen].gather(0, first))
         return torch.cat(parts)
 
 
@@ -188,7 +192,7 @@ def separate_motions(
     import torch
     import torch.nn.functional as F
 
-    image, places, shares = [], [], []
+    image, places, memberships = [], [], []
     for number, field in enumerate(fields):
         maps, layer = layers_of(field)
         side = len(layer)
@@ -212,7 +216,7 @@ def separate_motions(
             at = (torch.arange(cells, device=device) + 0.5) / cells
             y, x = torch.meshgrid(at, at, indexing='ij')
             places.append(torch.stack((a * x + b * y + p, c * x + d * y + q)))
-            shares.append(
+            memberships.append(
                 F.interpolate(
                     stack[:, 6:],
                     size=(cells, cells),
@@ -226,7 +230,7 @@ def separate_motions(
     return Layers(
         torch.tensor(image, device=device),
         torch.stack(places),
-        torch.stack(shares),
+        torch.stack(memberships),
     )
 
 
@@ -240,10 +244,10 @@ def refined_layers(images: Tensor, start: Layers) -> Layers:
     import torch
     import torch.nn.functional as F
 
-    image, places, share = start
+    image, places, membership = start
     right, down = slopes(places)
     cells = images.shape[-1] // CELL
-    near = blurred(share, NEARBY)
+    near = blurred(membership, NEARBY)
     motion = torch.zeros_like(places)
 
     def moved() -> Tensor:
@@ -253,23 +257,27 @@ def refined_layers(images: Tensor, start: Layers) -> Layers:
         small = shrunk(images, level.shrink)
         maps = described(small, level.local)
         side = small.shape[-1]
-        own = (
-            share
-            if share.shape[-1] == cells
-            else shrunk(share, share.shape[-1] // cells)
+        inside_layer = (
+            membership
+            if membership.shape[-1] == cells
+            else shrunk(membership, membership.shape[-1] // cells)
         )
         if side != cells:
-            own = F.interpolate(own, size=(side, side), mode='nearest')
+            inside_layer = F.interpolate(
+                inside_layer, size=(side, side), mode='nearest'
+            )
         for _ in range(level.rounds):
             seen, inside = seen_through(maps[1 - image], moved())
-            motion = moved_step(maps[image], seen, inside * own, motion, level)
-        now = Layers(image, moved(), share)
-        share = _shares(small, maps, now, near)
-        near = (near + blurred(shrunk(share, side // cells), NEARBY)) / 2
-    return Layers(image, moved(), share)
+            motion = moved_step(
+                maps[image], seen, inside * inside_layer, motion, level
+            )
+        now = Layers(image, moved(), membership)
+        membership = _memberships(small, maps, now, near)
+        near = (near + blurred(shrunk(membership, side // cells), NEARBY)) / 2
+    return Layers(image, moved(), membership)
 
 
-def _shares(
+def _memberships(
     small: Tensor, maps: Tensor, layers: Layers, near: Tensor
 ) -> Tensor:
     """1 where a pixel looks most alike by a layer, else 0."""
@@ -283,23 +291,29 @@ def _shares(
     far = 1 - F.interpolate(
         near, size=wrong.shape[-2:], mode='bilinear', align_corners=False
     )
-    shares = torch.zeros_like(wrong)
+    memberships = torch.zeros_like(wrong)
     for number in (0, 1):
-        (own,) = torch.nonzero(image == number, as_tuple=True)
-        weight = inside[own[:1]] / (1 + wrong[own[:1]])
-        color = _color_differences(small[number], seen[own, count:], weight[0])
-        cost = wrong[own] / (wrong[own] + DIFFERENCE)
+        (chosen,) = torch.nonzero(image == number, as_tuple=True)
+        weight = inside[chosen[:1]] / (1 + wrong[chosen[:1]])
+        color = _color_differences(
+            small[number], seen[chosen, count:], weight[0]
+        )
+        cost = wrong[chosen] / (wrong[chosen] + DIFFERENCE)
         cost = cost + COLOR * color / (color + UNUSUAL)
-        cost = torch.where(inside[own] > 0, cost / (1 + COLOR), OUTSIDE)
-        cost = cost + ELSEWHERE * far[own]
+        cost = torch.where(inside[chosen] > 0, cost / (1 + COLOR), OUTSIDE)
+        cost = cost + ELSEWHERE * far[chosen]
         radius = RADIUS * small.shape[-1] // (CELL * near.shape[-1])
         cost = _along_outlines(small[number], cost, max(1, radius))
         best = cost.argmin(0)
-        shares[own] = F.one_hot(best, len(own)).permute(3, 0, 1, 2).to(cost)
-    return shares
+        memberships[chosen] = (
+            F.one_hot(best, len(chosen)).permute(3, 0, 1, 2).to(cost)
+        )
+    return memberships
 
 
-def _color_differences(image: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
+def _color_differences(
+    image: Tensor, seen: Tensor, confidence: Tensor
+) -> Tensor:
     """Squared differences of color, over the usual one, ``(K, 1, h, w)``.
 
     After the affine map of colors that brings the image to what the first
@@ -309,7 +323,7 @@ def _color_differences(image: Tensor, seen: Tensor, trust: Tensor) -> Tensor:
 
     colors = torch.cat((image, torch.ones_like(image[:1]))).flatten(1)
     there = seen.flatten(2)
-    weight = first = trust.flatten()
+    weight = first = confidence.flatten()
     eye = torch.eye(4, device=image.device)
     usual = seen.new_tensor(1.0)
     matrix = eye[:3]

@@ -80,7 +80,7 @@ class PairRun:
             self._matched(self._encode(image), mask)
             for image, mask in zip(small, masks, strict=True)
         ]
-        own, other = (
+        source, target = (
             Features(
                 torch.cat([part.matching for part in pair]),
                 torch.cat([part.content for part in pair]),
@@ -94,9 +94,9 @@ class PairRun:
             )
             for pair in (parts, parts[::-1])
         )
-        self._own, self._other = own, other
+        self._source, self._target = source, target
         self._unprojected = [part.unprojected for part in parts]
-        rows, columns = own.matching.shape[-2:]
+        rows, columns = source.matching.shape[-2:]
         if options.window > min(rows, columns):
             raise InputError(
                 f'window must not be larger than the feature map, which is '
@@ -108,7 +108,7 @@ class PairRun:
         self._regions: Tensor | None = None
         if samples is not None and samples.any():
             self._regions = _regions(samples, (rows, columns)).to(
-                own.matching.device
+                source.matching.device
             )
         self._evidence: Evidence | None = None
         self._recurrence = Recurrence(
@@ -201,12 +201,12 @@ class PairRun:
         """Run the recurrence."""
         if not self._options.reference:
             return self._model.iterate(
-                self._own, self._other, self._recurrence, self._regions
+                self._source, self._target, self._recurrence, self._regions
             )
         runs = [
             self._model.iterate(
-                self._own.part(one),
-                self._other.part(one),
+                self._source.part(one),
+                self._target.part(one),
                 self._recurrence,
                 regions,
             )
@@ -226,7 +226,7 @@ class PairRun:
         Returns: those of each.
         """
         if not views:
-            matching = self._own.matching.split(1)
+            matching = self._source.matching.split(1)
             return list(map(_cell_features, matching, self._unprojected))
         seen = [
             self._matched(self._encode(view), mask)
@@ -259,7 +259,9 @@ class PairRun:
         """
         if self._confidence is None or state.clues is None:
             return None
-        probability = self._confidence.probability(self._own.matching, state)
+        probability = self._confidence.probability(
+            self._source.matching, state
+        )
         return _on_samples(probability)
 
     def picture(self, state: Iteration) -> FloatArray:
@@ -270,8 +272,8 @@ class PairRun:
         exact = self._options.reference
         with convolutions(self._place.device, exact=exact):
             image = self._model.picture(
-                self._own.part(first),
-                self._other.part(first),
+                self._source.part(first),
+                self._target.part(first),
                 state,
                 self._recurrence,
             )

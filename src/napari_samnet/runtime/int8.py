@@ -97,9 +97,9 @@ def digest_of(part: nn.Module) -> str:
 
 def _known(weights: Weights) -> Iterator[Calibration]:
     """Calibrations that may be of these weights: their own, then ours."""
-    own = calibration_path(weights)
+    beside = calibration_path(weights)
     shipped = Path(__file__).parent.parent / 'weights'
-    for path in dict.fromkeys([own, *sorted(shipped.glob('*.int8.json'))]):
+    for path in dict.fromkeys([beside, *sorted(shipped.glob('*.int8.json'))]):
         calibration = read_calibration(path)
         if calibration is not None:
             yield calibration

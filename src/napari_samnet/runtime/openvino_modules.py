@@ -228,7 +228,7 @@ class OpenVINODecoder(DroplinkDecoder):
     def _build(self, shapes: Sequence[tuple[int, ...]], skip: float) -> Any:
         entries = [entry_of(shape) for shape in shapes]
         blended, *links = map(channels_first, entries)
-        own = [op.multiply(x, constant(skip)) for x in links]
+        links = [op.multiply(x, constant(skip)) for x in links]
         keys = {layer: name for name, layer in self.named_modules()}
 
         def convolve(x: Any, layer: nn.Module, *, twice: bool = False) -> Any:
@@ -249,8 +249,8 @@ class OpenVINODecoder(DroplinkDecoder):
             layers = [part for part in level if isinstance(part, nn.Conv2d)]
             for index, layer in enumerate(layers):
                 x = op.relu(convolve(x, layer, twice=index == 0))
-            if own:
-                x = op.add(op.multiply(x, constant(1 - skip)), own[depth])
+            if links:
+                x = op.add(op.multiply(x, constant(1 - skip)), links[depth])
             x = convolve(x, leave)
             if leave is not self.leave[-1]:
                 x = op.relu(x)

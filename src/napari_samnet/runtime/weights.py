@@ -61,16 +61,16 @@ def packaged_weights() -> tuple[str, ...]:
 def available_weights() -> tuple[str, ...]:
     """Names of the packaged networks, then of the user's own."""
     packaged = packaged_weights()
-    own: list[str] = []
+    user_names: list[str] = []
     # A folder that may not be read, as in some containers, counts as empty.
     with suppress(PermissionError):
-        own = sorted(
+        user_names = sorted(
             path.stem
             for path in user_folder('weights').glob('*.safetensors')
             # Hidden files are being written.
             if not path.name.startswith('.')
         )
-    return *packaged, *(name for name in own if name not in packaged)
+    return *packaged, *(name for name in user_names if name not in packaged)
 
 
 @lru_cache(maxsize=16)

@@ -194,8 +194,8 @@ class DroplinkDecoder(nn.Module):
             x = level(F.interpolate(x, scale_factor=2, mode='nearest'))
             levels.append(x)
             if linked:
-                own = skips[depth].to(x.dtype)
-                x = torch.lerp(x, own, self._link(skip, x))
+                link = skips[depth].to(x.dtype)
+                x = torch.lerp(x, link, self._link(skip, x))
             x = leave(x)
             if leave is not self.leave[-1]:
                 x = F.relu(x)

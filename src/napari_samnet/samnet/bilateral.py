@@ -135,13 +135,13 @@ def _sums(
     powers = powers.detach()
     scale = -0.5 / residual_cells**2
     parts = []
-    for logits, (own, other) in zip(
+    for logits, (cells, neighbors) in zip(
         window.strips, window.extents(), strict=True
     ):
         weights = torch.baddbmm(
-            logits, coefficients[:, own], powers[..., other], alpha=scale
+            logits, coefficients[:, cells], powers[..., neighbors], alpha=scale
         ).exp_()
-        parts.append(weights @ moments[:, other])
+        parts.append(weights @ moments[:, neighbors])
     return torch.cat(parts, 1).transpose(1, 2)
 
 

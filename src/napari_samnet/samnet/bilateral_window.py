@@ -117,10 +117,10 @@ def bilateral_window(
     near = _nearness if len(extents) == 1 else _nearness.__wrapped__
     strips = []
     for extent in extents:
-        own, other = extent
+        asked, around = extent
         nearness = near(
             (height, width),
-            (own.start, own.stop, other.start, other.stop),
+            (asked.start, asked.stop, around.start, around.stop),
             pooling,
             sigma,
             alikeness,
@@ -132,8 +132,8 @@ def bilateral_window(
         strips.append(
             torch.baddbmm(
                 nearness,
-                cells[..., own].transpose(1, 2),
-                others[..., other],
+                cells[..., asked].transpose(1, 2),
+                others[..., around],
                 alpha=1 / alikeness,
             )
         )

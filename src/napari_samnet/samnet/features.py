@@ -117,10 +117,10 @@ class VGGFeatures(nn.Module):
         names = [name for name, _ in plan]
         known = list(LITE_CHANNELS)
         light = [layer for layer in matching_layers if layer in known]
-        own = matching_layers[: len(matching_layers) - len(light)]
-        if not own:
+        backbone_layers = matching_layers[: len(matching_layers) - len(light)]
+        if not backbone_layers:
             raise ValueError('there must be at least one matching layer')
-        for layer in own:
+        for layer in backbone_layers:
             if layer not in names or layer < 'relu3_1':
                 raise ValueError(
                     f'matching layers must be relu3_1 or deeper of '
@@ -130,7 +130,7 @@ class VGGFeatures(nn.Module):
         self.backbone = backbone
         self.matching_layers = tuple(matching_layers)
         self.light = LiteFeatures(light) if light else None
-        self._wanted = {*own, CONTENT_LAYER}
+        self._wanted = {*backbone_layers, CONTENT_LAYER}
         wanted = self._wanted
         last = max(names.index(name) for name in wanted)
         self.convolutions = nn.ModuleDict()

@@ -245,10 +245,10 @@ def choose(
         data[..., len(leads) : -1] += regions.leads
     probability = (data / LABEL_TEMPERATURE).softmax(-1)
     # Without the cell itself: its neighbors' opinion.
-    own = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)
-    others = (window.sum(-1, keepdim=True) - own).clamp_min(1e-9)
+    itself = window.diagonal(dim1=1, dim2=2).unsqueeze(-1)
+    others = (window.sum(-1, keepdim=True) - itself).clamp_min(1e-9)
     for _ in range(LABEL_ROUNDS):
-        around = (_sums(window, probability) - own * probability) / others
+        around = (_sums(window, probability) - itself * probability) / others
         data_and_around = data + LABEL_SMOOTHNESS * around
         probability = (data_and_around / LABEL_TEMPERATURE).softmax(-1)
     labels = probability.argmax(-1)

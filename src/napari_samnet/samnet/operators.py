@@ -85,11 +85,11 @@ def _correlate_reference(
     height, width = field.shape[-2:]
     positions = grid(height, width, like=field) + flow_of(field)
     warped = normalize(sample_reference(target, positions))
-    own, other = (
+    semantic, attribute = (
         local_correlation_reference(feature, warped, window)
         for feature in (source, transferred)
     )
-    return (1 - weight) * own + weight * other
+    return (1 - weight) * semantic + weight * attribute
 
 
 FAST = Kernels(_correlate, blend)

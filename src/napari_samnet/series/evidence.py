@@ -207,8 +207,8 @@ def _votes(
     # Planes that tell of different ids may claim the same place; the more
     # similar ones are then right.
     claimed = part.sum(1, keepdim=True) > 1
-    share = votes / votes.sum(1, keepdim=True).clamp_min(1e-6)
-    return torch.where(claimed, share, part)
+    normalized = votes / votes.sum(1, keepdim=True).clamp_min(1e-6)
+    return torch.where(claimed, normalized, part)
 
 
 def _most_similar(
@@ -225,10 +225,10 @@ def _most_similar(
     if reach is not None:
         # Rows that none of those asked about can reach.
         row = places // columns
-        own = asked.places // columns
+        asked_row = asked.places // columns
         near = slice(
-            int(np.searchsorted(row, own[0] - reach)),
-            int(np.searchsorted(row, own[-1] + reach, 'right')),
+            int(np.searchsorted(row, asked_row[0] - reach)),
+            int(np.searchsorted(row, asked_row[-1] + reach, 'right')),
         )
         places, features = places[near], features[near]
     if not len(places):

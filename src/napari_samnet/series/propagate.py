@@ -140,9 +140,11 @@ def propagate_steps(
     run = Propagation(planes, memory, names, outlines=options.outlines)
     done = 0
     for chain in chains:
-        for found, report in run.chain(chain):
+        for painted, report in run.chain(chain):
             done += 1
-            result = np.zeros(shape, names.dtype) if found is None else found
+            result = (
+                np.zeros(shape, names.dtype) if painted is None else painted
+            )
             yield PlaneResult(result, report, done, total)
 
 

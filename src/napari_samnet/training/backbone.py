@@ -95,17 +95,17 @@ def load_backbone(
     for key, convolution in features.convolutions.items():
         for part in ('weight', 'bias'):
             name = f'features.{indices[key]}.{part}'
-            own = getattr(convolution, part)
+            parameter = getattr(convolution, part)
             value = state.get(name)
-            if value is None or value.shape != own.shape:
+            if value is None or value.shape != parameter.shape:
                 raise WeightsError(
                     f'{features.backbone} needs {name} of shape '
-                    f'{tuple(own.shape)} for {key}, got '
+                    f'{tuple(parameter.shape)} for {key}, got '
                     f'{None if value is None else tuple(value.shape)}'
                 )
             if preprocessing == 'oxford' and name == 'features.0.weight':
                 value = value.flip(1)
-            own.data.copy_(value)
+            parameter.data.copy_(value)
     if preprocessing == 'oxford':
         features.mean.copy_(torch.tensor(_OXFORD_MEAN) / 255)
         features.std.fill_(1 / 255)

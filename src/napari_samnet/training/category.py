@@ -63,7 +63,7 @@ class CategoryPairs:
     pairs: Tensor
     #: ``(P, 2, H, W)`` in [0, 1]: of the cells of the first image towards the
     #: second, and of the second towards the first.
-    trust: Tensor
+    confidence: Tensor
     #: ``(N, 2, 3, size, size)`` 8-bit, the warps and the images. With them,
     #: the transferred feature is that of the decoded image.
     pixels: Tensor | None = None
@@ -82,11 +82,13 @@ class CategoryPairs:
         """
         chosen = torch.randint(len(self), (count,), generator=generator)
         turned = torch.randint(2, (count,), generator=generator)
-        pairs, trust = self.pairs[chosen], self.trust[chosen]
+        pairs, confidence = self.pairs[chosen], self.confidence[chosen]
         rows = torch.arange(count)
         order = torch.stack((turned, 1 - turned), 1)
         first, second = pairs.gather(1, order).unbind(1)
-        trust = torch.stack((trust[rows, turned], trust[rows, 1 - turned]), 1)
+        confidence = torch.stack(
+            (confidence[rows, turned], confidence[rows, 1 - turned]), 1
+        )
         pixels = None
         if self.pixels is not None:
             drawn = (
@@ -98,7 +100,7 @@ class CategoryPairs:
         return (
             self.images.part(first),
             self.images.part(second),
-            trust,
+            confidence,
             pixels,
         )
 
@@ -109,7 +111,7 @@ class CategoryPairs:
 
     def _some(self, chosen: Tensor) -> CategoryPairs:
         return replace(
-            self, pairs=self.pairs[chosen], trust=self.trust[chosen]
+            self, pairs=self.pairs[chosen], confidence=self.confidence[chosen]
         )
 
 
@@ -137,7 +139,7 @@ def find_pairs(
     """Pairs of similar views on which the network agrees with itself."""
     pairs = choose_pairs(images.target, categories)
     height, width = images.flow.shape[-2:]
-    trusts = [torch.zeros(0, 2, height, width)]
+    confidences = [torch.zeros(0, 2, height, width)]
     for part in pairs.split(batch):
         first = images.target[part[:, 0]].float()
         second = images.target[part[:, 1]].float()
@@ -155,17 +157,17 @@ def find_pairs(
             ),
             1,
         )
-        trusts.append(torch.exp(-errors / (2 * _CONSISTENT**2)).cpu())
-    trust = torch.cat(trusts)
-    kept = trust.mean((1, 2, 3)) > _LEAST_TRUST
-    return CategoryPairs(images, pairs[kept], trust[kept])
+        confidences.append(torch.exp(-errors / (2 * _CONSISTENT**2)).cpu())
+    confidence = torch.cat(confidences)
+    kept = confidence.mean((1, 2, 3)) > _LEAST_TRUST
+    return CategoryPairs(images, pairs[kept], confidence[kept])
 
 
 def category_losses(
     model: SAMNet,
-    own: CachedPairs,
+    one: CachedPairs,
     other: CachedPairs,
-    trust: Tensor,
+    confidence: Tensor,
     pixels: Tensor | None = None,
     *,
     iterations: int,
@@ -181,13 +183,13 @@ def category_losses(
     ``loss``: what pairs are compared by: (12) or (11).
     ``bf16``: compute the convolutions in bf16.
     """
-    count = len(own)
+    count = len(one)
     # I' to J, J to I, I' to I in one batch.
-    source = torch.cat((own.source, other.target, own.source))
-    target = torch.cat((other.target, own.target, own.target))
+    source = torch.cat((one.source, other.target, one.source))
+    target = torch.cat((other.target, one.target, one.target))
     # The warp of I is trusted where it shows a trusted place of I.
-    seen = warp(trust[:, :1], own.flow) * own.valid
-    weight = torch.cat((seen, trust[:, 1:]))
+    seen = warp(confidence[:, :1], one.flow) * one.valid
+    weight = torch.cat((seen, confidence[:, 1:]))
     losses: dict[str, Tensor] = {}
     bipath, synthetic = [], []
     state = None
@@ -197,12 +199,12 @@ def category_losses(
         share = SEQUENCE ** (iterations - 1 - index)
         there, back, direct = flow_of(state.field).split(count)
         composed = there + warp(back, there)
-        error = (composed - own.flow).square().sum(1, keepdim=True)
+        error = (composed - one.flow).square().sum(1, keepdim=True)
         # Geman-McClure: what is hidden in J must not pull.
         robust = (error + 1e-6).sqrt() / (1 + error / _ROBUST**2)
         mean = (robust * seen).sum() / seen.sum().clamp_min(1e-6)
         bipath.append(share * mean)
-        synthetic.append(share * endpoint_loss(direct, own.flow, own.valid))
+        synthetic.append(share * endpoint_loss(direct, one.flow, one.valid))
     if state is None:
         raise ValueError('there must be at least one iteration')
     losses['synthetic'] = torch.stack(synthetic).sum()
@@ -242,13 +244,13 @@ def _through_image(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """F^{s<-t} of decoded images, and what the decoder is held to by (2)."""
     device = state.field.device
-    warped, other, own = pixels.to(device).unbind(1)
+    warped, other, original = pixels.to(device).unbind(1)
     options = Recurrence(window=model.config.window, feedback='image')
     features = model.features
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         with torch.no_grad():
             source = model.encode(torch.cat((warped, other)))
-            target = model.encode(torch.cat((other, own)), skips=False)
+            target = model.encode(torch.cat((other, original)), skips=False)
         image = model.synthesize(
             source,
             target,
@@ -308,19 +310,19 @@ def consistency_errors(
     sums = {'bipath': 0.0, 'synthetic': 0.0}
     for first in range(0, len(pairs), batch):
         rows = slice(first, first + batch)
-        own = pairs.images.part(pairs.pairs[rows, 0])
+        one = pairs.images.part(pairs.pairs[rows, 0])
         other = pairs.images.part(pairs.pairs[rows, 1])
-        there = _flows(model, own.source, other.target, iterations)
-        back = _flows(model, other.target, own.target, iterations)
-        direct = _flows(model, own.source, own.target, iterations)
-        seen = warp(pairs.trust[rows, :1], own.flow) * own.valid
+        there = _flows(model, one.source, other.target, iterations)
+        back = _flows(model, other.target, one.target, iterations)
+        direct = _flows(model, one.source, one.target, iterations)
+        seen = warp(pairs.confidence[rows, :1], one.flow) * one.valid
         composed = there + warp(back, there)
-        error = (composed - own.flow).square().sum(1, keepdim=True)
+        error = (composed - one.flow).square().sum(1, keepdim=True)
         robust = error.sqrt() / (1 + error / _ROBUST**2)
         mean = (robust * seen).sum() / seen.sum().clamp_min(1e-6)
-        sums['bipath'] += float(mean) * len(own)
-        sums['synthetic'] += len(own) * float(
-            endpoint_loss(direct, own.flow, own.valid)
+        sums['bipath'] += float(mean) * len(one)
+        sums['synthetic'] += len(one) * float(
+            endpoint_loss(direct, one.flow, one.valid)
         )
     count = max(len(pairs), 1)
     return {name: round(value / count, 4) for name, value in sums.items()}

@@ -36,13 +36,13 @@ def reconstruction_losses(
     """
     wanted = {CONTENT_LAYER, *SKIP_LAYERS}
     with torch.no_grad():
-        own = features.activations(features.prepare(images), wanted)
-    skips = tuple(own[name] for name in SKIP_LAYERS)
-    decoded, levels = decoder.decode(own[CONTENT_LAYER], skips, skip=0.5)
+        original = features.activations(features.prepare(images), wanted)
+    skips = tuple(original[name] for name in SKIP_LAYERS)
+    decoded, levels = decoder.decode(original[CONTENT_LAYER], skips, skip=0.5)
     again = features.activations(features.prepare(decoded), wanted)
     perceptual = torch.stack(
         [
-            weight * F.mse_loss(again[name].float(), own[name].float())
+            weight * F.mse_loss(again[name].float(), original[name].float())
             for name, weight in _PERCEPTUAL.items()
         ]
     ).sum()

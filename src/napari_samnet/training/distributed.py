@@ -44,13 +44,13 @@ def rank() -> int:
     return dist.get_rank() if _several() else 0
 
 
-def own_folder(folder: Path) -> Path:
+def folder_of_process(folder: Path) -> Path:
     """Folder that this process writes to."""
     if not rank():
         return folder
-    own = folder / f'.process-{rank()}'
-    own.mkdir(parents=True, exist_ok=True)
-    return own
+    process_folder = folder / f'.process-{rank()}'
+    process_folder.mkdir(parents=True, exist_ok=True)
+    return process_folder
 
 
 def share(tensors: Iterable[Tensor]) -> None:

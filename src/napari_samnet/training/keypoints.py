@@ -118,14 +118,14 @@ def keypoint_scores(
     for first in range(0, len(cached.pairs), batch):
         rows = slice(first, first + batch)
         part = cached.pairs[rows]
-        own, other = (
+        source, target = (
             cached.features[[pair[side] for pair in part]].float().to(device)
             for side in (0, 1)
         )
-        none = own.new_zeros(len(part), 0, 1, 1)
+        none = source.new_zeros(len(part), 0, 1, 1)
         flow = none
         for state in model.iterate(
-            Features(own, none, ()), Features(other, none, ()), options
+            Features(source, none, ()), Features(target, none, ()), options
         ):
             flow = flow_of(state.field)
         for one, (a, b), (points, truth) in zip(

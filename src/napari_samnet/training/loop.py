@@ -58,8 +58,8 @@ class Run:
 
     def __post_init__(self) -> None:
         # Processes that train together learn from different pairs.
-        own = self.seed + 1_000_003 * rank()
-        self.generator = torch.Generator().manual_seed(own)
+        process_seed = self.seed + 1_000_003 * rank()
+        self.generator = torch.Generator().manual_seed(process_seed)
         torch.manual_seed(self.seed)
         self.optimizer = torch.optim.AdamW(
             self._parameters(), lr=self.rate, weight_decay=1e-4

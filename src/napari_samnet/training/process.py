@@ -296,6 +296,6 @@ def _error(code: int, stderr_tail: Iterable[str]) -> InputError:
             name = str(-code)
         return TrainingError(
             f'the training process was ended from outside ({name}); if '
-            f'memory ran out, choose a smaller working size or fewer pairs'
+            f'memory ran out, choose a smaller Detail (px) or fewer pairs'
         )
     return TrainingError(f'the training process failed: {last}')

@@ -47,7 +47,7 @@ from napari_samnet.training.confidence import (
 )
 from napari_samnet.training.data import batches
 from napari_samnet.training.decoder import train_decoder
-from napari_samnet.training.distributed import own_folder
+from napari_samnet.training.distributed import folder_of_process
 from napari_samnet.training.feature_store import frozen_features
 from napari_samnet.training.features import (
     STORE_NAME,
@@ -93,7 +93,7 @@ def train_steps(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    folder = own_folder(folder)
+    folder = folder_of_process(folder)
     _claim(folder, options)
     device = resolve_device(options.device)
     bf16 = resolve_precision(options.precision, device) == 'bf16'

@@ -35,9 +35,9 @@ def _candidates(
         if len(indices) < 2:
             continue
         # What a whole category has in common tells no views apart.
-        own = layouts[indices] - layouts[indices].mean(0)
-        own = F.normalize(own, dim=1, eps=1e-6)
-        likeness = own @ own.T
+        centered = layouts[indices] - layouts[indices].mean(0)
+        centered = F.normalize(centered, dim=1, eps=1e-6)
+        likeness = centered @ centered.T
         likeness.fill_diagonal_(-torch.inf)
         nearest = likeness.topk(min(per_image, len(indices) - 1)).indices
         for index, row in zip(indices, nearest.tolist(), strict=True):
@@ -54,12 +54,12 @@ def cycle_errors(source: Tensor, target: Tensor) -> Tensor:
     ``source``, ``target``: matching features, ``(B, C, H, W)``. Returns:
     ``(B,)``, on maps of half the resolution.
     """
-    own, other = (
+    source, target = (
         normalize(F.avg_pool2d(feature.float(), 2))
         for feature in (source, target)
     )
-    there = flow_of(global_affine(own, other))
-    back = flow_of(global_affine(other, own))
+    there = flow_of(global_affine(source, target))
+    back = flow_of(global_affine(target, source))
     error = (there + warp(back, there)).norm(dim=1)
     return error.flatten(1).median(1).values
 

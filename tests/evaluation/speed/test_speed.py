@@ -122,7 +122,7 @@ def test_peak_sees_an_array():
         (['--repeats', '-1'], 'repeats must be at least 1'),
         (['--sizes', '64;128'], 'sizes must be whole numbers'),
         (['--sizes', '100'], 'size must be a multiple of 32'),
-        (['--literal'], 'leave out --literal'),
+        (['--reference-operators'], 'leave out --reference-operators'),
         (['--root', 'nowhere'], 'there is no folder nowhere'),
     ],
 )

@@ -12,6 +12,8 @@ from napari.components import ViewerModel
 from napari_samnet.plugin.layers.edits import METADATA
 from napari_samnet.plugin.layers.preview import checkerboard
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 WAIT = 60.0
 
 
@@ -76,6 +78,7 @@ class TestPreview:
         done.panel.amount.setValue(80)
         qtbot.waitUntil(lambda: preview_of(viewer).opacity == 0.8)
 
+    @pytest.mark.slow
     def test_a_new_run_renews_it(self, done: Any, viewer: ViewerModel) -> None:
         done.preview('blend', wait=True)
         preview_of(viewer).data = np.zeros((80, 100, 4), np.uint8)
@@ -206,8 +209,8 @@ class TestConfidence:
         full = layer.data.copy()
         sure = done.correspondence.backward_confidence_map
         level = float(np.round(np.median(sure), 2))
-        done.panel.sure.setValue(round(100 * level))
-        assert done.panel.sure_text.text() == f'{round(100 * level)} %'
+        done.panel.confidence_slider.setValue(round(100 * level))
+        assert done.panel.confidence_text.text() == f'{round(100 * level)} %'
         expected = np.where(sure >= level, full, 0)
         qtbot.waitUntil(lambda: bool((layer.data == expected).all()))
         done.set_min_confidence(0)
@@ -221,9 +224,9 @@ class TestConfidence:
         done.transfer('two', wait=True, timeout=WAIT)
         done.set_min_confidence(0.6)
         viewer.layers.selection.active = viewer.layers['other ← mask']
-        assert done.panel.sure.value() == 30
+        assert done.panel.confidence_slider.value() == 30
         viewer.layers.selection.active = viewer.layers['other ← two']
-        assert done.panel.sure.value() == 60
+        assert done.panel.confidence_slider.value() == 60
 
     def test_a_removed_layer_is_left_alone(
         self, done: Any, viewer: ViewerModel

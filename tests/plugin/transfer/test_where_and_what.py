@@ -148,6 +148,7 @@ class TestSeen:
         ready.run(wait=True, timeout=WAIT)
         assert ready.viewer.layers['photo → other confidence'].visible
 
+    @pytest.mark.slow
     def test_both_images_come_into_view_once(self, ready: Any) -> None:
         viewer = ready.viewer
         images = [viewer.layers['photo'], viewer.layers['other']]
@@ -210,7 +211,7 @@ class TestSeen:
         ready.set_min_confidence(0.99)
         third = ready.viewer.add_image(photos[1].copy(), name='third')
         ready.set_target(third)
-        assert ready.panel.sure.value() == 0
+        assert ready.panel.confidence_slider.value() == 0
         ready.run(wait=True, timeout=WAIT)
         made = ready.viewer.layers['third ← mask']
         assert (made.data == 70_000).any()
@@ -218,7 +219,7 @@ class TestSeen:
         ready.viewer.layers.selection.active = ready.viewer.layers[
             'other ← mask'
         ]
-        assert ready.panel.sure.value() == 99
+        assert ready.panel.confidence_slider.value() == 99
         ready.viewer.layers.remove(made)
         ready.run(wait=True, timeout=WAIT)
         assert (ready.viewer.layers['third ← mask'].data == 70_000).any()
@@ -238,6 +239,7 @@ class TestSeen:
         ready.run(wait=True, timeout=WAIT)
         assert not ready.panel.view.isVisible()
 
+    @pytest.mark.slow
     def test_names_tell_the_plane_where_there_are_several(
         self, viewer: ViewerModel, make_widget: Any, photos: Any
     ) -> None:

@@ -179,7 +179,9 @@ class Samnet(IterativeMethod):
             paused=paused,
         )
 
-    def _corrected(self, pair: Pair, found: Correspondence) -> Correspondence:
+    def _corrected(
+        self, pair: Pair, correspondence: Correspondence
+    ) -> Correspondence:
         """A match that was given the landmarks of its pair."""
         from napari_samnet.matching.landmarks import match_from_landmarks
         from napari_samnet.matching.match import match
@@ -187,7 +189,7 @@ class Samnet(IterativeMethod):
         assert pair.landmarks is not None
         options = asdict(replace(self.options, orientation='upright'))
         return match_from_landmarks(
-            found,
+            correspondence,
             pair.target,
             pair.landmarks,
             lambda nearer: match(

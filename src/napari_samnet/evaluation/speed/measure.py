@@ -1,7 +1,7 @@
 """``benchmark speed``: how long a match takes, and what takes the time.
 
 Everything is :func:`napari_samnet.match` itself with other options, so that
-what is measured is what users run. The literal reference, the variants and
+what is measured is what users run. The reference, the variants and
 the baselines run in turn, in one process, on the same pairs, round after
 round, so that whatever else the machine does meets them alike.
 """
@@ -69,14 +69,14 @@ def variants(
 
     ``quick``: leave out the precisions, each of which loads a network of its
     own.
-    Returns: the literal reference first; names of those that cannot run here,
+    Returns: the reference first; names of those that cannot run here,
     and why.
     """
     alone = replace(options, attributes=False)
     known = [
         Variant(
             'reference',
-            'literal reference',
+            'reference operators',
             replace(options, reference=True),
         ),
         Variant('default', 'default', options),

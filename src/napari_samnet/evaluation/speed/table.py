@@ -88,7 +88,7 @@ def _variants(result: Mapping[str, Any]) -> str:
         }
     text = (
         'Both directions of one pair, medians; "core s" adds up all cores; '
-        'max_px, mean_px and psnr_db are against the literal reference.\n\n'
+        'max_px, mean_px and psnr_db are against the reference.\n\n'
     )
     text += _rows('variant', rows)
     for name, reason in result['not_measured'].items():

@@ -40,11 +40,13 @@ def bent_to_landmarks(
 
     size = request.options.size
     axes = request.source.channel_axis, request.target.channel_axis
-    own, other = (
+    small_source, small_target = (
         to_working(image, size=size, channel_axis=axis)
         for image, axis in zip((source, target), axes, strict=True)
     )
-    colors = recolored(own, other, match.forward, match.forward_confidence**2)
+    colors = recolored(
+        small_source, small_target, match.forward, match.forward_confidence**2
+    )
     recolored_source = transfer_colors(source, *colors, channel_axis=axes[0])
     return replace(match, transferred=recolored_source)
 

@@ -82,10 +82,10 @@ class CorrespondenceCache:
 
     def get(self, key: str) -> Correspondence | None:
         """Return what was found for a key, if it is still held."""
-        found = self._recent.get(key)
-        if found is None and key in self._other_names:
-            found = self._recent.get(self._other_names[key])
-        return found
+        correspondence = self._recent.get(key)
+        if correspondence is None and key in self._other_names:
+            correspondence = self._recent.get(self._other_names[key])
+        return correspondence
 
     def put(
         self, key: str, correspondence: Correspondence, other_name: str = ''

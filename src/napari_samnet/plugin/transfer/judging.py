@@ -49,7 +49,7 @@ class ResultInspection:
         self._warped_layer: Any = None
         self._sure_timer = self._timer(self._apply_sure)
         self._mix_timer = self._timer(self._apply_mix)
-        panel.sure.valueChanged.connect(self._on_sure)
+        panel.confidence_slider.valueChanged.connect(self._on_confidence)
         panel.amount.valueChanged.connect(self._mix_timer.start)
         panel.preview.activated.connect(self._on_preview)
 
@@ -80,7 +80,7 @@ class ResultInspection:
 
     def set_min_confidence(self, value: float) -> None:
         """Hide warped labels below a confidence; see the widget."""
-        self._panel.sure.setValue(round(100 * value))
+        self._panel.confidence_slider.setValue(round(100 * value))
         self._sure_timer.stop()
         self._apply_sure()
 
@@ -94,7 +94,7 @@ class ResultInspection:
             warped = self._results.warped_of(layer)
             if warped is not None and warped.pair != pair:
                 return 0.0
-        return float(self._panel.sure.value() / 100)
+        return float(self._panel.confidence_slider.value() / 100)
 
     def pair_changed(self) -> None:
         """Begin without a threshold: it was set for another pair."""
@@ -103,12 +103,12 @@ class ResultInspection:
 
     def _show_threshold(self, threshold: float) -> None:
         """Move the slider without acting on any labels."""
-        slider = self._panel.sure
+        slider = self._panel.confidence_slider
         blocked = slider.blockSignals(True)
         slider.setValue(round(100 * threshold))
         slider.blockSignals(blocked)
         self._sure_timer.stop()
-        self._panel.sure_text.setText(f'{slider.value()} %')
+        self._panel.confidence_text.setText(f'{slider.value()} %')
 
     def results_changed(self, layers: Sequence[Any]) -> None:
         """Act on new results."""
@@ -130,8 +130,8 @@ class ResultInspection:
             self._warped_layer = active
             self._show_threshold(warped.threshold)
 
-    def _on_sure(self, value: int) -> None:
-        self._panel.sure_text.setText(f'{value} %')
+    def _on_confidence(self, value: int) -> None:
+        self._panel.confidence_text.setText(f'{value} %')
         self._sure_timer.start()
 
     def _apply_sure(self) -> None:
@@ -140,7 +140,9 @@ class ResultInspection:
             return
         warped = self._results.warped_of(layer)
         if warped is not None:
-            set_threshold(layer, warped, self._panel.sure.value() / 100)
+            set_threshold(
+                layer, warped, self._panel.confidence_slider.value() / 100
+            )
 
     def _on_preview(self, index: int) -> None:  # noqa: ARG002
         if self.mode != 'off' and self._current() is None:

@@ -148,17 +148,17 @@ class Panel(ImageFields, QWidget):
             'labels of the target that are there already. Ctrl+Z undoes '
             'what was written into labels; a new layer can be removed.'
         )
-        self.sure = QSlider(Qt.Orientation.Horizontal)
-        self.sure.setRange(0, 100)
-        self.sure.setAccessibleName('Smallest confidence')
-        self.sure_text = QLabel('0 %')
-        self.sure_text.setMinimumWidth(
-            self.sure_text.fontMetrics().horizontalAdvance('100 %')
+        self.confidence_slider = QSlider(Qt.Orientation.Horizontal)
+        self.confidence_slider.setRange(0, 100)
+        self.confidence_slider.setAccessibleName('Smallest confidence')
+        self.confidence_text = QLabel('0 %')
+        self.confidence_text.setMinimumWidth(
+            self.confidence_text.fontMetrics().horizontalAdvance('100 %')
         )
-        self.sure_text.setAlignment(
+        self.confidence_text.setAlignment(
             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         )
-        self.sure.setToolTip(
+        self.confidence_slider.setToolTip(
             tooltip(
                 'Hide warped labels where the match is less sure than this. '
                 'Acts on the selected warped layer, or on the latest.'
@@ -176,7 +176,7 @@ class Panel(ImageFields, QWidget):
         rows.addRow(label('Put into'), self.into)
         rows.addRow(
             label('Hide unsure', 'Smallest confidence of warped labels.'),
-            row(self.sure, self.sure_text),
+            row(self.confidence_slider, self.confidence_text),
         )
         self.mask_rows = rows
         layout.addWidget(self.drop)
@@ -299,7 +299,7 @@ class Panel(ImageFields, QWidget):
         self.arrows.setValue(DEFAULT_ARROWS)
         self.live.setChecked(True)
         self.mode.setCurrentIndex(0)
-        self.sure.setValue(0)
+        self.confidence_slider.setValue(0)
         self.ids.choose(None)
         self.region.choose(leave_out=False, image='source')
 

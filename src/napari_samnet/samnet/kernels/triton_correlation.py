@@ -147,14 +147,14 @@ def fastest(
             return other
         seconds = _seconds
     try:
-        own = seconds(lambda: triton_correlation(source, target, window))
+        triton_s = seconds(lambda: triton_correlation(source, target, window))
     except torch.OutOfMemoryError:
         raise
     except Exception:  # noqa: BLE001
         # Compilers fail in many ways, and none of them is the user's.
-        own = float('inf')
-    rival = seconds(lambda: other(source, target, window))
-    _CHOSEN[key] = triton_correlation if own < rival else other
+        triton_s = float('inf')
+    torch_s = seconds(lambda: other(source, target, window))
+    _CHOSEN[key] = triton_correlation if triton_s < torch_s else other
     return _CHOSEN[key]
 
 
