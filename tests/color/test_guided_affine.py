@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import color, data, transform
 
 from napari_samnet.arrays import tiles
-from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
+from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb, to_working
 
@@ -48,7 +48,7 @@ def small(native: np.ndarray) -> np.ndarray:
 
 def test_no_change_is_no_change(native: np.ndarray, small: np.ndarray) -> None:
     np.testing.assert_allclose(
-        apply_at_native(native, small, small), native, atol=1e-5
+        transfer_colors(native, small, small), native, atol=1e-5
     )
 
 
@@ -59,7 +59,7 @@ def test_is_far_better_than_enlarging(
     assert callable(change)
     truth = np.clip(change(native), 0, 1)
     transferred = np.clip(change(small), 0, 1)
-    found = apply_at_native(native, small, transferred)
+    found = transfer_colors(native, small, transferred)
     enlarged = transform.resize(transferred, truth.shape)
     assert psnr(found, truth) > psnr(enlarged, truth) + 4
     assert found.dtype == np.float32
@@ -74,7 +74,7 @@ def test_keeps_the_sharpness_of_the_source(
         return float(ndimage.laplace(image.mean(-1)).std())
 
     truth = np.clip(overall(native), 0, 1)
-    found = apply_at_native(native, small, overall(small))
+    found = transfer_colors(native, small, overall(small))
     assert detail(found) == pytest.approx(detail(truth), rel=0.1)
 
 
@@ -82,7 +82,7 @@ def test_plain_surfaces_keep_their_texture() -> None:
     rng = np.random.default_rng(0)
     grain = rng.normal(0.5, 0.02, (512, 512, 1)) * np.ones(3)
     small = to_working(grain, size=SIZE, contrast_limits=(0, 1))
-    found = apply_at_native(grain, small, small * 0.5 + 0.2)
+    found = transfer_colors(grain, small, small * 0.5 + 0.2)
     ratio = found.std() / grain.std()
     assert 0.4 < ratio < 1.1
 
@@ -94,7 +94,7 @@ def test_edges_have_no_halo() -> None:
     # Dark turns red, bright turns blue.
     blend = ((small[..., :1] - 0.2) / 0.6).clip(0, 1)
     transferred = blend * (0.1, 0.3, 0.9) + (1 - blend) * (0.8, 0.1, 0.1)
-    found = apply_at_native(native, small, transferred)
+    found = transfer_colors(native, small, transferred)
     assert np.abs(found[:, :250] - (0.8, 0.1, 0.1)).max() < 0.03
     assert np.abs(found[:, 250:] - (0.1, 0.3, 0.9)).max() < 0.03
 
@@ -103,9 +103,9 @@ def test_blocks_leave_no_seams(
     native: np.ndarray, small: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transferred = orange_to_blue(small)
-    whole = apply_at_native(native, small, transferred)
+    whole = transfer_colors(native, small, transferred)
     monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 3000)
-    blocks = apply_at_native(native, small, transferred)
+    blocks = transfer_colors(native, small, transferred)
     np.testing.assert_allclose(blocks, whole, atol=1e-6)
 
 
@@ -138,22 +138,20 @@ def test_size_dtype_and_channels_are_those_of_the_source(
 
 def test_small_images_may_be_large_or_oblong(native: np.ndarray) -> None:
     small = native[:384, ::2]
-    found = apply_at_native(native[:384], small, small[..., ::-1])
+    found = transfer_colors(native[:384], small, small[..., ::-1])
     np.testing.assert_allclose(found, native[:384, :, ::-1], atol=0.05)
 
 
 def test_images_without_color_or_contrast() -> None:
     gray = np.full((40, 50, 3), 0.5)
     small = np.full((64, 64, 3), 0.5)
-    found = apply_at_native(gray, small, small * 0.6)
+    found = transfer_colors(gray, small, small * 0.6)
     np.testing.assert_allclose(found, 0.3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ('native', 'small', 'transferred'),
     [
-        ((8, 8), (4, 4, 3), (4, 4, 3)),
-        ((8, 8, 4), (4, 4, 3), (4, 4, 3)),
         ((0, 8, 3), (4, 4, 3), (4, 4, 3)),
         ((8, 8, 3), (4, 4), (4, 4)),
         ((8, 8, 3), (4, 4, 3), (5, 4, 3)),
@@ -166,6 +164,6 @@ def test_shapes_that_do_not_fit_are_refused(
     transferred: tuple[int, ...],
 ) -> None:
     with pytest.raises(InputError, match='shape'):
-        apply_at_native(
+        transfer_colors(
             np.zeros(native), np.zeros(small), np.zeros(transferred)
         )

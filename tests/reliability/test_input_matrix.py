@@ -20,7 +20,8 @@ from soak.images import (
 )
 
 from napari_samnet.errors import InputError
-from napari_samnet.images.rgb import check_image, from_rgb, to_rgb, to_working
+from napari_samnet.images.plane import Plane
+from napari_samnet.images.rgb import check_image, to_rgb, to_working
 from napari_samnet.matching.match import match
 
 pytestmark = pytest.mark.slow
@@ -77,7 +78,10 @@ def check_conversion(kind: ImageKind) -> None:
     np.testing.assert_allclose(
         small, to_working(plain, size=32, channel_axis=axis), atol=1e-5
     )
-    back = from_rgb(rgb, like=image, channel_axis=axis)
+    plane = Plane.of(image, name='image', channel_axis=axis)
+    back, pixels = plane.empty()
+    everything = slice(0, plane.shape[0])
+    pixels[everything] = plane.with_colors(everything, rgb)
     assert back.shape == image.shape
     assert back.dtype == image.dtype
     if back.dtype.kind == 'f':

@@ -16,7 +16,6 @@ from napari_samnet.samnet.correlation import (
     center_index,
     confidence,
     inside_window,
-    likelihood,
     local_correlation,
     local_correlation_reference,
     merge_sources,
@@ -278,6 +277,7 @@ assert len(calls) == 6
 """
 
 
+@pytest.mark.slow
 def test_triton_kernel_by_its_interpreter() -> None:
     pytest.importorskip('triton', reason='needs Triton')
     done = subprocess.run(
@@ -288,24 +288,3 @@ def test_triton_kernel_by_its_interpreter() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-class TestLikelihood:
-    def test_with_a_flat_prior_it_is_the_confidence(self) -> None:
-        volume = torch.rand(2, 25, 7, 6)
-        found = likelihood(volume, beta=10, sigma=1e6)
-        expected = confidence(volume, beta=10)
-        torch.testing.assert_close(found[:, 12:13], expected)
-
-    def test_sums_to_one_within_the_image(self) -> None:
-        found = likelihood(torch.rand(1, 25, 7, 6))
-        torch.testing.assert_close(found.sum(1), torch.ones(1, 7, 6))
-        outside = ~inside_window(7, 6, 5, found)
-        assert found[outside.expand_as(found)].abs().max() == 0
-
-    def test_equal_cosines_leave_the_prior(self) -> None:
-        found = likelihood(torch.zeros(1, 9, 5, 5), sigma=2)[0, :, 2, 2]
-        near, far = math.exp(-1 / 8), math.exp(-2 / 8)
-        total = 1 + 4 * near + 4 * far
-        expected = torch.tensor([far, near, far, near, 1.0]) / total
-        torch.testing.assert_close(found[:5], expected)

@@ -16,7 +16,7 @@ import tifffile
 from napari_samnet.arrays import lazy, tiles
 from napari_samnet.arrays.lazy import RowCache, chunk_shape
 from napari_samnet.cli.main import main
-from napari_samnet.color.guided_affine import apply_at_native, transfer_colors
+from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.dask_warp import lazy_image, lazy_labels
 from napari_samnet.errors import InputError
@@ -245,7 +245,7 @@ def test_transferred_image_has_no_seams(
     after = np.clip(before[::-1] * (1.2, 0.7, 0.9), 0, 1)
     monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 1 << 30)
     whole = transfer_colors(image, before, after)
-    plain = apply_at_native(image / 255.0, before, after)
+    plain = transfer_colors(image / 255.0, before, after)
     monkeypatch.setattr(tiles, 'BLOCK_PIXELS', 7 * 200)
     kept = Chunked(image, (64, 64, 3))
     np.testing.assert_array_equal(transfer_colors(kept, before, after), whole)
@@ -262,6 +262,7 @@ def is_mapped(array: Any) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['plain.tif', 'packed.tif', '.npy'])
 def test_transfer_maps_what_is_large(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,41 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.resize import Upsampler
-from napari_samnet.arrays.tiles import run_tiles, tiles
+from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
 Array = npt.NDArray[np.float64]
-
-
-def apply_at_native(
-    source_rgb: npt.ArrayLike,
-    source_small: npt.ArrayLike,
-    transferred_small: npt.ArrayLike,
-) -> FloatArray:
-    """A transferred image at the source's own size.
-
-    ``source_rgb`` (H, W, 3): the source at its own size, in [0, 1].
-    ``source_small``, ``transferred_small`` (h, w, 3): the source and the
-    transferred image at working size, in [0, 1].
-    Returns: (H, W, 3): in [0, 1].
-    Raises InputError if the shapes do not fit.
-    """
-    source = np.asarray(source_rgb)
-    if source.ndim != 3 or source.shape[2] != 3 or not source.size:
-        raise InputError(
-            f'source_rgb must have shape (H, W, 3), got {source.shape}'
-        )
-    shape = (source.shape[0], source.shape[1])
-    recolor = _recoloring(source_small, transferred_small, shape)
-    out = np.empty((*shape, 3), np.float32)
-
-    def work(rows: slice) -> None:
-        out[rows] = recolor(rows, source[rows])
-
-    run_tiles(work, (rows for rows, _ in tiles(shape)))
-    return out
 
 
 def transfer_colors(
@@ -71,10 +42,8 @@ def transfer_colors(
 ) -> npt.NDArray[Any]:
     """A transferred image in the size, dtype and channels of the source.
 
-    The same as :func:`apply_at_native` between
-    :func:`~napari_samnet.images.rgb.to_rgb` and
-    :func:`~napari_samnet.images.rgb.from_rgb`, in bands of rows: beyond the
-    result it takes memory for a few bands only.
+    It is made in bands of rows: beyond the result it takes memory for a few
+    bands only.
 
     ``source_small``, ``transferred_small`` (h, w, 3): the source and the
     transferred image at working size, in [0, 1].

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_samnet.arrays.resize import antialias_matrix
 from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.arrays.types import FloatArray
-from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 
 #: Working sides must be multiples of this, in pixels.
@@ -137,43 +135,3 @@ def shrunken(plane: Plane, shape: tuple[int, int]) -> FloatArray:
     small = flat.reshape(shape[1], shape[0], channels).swapaxes(0, 1)
     out = np.broadcast_to(np.clip(small, 0, 1), (*shape, 3))
     return np.ascontiguousarray(out, np.float32)
-
-
-def from_rgb(
-    rgb: npt.ArrayLike,
-    *,
-    like: Any,
-    channel_axis: int | None = None,
-    contrast_limits: tuple[float, float] | None = None,
-    name: str = 'image',
-) -> npt.NDArray[Any]:
-    """Colors as an image of the dtype, channels and range of another.
-
-    The inverse of :func:`to_rgb`. Gray gets the luminance, alpha stays, and
-    of two or more than three channels the part that their colors do not
-    show stays.
-
-    ``rgb`` (H, W, 3): in [0, 1]; values outside are clipped. Returns: shape
-    and dtype of `like`. Raises InputError if the shapes do not fit.
-    """
-    plane = Plane.of(
-        like,
-        name=name,
-        channel_axis=channel_axis,
-        contrast_limits=contrast_limits,
-    )
-    colors = np.asarray(rgb)
-    expected = (*plane.shape, 3)
-    if colors.shape != expected:
-        raise InputError(
-            f'the colors of {name} must have shape {expected}, got '
-            f'{colors.shape}'
-        )
-    out, pixels = plane.empty()
-    _ = plane.limits
-
-    def convert(rows: slice) -> None:
-        pixels[rows] = plane.with_colors(rows, colors[rows])
-
-    run_tiles(convert, plane.bands())
-    return out

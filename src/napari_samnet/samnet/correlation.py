@@ -144,27 +144,6 @@ def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
     return (logits[:, center : center + 1] - top).exp() / total
 
 
-def likelihood(
-    correlation: Tensor, *, beta: float = 30.0, sigma: float = 2.0
-) -> Tensor:
-    """How likely each displacement of the window is.
-
-    The softmax of (9) for all of the window instead of its center, with a
-    Gaussian prior for what the field says.
-
-    ``correlation``: ``(B, K*K, H, W)`` cosines at the final field.
-    ``sigma``: width of the prior in cells.
-    Returns: ``(B, K*K, H, W)``, sums to 1 over the window.
-    """
-    _, count, height, width = correlation.shape
-    window = round(count**0.5)
-    away = window_offsets(window, correlation).square().sum(1)
-    inside = inside_window(height, width, window, correlation)
-    logits = beta * correlation.float()
-    logits = logits - away.view(1, -1, 1, 1) / (2 * sigma**2)
-    return logits.masked_fill(~inside, -torch.inf).softmax(1)
-
-
 def all_pairs(source: Tensor, target: Tensor) -> Tensor:
     """Inner products of all cells, ``(B, Hs, Ws, Ht, Wt)``."""
     batch, _, height, width = source.shape
