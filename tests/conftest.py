@@ -25,6 +25,8 @@ QUICK: dict[str, Any] = {
     'iterations': 2,
     'device': 'cpu',
     'precision': 'fp32',
+    # Which way up is tested elsewhere, and takes as long as the rest.
+    'orientation': 'upright',
 }
 
 

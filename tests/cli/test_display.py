@@ -39,6 +39,7 @@ def test_offscreen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.gui
 def test_display() -> None:
     if not os.environ.get('DISPLAY'):

@@ -125,6 +125,7 @@ def test_optical_flow_goes_from_frame_to_frame(film):
     assert protocol.score(protocol.load(0), answer)['j'] < 0.7
 
 
+@pytest.mark.slow
 def test_the_network_follows_a_film_and_matches_pairs(film):
     protocol = Series(read_sequences(film))
     options = MatchOptions(size=64, window=5, iterations=1, device='cpu')

@@ -20,6 +20,8 @@ SMALL: dict[str, Any] = {
     'iterations': 2,
     'device': 'cpu',
     'precision': 'fp32',
+    # Which way up is tested elsewhere, and takes as long as the rest.
+    'orientation': 'upright',
 }
 
 

@@ -30,6 +30,8 @@ SMALL: dict[str, Any] = {
     'precision': 'fp32',
     'skip': 0.5,
     'tolerance': 0.0,
+    # Which way up is tested elsewhere, and takes as long as the rest.
+    'orientation': 'upright',
 }
 
 

@@ -23,6 +23,8 @@ QUICK: dict[str, Any] = {
     'window': 5,
     'device': 'cpu',
     'precision': 'fp32',
+    # Which way up is tested elsewhere, and takes as long as the rest.
+    'orientation': 'upright',
 }
 
 STAGES = {'encode': 'encode', 'iterate': '_compare', 'decode': 'picture'}
@@ -37,12 +39,13 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     return one, other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stage', STAGES)
 def test_a_smaller_size_is_taken(
     pair: Any, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FEATURES.clear()
-    # Only the literal reference decodes what it shows.
+    # Only the reference decodes what it shows.
     options = {**QUICK, 'reference': stage == 'decode'}
     plain = getattr(SAMNet, STAGES[stage])
     kept: list[weakref.ref[torch.Tensor]] = []

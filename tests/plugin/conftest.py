@@ -27,6 +27,8 @@ FAST: dict[str, Any] = {
     'window': 5,
     'device': 'cpu',
     'tolerance': 0.0,
+    # Which way up is tested elsewhere, and takes as long as the rest.
+    'orientation': 'upright',
 }
 
 

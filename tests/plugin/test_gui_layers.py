@@ -10,7 +10,7 @@ import pytest
 
 from napari_samnet.plugin.layers.arrange import are_in_view
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 WAIT = 240.0
 NAME = 'napari-samnet'

@@ -34,6 +34,8 @@ OPTIONS: dict[str, Any] = {
     'attributes': False,
     'device': 'cpu',
     'precision': 'fp32',
+    # Which way up is tested elsewhere, and takes as long as the rest.
+    'orientation': 'upright',
 }
 
 #: Odd and oblong.

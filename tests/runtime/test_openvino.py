@@ -132,6 +132,7 @@ class TestSameNumbers:
 
 
 class TestPrecisions:
+    @pytest.mark.slow
     @pytest.mark.parametrize('precision', PRECISIONS)
     def test_close_to_torch(self, exact: SAMNet, precision: str) -> None:
         """Each is less exact than the one before, and none is torch's."""
@@ -173,6 +174,7 @@ class TestPrecisions:
         assert torch.equal(first.content, kept)
 
 
+@pytest.mark.slow
 class TestMatch:
     @pytest.mark.parametrize('precision', PRECISIONS)
     def test_within_the_bounds(self, precision: str) -> None:
@@ -369,6 +371,7 @@ class TestCalibration:
         found.count(torch.rand(10_000))
         assert 0.9 < found.limit() <= 1.0
 
+    @pytest.mark.slow
     def test_command_writes_the_file(
         self,
         tmp_path: Path,

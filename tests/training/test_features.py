@@ -280,6 +280,7 @@ class TestSpread:
         assert spread_images(images, 7, 0) == chosen[:7]
 
 
+@pytest.mark.slow
 class TestStage:
     def test_it_teaches_the_projection_alone_and_goes_on(
         self, annotated: Path, tmp_path: Path

@@ -111,6 +111,7 @@ class TestNetworks:
         lengths = found.norm(dim=0)
         assert 0.5 < float(lengths.min()) < float(lengths.max()) < 2
 
+    @pytest.mark.slow
     def test_it_is_matched_in_unless_relu4_1_is_carried_on(
         self, photographs: list[np.ndarray], tmp_path: Path
     ) -> None:
@@ -142,6 +143,7 @@ class TestNetworks:
             one, two = flows(**options)
             assert np.abs(one - two).max() > 0.1
 
+    @pytest.mark.slow
     def test_command(
         self,
         folder: Path,

@@ -38,7 +38,7 @@ def shifted() -> Pair:
         ('tvl1', 'skimage'),
         ('ilk', 'skimage'),
         ('dis', 'cv2'),
-        ('elastix', 'itk'),
+        pytest.param('elastix', 'itk', marks=pytest.mark.slow),
     ],
 )
 def test_baselines_recover_a_shift_in_both_directions(
@@ -61,6 +61,7 @@ def test_baselines_recover_a_shift_in_both_directions(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_elastix_counts_a_pair_without_structure_as_still():
     pytest.importorskip('itk')
     (method,) = get_methods(['elastix'], MatchOptions(size=96))

@@ -69,6 +69,7 @@ assert 'torchvision' not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_opening_does_not_import_torch() -> None:
     environment = {**os.environ, 'QT_QPA_PLATFORM': 'offscreen'}
     environment.pop('DISPLAY', None)

@@ -22,6 +22,7 @@ def flow_layer(ready: Any, viewer: ViewerModel) -> Any:
     return viewer.layers['photo → other flow']
 
 
+@pytest.mark.slow
 def test_flow_round_trip(
     viewer: ViewerModel, flow_layer: Any, ready: Any, tmp_path: Path
 ) -> None:

@@ -529,6 +529,7 @@ def test_closing_the_window_ends_the_child(
     assert unfinished_runs() == ('mine',)
 
 
+@pytest.mark.slow
 @pytest.mark.gui
 def test_new_weights_go_to_the_other_dock(
     make_napari_viewer_proxy: Callable[..., Any], home: Path

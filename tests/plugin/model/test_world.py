@@ -89,6 +89,7 @@ def expected(layer: Any, coords: Any, other: Any) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.mark.slow
 @FEW
 @given(here=geometries(2), there=geometries(2))
 def test_points_and_shapes_land_where_they_are_seen(
@@ -108,6 +109,7 @@ def test_points_and_shapes_land_where_they_are_seen(
     np.testing.assert_allclose(outline, wanted, atol=1e-6 * scale)
 
 
+@pytest.mark.slow
 @FEW
 @given(here=geometries(3), there=geometries(3))
 def test_points_of_stacks_find_their_plane(here: Any, there: Any) -> None:
@@ -123,6 +125,7 @@ def test_points_of_stacks_find_their_plane(here: Any, there: Any) -> None:
         assert set(rows) <= set(captured.plane((plane,)).rows)
 
 
+@pytest.mark.slow
 @FEW
 @given(
     here=geometries(2),
@@ -150,6 +153,7 @@ def test_labels_of_any_grid_are_looked_up_nearest(
         assert seen[tuple(at)] == (data[near] if inside else 0)
 
 
+@pytest.mark.slow
 @FEW
 @given(there=geometries(3), plane=st.integers(0, 4))
 def test_the_plane_that_the_viewer_shows_is_taken(

@@ -69,6 +69,7 @@ def made_in(viewer: ViewerModel, role: str) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mode', ['pairwise', 'propagate'])
 def test_few_planes_are_in_memory_at_a_time(
     viewer: ViewerModel,
@@ -99,6 +100,7 @@ def test_few_planes_are_in_memory_at_a_time(
     assert stack.most <= 4
 
 
+@pytest.mark.slow
 def test_propagation_keeps_no_picture_of_every_plane(
     viewer: ViewerModel,
     make_widget: Any,
@@ -116,6 +118,7 @@ def test_propagation_keeps_no_picture_of_every_plane(
     assert not widget._matches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mode', ['current', 'pairwise', 'propagate'])
 def test_zarr_arrays_are_read_plane_by_plane(
     viewer: ViewerModel,

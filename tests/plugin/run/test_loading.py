@@ -27,6 +27,7 @@ assert gc.get_freeze_count() == 0
 """
 
 
+@pytest.mark.slow
 def test_torch_is_loaded_without_a_full_search_for_waste() -> None:
     # In a process of its own, where torch is not loaded yet.
     subprocess.run([sys.executable, '-c', APART], check=True, timeout=120)
@@ -68,6 +69,7 @@ assert 'torch' in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_a_thread_of_qt_can_use_torch_again() -> None:
     subprocess.run([sys.executable, '-c', REUSED], check=True, timeout=120)
 

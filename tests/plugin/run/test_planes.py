@@ -125,6 +125,7 @@ class TestCurrent:
 class TestPairwise:
     """Every plane with the same plane."""
 
+    @pytest.mark.slow
     def test_arrays_are_those_of_each_pair(
         self,
         stacked: Any,
@@ -156,6 +157,7 @@ class TestPairwise:
         )
         assert stacked.message.startswith('Done, 3 of 3 planes')
 
+    @pytest.mark.slow
     def test_one_image_with_every_plane(
         self,
         stacked: Any,
@@ -184,6 +186,7 @@ class TestPairwise:
         stacked.set_planes('pairwise')
         assert 'source has 3 planes, the target 5; pairwise' in stacked.reason
 
+    @pytest.mark.slow
     def test_lazy_stacks_are_read_plane_by_plane(
         self, viewer: ViewerModel, make_widget: Any, stacks: Any
     ) -> None:
@@ -215,6 +218,7 @@ class TestPairwise:
         assert heard[0][1] < 3
         assert results(viewer)['transferred'].data.shape == (3, 80, 100)
 
+    @pytest.mark.slow
     def test_cancel_keeps_the_planes_done(
         self, qtbot: Any, stacked: Any, viewer: ViewerModel
     ) -> None:

@@ -10,6 +10,8 @@ import pytest
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import about_layer
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 WAIT = 60.0
 
 

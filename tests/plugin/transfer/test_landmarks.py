@@ -14,6 +14,8 @@ from napari_samnet.errors import InputError
 from napari_samnet.io.landmarks_csv import read_landmarks
 from napari_samnet.plugin.layers.edits import about_layer
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 WAIT = 60.0
 
 
@@ -64,6 +66,7 @@ def texts(widget: Any) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_dragging_the_answer_bends_field_labels_and_points(
     done: Any,
 ) -> None:
@@ -245,6 +248,7 @@ def test_three_pairs_rescue_a_match_that_failed(
     assert off.max() < 12
 
 
+@pytest.mark.slow
 def test_the_first_click_finds_its_layers_ready(done: Any, qtbot: Any) -> None:
     """Layers are made as soon as clicks are answered, and seen with points."""
     layers = done.viewer.layers

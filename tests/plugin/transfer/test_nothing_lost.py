@@ -147,6 +147,7 @@ class TestPutInto:
         assert 'other ← mask' in ready.viewer.layers
 
 
+@pytest.mark.slow
 def test_a_second_axis_adds_to_the_first(
     viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_second_axis_adds_to_the_first(
     ]
 
 
+@pytest.mark.slow
 def test_a_canceled_run_leaves_the_planes_of_the_one_before(
     viewer: Any,
     photos: Any,
@@ -212,6 +214,7 @@ def test_a_canceled_run_leaves_the_planes_of_the_one_before(
     assert labels.data.any((1, 2)).all()
 
 
+@pytest.mark.slow
 def test_a_canceled_match_leaves_the_whole_one(ready: Any, qtbot: Any) -> None:
     ready.set_outputs('labels')
     ready.run(wait=True, timeout=WAIT)
@@ -229,6 +232,7 @@ def test_a_canceled_match_leaves_the_whole_one(ready: Any, qtbot: Any) -> None:
     assert 'other ← mask, stopped' in ready.viewer.layers
 
 
+@pytest.mark.slow
 def test_results_follow_images_that_are_moved_during_the_run(
     ready: Any,
 ) -> None:

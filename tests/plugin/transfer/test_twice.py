@@ -64,6 +64,7 @@ class TestRunAgain:
         carried = [x for x in done.viewer.layers if ' ← mask' in x.name]
         assert any(np.allclose(x.scale, 2) for x in carried)
 
+    @pytest.mark.slow
     def test_with_labels_of_another_type(self, done: Any, mask: Any) -> None:
         for data in (
             (mask > 0).astype(np.uint8),

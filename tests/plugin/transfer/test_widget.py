@@ -107,6 +107,7 @@ def test_selection_becomes_the_pair(
     assert {widget.source, widget.target} == {layers[1], layers[2]}
 
 
+@pytest.mark.usefixtures('shared_matches')
 class TestRun:
     """Results of a run."""
 
@@ -163,6 +164,7 @@ class TestRun:
             atol=1e-3,
         )
 
+    @pytest.mark.slow
     def test_the_arrays_are_those_of_the_command_line(
         self,
         done: Any,
@@ -230,16 +232,18 @@ class TestRun:
         assert done.panel.run.isEnabled()
         assert not done.panel.cancel.isEnabled()
 
-    def test_the_curve_and_the_picture_show(self, done: Any) -> None:
-        plot, picture = done.panel.plot, done.panel.picture
-        assert len(plot.changes) == 2
-        assert plot.changes == pytest.approx(
-            done.correspondence.metadata['changes'], abs=1e-3
-        )
-        assert picture.shown
-        for part in (plot, picture):
-            part.resize(200, 90)
-            assert not part.grab().isNull()
+
+def test_the_curve_and_the_picture_show(ready: Any) -> None:
+    ready.run(wait=True, timeout=WAIT)
+    plot, picture = ready.panel.plot, ready.panel.picture
+    assert len(plot.changes) == 2
+    assert plot.changes == pytest.approx(
+        ready.correspondence.metadata['changes'], abs=1e-3
+    )
+    assert picture.shown
+    for part in (plot, picture):
+        part.resize(200, 90)
+        assert not part.grab().isNull()
 
 
 def test_scale_units_and_affine_of_each_grid(
@@ -305,6 +309,7 @@ def test_gray_images_keep_dtype_and_contrast(
     assert results(viewer)['warped'].data.dtype == dtype
 
 
+@pytest.mark.slow
 def test_transparency_is_kept(
     viewer: ViewerModel, make_widget: Any, photos: Any
 ) -> None:
@@ -502,6 +507,7 @@ def test_a_canceled_match_is_not_taken_for_a_whole_one(
     assert len(ready._cache) == 0
 
 
+@pytest.mark.usefixtures('shared_matches')
 class TestDrop:
     """Masks dropped on the zone."""
 
@@ -530,6 +536,7 @@ class TestDrop:
             carried.data, found.warp_labels(second.data)
         )
 
+    @pytest.mark.slow
     def test_a_changed_image_is_matched_again(
         self, ready: Any, viewer: ViewerModel
     ) -> None:
