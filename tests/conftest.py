@@ -19,6 +19,10 @@ from napari_samnet.files import HOME_VARIABLE
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
 
+if os.environ.get('PYTEST_XDIST_WORKER'):
+    # Tests that run side by side are not to wait for each other's threads.
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 #: Options of a match that takes about a second on two cores.
 QUICK: dict[str, Any] = {
     'size': 128,

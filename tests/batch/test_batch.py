@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 #: A match that takes a fraction of a second, and few files.
 QUICK = [
     *('--size', '64', '--window', '5', '--iterations', '1'),
+    *('--orientation', 'upright'),
     *('--device', 'cpu', '--precision', 'fp32', '--no-attributes'),
 ]
 FEW = ['--outputs', 'labels,points,correspondence']
@@ -155,6 +156,7 @@ def waited(condition: Any, seconds: float = 400) -> None:
 
 
 class TestOneProcess:
+    @pytest.mark.slow
     def test_writes_what_transfer_writes(
         self, folder: Path, tmp_path: Path, capsys
     ) -> None:
@@ -193,6 +195,7 @@ class TestOneProcess:
             )
             assert one == other
 
+    @pytest.mark.slow
     def test_a_shared_source_is_encoded_once(
         self, folder: Path, tmp_path: Path, capsys
     ) -> None:
@@ -206,6 +209,7 @@ class TestOneProcess:
         assert found['images_encoded'] == 9
         assert found['pairs_per_second'] > 0
 
+    @pytest.mark.slow
     def test_failures_are_listed_and_stop_nothing(
         self, folder: Path, tmp_path: Path, capsys
     ) -> None:
@@ -245,6 +249,7 @@ class TestOneProcess:
         assert found['status'] == 0
         assert not (out / 'failures.csv').exists()
 
+    @pytest.mark.slow
     def test_only_what_changed_is_done_again(
         self, folder: Path, tmp_path: Path, capsys
     ) -> None:
@@ -317,6 +322,7 @@ class TestOneProcess:
         assert (mine / 'notes.txt').read_text() == 'mine'
         assert found['done'] == 7
 
+    @pytest.mark.slow
     def test_needs_no_dask(self, folder: Path, tmp_path: Path) -> None:
         table = listed(folder, ['source.png,target0.png,labels.png'])
         script = (

@@ -63,6 +63,7 @@ def run(folders: Path, *more: str) -> int:
     )
 
 
+@pytest.mark.slow
 def test_results_are_ranked_and_one_image_is_proposed(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -145,6 +145,7 @@ def test_report_where_nothing_can_be_written(benchmark, keypoints, tmp_path):
     assert f'{blocked} is a file, expected a folder' in err
 
 
+@pytest.mark.slow
 def test_the_evaluation_imports_neither_torch_nor_napari():
     code = (
         'import sys\n'

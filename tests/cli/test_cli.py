@@ -28,7 +28,10 @@ from napari_samnet.outputs.folder import FILES
 if TYPE_CHECKING:
     from napari_samnet.datasets.sample_pair import SamplePair
 
-QUICK = ['--size', '128', '--iterations', '2', '--device', 'cpu']
+QUICK = [
+    *('--size', '128', '--iterations', '2', '--device', 'cpu'),
+    *('--orientation', 'upright'),
+]
 
 POINTS = np.array([[150.0, 200.0], [210.5, 99.25]])
 
@@ -382,6 +385,7 @@ def test_info_as_json(capsys) -> None:
 
 
 class TestDemo:
+    @pytest.mark.slow
     def test_headless_writes_the_overview(self, tmp_path, capsys) -> None:
         out = tmp_path / 'new'
         status = main(
@@ -394,6 +398,7 @@ class TestDemo:
         with Image.open(path) as image:
             image.load()
 
+    @pytest.mark.slow
     def test_no_display_means_headless(
         self, tmp_path, monkeypatch, capsys
     ) -> None:

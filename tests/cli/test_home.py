@@ -15,6 +15,7 @@ from napari_samnet.files import HOME_VARIABLE
 
 QUICK = [
     *('--size', '64', '--window', '5', '--iterations', '1'),
+    *('--orientation', 'upright'),
     *('--device', 'cpu', '--no-attributes', '--json'),
 ]
 
@@ -40,6 +41,7 @@ def nowhere(
     return str(request.param)
 
 
+@pytest.mark.slow
 def test_transfer_needs_no_home(
     nowhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

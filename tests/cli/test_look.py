@@ -14,6 +14,7 @@ from napari_samnet.cli.main import main
 from napari_samnet.datasets.samples import load_sample
 
 
+@pytest.mark.slow
 def test_learn_once_apply_to_many(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from skimage.io import imread, imsave
 from napari_samnet.cli.main import main
 
 
+@pytest.mark.slow
 def test_all_annotated_images_are_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ def test_unknown_pair_is_refused() -> None:
         load_sample('dog')
 
 
+@pytest.mark.slow
 def test_needs_no_network_and_no_download_helper() -> None:
     code = (
         'import socket, sys\n'

@@ -116,6 +116,7 @@ def test_presence_asks_every_pair_twice(film):
     assert blind['identity']['auroc'] == 0.5
 
 
+@pytest.mark.slow
 def test_optical_flow_goes_from_frame_to_frame(film):
     protocol = Series(read_sequences(film))
     (method,) = get_methods(['ilk'])

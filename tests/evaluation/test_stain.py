@@ -29,6 +29,7 @@ def test_pairs_are_sections_whose_stain_alone_differs(protocol: Stain) -> None:
     assert np.abs(pair.truth.image - pair.source)[page].max(initial=0) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'module'), [('macenko', 'torchstain'), ('transport', 'ot')]
 )

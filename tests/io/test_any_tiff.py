@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -122,6 +123,7 @@ def compare(path: Path, wanted: np.ndarray, blur: float) -> None:
     assert np.quantile(np.abs(rgb - wanted), 0.8) < blur
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200,
     deadline=None,

@@ -222,6 +222,7 @@ class TestOptions:
         result = match(source, target, **{**options, 'skip': skip})
         assert not same(result, match(source, target, **options))
 
+    @pytest.mark.slow
     def test_half_precision_finds_the_same(
         self, source: np.ndarray, target: np.ndarray
     ) -> None:

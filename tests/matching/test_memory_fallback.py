@@ -82,6 +82,7 @@ def test_a_smaller_size_is_taken(
     np.testing.assert_array_equal(found.transferred, again.transferred)
 
 
+@pytest.mark.slow
 def test_the_processor_is_taken_last(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ class TestFrame:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'how', [Orientation(90), Orientation(0, mirror=True)], ids=str
 )
@@ -153,6 +154,7 @@ def test_labels_follow_with_their_evidence() -> None:
     assert found.evidence is not None
 
 
+@pytest.mark.slow
 def test_an_angle_between_is_found() -> None:
     source = tissue()
     target = ndimage.rotate(source, 60, reshape=False, order=1, mode='nearest')
@@ -181,6 +183,7 @@ def test_a_given_orientation_is_taken() -> None:
     assert np.abs(error).max() < 4
 
 
+@pytest.mark.slow
 def test_photographs_of_different_things_stay_upright() -> None:
     found = match(data.astronaut(), data.chelsea(), **QUICK)
     assert found.metadata['orientation']['text'] == ''

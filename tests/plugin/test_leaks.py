@@ -20,7 +20,7 @@ from napari_samnet.plugin.run.worker import explain
 from napari_samnet.plugin.transfer import widget as module
 from napari_samnet.plugin.transfer.widget import SemanticTransfer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.binding]
 
 TIMES = 50
 

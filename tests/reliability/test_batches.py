@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 QUICK = [
     *('--size', '64', '--window', '5', '--iterations', '1'),
+    *('--orientation', 'upright'),
     *('--device', 'cpu', '--precision', 'fp32', '--no-attributes'),
     *('--write', 'warped_labels,flow'),
 ]

@@ -283,6 +283,7 @@ class TestBombs:
         png(path, 90_000, content=1 << 22)
         refused(read_image, path)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('compression', ['zlib', 'lzma'])
     def test_tiff_segment(self, tmp_path: Path, compression: str) -> None:
         path = tmp_path / 'bomb.tif'
@@ -304,6 +305,7 @@ class TestBombs:
         message = refused(read_image, path)
         assert 'bomb' in message
 
+    @pytest.mark.slow
     def test_npz(self, tmp_path: Path) -> None:
         path = tmp_path / 'bomb.npz'
         shape = (1 << 14, 1 << 15)
@@ -328,6 +330,7 @@ class TestBombs:
 
 
 class TestFuzz:
+    @pytest.mark.slow
     def test_damaged_files_are_read_or_refused(self) -> None:
         report = fuzz.fuzz(250, seed=1)
         assert report.failures == []

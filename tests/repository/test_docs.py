@@ -73,11 +73,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_builds_without_a_warning(site: Path) -> None:
     built = {path.stem for path in site.glob('*.html')}
     assert {page.stem for page in DOCS.glob('*.md')} <= built
 
 
+@pytest.mark.slow
 def test_links_of_the_site_lead_somewhere(site: Path) -> None:
     pages = {}
     for path in site.glob('*.html'):

@@ -78,6 +78,7 @@ def names(path: Path) -> Iterator[str]:
             yield node.attr
 
 
+@pytest.mark.slow
 def test_identifiers_are_american() -> None:
     british = [
         f'{path.relative_to(ROOT)}: {name}'

@@ -82,6 +82,7 @@ class TestSameNumbers:
             assert one.shape == two.shape
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-3)
 
+    @pytest.mark.slow
     def test_continued_features(self, exact: SAMNet) -> None:
         other = load_model(backend='openvino', precision='fp32')
         image = photograph(64)
@@ -111,6 +112,7 @@ class TestSameNumbers:
                 theirs(image), mine(image), rtol=1e-4, atol=1e-3
             )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('skip', [0.0, 0.5])
     def test_images(self, exact: SAMNet, skip: float) -> None:
         other = load_model(backend='openvino', precision='fp32')
@@ -151,6 +153,7 @@ class TestPrecisions:
             assert not torch.equal(expected.matching, found.matching)
             assert decibel(image, again) < 80
 
+    @pytest.mark.slow
     def test_threads_do_not_mix(self) -> None:
         model = load_model(backend='openvino', precision='int8')
         images = [photograph(64), photograph(64).flip(3)]
@@ -165,6 +168,7 @@ class TestPrecisions:
         for index, found in enumerate(together):
             assert torch.equal(found, alone[index % 2])
 
+    @pytest.mark.slow
     def test_results_outlive_the_next_run(self) -> None:
         model = load_model(backend='openvino', precision='int8')
         with torch.inference_mode():
@@ -421,6 +425,7 @@ class TestCalibration:
         assert found['psnr_db'] == 120
 
 
+@pytest.mark.slow
 def test_importing_openvino_reports_nothing_to_its_makers() -> None:
     code = (
         'import sys, multiprocessing\n'

@@ -173,6 +173,7 @@ class TestBlend:
         found = blend(source, target, field, 0 * alpha, weight=0.5)
         assert found.isfinite().all()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('gated', [False, True])
     def test_gradient(self, parts: Parts, *, gated: bool) -> None:
         source, target, field, alpha = parts

@@ -197,6 +197,7 @@ def test_weight_tells_how_many_agree() -> None:
     assert share[inside > 0].max() < 0.2
 
 
+@pytest.mark.slow
 def test_gradient() -> None:
     features, *rest = (part.double() for part in random_case(4, 5))
     window = bilateral_window(features, sigma=2.0, alikeness=0.3)

@@ -140,6 +140,7 @@ def test_outside_is_zero_and_known_as_outside() -> None:
     assert inside[:, center_index(5)].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('window', [3, 5])
 def test_correlation_gradient(window: int) -> None:
     source, target = torch.randn(2, 2, 3, 5, 7, dtype=torch.double)

@@ -397,6 +397,7 @@ def test_keypoints_of_an_image_and_itself_are_found(
 
 
 class TestStage:
+    @pytest.mark.slow
     def test_a_folder_of_similar_images_is_enough(
         self, similar: Path, tmp_path: Path
     ) -> None:

@@ -46,6 +46,7 @@ def made_up(count: int = 4000) -> Matches:
     )
 
 
+@pytest.mark.slow
 def test_what_is_fitted_is_calibrated_on_groups_that_were_left_out() -> None:
     judged = judge_left_out(made_up(), steps=120)['a']
     assert judged['points'] == 4000
@@ -77,6 +78,7 @@ def test_a_file_beside_the_weights_says_what_it_is_for(tmp_path: Path) -> None:
         find_confidence(weights, CONFIG)
 
 
+@pytest.mark.slow
 def test_a_network_with_it_is_sure_of_an_image_and_itself_alone(
     tmp_path: Path,
 ) -> None:

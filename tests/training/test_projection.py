@@ -41,6 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestFinding:
+    @pytest.mark.slow
     def test_directions_are_orthonormal_and_keep_most(
         self, photographs: list[np.ndarray]
     ) -> None:

@@ -281,7 +281,8 @@ def test_transfer_maps_what_is_large(
     words = [
         *('transfer', names['image'], names['image'], '--labels'),
         *(names['marks'], '--size', '64', '--window', '5'),
-        *('--iterations', '1', '--device', 'cpu', '--out'),
+        *('--iterations', '1', '--device', 'cpu'),
+        *('--orientation', 'upright', '--out'),
     ]
     assert main([*words, str(tmp_path / 'small')]) == 0
     monkeypatch.setattr(lazy, 'MAPPED_BYTES', 1000)

@@ -85,6 +85,7 @@ def recorded(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'changes',
     [
@@ -240,6 +241,7 @@ class Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('coarse', [0, 1])
 @pytest.mark.parametrize('feedback', ['feature', 'continue', 'image'])
 @torch.inference_mode()
