@@ -163,12 +163,36 @@ def _text_of_rows(
 
 
 @dataclass(frozen=True)
-class PointsMask:
-    """A Points layer."""
+class _LocatedMask:
+    """A layer of points or shapes."""
 
     #: ``name``, ``uid``: name and identity of the layer.
     name: str
     uid: Hashable
+
+    def is_empty(self, plane: _Located) -> bool:
+        """Tell whether nothing lies on a plane."""
+        return not len(plane.rows)
+
+    def carry(
+        self,
+        plane: _Located,
+        correspondence: Correspondence,
+        *,
+        min_confidence: float = 0.0,  # noqa: ARG002
+        image: Any = None,  # noqa: ARG002
+        channel_axis: int | None = None,  # noqa: ARG002
+    ) -> _Located:
+        """Take points, or the vertices of outlines, to the target."""
+        return replace(
+            plane, coords=[correspondence.warp_points(c) for c in plane.coords]
+        )
+
+
+@dataclass(frozen=True)
+class PointsMask(_LocatedMask):
+    """A Points layer."""
+
     #: (n, ndim): points in data coordinates of the source image.
     coords: Coordinates
     #: Size, symbol, colors, features for the new layer, by point.
@@ -181,23 +205,6 @@ class PointsMask:
         here = (off <= HALF_PLANE).all(axis=1)
         rows = np.flatnonzero(here & np.isfinite(self.coords).all(axis=1))
         return _Located(rows, [self.coords[rows, -2:]])
-
-    def is_empty(self, plane: _Located) -> bool:
-        """Tell whether no point lies on a plane."""
-        return not len(plane.rows)
-
-    def carry(
-        self,
-        plane: _Located,
-        correspondence: Correspondence,
-        *,
-        min_confidence: float = 0.0,  # noqa: ARG002
-        image: Any = None,  # noqa: ARG002
-        channel_axis: int | None = None,  # noqa: ARG002
-    ) -> _Located:
-        """Take the points to the target."""
-        (coords,) = plane.coords
-        return replace(plane, coords=[correspondence.warp_points(coords)])
 
     def assemble(
         self, planes: Mapping[Index, _Located], grid: Grid
@@ -253,12 +260,9 @@ def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
 
 
 @dataclass(frozen=True)
-class ShapesMask:
+class ShapesMask(_LocatedMask):
     """A Shapes layer."""
 
-    #: ``name``, ``uid``: name and identity of the layer.
-    name: str
-    uid: Hashable
     #: (k, ndim): vertices in data coordinates of the source image.
     outlines: Sequence[Coordinates]
     #: Type of each shape.
@@ -277,24 +281,6 @@ class ShapesMask:
                 rows.append(row)
                 coords.append(_outline(outline[:, -2:], kind)[0])
         return _Located(np.array(rows, np.intp), coords)
-
-    def is_empty(self, plane: _Located) -> bool:
-        """Tell whether no shape lies on a plane."""
-        return not len(plane.rows)
-
-    def carry(
-        self,
-        plane: _Located,
-        correspondence: Correspondence,
-        *,
-        min_confidence: float = 0.0,  # noqa: ARG002
-        image: Any = None,  # noqa: ARG002
-        channel_axis: int | None = None,  # noqa: ARG002
-    ) -> _Located:
-        """Take the outlines to the target."""
-        return replace(
-            plane, coords=[correspondence.warp_points(c) for c in plane.coords]
-        )
 
     def assemble(
         self,

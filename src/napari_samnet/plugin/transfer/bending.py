@@ -11,42 +11,37 @@ from typing import Any
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.io.landmarks_csv import Landmarks
-from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.request import Outcome, Report, Request
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
-from napari_samnet.plugin.run.tasks import Task, TaskQueue
-from napari_samnet.plugin.transfer.matches import Matches, PairKey
+from napari_samnet.plugin.run.tasks import Task
+from napari_samnet.plugin.transfer.control import Control, DockParts
+from napari_samnet.plugin.transfer.matches import PairKey
 from napari_samnet.plugin.transfer.showing import Showing
 
 
-class Bending:
+class Bending(Control):
     """Makes results anew where landmarks have changed.
 
-    ``tasks``: where it is done. ``landmarks``: gives the landmarks of a
-    request as they are now.
+    ``landmarks``: gives the landmarks of a request as they are now.
     """
 
     def __init__(
         self,
-        tasks: TaskQueue,
+        dock: DockParts,
         cache: CorrespondenceCache,
-        results: Results,
-        matches: Matches,
         showing: Showing,
         landmarks: Callable[
             [Request], Mapping[tuple[Index, Index], Landmarks]
         ],
     ) -> None:
-        self._tasks = tasks
+        super().__init__(dock)
         self._cache = cache
-        self._results = results
-        self._matches = matches
         self._showing = showing
         self._landmarks = landmarks
         self._waiting: set[PairKey] = set()
-        tasks.idle.connect(self._waiting.clear)
+        self._tasks.idle.connect(self._waiting.clear)
 
     def bend(self, key: PairKey) -> None:
         """Bend the match of a pair of planes, and its results with it.

@@ -12,40 +12,26 @@ from napari_samnet.plugin.layers.ask import Asked
 from napari_samnet.plugin.layers.confidence import set_threshold
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.preview import MODES, start_preview
-from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.request import Outcome
-from napari_samnet.plugin.run.tasks import Task, TaskQueue
-from napari_samnet.plugin.transfer.panel import Panel
-from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.run.tasks import Task
+from napari_samnet.plugin.transfer.control import Control, DockParts
 
 #: A slider acts when it has rested for this many milliseconds.
 REST = 150
 
 
-class ResultInspection:
+class ResultInspection(Control):
     """Connects the controls for judging a match.
 
-    ``panel``: where the controls are.
-    ``tasks``: where previews are made.
     ``current``: gives the match of the planes shown, or None.
-    ``status``: where answers are shown.
     """
 
     def __init__(
-        self,
-        viewer: Any,
-        panel: Panel,
-        tasks: TaskQueue,
-        results: Results,
-        current: Callable[[], Asked | None],
-        status: Status,
+        self, dock: DockParts, current: Callable[[], Asked | None]
     ) -> None:
-        self._viewer = viewer
-        self._panel = panel
-        self._tasks = tasks
-        self._results = results
+        super().__init__(dock)
         self._current = current
-        self._status = status
+        panel = dock.panel
         self._warped_layer: Any = None
         self._sure_timer = self._timer(self._apply_sure)
         self._mix_timer = self._timer(self._apply_mix)

@@ -10,7 +10,6 @@ from collections.abc import (
     Iterator,
 )
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
@@ -29,9 +28,8 @@ from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.landmark_pairs import LandmarkPairs, Spot
 from napari_samnet.plugin.model.request import Request
-from napari_samnet.plugin.transfer.matches import Matched, Matches, PairKey
-from napari_samnet.plugin.transfer.panel import Panel
-from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.transfer.control import Control, DockParts
+from napari_samnet.plugin.transfer.matches import Matched, PairKey
 from napari_samnet.plugin.transfer.worst import look_at
 from napari_samnet.plugin.widgets.pair_table import PairRow
 
@@ -42,32 +40,25 @@ Shown = tuple[Stack, Stack, tuple[Index, Index]]
 BREATH = 30
 
 
-class LandmarkControl:
+class LandmarkControl(Control):
     """Keeps the landmarks of every pair of planes, and shows them.
 
-    ``panel``: where their table is.
     ``shown``: gives the two images and the planes that the viewer shows, or
     None.
     ``bend``: called with the key of a pair of planes whose landmarks have
     changed.
-    ``status``: where answers are shown.
     """
 
     def __init__(
         self,
-        viewer: Any,
-        panel: Panel,
-        matches: Matches,
+        dock: DockParts,
         shown: Callable[[], Shown | None],
         bend: Callable[[PairKey], None],
-        status: Status,
     ) -> None:
-        self._viewer = viewer
-        self._panel = panel
-        self._matches = matches
+        super().__init__(dock)
         self._shown = shown
         self._bend = bend
-        self._status = status
+        viewer, panel, status = dock.viewer, dock.panel, dock.status
         self._held: dict[PairKey, LandmarkPairs] = {}
         #: Number of the pair whose other end Shift and a click places, and
         #: the side of the end that is there.

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.into import add_into, check_into
-from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.annotations import capture_mask
 from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.request import Outcome
@@ -21,11 +20,8 @@ from napari_samnet.plugin.run.references import (
     AnnotatedLayer,
     references_steps,
 )
-from napari_samnet.plugin.run.tasks import Task, TaskQueue
-from napari_samnet.plugin.transfer.inputs import Inputs
-from napari_samnet.plugin.transfer.panel import Panel
-from napari_samnet.plugin.transfer.status import Status
-from napari_samnet.plugin.transfer.worst import WorstPlaces
+from napari_samnet.plugin.run.tasks import Task
+from napari_samnet.plugin.transfer.control import Control, DockParts
 
 
 @dataclass(frozen=True)
@@ -44,31 +40,13 @@ def _name(part: Any) -> str:
     return part.name if isinstance(part, Path) else str(part.name)
 
 
-class ReferenceControl:
-    """Keeps the list of annotated images, and asks them.
+class ReferenceControl(Control):
+    """Keeps the list of annotated images, and asks them."""
 
-    ``panel``: where the list is. ``tasks``: where they are asked.
-    """
-
-    def __init__(
-        self,
-        viewer: Any,
-        panel: Panel,
-        inputs: Inputs,
-        tasks: TaskQueue,
-        results: Results,
-        worst: WorstPlaces,
-        status: Status,
-    ) -> None:
-        self._viewer = viewer
-        self._panel = panel
-        self._inputs = inputs
-        self._tasks = tasks
-        self._results = results
-        self._worst = worst
-        self._status = status
+    def __init__(self, dock: DockParts) -> None:
+        super().__init__(dock)
         self._entries: list[_Entry] = []
-        shown = panel.references
+        shown, status = dock.panel.references, dock.status
         shown.add.clicked.connect(partial(status.attempt, self.add_source))
         shown.files.clicked.connect(self._on_files)
         shown.removed.connect(self.remove)

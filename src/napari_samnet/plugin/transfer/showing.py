@@ -10,43 +10,19 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import bring_into_view
 from napari_samnet.plugin.layers.into import add_into
-from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.request import Outcome, Product, Request
 from napari_samnet.plugin.run.series import Course
+from napari_samnet.plugin.transfer.control import Control, DockParts
 from napari_samnet.plugin.transfer.going_on import write_back
-from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.judging import ResultInspection
-from napari_samnet.plugin.transfer.matches import Matches
-from napari_samnet.plugin.transfer.panel import Panel
-from napari_samnet.plugin.transfer.status import Status
-from napari_samnet.plugin.transfer.worst import WorstPlaces
 
 
-class Showing:
-    """Brings outcomes into the viewer, part by part.
+class Showing(Control):
+    """Brings outcomes into the viewer, part by part."""
 
-    ``panel``: where the controls are. ``matches``: where matches are kept.
-    """
-
-    def __init__(
-        self,
-        viewer: Any,
-        panel: Panel,
-        inputs: Inputs,
-        results: Results,
-        matches: Matches,
-        judging: ResultInspection,
-        worst: WorstPlaces,
-        status: Status,
-    ) -> None:
-        self._viewer = viewer
-        self._panel = panel
-        self._inputs = inputs
-        self._results = results
-        self._matches = matches
+    def __init__(self, dock: DockParts, judging: ResultInspection) -> None:
+        super().__init__(dock)
         self._judging = judging
-        self._worst = worst
-        self._status = status
         #: The correspondence that was found last.
         self.last: Correspondence | None = None
 

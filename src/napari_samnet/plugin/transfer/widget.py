@@ -35,6 +35,7 @@ from napari_samnet.plugin.run.job import run_steps
 from napari_samnet.plugin.run.series import Course, series_key, series_steps
 from napari_samnet.plugin.run.tasks import Task
 from napari_samnet.plugin.transfer.bending import Bending
+from napari_samnet.plugin.transfer.control import DockParts
 from napari_samnet.plugin.transfer.going_on import locked_planes
 from napari_samnet.plugin.transfer.images_shown import ImagesShown
 from napari_samnet.plugin.transfer.inputs import Inputs
@@ -82,50 +83,29 @@ class SemanticTransfer(Scripting):
         self._labels_set = False
         self._pair_set = False
         self._status = Status(self.panel, self._tasks, self._refusal)
-        self._judging = ResultInspection(
-            napari_viewer,
-            self.panel,
-            self._tasks,
-            self._results,
-            self._current_match,
-            self._status,
-        )
         self._worst = WorstPlaces(napari_viewer)
-        self._showing = Showing(
+        dock = DockParts(
             napari_viewer,
             self.panel,
             self._inputs,
+            self._tasks,
             self._results,
             self._matches,
-            self._judging,
             self._worst,
             self._status,
         )
+        self._judging = ResultInspection(dock, self._current_match)
+        self._showing = Showing(dock, self._judging)
         self._bending = Bending(
-            self._tasks,
+            dock,
             self._cache,
-            self._results,
-            self._matches,
             self._showing,
             lambda request: self._landmarks.used_by(request),
         )
         self._landmarks = LandmarkControl(
-            napari_viewer,
-            self.panel,
-            self._matches,
-            self._shown_planes,
-            self._bending.bend,
-            self._status,
+            dock, self._shown_planes, self._bending.bend
         )
-        self._references = ReferenceControl(
-            napari_viewer,
-            self.panel,
-            self._inputs,
-            self._tasks,
-            self._results,
-            self._worst,
-            self._status,
-        )
+        self._references = ReferenceControl(dock)
         self._tasks.succeeded.connect(self._on_succeeded)
         self._wire()
         self.panel.options.show(load_settings())

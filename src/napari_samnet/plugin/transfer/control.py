@@ -1,0 +1,42 @@
+"""What the parts of the dock have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.run.tasks import TaskQueue
+from napari_samnet.plugin.transfer.inputs import Inputs
+from napari_samnet.plugin.transfer.matches import Matches
+from napari_samnet.plugin.transfer.panel import Panel
+from napari_samnet.plugin.transfer.status import Status
+from napari_samnet.plugin.transfer.worst import WorstPlaces
+
+
+@dataclass(frozen=True)
+class DockParts:
+    """The controls of a dock, what they act on, and where it is kept."""
+
+    viewer: Any
+    panel: Panel
+    inputs: Inputs
+    tasks: TaskQueue
+    results: Results
+    matches: Matches
+    worst: WorstPlaces
+    status: Status
+
+
+class Control:
+    """Acts for one group of the controls."""
+
+    def __init__(self, dock: DockParts) -> None:
+        self._viewer = dock.viewer
+        self._panel = dock.panel
+        self._inputs = dock.inputs
+        self._tasks = dock.tasks
+        self._results = dock.results
+        self._matches = dock.matches
+        self._worst = dock.worst
+        self._status = dock.status
