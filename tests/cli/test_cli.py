@@ -133,6 +133,7 @@ class TestTransfer:
             assert image.mode == 'RGB'
             assert min(image.size) > 500
 
+    @pytest.mark.slow
     def test_without_labels_and_attributes_they_are_not_written(
         self, files, tmp_path, capsys
     ) -> None:

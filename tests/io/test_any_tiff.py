@@ -229,6 +229,7 @@ def test_of_tifffile(
         compare(path, looks, 0.15 if compression in LOSSY else 0.02)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     mode=st.sampled_from(PILLOW),

@@ -85,5 +85,5 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='cannot be read'):
         read_picture(tmp_path / 'a.zarr')
     (tmp_path / 'folder').mkdir()
-    with pytest.raises(InputError, match='not a file'):
+    with pytest.raises(InputError, match='is a folder, expected a file'):
         read_picture(tmp_path / 'folder')

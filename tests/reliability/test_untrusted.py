@@ -372,6 +372,7 @@ class TestFuzz:
         assert says in out
         assert len(list(keep.iterdir())) == 3
 
+    @pytest.mark.slow
     def test_from_the_command_line(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:

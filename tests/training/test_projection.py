@@ -56,6 +56,7 @@ class TestFinding:
         torch.testing.assert_close(same, torch.ones(4))
         assert 0.1 < less < more < 1
 
+    @pytest.mark.slow
     def test_no_other_directions_keep_more(
         self, photographs: list[np.ndarray]
     ) -> None:

@@ -33,6 +33,7 @@ def test_contributed_menus_exist() -> None:
         assert {item.command for item in items} <= commands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', SAMPLES)
 def test_samples_open_side_by_side(viewer: ViewerModel, name: str) -> None:
     viewer.open_sample('napari-samnet', name)

@@ -41,6 +41,7 @@ def test_flow_round_trip(
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_correspondence_round_trip(
     viewer: ViewerModel, flow_layer: Any, ready: Any, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(np.allclose(*matrices))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mode', ['current', 'pairwise'])
 def test_every_output_has_the_seven_fields_of_its_image(
     viewer: ViewerModel,

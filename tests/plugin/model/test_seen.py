@@ -73,6 +73,7 @@ def test_other_turns_are_kept() -> None:
     assert orientation_seen(plain, stack) == '180 mirror'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('which', ['source', 'target'])
 def test_results_of_flipped_layers_land_right(
     ready: Any, photos: Any, mask: Any, which: str

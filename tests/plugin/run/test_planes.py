@@ -91,6 +91,7 @@ class TestCurrent:
         assert made['transferred'].data.shape == (1, 80, 100, 3)
         assert set(made['flow'].data[:, 0, 0]) == {1.0}
 
+    @pytest.mark.slow
     def test_another_plane_keeps_the_first_one(
         self, stacked: Any, viewer: ViewerModel
     ) -> None:

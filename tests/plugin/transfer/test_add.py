@@ -57,6 +57,7 @@ def test_every_output_is_one_click(done: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_annotations_are_one_click(done: Any) -> None:
     done.viewer.add_points([[35.0, 45]], name='dots')
     choose(done, "Points 'dots'")

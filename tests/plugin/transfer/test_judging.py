@@ -189,6 +189,7 @@ class TestAsk:
         done.panel.asking.setChecked(False)
         assert callback not in viewer.mouse_drag_callbacks
 
+    @pytest.mark.slow
     def test_a_hidden_dock_leaves_the_mouse_alone(
         self, done: Any, viewer: ViewerModel
     ) -> None:

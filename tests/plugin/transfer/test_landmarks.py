@@ -136,6 +136,7 @@ class TestTable:
         done.add_landmark((15, 20), (25, 14), wait=True)
         return done
 
+    @pytest.mark.slow
     def test_off_and_on(self, two: Any) -> None:
         item = two.panel.landmarks.table.item(0, 0)
         item.setCheckState(Qt.CheckState.Unchecked)
@@ -147,6 +148,7 @@ class TestTable:
         two.wait(WAIT)
         assert len(two.correspondence.metadata['landmarks']['source']) == 2
 
+    @pytest.mark.slow
     def test_delete_key_and_button_remove(self, two: Any, qtbot: Any) -> None:
         table = two.panel.landmarks.table
         table.selectRow(0)
@@ -183,6 +185,7 @@ class TestTable:
             two.load_landmarks(path)
         assert len(texts(two)) == 2
 
+    @pytest.mark.slow
     def test_another_pair_has_its_own(self, two: Any) -> None:
         two.viewer.add_image(np.zeros((72, 96, 3), np.uint8), name='third')
         two.set_target('third')
@@ -191,6 +194,7 @@ class TestTable:
         assert len(texts(two)) == 2
 
 
+@pytest.mark.slow
 def test_points_moved_and_deleted_with_napari_s_tools_count(
     done: Any,
 ) -> None:

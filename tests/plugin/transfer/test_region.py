@@ -82,6 +82,7 @@ class TestDock:
         assert region.layer.layer is None
         assert not region.layer.isVisible()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('leave_out', [True, False])
     def test_the_confidence_is_0_where_nothing_is_matched(
         self, drawn: Any, leave_out: bool
@@ -126,6 +127,7 @@ class TestDock:
         drawn.set_region(None)
         assert drawn.reason == ''
 
+    @pytest.mark.slow
     def test_labels_are_propagated_inside_alone(
         self, ready: Any, photos: Any, mask: Any
     ) -> None:

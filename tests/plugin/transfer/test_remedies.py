@@ -110,6 +110,7 @@ class TestConvert:
         assert ready.panel.drop.reason
         assert not ready.panel.drop_remedy.isVisible()
 
+    @pytest.mark.slow
     def test_rows_of_all_kinds(
         self, ready: Any, mask: Any, drop: Any, layer_mime: Any
     ) -> None:

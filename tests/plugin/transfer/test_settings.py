@@ -77,6 +77,7 @@ def test_values_are_remembered() -> None:
     assert values['tolerance'] == DEFAULTS.tolerance
 
 
+@pytest.mark.slow
 @needs_preferences
 def test_a_run_leaves_them_alone(ready: Any) -> None:
     from napari_samnet.plugin.transfer.widget import SemanticTransfer

@@ -49,6 +49,7 @@ class TestRunAgain:
         assert done.panel.source.toolTip().startswith('<p>&lt;b&gt;photo')
         assert 'other ← mask' in layers
 
+    @pytest.mark.slow
     def test_with_another_picture_in_the_layer(
         self, done: Any, photos: Any
     ) -> None:

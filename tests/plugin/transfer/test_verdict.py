@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from napari.components import ViewerModel
 
 from napari_samnet.plugin.layers.edits import about_layer
@@ -12,6 +13,7 @@ from napari_samnet.plugin.layers.edits import about_layer
 WAIT = 120.0
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_a_verdict_that_leaves_with_its_pair(
     ready: Any, viewer: ViewerModel
 ) -> None:

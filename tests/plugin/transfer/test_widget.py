@@ -284,6 +284,7 @@ def test_scale_units_and_affine_of_each_grid(
     assert viewer.layers.extent.units is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dtype', [np.uint16, np.float32, bool])
 def test_gray_images_keep_dtype_and_contrast(
     viewer: ViewerModel, make_widget: Any, photos: Any, dtype: Any
@@ -441,6 +442,7 @@ def test_cancel_answers_after_the_iteration(qtbot: Any, ready: Any) -> None:
     assert after[-1].startswith('Stopped after iteration')
 
 
+@pytest.mark.slow
 def test_the_field_is_shown_after_every_iteration(ready: Any) -> None:
     ready.set_options(iterations=5, tolerance=0.0)
     pictures: list[np.ndarray] = []
@@ -457,6 +459,7 @@ def test_the_field_is_shown_after_every_iteration(ready: Any) -> None:
     assert not np.array_equal(fields[0], fields[1])
 
 
+@pytest.mark.slow
 def test_the_bar_and_the_line_count_iterations(ready: Any) -> None:
     ready.set_options(iterations=3, tolerance=0.0)
     bar = ready.panel.footer.bar
@@ -507,7 +510,6 @@ def test_a_canceled_match_is_not_taken_for_a_whole_one(
     assert len(ready._cache) == 0
 
 
-@pytest.mark.usefixtures('shared_matches')
 class TestDrop:
     """Masks dropped on the zone."""
 
@@ -521,6 +523,7 @@ class TestDrop:
         assert made['labels'].name == 'other ← mask'
         assert made['labels'].data.shape == (72, 96)
 
+    @pytest.mark.slow
     def test_a_second_mask_is_not_matched_again(
         self, ready: Any, viewer: ViewerModel, drop: Any, layer_mime: Any
     ) -> None:
@@ -636,6 +639,7 @@ class TestDrop:
         assert ready.labels is viewer.layers['cells']
         assert 'other ← cells' in viewer.layers
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         'array',
         [
@@ -666,6 +670,7 @@ class TestDrop:
 class TestFailure:
     """Errors in the worker."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ('error', 'text'),
         [
