@@ -263,3 +263,21 @@ def test_files_are_named_without_their_folder(
     first, second = ready.panel.drop.reason.splitlines()
     assert first.startswith('Labels: a folder is a folder')
     assert second.startswith('Labels: note.txt cannot be read')
+
+
+def test_labels_that_nobody_chose_follow_the_images(
+    viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any, press: Any
+) -> None:
+    beside = {'translate': (0, 200)}
+    viewer.add_image(photos[0], name='first')
+    viewer.add_labels(mask, name='mask')
+    viewer.add_image(photos[0], name='last', **beside)
+    widget = make_widget(viewer)
+    assert widget.labels.name == 'mask'
+    press(widget.panel.swap)
+    assert (widget.labels, widget.reason) == (None, '')
+    press(widget.panel.swap)
+    assert widget.labels.name == 'mask'
+    widget.set_labels('mask')
+    press(widget.panel.swap)
+    assert 'does not lie on the source' in widget.reason

@@ -212,6 +212,15 @@ class SemanticTransfer(Scripting):
 
     def _on_pair_activated(self, index: int = 0) -> None:  # noqa: ARG002
         self._pair_set = True
+        labels, source = self.labels, self.source
+        if self._labels_set or source is None:
+            return
+        # What was chosen for the user follows the image that he chose.
+        if labels is not None and not lies_on(
+            grid_of(labels), grid_of(source)
+        ):
+            self.panel.labels.choose(None)
+        self._suggest_labels()
 
     def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
         self._labels_set = True
