@@ -48,18 +48,24 @@ class LabelPainter:
         ``allowed`` (ndarray of bool): where they may be changed, by default
         everywhere.
         """
-        known = self.scores.values
         for part, here in self._contested(tile):
             rows, columns = (
                 slice(inner.start - outer.start, inner.stop - outer.start)
                 for inner, outer in zip(part, tile, strict=True)
             )
             block = target[rows, columns]
-            where = here & ((block == 0) | np.isin(block, known))
+            where = here & self._changeable(block)
             if allowed is not None:
                 where &= allowed[rows, columns]
             if where.any():
                 np.copyto(block, self._winners(part, block), where=where)
+
+    def _changeable(self, block: Labels) -> npt.NDArray[np.bool_]:
+        """Where a block has the background or a label with scores."""
+        known = self.scores.values
+        if len(known) == 1:
+            return np.asarray((block == 0) | (block == known[0]))
+        return (block == 0) | np.isin(block, known)
 
     def _contested(
         self, tile: Tile
