@@ -171,7 +171,7 @@ def _verdict(quality: float, absent: bool) -> Verdict:
             (),
             figures,
         )
-    told = f'predicted IoU {quality:.2f}'
+    told = f'expected overlap with the truth (IoU) {quality:.2f}'
     if not quality >= BAD_QUALITY:
         return Verdict(
             'bad', told, 'Annotate an image that is more alike', (), figures
