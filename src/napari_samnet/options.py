@@ -58,6 +58,7 @@ PAPER: dict[str, Any] = {
     'orientation': 'upright',
     'fine': False,
     'confidence': 'paper',
+    'candidates': False,
     'evidence': False,
     'outlines': False,
     'tolerance': 0.0,
@@ -154,6 +155,10 @@ class MatchOptions:
         well the field fits its surroundings, which is high in a wrong place
         too. It is taken where nothing was fitted: for features of your own,
         other layers, `alikeness` 0 and `init` 'identity'.
+    candidates : bool
+        Where a match is doubtful, take the most similar place instead if the
+        calibrated confidence says that it is likelier. Helps where poses
+        differ, and makes the field less smooth there.
     coarse_iterations : int
         How many of the first iterations run on a map of half the resolution,
         which doubles their reach. 0 to 5.
@@ -181,7 +186,7 @@ class MatchOptions:
         decoded and encoded again, each direction on its own and no early
         stop. More than ten times slower. The transferred image is then the
         one that the decoder paints. Sets `precision`, `backend`, `feedback`,
-        `fine` and `tolerance`.
+        `fine`, `candidates` and `tolerance`.
 
     Notes
     -----
@@ -205,6 +210,7 @@ class MatchOptions:
     orientation: str = 'auto'
     fine: bool = True
     confidence: str = 'calibrated'
+    candidates: bool = True
     coarse_iterations: int = 0
     feedback: str = 'feature'
     lambda_max: float = 0.1
@@ -230,15 +236,11 @@ class MatchOptions:
             if kind(value) != value:
                 raise InputError(f'{name} must be whole, got {value}')
             object.__setattr__(self, name, kind(value))
-        for name in (
-            'attributes',
-            'evidence',
-            'fine',
-            'outlines',
-            'reference',
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
+        for option in fields(self):
+            name, value = option.name, getattr(self, option.name)
+            if isinstance(option.default, bool) and not isinstance(
+                value, bool
+            ):
                 raise InputError(
                     f'{name} must be True or False, got {value!r}'
                 )
@@ -309,6 +311,7 @@ class MatchOptions:
         object.__setattr__(self, 'tolerance', 0.0)
         # What follows the network is no part of the oracle.
         object.__setattr__(self, 'fine', False)
+        object.__setattr__(self, 'candidates', False)
 
 
 def parse_orientation(value: object) -> tuple[float, bool] | None:

@@ -17,8 +17,8 @@ from scipy.ndimage import map_coordinates
 from skimage import data
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.matching.directions import directions
 from napari_samnet.matching.match import match
-from napari_samnet.matching.pair import directions
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.field import affine_field
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from skimage import data, io
 
 from napari_samnet.datasets.image_lists import TrainingImage, read_images
@@ -303,7 +304,10 @@ class TestStage:
         assert not (folder / STORE_NAME).exists()
         before = read_model(get_weights('samnet').path).state_dict()
         after = read_model(folder / WEIGHTS_NAME).state_dict()
-        for name, value in before.items():
+        # All the way was gone, so that there is no second projection.
+        assert before.keys() - after.keys() == {'features.taught'}
+        for name in after:
+            value = before[name]
             same = bool(torch.equal(after[name], value))
             assert same == (name != 'features.projection'), name
 
@@ -353,17 +357,31 @@ class TestStage:
         from napari_samnet.samnet.network import SAMNet
 
         old = read_model(get_weights('samnet').path)
-        model = SAMNet(replace(old.config, projection=0))
+        model = SAMNet(replace(old.config, projection=0, taught=False))
         state = old.state_dict()
-        del state['features.projection']
+        del state['features.projection'], state['features.taught']
         model.load_state_dict(state)
         start = tmp_path / 'start.safetensors'
         save_model(model, start)
         options = replace(
-            OPTIONS, start=str(start), feature_channels=8, feature_steps=1
+            OPTIONS,
+            start=str(start),
+            feature_channels=8,
+            feature_steps=1,
+            feature_share=0.25,
         )
         images = read_images(annotated.parent)
         (step,) = train_steps(images, tmp_path / 'run', options)
         assert 'keypoints' not in step.losses
         trained = read_model(tmp_path / 'run' / WEIGHTS_NAME)
         assert trained.config.projection == 8
+        # A quarter of the way is matched in, all of it tells candidates.
+        kept = load_file(tmp_path / 'run' / START_NAME)['projection']
+        assert trained.features.projection is not None
+        assert trained.features.taught is not None
+        torch.testing.assert_close(
+            4 * (trained.features.projection - kept),
+            trained.features.taught - kept,
+            atol=1e-4,
+            rtol=0,
+        )

@@ -19,13 +19,12 @@ from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
+from napari_samnet.matching.directions import fields_in
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.labeled import labeled
+from napari_samnet.matching.loaded import loaded
 from napari_samnet.matching.orientation_search import Choice, choose
-from napari_samnet.matching.pair import (
-    PairRun,
-    directions,
-)
+from napari_samnet.matching.pair import PairRun
 from napari_samnet.matching.provenance import provenance
 from napari_samnet.matching.refinement import Exact, exact_fields
 from napari_samnet.matching.region import kept_parts, small_masks
@@ -43,7 +42,6 @@ from napari_samnet.warping.warp import SourceArray
 if TYPE_CHECKING:
     from napari_samnet.labels.evidence import Evidence
     from napari_samnet.labels.similar import CellFeatures
-    from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Iteration
@@ -156,7 +154,9 @@ class Attempt:
 
         job, options = self.job, self.job.options
         with self._stage('load'):
-            model, self._weights, fitted = self._load()
+            model, self._weights, fitted = loaded(
+                options, job.features, self.place
+            )
         with self.stages.timed('shrink'):
             self.small = (
                 job.working('source', self.size),
@@ -196,32 +196,6 @@ class Attempt:
             if state.last:
                 return snapshot(transfer=job.transferred)
 
-    def _load(
-        self,
-    ) -> tuple[SAMNet, dict[str, str], MatchConfidence | None]:
-        """The network, what it is called, and the fitted confidence."""
-        from napari_samnet.runtime.confidence import find_confidence
-        from napari_samnet.runtime.loading import load_model
-        from napari_samnet.runtime.weights import get_weights
-        from napari_samnet.samnet.given_features import GivenFeatures
-
-        options, features = self.job.options, self.job.features
-        if features is not None:
-            name = {'name': 'given features', 'sha256': ''}
-            return GivenFeatures(features).eval(), name, None
-        weights = get_weights(options.weights)
-        model = load_model(
-            options.weights,
-            device=self.place.device,
-            precision=self.place.precision,
-            backend=self.place.backend,
-            reference=options.reference,
-        )
-        fitted = None
-        if options.confidence == 'calibrated':
-            fitted = find_confidence(weights, model.config)
-        return model, {'name': weights.name, 'sha256': weights.sha256}, fitted
-
     def _orient(self, model: SAMNet) -> FloatArray:
         """Choose how the target is seen, and see it so at working size."""
         try:
@@ -254,19 +228,20 @@ class Attempt:
 
         job, frame = self.job, self.choice.frame
         with self._memory(), torch.inference_mode():
-            forward, backward, confidence = directions(
-                state, job.options.window
-            )
             # The network computes on all cores, so beside nothing else.
             cells = self.run.cells(self._views())
-        if not frame.whole:
-            forward = frame.forward(forward)
-            backward = frame.backward(backward)
+        fields, confidence = fields_in(frame, state, job.options.window)
         (probability, evidence), exact = side_by_side(
             partial(self._judged, state, cells),
-            partial(self._exact, state, (forward, backward)),
+            partial(self._exact, state, fields),
             device=self.place.device,
         )
+        share = 0.0
+        if exact.about is None and (better := self._reconsidered(state)):
+            # No pixels confirm the field, so that it is free to change.
+            state, probability, share = better
+            fields, confidence = fields_in(frame, state, job.options.window)
+            exact = Exact(*fields)
         if probability is not None:
             confidence = np.concatenate((confidence, probability[None]))
         confidence = confidence * self.run.kept_shares(confidence.shape[2:])
@@ -302,8 +277,22 @@ class Attempt:
             result,
             transferred=transferred,
             warped_labels=labels,
-            metadata={**self._metadata(changes, exact.about), **about},
+            metadata={
+                **self._metadata(changes, exact.about, share),
+                **about,
+            },
         )
+
+    def _reconsidered(
+        self, state: Iteration
+    ) -> tuple[Iteration, FloatArray, float] | None:
+        """Likelier matches of the last state, if there are and may be any."""
+        import torch
+
+        if not (state.last and self.job.options.candidates):
+            return None
+        with torch.inference_mode(), self._stage('reconsider'):
+            return self.run.reconsidered(state)
 
     def _views(self) -> list[FloatArray]:
         """Both images in their own proportions, if evidence needs them."""
@@ -375,7 +364,10 @@ class Attempt:
             return transfer_colors(self.job.images['source'], *colors)
 
     def _metadata(
-        self, changes: tuple[float, ...], refined: dict[str, Any] | None
+        self,
+        changes: tuple[float, ...],
+        refined: dict[str, Any] | None,
+        reconsidered: float,
     ) -> dict[str, Any]:
         """What a result says about how it was made."""
         shares = {}
@@ -394,6 +386,7 @@ class Attempt:
             'orientation': self.choice.as_record(),
             **shares,
             'refined': refined,
+            'reconsidered': round(reconsidered, 3),
             'iterations_used': len(changes),
             'changes': list(changes),
             'stages': self.stages.rounded(),

@@ -161,6 +161,7 @@ def match(
     orientation: str | float = DEFAULTS.orientation,
     fine: bool = DEFAULTS.fine,
     confidence: str = DEFAULTS.confidence,
+    candidates: bool = DEFAULTS.candidates,
     coarse_iterations: int = DEFAULTS.coarse_iterations,
     feedback: str = DEFAULTS.feedback,
     lambda_max: float = DEFAULTS.lambda_max,
@@ -208,7 +209,8 @@ def match(
         are the same, and the time of its colors is saved.
     window, iterations, size, device, precision, backend, weights, \
 attributes, evidence, outlines, init, motions, alikeness, orientation, fine, \
-confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference
+confidence, candidates, coarse_iterations, feedback, lambda_max, skip, \
+tolerance, reference
         The same as in :class:`~napari_samnet.MatchOptions`.
     source_channel_axis, target_channel_axis : int, optional
         Axis of the channels, where it is not the last of an RGB image.
@@ -258,6 +260,7 @@ confidence, coarse_iterations, feedback, lambda_max, skip, tolerance, reference
         orientation=str(orientation),
         fine=fine,
         confidence=confidence,
+        candidates=candidates,
         coarse_iterations=coarse_iterations,
         feedback=feedback,
         lambda_max=lambda_max,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.labels.similar import CellFeatures, most_similar
+from napari_samnet.matching.directions import on_samples
 from napari_samnet.matching.region import cell_shares, without
 from napari_samnet.options import MatchOptions
 
@@ -22,13 +24,10 @@ if TYPE_CHECKING:
     from napari_samnet.runtime.devices import ExecutionTarget
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.features import Features
+    from napari_samnet.samnet.match_evidence import PairSimilarities
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Feedback, Iteration
 
-
-#: Forward-backward error, in cells, at which the confidence has fallen to
-#: 61 %.
-CONSISTENT_CELLS = 2.0
 
 #: Labels at most that are each a hypothesis of the start, the largest ones.
 REGIONS = 8
@@ -111,6 +110,7 @@ class PairRun:
                 source.matching.device
             )
         self._evidence: Evidence | None = None
+        self._probability: Tensor | None = None
         self._recurrence = Recurrence(
             window=options.window,
             iterations=options.iterations,
@@ -259,10 +259,59 @@ class PairRun:
         """
         if self._confidence is None or state.clues is None:
             return None
-        probability = self._confidence.probability(
-            self._source.matching, state
+        self._probability = self._confidence.of_field(
+            self._similarities, state.field, state
         )
-        return _on_samples(probability)
+        return on_samples(self._probability)
+
+    @cached_property
+    def _similarities(self) -> PairSimilarities:
+        from napari_samnet.samnet.match_evidence import PairSimilarities
+
+        return PairSimilarities.of(self._source.matching)
+
+    def _taught(self) -> PairSimilarities:
+        """In the directions that tell likelier matches, if there are any."""
+        import torch
+
+        from napari_samnet.samnet.features import normalize
+        from napari_samnet.samnet.match_evidence import PairSimilarities
+
+        taught = self._model.features.taught
+        given = [part for part in self._unprojected if part is not None]
+        if taught is None or len(given) < 2:
+            return self._similarities
+        channels = torch.cat(given).float()
+        projected = torch.einsum('bchw,cd->bdhw', channels, taught.float())
+        return PairSimilarities.of(normalize(projected))
+
+    def reconsidered(
+        self, state: Iteration
+    ) -> tuple[Iteration, FloatArray, float] | None:
+        """The state with likelier matches, how likely, and their share.
+
+        ``state``: the one of which :meth:`match_probability` was asked last.
+        Returns: None where nothing is likelier, or nothing was fitted.
+        """
+        import torch
+
+        from napari_samnet.samnet.candidates import is_doubtful, reconsidered
+
+        if self._confidence is None or self._probability is None:
+            return None
+        rows, columns = state.field.shape[-2:]
+        kept = torch.from_numpy(self.kept_shares((rows, columns)))
+        if not is_doubtful(self._probability.cpu(), kept[:, None]):
+            return None
+        better = reconsidered(
+            self._confidence,
+            self._taught(),
+            state,
+            alikeness=self._options.alikeness,
+        )
+        if better is None:
+            return None
+        return better.state, on_samples(better.probability), better.share
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
@@ -326,54 +375,3 @@ def _joined(one: Iteration, other: Iteration) -> Iteration:
             )
         ),
     )
-
-
-def directions(
-    state: Iteration, window: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fields in normalized (row, column) units and their confidences.
-
-    ``state``: of a batch of both directions.
-    ``window``: that it was matched with.
-    Returns: ``forward, backward`` (rows, columns, 2): on a grid of several
-    samples per cell, by the cells' affine maps; ``confidence`` (1, 2, rows,
-    columns): of both directions, in [0, 1]: that of the paper, lowered where
-    both directions disagree.
-    """
-    import torch
-
-    from napari_samnet.samnet.attributes import matchable
-    from napari_samnet.samnet.field import flow_of, warp
-    from napari_samnet.samnet.upsample import sample_affine
-
-    with torch.inference_mode():
-        flow = flow_of(state.field)
-        height, width = flow.shape[-2:]
-        # Where both directions disagree, one of them is wrong.
-        error = flow + warp(flow.flip(0), flow)
-        squared = error.square().sum(1) / CONSISTENT_CELLS**2
-        confidence = matchable(state.alpha, window)
-        confidence = confidence * torch.exp(-squared / 2)[:, None]
-        # From (x, y) in cells to (row, column) in shares of the sides.
-        cells = sample_affine(state.field).flip(1).permute(0, 2, 3, 1)
-        normalized = cells / cells.new_tensor((height, width))
-        both = normalized.float().cpu().numpy()
-        array = _on_samples(confidence)[None]
-    return both[0], both[1], array
-
-
-def _on_samples(confidence: Tensor) -> FloatArray:
-    """A confidence ``(2, 1, H, W)`` on the grid of :func:`directions`."""
-    import torch.nn.functional as F
-
-    from napari_samnet.samnet.upsample import SAMPLES
-
-    height, width = confidence.shape[-2:]
-    wide = F.interpolate(
-        confidence.float(),
-        size=(SAMPLES * height, SAMPLES * width),
-        mode='bilinear',
-        align_corners=False,
-    )
-    array: FloatArray = wide[:, 0].clamp(0, 1).cpu().numpy()
-    return array

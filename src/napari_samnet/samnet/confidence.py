@@ -15,7 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE, match_evidence
+from napari_samnet.samnet.match_evidence import (
+    MATCH_EVIDENCE,
+    PairSimilarities,
+)
 from napari_samnet.samnet.recurrence import Iteration
 
 #: Deviations from the mean beyond which evidence says no more: what lies
@@ -86,14 +89,18 @@ class MatchConfidence(nn.Module):
         Returns: ``(2, 1, H, W)`` in [0, 1].
         Raises ValueError if the state has no clues, as with round windows.
         """
+        return self.of_field(PairSimilarities.of(features), state.field, state)
+
+    def of_field(
+        self, similarities: PairSimilarities, field: Tensor, state: Iteration
+    ) -> Tensor:
+        """The same of a field, ``(2, 6, H, W)``, in place of the state's."""
         if state.clues is None:
             raise ValueError('the confidence needs the clues of the start')
-        evidence = match_evidence(
-            features, state.field, state.clues, state.alpha
-        )
+        evidence = similarities.evidence(field, state.clues, state.alpha)
         cells = evidence.flatten(2).transpose(1, 2).flatten(0, 1)
         odds = self(cells).mean(0).view(2, 1, *evidence.shape[-2:])
-        size = state.field.shape[-2:]
+        size = field.shape[-2:]
         if odds.shape[-2:] != size:
             odds = F.interpolate(
                 odds, size=size, mode='bilinear', align_corners=False

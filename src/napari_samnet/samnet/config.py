@@ -34,6 +34,9 @@ class SAMNetConfig:
     decoder_depth: int = 2
     #: Channels that the matching feature can be projected to, 0 for none.
     projection: int = 0
+    #: Whether there is a second projection of as many channels, taught all the
+    #: way, in which the likelier ones of several matches are told.
+    taught: bool = False
     #: Whether (8) blends matchable points only, which is not in the paper's
     #: equation.
     gate: bool = True

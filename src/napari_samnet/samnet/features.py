@@ -104,6 +104,8 @@ class VGGFeatures(nn.Module):
     std: Tensor
     #: Channels that the matching feature can be projected to, 0 for none.
     projection: Tensor | None
+    #: The same, taught all the way, to tell likelier matches by.
+    taught: Tensor | None
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class VGGFeatures(nn.Module):
         backbone: str = 'vgg16',
         matching_layers: Sequence[str] = ('relu4_3', 'relu5_1'),
         projection: int = 0,
+        taught: bool = False,
     ) -> None:
         super().__init__()
         plan = layer_plan(backbone)
@@ -147,6 +150,7 @@ class VGGFeatures(nn.Module):
         self.register_buffer(
             'projection', torch.zeros(shape) if projection else None
         )
+        self.register_buffer('taught', torch.zeros(shape) if taught else None)
 
     @property
     def layer_channels(self) -> tuple[int, ...]:

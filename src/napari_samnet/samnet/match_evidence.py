@@ -11,6 +11,7 @@ how hard the pair is. That is not in the paper.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -127,6 +128,81 @@ _SMOOTHED = (
 )
 
 
+class PairSimilarities(NamedTuple):
+    """What the cells of two images say about any field between them."""
+
+    #: ``(2, C, h, w)``, features of unit length along C.
+    maps: Tensor
+    #: ``single``, ``averaged``: cosines of single cells, and over 3 x 3 equal
+    #: displacements, from the first image to the second.
+    single: Volume
+    averaged: Volume
+    #: ``best``, ``back``: ``(N,)``, most similar cell by `averaged`, of each
+    #: cell of the first and of the second image.
+    best: Tensor
+    back: Tensor
+    #: Cosine of the mean features.
+    likeness: Tensor
+    #: Of the cells of both images.
+    neighbors: tuple[Neighbors, Neighbors]
+
+    @classmethod
+    def of(cls, features: Tensor) -> PairSimilarities:
+        """Compare all cells of two images, ``(2, C, H, W)``."""
+        maps = _many_cells(few_cells(features.float()))
+        cosines = all_pairs(maps[:1], maps[1:])
+        averaged = Volume.of(_averaged(cosines))
+        best, back = (argmax(averaged.cosines, axis) for axis in (1, 0))
+        means = maps.mean((2, 3))
+        return cls(
+            maps,
+            Volume.of(cosines.view(len(best), -1)),
+            averaged,
+            best,
+            back,
+            F.cosine_similarity(means[0], means[1], dim=0),
+            (Neighbors.of(maps[0]), Neighbors.of(maps[1])),
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the cells."""
+        return self.maps.shape[-2], self.maps.shape[-1]
+
+    def evidence(self, field: Tensor, clues: Clues, alpha: Tensor) -> Tensor:
+        """What speaks for and against a field; see :func:`match_evidence`."""
+        height, width = self.size
+        known = torch.cat((*clues, alpha), 1).float()
+        if known.shape[-2:] != self.size:
+            known = F.interpolate(
+                known, size=self.size, mode='bilinear', antialias=True
+            )
+        if field.shape[-2:] != self.size:
+            field = resize_field(field, height, width)
+        field = field.float()
+        flow = flow_of(field)
+        error = (flow + warp(flow.flip(0), flow)).norm(dim=1).flatten(1)
+        ways = (
+            (self.single, self.averaged, self.best, self.back),
+            (self.single.T, self.averaged.T, self.back, self.best),
+        )
+        directions = [
+            _gathered(
+                Direction(
+                    self.maps[one],
+                    *way,
+                    field[one],
+                    error[one],
+                    known[one].flatten(1),
+                ),
+                self.neighbors[one],
+                self.likeness,
+            )
+            for one, way in enumerate(ways)
+        ]
+        return torch.stack(directions).view(2, -1, height, width)
+
+
 def match_evidence(
     features: Tensor, field: Tensor, clues: Clues, alpha: Tensor
 ) -> Tensor:
@@ -140,40 +216,7 @@ def match_evidence(
     Returns: ``(2, len(MATCH_EVIDENCE), h, w)`` for the cells of either image;
     the larger of h and w is `GLOBAL_CELLS`.
     """
-    maps = _many_cells(few_cells(features.float()))
-    height, width = maps.shape[-2:]
-    known = torch.cat((*clues, alpha), 1).float()
-    if known.shape[-2:] != maps.shape[-2:]:
-        field = resize_field(field, height, width)
-        known = F.interpolate(
-            known, size=(height, width), mode='bilinear', antialias=True
-        )
-    field = field.float()
-    cosines = all_pairs(maps[:1], maps[1:])
-    single = Volume.of(cosines.view(height * width, -1))
-    averaged = Volume.of(_averaged(cosines))
-    best, back = (argmax(averaged.cosines, axis) for axis in (1, 0))
-    flow = flow_of(field)
-    error = (flow + warp(flow.flip(0), flow)).norm(dim=1).flatten(1)
-    means = maps.mean((2, 3))
-    likeness = F.cosine_similarity(means[0], means[1], dim=0)
-    directions = [
-        _gathered(
-            Direction(
-                maps[one],
-                single.T if one else single,
-                averaged.T if one else averaged,
-                back if one else best,
-                best if one else back,
-                field[one],
-                error[one],
-                known[one].flatten(1),
-            ),
-            likeness,
-        )
-        for one in range(2)
-    ]
-    return torch.stack(directions).view(2, -1, height, width)
+    return PairSimilarities.of(features).evidence(field, clues, alpha)
 
 
 def _many_cells(maps: Tensor) -> Tensor:
@@ -208,7 +251,9 @@ def _inside(height: int, width: int, device: torch.device) -> Tensor:
     return consensus_of(ones)[0].flatten(2).flatten(0, 1)
 
 
-def _gathered(pair: Direction, likeness: Tensor) -> Tensor:
+def _gathered(
+    pair: Direction, neighbors: Neighbors, likeness: Tensor
+) -> Tensor:
     """All channels of one direction, ``(K, N)``."""
     points = grid(*pair.size, pair.field).flatten(1)
     goals = points + pair.field[4:].flatten(1)
@@ -219,7 +264,6 @@ def _gathered(pair: Direction, likeness: Tensor) -> Tensor:
     edge = goals.new_tensor([[pair.size[1] - 1], [pair.size[0] - 1]])
     beyond = (-goals).clamp_min(0) + (goals - edge).clamp_min(0)
     answers['outside'] = beyond.norm(dim=0).clamp_max(6)
-    neighbors = Neighbors.of(pair)
     answers |= neighbors.agreement(pair, goals)
     answers['likeness to itself'] = neighbors.likeness_to_itself()
     for name in _SMOOTHED:

@@ -42,17 +42,18 @@ class Neighbors(NamedTuple):
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, pair: Direction) -> Neighbors:
-        """Neighbors in the image that the matches start from."""
-        points = grid(*pair.size, pair.field)
+    def of(cls, features: Tensor) -> Neighbors:
+        """Neighbors in an image, from its features ``(C, h, w)``."""
+        cells = (features.shape[-2], features.shape[-1])
+        points = grid(*cells, features)
         places = _coarse(points)
-        features = normalize(_coarse(pair.features)[None])[0]
-        alike = features.flatten(1).T @ pair.features.flatten(1)
+        coarse = normalize(_coarse(features)[None])[0]
+        alike = coarse.flatten(1).T @ features.flatten(1)
         step = points.flatten(1)[:, None] - places.flatten(1)[:, :, None]
         apart = step.square().sum(0)
         logits = (alike - 1) / ALIKENESS - apart / (2 * NEIGHBOR_SIGMA**2)
         size = (places.shape[-2], places.shape[-1])
-        return cls(alike, step, apart, logits.exp(), size, pair.size)
+        return cls(alike, step, apart, logits.exp(), size, cells)
 
     def spread(self, values: Tensor) -> Tensor:
         """Values at the places, ``(K, M)``, for all cells, ``(K, N)``."""

@@ -57,6 +57,7 @@ class SAMNet(Comparison):
             backbone=self.config.backbone,
             matching_layers=self.config.matching_layers,
             projection=self.config.projection,
+            taught=self.config.taught,
         )
         if self.config.matcher == 'rtn':
             self.matcher = RTNMatching(window=self.config.window)

@@ -191,7 +191,10 @@ def feature_stage(
     with closing(teach(taught, store, sources, run)) as steps:
         yield from steps
     learnt = store.basis @ taught.projection.detach()
-    return with_projection(model, start.lerp(learnt, options.feature_share))
+    share = options.feature_share
+    return with_projection(
+        model, start.lerp(learnt, share), learnt if 0 < share < 1 else None
+    )
 
 
 def remove_store(folder: Path) -> None:

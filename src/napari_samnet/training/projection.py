@@ -83,14 +83,25 @@ def find_projection(
     return directions.float().contiguous(), float(kept)
 
 
-def with_projection(model: SAMNet, projection: Tensor) -> SAMNet:
+def with_projection(
+    model: SAMNet, projection: Tensor, taught: Tensor | None = None
+) -> SAMNet:
     """The same network, with that projection of its matching features.
 
     ``projection``: ``(matching channels, channels)``, the new projection.
+    ``taught``: of the same shape, in which likelier matches are told; by
+    default they are told in the projection itself.
     """
-    config = replace(model.config, projection=projection.shape[1])
+    config = replace(
+        model.config,
+        projection=projection.shape[1],
+        taught=taught is not None,
+    )
     other = SAMNet(config)
     state = {**model.state_dict(), 'features.projection': projection}
+    state.pop('features.taught', None)
+    if taught is not None:
+        state['features.taught'] = taught
     other.load_state_dict(state)
     return other.eval().requires_grad_(False)
 

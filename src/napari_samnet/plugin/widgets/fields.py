@@ -61,6 +61,7 @@ LABELS = {
     'orientation': 'Orientation',
     'fine': 'Down to the pixel',
     'confidence': 'Confidence',
+    'candidates': 'Likelier matches',
     'coarse_iterations': 'Coarse iterations',
     'feedback': 'Feedback',
     'lambda_max': 'Share of the look',
