@@ -155,6 +155,7 @@ class TestTransfer:
         assert 'mean forward-backward error' in lines[0]
         assert str(tmp_path / 'flow.flo') in lines
 
+    @pytest.mark.slow
     @pytest.mark.parametrize('dtype', ['bool', 'uint16', 'int64'])
     def test_label_dtype_is_kept(self, files, coffee, tmp_path, dtype) -> None:
         labels = (coffee.labels * 300.0).astype(dtype)

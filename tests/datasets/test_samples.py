@@ -32,6 +32,7 @@ def known(request: pytest.FixtureRequest) -> SamplePair:
     return load_sample(request.param)
 
 
+@pytest.mark.slow
 def test_arrays_fit_together(pair: SamplePair) -> None:
     assert pair.source.dtype == pair.target.dtype == np.uint8
     assert pair.source.shape[2] == pair.target.shape[2] == 3
@@ -47,6 +48,7 @@ def test_arrays_fit_together(pair: SamplePair) -> None:
     assert pair.credit
 
 
+@pytest.mark.slow
 def test_flow_leads_to_the_same_label(known: SamplePair) -> None:
     start = np.argwhere((known.labels > 0) & np.isfinite(known.flow[..., 0]))
     end = np.round(start + known.flow[tuple(start.T)]).astype(int)
@@ -107,6 +109,7 @@ def test_one_section_of_the_series_is_annotated() -> None:
     assert set(np.unique(labels)) == set(range(len(names) + 1))
 
 
+@pytest.mark.slow
 def test_same_picture_each_time() -> None:
     first, second = load_sample('cat'), load_sample('cat')
     np.testing.assert_array_equal(first.target, second.target)

@@ -81,6 +81,7 @@ def test_an_empty_mask_is_no_object():
         compose(image, image, np.zeros((20, 20), bool), rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', LABELED_IMAGES)
 def test_images_have_twenty_to_two_hundred_labels(name):
     image, labels = labeled_image(name)

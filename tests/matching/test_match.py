@@ -174,6 +174,7 @@ class TestSteps:
         assert all(change >= 1.0 for change in changes[: used - 1])
 
 
+@pytest.mark.slow
 class TestOptions:
     def test_without_attributes_there_is_no_image(
         self, source: np.ndarray, target: np.ndarray

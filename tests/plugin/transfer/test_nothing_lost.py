@@ -69,6 +69,7 @@ def test_nothing_to_restore_is_said(done: Any) -> None:
         done.restore()
 
 
+@pytest.mark.slow
 def test_labels_belong_to_the_moment_when_run_was_pressed(
     ready: Any,
 ) -> None:
@@ -83,6 +84,7 @@ def test_labels_belong_to_the_moment_when_run_was_pressed(
     assert set(np.unique(made.data)) == {0, 3, 70_000}
 
 
+@pytest.mark.slow
 def test_points_belong_to_the_moment_when_run_was_pressed(ready: Any) -> None:
     points = ready.viewer.add_points([[30.0, 40], [50, 60]], name='dots')
     ready.transfer('dots')
@@ -256,6 +258,7 @@ def test_results_follow_images_that_are_moved_during_the_run(
     np.testing.assert_allclose(layers['other ← mask'].translate, (5, 300))
 
 
+@pytest.mark.slow
 def test_a_result_that_was_moved_is_the_user_s(ready: Any) -> None:
     layers = ready.viewer.layers
     ready.set_outputs('labels')

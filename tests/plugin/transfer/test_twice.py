@@ -165,6 +165,7 @@ class TestMeanwhile:
         assert 'other ← mask' in names(ready)
 
 
+@pytest.mark.slow
 class TestRemoved:
     """Layers that something belonged to are gone."""
 

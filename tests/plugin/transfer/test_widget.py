@@ -346,6 +346,7 @@ def test_without_attributes_nothing_is_transferred(
     assert set(results(viewer)) == {'flow', 'labels'}
 
 
+@pytest.mark.slow
 class TestDuringARun:
     """Whatever the user does meanwhile."""
 
