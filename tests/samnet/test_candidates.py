@@ -6,7 +6,6 @@ import torch
 
 from napari_samnet.samnet.candidates import (
     Reconsidered,
-    is_doubtful,
     reconsidered,
 )
 from napari_samnet.samnet.confidence import MatchConfidence
@@ -67,13 +66,10 @@ def test_a_doubtful_part_follows_the_most_similar_cells() -> None:
     assert (better.probability <= 1).all()
 
 
-def test_a_pair_that_matches_well_stays_as_it_is() -> None:
-    sure = torch.full((2, 1, 4, 4), 0.7)
-    half = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4)
-    assert not is_doubtful(sure, torch.ones(2, 1, 4, 4))
-    assert is_doubtful(sure * half, torch.ones(2, 1, 4, 4))
-    # What is left out does not count.
-    assert not is_doubtful(sure * half, half)
+def test_matches_that_are_sure_stay_as_they_are() -> None:
+    features = moved_band()
+    field = identity_field(2, SIDE, SIDE, like=features)
+    assert answer(9.0, field, features) is None
 
 
 def test_cells_that_are_left_out_keep_their_motion() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -110,7 +109,6 @@ class PairRun:
                 source.matching.device
             )
         self._evidence: Evidence | None = None
-        self._probability: Tensor | None = None
         self._recurrence = Recurrence(
             window=options.window,
             iterations=options.iterations,
@@ -259,16 +257,9 @@ class PairRun:
         """
         if self._confidence is None or state.clues is None:
             return None
-        self._probability = self._confidence.of_field(
-            self._similarities, state.field, state
+        return on_samples(
+            self._confidence.probability(self._source.matching, state)
         )
-        return on_samples(self._probability)
-
-    @cached_property
-    def _similarities(self) -> PairSimilarities:
-        from napari_samnet.samnet.match_evidence import PairSimilarities
-
-        return PairSimilarities.of(self._source.matching)
 
     def _taught(self) -> PairSimilarities:
         """In the directions that tell likelier matches, if there are any."""
@@ -280,7 +271,7 @@ class PairRun:
         taught = self._model.features.taught
         given = [part for part in self._unprojected if part is not None]
         if taught is None or len(given) < 2:
-            return self._similarities
+            return PairSimilarities.of(self._source.matching)
         channels = torch.cat(given).float()
         projected = torch.einsum('bchw,cd->bdhw', channels, taught.float())
         return PairSimilarities.of(normalize(projected))
@@ -290,18 +281,12 @@ class PairRun:
     ) -> tuple[Iteration, FloatArray, float] | None:
         """The state with likelier matches, how likely, and their share.
 
-        ``state``: the one of which :meth:`match_probability` was asked last.
+        ``state``: state that :meth:`states` yielded.
         Returns: None where nothing is likelier, or nothing was fitted.
         """
-        import torch
+        from napari_samnet.samnet.candidates import reconsidered
 
-        from napari_samnet.samnet.candidates import is_doubtful, reconsidered
-
-        if self._confidence is None or self._probability is None:
-            return None
-        rows, columns = state.field.shape[-2:]
-        kept = torch.from_numpy(self.kept_shares((rows, columns)))
-        if not is_doubtful(self._probability.cpu(), kept[:, None]):
+        if self._confidence is None or state.clues is None:
             return None
         better = reconsidered(
             self._confidence,

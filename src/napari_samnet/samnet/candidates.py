@@ -5,8 +5,7 @@ there, the most similar cells are right more often. So each doubtful cell has
 three candidates: the match of the field, the most similar cell within some
 cells of it, and the most similar one of the whole image. The confidence that
 was fitted to right and wrong matches judges all three, and the field is bent
-to the likeliest ones. Where a pair matches well as a whole, nothing is
-changed. This is not part of the paper.
+to the likeliest ones. This is not part of the paper.
 """
 
 from __future__ import annotations
@@ -24,9 +23,8 @@ from napari_samnet.samnet.field import flow_of, grid, resize_field
 from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.recurrence import Iteration
 
-#: Mean confidence of a pair from which on nothing is changed, and that of a
-#: cell from which on its match stays.
-PAIR_SURE, CELL_SURE = 0.5, 0.6
+#: Confidence of a cell from which on its match stays.
+CELL_SURE = 0.6
 
 #: Width in cells of the Gaussian around the field's match within which the
 #: most similar cell is a candidate.
@@ -48,16 +46,6 @@ class Reconsidered(NamedTuple):
     probability: Tensor
     #: Share of the cells of both images that took another match.
     share: float
-
-
-def is_doubtful(probability: Tensor, kept: Tensor) -> bool:
-    """Whether a pair does not match well as a whole.
-
-    ``probability``, ``kept``: ``(2, 1, H, W)``, how likely the matches are
-    right, and which share of each cell is matched.
-    """
-    mean = (probability * kept).sum() / kept.sum().clamp_min(1e-6)
-    return float(mean) < PAIR_SURE
 
 
 def reconsidered(
