@@ -141,7 +141,7 @@ class TestPairs:
     @pytest.mark.parametrize(
         ('source', 'target', 'message'),
         [
-            ([], [], 'shape'),
+            ([], [], 'must be pairs'),
             ([[1, 2]], [[1, 2], [3, 4]], 'must be pairs'),
             ([[1, np.nan]], [[1, 2]], 'finite'),
         ],

@@ -23,6 +23,8 @@ WAIT = 60.0
 def done(ready: Any) -> Any:
     """A pair that was matched, with labels and points carried."""
     ready.viewer.layers['other'].translate = (0, 200)
+    # Edges of the picture would hold the labels where they are.
+    ready.set_options(outlines=False)
     ready.viewer.add_points([[35.0, 45]], name='dot')
     ready.set_outputs('labels', 'confidence')
     ready.run(wait=True, timeout=WAIT)
