@@ -61,7 +61,12 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
     """
     whole = read_model(get_weights(weights).path)
     part = SAMNet(
-        replace(whole.config, matching_layers=tuple(layers), projection=0)
+        replace(
+            whole.config,
+            matching_layers=tuple(layers),
+            projection=0,
+            taught=False,
+        )
     )
     wanted = part.state_dict().keys()
     part.load_state_dict(

@@ -41,7 +41,7 @@ STAGES = {
     'shrink': (api, 'to_working'),
     'encode': (engine.PairRun, '_encode'),
     'match': (engine.PairRun, 'states'),
-    'fields': (api, 'directions'),
+    'fields': (api, 'fields_in'),
     'colors': (transfer, 'recolored'),
     'recolor': (api, 'transfer_colors'),
 }

@@ -120,6 +120,7 @@ def test_a_network_with_it_is_sure_of_an_image_and_itself_alone(
             attributes=False,
             fine=False,
             confidence=confidence,
+            candidates=False,
         )
         return float(found.forward_confidence.mean())
 

@@ -227,10 +227,11 @@ class Attempt:
         import torch
 
         job, frame = self.job, self.choice.frame
+        fields_of = partial(fields_in, frame, window=job.options.window)
         with self._memory(), torch.inference_mode():
             # The network computes on all cores, so beside nothing else.
             cells = self.run.cells(self._views())
-        fields, confidence = fields_in(frame, state, job.options.window)
+            fields, confidence = fields_of(state)
         (probability, evidence), exact = side_by_side(
             partial(self._judged, state, cells),
             partial(self._exact, state, fields),
@@ -240,7 +241,8 @@ class Attempt:
         if exact.about is None and (better := self._reconsidered(state)):
             # No pixels confirm the field, so that it is free to change.
             state, probability, share = better
-            fields, confidence = fields_in(frame, state, job.options.window)
+            with self._memory():
+                fields, confidence = fields_of(state)
             exact = Exact(*fields)
         if probability is not None:
             confidence = np.concatenate((confidence, probability[None]))
@@ -286,10 +288,10 @@ class Attempt:
     def _reconsidered(
         self, state: Iteration
     ) -> tuple[Iteration, FloatArray, float] | None:
-        """Likelier matches of the last state, if there are and may be any."""
+        """The state with likelier matches, if there are and may be any."""
         import torch
 
-        if not (state.last and self.job.options.candidates):
+        if not self.job.options.candidates:
             return None
         with torch.inference_mode(), self._stage('reconsider'):
             return self.run.reconsidered(state)
