@@ -11,6 +11,7 @@ from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
 from napari_samnet.labels.similar import CellFeatures
+from napari_samnet.matching.pair import cell_features
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
@@ -90,14 +91,7 @@ class Describer:
                 memory_format=torch.channels_last
             )
             found = model.encode(batch, skips=False, unprojected=True)
-            matching = found.matching
-            channels = found.unprojected
-            parts = (matching if channels is None else channels, matching)
+            parts = cell_features(found.matching, found.unprojected)
             return CellFeatures(
-                *(
-                    np.ascontiguousarray(
-                        part[0].permute(1, 2, 0).half().cpu().numpy()
-                    )
-                    for part in parts
-                )
+                *(part.astype(np.float16, order='C') for part in parts)
             )

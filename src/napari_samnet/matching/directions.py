@@ -75,10 +75,7 @@ def fields_in(
 
     ``frame``: how the target was seen; the confidence is of that view.
     """
-    import torch
-
-    with torch.inference_mode():
-        forward, backward, confidence = directions(state, window)
+    forward, backward, confidence = directions(state, window)
     if not frame.whole:
         forward, backward = frame.forward(forward), frame.backward(backward)
     return (forward, backward), confidence

@@ -73,6 +73,8 @@ class PairRun:
         self._skips = options.attributes and options.feedback == 'image'
         # From a blended relu4_1 on, the feature network needs all channels.
         self._project = options.feedback != 'continue'
+        # Evidence and candidates are told by all channels.
+        self._unproject = options.evidence or options.candidates
         self._masks = masks
         parts = [
             self._matched(self._encode(image), mask)
@@ -170,7 +172,7 @@ class PairRun:
             self._weights,
             self._place,
             self._project,
-            options.evidence,
+            self._unproject,
         )
         # Features are cached by the hash of the weights, if there is one.
         keep = bool(self._weights) and not options.reference
@@ -187,7 +189,7 @@ class PairRun:
                     batch,
                     skips=self._skips,
                     project=self._project,
-                    unprojected=options.evidence,
+                    unprojected=self._unproject,
                 )
             except ValueError as error:
                 raise InputError(str(error)) from error
@@ -225,12 +227,12 @@ class PairRun:
         """
         if not views:
             matching = self._source.matching.split(1)
-            return list(map(_cell_features, matching, self._unprojected))
+            return list(map(cell_features, matching, self._unprojected))
         seen = [
             self._matched(self._encode(view), mask)
             for view, mask in zip(views, self._masks, strict=True)
         ]
-        return [_cell_features(f.matching, f.unprojected) for f in seen]
+        return [cell_features(f.matching, f.unprojected) for f in seen]
 
     def evidence(self, cells: Sequence[CellFeatures]) -> Evidence:
         """Cells of the source that each cell of the target looks like.
@@ -315,7 +317,7 @@ class PairRun:
         return picture
 
 
-def _cell_features(
+def cell_features(
     matching: Tensor, unprojected: Tensor | None
 ) -> CellFeatures:
     """Features of an image ``(1, C, h, w)``, row by row."""
