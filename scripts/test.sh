@@ -56,7 +56,8 @@ unset DISPLAY WAYLAND_DISPLAY
 # A process of one thread for each core, at most four of them: each holds the
 # networks. The tests of a file stay together, since they share matches.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-side_by_side=(-n logical --maxprocesses 4 --dist loadfile)
+# One that crashes ends the run: after a restart it may never end.
+side_by_side=(-n logical --maxprocesses 4 --dist loadfile --max-worker-restart 0)
 QT_API=pyqt6 PYTEST_QT_API=pyqt6 \
   "$bin/python" -m pytest -q "${side_by_side[@]}" tests/plugin
 # With the other binding all that is quick, and what opens a window or may

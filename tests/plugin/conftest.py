@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +37,21 @@ FAST: dict[str, Any] = {
 def fast() -> dict[str, Any]:
     """Options of a quick run."""
     return dict(FAST)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item,
+) -> Generator[None, object, object]:
+    """Free closed windows at once, and in the thread that they live in.
+
+    The next collection may run in the thread of a worker, and an OpenGL
+    context that is freed there crashes the next window that goes.
+    """
+    result = yield
+    if item.get_closest_marker('gui'):
+        gc.collect()
+    return result
 
 
 @pytest.fixture(autouse=True)

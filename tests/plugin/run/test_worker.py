@@ -107,6 +107,33 @@ def test_out_of_memory_names_the_remedy(qtbot: Any, runner: Runner) -> None:
     assert not runner.running
 
 
+def test_memory_is_freed_by_the_thread_of_the_window(
+    qtbot: Any, runner: Runner
+) -> None:
+    class Node:
+        pass
+
+    freed_by = []
+
+    def make(stop: Event) -> Any:
+        yield Report(0, 0, 'begun')
+        node = Node()
+        # Only the collector finds it.
+        node.itself = node  # type: ignore[attr-defined]
+        weakref.finalize(
+            node, lambda: freed_by.append(threading.current_thread())
+        )
+        del node
+        raise MemoryError
+
+    gc.disable()
+    try:
+        run(qtbot, runner, make)
+    finally:
+        gc.enable()
+    assert freed_by == [threading.main_thread()]
+
+
 def test_errors_before_the_first_step_are_not_lost(
     qtbot: Any, runner: Runner
 ) -> None:

@@ -66,7 +66,12 @@ def _is_memory(error: Exception) -> bool:
 
 
 def _free_memory() -> None:
-    """Give back what the device still holds; torch is not imported here."""
+    """Give back what the device still holds; torch is not imported here.
+
+    Only in the thread of the window: garbage may hold the OpenGL context of
+    a viewer that was closed, and one that is freed in another thread stays
+    the current one of its own, which crashes when the next window goes.
+    """
     gc.collect()
     torch: Any = sys.modules.get('torch')
     if torch is not None and torch.cuda.is_initialized():
@@ -105,10 +110,7 @@ def guarded(
     try:
         return (yield from steps)
     except Exception as error:  # noqa: BLE001
-        failure = as_failure(error)
-    if _is_memory(failure.error):
-        _free_memory()
-    return failure
+        return as_failure(error)
 
 
 class _Stop:
@@ -224,6 +226,8 @@ class Runner(QObject):
 
     def _on_returned(self, result: Any) -> None:
         if isinstance(result, Failure):
+            if _is_memory(result.error):
+                _free_memory()
             self.failed.emit(result)
         else:
             self.returned.emit(result)
