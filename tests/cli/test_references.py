@@ -45,3 +45,12 @@ def test_all_annotated_images_are_asked(
     assert 0 < facts['predicted_iou'] <= 1
     carried = imread(facts['files']['warped_labels'])
     assert set(np.unique(carried)) == {0, 4}
+    left = np.zeros(image.shape[:2], np.uint8)
+    left[:, :150] = 1
+    imsave(tmp_path / 'left.png', left, check_contrast=False)
+    command += ['--target-leave-out', str(tmp_path / 'left.png')]
+    assert main(command) == 0
+    facts = json.loads(capsys.readouterr().out)
+    carried = imread(facts['files']['warped_labels'])
+    assert carried.any()
+    assert not carried[left > 0].any()

@@ -164,9 +164,27 @@ class TestCarry:
         assert set(carried.vanished) == {300} - present
         assert carried.metadata['labels'][0]['label'] == 300
 
+    def test_nothing_is_asked_or_labeled_in_what_is_left_out(
+        self, cat: tuple[np.ndarray, np.ndarray]
+    ) -> None:
+        image, labels = cat
+        left = np.zeros(labels.shape, bool)
+        left[:, :150] = True
+        carried = carry([cat], image, size=SIZE, leave_out=left)
+        assert not carried.labels[left].any()
+        assert iou(carried.labels > 0, (labels > 0) & ~left) > 0.8
+        only = carry([cat], image, size=SIZE, region=labels > 0)
+        assert not only.labels[labels == 0].any()
+        bare = carry([cat], image, size=SIZE, reference_regions=[labels == 0])
+        assert (bare.labels > 0).sum() < 0.5 * (labels > 0).sum()
+
     def test_wrong_input_is_told(
         self, cat: tuple[np.ndarray, np.ndarray]
     ) -> None:
+        with pytest.raises(InputError, match='region must have the shape'):
+            carry([cat], cat[0], size=SIZE, region=cat[1][:-1])
+        with pytest.raises(InputError, match='leave_outs must hold one'):
+            carry([cat], cat[0], size=SIZE, reference_leave_outs=[])
         with pytest.raises(InputError, match='at least one pair'):
             carry([], cat[0])
         with pytest.raises(InputError, match='labels of reference 1'):

@@ -25,7 +25,7 @@ from napari_samnet.cli.progress import MatchProgress
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.io.annotated import AnnotatedImage
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('IMAGE', 'MASK'),
         help='a further annotated image and its labels; may be given many '
         'times. All of them are asked for the labels of TARGET; the match '
-        'stays that of SOURCE and TARGET.',
+        'stays that of SOURCE and TARGET. Regions of both count here too.',
     )
     parser.add_argument(
         '--points',
@@ -132,6 +132,12 @@ def run(arguments: argparse.Namespace) -> int:
     labels = None if source.labels is None else source.labels.labels
     axes = (source.picture.channel_axis, target.channel_axis)
     landmarks = _read_landmarks(arguments.landmarks)
+    masks = {
+        'region': _read_masks(arguments.region, arguments.target_region),
+        'leave_out': _read_masks(
+            arguments.leave_out, arguments.target_leave_out
+        ),
+    }
     with MatchProgress() as progress:
         result = match(
             source.picture.pixels,
@@ -139,17 +145,15 @@ def run(arguments: argparse.Namespace) -> int:
             labels=labels,
             transferred=needs_transferred(only),
             landmarks=landmarks,
-            region=_read_masks(arguments.region, arguments.target_region),
-            leave_out=_read_masks(
-                arguments.leave_out, arguments.target_leave_out
-            ),
+            region=masks['region'],
+            leave_out=masks['leave_out'],
             source_channel_axis=axes[0],
             target_channel_axis=axes[1],
             on_step=progress,
             **asdict(options),
         )
     if further:
-        result = _asked_all(result, [source, *further], target, options)
+        result = _asked_all(result, [source, *further], target, options, masks)
     result.metadata['files'] = about_files(source, target)
     files = write_results(
         folder,
@@ -289,21 +293,33 @@ def _asked_all(
     annotated: Sequence[AnnotatedImage],
     target: Picture,
     options: MatchOptions,
+    masks: Mapping[str, tuple[Any, ...]],
 ) -> Correspondence:
-    """A match with the labels that all annotated images agree on."""
+    """A match with the labels that all annotated images agree on.
+
+    ``masks``: of the first of them and of the target, by name.
+    """
     from napari_samnet.matching.carry import LabelCarrier
 
     references = []
     for image in annotated:
         assert image.labels is not None
         references.append((image.picture.pixels, image.labels.labels))
+    no_masks = [None] * (len(annotated) - 1)
     carrier = LabelCarrier(
         references,
         options,
         best=len(references),
         channel_axes=[image.picture.channel_axis for image in annotated],
+        regions=[masks['region'][0], *no_masks],
+        leave_outs=[masks['leave_out'][0], *no_masks],
     )
-    carried = carrier(target.pixels, channel_axis=target.channel_axis)
+    carried = carrier(
+        target.pixels,
+        channel_axis=target.channel_axis,
+        region=masks['region'][1],
+        leave_out=masks['leave_out'][1],
+    )
     about = ('references', 'labels', 'predicted_iou', 'likely_absent')
     result.metadata.update({key: carried.metadata[key] for key in about})
     return replace(result, warped_labels=carried.labels)

@@ -41,6 +41,10 @@ class LabelMeasures:
     #: Mean cosine similarity, where the label has won, of the most similar
     #: cell of the annotated images.
     similarity: float
+    #: IoU with what the field alone brings; None where there is no field.
+    by_field: float | None = None
+    #: IoU with the label after outlines were moved; None if they were not.
+    by_outlines: float | None = None
 
 
 @dataclass(frozen=True)

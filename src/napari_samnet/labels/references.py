@@ -11,15 +11,21 @@ larger share wins.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_samnet.arrays.types import FloatArray, Labels
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import find_evidence, label_shares
-from napari_samnet.labels.similar import CellFeatures, most_similar, pooled
+from napari_samnet.labels.similar import (
+    CellFeatures,
+    kept_cells,
+    most_similar,
+    pooled,
+)
 from napari_samnet.labels.tables import LabelTable, resolved_labels
 
 #: Difference of cosine similarity at which one set of references counts e
@@ -103,12 +109,32 @@ def common_dtype(kinds: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 
 def table_of_references(
-    target: CellFeatures, references: Sequence[AnnotatedFeatures]
+    target: CellFeatures,
+    references: Sequence[AnnotatedFeatures],
+    kept: npt.NDArray[np.bool_] | None = None,
 ) -> LabelTable:
     """What annotated images say of the labels of another one.
 
     ``target``: features of the image that labels are wanted for.
+    ``kept`` (H, W): pixels of that image that can have labels; None for all.
     """
+    table = _table(target, references)
+    if kept is None:
+        return table
+    from scipy import sparse
+
+    counts = kept_cells(kept, table.cells).ravel()
+    shares = sparse.diags_array(counts.astype(np.float32)) @ table.shares
+    left_out = sparse.csr_array(
+        np.outer(~counts, table.background).astype(np.float32)
+    )
+    return replace(table, shares=shares + left_out)
+
+
+def _table(
+    target: CellFeatures, references: Sequence[AnnotatedFeatures]
+) -> LabelTable:
+    """What annotated images say of all cells of another one."""
     from scipy import sparse
 
     values = np.unique(

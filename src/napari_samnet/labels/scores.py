@@ -159,7 +159,15 @@ def score_table(
         contested |= known & (best < DECIDED_SCORE)
         scores, shown = _fitted(guide, boxes, raw)
         drawn, _ = _winners(taking_part, boxes, shown, table.background, grid)
-    measures = _measured(taking_part, table, boxes, raw, winner)
+    measures = _measured(
+        taking_part,
+        table,
+        boxes,
+        raw,
+        winner,
+        brought=None if brought is None else brought.places,
+        drawn=None if guide is None else drawn,
+    )
     if guide is not None:
         boxes, scores = _trimmed(boxes, scores)
     if brought is not None:
@@ -269,8 +277,15 @@ def _measured(
     boxes: list[Tile],
     scores: list[FloatArray],
     winner: npt.NDArray[np.intp],
+    *,
+    brought: npt.NDArray[np.intp] | None,
+    drawn: npt.NDArray[np.intp] | None,
 ) -> list[LabelMeasures]:
-    """What the quality of each label is estimated from."""
+    """What the quality of each label is estimated from.
+
+    ``winner``, ``brought``, ``drawn`` (n, m): label of the best score, the one
+    that the field brings, and the best one after outlines were moved.
+    """
     similarity = None
     if table.similarity is not None:
         similarity = on_grid(table.similarity, winner.shape)
@@ -285,12 +300,28 @@ def _measured(
         alike = 0.0
         if similarity is not None and area:
             alike = float(similarity[box][won].mean())
+        by_field, by_outlines = (
+            None if other is None else _overlap(won, other[box] == label)
+            for other in (brought, drawn)
+        )
         measures.append(
             LabelMeasures(
-                area, inside_score / max(1e-6, area + elsewhere), alike
+                area,
+                inside_score / max(1e-6, area + elsewhere),
+                alike,
+                by_field,
+                by_outlines,
             )
         )
     return measures
+
+
+def _overlap(
+    one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]
+) -> float:
+    """IoU of two masks, 1 of two empty ones."""
+    either = int((one | other).sum())
+    return int((one & other).sum()) / either if either else 1.0
 
 
 def _zero(background: npt.NDArray[np.bool_]) -> int:

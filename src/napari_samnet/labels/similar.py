@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 
 #: Evidence is gathered on at most this many cells a side: the similarities
@@ -16,6 +17,9 @@ LARGEST_SIDE = 64
 
 #: Similarities that are held in memory at once.
 BLOCK_VALUES = 1 << 23
+
+#: Share of a cell from which on it counts.
+HALF = 0.5
 
 
 class CellFeatures(NamedTuple):
@@ -31,6 +35,25 @@ class CellFeatures(NamedTuple):
     channels: npt.NDArray[Any]
     #: (h, w, C'): those that the field is matched by.
     matching: npt.NDArray[Any]
+
+    def within(self, kept: npt.NDArray[np.bool_]) -> CellFeatures:
+        """The same, cells like none where most pixels do not count.
+
+        ``kept`` (H, W): pixels of the image that count.
+        """
+        counts = kept_cells(kept, self.channels.shape[:2])[..., None]
+        return CellFeatures(*(part * counts for part in self))
+
+
+def kept_cells(
+    kept: npt.NDArray[np.bool_], cells: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    """Cells of which at least half counts.
+
+    ``kept`` (H, W): pixels that count. ``cells``: rows and columns of cells.
+    """
+    shares = resized(kept[..., None].astype(np.float32), *cells[:2])
+    return np.asarray(shares[..., 0] >= HALF)
 
 
 def pooled(features: FloatArray, side: int = LARGEST_SIDE) -> FloatArray:

@@ -43,6 +43,7 @@ from napari_samnet.labels.references import (
 from napari_samnet.labels.scores import LabelScores, score_table
 from napari_samnet.labels.tables import LabelTable
 from napari_samnet.matching.describe import Describer
+from napari_samnet.matching.region import kept_part
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.warp import SourceArray
 
@@ -104,6 +105,10 @@ class LabelCarrier:
         feature is nearest.
     channel_axes : sequence of int or None, optional
         Axis of the channels of each image, where it is not the last of RGB.
+    regions, leave_outs : sequence of array_like or None, optional
+        Of each reference the pixels that are asked, and those that are not:
+        where these are not 0. Use them for damage, or for a second object
+        that has no label.
     describer : Describer, optional
         What computes features, and keeps those of images that it has seen;
         by default a new one.
@@ -121,16 +126,20 @@ class LabelCarrier:
         *,
         best: int = BEST,
         channel_axes: Sequence[int | None] | None = None,
+        regions: Sequence[Any] | None = None,
+        leave_outs: Sequence[Any] | None = None,
         describer: Describer | None = None,
     ) -> None:
         if best < 1:
             raise InputError(f'best must be at least 1, got {best}')
-        axes = channel_axes or [None] * len(references)
-        if len(axes) != len(references):
-            raise InputError(
-                f'channel_axes must hold one entry for each of the '
-                f'{len(references)} references, got {len(axes)}'
+        axes, inside, outside = (
+            _one_each(name, given, len(references))
+            for name, given in (
+                ('channel_axes', channel_axes),
+                ('regions', regions),
+                ('leave_outs', leave_outs),
             )
+        )
         if not references:
             raise InputError(
                 'references must hold at least one pair of image and labels, '
@@ -141,8 +150,8 @@ class LabelCarrier:
         self.describer = describer or Describer(options)
         self._known: list[AnnotatedFeatures] = []
         kinds = []
-        for number, ((image, labels), axis) in enumerate(
-            zip(references, axes, strict=True), start=1
+        for number, ((image, labels), axis, region, leave_out) in enumerate(
+            zip(references, axes, inside, outside, strict=True), start=1
         ):
             plane = Plane.of(
                 image, name=f'reference {number}', channel_axis=axis
@@ -155,9 +164,13 @@ class LabelCarrier:
             if samples.dtype.kind == 'b':
                 # Masks of Pillow have the byte 255 as True.
                 samples = samples != 0
-            self._known.append(
-                AnnotatedFeatures(self.describer(plane), samples)
+            features = self.describer(plane)
+            kept = kept_part(
+                region, leave_out, plane.shape, f'reference {number}'
             )
+            if kept is not None:
+                features = features.within(kept)
+            self._known.append(AnnotatedFeatures(features, samples))
         self._dtype = common_dtype(kinds)
 
     @property
@@ -186,7 +199,12 @@ class LabelCarrier:
         return mean_feature(self.describer(plane))
 
     def __call__(
-        self, target: Any, *, channel_axis: int | None = None
+        self,
+        target: Any,
+        *,
+        channel_axis: int | None = None,
+        region: Any = None,
+        leave_out: Any = None,
     ) -> CarriedLabels:
         """Carry the labels to one target.
 
@@ -196,6 +214,9 @@ class LabelCarrier:
             A 2-D image of any kind that a match takes.
         channel_axis : int, optional
             Axis of its channels, where it is not the last of RGB.
+        region, leave_out : array_like of bool or int, optional
+            Pixels of the target that can have labels, and pixels that get
+            none: where these are not 0.
 
         Returns
         -------
@@ -205,16 +226,17 @@ class LabelCarrier:
         Raises
         ------
         InputError
-            If the image cannot be used.
+            If the image or a mask of it cannot be used.
         """
         start = time.perf_counter()
         plane = Plane.of(target, name='target', channel_axis=channel_axis)
+        kept = kept_part(region, leave_out, plane.shape, 'target')
         features = self.describer(plane)
         chosen = nearest_references(
             mean_feature(features), self.means, self._best
         )
         table = table_of_references(
-            features, [self._known[index] for index in chosen]
+            features, [self._known[index] for index in chosen], kept
         )
         guide = outline_guide(plane) if self._options.outlines else None
         scores = score_table(table, None, grid_shape(plane.shape), guide)
@@ -222,6 +244,8 @@ class LabelCarrier:
         labels[...] = 0
         if scores is not None:
             _paint(LabelPainter(scores, plane.shape, plane), labels)
+        if kept is not None:
+            labels[~kept] = 0
         quality = _qualities(table, scores)
         place = self.describer.place
         return CarriedLabels(
@@ -242,6 +266,20 @@ class LabelCarrier:
                 'seconds': round(time.perf_counter() - start, 4),
             },
         )
+
+
+def _one_each(
+    name: str, given: Sequence[Any] | None, count: int
+) -> Sequence[Any]:
+    """An entry for each reference; Raises InputError if some lack one."""
+    if given is None:
+        return [None] * count
+    if len(given) != count:
+        raise InputError(
+            f'{name} must hold one entry for each of the {count} references, '
+            f'got {len(given)}'
+        )
+    return given
 
 
 def _rounded(value: float) -> float | None:
@@ -292,6 +330,10 @@ def carry(
     weights: str = DEFAULTS.weights,
     reference_channel_axes: Sequence[int | None] | None = None,
     target_channel_axis: int | None = None,
+    reference_regions: Sequence[Any] | None = None,
+    reference_leave_outs: Sequence[Any] | None = None,
+    region: Any = None,
+    leave_out: Any = None,
 ) -> CarriedLabels:
     """Carry labels of several annotated images to another one.
 
@@ -318,6 +360,13 @@ def carry(
         an RGB image.
     target_channel_axis : int, optional
         The same of the target.
+    reference_regions, reference_leave_outs : sequence, optional
+        One entry for each reference, an array of its rows and columns or
+        None: the pixels that are asked, and those that are not, where these
+        are not 0. Leave out what looks like a label and has none.
+    region, leave_out : array_like of bool or int, shape (H, W), optional
+        Pixels of the target that can have labels, and pixels that get none:
+        where these are not 0. Leave out a second object that looks the same.
 
     Returns
     -------
@@ -328,7 +377,7 @@ def carry(
     Raises
     ------
     InputError
-        If the images, labels, weights or device cannot be used.
+        If the images, labels, masks, weights or device cannot be used.
 
     Examples
     --------
@@ -351,6 +400,16 @@ def carry(
         window=min(DEFAULTS.window, 2 * (size // 16) - 1),
     )
     carrier = LabelCarrier(
-        references, options, best=best, channel_axes=reference_channel_axes
+        references,
+        options,
+        best=best,
+        channel_axes=reference_channel_axes,
+        regions=reference_regions,
+        leave_outs=reference_leave_outs,
     )
-    return carrier(target, channel_axis=target_channel_axis)
+    return carrier(
+        target,
+        channel_axis=target_channel_axis,
+        region=region,
+        leave_out=leave_out,
+    )

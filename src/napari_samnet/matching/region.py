@@ -40,28 +40,44 @@ def kept_parts(
     Raises InputError if a mask has not the shape of its image, or nothing is
     left.
     """
-    kept: list[Masks] = []
-    given = [('region', _of_both(region)), ('leave_out', _of_both(leave_out))]
-    for at, image in enumerate(('source', 'target')):
-        mask: Masks = None
-        for name, masks in given:
-            if masks[at] is None:
-                continue
-            one = as_array(masks[at], name)
-            if one.shape != shapes[at]:
-                raise InputError(
-                    f'{name} must have the shape of the {image}, '
-                    f'{shapes[at]}, got {one.shape}'
-                )
-            one = (one != 0) if name == 'region' else (one == 0)
-            mask = one if mask is None else mask & one
-        if mask is not None and not mask.any():
+    parts = zip(_of_both(region), _of_both(leave_out), strict=True)
+    source, target = (
+        kept_part(*masks, shape, image)
+        for masks, shape, image in zip(
+            parts, shapes, ('source', 'target'), strict=True
+        )
+    )
+    return source, target
+
+
+def kept_part(
+    region: Any, leave_out: Any, shape: tuple[int, int], image: str
+) -> Masks:
+    """Pixels of one image that count; None if all of them do.
+
+    ``region`` (H, W), bool or int: what counts, where it is not 0.
+    ``leave_out`` (H, W), bool or int: what does not, where it is not 0.
+    ``image``: what errors call the image.
+    Raises InputError if a mask has not its shape, or nothing is left.
+    """
+    mask: Masks = None
+    for name, given in (('region', region), ('leave_out', leave_out)):
+        if given is None:
+            continue
+        one = as_array(given, name)
+        if one.shape != shape:
             raise InputError(
-                f'nothing of the {image} is left to match: its region is '
-                'empty, or all of it is left out'
+                f'{name} must have the shape of the {image}, {shape}, got '
+                f'{one.shape}'
             )
-        kept.append(mask)
-    return kept[0], kept[1]
+        one = (one != 0) if name == 'region' else (one == 0)
+        mask = one if mask is None else mask & one
+    if mask is not None and not mask.any():
+        raise InputError(
+            f'nothing of the {image} is left to match: its region is empty, '
+            'or all of it is left out'
+        )
+    return mask
 
 
 def _of_both(value: Any) -> tuple[Any, Any]:

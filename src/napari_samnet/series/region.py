@@ -13,17 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.resize import resized
 from napari_samnet.errors import InputError
+from napari_samnet.labels.similar import kept_cells
 from napari_samnet.series.encode import Cells, EncodedPlane
 
 Mask = npt.NDArray[np.bool_]
 
 #: Pixels of a plane that count, by its place; None where all do.
 Kept = Callable[[int], Mask | None]
-
-#: Share of a cell from which on it counts.
-HALF = 0.5
 
 
 def kept_planes(region: Any, leave_out: Any, length: int) -> Kept | None:
@@ -82,8 +79,7 @@ def within(plane: EncodedPlane, kept: Mask | None) -> EncodedPlane:
 
 def _counted(cells: Cells, kept: Mask) -> Cells:
     """The same cells, those that do not count without features."""
-    shares = resized(kept[..., None].astype(np.float32), *cells.grid)
-    counts = (shares >= HALF).reshape(-1, 1)[cells.places]
+    counts = kept_cells(kept, cells.grid).reshape(-1, 1)[cells.places]
     return replace(
         cells, features=cells.features * cells.features.new_tensor(counts)
     )
