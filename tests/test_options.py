@@ -36,6 +36,15 @@ def test_windows_and_iterations_reach_as_far_as_promised() -> None:
             MatchOptions(window=window, iterations=iterations)
 
 
+def test_the_default_window_fits_small_sizes() -> None:
+    assert MatchOptions(size=64).window == 7
+    assert MatchOptions(size=64, coarse_iterations=1).window == 3
+    assert MatchOptions(size=128, coarse_iterations=1).window == 7
+    image = np.random.default_rng(0).random((64, 64))
+    found = match(image, image, size=64, iterations=1, attributes=False)
+    assert found.metadata['options']['window'] == 7
+
+
 @pytest.mark.parametrize('name', LIMITS)
 def test_limits_belong_to_the_range(name: str) -> None:
     low, high = LIMITS[name]
@@ -65,8 +74,11 @@ def test_a_number_must_be_one(name: str, value: Any) -> None:
         ({'window': 7.5}, 'window must be whole, got 7.5'),
         ({'iterations': 1.5}, 'iterations must be whole, got 1.5'),
         ({'size': 100}, 'multiple of 32, got 100'),
-        ({'size': 64}, '8x8 cells at size 64, got 9'),
-        ({'size': 128, 'coarse_iterations': 1}, '8x8 cells .*got 9'),
+        ({'size': 64, 'window': 11}, '8x8 cells at size 64, got 11'),
+        (
+            {'size': 128, 'window': 11, 'coarse_iterations': 1},
+            '8x8 cells .*got 11',
+        ),
         ({'device': 'tpu'}, "device must be one of auto, .*got 'tpu'"),
         ({'device': None}, 'device must be one of'),
         ({'precision': 'fp16'}, "auto, fp32, bf16, int8, got 'fp16'"),

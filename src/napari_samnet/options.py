@@ -78,7 +78,8 @@ class MatchOptions:
         Side of the search window, in feature cells of 8 pixels at working
         size. Odd, 3 to 21. The paper's 9 looks 4 cells to each side, per
         iteration; a larger one finds what lies farther away, and takes
-        longer.
+        longer. Where a small `size` has fewer than 9 cells a side, 9 becomes
+        the largest window that fits.
     iterations : int
         Largest number of matching iterations, 1 to 20. The run stops earlier
         once the field no longer moves.
@@ -271,6 +272,9 @@ class MatchOptions:
                 )
             object.__setattr__(self, name, value)
         cells = self.size // 8 // (2 if self.coarse_iterations else 1)
+        if cells < self.window == MatchOptions.window:
+            # Nobody chose it, so that a small size alone is no mistake.
+            object.__setattr__(self, 'window', cells - (cells % 2 == 0))
         if self.window > cells:
             raise InputError(
                 f'window must not be larger than the feature map, which is '

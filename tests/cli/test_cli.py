@@ -311,7 +311,7 @@ class TestBadInput:
         [
             ('--window 8', 'window must be odd'),
             ('--window 25', 'window must be from 3 to 21'),
-            ('--window 9 --size 64', '8x8 cells'),
+            ('--window 11 --size 64', '8x8 cells'),
             ('--size 100', 'multiple of 32'),
             ('--size 2048', 'size must be from 64 to 1024'),
             ('--iterations 0', 'iterations must be from 1 to 20'),

@@ -42,7 +42,7 @@ def test_learn_once_apply_to_many(
     tifffile.imwrite(tmp_path / 'stack.tif', stack, photometric='rgb')
     apply = ['look', 'apply', look, str(tmp_path / 'stack.tif')]
     apply += ['--out', str(tmp_path / 'page')]
-    assert main(apply) == 1
+    assert main(apply) == 2
     assert '--page' in capsys.readouterr().err
     assert main([*apply, '--page', '0,1']) == 2
     assert 'one number' in capsys.readouterr().err

@@ -132,7 +132,7 @@ class TestApply:
         path = tmp_path / 'stack.tif'
         tifffile.imwrite(path, stack, photometric='minisblack')
         arguments = ['apply', str(saved), str(path), '--out', str(tmp_path)]
-        assert main(arguments) == 1
+        assert main(arguments) == 2
         assert main([*arguments, '--page', 'all']) == 0
         moved = tifffile.imread(tmp_path / 'stack-warped.tif')
         assert moved.shape == (5, *TARGET)
@@ -183,7 +183,7 @@ class TestApply:
         arguments = ['apply', str(saved), str(tmp_path / 'a.tif')]
         for kind in ('image', 'labels'):
             out = ['--out', str(tmp_path), '--as', kind]
-            assert main([*arguments, *out]) == 1
+            assert main([*arguments, *out]) == 2
             assert '(40, 60)' in capsys.readouterr().err
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_samnet import match
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.outputs.verdict import judge, judge_planes
@@ -30,6 +31,25 @@ def match_of(
         target_shape=(200, 200),
         **more,
     )
+
+
+def test_an_image_that_shows_nothing_is_named() -> None:
+    image = np.random.default_rng(0).random((80, 80))
+    pixels = np.full((80, 80), np.nan)
+    how = {'size': 64, 'iterations': 1, 'attributes': False}
+    for blank, why in (
+        (pixels, 'no pixel has a finite value'),
+        (np.zeros((80, 80), np.uint8), 'one value everywhere'),
+        (np.ones((1, 1)), 'a single pixel'),
+    ):
+        found = match(image, blank, **how)
+        assert found.metadata['blank'] == {'target': why}
+        verdict = judge(found)
+        assert verdict.level == 'bad'
+        assert f'the target shows nothing ({why})' in verdict.text
+        assert 'the source shows nothing' in judge(found.inverse()).text
+    pixels[3, 4:6] = 0, 1
+    assert 'blank' not in match(image, pixels, **how).metadata
 
 
 STILL = np.zeros((CELLS, CELLS, 2))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_samnet.cli.arguments import (
     add_json_option,
     read_label_formats,
+    status_of,
     tell_notices,
     write_json,
 )
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry files.
 
-    Returns: 0 if all files are carried, 1 if some could not be.
+    Returns: 0 if all files are carried, 1 if some could not be, 2 if none.
     """
     formats = read_label_formats(arguments)
     plane = read_page_option(arguments)
@@ -134,4 +135,4 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for paths in written.values():
             sys.stdout.writelines(f'{path}\n' for path in paths)
-    return 1 if failures else 0
+    return status_of(len(written), len(failures))

@@ -108,6 +108,17 @@ def write_json(value: dict[str, Any]) -> None:
     sys.stdout.write('\n')
 
 
+def status_of(done: int, failed: int) -> int:
+    """Exit status of a command that does many things, one after another.
+
+    ``done``, ``failed``: how many could be done, and how many could not.
+    Returns: 0 if all are done, 1 if some are, 2 if none is.
+    """
+    if not failed:
+        return 0
+    return 1 if done else 2
+
+
 def tell_notices(notices: Iterable[str]) -> None:
     """Write what the readers decided to standard error, each once."""
     for notice in dict.fromkeys(notices):

@@ -14,6 +14,7 @@ from napari_samnet.cli.arguments import (
     add_write_option,
     read_match_options,
     read_write_option,
+    status_of,
     write_json,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
@@ -100,7 +101,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do a batch.
 
-    Returns: 0 if all pairs are there, 1 if some could not be done.
+    Returns: 0 if all pairs are there, 1 if some could not be done, 2 if
+    none could.
     """
     options = read_match_options(arguments)
     only = read_write_option(arguments)
@@ -181,7 +183,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(facts)
     else:
         sys.stdout.write(_text(facts))
-    return 1 if batch.failed else 0
+    return status_of(facts['skipped'] + batch.done, len(batch.failed))
 
 
 def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
@@ -234,7 +236,9 @@ def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
         write_json(facts)
     else:
         sys.stdout.write(_folder_text(facts))
-    return 1 if results.failed else 0
+    return status_of(
+        len(results.rows) - len(results.failed), len(results.failed)
+    )
 
 
 def _folder_text(facts: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
     read_match_options,
+    status_of,
     tell_notices,
     write_json,
 )
@@ -66,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the two parts.
 
-    Returns: 0 if all was done, 1 if some images could not be.
+    Returns: 0 if all was done, 1 if some images could not be, 2 if none
+    could.
     """
     facts = _learn(arguments) if arguments.part == 'learn' else None
     if facts is None:
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(''.join(f'{path}\n' for path in written))
     for text in (*facts['notes'], *facts['failed'].values()):
         sys.stderr.write(f'napari-samnet: {text}\n')
-    return 1 if facts['failed'] else 0
+    return status_of(len(facts['written']), len(facts['failed']))
 
 
 def _learn(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.guided_affine import transfer_colors
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.images.blank import blank_images
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
@@ -123,6 +124,8 @@ class Attempt:
 
     #: Both images at working size.
     small: tuple[FloatArray, FloatArray]
+    #: Why an image shows nothing, by its name, where one does.
+    _blank: dict[str, str]
     #: How the target is seen.
     choice: Choice
     #: The two images in the network.
@@ -163,6 +166,7 @@ class Attempt:
                 job.working('target', self.size),
             )
         yield Step(0, options.iterations, 'describing the images')
+        self._blank = blank_images(job.images, self.small)
         self._provenance = provenance(self.place.device, self.small, job.axes)
         with self._stage('orient'):
             view = self._orient(model)
@@ -372,9 +376,11 @@ class Attempt:
         reconsidered: float,
     ) -> dict[str, Any]:
         """What a result says about how it was made."""
-        shares = {}
+        notes: dict[str, Any] = {}
+        if self._blank:
+            notes['blank'] = self._blank
         if any(mask is not None for mask in self.job.kept):
-            shares['matched_share'] = [
+            notes['matched_share'] = [
                 1.0 if mask is None else round(float(mask.mean()), 4)
                 for mask in self.job.kept
             ]
@@ -386,7 +392,7 @@ class Attempt:
             **self._provenance,
             'warnings': self.warnings,
             'orientation': self.choice.as_record(),
-            **shares,
+            **notes,
             'refined': refined,
             'reconsidered': round(reconsidered, 3),
             'iterations_used': len(changes),

@@ -128,6 +128,8 @@ def judge(
     ``qualities``: predicted IoU of each label, from 0 to 1. By default, what
     the match predicts, see :meth:`Correspondence.label_quality`.
     """
+    if correspondence.metadata.get('blank'):
+        return _nothing_shown(correspondence.metadata)
     shown, where = None, 'image'
     if labels is not None and np.asarray(labels).any():
         shown, where = (np.asarray(labels) != 0).astype(np.float32), 'labels'
@@ -153,6 +155,20 @@ def judge(
     level, reason, advice = _verdict(figures, worst, where)
     kept = places if level != 'good' else ()
     return Verdict(level, reason, advice, tuple(kept), figures)
+
+
+def _nothing_shown(metadata: Mapping[str, Any]) -> Verdict:
+    """Of a match of images of which one shows nothing."""
+    names = {'source': 'source', 'target': 'target'}
+    if metadata.get('inverse'):
+        names = {'source': 'target', 'target': 'source'}
+    told = ' and '.join(
+        f'the {names[name]} shows nothing ({why})'
+        for name, why in metadata['blank'].items()
+    )
+    return Verdict(
+        'bad', told, 'Is it the right file, plane and channel?', (), {}
+    )
 
 
 def _mean_quality(qualities: Mapping[Any, float], labels: Any) -> float:

@@ -45,8 +45,32 @@ def test_corrections_of_all_kinds_survive_the_next_run(done: Any) -> None:
     np.testing.assert_array_equal(points.data, moved)
     np.testing.assert_array_equal(shapes.data[0], bent)
     assert len(layers['other ← dots, run 2'].data) == 2
-    assert 'other ← boxes, run 2' in layers
-    assert 'other ← mask' in layers
+    # Both are seen, and which is which.
+    assert "the new result is 'other ← boxes, run 2', drawn as" in done.message
+    again = [layers[f'other ← {name}, run 2'] for name in ('dots', 'boxes')]
+    assert layers['other ← mask'].contour
+    assert not labels.contour
+    for new, kept in zip(again, (points, shapes), strict=True):
+        assert not new.face_color[:, 3].any()
+        assert kept.face_color[:, 3].all()
+        assert new.visible
+        assert kept.visible
+
+
+def test_outlines_end_with_what_they_lie_on(done: Any) -> None:
+    layers = done.viewer.layers
+    points = layers['other ← dots']
+    points.data = points.data + 20
+    done.transfer('dots', wait=True, timeout=WAIT)
+    again = layers['other ← dots, run 2']
+    layers['dots'].data = [[10.0, 20]]
+    done.transfer('dots', wait=True, timeout=WAIT)
+    assert not again.face_color[:, 3].any()
+    layers.remove(points)
+    layers['dots'].data = [[20.0, 20]]
+    done.transfer('dots', wait=True, timeout=WAIT)
+    assert 'other ← dots, run 3' not in layers
+    assert again.face_color[:, 3].all()
 
 
 def test_carried_points_can_be_restored(done: Any) -> None:

@@ -22,7 +22,9 @@ class TestIds:
     def test_lists_and_ranges_are_read(self) -> None:
         assert parse_ids('1, 3 7-9') == {1, 3, 7, 8, 9}
         assert parse_ids('70000') == {70_000}
-        for text in ('', 'nose', '9-7', '1.5', '-3'):
+        assert parse_ids('-4, 2') == {-4, 2}
+        assert parse_ids('-3--1 -1-2') == {-3, -2, -1, 1, 2}
+        for text in ('', 'nose', '9-7', '-1--3', '1.5', '3-', '-'):
             with pytest.raises(InputError):
                 parse_ids(text)
 

@@ -26,6 +26,12 @@ from napari_samnet.plugin.layers.edits import (
     release,
 )
 from napari_samnet.plugin.layers.label_writes import update_labels
+from napari_samnet.plugin.layers.outlined import (
+    OUTLINED,
+    TOLD,
+    as_before,
+    outlined,
+)
 from napari_samnet.plugin.layers.updates import (
     LookSeen,
     Snapshot,
@@ -161,6 +167,8 @@ class Results:
         if partial:
             product = self._apart_from_complete(product)
         layer = self.find(product.key)
+        if layer is not None:
+            product = as_before(layer, product, self._viewer.layers)
         if layer is not None and not self._update(layer, product):
             if self._may_replace(layer, product):
                 return self._add(product, threshold, layer, partial=partial)
@@ -176,11 +184,12 @@ class Results:
         layer = self.find(product.key)
         if layer is None or about_layer(layer).get('partial'):
             return product
-        return replace(
+        apart = replace(
             product,
             key=f'{product.key} stopped',
             name=f'{product.name}, stopped',
         )
+        return outlined(apart, layer.unique_id)
 
     def _update(self, layer: Any, product: Product) -> bool:
         """Update a layer in place; False if it must not or cannot be."""
@@ -275,8 +284,9 @@ class Results:
         name = self._free_name(product.name, 'run')
         self._notes.append(
             f'{layer.name!r} {why} and is kept; the new result is {name!r}'
+            + (TOLD if product.kind in OUTLINED else '')
         )
-        return replace(product, name=name)
+        return outlined(replace(product, name=name), layer.unique_id)
 
     def _free_name(self, name: str, what: str, first: int = 2) -> str:
         """A name that no layer has: itself, or with a number behind it."""
@@ -311,6 +321,8 @@ class Results:
     ) -> Layer:
         """Add a layer, in the place of an old one if there is one."""
         keywords = dict(product.keywords)
+        # No layer takes the width of its outlines when it is made.
+        contour = keywords.pop('contour', 0)
         name = self._new_name(product)
         data = product.data
         warped = self._merged(None, product, threshold)
@@ -327,6 +339,8 @@ class Results:
             **keywords,
             **product.grid.spatial,
         )
+        if contour:
+            layer.contour = contour
         layers = self._viewer.layers
         if old is not None:
             place = layers.index(old)

@@ -26,12 +26,12 @@ CHOICES = {
 def parse_ids(text: str) -> frozenset[int]:
     """Read ids as people write them.
 
-    ``text``: numbers and ranges, such as ``'1, 3, 7-9'``. Raises InputError if
-    it is anything else.
+    ``text``: numbers and ranges, such as ``'1, 3, 7-9'``; they may be
+    negative, as in ``'-3, -2-4'``. Raises InputError if it is anything else.
     """
     ids: set[int] = set()
     for part in re.split(r'[,;\s]+', text.strip()):
-        match = re.fullmatch(r'(\d+)(?:[-–](\d+))?', part)
+        match = re.fullmatch(r'(-?\d+)(?:[-–](-?\d+))?', part)
         if match is None:
             raise InputError(
                 'list the labels to carry as numbers and ranges, such as '
