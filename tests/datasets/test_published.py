@@ -84,6 +84,12 @@ def test_weizmann_folders(tmp_path, images, masks, ending):
         f'horse{number:03}' for number in range(5, 31, 5)
     }
     assert len(pairs) == 6 * 4
+    for frame in range(3):
+        film = top.parent / 'film'
+        picture(film / f'{frame:05}.jpg')
+        picture(film / f'{frame:05}.png', mode='L')
+    together = open_protocol('masks', PairRequest(root=tmp_path))
+    assert len(together) == len(pairs) + 2
     outcome = run_benchmark(
         open_protocol('weizmann', PairRequest(root=tmp_path)),
         [Identity()],

@@ -105,6 +105,10 @@ class TestQuality:
         high = LabelMeasures(100, 0.95, 0.7)
         assert predicted_iou(high) > 0.7 > 0.5 > predicted_iou(low)
         absent = predicted_iou(LabelMeasures(100, 0.95, 0.4))
+        sure = predicted_iou(LabelMeasures(100, 0.9, 0.7, 0.6, 0.95))
+        unsure = predicted_iou(LabelMeasures(100, 0.9, 0.7, 0.1, 0.6))
+        unknown = predicted_iou(LabelMeasures(100, 0.9, 0.7, 0.6))
+        assert sure > unknown > 0.7 > 0.5 > unsure
         assert is_likely_absent(absent)
         assert predicted_iou(LabelMeasures(0, 1, 1)) == 0
 

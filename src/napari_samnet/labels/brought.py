@@ -32,6 +32,8 @@ class BroughtLabels:
     weight: FloatArray
     #: (n, m): where the field is right to the pixel: there its label stays.
     exact: npt.NDArray[np.bool_] | None = None
+    #: (n, m): how sure the field is, from 0 to 1; None if that is not known.
+    confidence: FloatArray | None = None
 
 
 def field_labels(
@@ -44,12 +46,15 @@ def field_labels(
     """
     grid = grid_shape(field.target_shape)
     brought = _brought(places, field.backward, grid, outside=len(values))
-    weight = FIELD_WEIGHT * on_grid(field.confidence, grid)
+    sure = on_grid(field.confidence, grid)
+    weight = FIELD_WEIGHT * sure
     if field.evidence is None or field.evidence.confirmed is None:
-        return BroughtLabels(brought, weight)
+        return BroughtLabels(brought, weight, confidence=sure)
     confirmed = on_grid(field.evidence.confirmed.astype(np.float32), grid)
     exact = (confirmed > EXACT) & (brought < len(values))
-    return BroughtLabels(brought, weight + EXACT_WEIGHT * confirmed, exact)
+    return BroughtLabels(
+        brought, weight + EXACT_WEIGHT * confirmed, exact, sure
+    )
 
 
 def _brought(

@@ -3,7 +3,8 @@
 Two things usually go wrong: scores that are not sure where the label ends,
 and an object that is not there at all, so that not even the most similar
 cells look alike. The estimate of the IoU is the product of one factor for
-each.
+each. Where the scores are right, moved outlines change them little, and the
+field of a match is sure of the place as well; both enter the first factor.
 """
 
 from __future__ import annotations
@@ -13,10 +14,22 @@ from typing import Any
 
 import numpy as np
 
-#: Logistic function from the IoU that the scores expect to the true one:
-#: constant and factor, fitted by least squares to 60 pairs of Weizmann
-#: training images with the packaged weights.
+#: Without a field, logistic function from the IoU that the scores expect to
+#: the true one: constant and factor, fitted by least squares to 60 pairs of
+#: Weizmann training images with the packaged weights.
 EXPECTED_CONSTANT, EXPECTED_FACTOR = -9.29, 12.24
+
+#: With a field, logistic function of three measures: constant, and of each the
+#: factor and its mean, which stands for it where it is not known. Fitted by
+#: least squares, with a ridge of 1, to the IoU of 92 pairs of training images:
+#: 60 of Weizmann, 20 whose second horse stands smaller before a picture of
+#: ImageNet, 12 of films composed of both. With these pairs left out of the fit
+#: in turn, the rank correlation is .74; .62 by what the scores expect alone.
+CONSTANT = 1.234
+EXPECTED, OUTLINES, CONFIDENCE = (2.1, 0.885), (2.57, 0.805), (3.81, 0.452)
+
+#: More confidence than this does not tell better labels.
+CONFIDENT = 0.5
 
 #: Cosine similarity at which an object is certainly not there, and from which
 #: on it is. Of 40 Weizmann training images with targets that show something
@@ -41,8 +54,9 @@ class LabelMeasures:
     #: Mean cosine similarity, where the label has won, of the most similar
     #: cell of the annotated images.
     similarity: float
-    #: IoU with what the field alone brings; None where there is no field.
-    by_field: float | None = None
+    #: Mean confidence of the field where the label has won; None where there
+    #: is no field.
+    confidence: float | None = None
     #: IoU with the label after outlines were moved; None if they were not.
     by_outlines: float | None = None
 
@@ -91,7 +105,18 @@ def predicted_iou(measures: LabelMeasures) -> float:
     """
     if not measures.area:
         return 0.0
-    total = EXPECTED_CONSTANT + EXPECTED_FACTOR * measures.expected
+    if measures.confidence is None:
+        total = EXPECTED_CONSTANT + EXPECTED_FACTOR * measures.expected
+    else:
+        total = CONSTANT + sum(
+            factor * (value - mean)
+            for value, (factor, mean) in (
+                (measures.expected, EXPECTED),
+                (measures.by_outlines, OUTLINES),
+                (min(measures.confidence, CONFIDENT), CONFIDENCE),
+            )
+            if value is not None
+        )
     there = np.interp(
         measures.similarity, [ABSENT_SIMILARITY, PRESENT_SIMILARITY], [0, 1]
     )

@@ -165,7 +165,7 @@ def score_table(
         boxes,
         raw,
         winner,
-        brought=None if brought is None else brought.places,
+        confidence=None if brought is None else brought.confidence,
         drawn=None if guide is None else drawn,
     )
     if guide is not None:
@@ -278,13 +278,13 @@ def _measured(
     scores: list[FloatArray],
     winner: npt.NDArray[np.intp],
     *,
-    brought: npt.NDArray[np.intp] | None,
+    confidence: FloatArray | None,
     drawn: npt.NDArray[np.intp] | None,
 ) -> list[LabelMeasures]:
     """What the quality of each label is estimated from.
 
-    ``winner``, ``brought``, ``drawn`` (n, m): label of the best score, the one
-    that the field brings, and the best one after outlines were moved.
+    ``winner``, ``drawn`` (n, m): label of the best score, and of that after
+    outlines were moved. ``confidence`` (n, m): of the field.
     """
     similarity = None
     if table.similarity is not None:
@@ -297,20 +297,22 @@ def _measured(
             float(score[won].sum()),
             float(score[~won].sum()),
         )
-        alike = 0.0
-        if similarity is not None and area:
-            alike = float(similarity[box][won].mean())
-        by_field, by_outlines = (
-            None if other is None else _overlap(won, other[box] == label)
-            for other in (brought, drawn)
+        alike, sure = (
+            None
+            if values is None
+            else float(values[box][won].mean())
+            if area
+            else 0.0
+            for values in (similarity, confidence)
         )
+        same = None if drawn is None else _overlap(won, drawn[box] == label)
         measures.append(
             LabelMeasures(
                 area,
                 inside_score / max(1e-6, area + elsewhere),
-                alike,
-                by_field,
-                by_outlines,
+                alike or 0.0,
+                sure,
+                same,
             )
         )
     return measures

@@ -21,6 +21,8 @@ from napari_samnet.evaluation.interfaces import (
     Method,
     Pair,
 )
+from napari_samnet.images.plane import Plane
+from napari_samnet.labels.carried import carried_labels
 from napari_samnet.labels.quality import image_quality
 from napari_samnet.options import DEFAULTS, MatchOptions
 
@@ -165,11 +167,12 @@ class Samnet(IterativeMethod):
             carried = self._carrier(pair)(pair.target)
             labels, quality = carried.labels, carried.predicted_iou
         elif pair.references:
-            annotated = pair.references[0].labels
-            labels = result.warp_labels(
-                annotated, image=pair.target if self.options.outlines else None
+            labels, estimates = carried_labels(
+                result.label_field(),
+                pair.references[0].labels,
+                Plane.of(pair.target) if self.options.outlines else None,
             )
-            quality = image_quality(result.label_quality(annotated))
+            quality = image_quality(estimates)
         return Answer(
             result,
             labels=labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,6 +104,11 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+#: Data sets whose masks are measured together where none is named, as far as a
+#: folder holds them.
+MASKS_ON = ('weizmann', 'davis')
+
+
 def _need(request: PairRequest, protocol: str) -> Path:
     if request.pairs is None:
         raise InputError(
@@ -145,6 +151,15 @@ def _mask_pairs(request: PairRequest, protocol: str) -> list[MaskPair]:
     preset = request.preset
     if preset is not None and preset.masks and request.pairs is None:
         return preset.masks(request.root)
+    if preset is None and request.pairs is None:
+        together = []
+        for name in MASKS_ON:
+            pairs_below = PRESETS[name].masks
+            assert pairs_below is not None
+            with suppress(InputError):
+                together += pairs_below(request.root)
+        if together:
+            return together
     return read_mask_pairs(_need(request, protocol), request.root)
 
 
