@@ -134,6 +134,23 @@ def test_quality_is_predicted_where_labels_are_given() -> None:
     assert 0 < figures['quality'] <= 1
 
 
+def test_points_that_land_on_other_parts_are_not_to_be_used() -> None:
+    points = np.random.default_rng(1).uniform(70, 130, (6, 2))
+    there = match_of(STILL, STILL, 0.6, evidence=evidence(0, 0.2))
+    assert judge(there, points=points).level == 'good'
+    elsewhere = match_of(STILL, STILL, 0.6, evidence=evidence(4, 0.2))
+    verdict = judge(elsewhere, points=points)
+    assert verdict.level == 'bad'
+    assert 'other parts' in verdict.reason
+    # Four cells of 200 / 32 pixels, and an extent of about 60.
+    assert verdict.figures is not None
+    assert 0.3 < verdict.figures['elsewhere'] < 0.6
+    # Two points have no extent to speak of.
+    assert judge(elsewhere, points=points[:2]).level == 'good'
+    outside = match_of(STILL + 2, STILL - 2, 0.6, evidence=evidence(4, 0.2))
+    assert judge(outside, points=points).level != 'good'
+
+
 def test_json_can_hold_it() -> None:
     about = judge(match_of(ASTRAY, STILL, 0.1)).as_dict()
     assert json.loads(json.dumps(about)) == about

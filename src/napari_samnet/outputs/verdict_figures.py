@@ -29,6 +29,10 @@ LEAST_WEIGHT = 0.02
 #: Places that are shown, and how far apart they are, as a share of the side.
 MOST_PLACES, APART = 6, 0.15
 
+#: Fewest points that have an extent to measure distances in, and the smallest
+#: one, as a share of the side.
+FEWEST_POINTS, LEAST_EXTENT = 3, 0.1
+
 #: Side of the grid that errors are looked at on.
 GRID = 48
 
@@ -76,6 +80,39 @@ def _by_evidence(
     return {'lead': lead, 'agreement': agreement}
 
 
+def _lands_elsewhere(
+    result: Correspondence, points: FloatArray
+) -> dict[str, float]:
+    """How far from the points the places are that their matches look like.
+
+    Pixels confirm a background that stays, and neighbors of the points with
+    it; only what a match looks like tells that it is another part of the
+    object.
+
+    Returns: `elsewhere`: the median over the points, in shares of their
+    extent; nothing where no evidence was kept, or of one or two points.
+    """
+    evidence = result.evidence
+    if evidence is None or len(evidence.reference_cells) != 1:
+        return {}
+    if len(points) < FEWEST_POINTS:
+        return {}
+    ends = (result.warp_points(points) + 0.5) / result.target_shape
+    inside = ((ends >= 0) & (ends < 1)).all(1)
+    if not inside.any():
+        return {}
+    cells = (ends[inside] * evidence.shape).astype(int)
+    at = cells[:, 0], cells[:, 1]
+    rows, columns = (int(side) for side in evidence.reference_cells[0])
+    alike = np.stack(np.divmod(evidence.index[at].astype(int), columns), -1)
+    alike = (alike + 0.5) / (rows, columns) * result.source_shape - 0.5
+    apart = np.linalg.norm(alike - points[inside, None], axis=2)
+    distance = np.average(apart, axis=1, weights=evidence.weight[at])
+    side = float(np.sqrt(np.prod(result.source_shape)))
+    extent = max(float(np.ptp(points, 0).max()), LEAST_EXTENT * side)
+    return {'elsewhere': float(np.median(distance)) / extent}
+
+
 def figures_of(
     result: Correspondence,
     shown: FloatArray | None,
@@ -113,6 +150,8 @@ def figures_of(
     }
     if shown is not None:
         figures |= _by_evidence(result, shown)
+    elif points is not None and len(np.asarray(points)):
+        figures |= _lands_elsewhere(result, checked_points(points))
     residual = np.where(inside & (weight > 0), length, 0.0)
     grid = np.stack(np.meshgrid(centers(GRID), centers(GRID), indexing='ij'))
     places: list[DoubtfulPlace] = []
