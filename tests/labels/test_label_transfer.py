@@ -24,6 +24,7 @@ from napari_samnet.labels.evidence import (
 )
 from napari_samnet.labels.kernel import sample_labels
 from napari_samnet.labels.painter import TEXTURE_WIDTH, LabelPainter
+from napari_samnet.labels.pieces import widest_gap, widest_gaps
 from napari_samnet.labels.scores import LabelScores
 from napari_samnet.labels.similar import most_similar, pooled
 from napari_samnet.warping.warp import SourceArray
@@ -337,6 +338,18 @@ class TestSpecks:
         labels[44:100, 44:100] = 5
         labels[108:124, 8:24] = 5
         assert self.carried(labels, np.s_[1:3, 1:3])[16, 16] == 5
+
+    def test_gaps_of_all_labels_are_those_of_each(self) -> None:
+        rng = np.random.default_rng(0)
+        places = rng.integers(0, 6, (40, 50))
+        places[10:20, 10:30] = 3
+        gaps = widest_gaps(places, 8)
+        for label in range(6):
+            assert gaps[label] == pytest.approx(widest_gap(places == label))
+        assert not gaps[6:].any()
+        # One at a time, so many would take seconds.
+        every = np.arange(1 << 16).reshape(256, 256)
+        assert not widest_gaps(every, every.size).any()
 
     def test_a_second_thing_as_large_keeps_its_label(self) -> None:
         labels = np.zeros((SIDE, SIDE), np.uint8)

@@ -89,11 +89,40 @@ def widest_gaps(places: npt.NDArray[Any], count: int) -> FloatArray:
     from scipy import ndimage
 
     gaps = np.zeros(count, np.float32)
+    scattered = np.flatnonzero(_piece_counts(places, count) > 1)
+    if not scattered.size:
+        return gaps
+    # Ids by the hundred thousand are mostly in one piece each.
     boxes = ndimage.find_objects(places + 1, max_label=count)
-    for label, box in enumerate(boxes):
-        if box is not None:
-            gaps[label] = widest_gap(places[box] == label)
+    for label in scattered:
+        gaps[label] = widest_gap(places[boxes[label]] == label)
     return gaps
+
+
+def _piece_counts(
+    places: npt.NDArray[Any], count: int
+) -> npt.NDArray[np.intp]:
+    """How many pieces each label of a map is in, all labels at once."""
+    from scipy import sparse
+
+    number = np.arange(places.size).reshape(places.shape)
+    ends = []
+    for one, other in (
+        (np.s_[:, :-1], np.s_[:, 1:]),
+        (np.s_[:-1], np.s_[1:]),
+        (np.s_[:-1, :-1], np.s_[1:, 1:]),
+        (np.s_[1:, :-1], np.s_[:-1, 1:]),
+    ):
+        same = places[one] == places[other]
+        ends.append((number[one][same], number[other][same]))
+    here, there = map(np.concatenate, zip(*ends, strict=True))
+    graph = sparse.coo_array(
+        (np.ones(here.size, bool), (here, there)), shape=(places.size,) * 2
+    )
+    pieces, piece = sparse.csgraph.connected_components(graph, directed=False)
+    label = np.empty(pieces, np.intp)
+    label[piece] = places.ravel()
+    return np.bincount(label, minlength=count)
 
 
 def _gaps(

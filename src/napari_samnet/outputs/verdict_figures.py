@@ -81,7 +81,7 @@ def _by_evidence(
 
 
 def _lands_elsewhere(
-    result: Correspondence, points: FloatArray
+    result: Correspondence, points: npt.NDArray[np.floating]
 ) -> dict[str, float]:
     """How far from the points the places are that their matches look like.
 
