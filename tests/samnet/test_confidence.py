@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from napari_samnet.samnet.confidence import MatchConfidence
 from napari_samnet.samnet.evidence import GLOBAL_CELLS
 from napari_samnet.samnet.field import identity_field
-from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE, match_evidence
+from napari_samnet.samnet.match_evidence import (
+    MATCH_EVIDENCE,
+    PairSimilarities,
+    match_evidence,
+)
 from napari_samnet.samnet.recurrence import Clues, Iteration
 
 SIDE = 12
@@ -93,8 +97,9 @@ def test_maps_of_any_size(sides: tuple[int, int]) -> None:
     assert state.clues is not None
     answers = match_evidence(features, field, state.clues, state.alpha)
     assert max(answers.shape[-2:]) == GLOBAL_CELLS
-    probability = MatchConfidence(2, 4).probability(features, state)
-    assert probability.shape == (2, 1, *sides)
+    similarities = PairSimilarities.of(features)
+    probability = MatchConfidence(2, 4).of_field(similarities, field, state)
+    assert probability.shape == (2, 1, *similarities.size)
     assert ((probability >= 0) & (probability <= 1)).all()
 
 
@@ -102,8 +107,10 @@ def test_without_clues_nothing_is_said() -> None:
     features = smooth_features(2)
     field = identity_field(2, SIDE, SIDE, like=features)
     with pytest.raises(ValueError, match='clues'):
-        MatchConfidence().probability(
-            features, state_of(field)._replace(clues=None)
+        MatchConfidence().of_field(
+            PairSimilarities.of(features),
+            field,
+            state_of(field)._replace(clues=None),
         )
 
 

@@ -10,6 +10,8 @@ not part of the paper.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, minimum_filter
 
@@ -78,6 +80,39 @@ def confirmed(
     return np.asarray(minimum_filter(places, AROUND), np.float32)
 
 
+def confirmed_shares(
+    confirmation: FloatArray, forward: FloatArray, shape: Sequence[int]
+) -> FloatArray:
+    """How far the pixels confirm the matches of cells of both images.
+
+    ``confirmation`` (n, m): places of the target, as :func:`confirmed` gives
+    them.
+    ``forward`` (h, w, 2): normalized displacement (row, column) from source to
+    target.
+    ``shape``: rows and columns of the cells.
+    Returns: (2, rows, columns): of source and target, from 0 to 1; 1 from
+    `ENOUGH` on.
+    """
+    rows, columns = shape
+    places = np.minimum(confirmation / ENOUGH, 1)[..., None]
+    here = np.stack(
+        np.meshgrid(
+            (np.arange(rows) + 0.5) / rows,
+            (np.arange(columns) + 0.5) / columns,
+            indexing='ij',
+        )
+    )
+    there = here + sample_field(forward, here)
+    inside = np.all((there >= 0) & (there < 1), axis=0)
+    share = np.stack(
+        [
+            sample_field(places, there.clip(0, 1))[0] * inside,
+            resized(places, rows, columns)[..., 0],
+        ]
+    )
+    return share.clip(0, 1).astype(np.float32)
+
+
 def raised_confidence(
     confidence: FloatArray, confirmation: FloatArray, forward: FloatArray
 ) -> FloatArray:
@@ -92,24 +127,8 @@ def raised_confidence(
     Returns: (2, h, w): up to RIGHT where the pixels confirm, elsewhere as it
     was.
     """
-    rows, columns = confidence.shape[1:]
-    places = np.minimum(confirmation / ENOUGH, 1)[..., None]
-    here = np.stack(
-        np.meshgrid(
-            (np.arange(rows) + 0.5) / rows,
-            (np.arange(columns) + 0.5) / columns,
-            indexing='ij',
-        )
-    )
-    there = here + np.moveaxis(forward, -1, 0)
-    inside = np.all((there >= 0) & (there < 1), axis=0)
-    share = np.stack(
-        [
-            sample_field(places, there.clip(0, 1))[0] * inside,
-            resized(places, rows, columns)[..., 0],
-        ]
-    )
-    gain = np.maximum(RIGHT - confidence, 0) * share.clip(0, 1)
+    share = confirmed_shares(confirmation, forward, confidence.shape[1:])
+    gain = np.maximum(RIGHT - confidence, 0) * share
     return (confidence + gain * (confidence > 0)).astype(np.float32)
 
 

@@ -51,13 +51,18 @@ def directions(
     return both[0], both[1], array
 
 
-def on_samples(confidence: Tensor) -> FloatArray:
-    """A confidence ``(2, 1, H, W)`` on the grid of :func:`directions`."""
+def on_samples(
+    confidence: Tensor, cells: tuple[int, int] | None = None
+) -> FloatArray:
+    """A confidence ``(2, 1, H, W)`` on the grid of :func:`directions`.
+
+    ``cells``: rows and columns of the field, if they are others.
+    """
     import torch.nn.functional as F
 
     from napari_samnet.samnet.upsample import SAMPLES
 
-    height, width = confidence.shape[-2:]
+    height, width = cells or confidence.shape[-2:]
     wide = F.interpolate(
         confidence.float(),
         size=(SAMPLES * height, SAMPLES * width),

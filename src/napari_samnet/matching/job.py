@@ -20,7 +20,7 @@ from napari_samnet.images.blank import blank_images
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
-from napari_samnet.matching.directions import fields_in
+from napari_samnet.matching.directions import fields_in, on_samples
 from napari_samnet.matching.given import checked_for_features
 from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.loaded import loaded
@@ -41,8 +41,11 @@ from napari_samnet.runtime.side_by_side import side_by_side
 from napari_samnet.warping.warp import SourceArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_samnet.labels.evidence import Evidence
     from napari_samnet.labels.similar import CellFeatures
+    from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.given_features import FeatureFunction
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Iteration
@@ -242,14 +245,16 @@ class Attempt:
             device=self.place.device,
         )
         share = 0.0
-        if exact.about is None and (better := self._reconsidered(state)):
-            # No pixels confirm the field, so that it is free to change.
+        better = self._reconsidered(state, probability, exact)
+        if better is not None:
             state, probability, share = better
-            with self._memory():
-                fields, confidence = fields_of(state)
-            exact = Exact(*fields)
+            with self._memory(), torch.inference_mode():
+                moved, confidence = fields_of(state)
+            exact = exact.moved(fields, moved)
         if probability is not None:
-            confidence = np.concatenate((confidence, probability[None]))
+            rows, columns = state.field.shape[-2:]
+            judged = on_samples(probability, (rows, columns))
+            confidence = np.concatenate((confidence, judged[None]))
         confidence = confidence * self.run.kept_shares(confidence.shape[2:])
         if not frame.whole:
             confidence = np.stack(
@@ -290,15 +295,20 @@ class Attempt:
         )
 
     def _reconsidered(
-        self, state: Iteration
-    ) -> tuple[Iteration, FloatArray, float] | None:
+        self, state: Iteration, probability: Tensor | None, exact: Exact
+    ) -> Reconsidered | None:
         """The state with likelier matches, if there are and may be any."""
         import torch
 
-        if not self.job.options.candidates:
+        if not self.job.options.candidates or probability is None:
             return None
+        settled = None
+        if exact.about is not None:
+            if exact.confirmed is None or not self.choice.frame.whole:
+                return None
+            settled = exact.settled(probability.shape[-2:])
         with torch.inference_mode(), self._stage('reconsider'):
-            return self.run.reconsidered(state)
+            return self.run.reconsidered(state, probability, settled)
 
     def _views(self) -> list[FloatArray]:
         """Both images in their own proportions, if evidence needs them."""
@@ -313,7 +323,7 @@ class Attempt:
 
     def _judged(
         self, state: Iteration, cells: list[CellFeatures]
-    ) -> tuple[FloatArray | None, Evidence | None]:
+    ) -> tuple[Tensor | None, Evidence | None]:
         """How likely matches are right, and what cells look like."""
         import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,7 +14,6 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.labels.similar import CellFeatures, most_similar
-from napari_samnet.matching.directions import on_samples
 from napari_samnet.matching.region import cell_shares, without
 from napari_samnet.options import MatchOptions
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_samnet.runtime.devices import ExecutionTarget
+    from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.features import Features
     from napari_samnet.samnet.match_evidence import PairSimilarities
@@ -73,8 +74,8 @@ class PairRun:
         self._skips = options.attributes and options.feedback == 'image'
         # From a blended relu4_1 on, the feature network needs all channels.
         self._project = options.feedback != 'continue'
-        # Evidence and candidates are told by all channels.
-        self._unproject = options.evidence or options.candidates
+        # Evidence is told by all channels, and so is the confidence.
+        self._unproject = options.evidence or confidence is not None
         self._masks = masks
         parts = [
             self._matched(self._encode(image), mask)
@@ -249,56 +250,62 @@ class PairRun:
             )
         return self._evidence
 
-    def match_probability(self, state: Iteration) -> FloatArray | None:
+    @cached_property
+    def _similarities(self) -> PairSimilarities:
+        """Of all cells, in the directions that were taught all the way."""
+        import torch
+
+        from napari_samnet.samnet.match_evidence import PairSimilarities
+
+        given = [part for part in self._unprojected if part is not None]
+        taught = None
+        if len(given) == 2:
+            taught = self._model.features.taught_feature(torch.cat(given))
+        return PairSimilarities.of(
+            self._source.matching if taught is None else taught
+        )
+
+    def match_probability(self, state: Iteration) -> Tensor | None:
         """How likely the matches are right, if that was fitted.
 
         ``state``: state that :meth:`states` yielded.
-        Returns: confidence of both directions on the grid of
-        :func:`directions`,
-        ``(2, rows, columns)`` in [0, 1]; None if it was not fitted.
+        Returns: of both directions, ``(2, 1, h, w)`` in [0, 1]; None if it
+        was not fitted.
         """
         if self._confidence is None or state.clues is None:
             return None
-        return on_samples(
-            self._confidence.probability(self._source.matching, state)
+        return self._confidence.of_field(
+            self._similarities, state.field, state
         )
-
-    def _taught(self) -> PairSimilarities:
-        """In the directions that tell likelier matches, if there are any."""
-        import torch
-
-        from napari_samnet.samnet.features import normalize
-        from napari_samnet.samnet.match_evidence import PairSimilarities
-
-        taught = self._model.features.taught
-        given = [part for part in self._unprojected if part is not None]
-        if taught is None or len(given) < 2:
-            return PairSimilarities.of(self._source.matching)
-        channels = torch.cat(given).float()
-        projected = torch.einsum('bchw,cd->bdhw', channels, taught.float())
-        return PairSimilarities.of(normalize(projected))
 
     def reconsidered(
-        self, state: Iteration
-    ) -> tuple[Iteration, FloatArray, float] | None:
+        self,
+        state: Iteration,
+        before: Tensor,
+        settled: NDArray[np.bool_] | None = None,
+    ) -> Reconsidered | None:
         """The state with likelier matches, how likely, and their share.
 
-        ``state``: state that :meth:`states` yielded.
-        Returns: None where nothing is likelier, or nothing was fitted.
+        ``before``: of :meth:`match_probability`.
+        ``settled`` (2, h, w): cells that keep their matches all the same.
+        Returns: None where nothing is likelier.
         """
+        import torch
+
         from napari_samnet.samnet.candidates import reconsidered
 
-        if self._confidence is None or state.clues is None:
-            return None
-        better = reconsidered(
+        assert self._confidence is not None
+        kept = None
+        if settled is not None:
+            kept = torch.from_numpy(settled[:, None]).to(before.device)
+        return reconsidered(
             self._confidence,
-            self._taught(),
+            self._similarities,
             state,
+            before,
             alikeness=self._options.alikeness,
+            settled=kept,
         )
-        if better is None:
-            return None
-        return better.state, on_samples(better.probability), better.share
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""

@@ -2,10 +2,9 @@
 
 A field of motions that neighbors share cannot follow one pose into another:
 there, the most similar cells are right more often. So each doubtful cell has
-three candidates: the match of the field, the most similar cell within some
-cells of it, and the most similar one of the whole image. The confidence that
-was fitted to right and wrong matches judges all three, and the field is bent
-to the likeliest ones. This is not part of the paper.
+two candidates: the match of the field, and the most similar cell of the whole
+image. The confidence that was fitted to right and wrong matches judges both,
+and the field is bent to the likelier ones. This is not part of the paper.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_samnet.samnet.bilateral import bilateral_fit
 from napari_samnet.samnet.bilateral_window import bilateral_window
 from napari_samnet.samnet.confidence import MatchConfidence
-from napari_samnet.samnet.evidence import PEAK_BETA, argmax, window_mean
 from napari_samnet.samnet.field import flow_of, grid, resize_field
 from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.recurrence import Iteration
@@ -26,23 +25,18 @@ from napari_samnet.samnet.recurrence import Iteration
 #: Confidence of a cell from which on its match stays.
 CELL_SURE = 0.6
 
-#: Width in cells of the Gaussian around the field's match within which the
-#: most similar cell is a candidate.
-REACH = 8.0
-
-#: Width in cells of the Gaussian around the most similar cell, whose mean
-#: position has parts of a cell.
-PEAK = 1.0
-
 #: Width in cells of the window in which the field is bent to what was chosen.
 FIT_SIGMA = 2.0
+
+#: Cells along a side of the square in which the confidence must gain.
+GAIN_CELLS = 5
 
 
 class Reconsidered(NamedTuple):
     """A state whose field follows the likeliest candidates."""
 
     state: Iteration
-    #: ``(2, 1, H, W)`` in [0, 1], how likely its matches are right.
+    #: ``(2, 1, h, w)`` in [0, 1], how likely its matches are right.
     probability: Tensor
     #: Share of the cells of both images that took another match.
     share: float
@@ -52,36 +46,38 @@ def reconsidered(
     confidence: MatchConfidence,
     similarities: PairSimilarities,
     state: Iteration,
+    before: Tensor,
     *,
     alikeness: float,
+    settled: Tensor | None = None,
 ) -> Reconsidered | None:
     """Take likelier matches where there are any.
 
-    ``similarities``: of the features that tell which are likelier.
+    ``before``: ``(2, 1, h, w)``, how likely the matches of the state are right
+    in the cells of the similarities.
     ``alikeness``: h, the difference of cosines at which a neighbor counts 37 %
     in the window that the field is bent in.
+    ``settled``: ``(2, 1, h, w)``, cells that keep their matches all the same.
     Returns: None where no cell has a likelier match.
     """
     maps = similarities.maps
-    matched = maps.square().sum(1, keepdim=True) > 0
     field = resize_field(state.field.float(), *similarities.size)
-    before = confidence.of_field(similarities, field, state)
     flow = flow_of(field)
     points = grid(*similarities.size, field)
     goals = points + flow
     edge = goals.new_tensor(similarities.size[::-1]).view(2, 1, 1) - 0.5
-    inside = ((goals > -0.5) & (goals < edge)).all(1, keepdim=True)
-    doubtful = (before < CELL_SURE) & inside & matched
-    chosen, likely = flow, before
-    for candidate in (_most_similar(similarities), _near(similarities, goals)):
-        motion = candidate.view_as(flow) - points
-        trial = torch.cat((field[:, :4], motion), 1)
-        chance = confidence.of_field(similarities, trial, state)
-        better = doubtful & (chance > likely)
-        chosen = torch.where(better, motion, chosen)
-        likely = torch.where(better, chance, likely)
-    changed = (chosen != flow).any(1)
-    if not changed.any():
+    doubtful = before < CELL_SURE
+    doubtful &= ((goals > -0.5) & (goals < edge)).all(1, keepdim=True)
+    doubtful &= maps.square().sum(1, keepdim=True) > 0
+    if settled is not None:
+        doubtful &= ~settled
+    if not doubtful.any():
+        return None
+    candidates = candidate_field(similarities, field)
+    motion = flow_of(candidates)
+    chance = confidence.of_field(similarities, candidates, state)
+    better = doubtful & (chance > before)
+    if not better.any():
         return None
     window = bilateral_window(maps, sigma=FIT_SIGMA, alikeness=alikeness)
 
@@ -91,34 +87,36 @@ def reconsidered(
 
     # The difference of two fits, so that the field stays as it is where
     # nothing around was chosen anew.
+    chosen = torch.where(better, motion, flow)
+    likely = torch.where(better, chance, before)
     bent = fit(chosen, likely) - fit(flow, before)
+    after = confidence.of_field(similarities, field + bent, state)
+    # The chosen cells may not go together: what they bend must gain as well.
+    gained = _mean(_mean(after - before, GAIN_CELLS).gt(0).float(), 3)
+    bent = gained * bent
     moved = state.field + resize_field(bent, *state.field.shape[-2:])
     return Reconsidered(
         state._replace(field=moved),
-        confidence.of_field(similarities, moved, state),
-        float(changed.float().mean()),
+        gained * after + (1 - gained) * before,
+        float((gained * better).mean()),
     )
 
 
-def _most_similar(similarities: PairSimilarities) -> Tensor:
-    """Most similar cells of the other image, ``(2, 2, N)`` in (x, y)."""
-    points = grid(*similarities.size, similarities.maps).flatten(1)
-    places = (similarities.best, similarities.back)
-    return torch.stack([points[:, place] for place in places])
+def _mean(maps: Tensor, side: int) -> Tensor:
+    """Mean over squares of cells, of those inside."""
+    return F.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False)
 
 
-def _near(similarities: PairSimilarities, goals: Tensor) -> Tensor:
-    """Most similar places near goals ``(2, 2, h, w)``, ``(2, 2, N)``."""
-    points = grid(*similarities.size, goals).flatten(1)
-    volume = similarities.averaged.cosines
-    found = []
-    for cosines, goal in zip(
-        (volume, volume.T), goals.flatten(2), strict=True
-    ):
-        apart = torch.cdist(goal.T, points.T).square()
-        best = argmax(PEAK_BETA * cosines - apart / (2 * REACH**2), 1)
-        place = window_mean(
-            cosines[None], points[:, best][None], points, cells=PEAK
-        )
-        found.append(place[0])
-    return torch.stack(found)
+def candidate_field(similarities: PairSimilarities, field: Tensor) -> Tensor:
+    """Most similar cells of the other image as matches, with a field's maps.
+
+    ``field``: ``(2, 6, h, w)``, in the cells of the similarities.
+    Returns: of the same shape.
+    """
+    points = grid(*similarities.size, field)
+    goals = [
+        points.flatten(1)[:, place]
+        for place in (similarities.best, similarities.back)
+    ]
+    motion = torch.stack(goals).view_as(field[:, 4:]) - points
+    return torch.cat((field[:, :4], motion), 1)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.samnet.match_evidence import (
@@ -82,29 +81,20 @@ class MatchConfidence(nn.Module):
         odds = hidden @ self.last + self.last_bias + standard @ self.direct
         return odds[..., 0]
 
-    def probability(self, features: Tensor, state: Iteration) -> Tensor:
-        """How likely the matches of a pair are right.
-
-        ``features``: matching features of both images, ``(2, C, H, W)``.
-        Returns: ``(2, 1, H, W)`` in [0, 1].
-        Raises ValueError if the state has no clues, as with round windows.
-        """
-        return self.of_field(PairSimilarities.of(features), state.field, state)
-
     def of_field(
         self, similarities: PairSimilarities, field: Tensor, state: Iteration
     ) -> Tensor:
-        """The same of a field, ``(2, 6, H, W)``, in place of the state's."""
+        """How likely the matches of a field of a pair are right.
+
+        ``field``: ``(2, 6, H, W)``, in place of the state's.
+        Returns: ``(2, 1, h, w)`` in [0, 1], in the cells of the similarities.
+        Raises ValueError if the state has no clues, as with round windows.
+        """
         if state.clues is None:
             raise ValueError('the confidence needs the clues of the start')
         evidence = similarities.evidence(field, state.clues, state.alpha)
         cells = evidence.flatten(2).transpose(1, 2).flatten(0, 1)
         odds = self(cells).mean(0).view(2, 1, *evidence.shape[-2:])
-        size = field.shape[-2:]
-        if odds.shape[-2:] != size:
-            odds = F.interpolate(
-                odds, size=size, mode='bilinear', align_corners=False
-            )
         return odds.sigmoid()
 
     @classmethod

@@ -278,6 +278,19 @@ class VGGFeatures(nn.Module):
         """Matching feature of images, without keeping the skips."""
         return self.matching_feature(self.layers(images), project=project)
 
+    def taught_feature(self, channels: Tensor) -> Tensor | None:
+        """Matching feature in the directions that were taught all the way.
+
+        ``channels``: matching feature that is not projected.
+        Returns: of unit length along C; None if there are no such directions.
+        """
+        if self.taught is None:
+            return None
+        projected = torch.einsum(
+            'bchw,cd->bdhw', channels.float(), self.taught.float()
+        )
+        return normalize(projected)
+
     def continue_from_content(
         self, content: Tensor, matching: Tensor | None = None
     ) -> Tensor:
