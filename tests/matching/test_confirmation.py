@@ -64,7 +64,7 @@ def test_confidence_rises_where_the_pixels_confirm_on_either_grid() -> None:
     confidence = np.full((2, 16, 16), 0.5, np.float32)
     left = np.zeros((16, 16, 2), np.float32)
     left[..., 1] = 0.25
-    there, back = raised_confidence(confidence, places, left)
+    there, back = raised_confidence(confidence, places, left, -left)
     # A quarter of the way to the right of it lies what is confirmed.
     assert np.allclose(there[:, 5:11], RIGHT)
     assert np.allclose(there[:, :3], 0.5)
@@ -76,9 +76,22 @@ def test_confidence_rises_where_the_pixels_confirm_on_either_grid() -> None:
 def test_what_was_left_out_stays_without_confidence() -> None:
     confidence = np.zeros((2, 16, 16), np.float32)
     raised = raised_confidence(
-        confidence, np.ones((8, 8), np.float32), still()
+        confidence, np.ones((8, 8), np.float32), still(), still()
     )
     assert not raised.any()
+
+
+def test_what_does_not_come_back_is_not_raised() -> None:
+    """A match into the still ground, which is confirmed for another cell."""
+    forward = still()
+    forward[4:8, 4:8] = 0.25
+    confidence = np.full((2, 16, 16), 0.5, np.float32)
+    there, back = raised_confidence(
+        confidence, np.ones((32, 32), np.float32), forward, still()
+    )
+    assert np.allclose(there[4:8, 4:8], 0.5)
+    assert np.allclose(there[10:], RIGHT)
+    assert np.allclose(back, RIGHT)
 
 
 def test_an_image_matches_itself_with_confidence(

@@ -32,6 +32,10 @@ WIDTH, ALIKE, SOFT = 6.0, 0.8, 0.05
 #: Forward-backward error in pixels at which confirmation has fallen to 61 %.
 AGREED = 1.0
 
+#: Forward-backward error in sides of the image at which a cell of the source
+#: counts 61 % of its match; cells are coarser than pixels.
+RETURNS = 1 / 64
+
 #: Pixels per place that is confirmed or not, and how many places around one
 #: must be confirmed with it.
 PLACE, AROUND = 4, 3
@@ -81,14 +85,19 @@ def confirmed(
 
 
 def confirmed_shares(
-    confirmation: FloatArray, forward: FloatArray, shape: Sequence[int]
+    confirmation: FloatArray,
+    forward: FloatArray,
+    backward: FloatArray,
+    shape: Sequence[int],
 ) -> FloatArray:
     """How far the pixels confirm the matches of cells of both images.
 
+    A cell of the source is confirmed if its match is, and leads back to it.
+
     ``confirmation`` (n, m): places of the target, as :func:`confirmed` gives
     them.
-    ``forward`` (h, w, 2): normalized displacement (row, column) from source to
-    target.
+    ``forward``, ``backward`` (h, w, 2): normalized displacements (row, column)
+    from source to target and back.
     ``shape``: rows and columns of the cells.
     Returns: (2, rows, columns): of source and target, from 0 to 1; 1 from
     `ENOUGH` on.
@@ -102,11 +111,15 @@ def confirmed_shares(
             indexing='ij',
         )
     )
-    there = here + sample_field(forward, here)
+    step = sample_field(forward, here)
+    there = here + step
     inside = np.all((there >= 0) & (there < 1), axis=0)
+    there = there.clip(0, 1)
+    error = step + sample_field(backward, there)
+    returns = np.exp(-np.square(error / RETURNS).sum(0) / 2) * inside
     share = np.stack(
         [
-            sample_field(places, there.clip(0, 1))[0] * inside,
+            sample_field(places, there)[0] * returns,
             resized(places, rows, columns)[..., 0],
         ]
     )
@@ -114,20 +127,23 @@ def confirmed_shares(
 
 
 def raised_confidence(
-    confidence: FloatArray, confirmation: FloatArray, forward: FloatArray
+    confidence: FloatArray,
+    confirmation: FloatArray,
+    forward: FloatArray,
+    backward: FloatArray,
 ) -> FloatArray:
     """Confidence that knows of what the pixels confirm.
 
     ``confidence`` (2, h, w): of the field from source to target and back, from
     0 to 1. Where it is 0, on what was left out, it stays so.
-    ``confirmation`` (n, m): places of the target, as :func:`confirmed` gives
-    them.
-    ``forward`` (h, w, 2): normalized displacement (row, column) from source to
-    target.
+    ``confirmation``, ``forward``, ``backward``: as for
+    :func:`confirmed_shares`.
     Returns: (2, h, w): up to RIGHT where the pixels confirm, elsewhere as it
     was.
     """
-    share = confirmed_shares(confirmation, forward, confidence.shape[1:])
+    share = confirmed_shares(
+        confirmation, forward, backward, confidence.shape[1:]
+    )
     gain = np.maximum(RIGHT - confidence, 0) * share
     return (confidence + gain * (confidence > 0)).astype(np.float32)
 

@@ -88,11 +88,15 @@ class Exact(NamedTuple):
 
         ``shape``: rows and columns of the cells.
         """
+        return np.asarray(self._shares(shape) >= SETTLED)
+
+    def _shares(self, shape: Sequence[int]) -> FloatArray:
         from napari_samnet.matching.confirmation import confirmed_shares
 
         assert self.confirmed is not None
-        shares = confirmed_shares(self.confirmed, self.forward, shape)
-        return np.asarray(shares >= SETTLED)
+        return confirmed_shares(
+            self.confirmed, self.forward, self.backward, shape
+        )
 
     def moved(
         self,
@@ -106,13 +110,8 @@ class Exact(NamedTuple):
         """
         if self.about is None:
             return Exact(*moved)
-        from napari_samnet.matching.confirmation import confirmed_shares
-
-        assert self.confirmed is not None
         rows, columns = self.forward.shape[:2]
-        shares = confirmed_shares(
-            self.confirmed, self.forward, (rows, columns)
-        )
+        shares = self._shares((rows, columns))
         exact = [
             field
             + (1 - share[..., None]) * resized(after - before, rows, columns)
@@ -149,7 +148,7 @@ class Exact(NamedTuple):
 
         if len(confidence) > 1:
             confidence[-1] = raised_confidence(
-                confidence[-1], self.confirmed, self.forward
+                confidence[-1], self.confirmed, self.forward, self.backward
             )
         return confidence, evidence.beside_field(self.confirmed)
 
