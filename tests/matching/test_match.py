@@ -284,7 +284,7 @@ class TestRefused:
         'change',
         [
             {'window': 4},
-            {'window': 9},
+            {'window': 11},
             {'size': 65},
             {'iterations': 0},
             {'device': 'tpu'},
