@@ -304,7 +304,9 @@ class Attempt:
             return None
         settled = None
         if exact.about is not None:
-            if exact.confirmed is None or not self.choice.frame.whole:
+            # Cells of more pixels than usual tell less than the pixels.
+            few = max(state.field.shape[-2:]) < max(probability.shape[-2:])
+            if few or exact.confirmed is None or not self.choice.frame.whole:
                 return None
             settled = exact.settled(probability.shape[-2:])
         with torch.inference_mode(), self._stage('reconsider'):

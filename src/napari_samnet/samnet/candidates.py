@@ -25,6 +25,9 @@ from napari_samnet.samnet.recurrence import Iteration
 #: Confidence of a cell from which on its match stays.
 CELL_SURE = 0.6
 
+#: How much likelier a match must be where pixels confirm other cells.
+LEAD = 0.1
+
 #: Width in cells of the window in which the field is bent to what was chosen.
 FIT_SIGMA = 2.0
 
@@ -57,7 +60,8 @@ def reconsidered(
     in the cells of the similarities.
     ``alikeness``: h, the difference of cosines at which a neighbor counts 37 %
     in the window that the field is bent in.
-    ``settled``: ``(2, 1, h, w)``, cells that keep their matches all the same.
+    ``settled``: ``(2, 1, h, w)``, cells that keep their matches all the same,
+    if some do; then the others must be likelier by `LEAD`.
     Returns: None where no cell has a likelier match.
     """
     maps = similarities.maps
@@ -76,7 +80,8 @@ def reconsidered(
     candidates = candidate_field(similarities, field)
     motion = flow_of(candidates)
     chance = confidence.of_field(similarities, candidates, state)
-    better = doubtful & (chance > before)
+    lead = 0.0 if settled is None else LEAD
+    better = doubtful & (chance > before + lead)
     if not better.any():
         return None
     window = bilateral_window(maps, sigma=FIT_SIGMA, alikeness=alikeness)
