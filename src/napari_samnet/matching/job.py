@@ -304,9 +304,12 @@ class Attempt:
             return None
         settled = None
         if exact.about is not None:
-            # Cells of more pixels than usual tell less than the pixels.
+            # Labels that move as one tell more, and so do the pixels where
+            # cells have more of them than usual.
             few = max(state.field.shape[-2:]) < max(probability.shape[-2:])
-            if few or exact.confirmed is None or not self.choice.frame.whole:
+            if self.job.samples is not None or few:
+                return None
+            if exact.confirmed is None or not self.choice.frame.whole:
                 return None
             settled = exact.settled(probability.shape[-2:])
         with torch.inference_mode(), self._stage('reconsider'):

@@ -26,7 +26,7 @@ from napari_samnet.samnet.recurrence import Iteration
 CELL_SURE = 0.6
 
 #: How much likelier a match must be where pixels confirm other cells.
-LEAD = 0.1
+LEAD = 0.15
 
 #: Width in cells of the window in which the field is bent to what was chosen.
 FIT_SIGMA = 2.0
