@@ -13,8 +13,10 @@ from skimage.draw import ellipse
 from napari_samnet import propagate
 from napari_samnet.datasets.real_pairs import brain_series
 from napari_samnet.errors import InputError
+from napari_samnet.series import evidence
 from napari_samnet.series import propagate as engine
 from napari_samnet.series.closely import region_around, wanted_cells
+from napari_samnet.series.encode import Cells
 from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.positions import shared_by_position
 from napari_samnet.series.working_size import working_size
@@ -398,3 +400,25 @@ class TestCloseLook:
         np.testing.assert_array_equal(
             wanted_cells(evidence, before, one), wanted
         )
+
+
+def test_cells_that_many_ask_for_are_popular(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    features = torch.nn.functional.normalize(torch.randn(40, 8), dim=1)
+    places = np.arange(40)
+    cells = Cells(features, (5, 8), places)
+    asked = cells.some(places[:-1])
+    values, index, popular = evidence._alike(asked, cells, 3, None, 0.1)
+    assert index[:, 0].tolist() == places[:-1].tolist()
+    assert torch.allclose(values[:, 0], torch.ones(39), atol=1e-5)
+    cosine = asked.features @ features.T
+    total = ((cosine - 1) / 0.1).exp().sum(0)
+    assert torch.allclose(popular, 1 + 0.1 * total.log(), atol=1e-4)
+    monkeypatch.setattr(evidence, 'MOST_HELD', 0)
+    again = evidence._alike(asked, cells, 3, None, 0.1)
+    for one, other in zip((values, index, popular), again, strict=True):
+        assert torch.allclose(one, other)

@@ -39,6 +39,14 @@ WINDOW = 0.42
 #: Weight of the histogram beside the features in how alike two planes are.
 HISTOGRAM_WEIGHT = 0.3
 
+#: Share of the weights that counts only what is mutual, and among how many of
+#: the most similar cells; see :mod:`napari_samnet.labels.evidence`. On six
+#: films composed of training images, J rises from .865 to .875.
+MUTUAL, CANDIDATES = 0.5, 30
+
+#: Cosines that are held at most while cells are compared.
+MOST_HELD = 1 << 24
+
 #: Cells that are compared at a time with all others.
 AT_ONCE = 512
 
@@ -156,33 +164,38 @@ def gather_evidence(
             ]
         )
         evidence = np.zeros((rows * columns, shares.shape[1]), np.float32)
+        asked = cells.some(chosen)
+        mutual = MUTUAL > 0 and not at_a_glance
+        count = max(neighbors, CANDIDATES) if mutual else neighbors
+        best, where, popular = [], [], []
+        for number, (reference, other) in enumerate(
+            zip(references, others, strict=True)
+        ):
+            values, index, asked_for = _alike(
+                asked,
+                other,
+                count,
+                None if reference.annotated else reach,
+                temperature if mutual else None,
+            )
+            best.append(values + (biases[number] if biases else 0.0))
+            where.append(index + number * rows * columns)
+            popular.append(asked_for)
+        cosine, found = torch.cat(best, 1), torch.cat(where, 1)
         # In parts, so that many labels do not take much memory.
-        step = max(1, MOST_VALUES // max(1, shares.shape[1] * neighbors))
+        step = max(1, MOST_VALUES // max(1, shares.shape[1] * count))
         for start in range(0, len(chosen), min(step, AT_ONCE)):
-            some = chosen[start : start + min(step, AT_ONCE)]
-            asked = cells.some(some)
-            best, where, first = [], [], 0
-            for number, (reference, other) in enumerate(
-                zip(references, others, strict=True)
-            ):
-                values, index = _most_similar(
-                    asked,
-                    other,
-                    neighbors,
-                    None if reference.annotated else reach,
-                )
-                best.append(values + (biases[number] if biases else 0.0))
-                where.append(index + first)
-                first += rows * columns
+            some = slice(start, start + min(step, AT_ONCE))
             part = _votes(
-                torch.cat(best, 1),
-                torch.cat(where, 1),
+                cosine[some],
+                found[some],
                 shares,
                 known,
+                torch.cat(popular) if mutual else None,
                 neighbors=neighbors,
                 temperature=temperature,
             )
-            evidence[asked.places] = part.float().cpu().numpy()
+            evidence[asked.places[some]] = part.float().cpu().numpy()
     return np.ascontiguousarray(evidence.T).reshape(-1, rows, columns)
 
 
@@ -191,6 +204,7 @@ def _votes(
     where: Tensor,
     shares: Tensor,
     known: Tensor,
+    popular: Tensor | None,
     *,
     neighbors: int,
     temperature: float,
@@ -198,9 +212,16 @@ def _votes(
     """Mean of the shares of the most similar cells, (Q, L)."""
     import torch
 
-    joined, among = cosine.topk(min(neighbors, cosine.shape[1]), 1)
-    weight = ((joined - joined[:, :1]) / temperature).exp()[..., None]
+    count = neighbors if popular is None else max(neighbors, CANDIDATES)
+    joined, among = cosine.topk(min(count, cosine.shape[1]), 1)
     asked = where.gather(1, among)
+    weight = ((joined - joined[:, :1]) / temperature).exp()
+    if popular is not None:
+        weight[:, neighbors:] = 0
+        weight /= weight.sum(1, keepdim=True)
+        both = ((2 * joined - popular[asked]) / temperature).softmax(1)
+        weight = (1 - MUTUAL) * weight + MUTUAL * both
+    weight = weight[..., None]
     votes = (weight * shares[asked]).sum(1)
     total = (weight * known[asked]).sum(1).clamp_min(1e-6)
     part = votes / total
@@ -211,12 +232,60 @@ def _votes(
     return torch.where(claimed, normalized, part)
 
 
+def _alike(
+    asked: Cells,
+    other: Cells,
+    count: int,
+    reach: int | None,
+    temperature: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Most similar cells of one reference, and how much each is asked for.
+
+    ``count``: how many to find for each cell.
+    ``reach``: rows and columns within which they lie; None for everywhere.
+    ``temperature``: of how much cells are asked for; None if nobody wants to
+    know.
+    Returns: ``values, index`` (Q, count): cosines and places; ``popular``
+    (N,): how much each cell of the reference is asked for, as a cosine.
+    """
+    import torch
+
+    parts = [
+        slice(start, start + AT_ONCE)
+        for start in range(0, len(asked.places), AT_ONCE)
+    ]
+    held: list[Tensor | None] = [None] * len(parts)
+    popular = asked.features.new_full((other.grid[0] * other.grid[1],), 2.0)
+    if temperature is not None:
+        few = len(asked.places) * len(other.places) <= MOST_HELD
+        total = asked.features.new_zeros(len(other.places))
+        for number, part in enumerate(parts):
+            cosine = asked.features[part] @ other.features.T
+            held[number] = cosine if few else None
+            total += ((cosine - 1) / temperature).exp_().sum(0)
+        total = total.clamp_min(torch.finfo(total.dtype).tiny)
+        popular[torch.from_numpy(other.places)] = 1 + temperature * total.log()
+    values = asked.features.new_full((len(asked.places), count), -2.0)
+    index = values.new_zeros(values.shape, dtype=torch.long)
+    for part, known in zip(parts, held, strict=True):
+        some = Cells(asked.features[part], asked.grid, asked.places[part])
+        best, where = _most_similar(some, other, count, reach, known)
+        values[part, : best.shape[1]] = best
+        index[part, : best.shape[1]] = where
+    return values, index, popular
+
+
 def _most_similar(
-    asked: Cells, other: Cells, neighbors: int, reach: int | None
+    asked: Cells,
+    other: Cells,
+    neighbors: int,
+    reach: int | None,
+    cosine: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cosines and places of the most similar cells.
 
     ``reach``: rows and columns within which they lie; None for everywhere.
+    ``cosine``: of all cells of both, if it is known.
     """
     import torch
 
@@ -231,10 +300,12 @@ def _most_similar(
             int(np.searchsorted(row, asked_row[-1] + reach, 'right')),
         )
         places, features = places[near], features[near]
+        cosine = None if cosine is None else cosine[:, near].clone()
     if not len(places):
         nothing = asked.features.new_full((len(asked.places), 1), -2.0)
         return nothing, nothing.new_zeros(nothing.shape, dtype=torch.long)
-    cosine = asked.features @ features.T
+    if cosine is None:
+        cosine = asked.features @ features.T
     there = torch.from_numpy(places).to(cosine.device)
     if reach is not None:
         here = torch.from_numpy(asked.places).to(cosine.device)
