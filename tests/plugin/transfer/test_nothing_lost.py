@@ -57,6 +57,17 @@ def test_corrections_of_all_kinds_survive_the_next_run(done: Any) -> None:
         assert kept.visible
 
 
+def test_of_two_kept_results_and_a_new_one_two_can_be_told(done: Any) -> None:
+    layers = done.viewer.layers
+    for number in (1, 2):
+        name = 'other ← dots' + (', run 2' if number == 2 else '')
+        layers[name].data = layers[name].data + 20
+        done.transfer('dots', wait=True, timeout=WAIT)
+    assert not layers['other ← dots, run 2'].face_color[:, 3].any()
+    assert layers['other ← dots, run 3'].face_color[:, 3].all()
+    assert "is 'other ← dots, run 3'" in done.message
+
+
 def test_outlines_end_with_what_they_lie_on(done: Any) -> None:
     layers = done.viewer.layers
     points = layers['other ← dots']

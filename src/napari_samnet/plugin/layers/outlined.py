@@ -70,6 +70,11 @@ def _hollow(colors: Any) -> NDArray[Any] | str:
     return clear
 
 
+def is_outlined(layer: Any) -> bool:
+    """Whether a result was made as outlines."""
+    return about_layer(layer).get(BESIDE) is not None
+
+
 def as_before(layer: Any, product: Product, layers: Iterable[Any]) -> Product:
     """A product that updates a layer, filled or as outlines like the layer.
 

@@ -30,6 +30,7 @@ from napari_samnet.plugin.layers.outlined import (
     OUTLINED,
     TOLD,
     as_before,
+    is_outlined,
     outlined,
 )
 from napari_samnet.plugin.layers.updates import (
@@ -167,17 +168,16 @@ class Results:
         if partial:
             product = self._apart_from_complete(product)
         layer = self.find(product.key)
-        if layer is not None:
-            product = as_before(layer, product, self._viewer.layers)
-        if layer is not None and not self._update(layer, product):
-            if self._may_replace(layer, product):
-                return self._add(product, threshold, layer, partial=partial)
-            product = self._beside(layer, product)
-            layer = None
         if layer is None:
             return self._add(product, threshold, None, partial=partial)
-        self._mark(layer, product, partial=partial)
-        return layer
+        same = as_before(layer, product, self._viewer.layers)
+        if self._update(layer, same):
+            self._mark(layer, same, partial=partial)
+            return layer
+        if self._may_replace(layer, product):
+            return self._add(same, threshold, layer, partial=partial)
+        beside = self._beside(layer, product)
+        return self._add(beside, threshold, None, partial=partial)
 
     def _apart_from_complete(self, product: Product) -> Product:
         """Give a product of a run cut short a layer of its own if needed."""
@@ -280,13 +280,16 @@ class Results:
     def _beside(self, layer: Any, product: Product) -> Product:
         """Leave a result to the user, and name the one beside it."""
         why = self._why_kept(layer, product) or 'has other planes'
+        # What is kept may be outlines itself, and filled is the other then.
+        outlines = product.kind in OUTLINED and not is_outlined(layer)
         release(layer)
         name = self._free_name(product.name, 'run')
         self._notes.append(
             f'{layer.name!r} {why} and is kept; the new result is {name!r}'
-            + (TOLD if product.kind in OUTLINED else '')
+            + (TOLD if outlines else '')
         )
-        return outlined(replace(product, name=name), layer.unique_id)
+        product = replace(product, name=name)
+        return outlined(product, layer.unique_id) if outlines else product
 
     def _free_name(self, name: str, what: str, first: int = 2) -> str:
         """A name that no layer has: itself, or with a number behind it."""
