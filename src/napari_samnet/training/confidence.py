@@ -15,13 +15,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_samnet.datasets.calibration import calibration
 from napari_samnet.datasets.composites import horse_parts
@@ -31,12 +33,29 @@ from napari_samnet.options import DEFAULTS
 from napari_samnet.runtime.confidence import confidence_path, save_confidence
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.confidence import MatchConfidence
+from napari_samnet.samnet.config import STRIDE
+from napari_samnet.samnet.features import Features, VGGFeatures
+from napari_samnet.samnet.field import flow_of
+from napari_samnet.samnet.match_evidence import match_evidence
+from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.training.commands import run_command
+from napari_samnet.training.data import to_tensor
 from napari_samnet.training.feature_store import frozen_features
 from napari_samnet.training.features import keeps_back
-from napari_samnet.training.known_matches import Matches, collect_matches
-from napari_samnet.training.known_pairs import known_pairs
+from napari_samnet.training.known_pairs import KnownPair, known_pairs
 from napari_samnet.training.taught_examples import read_annotated_images
+
+#: How much a match counts, by the kind of its pair; 1 where it is not named.
+KIND_WEIGHTS = {
+    'two kinds': 0.5,
+    'moving object': 0.5,
+    'one scene': 0.5,
+    'absent': 0.15,
+}
+
+#: Places of a pair that count in full; those of pairs with more share that.
+PLACES = 12
 
 #: Steps, matches a step, largest rate, pull of the weights towards 0, and
 #: noise that is added to the evidence, in its deviations.
@@ -44,6 +63,116 @@ STEPS, BATCH, RATE, DECAY, NOISE = 400, 512, 1e-2, 1e-3, 0.15
 
 #: Groups of pairs that are left out in turn.
 FOLDS = 5
+
+
+class Matches(NamedTuple):
+    """Matches whose truth is known."""
+
+    #: ``(N, len(MATCH_EVIDENCE))``, of N matches.
+    evidence: Tensor
+    #: ``(N,)``, 1 where the match is right and 0 where it is wrong.
+    right: Tensor
+    #: ``(N,)``, how much each counts.
+    weight: Tensor
+    #: ``kinds``, ``groups``: (N,): what their pairs are and show.
+    kinds: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    #: (N,): number of their pair.
+    pairs: NDArray[np.int64]
+
+    def part(self, chosen: NDArray[np.bool_]) -> Matches:
+        """Some of them."""
+        at = torch.from_numpy(np.flatnonzero(chosen))
+        return Matches(
+            self.evidence[at],
+            self.right[at],
+            self.weight[at],
+            self.kinds[chosen],
+            self.groups[chosen],
+            self.pairs[chosen],
+        )
+
+
+@torch.inference_mode()
+def collect_matches(
+    model: SAMNet, features: VGGFeatures, pairs: Iterable[KnownPair]
+) -> Matches:
+    """Match pairs whose truth is known, as `match` does by default.
+
+    Raises InputError if there are no pairs.
+    """
+    evidence, right, weight = [], [], []
+    kinds: list[str] = []
+    groups: list[str] = []
+    numbers: list[int] = []
+    for number, pair in enumerate(pairs):
+        maps = torch.cat(
+            [
+                features.match_only(to_tensor([image])).float()
+                for image in (pair.source, pair.target)
+            ]
+        )
+        answers, flow = _matched(model, maps)
+        known = np.isfinite(pair.goals).all(1)
+        ways = [(0, pair.places, pair.goals, pair.scale)]
+        if known.any():
+            back = pair.goals[known], pair.places[known], pair.back
+            ways.append((1, *back))
+        for way, places, goals, scale in ways:
+            sampled = _at(answers[way], places)
+            moved = places + _at(flow[way], places).numpy()
+            with np.errstate(invalid='ignore'):
+                error = np.linalg.norm((moved - goals) * scale, axis=1)
+            evidence.append(sampled)
+            right.append(torch.from_numpy(error <= 1).float())
+            share = min(1.0, PLACES / len(places))
+            share *= KIND_WEIGHTS.get(pair.kind, 1.0)
+            weight.append(torch.full((len(places),), share))
+            kinds += [pair.kind] * len(places)
+            groups += [pair.group] * len(places)
+            numbers += [number] * len(places)
+    if not evidence:
+        raise InputError(
+            'the confidence needs pairs to be fitted to, got none; name a '
+            'file with keypoints'
+        )
+    return Matches(
+        torch.cat(evidence),
+        torch.cat(right),
+        torch.cat(weight),
+        np.array(kinds),
+        np.array(groups),
+        np.array(numbers),
+    )
+
+
+def _matched(model: SAMNet, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Evidence and flow of both directions of a pair."""
+    none = maps.new_zeros(2, 0, 1, 1)
+    options = Recurrence(
+        window=model.config.window, tolerance=DEFAULTS.tolerance / STRIDE
+    )
+    last = None
+    for state in model.iterate(
+        Features(maps, none, ()), Features(maps.flip(0), none, ()), options
+    ):
+        last = state
+    assert last is not None
+    assert last.clues is not None
+    answers = match_evidence(maps, last.field, last.clues, last.alpha)
+    return answers, flow_of(last.field)
+
+
+def _at(maps: Tensor, places: NDArray[np.float64]) -> Tensor:
+    """Values ``(K, C)`` of a map ``(C, h, w)`` at (x, y) cells."""
+    size = np.array([maps.shape[-1], maps.shape[-2]])
+    at = torch.from_numpy((2 * places + 1) / size - 1).to(maps)
+    return F.grid_sample(
+        maps[None],
+        at.view(1, 1, -1, 2),
+        padding_mode='border',
+        align_corners=False,
+    )[0, :, 0].T
 
 
 def fit_confidence(
@@ -123,7 +252,6 @@ def judge_left_out(
     judged = {}
     for kind in dict.fromkeys(matches.kinds.tolist()):
         inside = (matches.kinds == kind) & np.isfinite(said)
-        inside &= matches.final
         if inside.any():
             measured = calibration(said[inside], truth[inside])
             del measured['reliability']
@@ -191,7 +319,6 @@ def _fit(args: argparse.Namespace) -> None:
             size=DEFAULTS.size,
             tell=tell,
         ),
-        fit_confidence,
     )
     path = args.out or confidence_path(weights.path)
     save_confidence(fit_confidence(matches), path, model.config)

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -42,7 +41,10 @@ from napari_samnet.training.categorystage import (
     validation_pairs,
     without,
 )
-from napari_samnet.training.confidence import fit_confidence
+from napari_samnet.training.confidence import (
+    collect_matches,
+    fit_confidence,
+)
 from napari_samnet.training.data import batches
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.distributed import folder_of_process
@@ -54,7 +56,6 @@ from napari_samnet.training.features import (
     remove_store,
     taught_images,
 )
-from napari_samnet.training.known_matches import collect_matches
 from napari_samnet.training.known_pairs import known_pairs
 from napari_samnet.training.loop import Run
 from napari_samnet.training.matcher import renew_learned_part
@@ -214,11 +215,11 @@ def _fit_confidence(
         seed=options.seed,
         tell=tell,
     )
-    fit = partial(fit_confidence, seed=options.seed)
     matches = collect_matches(
-        model, frozen_features(model, folder / WEIGHTS_NAME), pairs, fit
+        model, frozen_features(model, folder / WEIGHTS_NAME), pairs
     )
-    save_confidence(fit(matches), path, model.config)
+    fitted = fit_confidence(matches, seed=options.seed)
+    save_confidence(fitted, path, model.config)
 
 
 def _claim(folder: Path, options: TrainingOptions) -> None:
