@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from napari_samnet.color.look import Look
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.errors import InputError
-    from napari_samnet.matching.carry import CarriedLabels, carry
+    from napari_samnet.matching.carried import CarriedLabels
+    from napari_samnet.matching.carry import carry
     from napari_samnet.matching.look import learn_look
     from napari_samnet.matching.match import match, match_steps
     from napari_samnet.options import MatchOptions
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    'CarriedLabels': 'napari_samnet.matching.carry',
+    'CarriedLabels': 'napari_samnet.matching.carried',
     'Correspondence': 'napari_samnet.correspondence',
     'InputError': 'napari_samnet.errors',
     'Look': 'napari_samnet.color.look',

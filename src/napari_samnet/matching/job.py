@@ -28,7 +28,11 @@ from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import PairRun
 from napari_samnet.matching.provenance import provenance
 from napari_samnet.matching.refinement import Exact, exact_fields
-from napari_samnet.matching.region import kept_parts, small_masks
+from napari_samnet.matching.region import (
+    kept_parts,
+    matched_shares,
+    small_masks,
+)
 from napari_samnet.matching.stages import Stages
 from napari_samnet.matching.step import Step
 from napari_samnet.matching.views import long_views
@@ -391,14 +395,6 @@ class Attempt:
         reconsidered: float,
     ) -> dict[str, Any]:
         """What a result says about how it was made."""
-        notes: dict[str, Any] = {}
-        if self._blank:
-            notes['blank'] = self._blank
-        if any(mask is not None for mask in self.job.kept):
-            notes['matched_share'] = [
-                1.0 if mask is None else round(float(mask.mean()), 4)
-                for mask in self.job.kept
-            ]
         return {
             'options': asdict(self.job.options),
             **self.place._asdict(),
@@ -407,7 +403,8 @@ class Attempt:
             **self._provenance,
             'warnings': self.warnings,
             'orientation': self.choice.as_record(),
-            **notes,
+            **matched_shares(self.job.kept),
+            **({'blank': self._blank} if self._blank else {}),
             'refined': refined,
             'reconsidered': round(reconsidered, 3),
             'iterations_used': len(changes),

@@ -112,6 +112,17 @@ def small_masks(kept: Kept, side: int) -> list[NDArray[np.float32] | None]:
     return made
 
 
+def matched_shares(kept: Kept) -> dict[str, list[float]]:
+    """Note which shares of both images are matched, where parts are left out.
+
+    ``kept``: of :func:`kept_parts`.
+    """
+    if all(mask is None for mask in kept):
+        return {}
+    shares = [1.0 if mask is None else float(mask.mean()) for mask in kept]
+    return {'matched_share': [round(share, 4) for share in shares]}
+
+
 def cell_shares(mask: NDArray[np.float32], cells: tuple[int, int]) -> Tensor:
     """Share of each cell that is matched, ``(1, 1, h, w)``."""
     import torch
