@@ -35,7 +35,6 @@ def answer(
     offset: float,
     field: torch.Tensor,
     features: torch.Tensor,
-    settled: torch.Tensor | None = None,
 ) -> Reconsidered | None:
     state = state_of(field)
     confidence = confidence_by_likelihood(offset)
@@ -46,7 +45,6 @@ def answer(
         state,
         confidence.of_field(similarities, field, state),
         alikeness=0.3,
-        settled=settled,
     )
 
 
@@ -91,13 +89,6 @@ def test_cells_that_are_left_out_keep_their_motion() -> None:
     if better is not None:
         left_out = flow_of(better.state.field)[0, :, FIRST + 4 : LAST - 4]
         assert left_out.abs().max() < 0.5
-
-
-def test_cells_that_are_settled_keep_their_motion() -> None:
-    features = moved_band()
-    field = identity_field(2, SIDE, SIDE, like=features)
-    settled = torch.ones(2, 1, SIDE, SIDE, dtype=torch.bool)
-    assert answer(-1.0, field, features, settled) is None
 
 
 def test_maps_of_other_sizes_are_bent_as_well() -> None:

@@ -249,12 +249,15 @@ class Attempt:
             device=self.place.device,
         )
         share = 0.0
-        better = self._reconsidered(state, probability, exact)
+        better = None
+        if exact.about is None:
+            # No pixels confirm the field, so that it is free to change.
+            better = self._reconsidered(state, probability)
         if better is not None:
             state, probability, share = better
             with self._memory(), torch.inference_mode():
-                moved, confidence = fields_of(state)
-            exact = exact.moved(fields, moved)
+                fields, confidence = fields_of(state)
+            exact = Exact(*fields)
         if probability is not None:
             rows, columns = state.field.shape[-2:]
             judged = on_samples(probability, (rows, columns))
@@ -299,25 +302,15 @@ class Attempt:
         )
 
     def _reconsidered(
-        self, state: Iteration, probability: Tensor | None, exact: Exact
+        self, state: Iteration, probability: Tensor | None
     ) -> Reconsidered | None:
         """The state with likelier matches, if there are and may be any."""
         import torch
 
         if not self.job.options.candidates or probability is None:
             return None
-        settled = None
-        if exact.about is not None:
-            # Labels that move as one tell more, and so do the pixels where
-            # cells have more of them than usual.
-            few = max(state.field.shape[-2:]) < max(probability.shape[-2:])
-            if self.job.samples is not None or few:
-                return None
-            if exact.confirmed is None or not self.choice.frame.whole:
-                return None
-            settled = exact.settled(probability.shape[-2:])
         with torch.inference_mode(), self._stage('reconsider'):
-            return self.run.reconsidered(state, probability, settled)
+            return self.run.reconsidered(state, probability)
 
     def _views(self) -> list[FloatArray]:
         """Both images in their own proportions, if evidence needs them."""

@@ -279,32 +279,22 @@ class PairRun:
         )
 
     def reconsidered(
-        self,
-        state: Iteration,
-        before: Tensor,
-        settled: NDArray[np.bool_] | None = None,
+        self, state: Iteration, before: Tensor
     ) -> Reconsidered | None:
         """The state with likelier matches, how likely, and their share.
 
         ``before``: of :meth:`match_probability`.
-        ``settled`` (2, h, w): cells that keep their matches all the same.
         Returns: None where nothing is likelier.
         """
-        import torch
-
         from napari_samnet.samnet.candidates import reconsidered
 
         assert self._confidence is not None
-        kept = None
-        if settled is not None:
-            kept = torch.from_numpy(settled[:, None]).to(before.device)
         return reconsidered(
             self._confidence,
             self._similarities,
             state,
             before,
             alikeness=self._options.alikeness,
-            settled=kept,
         )
 
     def picture(self, state: Iteration) -> FloatArray:

@@ -6,16 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
 from napari_samnet.warping.fields import full_map
-
-#: Confirmation from which on a cell keeps its match.
-SETTLED = 0.5
 
 #: Pixels of the longer side per pixel at working size from which the field
 #: is refined at twice of it.
@@ -82,51 +77,6 @@ class Exact(NamedTuple):
     about: dict[str, Any] | None = None
     #: How far each place of the target is confirmed, if that was asked for.
     confirmed: FloatArray | None = None
-
-    def settled(self, shape: Sequence[int]) -> NDArray[np.bool_]:
-        """Cells of both images that pixels confirm, ``(2, rows, columns)``.
-
-        ``shape``: rows and columns of the cells.
-        """
-        return np.asarray(self._shares(shape) >= SETTLED)
-
-    def _shares(self, shape: Sequence[int]) -> FloatArray:
-        from napari_samnet.matching.confirmation import confirmed_shares
-
-        assert self.confirmed is not None
-        return confirmed_shares(
-            self.confirmed, self.forward, self.backward, shape
-        )
-
-    def moved(
-        self,
-        fields: tuple[FloatArray, FloatArray],
-        moved: tuple[FloatArray, FloatArray],
-    ) -> Exact:
-        """The same, after what was refined has changed.
-
-        ``fields``, ``moved`` (h, w, 2): what was refined, and what it became.
-        Returns: with the difference added where pixels do not confirm.
-        """
-        if self.about is None:
-            return Exact(*moved)
-        rows, columns = self.forward.shape[:2]
-        shares = self._shares((rows, columns))
-        exact = [
-            field
-            + (1 - share[..., None]) * resized(after - before, rows, columns)
-            for field, share, before, after in zip(
-                (self.forward, self.backward),
-                shares,
-                fields,
-                moved,
-                strict=True,
-            )
-        ]
-        return self._replace(
-            forward=np.asarray(exact[0], np.float32),
-            backward=np.asarray(exact[1], np.float32),
-        )
 
     def known_to(
         self, confidence: FloatArray, evidence: Evidence | None

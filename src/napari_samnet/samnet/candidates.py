@@ -25,9 +25,6 @@ from napari_samnet.samnet.recurrence import Iteration
 #: Confidence of a cell from which on its match stays.
 CELL_SURE = 0.6
 
-#: How much likelier a match must be where pixels confirm other cells.
-LEAD = 0.15
-
 #: Width in cells of the window in which the field is bent to what was chosen.
 FIT_SIGMA = 2.0
 
@@ -52,7 +49,6 @@ def reconsidered(
     before: Tensor,
     *,
     alikeness: float,
-    settled: Tensor | None = None,
 ) -> Reconsidered | None:
     """Take likelier matches where there are any.
 
@@ -60,8 +56,6 @@ def reconsidered(
     in the cells of the similarities.
     ``alikeness``: h, the difference of cosines at which a neighbor counts 37 %
     in the window that the field is bent in.
-    ``settled``: ``(2, 1, h, w)``, cells that keep their matches all the same,
-    if some do; then the others must be likelier by `LEAD`.
     Returns: None where no cell has a likelier match.
     """
     maps = similarities.maps
@@ -73,15 +67,12 @@ def reconsidered(
     doubtful = before < CELL_SURE
     doubtful &= ((goals > -0.5) & (goals < edge)).all(1, keepdim=True)
     doubtful &= maps.square().sum(1, keepdim=True) > 0
-    if settled is not None:
-        doubtful &= ~settled
     if not doubtful.any():
         return None
     candidates = candidate_field(similarities, field)
     motion = flow_of(candidates)
     chance = confidence.of_field(similarities, candidates, state)
-    lead = 0.0 if settled is None else LEAD
-    better = doubtful & (chance > before + lead)
+    better = doubtful & (chance > before)
     if not better.any():
         return None
     window = bilateral_window(maps, sigma=FIT_SIGMA, alikeness=alikeness)
