@@ -101,7 +101,7 @@ def test_a_pair_that_does_not_fit_is_listed(work: Path, batch: Any) -> None:
     limit = len(first['a-b/flow.flo']) - 1
     with full_disk(limit):
         status, out, _ = batch('--anew')
-    assert status == 1
+    assert status == 2
     found = json.loads(out)
     assert [f['name'] for f in found['failures']] == NAMES
     for failure in found['failures']:
@@ -150,7 +150,7 @@ def test_what_was_there_stays_if_it_cannot_be_replaced(
     with monkeypatch.context() as patched:
         patched.setattr(os, 'rename', fail)
         status, out, _ = batch('--anew')
-    assert status == 1
+    assert status == 2
     assert not fails
     assert len(json.loads(out)['failures']) == 2
     second = content(work / 'out')
