@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from napari_samnet.errors import InputError
 from napari_samnet.io.annotated import read_annotated
@@ -160,6 +161,23 @@ class TestCoco:
         with pytest.raises(InputError, match=r'none of them named c\.png'):
             read_label_format(path, SHAPE, image='c.png')
 
+    def test_every_annotation_keeps_an_id_of_its_own(
+        self, tmp_path: Path
+    ) -> None:
+        """Some programs count from 0."""
+        path = tmp_path / 'a.json'
+        entries = [
+            {'id': number, 'image_id': 1, 'bbox': [9 * place, 0, 4, 4]}
+            for place, number in enumerate([0, 1, 2, 2])
+        ]
+        images = [{'id': 1, 'file_name': 'x\\a.png'}, {'id': 2}]
+        path.write_text(json.dumps({'annotations': entries, 'images': images}))
+        read = read_label_format(path, SHAPE, image='a.tif')
+        assert read.labels[0, ::9][:4].tolist() == [3, 1, 2, 4]
+        assert '2 objects without an id that is theirs' in read.notices[0]
+        with pytest.raises(InputError, match='none of them named like the'):
+            read_label_format(path, SHAPE)
+
     @pytest.mark.parametrize(
         'segmentation',
         [
@@ -229,9 +247,11 @@ class TestLabelme:
         )
         read = read_label_format(path, SHAPE)
         assert read.names == {1: 'cat', 2: 'dog', 3: 'sun', 4: 'fish'}
-        assert (read.labels == 1).sum() == 35
-        assert (read.labels == 2).sum() == 100
-        assert abs((read.labels == 3).sum() - np.pi * 36) < 6
+        # As many as labelme's own masks have, the line around included.
+        assert (read.labels == 1).sum() == 8 * 6
+        assert (read.labels == 2).sum() == 11 * 11
+        assert abs((read.labels == 3).sum() - np.pi * 6.5**2) < 8
+        assert '1 point or line' in read.notices[0]
         np.testing.assert_array_equal(read.labels[20:24, 5:11] == 4, small)
 
     def test_groups_are_one_object(self, tmp_path: Path) -> None:
@@ -241,6 +261,50 @@ class TestLabelme:
         # Torn objects have several outlines with one number.
         assert [s['group_id'] for s in content['shapes']].count(7) == 2
         assert content['imagePath'] == 'a.png'
+
+    def test_labelme_draws_ours(self, tmp_path: Path) -> None:
+        """As its own ``shapes_to_label`` does, with Pillow."""
+        rng = np.random.default_rng(0)
+        torn = ndimage.label(rng.random(SHAPE) > 0.6)[0] + 1
+        for labels in (LABELS, torn * (torn > 1)):
+            path = tmp_path / 'a.json'
+            write_label_format(path, labels, 'labelme', image='a.png')
+            made = np.zeros(SHAPE, int)
+            for entry in json.loads(path.read_text())['shapes']:
+                mask = np.asarray(drawn_by_labelme(entry))
+                made[mask] = entry['group_id']
+            np.testing.assert_array_equal(made, labels)
+
+    def test_an_instance_is_a_label_with_a_group(self, tmp_path: Path) -> None:
+        path = tmp_path / 'a.json'
+        about = [('cat', 1), ('dog', 1), ('cat', None), ('cat', 5), ('cat', 1)]
+        shapes = [
+            {
+                'label': name,
+                'group_id': group,
+                'points': [[9 * k, 2], [9 * k + 3, 5]],
+                'shape_type': 'rectangle',
+            }
+            for k, (name, group) in enumerate(about)
+        ]
+        path.write_text(json.dumps({'shapes': shapes}))
+        read = read_label_format(path, SHAPE)
+        assert read.labels[3, ::9][:5].tolist() == [1, 2, 3, 5, 1]
+        assert read.names == {1: 'cat', 2: 'dog', 3: 'cat', 5: 'cat'}
+
+
+def drawn_by_labelme(entry: dict[str, Any]) -> np.ndarray:
+    """Pixels of one shape as labelme.utils.shape draws them."""
+    mask = np.zeros(SHAPE, np.uint8)
+    if entry['shape_type'] == 'mask':
+        content = io.BytesIO(base64.b64decode(entry['mask']))
+        (x1, y1), (x2, y2) = np.asarray(entry['points']).astype(int)
+        mask[y1 : y2 + 1, x1 : x2 + 1] = np.asarray(Image.open(content))
+        return mask.astype(bool)
+    picture = Image.fromarray(mask)
+    corners = [tuple(point) for point in entry['points']]
+    ImageDraw.Draw(picture).polygon(corners, outline=1, fill=1)
+    return np.asarray(picture, bool)
 
 
 class TestYolo:
@@ -329,6 +393,19 @@ class TestGeoJson:
         with pytest.raises(InputError, match='outside the image'):
             read_label_format(path, SHAPE)
 
+    def test_what_is_drawn_later_leaves_the_ids(self, tmp_path: Path) -> None:
+        path = tmp_path / 'a.geojson'
+        write_label_format(path, LABELS, 'geojson', image='a.png')
+        content = json.loads(path.read_text())
+        self.as_qupath(path, 1)
+        new = json.loads(path.read_text())['features']
+        content['features'] = [*content['features'][:2], *new]
+        path.write_text(json.dumps(content))
+        read = read_label_format(path, SHAPE)
+        np.testing.assert_array_equal(read.labels == 7, LABELS == 7)
+        assert (read.labels == 1).sum() > 0
+        assert '1 object without an id' in read.notices[0]
+
     @pytest.mark.parametrize(
         'geometry',
         [
@@ -383,6 +460,17 @@ class TestImageJ:
         box.tofile(tmp_path / 'one.roi')
         one = read_label_format(tmp_path / 'one.roi', SHAPE)
         assert (one.labels == 1).sum() == 17 * 18
+
+    def test_what_is_drawn_later_leaves_the_ids(self, tmp_path: Path) -> None:
+        roifile = pytest.importorskip('roifile')
+        path = tmp_path / 'a.zip'
+        write_label_format(path, LABELS, 'roi', image='a')
+        line = roifile.ImagejRoi.frompoints([[1, 1], [3, 1], [3, 3], [1, 3]])
+        line.name = '0002-0002'
+        roifile.roiwrite(path, [line], mode='a')
+        read = read_label_format(path, SHAPE)
+        assert set(np.unique(read.labels)) == {0, 1, 3, 7, 500}
+        assert read.names == {1: '0002-0002'}
 
     def test_damage_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / 'a.roi'

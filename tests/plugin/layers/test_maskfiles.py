@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.io.formats.registry import write_label_format
 from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.model.grids import Grid, grid_of
+from napari_samnet.plugin.model.remedies import RefusalError
 
 
 @pytest.fixture
@@ -126,3 +128,55 @@ def test_outlines_of_other_programs(
         read = read_mask(str(path), each)
         np.testing.assert_array_equal(read.labels, mask)
         assert read.names == {7: 'leaf'}
+
+
+def test_a_file_about_many_images(tmp_path: Path, grid: Grid) -> None:
+    images = [{'id': k, 'file_name': f'{k}.jpg'} for k in (1, 2)]
+    annotations = [
+        {'id': 10 * k, 'image_id': k, 'bbox': [k, 1, 2, 2]} for k in (1, 2)
+    ]
+    path = tmp_path / 'all.json'
+    path.write_text(json.dumps({'images': images, 'annotations': annotations}))
+    read = read_mask(str(path), grid, image='2')
+    assert set(np.unique(read.labels)) == {0, 20}
+    with pytest.raises(InputError, match='none of them named 3'):
+        read_mask(str(path), grid, image='3')
+
+
+def test_micrometers_by_the_scale_of_the_layer(tmp_path: Path) -> None:
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1:4, 2:6] = 7
+    path = tmp_path / 'mask.geojson'
+    write_label_format(path, mask, 'geojson', image='a.png')
+    content = json.loads(path.read_text())
+    ring = content['features'][0]['geometry']['coordinates'][0]
+    ring[:] = [[4 * x, 4 * y] for x, y in ring]
+    path.write_text(json.dumps(content))
+    layer = Image(np.zeros((6, 8)), scale=(4000, 4000), units=('nm', 'nm'))
+    read = read_mask(str(path), grid_of(layer))
+    np.testing.assert_array_equal(read.labels, mask)
+    assert 'micrometers' in read.notices[0]
+
+
+def test_label_images_of_ome_zarr_plane_by_plane(
+    tmp_path: Path, stack: Grid, grid: Grid
+) -> None:
+    zarr = pytest.importorskip('zarr')
+    writer = pytest.importorskip('ome_zarr.writer')
+    labels = np.zeros((3, 6, 8), np.uint16)
+    labels[1, 2:4, 3:6] = 300
+    path = tmp_path / 'cells.zarr'
+    group = zarr.open_group(path, mode='w')
+    writer.write_labels(
+        labels[None],
+        group,
+        name='cells',
+        axes='czyx',
+        scaler=None,
+        scale_factors=[],
+    )
+    np.testing.assert_array_equal(read_mask(str(path), stack).labels, labels)
+    with pytest.raises(RefusalError, match='choose a plane'):
+        read_mask(str(path), grid)
+    read = read_mask(str(path), grid, page=1)
+    np.testing.assert_array_equal(read.labels, labels[1])

@@ -196,6 +196,17 @@ class TestTable:
         assert len(texts(two)) == 2
 
 
+@pytest.mark.parametrize('at', [(np.nan, 4.0), (500.0, 4.0), (-9.0, 4.0)])
+def test_landmarks_off_the_images_are_refused(ready: Any, at: Any) -> None:
+    for ends in (at, (4.0, 4.0)), ((4.0, 4.0), at):
+        with pytest.raises(InputError, match=r'finite|none of the 1 points'):
+            ready.add_landmark(*ends)
+    assert len(ready.landmarks.source) == 0
+    # What was refused leaves nothing behind that later steps trip over.
+    ready.viewer.layers.remove('mask')
+    assert ready.reason == ''
+
+
 @pytest.mark.slow
 def test_points_moved_and_deleted_with_napari_s_tools_count(
     done: Any,

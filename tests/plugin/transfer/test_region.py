@@ -119,6 +119,9 @@ class TestDock:
         drawn.viewer.add_shapes([BOX[:2]], shape_type='line', name='line')
         drawn.set_region('line')
         assert 'no shape with an inside' in drawn.reason
+        drawn.viewer.add_shapes([BOX + 900], name='away')
+        drawn.set_region('away')
+        assert "No shape of 'away' lies on the image" in drawn.reason
         with pytest.raises(InputError, match='a layer of shapes'):
             drawn.set_region('photo')
         with pytest.raises(InputError, match='source, target or both'):

@@ -16,6 +16,7 @@ from napari_samnet.io.formats.json_text import check_sides
 from napari_samnet.io.formats.objects import (
     LabelObject,
     has_holes,
+    number_objects,
     parse_color,
     pixels_of,
 )
@@ -23,23 +24,22 @@ from napari_samnet.io.formats.objects import (
 
 def read_coco(
     content: dict[str, Any], shape: tuple[int, int], image: str, name: str
-) -> list[LabelObject]:
+) -> tuple[list[LabelObject], tuple[str, ...]]:
     """Objects of one image in COCO's format.
 
-    Of several images, `image` chooses by the name of its file. Ids are those
-    of the annotations, names those of the categories.
+    Of several images, `image` chooses by the name of its file, with or
+    without its ending. Ids are those of the annotations, names those of the
+    categories.
+    Returns: ``objects``: of this image alone; ``notices``: ids that could not
+    be kept.
     """
     images = [x for x in content.get('images') or [] if isinstance(x, dict)]
-    chosen = [
-        entry
-        for entry in images
-        if Path(str(entry.get('file_name', ''))).name == Path(image).name
-    ] or (images if len(images) == 1 else [])
+    chosen = _named(images, image) or (images if len(images) == 1 else [])
     if images and not chosen:
         raise InputError(
             f'labels: {name} holds {len(images)} images, none of them named '
-            f'{Path(image).name}: rename the image, or take its annotations '
-            f'alone'
+            f'{Path(image).name or "like the source"}: rename the image, or '
+            f'take its annotations alone'
         )
     for entry in chosen[:1]:
         check_sides(entry.get('height'), entry.get('width'), shape, name)
@@ -49,15 +49,15 @@ def read_coco(
         for entry in content.get('categories') or []
         if isinstance(entry, dict)
     }
-    objects = []
+    entries = []
     for k, entry in enumerate(content['annotations'], start=1):
         if not isinstance(entry, dict):
             raise InputError(f'labels: annotation {k} of {name} is no object')
-        if wanted and entry.get('image_id') not in wanted:
-            continue
-        number = entry.get('id', k)
-        if not isinstance(number, int) or number < 1:
-            number = k
+        if not wanted or entry.get('image_id') in wanted:
+            entries.append(entry)
+    numbers, notices = number_objects([x.get('id') for x in entries], name)
+    objects = []
+    for number, entry in zip(numbers, entries, strict=True):
         category = categories.get(entry.get('category_id'), {})
         parts, mask = _segmentation(entry, shape, name)
         color = entry.get('color', category.get('color'))
@@ -70,7 +70,21 @@ def read_coco(
                 color=parse_color(color),
             )
         )
-    return objects
+    return objects, notices
+
+
+def _named(images: list[dict[str, Any]], image: str) -> list[dict[str, Any]]:
+    """Entries of an image: of its name, else of that without the ending."""
+    wanted = Path(image)
+    if not wanted.name:
+        return []
+    pairs = [
+        (entry, Path(str(entry.get('file_name', '')).replace('\\', '/')))
+        for entry in images
+    ]
+    return [entry for entry, file in pairs if file.name == wanted.name] or [
+        entry for entry, file in pairs if file.stem == wanted.stem
+    ]
 
 
 def _segmentation(

@@ -12,7 +12,12 @@ import numpy as np
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
-from napari_samnet.io.formats.objects import LabelObject, Part, parse_color
+from napari_samnet.io.formats.objects import (
+    LabelObject,
+    Part,
+    number_objects,
+    parse_color,
+)
 
 #: The measurement in which an id travels; QuPath keeps measurements.
 _ID = 'label id'
@@ -36,8 +41,8 @@ def read_geojson(
     ``pixel_size``: side of a pixel of the image in micrometers.
     ``unit``: 'px' or 'um'; by default told apart: coordinates beyond the image
     are micrometers if they lie in it then.
-    Returns: ``objects``: ids are those that :func:`write_geojson` wrote, else
-    the order; ``notices``: what was decided, one line each.
+    Returns: ``objects``: ids are those that :func:`write_geojson` wrote, of
+    others the next free ones; ``notices``: what was decided, one line each.
     Raises InputError if a feature is damaged, or all of it lies outside the
     image.
     """
@@ -46,7 +51,7 @@ def read_geojson(
         features = content.get('features', [content])
     if not isinstance(features, list):
         raise InputError(f'labels: {name} has no list of features')
-    objects: list[LabelObject] = []
+    read: list[tuple[dict[str, Any], tuple[Part, ...]]] = []
     left_out = 0
     for k, feature in enumerate(features, start=1):
         try:
@@ -59,8 +64,13 @@ def read_geojson(
         if not parts:
             left_out += 1
             continue
-        objects.append(_object(feature, parts, k))
-    notices = []
+        read.append((feature, parts))
+    numbers, given = number_objects([_id(x) for x, _ in read], name)
+    objects = [
+        _object(feature, parts, number)
+        for number, (feature, parts) in zip(numbers, read, strict=True)
+    ]
+    notices = [*given]
     if left_out:
         notices.append(
             f'{name}: {left_out} points or lines cover nothing and are left '
@@ -71,7 +81,7 @@ def read_geojson(
         notices.append(notice)
     if scale != 1:
         objects = [_scaled(each, scale) for each in objects]
-    return _distinct(objects), tuple(notices)
+    return objects, tuple(notices)
 
 
 def _parts(geometry: dict[str, Any]) -> Iterator[Part]:
@@ -94,40 +104,42 @@ def _parts(geometry: dict[str, Any]) -> Iterator[Part]:
             yield rings
 
 
-def _object(feature: dict[str, Any], parts: Any, order: int) -> LabelObject:
+def _id(feature: dict[str, Any]) -> Any:
+    """The id that a feature came with; None for none."""
     about = feature.get('properties') or {}
-    kind = about.get('classification') or {}
-    if isinstance(kind, str):
-        kind = {'name': kind}
-    name = str(about.get('name') or kind.get('name') or '')
     measured = about.get('measurements') or {}
     if isinstance(measured, list):
         measured = {x.get('name'): x.get('value') for x in measured}
     number = measured.get(_ID, about.get('label_id'))
-    if not isinstance(number, int | float) or int(number) < 1:
+    if number is None:
         # Older QuPath keeps only the name.
-        numbered = re.fullmatch(r'label (\d+)', name)
-        number = int(numbered[1]) if numbered else order
+        numbered = re.fullmatch(r'label (\d{1,18})', _name(about))
+        number = int(numbered[1]) if numbered else None
+    return number
+
+
+def _kind(about: dict[str, Any]) -> dict[str, Any]:
+    """The class of a feature, which may be written as its name alone."""
+    kind = about.get('classification') or {}
+    return {'name': kind} if isinstance(kind, str) else kind
+
+
+def _name(about: dict[str, Any]) -> str:
+    return str(about.get('name') or _kind(about).get('name') or '')
+
+
+def _object(
+    feature: dict[str, Any], parts: tuple[Part, ...], number: int
+) -> LabelObject:
+    about = feature.get('properties') or {}
+    kind, name = _kind(about), _name(about)
     color = kind.get('color', kind.get('colorRGB', about.get('color')))
     return LabelObject(
-        number=int(number),
+        number=number,
         parts=parts,
-        name='' if name == f'label {int(number)}' else name,
+        name='' if name == f'label {_id(feature)}' else name,
         color=parse_color(color),
     )
-
-
-def _distinct(objects: list[LabelObject]) -> list[LabelObject]:
-    """The order instead of ids, if two features have the same one."""
-    numbers = [each.number for each in objects]
-    if len({*numbers}) == len(numbers):
-        return objects
-    return [
-        LabelObject(
-            number=k, parts=each.parts, name=each.name, color=each.color
-        )
-        for k, each in enumerate(objects, start=1)
-    ]
 
 
 def _scale(

@@ -12,7 +12,7 @@ import numpy as np
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.io.extras import require
-from napari_samnet.io.formats.objects import LabelObject, Ring
+from napari_samnet.io.formats.objects import LabelObject, Ring, number_objects
 
 #: Bytes that all regions of an archive may unpack to.
 MAX_BYTES = 1 << 28
@@ -48,7 +48,7 @@ def read_rois(
 ) -> tuple[list[LabelObject], tuple[str, ...]]:
     """Objects of a region file or archive.
 
-    Ids are from names such as 'label 5' or '5', else the order.
+    Ids are from names such as 'label 5' or '5', of others the next free ones.
     """
     roifile = require('roifile', 'regions of ImageJ')
     try:
@@ -56,7 +56,9 @@ def read_rois(
             roifile.ImagejRoi.frombytes(raw) for raw in _members(file, name)
         ]
         areas = [roi for roi in rois if roi.roitype.name in _AREAS]
-        numbers = _numbers([roi.name or '' for roi in areas])
+        numbers, notices = number_objects(
+            [_number(roi.name or '') for roi in areas], name
+        )
         objects = [
             LabelObject(
                 number=number,
@@ -75,8 +77,9 @@ def read_rois(
         ) from error
     left_out = len(rois) - len(areas)
     if not left_out:
-        return objects, ()
+        return objects, notices
     return objects, (
+        *notices,
         f'{name}: {left_out} points or lines cover nothing and are left out',
     )
 
@@ -114,14 +117,6 @@ def _parts(roi: Any) -> tuple[tuple[Ring, ...], ...]:
         return ()
     # Even-odd, as ImageJ fills them.
     return (tuple(rings),)
-
-
-def _numbers(names: list[str]) -> list[int]:
-    """Ids from names, or the order where they say none, or one twice."""
-    numbers = [_number(name) for name in names]
-    if all(numbers) and len({*numbers}) == len(numbers):
-        return numbers
-    return list(range(1, len(names) + 1))
 
 
 def _number(name: str) -> int:

@@ -1,4 +1,7 @@
-"""labelme's JSON: outlines, boxes, circles, and masks as PNG."""
+"""labelme's JSON: outlines, boxes, circles, and masks as PNG.
+
+An instance of labelme is a label with a group number.
+"""
 
 from __future__ import annotations
 
@@ -9,84 +12,94 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.json_text import check_sides
+from napari_samnet.io.formats.labelme_pixels import drawn, polygons_of
 from napari_samnet.io.formats.objects import (
     LabelObject,
     Ring,
-    has_holes,
+    number_objects,
     pixels_of,
 )
+from napari_samnet.io.picture import plural
+
+#: Shapes that cover something.
+_AREAS = ('polygon', 'rectangle', 'oriented_rectangle', 'circle', 'mask')
 
 
 def read_labelme(
     content: dict[str, Any], shape: tuple[int, int], name: str
-) -> list[LabelObject]:
+) -> tuple[list[LabelObject], tuple[str, ...]]:
     """Objects of labelme's format.
 
-    Ids are the group numbers where every shape has one, else the order;
-    points and lines, which cover nothing, are left out.
+    Shapes with one label and one group number are one object, whose id is
+    that number where no other object has it.
+    Returns: ``objects``: with the pixels that labelme gives them;
+    ``notices``: what was left out, as points and lines cover nothing, and ids
+    that could not be kept.
     """
     check_sides(
         content.get('imageHeight'), content.get('imageWidth'), shape, name
     )
-    shapes = [
-        entry
-        for entry in content['shapes']
-        if isinstance(entry, dict)
-        and entry.get('shape_type', 'polygon') in _LABELME
-    ]
-    groups = [entry.get('group_id') for entry in shapes]
-    grouped = [g for g in groups if isinstance(g, int) and g > 0]
-    all_grouped = len(grouped) == len(shapes)
-    objects: dict[int, LabelObject] = {}
-    for k, entry in enumerate(shapes, start=1):
-        number = grouped[k - 1] if all_grouped else k
-        kind = entry.get('shape_type', 'polygon')
+    masks: dict[tuple[str, Any], NDArray[np.bool_]] = {}
+    left_out = 0
+    for k, entry in enumerate(content['shapes'], start=1):
+        if _kind(entry) not in _AREAS:
+            left_out += 1
+            continue
+        group = entry.get('group_id')
+        # Without a group every shape is an object.
+        key = str(entry.get('label', '')), (k,) if group is None else group
         try:
-            points = np.asarray(entry['points'], float).reshape(-1, 2)
-            parts, mask = _LABELME[kind](points, entry, shape)
+            mask = _pixels(entry, shape)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             reason = in_one_line(error)
             raise InputError(
                 f'labels: shape {k} of {name} is damaged: {reason}'
             ) from None
-        known = objects.get(number)
-        if known is not None:
-            parts = known.parts + parts
-            if known.mask is not None:
-                mask = known.mask if mask is None else known.mask | mask
-        objects[number] = LabelObject(
-            number=number,
-            parts=parts,
-            mask=mask,
-            name=str(entry.get('label', '')),
+        masks[key] = masks[key] | mask if key in masks else mask
+    numbers, notices = number_objects([group for _, group in masks], name)
+    if left_out:
+        notices = (
+            f'{name}: {plural(left_out, "point or line")} that cover nothing '
+            f'left out',
+            *notices,
         )
-    return list(objects.values())
+    return [
+        LabelObject(
+            number=number,
+            mask=mask,
+            name=text,
+        )
+        for number, ((text, _), mask) in zip(
+            numbers, masks.items(), strict=True
+        )
+    ], notices
 
 
-def _polygon(points: Ring, entry: Any, shape: Any) -> tuple[Any, None]:  # noqa: ARG001
-    return ((points,),), None
+def _kind(entry: Any) -> str:
+    """Type of a shape; older files have polygons alone and do not say."""
+    if not isinstance(entry, dict):
+        return ''
+    return str(entry.get('shape_type') or 'polygon')
 
 
-def _rectangle(points: Ring, entry: Any, shape: Any) -> tuple[Any, None]:  # noqa: ARG001
-    (x, y), (x2, y2) = points.min(axis=0), points.max(axis=0)
-    return ((np.array([[x, y], [x2, y], [x2, y2], [x, y2]]),),), None
+def _pixels(entry: dict[str, Any], shape: tuple[int, int]) -> Any:
+    """Pixels of one shape."""
+    points = np.asarray(entry['points'], float).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError('its points are not finite')
+    kind = _kind(entry)
+    if kind == 'mask':
+        return _mask(points, entry, shape)
+    return drawn(points, kind, shape)
 
 
-def _circle(points: Ring, entry: Any, shape: Any) -> tuple[Any, None]:  # noqa: ARG001
-    radius = float(np.hypot(*(points[1] - points[0])))
-    angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
-    ring = points[0] + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
-    return ((ring,),), None
-
-
-def _mask(
-    points: Ring, entry: Any, shape: tuple[int, int]
-) -> tuple[tuple[()], Any]:
+def _mask(points: Ring, entry: Any, shape: tuple[int, int]) -> Any:
     """A PNG within the text, placed by its box."""
     raw = base64.b64decode(entry['mask'])
     with Image.open(io.BytesIO(raw), formats=['PNG']) as image:
@@ -98,15 +111,7 @@ def _mask(
     block = full[max(0, top) : top + small.shape[0], max(0, left) :]
     rows, columns = min(block.shape[0], small.shape[0]), small.shape[1]
     block[:rows, :columns] |= small[:rows, : block.shape[1]]
-    return (), full
-
-
-_LABELME = {
-    'polygon': _polygon,
-    'rectangle': _rectangle,
-    'circle': _circle,
-    'mask': _mask,
-}
+    return full
 
 
 def write_labelme(
@@ -115,8 +120,12 @@ def write_labelme(
     shape: tuple[int, int],
     image: str,
 ) -> tuple[str, ...]:
-    """Write objects in labelme's format, those with holes as masks."""
-    shapes, with_holes = [], []
+    """Write objects in labelme's format.
+
+    Outlines lead through the centers of pixels, so that labelme covers the
+    same pixels; what has holes, or no such outline, is written as masks.
+    """
+    shapes, as_masks = [], []
     for each in objects:
         base = {
             'label': each.name or f'label {each.number}',
@@ -124,18 +133,19 @@ def write_labelme(
             'description': '',
             'flags': {},
         }
-        if has_holes(each):
-            with_holes.append(each.number)
+        polygons = polygons_of(each, shape)
+        if polygons is None:
+            as_masks.append(each.number)
             shapes.append({**base, **_mask_shape(each, shape)})
             continue
         shapes += [
             {
                 **base,
-                'points': part[0].tolist(),
+                'points': ring.tolist(),
                 'shape_type': 'polygon',
                 'mask': None,
             }
-            for part in each.parts
+            for ring in polygons
         ]
     content: dict[str, Any] = {
         'version': '5.4.1',
@@ -148,8 +158,8 @@ def write_labelme(
     }
     write_text(path, json.dumps(content, indent=1))
     notices = []
-    if with_holes:
-        told = ', '.join(map(str, with_holes))
+    if as_masks:
+        told = ', '.join(map(str, as_masks))
         notices.append(
             f'outlines of labelme hold no holes: {told} written as masks'
         )

@@ -7,8 +7,10 @@ pixel belongs to an outline if its center does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,42 @@ class LabelObject:
     color: tuple[int, int, int] | None = None
     #: Further entries of the file, fit for JSON.
     properties: dict[str, Any] = field(default_factory=dict)
+
+
+def number_objects(
+    given: Sequence[Any], name: str
+) -> tuple[list[int], tuple[str, ...]]:
+    """Give every object of a file an id that no other one has.
+
+    ``given``: the id that each has in the file; anything but a whole number
+    from 1 for none.
+    Returns: ``numbers``: the ids of the file; those without one, or with one
+    that an earlier object has, get the next free numbers in their order.
+    ``notices``: which those are, where others have ids.
+    """
+    kept: dict[int, int] = {}
+    for place, number in enumerate(given):
+        if _is_id(number):
+            kept.setdefault(int(number), place)
+    at = {place: number for number, place in kept.items()}
+    free = (number for number in count(1) if number not in kept)
+    numbers = [
+        at[place] if place in at else next(free) for place in range(len(given))
+    ]
+    new = [str(n) for place, n in enumerate(numbers) if place not in at]
+    if not at or not new:
+        return numbers, ()
+    return numbers, (
+        f'{name}: {plural(len(new), "object")} without an id that is theirs '
+        f'alone got the next free ones: {", ".join(new[:8])}',
+    )
+
+
+def _is_id(number: Any) -> bool:
+    """Whether a value of a file can be an id."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return False
+    return math.isfinite(number) and number >= 1 and int(number) == number
 
 
 def paint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from napari_samnet.errors import InputError, cannot, in_one_line
 from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture
+from napari_samnet.io.size_limits import check_memory
 from napari_samnet.io.zarr_files import metadata, read_plane
 
 #: Where labels are below an image.
@@ -31,6 +33,39 @@ def read_ome_zarr(
     Raises InputError if there are no labels, or several planes and no page is
     chosen.
     """
+    array, about, notices = _open_labels(path, name)
+    labels, further = read_plane(array, page, name=name, file=path)
+    return _picture(labels, about, (*notices, *further))
+
+
+def read_label_stack(
+    path: Path, name: str, shape: tuple[int, ...]
+) -> LabelPicture | None:
+    """Read all planes of a label image at full resolution.
+
+    ``path``: the label image, or the image that holds one.
+    ``shape``: leading axes, rows and columns that it must have; axes of one
+    plane do not count.
+    Returns: None if it has another shape.
+    Raises InputError if there are no labels.
+    """
+    array, about, notices = _open_labels(path, name)
+    if _without_ones(array.shape) != _without_ones(shape):
+        return None
+    check_memory(name, path, prod(array.shape) * array.dtype.itemsize)
+    labels = np.asarray(array[...]).reshape(shape)
+    return _picture(labels, about, notices)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape without leading axes of length 1."""
+    return (*(size for size in shape[:-2] if size != 1), *shape[-2:])
+
+
+def _open_labels(
+    path: Path, name: str
+) -> tuple[Any, dict[str, Any], tuple[str, ...]]:
+    """Array of a label image, its metadata, and what was chosen."""
     zarr = require('zarr', 'files of OME-Zarr')
     try:
         group = zarr.open_group(path, mode='r')
@@ -50,11 +85,17 @@ def read_ome_zarr(
             f'{name}: labels must be whole numbers with rows and columns, got '
             f'{array.dtype} of shape {array.shape} in {path}'
         )
-    labels, further = read_plane(array, page, name=name, file=path)
+    return array, about, notices
+
+
+def _picture(
+    labels: NDArray[Any], about: dict[str, Any], notices: tuple[str, ...]
+) -> LabelPicture:
+    """Labels with the names and colors of their ids."""
     names, colors = _label_table(about)
     return LabelPicture(
         labels=labels,
-        notices=(*notices, *further),
+        notices=notices,
         colors=colors or None,
         names=names or None,
     )

@@ -109,9 +109,9 @@ def _read(
     elif kind:
         content = json_text.load_json(path)
         if kind == 'coco':
-            objects = coco.read_coco(content, shape, image, name)
+            objects, notices = coco.read_coco(content, shape, image, name)
         elif kind == 'labelme':
-            objects = labelme.read_labelme(content, shape, name)
+            objects, notices = labelme.read_labelme(content, shape, name)
         elif kind == 'geojson':
             objects, notices = geojson.read_geojson(
                 content, shape, name, pixel_size=pixel_size, unit=unit

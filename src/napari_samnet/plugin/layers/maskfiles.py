@@ -21,13 +21,19 @@ from napari_samnet.plugin.model.remedies import (
     RefusalError,
     Remedy,
 )
+from napari_samnet.plugin.model.units import pixel_micrometers
 
 #: Rows and columns by which a picture of another resolution may be off.
 ROUNDED = 1.0
 
 
 def read_mask(
-    path: str, grid: Grid, *, page: int | None = None, resample: bool = False
+    path: str,
+    grid: Grid,
+    *,
+    page: int | None = None,
+    resample: bool = False,
+    image: str = '',
 ) -> LabelPicture:
     """Read a mask that fits an image.
 
@@ -35,23 +41,19 @@ def read_mask(
     file must hold as many planes as the image.
     ``resample``: whether a mask of another resolution is brought to that of
     the image, nearest neighbor.
+    ``image``: name of the image's file, for files about several images.
     Returns: Labels of the grid's shape, or of its planes', with colors and
     notices.
     Raises InputError if it is not a mask, or one of another image.
     """
-    from napari_samnet.io.formats.registry import format_of, read_label_format
-    from napari_samnet.io.label_files import read_label_picture
-
     read = None
-    if format_of(Path(path)):
-        read = read_label_format(Path(path), grid.plane_shape)
-    elif grid.leading and page is None:
+    if grid.leading and page is None:
         read = _read_stack(path, grid)
     if read is None:
         try:
-            read = read_label_picture(path, page=page)
+            read = _read_plane(path, grid, page, image)
         except InputError as error:
-            if page is None and _has_planes(path):
+            if page is None and _has_planes(path, grid):
                 raise RefusalError(
                     f'{Path(path).name} has more planes than one, the source '
                     f'is {sizes(grid.shape)}: choose a plane of the file',
@@ -90,12 +92,27 @@ def _shows_all(mask: tuple[int, ...], image: tuple[int, int]) -> bool:
     )
 
 
-def _has_planes(path: str) -> bool:
-    """Whether a file is refused only as long as no plane is chosen."""
+def _read_plane(
+    path: str, grid: Grid, page: int | None, image: str = ''
+) -> LabelPicture:
+    """Labels of one plane, in a format of another program or a picture."""
+    from napari_samnet.io.formats.registry import format_of, read_label_format
     from napari_samnet.io.label_files import read_label_picture
 
+    if not format_of(Path(path)):
+        return read_label_picture(path, page=page)
+    size = pixel_micrometers(
+        grid.spatial['scale'][-2:], grid.spatial['units'][-2:]
+    )
+    return read_label_format(
+        Path(path), grid.plane_shape, image=image, page=page, pixel_size=size
+    )
+
+
+def _has_planes(path: str, grid: Grid) -> bool:
+    """Whether a file is refused only as long as no plane is chosen."""
     try:
-        read_label_picture(path, page=0)
+        _read_plane(path, grid, 0)
     except InputError:
         return False
     return True
@@ -103,9 +120,16 @@ def _has_planes(path: str) -> bool:
 
 def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
     """Labels of a file that holds such a stack, None if it does not."""
+    from napari_samnet.io.formats.ome_zarr import read_label_stack
+    from napari_samnet.io.formats.registry import format_of
     from napari_samnet.io.image_files import read_stack
     from napari_samnet.io.label_numbers import whole
+    from napari_samnet.io.zarr_files import is_zarr
 
+    if is_zarr(Path(path)):
+        return read_label_stack(Path(path), 'labels', grid.shape)
+    if format_of(Path(path)):
+        return None
     stack = read_stack(path, name='labels')
     if stack is None or stack.shape != grid.shape:
         return None

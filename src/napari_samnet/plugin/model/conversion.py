@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,46 @@ from napari_samnet.io.picture import LabelPicture
 from napari_samnet.plugin.model.capture import data_of
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 
+#: Largest id that napari has colors of one's own for without numba.
+LARGEST_COLORED = 2**16
 
-def color_table(picture: LabelPicture) -> dict[str, Any]:
-    """Keywords of a layer of labels that has the colors of a file.
 
-    Returns: empty if there are no colors; what has none is transparent.
+def label_table(picture: LabelPicture) -> dict[str, Any]:
+    """Keywords of a layer of labels with the colors and names of a file.
+
+    Returns: names are features of the labels; what has no color while others
+    have one is transparent. Empty if the file has neither.
     """
+    table: dict[str, Any] = {}
+    if picture.names:
+        table['features'] = {
+            'index': list(picture.names),
+            'name': list(picture.names.values()),
+        }
+    return table | _color_table(picture)
+
+
+def displayable(picture: LabelPicture) -> LabelPicture:
+    """Labels with what napari can show of their colors.
+
+    Without numba it has no colors of one's own for large ids, and fails when
+    they are drawn. Returns: without colors then, and a notice of that.
+    """
+    numbers = [abs(number) for number in picture.colors or {}]
+    factor = 2 if any(number < 0 for number in picture.colors or {}) else 1
+    if factor * max(numbers, default=0) <= LARGEST_COLORED or find_spec(
+        'numba'
+    ):
+        return picture
+    notice = (
+        f'napari colors ids above {LARGEST_COLORED:,} by itself: colors of '
+        'the file need the package numba'
+    )
+    return replace(picture, colors=None, notices=(*picture.notices, notice))
+
+
+def _color_table(picture: LabelPicture) -> dict[str, Any]:
+    """Colors alone."""
     if not picture.colors:
         return {}
     colors: dict[int | None, Any] = {None: 'transparent', 0: 'transparent'}
@@ -42,6 +78,7 @@ def labels_of_image(layer: Any) -> tuple[Labels, tuple[str, ...]]:
     picture = _of_file(layer)
     if picture is None:
         picture = _of_pixels(layer)
+    picture = displayable(picture)
     data = picture.labels
     if data.dtype == bool:
         # napari's labels hold numbers.
@@ -49,7 +86,7 @@ def labels_of_image(layer: Any) -> tuple[Labels, tuple[str, ...]]:
     made = Labels(
         data,
         name=f'{layer.name} labels',
-        **color_table(picture),
+        **label_table(picture),
         **grid_of(layer).spatial,
     )
     return made, picture.notices

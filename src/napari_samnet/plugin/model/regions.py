@@ -55,7 +55,8 @@ def capture_region(layer: Any, image: Grid, *, leave_out: bool) -> Region:
     ``leave_out``: whether what is inside is left out; else it is all that is
     matched.
     Returns: what is edited afterwards does not change it.
-    Raises InputError if none of the shapes has an inside.
+    Raises InputError if none of the shapes has an inside, or none lies on
+    the image.
     """
     place = grid_of(layer, (1,) * layer.ndim)
     outlines = [
@@ -71,8 +72,19 @@ def capture_region(layer: Any, image: Grid, *, leave_out: bool) -> Region:
     if layer.ndim < len(image.shape):
         # Flat shapes show on every plane.
         image = image.plane()
+    there = [image.from_grid(corners, place) for corners in outlines]
+    limits = np.array(image.plane_shape) - 0.5
+    if not any(
+        (ring[:, -2:].max(0) > -0.5).all()
+        and (ring[:, -2:].min(0) < limits).all()
+        for ring in there
+    ):
+        raise InputError(
+            f'no shape of {layer.name!r} lies on the image that it is a '
+            'region of: draw it there, or choose the other image at Region'
+        )
     return Region(
-        outlines=[image.from_grid(corners, place) for corners in outlines],
+        outlines=there,
         shape=image.plane_shape,
         leave_out=leave_out,
     )

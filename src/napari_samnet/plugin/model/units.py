@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pint import PintError
 
 #: Units of pint, one for each axis of the world; None if they are not known.
 Units = Sequence[Any] | None
@@ -31,6 +32,24 @@ def unit_factors(have: Units, want: Units, ndim: int) -> NDArray[np.float64]:
             return np.ones(ndim)
         factors[ndim - 1 - back] = (1.0 * one).to(other).magnitude
     return factors
+
+
+def pixel_micrometers(
+    scale: Sequence[float], units: Sequence[Any]
+) -> float | None:
+    """Side of a pixel in micrometers.
+
+    ``scale``, ``units``: of rows and columns.
+    Returns: None where the units are no lengths, or pixels are not square.
+    """
+    try:
+        rows, columns = (
+            float((abs(step) * unit).to('micrometer').magnitude)
+            for step, unit in zip(scale, units, strict=True)
+        )
+    except PintError:
+        return None
+    return rows if np.isclose(rows, columns, rtol=1e-3) else None
 
 
 def world_units(viewer: Any) -> Units:

@@ -17,7 +17,7 @@ from napari_samnet.plugin.layers.into import check_into
 from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.capture import is_loaded
-from napari_samnet.plugin.model.conversion import color_table
+from napari_samnet.plugin.model.conversion import displayable, label_table
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.run.series import Course
@@ -210,14 +210,17 @@ class Actions(Choices):
     def _open_mask(self, path: str, **how: Any) -> Labels:
         """Add a mask file as labels on the source."""
         source, _ = self._inputs.stacks()
-        read = read_mask(path, source.grid, **how)
+        layer = self.source
+        opened = None if layer is None else layer.source.path
+        how.setdefault('image', Path(str(opened or source.name)).name)
+        read = displayable(read_mask(path, source.grid, **how))
         data, grid = read.labels, source.grid
         for notice in read.notices:
             show_info(notice)
         if data.shape != grid.shape:
             grid = grid.plane()
         layer = Labels(
-            data, name=Path(path).stem, **color_table(read), **grid.spatial
+            data, name=Path(path).stem, **label_table(read), **grid.spatial
         )
         self._results.add_beside(layer, source.uid)
         return layer

@@ -50,6 +50,8 @@ def check_content(mask: Mask, planes: Sequence[Index]) -> None:
         at = ', '.join(map(str, planes[0]))
         where = f'no {what} on the current plane, {at}'
     ids = getattr(mask, 'ids', None)
+    if ids == frozenset():
+        raise InputError('no label is chosen: 0 is the background')
     if ids is not None:
         where += f', of the ids {", ".join(map(str, sorted(ids)))}'
     raise InputError(f'{mask.name!r} has {where}')

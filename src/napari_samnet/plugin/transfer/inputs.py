@@ -152,7 +152,8 @@ class Inputs:
             try:
                 region = capture_region(shapes, grid, leave_out=False)
             except InputError:
-                return 'source'
+                drawn.append(False)
+                continue
             drawn.append(region.plane(self.index_of(grid)) is not None)
         return 'target' if drawn == [False, True] else 'source'
 

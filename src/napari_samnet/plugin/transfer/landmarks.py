@@ -15,6 +15,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
+from napari_samnet.arrays.checks import checked_points
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.io.landmarks_csv import (
@@ -128,6 +129,10 @@ class LandmarkControl(Control):
     def add(self, source: Spot, target: Spot) -> None:
         """Add a landmark to the planes that are shown."""
         key, pairs = self._current()
+        for side, at, uid in zip(
+            ('source', 'target'), (source, target), key[:2], strict=True
+        ):
+            self._check_inside(side, checked_points([at]), uid)
         number = pairs.ask(source, None)
         pairs.place(number, 'target', target)
         self._changed(key)
