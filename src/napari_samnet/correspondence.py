@@ -205,7 +205,8 @@ class Correspondence(FieldPair):
         Returns
         -------
         LabelField
-            For :func:`napari_samnet.labels.kernel.label_kernel`.
+            Fields, shapes and evidence as
+            :func:`napari_samnet.labels.kernel.label_kernel` takes them.
         """
         return LabelField(
             self.source_shape,

@@ -272,6 +272,7 @@ class TestOneProcess:
         assert run(capsys, *where, '--lambda-max', '0.2')['skipped'] == 3
         assert len(complete(tmp_path / 'out')) == 3
 
+    @pytest.mark.slow
     def test_takes_one_page_and_channel_of_each(
         self, folder: Path, tmp_path: Path, capsys
     ) -> None:

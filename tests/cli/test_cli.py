@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,19 +59,18 @@ def files(
 @pytest.fixture(scope='module')
 def written(
     files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """Folder and output of a run in a process of its own."""
+) -> tuple[Path, SimpleNamespace]:
+    """Folder of a run, and what it printed as ``stdout`` and ``stderr``."""
     folder = tmp_path_factory.mktemp('out') / 'new' / 'results'
     command = [
-        *(sys.executable, '-m', 'napari_samnet', 'transfer'),
-        *(files['source'], files['target'], '--labels', files['labels']),
-        *('--points', files['points'], '--out', str(folder)),
-        *('--json', *QUICK),
+        *('transfer', files['source'], files['target']),
+        *('--labels', files['labels'], '--points', files['points']),
+        *('--out', str(folder), '--json', *QUICK),
     ]
-    run = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    out, progress = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(progress):
+        assert main(command) == 0
+    run = SimpleNamespace(stdout=out.getvalue(), stderr=progress.getvalue())
     return folder, run
 
 

@@ -60,6 +60,7 @@ def test_flow_leads_to_the_same_label(known: SamplePair) -> None:
     assert same.mean() > 0.97
 
 
+@pytest.mark.slow
 def test_flow_leads_to_the_same_look(known: SamplePair) -> None:
     seen = np.isfinite(known.flow[..., 0])
     start = np.argwhere(seen)

@@ -181,6 +181,7 @@ def test_attribute_changes_take_turns():
     assert sorted(kinds) == sorted(Attributes.kinds)
 
 
+@pytest.mark.slow
 def test_color_transfer_beats_doing_nothing():
     protocol = Attributes(Photographs(repeats=1))
     methods = get_methods(['identity', 'reinhard', 'histogram'], color=True)

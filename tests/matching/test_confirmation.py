@@ -127,6 +127,7 @@ def known() -> tuple[np.ndarray, ...]:
     return source, image, labels, truth
 
 
+@pytest.mark.slow
 def test_small_labels_of_a_known_warp(
     known: tuple[np.ndarray, ...], tmp_path: Path
 ) -> None:

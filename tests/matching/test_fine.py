@@ -149,6 +149,7 @@ def test_a_match_is_refined_and_says_so() -> None:
     assert found.forward.shape[:2] == found.forward_confidence.shape
 
 
+@pytest.mark.slow
 def test_a_pair_of_different_things_is_matched_as_before() -> None:
     pair = photograph('astronaut', 96), photograph('chelsea', 96)
     rough = match(*pair, fine=False, **QUICK)

@@ -49,6 +49,18 @@ def target(source: np.ndarray) -> np.ndarray:
     return (255 - 0.8 * moved[..., ::-1]).astype(np.uint8)
 
 
+@pytest.fixture(scope='module')
+def matched(source: np.ndarray, target: np.ndarray) -> Correspondence:
+    """Both, matched with ``SMALL``: what others are compared with."""
+    return match(source, target, **SMALL)
+
+
+@pytest.fixture(scope='module')
+def once(source: np.ndarray, target: np.ndarray) -> Correspondence:
+    """The same after one iteration."""
+    return match(source, target, **{**SMALL, 'iterations': 1})
+
+
 def same(one: Correspondence, other: Correspondence) -> bool:
     """Whether two results hold the same arrays."""
     names = ('forward', 'backward', 'forward_confidence')
@@ -64,7 +76,12 @@ class TestSteps:
         self, source: np.ndarray, target: np.ndarray
     ) -> None:
         steps: list[Step] = []
-        result = match(source, target, on_step=steps.append, **SMALL)
+
+        def note(step: Step) -> str:
+            steps.append(step)
+            return 'only True stops'
+
+        result = match(source, target, on_step=note, **SMALL)
         assert [step.index for step in steps] == [0, 0, 1, 2]
         assert {step.total for step in steps} == {2}
         assert all(step.text for step in steps)
@@ -77,7 +94,7 @@ class TestSteps:
         assert all(change >= 0 for change in changes if change is not None)
 
     def test_snapshots_are_results(
-        self, source: np.ndarray, target: np.ndarray
+        self, source: np.ndarray, target: np.ndarray, once: Correspondence
     ) -> None:
         steps = match_steps(source, target, MatchOptions(**SMALL))
         snapshots = []
@@ -93,11 +110,10 @@ class TestSteps:
         assert not same(snapshots[0], result)
         used = [shot.metadata['iterations_used'] for shot in snapshots]
         assert used == [1, 2]
-        one = match(source, target, **{**SMALL, 'iterations': 1})
-        assert same(snapshots[0], one)
+        assert same(snapshots[0], once)
 
     def test_true_stops_and_keeps_what_there_is(
-        self, source: np.ndarray, target: np.ndarray
+        self, source: np.ndarray, target: np.ndarray, once: Correspondence
     ) -> None:
         seen: list[int] = []
 
@@ -109,17 +125,10 @@ class TestSteps:
         result = match(source, target, on_step=stop, **options)
         assert seen == [0, 0, 1]
         assert result.metadata['iterations_used'] == 1
-        one = match(source, target, **{**SMALL, 'iterations': 1})
-        assert same(result, one)
+        assert same(result, once)
         labels = np.ones(source.shape[:2], np.uint8)
         stopped = match(source, target, labels=labels, on_step=stop, **options)
         assert stopped.warped_labels is not None
-
-    def test_only_true_stops(
-        self, source: np.ndarray, target: np.ndarray
-    ) -> None:
-        result = match(source, target, on_step=lambda _: 'go on', **SMALL)
-        assert result.metadata['iterations_used'] == 2
 
     def test_too_early_there_is_nothing_to_keep(
         self, source: np.ndarray, target: np.ndarray
@@ -143,7 +152,7 @@ class TestSteps:
             assert step.snapshot().flow.shape == (*source.shape[:2], 2)
 
     def test_two_matches_may_take_turns(
-        self, source: np.ndarray, target: np.ndarray
+        self, source: np.ndarray, target: np.ndarray, matched: Correspondence
     ) -> None:
         options = MatchOptions(**SMALL)
         pairs = [(source, target), (target, source)]
@@ -155,15 +164,15 @@ class TestSteps:
                     next(one)
                 except StopIteration as end:
                     results[index] = end.value
-        for result, pair in zip(results, pairs, strict=True):
-            assert same(result, match(*pair, **SMALL))
+        assert same(results[0], matched)
+        assert same(results[1], match(target, source, **SMALL))
 
     def test_stops_when_nothing_moves_any_more(
         self, source: np.ndarray, target: np.ndarray
     ) -> None:
-        options = {**SMALL, 'iterations': 20, 'attributes': False}
+        options = {**SMALL, 'iterations': 12, 'attributes': False}
         full = match(source, target, **options)
-        assert full.metadata['iterations_used'] == 20
+        assert full.metadata['iterations_used'] == 12
         changes = full.metadata['changes']
         assert changes[-1] < 0.5
         options['tolerance'] = 1.0
@@ -186,13 +195,12 @@ class TestOptions:
         assert free.transferred is not None
 
     def test_the_image_can_be_left_out(
-        self, source: np.ndarray, target: np.ndarray
+        self, source: np.ndarray, target: np.ndarray, matched: Correspondence
     ) -> None:
-        whole = match(source, target, **SMALL)
         fields = match(source, target, transferred=False, **SMALL)
         assert fields.transferred is None
         assert 'recolor' not in fields.metadata['stages']
-        np.testing.assert_array_equal(fields.forward, whole.forward)
+        np.testing.assert_array_equal(fields.forward, matched.forward)
 
     @pytest.mark.parametrize(
         'change',
@@ -209,11 +217,15 @@ class TestOptions:
         ids=str,
     )
     def test_each_makes_a_difference(
-        self, source: np.ndarray, target: np.ndarray, change: dict[str, Any]
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        matched: Correspondence,
+        change: dict[str, Any],
     ) -> None:
         result = match(source, target, **{**SMALL, **change})
         assert np.isfinite(result.flow).all()
-        assert not same(result, match(source, target, **SMALL))
+        assert not same(result, matched)
 
     @pytest.mark.parametrize('skip', [0.0, 1.0])
     def test_own_features_matter_where_images_are_encoded_again(
@@ -234,10 +246,9 @@ class TestOptions:
         assert np.abs(half.flow - exact.flow).mean() < 1.0
 
     def test_records_what_was_done(
-        self, source: np.ndarray, target: np.ndarray, tmp_path: Path
+        self, matched: Correspondence, tmp_path: Path
     ) -> None:
-        result = match(source, target, **SMALL)
-        record = result.metadata
+        record = matched.metadata
         assert json.loads(json.dumps(record)) == record
         assert {**record['options'], **SMALL} == record['options']
         assert record['device'] == 'cpu'
@@ -246,14 +257,8 @@ class TestOptions:
         assert record['seconds'] > 0
         assert record['weights']['name'] == 'samnet'
         assert len(record['weights']['sha256']) == 64
-        path = result.save(tmp_path / 'match.npz')
-        assert same(Correspondence.load(path), result)
-
-    def test_twice_is_the_same(
-        self, source: np.ndarray, target: np.ndarray
-    ) -> None:
-        first = match(source, target, **SMALL)
-        assert same(first, match(source, target, **SMALL))
+        path = matched.save(tmp_path / 'match.npz')
+        assert same(Correspondence.load(path), matched)
 
     def test_both_directions_are_alike(
         self, source: np.ndarray, target: np.ndarray
@@ -269,13 +274,13 @@ class TestOptions:
         ):
             np.testing.assert_allclose(one, other, atol=1e-3)
 
-    def test_inputs_are_not_changed(
-        self, source: np.ndarray, target: np.ndarray
+    def test_inputs_are_not_changed_and_twice_is_the_same(
+        self, source: np.ndarray, target: np.ndarray, matched: Correspondence
     ) -> None:
         pair = source.copy(), target.copy()
         for image in pair:
             image.flags.writeable = False
-        match(*pair, **SMALL)
+        assert same(matched, match(*pair, **SMALL))
         assert np.array_equal(pair[0], source)
 
 
@@ -319,7 +324,14 @@ class TestRefused:
         with pytest.raises(DeviceError, match='no CUDA device'):
             match(source, target, **{**SMALL, 'device': 'cuda'})
 
-    @pytest.mark.parametrize('part', ['encode', 'correlate', 'synthesize'])
+    @pytest.mark.parametrize(
+        'part',
+        [
+            'encode',
+            pytest.param('correlate', marks=pytest.mark.slow),
+            pytest.param('synthesize', marks=pytest.mark.slow),
+        ],
+    )
     def test_too_little_memory(
         self,
         source: np.ndarray,
@@ -338,7 +350,9 @@ class TestRefused:
         assert 'size 64' in str(caught.value)
         assert '\n' not in str(caught.value)
         monkeypatch.undo()
-        assert match(source, target, **SMALL).transferred is not None
+        # Nothing is left of it.
+        options['iterations'] = 1
+        assert match(source, target, **options).transferred is not None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
@@ -372,6 +386,7 @@ def test_options_and_weights_are_known_without_torch() -> None:
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_followed_where_it_moves_on_its_own() -> None:
     """The match is given an object that jumps over a still background."""
     background = transform.resize(

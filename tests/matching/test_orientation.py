@@ -139,6 +139,7 @@ def test_a_turned_specimen_is_found(how: Orientation) -> None:
     assert about['text']
 
 
+@pytest.mark.slow
 def test_labels_follow_with_their_evidence() -> None:
     source = tissue()
     labels = np.zeros((192, 256), np.uint8)

@@ -88,6 +88,7 @@ def moved(found: Any) -> np.ndarray:
     return np.median(found.warp_points(middle) - middle, axis=0)
 
 
+@pytest.mark.slow
 def test_a_second_one_is_left_out(scene: Any) -> None:
     source, target, twin, _ = scene
     misled = match(source, target, **FAST)

@@ -89,6 +89,7 @@ def test_moved_labels_are_drawn_where_they_went() -> None:
     assert colored[200:240, 290:370].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('source', 'axis'),
     [
@@ -113,6 +114,7 @@ def test_any_image_will_do(source: np.ndarray, axis: int | None) -> None:
     assert sheet.shape[1] == 2 * MARGIN + 3 * WIDTH + 2 * GAP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('value', [0, 1])
 def test_labels_may_be_nowhere_or_everywhere(value: int) -> None:
     image = RNG.random((30, 40))

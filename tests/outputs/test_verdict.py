@@ -36,7 +36,8 @@ def match_of(
 def test_an_image_that_shows_nothing_is_named() -> None:
     image = np.random.default_rng(0).random((80, 80))
     pixels = np.full((80, 80), np.nan)
-    how = {'size': 64, 'iterations': 1, 'attributes': False}
+    how: dict[str, Any] = {'size': 64, 'iterations': 1, 'attributes': False}
+    how |= {'orientation': 'upright', 'outlines': False}
     for blank, why in (
         (pixels, 'no pixel has a finite value'),
         (np.zeros((80, 80), np.uint8), 'one value everywhere'),

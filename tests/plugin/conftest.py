@@ -148,6 +148,12 @@ def shared_matches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def unmatched(shared_matches: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know no match of other tests, for those that are about matching."""
+    monkeypatch.setattr(SharedCache, 'store', {})
+
+
+@pytest.fixture
 def held(ready: Any) -> Iterator[Any]:
     """A run that waits in its first iteration until released."""
     gate = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,13 @@ def marks(nodes: list[ast.expr]) -> str:
     return ' '.join(ast.unparse(node) for node in nodes)
 
 
-def marked_tests(path: Path) -> Iterator[tuple[str, str]]:
+@cache
+def marked_tests(path: Path) -> list[tuple[str, str]]:
     """Name of each test of a file with all marks that it has."""
+    return list(_marked_tests(path))
+
+
+def _marked_tests(path: Path) -> Iterator[tuple[str, str]]:
     tree = ast.parse(path.read_text(encoding='utf-8'))
     of_module = marks(
         [

@@ -67,7 +67,9 @@ def exact() -> SAMNet:
 
 
 class TestSameNumbers:
-    @pytest.mark.parametrize('skips', [True, False])
+    @pytest.mark.parametrize(
+        'skips', [True, pytest.param(False, marks=pytest.mark.slow)]
+    )
     def test_features(self, exact: SAMNet, skips: bool) -> None:
         other = load_model(backend='openvino', precision='fp32')
         image = photograph()
@@ -304,6 +306,7 @@ class TestCalibration:
         assert 'enter' in limits['decoder']
         assert within_bounds(weights)
 
+    @pytest.mark.slow
     def test_other_weights_keep_what_they_share(
         self, exact: SAMNet, tmp_path: Path
     ) -> None:
@@ -403,6 +406,7 @@ class TestCalibration:
             calibration.main([str(tmp_path / 'nowhere')])
         assert 'nowhere' in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_deviation_of_the_same_is_none(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

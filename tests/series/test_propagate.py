@@ -292,6 +292,7 @@ class TestPieces:
         np.testing.assert_array_equal(self.drop(drawn, carried), carried)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(
     still: Any, texture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,9 @@ def renewed(model: SAMNet) -> SAMNet:
 
 
 @pytest.mark.parametrize('attributes', [True, False])
-@pytest.mark.parametrize('kind', ['packaged', 'fine-tuned'])
+@pytest.mark.parametrize(
+    'kind', [pytest.param('packaged', marks=pytest.mark.slow), 'fine-tuned']
+)
 def test_training_runs_the_recurrence_that_matching_runs(
     kind: str,
     attributes: bool,
@@ -282,6 +284,7 @@ class TestLosses:
             (gradient,) = torch.autograd.grad(term, last, retain_graph=True)
             assert float(gradient.abs().sum()) > 0, name
 
+    @pytest.mark.slow
     def test_the_decoder_learns_through_the_image(
         self, model: SAMNet, pairs: CategoryPairs
     ) -> None:

@@ -153,6 +153,7 @@ class TestPairs:
             still().with_landmarks(source, target)
 
 
+@pytest.mark.slow
 def test_a_match_starts_again_from_pairs_that_contradict_it() -> None:
     from skimage import data
     from skimage.transform import resize

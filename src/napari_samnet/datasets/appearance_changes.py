@@ -136,6 +136,6 @@ def change(
     ``image``: RGB from 0 to 1.
     ``labels``: regions that change each in their own way, of :func:`regions`.
     ``rng``: source of randomness; the same state gives the same change.
-    Returns: in [0, 1].
+    Returns: the changed image, RGB from 0 to 1.
     """
     return np.clip(CHANGES[kind](image, labels, rng), 0, 1)

@@ -152,6 +152,6 @@ def is_likely_absent(quality: float) -> bool:
     Returns
     -------
     bool
-        True below `ABSENT_BELOW`.
+        Whether the quality lies below `ABSENT_BELOW`.
     """
     return quality < ABSENT_BELOW

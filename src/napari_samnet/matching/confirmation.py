@@ -136,8 +136,8 @@ def raised_confidence(
 
     ``confidence`` (2, h, w): of the field from source to target and back, from
     0 to 1. Where it is 0, on what was left out, it stays so.
-    ``confirmation``, ``forward``, ``backward``: as for
-    :func:`confirmed_shares`.
+    ``confirmation``, ``forward``, ``backward``: the same that
+    :func:`confirmed_shares` takes.
     Returns: (2, h, w): up to RIGHT where the pixels confirm, elsewhere as it
     was.
     """

@@ -224,7 +224,7 @@ class PairRun:
         ``views`` (h, w, 3): source and target in their own proportions.
         Without them the features of the match are given, of images squashed
         to squares.
-        Returns: those of each.
+        Returns: the features of the source and those of the target.
         """
         if not views:
             matching = self._source.matching.split(1)
@@ -283,7 +283,7 @@ class PairRun:
     ) -> Reconsidered | None:
         """The state with likelier matches, how likely, and their share.
 
-        ``before``: of :meth:`match_probability`.
+        ``before``: how likely each match is, of :meth:`match_probability`.
         Returns: None where nothing is likelier.
         """
         from napari_samnet.samnet.candidates import reconsidered

@@ -112,7 +112,7 @@ def exact_fields(
 ) -> Exact:
     """Fields down to the pixel, and where the pixels confirm them.
 
-    ``small``, ``fields``: as for :func:`_refine_large`.
+    ``small``, ``fields``: the same that :func:`_refine_large` takes.
     ``confirm``: whether it is asked for where the fields are right.
     ``how``: what else :func:`_refine_large` takes.
     """

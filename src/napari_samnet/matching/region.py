@@ -115,7 +115,7 @@ def small_masks(kept: Kept, side: int) -> list[NDArray[np.float32] | None]:
 def matched_shares(kept: Kept) -> dict[str, list[float]]:
     """Note which shares of both images are matched, where parts are left out.
 
-    ``kept``: of :func:`kept_parts`.
+    ``kept``: pixels that are matched, of :func:`kept_parts`.
     """
     if all(mask is None for mask in kept):
         return {}

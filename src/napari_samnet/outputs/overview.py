@@ -158,7 +158,7 @@ def draw_overview(
     Returns
     -------
     ndarray of uint8, shape (rows, columns, 3)
-        The picture, RGB.
+        All panels with their captions, in RGB.
     """
     axes = (source_channel_axis, target_channel_axis)
     first = picture_of(source, result.source_shape, axes[0], 'source')

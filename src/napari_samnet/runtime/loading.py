@@ -84,7 +84,7 @@ def load_model(
     Returns
     -------
     SAMNet
-        In evaluation mode.
+        The network with its weights, in evaluation mode.
 
     Raises
     ------

@@ -35,7 +35,7 @@ def with_held_out(
     ``steps``: closed with this one, so that its checkpoint is written first.
     ``measure``: gives the error in pixels at working size.
     ``times``: how often it is measured in all of the run.
-    Yields: after every step.
+    Yields: the progress after every step.
     """
     every = max(1, run.total // times)
     with closing(steps) as made:

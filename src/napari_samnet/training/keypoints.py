@@ -110,7 +110,7 @@ def keypoint_scores(
 ) -> dict[str, float]:
     """PCK by the box of the target's keypoints, mean over the pairs.
 
-    Returns: ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
+    Returns: shares of keypoints by ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
     """
     options = options or Recurrence(window=model.config.window, tolerance=0.05)
     device = next(model.parameters()).device

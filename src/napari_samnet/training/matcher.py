@@ -138,7 +138,7 @@ def train_matcher(
 ) -> Generator[Progress, None, None]:
     """Train W_G on cached features.
 
-    Yields: after every step.
+    Yields: the progress after every step.
     """
 
     def losses() -> dict[str, Tensor]:

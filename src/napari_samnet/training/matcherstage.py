@@ -37,7 +37,7 @@ def matcher_stage(
     ``bf16``: compute the convolutions in bf16.
     ``watch``: told of pairs made, as stage 'pairs', and of the error before
     the first step.
-    Yields: after every step.
+    Yields: the progress after every step.
     """
     began = time.perf_counter()
     count = options.checked

@@ -202,7 +202,7 @@ def source_window(
 def lossless_float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The smaller floating point that can tell all numbers apart.
 
-    Returns: float32 or float64.
+    Returns: float32 where it does, else float64.
     """
     small = dtype.itemsize <= 2 or dtype == np.float32
     return np.dtype(np.float32 if small else np.float64)

@@ -146,6 +146,7 @@ def test_names_of_methods():
         get_methods(['reinhard'])
 
 
+@pytest.mark.slow
 def test_the_field_alone_is_run_when_asked_for() -> None:
     (field,) = get_methods(['field'], MatchOptions(size=128, iterations=1))
     (network,) = get_methods(['samnet'], MatchOptions(size=128, iterations=1))

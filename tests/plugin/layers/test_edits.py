@@ -141,8 +141,14 @@ EDITS: list[tuple[str, Callable[[Any], None]]] = [
 ]
 
 
-@pytest.mark.parametrize('rename', [False, True])
-@pytest.mark.parametrize(('kind', 'edit'), EDITS)
+#: One edit of each kind; then all of them on layers with another name.
+CASES = [
+    *((kind, edit, False) for kind, edit in dict(EDITS).items()),
+    *((kind, edit, True) for kind, edit in EDITS),
+]
+
+
+@pytest.mark.parametrize(('kind', 'edit', 'rename'), CASES)
 def test_an_edited_result_is_kept_and_the_new_goes_beside(
     viewer: ViewerModel, kind: str, edit: Any, rename: bool
 ) -> None:

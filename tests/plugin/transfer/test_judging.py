@@ -217,6 +217,7 @@ class TestConfidence:
         done.set_min_confidence(0)
         np.testing.assert_array_equal(layer.data, full)
 
+    @pytest.mark.slow
     def test_it_follows_the_selected_layer(
         self, done: Any, viewer: ViewerModel
     ) -> None:

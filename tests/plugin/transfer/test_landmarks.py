@@ -175,6 +175,7 @@ class TestTable:
             np.testing.assert_allclose(two.landmarks.target, kept.target)
         assert read_landmarks(tmp_path / 'pairs.csv').active.all()
 
+    @pytest.mark.slow
     def test_landmarks_of_another_image_are_refused(
         self, two: Any, tmp_path: Any
     ) -> None:
@@ -239,6 +240,7 @@ def test_removed_results_stay_away_and_edited_ones_stay(done: Any) -> None:
     assert (layers['other ← mask, run 2'].data != before).any()
 
 
+@pytest.mark.slow
 def test_three_pairs_rescue_a_match_that_failed(
     viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any
 ) -> None:

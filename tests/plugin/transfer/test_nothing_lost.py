@@ -162,6 +162,7 @@ class TestPutInto:
             ready.run(wait=True, timeout=WAIT)
         assert not ready.running
 
+    @pytest.mark.slow
     def test_locked_meanwhile_it_gets_a_layer_of_its_own(
         self, ready: Any, old: Any
     ) -> None:
@@ -174,6 +175,7 @@ class TestPutInto:
         assert (ready.viewer.layers['other ← mask'].data == 70_000).any()
         assert 'is locked' in ready.message
 
+    @pytest.mark.slow
     def test_removed_meanwhile_it_gets_a_layer_of_its_own(
         self, ready: Any, old: Any
     ) -> None:

@@ -104,6 +104,7 @@ class TestDock:
         again = drawn.run(wait=True, timeout=WAIT)
         assert 'matched_share' not in again.metadata
 
+    @pytest.mark.slow
     def test_a_region_of_the_target_alone(self, drawn: Any) -> None:
         drawn.lay_side_by_side()
         shift = drawn.target.translate

@@ -58,6 +58,7 @@ class TestRunAgain:
         carried = done.viewer.layers['other ← mask']
         assert carried.data.shape == (50, 60)
 
+    @pytest.mark.slow
     def test_once_the_image_was_calibrated(self, done: Any) -> None:
         """The scale of an image is set after a result was made."""
         done.target.scale = (2, 2)

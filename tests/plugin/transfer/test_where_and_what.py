@@ -28,6 +28,7 @@ class TestIds:
             with pytest.raises(InputError):
                 parse_ids(text)
 
+    @pytest.mark.slow
     def test_only_the_chosen_are_carried(self, ready: Any) -> None:
         ready.set_outputs('labels')
         ready.set_ids([3])
@@ -286,6 +287,7 @@ class TestDrops:
             ready.transfer('none yet', wait=True)
         assert str(error.value) == "'none yet' has no point on the source"
 
+    @pytest.mark.slow
     def test_reasons_stay_until_they_are_read(
         self, ready: Any, qtbot: Any, drop: Any, tmp_path: Any, mask: Any
     ) -> None:

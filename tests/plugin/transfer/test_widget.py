@@ -17,6 +17,8 @@ import napari_samnet
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import METADATA
 
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
 WAIT = 60.0
 
 
@@ -56,25 +58,22 @@ class TestReason:
     def test_ready(self, ready: Any) -> None:
         self.check(ready, '')
 
-    def test_labels_of_another_shape(
+    def test_what_does_not_fit_is_said_until_it_does(
         self, ready: Any, viewer: ViewerModel
     ) -> None:
         viewer.add_labels(np.zeros((5, 5), int), name='small')
         ready.set_labels('small')
         self.check(ready, "'small' has shape 5 × 5, the source has 80 × 100")
-
-    def test_window_larger_than_the_map(self, ready: Any) -> None:
+        ready.set_labels(None)
         ready.panel.options.show({'window': 21})
         self.check(ready, 'Search window must not be larger')
-
-    def test_nothing_to_add(self, ready: Any) -> None:
+        ready.panel.options.show({'window': 5})
         ready.set_outputs()
         self.check(ready, 'Choose what to add')
-
-    def test_labels_to_warp_but_none_chosen(self, ready: Any) -> None:
         ready.set_outputs('labels')
-        ready.set_labels(None)
         self.check(ready, 'Choose the labels to warp')
+        ready.set_labels('mask')
+        self.check(ready, '')
 
     def test_removing_an_image_takes_run_away(
         self, ready: Any, viewer: ViewerModel
@@ -107,7 +106,6 @@ def test_selection_becomes_the_pair(
     assert {widget.source, widget.target} == {layers[1], layers[2]}
 
 
-@pytest.mark.usefixtures('shared_matches')
 class TestRun:
     """Results of a run."""
 
@@ -137,6 +135,10 @@ class TestRun:
         assert made['confidence'].data.shape == (80, 100)
         assert made['warped'].data.shape == (80, 100, 3)
         assert len(made['flow'].data) <= 10_000
+        assert done.message.startswith('Done, 2 iterations, ')
+        assert ' on cpu' in done.message
+        assert done.panel.run.isEnabled()
+        assert not done.panel.cancel.isEnabled()
 
     def test_the_arrays_are_those_of_the_api(
         self,
@@ -193,21 +195,18 @@ class TestRun:
             found.forward, done.correspondence.forward
         )
 
-    def test_labels_keep_ids_dtype_and_colors(
-        self, done: Any, viewer: ViewerModel
+    def test_layers_keep_what_they_are_of(
+        self, done: Any, viewer: ViewerModel, fast: dict[str, Any]
     ) -> None:
-        warped, original = results(viewer)['labels'], viewer.layers['mask']
+        made = results(viewer)
+        warped, original = made['labels'], viewer.layers['mask']
         assert warped.data.dtype == np.int32
         assert set(np.unique(warped.data)) <= {0, 3, 70_000}
         assert 70_000 in warped.data
         np.testing.assert_allclose(
             warped.get_color(70_000), original.get_color(70_000)
         )
-
-    def test_parameters_are_kept(
-        self, done: Any, viewer: ViewerModel, fast: dict[str, Any]
-    ) -> None:
-        for layer in results(viewer).values():
+        for layer in made.values():
             about = layer.metadata[METADATA]
             assert about['source'] == 'photo'
             assert about['target'] == 'other'
@@ -226,13 +225,8 @@ class TestRun:
         made = results(viewer)['flow']
         assert made.metadata[METADATA]['iterations_used'] == 1
 
-    def test_the_message_says_how_it_went(self, done: Any) -> None:
-        assert done.message.startswith('Done, 2 iterations, ')
-        assert ' on cpu' in done.message
-        assert done.panel.run.isEnabled()
-        assert not done.panel.cancel.isEnabled()
 
-
+@pytest.mark.usefixtures('unmatched')
 def test_the_curve_and_the_picture_show(ready: Any) -> None:
     ready.run(wait=True, timeout=WAIT)
     plot, picture = ready.panel.plot, ready.panel.picture
@@ -423,8 +417,11 @@ def test_cancel_keeps_the_iterations_done(
     assert 1 <= used < 20
     assert ready.message.startswith(f'Cancelled, kept {used} iteration')
     assert ready.panel.run.isEnabled()
+    # It is not taken for a whole one.
+    assert len(ready._cache) == 0
 
 
+@pytest.mark.slow
 def test_cancel_answers_after_the_iteration(qtbot: Any, ready: Any) -> None:
     ready.set_options(iterations=20, tolerance=0.0)
     heard: list[tuple[bool, str]] = []
@@ -444,6 +441,7 @@ def test_cancel_answers_after_the_iteration(qtbot: Any, ready: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('unmatched')
 def test_the_field_is_shown_after_every_iteration(ready: Any) -> None:
     ready.set_options(iterations=5, tolerance=0.0)
     pictures: list[np.ndarray] = []
@@ -461,6 +459,7 @@ def test_the_field_is_shown_after_every_iteration(ready: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('unmatched')
 def test_the_bar_and_the_line_count_iterations(ready: Any) -> None:
     ready.set_options(iterations=3, tolerance=0.0)
     bar = ready.panel.footer.bar
@@ -485,30 +484,17 @@ def test_advanced_options_are_folded_away(ready: Any) -> None:
     assert fold.body.isVisibleTo(ready)
 
 
-@pytest.mark.parametrize('color', ['Direction', 'Confidence'])
-def test_arrows_are_colored_as_chosen(
-    ready: Any, viewer: ViewerModel, color: str
-) -> None:
+def test_arrows_are_colored_as_chosen(ready: Any, viewer: ViewerModel) -> None:
     ready.set_outputs('flow')
-    ready.panel.color.setCurrentText(color)
-    ready.run(wait=True, timeout=WAIT)
-    flow = results(viewer)['flow']
-    values = flow.features[color.lower()]
-    low, high = flow.edge_contrast_limits
-    expected = flow.edge_colormap.map((values - low) / (high - low))
-    np.testing.assert_allclose(flow.edge_color, expected, atol=1e-3)
-    assert len(np.unique(flow.edge_color, axis=0)) > 1
-
-
-def test_a_canceled_match_is_not_taken_for_a_whole_one(
-    qtbot: Any, ready: Any
-) -> None:
-    ready.set_options(iterations=20, tolerance=0.0)
-    ready.run()
-    qtbot.waitUntil(lambda: len(ready.panel.plot.changes) > 0, timeout=60_000)
-    ready.cancel()
-    ready.wait(WAIT)
-    assert len(ready._cache) == 0
+    for color in ('Direction', 'Confidence'):
+        ready.panel.color.setCurrentText(color)
+        ready.run(wait=True, timeout=WAIT)
+        flow = results(viewer)['flow']
+        values = flow.features[color.lower()]
+        low, high = flow.edge_contrast_limits
+        expected = flow.edge_colormap.map((values - low) / (high - low))
+        np.testing.assert_allclose(flow.edge_color, expected, atol=1e-3)
+        assert len(np.unique(flow.edge_color, axis=0)) > 1
 
 
 class TestDrop:
@@ -525,6 +511,7 @@ class TestDrop:
         assert made['labels'].data.shape == (72, 96)
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures('unmatched')
     def test_a_second_mask_is_not_matched_again(
         self, ready: Any, viewer: ViewerModel, drop: Any, layer_mime: Any
     ) -> None:
@@ -541,6 +528,7 @@ class TestDrop:
         )
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures('unmatched')
     def test_a_changed_image_is_matched_again(
         self, ready: Any, viewer: ViewerModel
     ) -> None:
@@ -718,9 +706,8 @@ class TestFailure:
 class TestScript:
     """The interface for scripts."""
 
-    @pytest.mark.parametrize(
-        ('call', 'text'),
-        [
+    def test_mistakes_are_named(self, ready: Any) -> None:
+        mistakes: list[tuple[Callable[[Any], Any], str]] = [
             (lambda w: w.set_source('nothing'), "no layer 'nothing'"),
             (lambda w: w.set_source('mask'), "'mask' is not an image"),
             (lambda w: w.set_labels('photo'), "'photo' is not a layer of"),
@@ -733,13 +720,10 @@ class TestScript:
             (lambda w: w.transfer('mask', into='photo'), 'no layer of labels'),
             (lambda w: w.preview('sideways'), 'preview must be one of'),
             (lambda w: w.preview(), 'match these planes first'),
-        ],
-    )
-    def test_mistakes_are_named(
-        self, ready: Any, call: Callable[[Any], Any], text: str
-    ) -> None:
-        with pytest.raises(InputError, match=text):
-            call(ready)
+        ]
+        for call, text in mistakes:
+            with pytest.raises(InputError, match=text):
+                call(ready)
 
     def test_a_wrong_option_changes_nothing(self, ready: Any) -> None:
         before = ready.options

@@ -85,7 +85,7 @@ def field_arrows(flow: Moves, *, count: int) -> Arrows:
 
     ``flow`` (rows, columns, 2): displacement, row and column. Where it is not
     known, that is huge or not finite, there is no arrow.
-    Returns: without confidence.
+    Returns: arrows that have no confidence.
     """
 
     def move(at: Places) -> Moves:

@@ -146,7 +146,7 @@ def _carry(
 ) -> Generator[Report, None, _Carried]:
     """Carry one mask as far as it goes, or until it is stopped.
 
-    Yields: after each plane.
+    Yields: a report after each plane.
     """
     yield Report(0, 0, 'loading the network', first=True)
     load_torch()

@@ -102,7 +102,7 @@ class Actions(Choices):
             If something is missing, or none of the layers fits. If some do,
             they are carried, and the message names the others.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         masks = [self._layer(layer) for layer in layers]
         if not masks:

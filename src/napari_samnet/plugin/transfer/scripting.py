@@ -107,7 +107,7 @@ class Scripting(Drops):
         InputError
             If there is no such result, or nothing on that plane.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         result = self._propagated(layer)
         axis = int(about_layer(result).get('axis', 0))
@@ -208,7 +208,7 @@ class Scripting(Drops):
         InputError
             If one is not known, or these planes were not matched yet.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         unknown = set(names) - set(OUTPUTS)
         if unknown or not names:
@@ -272,7 +272,7 @@ class Scripting(Drops):
         InputError
             If the list is empty, or something does not fit.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         self._references.carry()
         self._waited(wait, timeout)

@@ -245,7 +245,7 @@ class OptionFields(QObject):
     ``plan``: what they are made from; by default the parameters of a match.
     """
 
-    changed = Signal(str)
+    changed = Signal()
 
     def __init__(self, parent: QObject, plan: FieldPlan = MATCHING) -> None:
         super().__init__(parent)
@@ -263,7 +263,7 @@ class OptionFields(QObject):
                 part.installEventFilter(self._wheel)
                 if part.focusPolicy() == Qt.FocusPolicy.WheelFocus:
                     part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            field.changed.connect(lambda _=None, n=name: self.changed.emit(n))
+            field.changed.connect(lambda _=None: self.changed.emit())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
@@ -297,13 +297,20 @@ class OptionFields(QObject):
         return replace(self.plan.defaults, **self.values)
 
     def show(self, values: Mapping[str, Any]) -> None:
-        """Fill in some fields.
+        """Fill in some fields, and say so once if that changes any.
 
         Raises KeyError if there is no such parameter.
         """
-        for name, value in values.items():
-            field = self._fields[name]
-            if isinstance(field, ComboBox) and value not in field.choices:
-                # 'cuda:1' is a device too, though no default choice.
-                field.choices = (*field.choices, value)
-            field.value = value
+        before = self.values
+        blocked = self.blockSignals(True)
+        try:
+            for name, value in values.items():
+                field = self._fields[name]
+                if isinstance(field, ComboBox) and value not in field.choices:
+                    # 'cuda:1' is a device too, though no default choice.
+                    field.choices = (*field.choices, value)
+                field.value = value
+        finally:
+            self.blockSignals(blocked)
+        if self.values != before:
+            self.changed.emit()
