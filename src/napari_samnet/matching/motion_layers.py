@@ -149,8 +149,10 @@ def layers_of(field: FloatArray) -> tuple[Array, NDArray[np.intp]]:
 def _cell_maps(field: FloatArray) -> Array:
     """Affine map of each block of a field, ``(n, n, 2, 3)``."""
     side = field.shape[0]
-    count = min(side, SIDE)
-    block = side // count
+    block = side // min(side, SIDE)
+    if not block % 2 and side % block:
+        block -= 1
+    count = side // block
     at = centers(side)
     grid: Array = np.stack(np.meshgrid(at, at), -1)
     places: Array = grid + field[..., ::-1]
@@ -184,7 +186,7 @@ def separate_motions(
     """Layers of two fields, each continued over its whole image.
 
     ``fields`` (h, w, 2): normalized displacements (row, column), forward and
-    backward, of squares whose side is a multiple of 32 or below it.
+    backward, of squares.
     ``cells``: cells a side of the layers.
     ``device``: where they are computed.
     Returns: None where both fields are of one motion.
