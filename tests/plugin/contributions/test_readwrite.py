@@ -12,6 +12,12 @@ from napari.components import ViewerModel
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.io.flo import read_flo, write_flo
+from napari_samnet.io.formats.ome_zarr import read_label_stack
+from napari_samnet.io.formats.registry import format_of, read_label_format
+from napari_samnet.plugin.contributions.label_files import (
+    write_geojson,
+    write_labelme,
+)
 
 PLUGIN = 'napari-samnet'
 
@@ -100,3 +106,80 @@ def test_arrows_that_are_no_flow_cannot_be_saved(
         with pytest.raises(InputError, match='3 arrows'):
             write(str(tmp_path / name), data, meta)
     assert list(tmp_path.glob('a.*')) == []
+
+
+def layer_parts(layer: Any) -> tuple[Any, dict[str, Any]]:
+    """Data and metadata of a layer, as a writer is given them."""
+    data, meta, _ = layer.as_layer_data_tuple()
+    return data, meta
+
+
+class TestLabels:
+    """Labels that napari saves for other programs."""
+
+    @pytest.fixture
+    def cells(self, viewer: ViewerModel, mask: np.ndarray) -> Any:
+        return viewer.add_labels(
+            mask % 500,
+            name='cells',
+            features={'index': [0, 3], 'name': ['', 'nucleus']},
+            colormap={3: 'red', None: 'blue', 0: 'transparent'},
+        )
+
+    @pytest.mark.parametrize(
+        'name',
+        ['a.json', 'a.geojson', 'a.zip', 'a.txt', 'a.zarr'],
+    )
+    def test_of_each_format_are_read_again(
+        self, cells: Any, tmp_path: Path, name: str
+    ) -> None:
+        path = tmp_path / name
+        assert cells.save(str(path), plugin=PLUGIN) == [str(path)]
+        read = read_label_format(path, cells.data.shape, image='cells')
+        if name == 'a.txt':
+            # Classes of YOLO have no id but their order.
+            np.testing.assert_array_equal(read.labels != 0, cells.data != 0)
+            return
+        np.testing.assert_array_equal(read.labels, cells.data)
+        assert read.names
+        assert read.names[3] == 'nucleus'
+        assert read.colors
+        assert read.colors[3] == (255, 0, 0)
+
+    def test_labelme_can_be_chosen(self, cells: Any, tmp_path: Path) -> None:
+        path = str(tmp_path / 'a.json')
+        assert write_labelme(path, *layer_parts(cells)) == [path]
+        assert format_of(Path(path)) == 'labelme'
+
+    def test_planes_go_to_zarr_alone(
+        self,
+        viewer: ViewerModel,
+        mask: np.ndarray,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        stack = np.stack([mask, mask[::-1], 0 * mask])
+        layer = viewer.add_labels(
+            stack, name='stack', scale=(2, 0.5, 0.5), units='um'
+        )
+        path = tmp_path / 'a.zarr'
+        layer.save(str(path), plugin=PLUGIN)
+        again = read_label_stack(path, 'labels', stack.shape)
+        assert again is not None
+        np.testing.assert_array_equal(again.labels, stack)
+        reader = pytest.importorskip('ome_zarr.reader')
+        location = pytest.importorskip('ome_zarr.io')
+        (node,) = list(reader.Reader(location.parse_url(path))())[:1]
+        assert node.metadata['coordinateTransformations'][0][0]['scale'] == [
+            2,
+            0.5,
+            0.5,
+        ]
+        # napari itself only says that there is no writer.
+        said: list[str] = []
+        monkeypatch.setattr(
+            'napari.utils.notifications.show_error', said.append
+        )
+        with pytest.raises(InputError, match=r'3 planes.*save it as \.zarr'):
+            write_geojson(str(tmp_path / 'a.geojson'), *layer_parts(layer))
+        assert 'has 3 planes' in said[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from napari_samnet.io.zarr_files import metadata, read_plane
 
 #: Where labels are below an image.
 LABELS = 'labels'
+
+#: Axes of label images, of which the last ones are used.
+_AXES = 'tczyx'
 
 #: Sides of a chunk of labels.
 CHUNK = 1024
@@ -144,8 +148,14 @@ def write_ome_zarr(
     *,
     names: dict[int, str] | None = None,
     colors: dict[int, tuple[int, int, int]] | None = None,
+    scale: Sequence[float] = (),
+    units: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Write a label image of one resolution (NGFF 0.5).
+    """Write a label image of one resolution (NGFF 0.5), plane by plane.
+
+    ``labels``: rows and columns, after up to three leading axes.
+    ``scale``, ``units``: length of a step on each axis, and what it is in;
+    1 and nothing by default.
 
     Labels, names and colors are those of
     :func:`~napari_samnet.io.formats.registry.write_label_format`; an earlier
@@ -162,13 +172,21 @@ def write_ome_zarr(
         array = group.create_array(
             '0',
             shape=values.shape,
-            chunks=tuple(min(CHUNK, side) for side in values.shape),
+            chunks=(
+                *(1 for _ in values.shape[:-2]),
+                *(min(CHUNK, side) for side in values.shape[-2:]),
+            ),
             dtype=values.dtype,
-            dimension_names=('y', 'x'),
+            dimension_names=tuple(_AXES[-values.ndim :]),
         )
-        for top in range(0, values.shape[0], CHUNK):
-            array[top : top + CHUNK] = values[top : top + CHUNK]
-        group.attrs['ome'] = _ome(names or {}, colors or {})
+        for index in np.ndindex(values.shape[:-2]):
+            for top in range(0, values.shape[-2], CHUNK):
+                rows = slice(top, top + CHUNK)
+                array[(*index, rows)] = np.asarray(values[(*index, rows)])
+        group.attrs['ome'] = {
+            **_multiscale(scale or (1.0,) * values.ndim, units),
+            'image-label': _label_about(names or {}, colors or {}),
+        }
         if path.exists():
             shutil.rmtree(path)
         os.replace(draft, path)
@@ -179,9 +197,10 @@ def write_ome_zarr(
     return ()
 
 
-def _ome(
+def _label_about(
     names: dict[int, str], colors: dict[int, tuple[int, int, int]]
 ) -> dict[str, Any]:
+    """Names and colors of the ids."""
     label: dict[str, Any] = {}
     if colors:
         label['colors'] = [
@@ -193,19 +212,30 @@ def _ome(
             {'label-value': number, 'name': name}
             for number, name in names.items()
         ]
-    scale = [{'type': 'scale', 'scale': [1.0, 1.0]}]
+    return label
+
+
+def _multiscale(
+    scale: Sequence[float], units: Sequence[str]
+) -> dict[str, Any]:
+    """What is said of the one resolution that there is."""
+    axes = []
+    for place, name in enumerate(_AXES[-len(scale) :]):
+        kind = {'t': 'time', 'c': 'channel'}.get(name, 'space')
+        axis = {'name': name, 'type': kind}
+        if kind == 'space' and place < len(units) and units[place]:
+            axis['unit'] = units[place]
+        axes.append(axis)
+    steps = {'type': 'scale', 'scale': [float(step) for step in scale]}
     return {
         'version': '0.5',
         'multiscales': [
             {
                 'name': 'labels',
-                'axes': [
-                    {'name': name, 'type': 'space'} for name in ('y', 'x')
-                ],
+                'axes': axes,
                 'datasets': [
-                    {'path': '0', 'coordinateTransformations': scale}
+                    {'path': '0', 'coordinateTransformations': [steps]}
                 ],
             }
         ],
-        'image-label': label,
     }

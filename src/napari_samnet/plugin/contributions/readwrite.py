@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.io.npz import is_archive
+from napari_samnet.plugin.contributions.refusals import shown_refusals
 from napari_samnet.plugin.layers.arrows import (
     arrow_style,
     arrows_of,
@@ -98,12 +99,13 @@ def write_flow(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         if correspondence is not None
         else about.get('flow')
     )
-    if flow is None:
-        raise InputError(
-            f'only a flow of one pair of planes can be saved as .flo; these '
-            f'{len(data)} arrows are not one'
-        )
-    return [str(write_flo(path, flow))]
+    with shown_refusals():
+        if flow is None:
+            raise InputError(
+                f'only a flow of one pair of planes can be saved as .flo; '
+                f'these {len(data)} arrows are not one'
+            )
+        return [str(write_flo(path, flow))]
 
 
 def write_correspondence(
@@ -114,9 +116,10 @@ def write_correspondence(
     Raises InputError if there is no correspondence behind these arrows.
     """
     correspondence = _behind(meta).get('correspondence')
-    if correspondence is None:
-        raise InputError(
-            f'these {len(data)} arrows are not the flow of one pair of '
-            'planes, so there is no correspondence to save'
-        )
-    return [str(correspondence.save(path))]
+    with shown_refusals():
+        if correspondence is None:
+            raise InputError(
+                f'these {len(data)} arrows are not the flow of one pair of '
+                'planes, so there is no correspondence to save'
+            )
+        return [str(correspondence.save(path))]

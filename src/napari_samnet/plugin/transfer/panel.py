@@ -40,6 +40,7 @@ from napari_samnet.plugin.widgets.fields import (
     OptionFields,
     tooltip,
 )
+from napari_samnet.plugin.widgets.match_menu import MatchMenu
 from napari_samnet.plugin.widgets.pair_table import PairRow, PairTable
 from napari_samnet.plugin.widgets.parts import (
     Checks,
@@ -229,6 +230,8 @@ class Panel(ImageFields, QWidget):
             )
         )
         self.landmarks = PairTable()
+        self.match_file = MatchMenu()
+        rows.addRow(label('Match'), self.match_file)
         rows.addRow(label('Warp preview'), self.preview)
         rows.addRow(label('Mix'), self.amount)
         rows.addRow(self.asking)

@@ -28,6 +28,7 @@ from napari_samnet.plugin.transfer.going_on import (
 from napari_samnet.plugin.transfer.judging import ResultInspection
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl
 from napari_samnet.plugin.transfer.references import ReferenceControl
+from napari_samnet.plugin.transfer.saved_match import SavedMatch
 from napari_samnet.plugin.transfer.worst import WorstPlaces
 from napari_samnet.series.schedule import Direction
 
@@ -40,6 +41,7 @@ class Scripting(Drops):
     _landmarks: LandmarkControl
     _bending: Bending
     _references: ReferenceControl
+    _saved: SavedMatch
 
     @property
     def correspondence(self) -> Correspondence | None:
@@ -217,6 +219,108 @@ class Scripting(Drops):
         masks = None if 'labels' in names else ()
         request = self._inputs.request(masks, outputs=names)
         self._bending.make_more(request)
+        self._waited(wait, timeout)
+
+    def open_match(
+        self,
+        path: str | Path,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Take a saved match for that of the planes shown.
+
+        Everything follows as after a run: outputs, drops, landmarks. One
+        that leads the other way is inverted. Where the images are not open,
+        it can still be applied.
+
+        Parameters
+        ----------
+        path : path-like
+            What :meth:`~napari_samnet.Correspondence.save` or
+            :meth:`save_match` has written, which ends in ``.npz``.
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Raises
+        ------
+        InputError
+            If it is no such file, or of images of other sizes.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        self._saved.open(path)
+        self._waited(wait, timeout)
+
+    def save_match(self, path: str | Path) -> str:
+        """Write the match of the planes shown, or its field.
+
+        Parameters
+        ----------
+        path : path-like
+            A name that ends in ``.npz`` for everything; in ``.flo``, ``.npy``
+            or an ending of ITK for the field, see ``napari-samnet export``.
+
+        Returns
+        -------
+        str
+            One line on what was written.
+
+        Raises
+        ------
+        InputError
+            If there is no match, or it cannot be written.
+        """
+        return self._saved.save(path)
+
+    def invert_match(
+        self, *, wait: bool = False, timeout: float | None = None
+    ) -> None:
+        """Exchange source and target, without matching them anew.
+
+        Parameters
+        ----------
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Raises
+        ------
+        InputError
+            If there is no match.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        self._saved.invert()
+        self._waited(wait, timeout)
+
+    def apply_to(
+        self,
+        what: Layer | str | Path,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Carry something else from the source to the target.
+
+        Parameters
+        ----------
+        what : napari layer, str or Path
+            A layer or its name: annotations, or another channel or map on
+            the grid of the source, of which the plane shown is carried; or
+            the path of an image or of labels.
+        wait, timeout
+            The same as in :meth:`run`.
+
+        Raises
+        ------
+        InputError
+            If there is no match, or it does not fit.
+        RuntimeError, TimeoutError
+            As in :meth:`run`.
+        """
+        self._saved.apply_to(
+            what if isinstance(what, Path) else self._layer(what)
+        )
         self._waited(wait, timeout)
 
     @property

@@ -22,6 +22,7 @@ from typing import Any
 from napari.layers import Shapes
 from qtpy.QtWidgets import QWidget
 
+from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import SideBySide
 from napari_samnet.plugin.layers.ask import Asked
@@ -44,6 +45,7 @@ from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.references import ReferenceControl
+from napari_samnet.plugin.transfer.saved_match import SavedMatch
 from napari_samnet.plugin.transfer.scripting import Scripting
 from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.transfer.series_view import SeriesView
@@ -106,6 +108,14 @@ class SemanticTransfer(Scripting):
             dock, self._shown_planes, self._bending.bend
         )
         self._references = ReferenceControl(dock)
+        self._saved = SavedMatch(
+            dock,
+            self._cache,
+            self._showing,
+            current=self._current_match,
+            carry=self._carry_known,
+            open_mask=self._open_mask,
+        )
         self._tasks.succeeded.connect(self._on_succeeded)
         self._wire()
         self.panel.options.show(load_settings())
@@ -328,7 +338,9 @@ class SemanticTransfer(Scripting):
             request = replace(
                 request, landmarks=self._landmarks.used_by(request)
             )
-            make = partial(run_steps, request, self._cache)
+            make = partial(
+                run_steps, request, self._cache, known=self._taken(request)
+            )
             title = 'Semantic transfer'
         self._status.expect(request.options)
         done = partial(self._showing.show, request, into)
@@ -337,6 +349,23 @@ class SemanticTransfer(Scripting):
         pair = f'{request.source.name} → {request.target.name}'
         shown = partial(self._is_shown, request)
         self._tasks.add(Task(title, make, done, pair=pair, is_shown=shown))
+
+    def _taken(self, request: Request) -> dict[Any, Correspondence]:
+        """Matches that were opened, which do where any will do."""
+        if not request.any_match:
+            return {}
+        images = request.source.uid, request.target.uid
+        planes = [(pair.source, pair.target) for pair in request.pairs]
+        return {
+            at: matched.unbent
+            for at in planes
+            if (matched := self._matches.get((*images, *at)))
+            and self._saved.is_taken(matched.unbent)
+        }
+
+    def _carry_known(self, layer: Any) -> None:
+        """Carry an annotation by the match that there is."""
+        self._bending.make_more(self._inputs.request([layer], outputs=()))
 
     def _is_shown(self, request: Request) -> bool:
         """Whether a run was about the images and planes on the screen."""

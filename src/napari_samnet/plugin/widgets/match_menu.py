@@ -1,0 +1,74 @@
+"""A button for the match as a whole: its files, and what it is applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from qtpy.QtWidgets import QMenu, QToolButton, QWidget
+
+from napari_samnet.plugin.widgets.fields import tooltip
+
+
+class MatchMenu(QToolButton):
+    """Opens, saves, inverts and applies the match."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        # Room for the arrow that the theme draws over the text.
+        self.setText('Match file   ')
+        self.setToolTip(
+            tooltip(
+                'Open a match that was saved, save or export this one, '
+                'invert it, or apply it to another channel, map, layer or '
+                'file on the grid of the source.'
+            )
+        )
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.choices = QMenu(self)
+        self.choices.setToolTipsVisible(True)
+        self.setMenu(self.choices)
+
+    def connect_to(
+        self,
+        actions: Sequence[tuple[str, str, Callable[[], None]]],
+        layers: Callable[[], Sequence[Any]],
+        apply: Callable[[Any], None],
+        has_match: Callable[[], bool],
+    ) -> None:
+        """Say what the menu does.
+
+        ``actions``: text, tooltip and what it does; the first one is always
+        possible. ``layers``: gives the layers that it can be applied to.
+        """
+        self._actions, self._layers = actions, layers
+        self._apply, self._has_match = apply, has_match
+        self.choices.aboutToShow.connect(self._fill)
+
+    def _fill(self) -> None:
+        """Name what there is at this moment."""
+        menu, possible = self.choices, self._has_match()
+        menu.clear()
+        for place, (text, tip, act) in enumerate(self._actions):
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.setEnabled(possible or not place)
+            action.triggered.connect(partial(self._on_action, act))
+        layers = self._layers() if possible else []
+        if layers:
+            menu.addSeparator()
+        for layer in layers:
+            name = layer.name.replace('&', '&&')
+            action = menu.addAction(f"Apply to '{name}'")
+            action.triggered.connect(partial(self._on_layer, layer))
+
+    def _on_action(
+        self, act: Callable[[], None], checked: bool = False
+    ) -> None:
+        del checked
+        act()
+
+    def _on_layer(self, layer: Any, checked: bool = False) -> None:
+        del checked
+        self._apply(layer)
