@@ -139,10 +139,11 @@ class MatchOptions:
     orientation : str or float
         How the target is turned before it is matched. 'auto' tries
         reflections and turns, and takes another than upright only where the
-        images clearly show one specimen. 'upright' leaves it as it is; else
-        degrees against the clock, 'mirror', or both, such as '90 mirror':
-        first left and right are exchanged, then it is turned. The result
-        always refers to the target as it came.
+        images clearly show one specimen, or two things of one kind that face
+        away from each other. 'upright' leaves it as it is; else degrees
+        against the clock, 'mirror', or both, such as '90 mirror': first left
+        and right are exchanged, then it is turned. The result always refers
+        to the target as it came.
     fine : bool
         Refine the field by the pixels of both images where they clearly show
         the same scene or specimen: to about half a pixel at working size

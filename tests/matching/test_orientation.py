@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 from skimage import data, transform
 
+from napari_samnet.datasets.samples import load_sample
 from napari_samnet.errors import InputError
 from napari_samnet.matching.match import match
 from napari_samnet.matching.orientation import Frame, Orientation
@@ -182,6 +183,22 @@ def test_a_given_orientation_is_taken() -> None:
     points = np.array([[60.0, 50], [130, 90]])
     error = found.warp_points(points) - ((191, 255) - points)
     assert np.abs(error).max() < 4
+
+
+def test_two_things_that_face_away_from_each_other_are_mirrored() -> None:
+    jugs = load_sample('jug')
+    found = match(
+        jugs.source, jugs.target[:, ::-1], labels=jugs.labels, **QUICK
+    )
+    upright = match(jugs.source, jugs.target, labels=jugs.labels, **QUICK)
+    assert upright.metadata['orientation']['text'] == ''
+    assert found.metadata['orientation']['mirror']
+    # Two jugs are no specimen, whose pixels could be compared.
+    assert found.metadata['refined'] is None
+    assert found.warped_labels is not None
+    assert upright.warped_labels is not None
+    same = found.warped_labels[:, ::-1] == upright.warped_labels
+    assert same.mean() > 0.97
 
 
 @pytest.mark.slow
