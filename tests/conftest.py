@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,30 @@ QUICK: dict[str, Any] = {
     # Which way up is tested elsewhere, and takes as long as the rest.
     'orientation': 'upright',
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(
+    config: pytest.Config,
+) -> Generator[None, object, object]:
+    """Run the tests of all packages in a process for each core.
+
+    Unless paths or a number of processes are given, or it is asked not to run
+    them or to stop in a debugger. The tests of a file stay together, since
+    they share matches.
+    """
+    option = config.option
+    if (
+        config.args_source is config.ArgsSource.TESTPATHS
+        and 'PYTEST_XDIST_WORKER' not in os.environ
+        and config.pluginmanager.hasplugin('xdist')
+        and option.numprocesses is None
+        and not (option.usepdb or option.collectonly)
+    ):
+        option.numprocesses = 'logical'
+        option.maxprocesses = option.maxprocesses or 4
+        option.dist = 'loadfile'
+    return (yield)
 
 
 @pytest.fixture(scope='session', autouse=True)

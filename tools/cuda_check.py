@@ -100,7 +100,7 @@ class Check:
     def milliseconds(self, work: Callable[[], object]) -> float:
         """Median time of some work, after two runs that are not counted.
 
-        Returns: in milliseconds.
+        Returns: milliseconds of one run.
         """
         times = []
         for _ in range(self.repeats + 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ TOOLS = SOURCE.parents[1] / 'tools'
 
 #: Texts of so many words say no more than the name does.
 SHORT = 3
+
+
+#: A parameter or result of a docstring without sections.
+PLAIN = re.compile(
+    r'^(``.+?``[^:\n]*|Returns|Yields): (.*(?:\n(?!``|[A-Z]\w+:|\n).+)*)', re.M
+)
 
 
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:
@@ -33,6 +40,9 @@ def docstrings(path: Path) -> Iterator[tuple[str, str]]:
 def gaps(path: Path) -> Iterator[str]:
     """Parameters with hardly a text, and results with none."""
     for name, text in docstrings(path):
+        for entry, said in PLAIN.findall(text):
+            if len(said.split()) <= SHORT:
+                yield f'{path}: {name}: {entry}: {said}'
         sections = NumpyDocString(text)
         for parameter in (*sections['Parameters'], *sections['Attributes']):
             words = ' '.join(parameter.desc).split()
@@ -43,8 +53,8 @@ def gaps(path: Path) -> Iterator[str]:
                 )
         for kind in ('Returns', 'Yields'):
             for result in sections[kind]:
-                if not ' '.join(result.desc).strip():
-                    yield f'{path}: {name}: {kind}: no text'
+                if len(' '.join(result.desc).split()) <= SHORT:
+                    yield f'{path}: {name}: {kind}: {result.desc}'
 
 
 def room(path: Path) -> str:

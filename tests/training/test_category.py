@@ -25,6 +25,7 @@ from napari_samnet.samnet.features import Features, normalize
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.training.category import (
+    PAIR_LOSSES,
     CategoryPairs,
     category_losses,
     consistency_errors,
@@ -44,7 +45,7 @@ from napari_samnet.training.matcher import (
     learning_iterations,
     renew_learned_part,
 )
-from napari_samnet.training.options import TrainingOptions
+from napari_samnet.training.options import TRAINING_CHOICES, TrainingOptions
 from napari_samnet.training.recipe import train_steps
 from napari_samnet.training.runs import WEIGHTS_NAME
 from napari_samnet.training.synthetic import (
@@ -119,6 +120,10 @@ def renewed(model: SAMNet) -> SAMNet:
     renew_learned_part(network)
     torch.nn.init.constant_(network.matcher.network.last.bias, 0.2)
     return network
+
+
+def test_every_loss_has_a_name_that_can_be_chosen() -> None:
+    assert set(PAIR_LOSSES) == set(TRAINING_CHOICES['loss'])
 
 
 @pytest.mark.parametrize('attributes', [True, False])

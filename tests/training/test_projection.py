@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from skimage import data, io, transform
+from skimage import data, transform
 
 from napari_samnet import match
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.training.projection import (
     find_projection,
-    main,
     with_projection,
 )
 
@@ -29,15 +28,6 @@ def photographs() -> list[np.ndarray]:
         )
         for image in (data.astronaut(), data.coffee(), data.rocket())
     ]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    where = tmp_path / 'images'
-    where.mkdir()
-    for name in ('astronaut', 'coffee', 'rocket', 'chelsea'):
-        io.imsave(where / f'{name}.png', getattr(data, name)())
-    return where
 
 
 class TestFinding:
@@ -144,29 +134,3 @@ class TestNetworks:
         for options in ({'feedback': 'image'}, {'reference': True}, {}):
             one, two = flows(**options)
             assert np.abs(one - two).max() > 0.1
-
-    @pytest.mark.slow
-    def test_command(
-        self,
-        folder: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        out = tmp_path / 'net.safetensors'
-        main([str(folder), '--out', str(out), '--channels', '12'])
-        assert '12 of 1328 channels keep' in capsys.readouterr().out
-        old, new = read_model(get_weights('samnet').path), read_model(out)
-        assert new.config.projection == 12
-        kept = new.state_dict()
-        for name, value in old.state_dict().items():
-            if name not in ('features.projection', 'features.taught'):
-                torch.testing.assert_close(kept[name], value)
-
-    def test_command_refuses(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        out = tmp_path / 'net.safetensors'
-        with pytest.raises(SystemExit):
-            main([str(tmp_path / 'nowhere'), '--out', str(out)])
-        assert 'nowhere' in capsys.readouterr().err
-        assert not out.exists()

@@ -41,7 +41,7 @@ def as_array(value: Any, name: str) -> Any:
     except (TypeError, ValueError):
         raise InputError(
             f'{name} must be an array of numbers, got a '
-            f'{type(value).__name__} that makes none'
+            f'{type(value).__name__}, which cannot be made into one'
         ) from None
 
 

@@ -58,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for flag, text in (
         ('region', 'carry labels only where MASK is not 0'),
-        ('leave-out', 'carry none where MASK is not 0: damage, a second one'),
+        (
+            'leave-out',
+            'carry none where MASK is not 0: damage, another object',
+        ),
     ):
         add(
             f'--{flag}',

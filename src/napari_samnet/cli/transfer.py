@@ -80,7 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for image in ('source', 'target'):
         for what, text in (
             ('region', 'match only this part of {0}: a mask file of its size'),
-            ('leave-out', 'leave this part of {0} out: damage, a second one'),
+            (
+                'leave-out',
+                'leave this part of {0} out: damage, another object',
+            ),
         ):
             parser.add_argument(
                 f'--{what}' if image == 'source' else f'--{image}-{what}',

@@ -43,10 +43,10 @@ def int8_fault() -> str:
     machine = platform.machine().lower()
     arm = machine.startswith(('arm', 'aarch'))
     if sys.platform == 'darwin':
-        return 'on macOS its results are at chance (openvino issue 34673)'
+        return 'on macOS its results are random (openvino issue 34673)'
     if arm:
         return (
-            'on ARM its results are at chance (openvino issue 34673) and its '
+            'on ARM its results are random (openvino issue 34673) and its '
             'convolutions slower than fp32 (ComputeLibrary issue 1225)'
         )
     return ''

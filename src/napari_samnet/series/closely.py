@@ -40,7 +40,7 @@ def wanted_cells(
 ) -> Mask | None:
     """Cells to look at closely.
 
-    ``evidence`` (L, h, w): of the glance.
+    ``evidence`` (L, h, w): what the glance gives each label.
     ``before`` (rows, columns): where labels were in the plane before.
     ``known`` (L,): labels that may be there.
     Returns: (rows, columns); None for all of them.

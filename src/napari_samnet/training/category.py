@@ -15,7 +15,7 @@ step starts from agrees with itself there and back.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,6 +48,13 @@ _CONSISTENT = 1.5
 _LEAST_TRUST = 0.3
 #: From this many cells on, a composed flow's error hardly counts any more.
 _ROBUST = 2.0
+
+#: What pairs are compared by, by the names that the option `loss` has.
+PAIR_LOSSES: dict[str, Callable[..., Tensor]] = {
+    'attribute': semantic_attribute_matching_loss,
+    'matching': matching_loss,
+}
+
 #: Weights of the terms.
 _BIPATH, _OWN, _TRANSFERRED = 0.5, 0.1, 0.1
 _CONTENT, _VARIATION = 1.0, 1e-4
@@ -180,7 +187,7 @@ def category_losses(
     ``pixels``: ``(B, 3, 3, size, size)``: I', J and I. With them, the
     transferred feature is that of the decoded image, and the decoder learns
     too.
-    ``loss``: what pairs are compared by: (12) or (11).
+    ``loss``: what pairs are compared by, a key of :data:`PAIR_LOSSES`.
     ``bf16``: compute the convolutions in bf16.
     """
     count = len(one)
@@ -211,11 +218,7 @@ def category_losses(
     losses['bipath'] = _BIPATH * torch.stack(bipath).sum()
     both = slice(2 * count)
     warped = warp(target[both], state.field[both])
-    measure = (
-        semantic_attribute_matching_loss
-        if loss == 'attribute'
-        else matching_loss
-    )
+    measure = PAIR_LOSSES[loss]
     losses['own'] = _OWN * measure(source[both], warped, weight=weight)
     transferred = state.transferred[both]
     if pixels is not None:
@@ -281,8 +284,9 @@ def train_category(
 ) -> Generator[Progress, None, None]:
     """Train W_G on pairs of a category, and W_D if pixels are there.
 
-    ``loss``: what pairs are compared by: (12) or (11). ``bf16``: compute the
-    convolutions in bf16. Yields: after every step.
+    ``loss``: what pairs are compared by, a key of :data:`PAIR_LOSSES`.
+    ``bf16``: compute the convolutions in bf16.
+    Yields: the progress after every step.
     """
 
     def losses() -> dict[str, Tensor]:

@@ -221,15 +221,10 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
-        for name in (
-            'network',
-            'preprocessing',
-            'loss',
-            'category_feedback',
-            'feature_start',
-            'storage',
-        ):
-            allowed = TRAINING_CHOICES[name]
+        for name, allowed in TRAINING_CHOICES.items():
+            # Device and precision are resolved where the training runs.
+            if name in ('device', 'precision'):
+                continue
             if getattr(self, name) not in allowed:
                 raise InputError(
                     f'{name} must be {" or ".join(map(repr, allowed))}, got '

@@ -1,8 +1,7 @@
 """Directions in which a network's matching features tell places apart.
 
-``python -m napari_samnet.training.projection IMAGES --out FILE`` writes the
-network with them. Features are then matched in these directions alone, which
-takes a fraction of the time; the rest of the network stays as it is.
+Features are matched in these directions alone, which takes a fraction of the
+time; the rest of the network stays as it is.
 
 They are the principal directions of the difference between cells of one image
 that lie close to each other, for these are what a match must tell apart. Those
@@ -12,25 +11,17 @@ places are found less exactly in them.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_samnet.datasets.image_lists import read_images, split
 from napari_samnet.errors import InputError
-from napari_samnet.options import MatchOptions
-from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
-from napari_samnet.training.commands import image_parser, run_command
-from napari_samnet.training.data import read_some, to_tensor
+from napari_samnet.training.data import to_tensor
 
 #: Directions that are kept.
 CHANNELS = 384
@@ -104,44 +95,3 @@ def with_projection(
         state['features.taught'] = taught
     other.load_state_dict(state)
     return other.eval().requires_grad_(False)
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Find the directions and write the network with them."""
-    parser = image_parser(
-        'projection',
-        'Give a network directions that it is matched fast in.',
-    )
-    parser.add_argument('--out', type=Path, required=True, help='weights file')
-    parser.add_argument(
-        '--channels', type=int, default=CHANNELS, help='number of directions'
-    )
-    parser.add_argument(
-        '--count', type=int, default=256, help='number of images looked at'
-    )
-    run_command(parser, _project, words)
-
-
-def _project(args: argparse.Namespace) -> None:
-    from safetensors import safe_open
-
-    weights = get_weights(os.fspath(args.weights))
-    model = read_model(weights.path)
-    train, _ = split(read_images(args.images, root=args.root))
-    photographs = read_some(train, args.count, MatchOptions.size)
-    projection, kept = find_projection(
-        model.features, photographs, args.channels
-    )
-    with safe_open(weights.path, framework='pt') as file:
-        notes = file.metadata() or {}
-    digest = save_model(
-        with_projection(model, projection), args.out, notes=notes
-    )
-    sys.stdout.write(
-        f'{args.out}: {projection.shape[1]} of {projection.shape[0]} '
-        f'channels keep {kept:.1%} of what differs, SHA-256 {digest}\n'
-    )
-
-
-if __name__ == '__main__':
-    main()

@@ -198,7 +198,7 @@ class FineTunePanel(QWidget):
         layout = stacked(self.view, spacing=6)
         self.loss = Curve('Loss')
         self.loss.setToolTip(
-            tooltip('What training makes smaller, smoothed over steps.')
+            tooltip('Loss that training reduces, smoothed over steps.')
         )
         self.error = Curve('Held-out error', ' px', beside='before')
         self.error.setToolTip(

@@ -49,8 +49,8 @@ class ReferenceList(QWidget):
             (self.remove, 'Take the selected ones out of the list.'),
             (
                 self.run,
-                'Ask all of them for the labels of the target that is shown. '
-                'Labels are merged by their ids.',
+                'Carry the labels of all of them to the target that is shown. '
+                'Those of the same id become one.',
             ),
         ):
             button.setToolTip(tooltip(tip))
