@@ -48,8 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     'confidence': get_args(Confidence),
 }
 
-#: Options that make a match that of the paper, without what we have added:
-#: ``match(source, target, **PAPER)``.
+#: Ours left out, as in the paper: ``match(source, target, **PAPER)``.
 PAPER: dict[str, Any] = {
     'weights': 'paper',
     'init': 'identity',
@@ -240,9 +239,8 @@ class MatchOptions:
             object.__setattr__(self, name, kind(value))
         for option in fields(self):
             name, value = option.name, getattr(self, option.name)
-            if isinstance(option.default, bool) and not isinstance(
-                value, bool
-            ):
+            switch = isinstance(option.default, bool)
+            if switch and not isinstance(value, bool):
                 raise InputError(
                     f'{name} must be True or False, got {value!r}'
                 )
@@ -303,20 +301,18 @@ class MatchOptions:
 
     def _make_literal(self) -> None:
         """Set what the reference fixes, so that records tell the truth."""
-        fixed = {'precision': 'fp32', 'backend': 'torch'}
+        fixed: dict[str, Any] = {'precision': 'fp32', 'backend': 'torch'}
         for name, value in fixed.items():
             given = getattr(self, name)
             if given not in ('auto', value):
                 raise InputError(
                     f'the reference has {name} {value!r}, got {given!r}'
                 )
-        fixed['feedback'] = 'image'
+        # What follows the network is no part of the reference.
+        fixed |= {'feedback': 'image', 'tolerance': 0.0}
+        fixed |= {'fine': False, 'candidates': False}
         for name, value in fixed.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, 'tolerance', 0.0)
-        # What follows the network is no part of the oracle.
-        object.__setattr__(self, 'fine', False)
-        object.__setattr__(self, 'candidates', False)
 
 
 def parse_orientation(value: object) -> tuple[float, bool] | None:

@@ -240,10 +240,9 @@ class SemanticTransfer(Scripting):
         self._landmarks.refresh()
         self._series.refresh()
         self._references.refresh()
-        carried = self._inputs.mode != 'propagate'
-        self.panel.add.setEnabled(
-            carried and self._current_match() is not None
-        )
+        propagates = self._inputs.mode == 'propagate'
+        ready = not propagates and self._current_match() is not None
+        self.panel.add.setEnabled(ready)
 
     def _on_step(self, event: Any = None) -> None:  # noqa: ARG002
         self._on_succeeded()
