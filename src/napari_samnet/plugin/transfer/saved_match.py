@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.ask import Asked
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.capture import Stack, kind_of, stack_of
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of, sizes
 from napari_samnet.plugin.model.masks import INHERITED
@@ -163,14 +164,18 @@ class SavedMatch(Control):
             layer
             for layer in self._viewer.layers
             if layer.unique_id not in pair
-            and (
-                kind_of(layer) in ('points', 'shapes')
-                if kind_of(layer) not in ('image', 'labels')
-                else self._inputs.stack(layer).grid.plane_shape == shape
-                if kind_of(layer) == 'image'
-                else grid_of(layer).plane_shape == shape
-            )
+            and not about_layer(layer)
+            and self._may_fit(layer, shape)
         ]
+
+    def _may_fit(self, layer: Any, shape: tuple[int, int]) -> bool:
+        """Whether a layer has the rows and columns of the source."""
+        kind = kind_of(layer)
+        if kind == 'image':
+            return bool(self._inputs.stack(layer).grid.plane_shape == shape)
+        if kind == 'labels':
+            return grid_of(layer).plane_shape == shape
+        return kind in INHERITED
 
     def apply_to(self, what: Any) -> None:
         """Carry a layer, or a file, from the source to the target."""

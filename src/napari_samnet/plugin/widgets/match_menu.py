@@ -6,18 +6,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from qtpy.QtWidgets import QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
 from napari_samnet.plugin.widgets.fields import tooltip
 
 
-class MatchMenu(QToolButton):
+class MatchMenu(QPushButton):
     """Opens, saves, inverts and applies the match."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # Room for the arrow that the theme draws over the text.
-        self.setText('Match file   ')
+        self.setText('Open, save, apply')
         self.setToolTip(
             tooltip(
                 'Open a match that was saved, save or export this one, '
@@ -25,7 +24,6 @@ class MatchMenu(QToolButton):
                 'file on the grid of the source.'
             )
         )
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.choices = QMenu(self)
         self.choices.setToolTipsVisible(True)
         self.setMenu(self.choices)
