@@ -153,6 +153,15 @@ class TestMeanwhile:
         assert not held.panel.footer.verdict.isVisible()
         assert held.message.startswith('photo → other: Done')
 
+    def test_the_target_got_another_picture(
+        self, held: Any, photos: Any
+    ) -> None:
+        held.target.data = photos[1][:50, :60].copy()
+        held.release()
+        held.wait(WAIT)
+        assert held.viewer.layers['other ← mask'].data.shape == (72, 96)
+        assert "'other' got another picture during the run" in held.message
+
     def test_run_was_pressed_twice(self, ready: Any, qtbot: Any) -> None:
         for _ in range(2):
             qtbot.mouseClick(ready.panel.run, Qt.MouseButton.LeftButton)

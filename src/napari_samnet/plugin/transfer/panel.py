@@ -15,6 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFormLayout,
     QLabel,
     QPushButton,
     QSlider,
@@ -104,6 +105,8 @@ class Panel(ImageFields, QWidget):
         layout.addWidget(self.outputs)
         self.advanced = Fold('Advanced')
         inner = form(self.advanced.body)
+        # In a narrow dock, fields go below labels that are long.
+        inner.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         inner.setContentsMargins(12, 0, 0, 0)
         self.options.add_to(inner, ADVANCED)
         self.color = QComboBox()

@@ -117,6 +117,15 @@ class Showing(Control):
     ) -> list[Product]:
         """Let results follow images that were moved during the run."""
         layers = {layer.unique_id: layer for layer in self._viewer.layers}
+        images = {x.uid: x for x in (request.source, request.target)}
+        for uid in images.keys() & layers.keys():
+            stack = images[uid]
+            now = self._inputs.stack(layers[uid]).grid
+            if now.shape != stack.grid.shape:
+                self._status.note(
+                    f'{stack.name!r} got another picture during the run; the '
+                    'results are of the one before'
+                )
         placed = []
         for product in products:
             grid = product.grid
