@@ -211,7 +211,7 @@ def test_paintings_become_ids(name: str, write: Write, tmp_path: Path) -> None:
     write(tmp_path / name)
     read = read_label_picture(tmp_path / name)
     assert len(np.unique(read.labels)) == 3
-    assert '2 colours found' in read.notices[-1]
+    assert '2 colors found' in read.notices[-1]
     # Compressed colors lie on a coarser grid than the pixels.
     different = [len(np.unique(read.labels[k == IDS])) > 1 for k in range(3)]
     if name[0].isdecimal():

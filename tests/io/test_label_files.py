@@ -257,7 +257,7 @@ class TestPalettes:
         image.save(tmp_path / 'mask.gif')
         read = read_label_picture(tmp_path / 'mask.gif')
         same_areas(read.labels)
-        assert 'colours found' in read.notices[-1]
+        assert 'colors found' in read.notices[-1]
 
     def test_of_few_bits(self, tmp_path: Path) -> None:
         path = tmp_path / 'mask.png'
@@ -285,7 +285,7 @@ class TestPainted:
         Image.fromarray(PAINTED).save(path, **keywords)
         read = read_label_picture(path)
         same_areas(read.labels)
-        assert '3 colours found, used as 1 to 3' in read.notices[-1]
+        assert '3 colors found, used as 1 to 3' in read.notices[-1]
         assert read.colors is not None
         for number, color in read.colors.items():
             where = read.labels == number

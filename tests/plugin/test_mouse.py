@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_samnet.plugin.layers.ask import cells_of
-from napari_samnet.plugin.layers.edits import METADATA
+from napari_samnet.plugin.model.capture import METADATA
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
 

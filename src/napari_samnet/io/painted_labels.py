@@ -119,7 +119,7 @@ def _told(file: Path, background: int, count: int) -> str:
     used = '1' if count == 1 else f'1 to {count}'
     return (
         f'{file.name}: painted labels, {count} '
-        f'{"colour" if count == 1 else "colours"} found, used as {used}; '
+        f'{"color" if count == 1 else "colors"} found, used as {used}; '
         f'{below} is the background'
     )
 

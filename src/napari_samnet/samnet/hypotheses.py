@@ -30,7 +30,7 @@ from napari_samnet.samnet.field import (
 )
 from napari_samnet.samnet.regions import RegionMaps
 
-#: Width of the window of the labelling, in cells, and its alikeness: tighter
+#: Width of the window of the labeling, in cells, and its alikeness: tighter
 #: than those of the fit, for a small object must outvote its surroundings.
 LABEL_SIGMA = 3.0
 LABEL_ALIKENESS = 0.15

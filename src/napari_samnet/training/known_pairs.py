@@ -23,7 +23,10 @@ from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.training.data import read_working
 from napari_samnet.training.synthetic import synthetic_pair
-from napari_samnet.training.taught_examples import AnnotatedImage
+from napari_samnet.training.taught_examples import (
+    FEWEST_POINTS,
+    AnnotatedImage,
+)
 
 Image = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -48,8 +51,6 @@ KINDS = {
 #: Places that are drawn of a known field.
 PLACES = 32
 
-#: Keypoints that both images of a pair must show.
-FEWEST_POINTS = 3
 
 #: Longest side in pixels of an animal that is set small before a background,
 #: at a working size of 256, and how often the background stays the same.

@@ -78,7 +78,7 @@ def test_painted_labels_say_their_colors(tmp_path: Path, grid: Grid) -> None:
     read = read_mask(save(tmp_path / 'mask.png', painted), grid)
     np.testing.assert_array_equal(read.labels, painted[..., 0] > 0)
     assert read.colors == {1: (255, 0, 0)}
-    assert '1 colour found' in read.notices[0]
+    assert '1 color found' in read.notices[0]
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, grid: Grid) -> None:

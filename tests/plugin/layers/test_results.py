@@ -17,9 +17,9 @@ from napari_samnet.plugin.layers.arrows import (
     arrows_of,
 )
 from napari_samnet.plugin.layers.confidence import set_threshold
-from napari_samnet.plugin.layers.edits import METADATA
 from napari_samnet.plugin.layers.into import add_into
 from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.capture import METADATA
 from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import Product
 

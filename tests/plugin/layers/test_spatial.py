@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_samnet.plugin.layers.edits import METADATA
+from napari_samnet.plugin.model.capture import METADATA
 from napari_samnet.plugin.model.grids import SPATIAL
 
 WAIT = 60.0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_samnet.plugin.layers.edits import METADATA
+from napari_samnet.plugin.model.capture import METADATA
 
 WAIT = 120.0
 PLANES = 6

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 import napari_samnet
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.edits import METADATA
+from napari_samnet.plugin.model.capture import METADATA
 
 da = pytest.importorskip('dask.array')
 

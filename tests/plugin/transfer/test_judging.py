@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_samnet.plugin.layers.edits import METADATA
 from napari_samnet.plugin.layers.preview import checkerboard
+from napari_samnet.plugin.model.capture import METADATA
 
 pytestmark = pytest.mark.usefixtures('shared_matches')
 

@@ -15,7 +15,7 @@ from qtpy.QtCore import QMimeData, QUrl
 
 import napari_samnet
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.edits import METADATA
+from napari_samnet.plugin.model.capture import METADATA
 
 pytestmark = pytest.mark.usefixtures('shared_matches')
 

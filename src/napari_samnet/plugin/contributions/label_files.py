@@ -9,9 +9,8 @@ import numpy as np
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.contributions.refusals import shown_refusals
+from napari_samnet.plugin.model.capture import METADATA
 from napari_samnet.plugin.model.grids import sizes
-
-METADATA = 'napari-samnet'
 
 
 def write_coco(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

@@ -18,13 +18,13 @@ from napari_samnet.plugin.layers.arrows import (
     arrows_of,
     field_arrows,
 )
+from napari_samnet.plugin.model.capture import METADATA
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData]]
 
 #: Arrows of a flow that was opened.
 COUNT = 400
-METADATA = 'napari-samnet'
 
 
 def flow_reader(path: str | list[str]) -> Reader | None:

@@ -26,8 +26,7 @@ from napari_samnet.plugin.finetune.images import (
     LayerImages,
     TrainingSource,
 )
-from napari_samnet.plugin.layers.edits import METADATA
-from napari_samnet.plugin.model.capture import stack_of
+from napari_samnet.plugin.model.capture import METADATA, stack_of
 from napari_samnet.plugin.widgets.choosers import unwrapped
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import row, stacked

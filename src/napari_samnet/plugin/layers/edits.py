@@ -16,11 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.plugin.model.capture import kind_of
+from napari_samnet.plugin.model.capture import METADATA, kind_of
 from napari_samnet.plugin.model.grids import grid_of
-
-#: Where our part of a layer's metadata is.
-METADATA = 'napari-samnet'
 
 #: What counts as an edit, by kind. The look of images and arrows does not:
 #: an update leaves it as it is.

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
 
+#: Where our part of a layer's metadata is.
+METADATA = 'napari-samnet'
+
 
 @dataclass(frozen=True)
 class Stack:

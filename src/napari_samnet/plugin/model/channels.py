@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Image
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.model.capture import Stack, stack_of
+from napari_samnet.plugin.model.capture import METADATA, Stack, stack_of
 from napari_samnet.plugin.model.grids import grid_of, shape_of
 from napari_samnet.plugin.model.resampled import same_pixels
 
@@ -97,7 +97,7 @@ class Channels:
             for other in self._viewer.layers
             if isinstance(other, Image)
             and not other.rgb
-            and 'napari-samnet' not in other.metadata
+            and METADATA not in other.metadata
             and shape_of(other) == shape
             and (
                 other.name.rsplit(' [', 1)[0] == stem

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.edits import METADATA, about_layer
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.label_writes import Written, update_labels
+from napari_samnet.plugin.model.capture import METADATA
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.series import Course, plane_digest
