@@ -319,6 +319,24 @@ class TestYolo:
         assert read.names == {1: 'cat', 3: 'bird'}
         assert '1 boxes' in read.notices[1]
 
+    def test_classes_of_other_files_keep_their_numbers(
+        self, tmp_path: Path
+    ) -> None:
+        table = tmp_path / 'classes.txt'
+        table.write_text('dog\ncell\ncell\n')
+        for name in ('a.txt', 'b.txt'):
+            write_label_format(
+                tmp_path / name, SOLID, 'yolo', image='a', names=NAMES
+            )
+        assert table.read_text() == 'dog\ncell\ncell\nnucleus\nlabel 500\n'
+        lines = (tmp_path / 'b.txt').read_text().splitlines()
+        assert {line.split()[0] for line in lines} == {'1', '3', '4'}
+        table.write_bytes(b'\xff\xfe')
+        with pytest.raises(InputError, match='classes cannot be added'):
+            write_label_format(tmp_path / 'c.txt', SOLID, 'yolo', image='a')
+        assert table.read_bytes() == b'\xff\xfe'
+        assert not (tmp_path / 'c.txt').exists()
+
     @pytest.mark.parametrize(
         'line', ['0 .1 .2 .3 .4 .5', '0 .1 .2 x .4 .5 .6']
     )
@@ -504,6 +522,31 @@ class TestOmeZarr:
         for page in range(2):
             read = read_label_format(path, SHAPE, page=page)
             np.testing.assert_array_equal(read.labels, stack[page])
+
+    def test_nothing_but_labels_is_written_over(self, tmp_path: Path) -> None:
+        writer = pytest.importorskip('ome_zarr.writer')
+        zarr = pytest.importorskip('zarr')
+        path = tmp_path / 'image.zarr'
+        image = np.ones(SHAPE, np.uint8)
+        writer.write_image(
+            image, zarr.open_group(path, mode='w'), axes='yx', scaler=None
+        )
+        folder, file = tmp_path / 'folder.zarr', tmp_path / 'file.zarr'
+        folder.mkdir()
+        (folder / 'notes.txt').write_text('mine')
+        file.write_text('mine')
+        for each in (path, folder, file):
+            with pytest.raises(InputError, match='is more than labels'):
+                write_label_format(each, LABELS, 'ome-zarr', image='a')
+        (first, *_) = zarr.open_group(path, mode='r').arrays()
+        assert (first[1][:] == 1).all()
+        assert (folder / 'notes.txt').exists()
+        # Labels of before are replaced.
+        labels = tmp_path / 'labels.zarr'
+        for made in (LABELS, LABELS[::-1]):
+            write_label_format(labels, made, 'ome-zarr', image='a')
+            read = read_label_format(labels, SHAPE)
+            np.testing.assert_array_equal(read.labels, made)
 
     def test_other_folders_are_refused(self, tmp_path: Path) -> None:
         zarr = pytest.importorskip('zarr')

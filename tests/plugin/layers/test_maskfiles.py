@@ -158,6 +158,30 @@ def test_micrometers_by_the_scale_of_the_layer(tmp_path: Path) -> None:
     assert 'micrometers' in read.notices[0]
 
 
+def test_regions_of_imagej_lie_on_their_planes(
+    tmp_path: Path, stack: Grid, grid: Grid
+) -> None:
+    roifile = pytest.importorskip('roifile')
+    rois = []
+    for name, position in (('label 9', 1), ('label 9', 3), ('cell', 3)):
+        left = 5 if name == 'cell' else 1
+        corners = [[left, 1], [left + 2, 1], [left + 2, 3], [left, 3]]
+        roi = roifile.ImagejRoi.frompoints(np.array(corners, float))
+        roi.name, roi.position = name, position
+        rois.append(roi)
+    path = tmp_path / 'RoiSet.zip'
+    roifile.roiwrite(path, rois, name=['a', 'b', 'c'])
+    labels = read_mask(str(path), stack).labels
+    assert [np.unique(plane).tolist() for plane in labels] == [
+        [0, 9],
+        [0],
+        [0, 1, 9],
+    ]
+    with pytest.raises(RefusalError, match='choose a plane'):
+        read_mask(str(path), grid)
+    assert set(np.unique(read_mask(str(path), grid, page=0).labels)) == {0, 9}
+
+
 def test_label_images_of_ome_zarr_plane_by_plane(
     tmp_path: Path, stack: Grid, grid: Grid
 ) -> None:

@@ -56,8 +56,9 @@ def read_rois(
             roifile.ImagejRoi.frombytes(raw) for raw in _members(file, name)
         ]
         areas = [roi for roi in rois if roi.roitype.name in _AREAS]
+        planes = [_plane(roi) for roi in areas]
         numbers, notices = number_objects(
-            [_number(roi.name or '') for roi in areas], name
+            [_number(roi.name or '') for roi in areas], name, planes
         )
         objects = [
             LabelObject(
@@ -65,8 +66,9 @@ def read_rois(
                 parts=_parts(roi),
                 name=_name(roi.name or ''),
                 color=_color(roi.stroke_color),
+                plane=plane,
             )
-            for number, roi in zip(numbers, areas, strict=True)
+            for number, roi, plane in zip(numbers, areas, planes, strict=True)
         ]
     except InputError:
         raise
@@ -117,6 +119,14 @@ def _parts(roi: Any) -> tuple[tuple[Ring, ...], ...]:
         return ()
     # Even-odd, as ImageJ fills them.
     return (tuple(rings),)
+
+
+def _plane(roi: Any) -> int | None:
+    """Plane of a stack that a region was drawn on, from 0; None for any."""
+    for position in (roi.z_position, roi.t_position, roi.position):
+        if position > 0:
+            return int(position) - 1
+    return None
 
 
 def _number(name: str) -> int:

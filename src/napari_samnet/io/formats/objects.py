@@ -37,6 +37,8 @@ class LabelObject:
     mask: NDArray[np.bool_] | None = None
     #: What it is called; '' for nothing.
     name: str = ''
+    #: Plane of a stack that it was drawn on, from 0; None for any.
+    plane: int | None = None
     #: 8-bit red, green and blue.
     color: tuple[int, int, int] | None = None
     #: Further entries of the file, fit for JSON.
@@ -44,22 +46,25 @@ class LabelObject:
 
 
 def number_objects(
-    given: Sequence[Any], name: str
+    given: Sequence[Any], name: str, planes: Sequence[Any] = ()
 ) -> tuple[list[int], tuple[str, ...]]:
     """Give every object of a file an id that no other one has.
 
     ``given``: the id that each has in the file; anything but a whole number
     from 1 for none.
+    ``planes``: plane of each, as one object can be on several.
     Returns: ``numbers``: the ids of the file; those without one, or with one
     that an earlier object has, get the next free numbers in their order.
     ``notices``: which those are, where others have ids.
     """
-    kept: dict[int, int] = {}
+    kept: dict[tuple[int, Any], int] = {}
     for place, number in enumerate(given):
         if _is_id(number):
-            kept.setdefault(int(number), place)
-    at = {place: number for number, place in kept.items()}
-    free = (number for number in count(1) if number not in kept)
+            plane = planes[place] if planes else None
+            kept.setdefault((int(number), plane), place)
+    at = {place: number for (number, _), place in kept.items()}
+    taken = {*at.values()}
+    free = (number for number in count(1) if number not in taken)
     numbers = [
         at[place] if place in at else next(free) for place in range(len(given))
     ]

@@ -159,12 +159,15 @@ def write_ome_zarr(
 
     Labels, names and colors are those of
     :func:`~napari_samnet.io.formats.registry.write_label_format`; an earlier
-    folder is replaced.
+    label image is replaced, but nothing else.
+    Raises InputError if the folder holds anything else, or it cannot be
+    written.
     """
     import shutil
     import uuid
 
     zarr = require('zarr', 'files of OME-Zarr')
+    _check_replaceable(zarr, path)
     draft = path.with_name(f'.{path.name[:80]}.{uuid.uuid4().hex[:8]}.part')
     try:
         group = zarr.open_group(draft, mode='w', zarr_format=3)
@@ -187,7 +190,7 @@ def write_ome_zarr(
             **_multiscale(scale or (1.0,) * values.ndim, units),
             'image-label': _label_about(names or {}, colors or {}),
         }
-        if path.exists():
+        if path.is_dir():
             shutil.rmtree(path)
         os.replace(draft, path)
     except OSError as error:
@@ -195,6 +198,23 @@ def write_ome_zarr(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return ()
+
+
+def _check_replaceable(zarr: Any, path: Path) -> None:
+    """Refuse to write over a folder that is more than a label image."""
+    if not path.exists():
+        return
+    try:
+        group = zarr.open_group(path, mode='r')
+        about = metadata(group)
+        alone = 'image-label' in about and not list(group.group_keys())
+    except (KeyError, OSError, TypeError, ValueError):
+        alone = False
+    if not alone:
+        raise InputError(
+            f'{path} is there already and is more than labels: choose another '
+            'name'
+        )
 
 
 def _label_about(

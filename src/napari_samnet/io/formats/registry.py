@@ -19,7 +19,11 @@ from napari_samnet.io.formats import (
     yolo,
 )
 from napari_samnet.io.formats.names import FORMATS
-from napari_samnet.io.formats.objects import objects_of, paint
+from napari_samnet.io.formats.objects import (
+    LabelObject,
+    objects_of,
+    paint,
+)
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.zarr_files import is_zarr
 
@@ -104,6 +108,7 @@ def _read(
         return ome_zarr.read_ome_zarr(path, 'labels', page)
     if kind == 'roi':
         objects, notices = imagej.read_rois(path, name)
+        objects = _on_plane(objects, page, name)
     elif kind == 'yolo':
         objects, notices = yolo.read_yolo(path, shape, name)
     elif kind:
@@ -133,6 +138,21 @@ def _read(
         colors=read.colors or None,
         names=read.names or None,
     )
+
+
+def _on_plane(
+    objects: list[LabelObject], page: int | None, name: str
+) -> list[LabelObject]:
+    """Objects of one plane of a stack, and those that are on any."""
+    planes = {each.plane for each in objects} - {None}
+    if page is None and len(planes) > 1:
+        raise InputError(
+            f'labels: {name} holds regions on {len(planes)} planes of a '
+            f'stack: choose one (--page N; in napari the current plane)'
+        )
+    if page is None:
+        return objects
+    return [each for each in objects if each.plane in (None, page)]
 
 
 def write_label_format(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
 from napari_samnet.io.formats.objects import LabelObject, has_holes
 
@@ -106,25 +106,50 @@ def _names(file: Path) -> list[str]:
         return []
 
 
+def _known_names(table: Path) -> list[str]:
+    """Names of classes that other files of the folder count on."""
+    if not table.exists():
+        return []
+    try:
+        return table.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f'{table} is there already and cannot be read, so that classes '
+            f'cannot be added to it: {in_one_line(error)}'
+        ) from None
+
+
 def write_yolo(
     path: Path, objects: list[LabelObject], shape: tuple[int, int]
 ) -> tuple[str, ...]:
     """Write objects as classes with outlines.
 
-    The names of the classes go to ``classes.txt`` beside the file.
+    The names of the classes go to ``classes.txt`` beside the file; those that
+    are in it keep their number, and new ones follow.
     """
     sides = np.array(shape[::-1], float)
-    lines, names, with_holes = [], [], []
-    for k, each in enumerate(objects):
-        names.append(each.name or f'label {each.number}')
+    known = _known_names(path.with_name(CLASSES))
+    free: dict[str, list[int]] = {}
+    for place, name in reversed([*enumerate(known)]):
+        free.setdefault(name, []).append(place)
+    lines, numbers, with_holes = [], [], []
+    for each in objects:
+        name = each.name or f'label {each.number}'
+        if free.get(name):
+            k = free[name].pop()
+        else:
+            k = len(known)
+            known.append(name)
+        numbers.append(k)
         if has_holes(each):
             with_holes.append(each.number)
         for part in each.parts:
             corners = ' '.join(f'{v:.8g}' for v in (part[0] / sides).ravel())
             lines.append(f'{k} {corners}\n')
     write_text(path, ''.join(lines))
-    write_text(path.with_name(CLASSES), ''.join(f'{n}\n' for n in names))
-    told = ', '.join(f'{e.number} as {k}' for k, e in enumerate(objects[:12]))
+    write_text(path.with_name(CLASSES), ''.join(f'{n}\n' for n in known))
+    pairs = zip(objects[:12], numbers, strict=False)
+    told = ', '.join(f'{each.number} as {k}' for each, k in pairs)
     notices = [f'YOLO counts classes from 0: written {told or "none"}']
     if with_holes:
         told = ', '.join(map(str, with_holes))

@@ -118,6 +118,26 @@ def _has_planes(path: str, grid: Grid) -> bool:
     return True
 
 
+def _region_stack(path: str, grid: Grid) -> LabelPicture | None:
+    """Regions of ImageJ, each on the plane that it was drawn on.
+
+    Returns: None where they do not say.
+    """
+    from napari_samnet.io.formats.imagej import read_rois
+
+    objects, _ = read_rois(Path(path), Path(path).name)
+    if all(each.plane is None for each in objects):
+        return None
+    planes = [_read_plane(path, grid, page) for page in range(*grid.leading)]
+    notices = dict.fromkeys(said for each in planes for said in each.notices)
+    return LabelPicture(
+        labels=np.stack([each.labels for each in planes]),
+        notices=tuple(notices),
+        colors={k: v for x in planes for k, v in (x.colors or {}).items()},
+        names={k: v for x in planes for k, v in (x.names or {}).items()},
+    )
+
+
 def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
     """Labels of a file that holds such a stack, None if it does not."""
     from napari_samnet.io.formats.ome_zarr import read_label_stack
@@ -128,6 +148,8 @@ def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
 
     if is_zarr(Path(path)):
         return read_label_stack(Path(path), 'labels', grid.shape)
+    if format_of(Path(path)) == 'roi' and len(grid.leading) == 1:
+        return _region_stack(path, grid)
     if format_of(Path(path)):
         return None
     stack = read_stack(path, name='labels')
