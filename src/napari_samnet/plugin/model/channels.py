@@ -79,6 +79,11 @@ class Channels:
             )
         self._chosen[layer.unique_id] = choice
 
+    def has_planes(self, layer: Any) -> bool:
+        """Whether an image has leading axes that are not its channels."""
+        leading = len(shape_of(layer)) - 2
+        return leading > isinstance(self.chosen(layer), int)
+
     def stack(self, layer: Any) -> Stack:
         """Read an image with its channels."""
         choice = self.chosen(layer)

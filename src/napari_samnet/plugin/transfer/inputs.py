@@ -66,7 +66,7 @@ class Inputs:
         """Whether an image has leading axes."""
         layers = (self._panel.source.layer, self._panel.target.layer)
         return any(
-            layer is not None and bool(self.stack(layer).grid.leading)
+            layer is not None and self.channels.has_planes(layer)
             for layer in layers
         )
 
