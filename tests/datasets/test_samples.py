@@ -78,6 +78,7 @@ def test_flow_leads_to_the_same_look(known: SamplePair) -> None:
     assert likeness(places) > likeness(start.T.astype(float)) + 0.2
 
 
+@pytest.mark.slow
 def test_displacement_is_worth_finding(known: SamplePair) -> None:
     lengths = np.hypot(*np.moveaxis(known.flow, -1, 0))
     assert np.nanmean(lengths) > 0.04 * max(known.source.shape)

@@ -185,6 +185,7 @@ def test_a_given_orientation_is_taken() -> None:
     assert np.abs(error).max() < 4
 
 
+@pytest.mark.slow
 def test_two_things_that_face_away_from_each_other_are_mirrored() -> None:
     jugs = load_sample('jug')
     found = match(
@@ -208,6 +209,7 @@ def test_photographs_of_different_things_stay_upright() -> None:
     assert found.metadata['orientation']['degrees'] == 0
 
 
+@pytest.mark.slow
 def test_upright_asks_for_no_evidence() -> None:
     source = tissue()
     found = match(source, source[:, ::-1], orientation='upright', **QUICK)

@@ -228,6 +228,7 @@ def test_points_moved_and_deleted_with_napari_s_tools_count(
     assert not len(done.viewer.layers['photo asked'].data)
 
 
+@pytest.mark.slow
 def test_removed_results_stay_away_and_edited_ones_stay(done: Any) -> None:
     layers = done.viewer.layers
     layers.remove('other ← dot')

@@ -149,6 +149,7 @@ class TestSeen:
         assert not shown['photo → other flow']
         assert not shown['photo → other confidence']
 
+    @pytest.mark.slow
     def test_what_is_all_there_is_shows(self, ready: Any) -> None:
         ready.set_outputs('confidence')
         ready.run(wait=True, timeout=WAIT)
