@@ -288,6 +288,22 @@ class TestDrops:
             ready.transfer('none yet', wait=True)
         assert str(error.value) == "'none yet' has no point on the source"
 
+    def test_what_is_not_carried_as_it_seems_is_told(
+        self, shared_matches: None, ready: Any
+    ) -> None:
+        ready.viewer.add_points([[30.0, 40], [30, 400]], name='dots')
+        ready.transfer('dots', wait=True, timeout=WAIT)
+        assert len(ready.viewer.layers['other ← dots'].data) == 2
+        assert '1 of 2 points of' in ready.message
+        assert 'lie off the source' in ready.message
+        ready.set_outputs('labels')
+        ready.set_ids([3, 9])
+        ready.run(wait=True, timeout=WAIT)
+        assert "'mask' has no label 9 on the source" in ready.message
+        ready.set_ids([0])
+        with pytest.raises(InputError, match='0 is the background'):
+            ready.run()
+
     @pytest.mark.slow
     def test_reasons_stay_until_they_are_read(
         self, ready: Any, qtbot: Any, drop: Any, tmp_path: Any, mask: Any

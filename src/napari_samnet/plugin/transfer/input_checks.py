@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.capture import data_of, is_loaded
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.masks import Mask
+
+#: Values of labels that are sorted to see which there are.
+MOST_SORTED = 1 << 22
+
+#: Labels that are missing are named if they are no more than this.
+MOST_NAMED = 8
 
 #: Values of labels that are looked through for whether there are any.
 MOST_LOOKED_AT = 1 << 26
@@ -55,6 +63,44 @@ def check_content(mask: Mask, planes: Sequence[Index]) -> None:
     if ids is not None:
         where += f', of the ids {", ".join(map(str, sorted(ids)))}'
     raise InputError(f'{mask.name!r} has {where}')
+
+
+def remarks_on(
+    mask: Mask, shape: tuple[int, int], planes: Sequence[Index]
+) -> list[InputError]:
+    """What of an annotation will not be carried as it seems.
+
+    ``shape``: rows and columns of the image. ``planes``: those that are read.
+    Returns: points or shapes that lie off the image, and chosen labels that
+    are not there; the rest is carried.
+    """
+    if mask.kind != 'labels':
+        parts = [x for index in planes for x in mask.plane(index).coords]
+        rows = np.concatenate([np.empty((0, 2)), *parts])
+        off = ((rows < -0.5) | (rows > np.array(shape) - 0.5)).any(axis=1)
+        if not off.any():
+            return []
+        what = 'points' if mask.kind == 'points' else 'corners'
+        return [
+            InputError(
+                f'{off.sum()} of {len(rows)} {what} of {mask.name!r} lie off '
+                'the source, and go where its edge goes'
+            )
+        ]
+    data: Any = getattr(mask, 'data', None)
+    ids = getattr(mask, 'ids', None)
+    if ids is None or not is_loaded(data) or data.size > MOST_SORTED:
+        return []
+    there = {
+        number
+        for index in planes
+        for number in np.unique(mask.plane(index)).tolist()
+    }
+    missing = sorted(ids - there)
+    if not missing or len(missing) > MOST_NAMED:
+        return []
+    told = ', '.join(map(str, missing))
+    return [InputError(f'{mask.name!r} has no label {told} on the source')]
 
 
 def check_axes(dims: Any) -> None:

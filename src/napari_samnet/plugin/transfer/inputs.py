@@ -30,6 +30,7 @@ from napari_samnet.plugin.transfer.input_checks import (
     check_annotated,
     check_axes,
     check_content,
+    remarks_on,
 )
 from napari_samnet.plugin.transfer.panel import Panel
 
@@ -204,7 +205,8 @@ class Inputs:
 
         ``masks``: annotations to carry, by default what the labels chooser
         says.
-        ``refused``: where to put why some of `masks` cannot be carried. As
+        ``refused``: where to put why some of `masks` cannot be carried, and
+        what of others will not be carried as it seems. As
         long as something can be made, it is; without the list, the first that
         cannot be carried is an error.
         Raises InputError if something is missing or does not fit.
@@ -218,6 +220,7 @@ class Inputs:
         alone = plan.outputs == {'labels'} or self.mode == 'propagate'
         captured: list[Mask] = []
         errors: list[InputError] = []
+        remarks: list[InputError] = []
         for layer in masks:
             try:
                 read, needed = self._planes_read(plan, layer)
@@ -227,8 +230,10 @@ class Inputs:
                 errors.append(error)
             else:
                 captured.append(mask)
+                shape = plan.source.grid.plane_shape
+                remarks += remarks_on(mask, shape, needed)
         if refused is not None:
-            refused += errors
+            refused += [*errors, *remarks]
         # Refused labels stop a run only where it would make nothing else.
         missed = alone if chosen else not captured
         if errors and (refused is None or missed):
