@@ -70,6 +70,12 @@ ENOUGH = ((0.15, 1.25), (0.06, 3.0), (0.06, 2.0))
 #: row was met, and if it was not.
 STILL = 1.25, 1.5
 
+#: Sections of one specimen may agree faintly if the stains differ, but do so
+#: at every size and in one orientation alone: what a turned one needs at the
+#: second side, if no row was met, and at the third, where every other
+#: orientation counts.
+FAINT, ALONE = (0.035, 1.5), (0.04, 4.0)
+
 #: How many orientations are looked at again at the second side.
 FINALISTS = 4
 
@@ -190,9 +196,10 @@ def _search(
         last += trials(further, SIDES[1])
     second = next(t for t in last if t.frame == upright.frame)
     best = max(last, key=_by_agreement)
-    if not _is_enough(best, second):
+    clear, enough = _is_clear(best, second), _is_enough(best, second)
+    faint = _is_turned(best.frame) and _leads(best, second, *FAINT)
+    if not enough and not faint:
         return _chosen(upright, _lead(second, last))
-    clear = _is_clear(best, second)
     rivals = [
         trial
         for trial in last
@@ -204,8 +211,13 @@ def _search(
     # A likeness by chance shows at one size only; this is another.
     third = next(t for t in last if t.frame == upright.frame)
     best = max(last, key=_by_agreement)
-    upright_is_near = best.agreement < STILL[not clear] * third.agreement
-    if best.frame != upright.frame and upright_is_near:
+    others = [trial for trial in last if trial.frame != best.frame]
+    holds = (
+        best.agreement >= STILL[not clear] * third.agreement
+        if enough
+        else all(_leads(best, other, *ALONE) for other in others)
+    )
+    if best.frame != upright.frame and not holds:
         return _chosen(upright, _lead(third, last))
     # Two things of one kind that face away from each other are no specimen.
     specimen = clear or _is_turned(best.frame)
