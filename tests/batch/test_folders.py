@@ -116,6 +116,7 @@ def test_folders_must_fit(
     assert 'PAIRS.csv, or' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_one_page_of_each(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

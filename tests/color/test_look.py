@@ -47,6 +47,7 @@ def error(image: np.ndarray, answer: np.ndarray) -> float:
     )
 
 
+@pytest.mark.slow
 def test_a_known_stain_is_learnt(look: Look, section: np.ndarray) -> None:
     answer = restained(section / 255)
     found = look.apply(section)

@@ -175,6 +175,7 @@ def test_known_answer_of_attribute_transfer():
     assert (shape == pair.truth.labels.shape).all()
 
 
+@pytest.mark.slow
 def test_attribute_changes_take_turns():
     protocol = Attributes(Photographs(repeats=4))
     kinds = [protocol.load(index).group for index in range(0, 32, 8)]

@@ -91,6 +91,7 @@ def test_images_have_twenty_to_two_hundred_labels(name):
     assert sizes.min() >= 20
 
 
+@pytest.mark.slow
 def test_labels_along_the_true_flow_keep_their_shape():
     protocol = Instances()
     pair = protocol.load(8)

@@ -512,6 +512,7 @@ class TestNetwork:
         )
         assert match(image, image, evidence=False, **given).evidence is None
 
+    @pytest.mark.slow
     def test_a_wide_image_is_asked_in_its_own_proportions(self) -> None:
         image = data.chelsea()[:150, :300]
         result = match(image, image, size=128, attributes=False)

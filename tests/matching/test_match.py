@@ -151,6 +151,7 @@ class TestSteps:
         if step.snapshot is not None:
             assert step.snapshot().flow.shape == (*source.shape[:2], 2)
 
+    @pytest.mark.slow
     def test_two_matches_may_take_turns(
         self, source: np.ndarray, target: np.ndarray, matched: Correspondence
     ) -> None:

@@ -174,6 +174,7 @@ def test_an_angle_between_is_found() -> None:
     assert np.hypot(*error.T).max() < 6
 
 
+@pytest.mark.slow
 def test_a_given_orientation_is_taken() -> None:
     source = tissue()
     found = match(source, source[::-1, ::-1], orientation=180, **QUICK)

@@ -123,6 +123,7 @@ def test_labels_may_be_nowhere_or_everywhere(value: int) -> None:
     draw_overview(image, image, still, labels=labels)
 
 
+@pytest.mark.slow
 def test_heading_and_size_do_not_change_with_the_image_size() -> None:
     sheets = []
     for scale in (1, 4):

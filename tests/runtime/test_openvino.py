@@ -67,9 +67,8 @@ def exact() -> SAMNet:
 
 
 class TestSameNumbers:
-    @pytest.mark.parametrize(
-        'skips', [True, pytest.param(False, marks=pytest.mark.slow)]
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize('skips', [True, False])
     def test_features(self, exact: SAMNet, skips: bool) -> None:
         other = load_model(backend='openvino', precision='fp32')
         image = photograph()

@@ -104,6 +104,7 @@ class TestCurrent:
         made = [x for x in viewer.layers if METADATA in x.metadata]
         assert [float(x.translate[0]) for x in made] == [10, 14]
 
+    @pytest.mark.slow
     def test_points_of_the_plane_are_carried(
         self, stacked: Any, viewer: ViewerModel
     ) -> None:

@@ -84,6 +84,7 @@ def test_outlines_end_with_what_they_lie_on(done: Any) -> None:
     assert again.face_color[:, 3].all()
 
 
+@pytest.mark.slow
 def test_carried_points_can_be_restored(done: Any) -> None:
     layers = done.viewer.layers
     points = layers['other ← dots']

@@ -269,6 +269,7 @@ class TestSeen:
 class TestDrops:
     """One that is refused does not stop the others."""
 
+    @pytest.mark.slow
     def test_the_rest_of_a_drop_goes_on(
         self, ready: Any, drop: Any, layer_mime: Any
     ) -> None:

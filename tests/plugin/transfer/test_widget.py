@@ -215,6 +215,7 @@ class TestRun:
             assert about['iterations_used'] == 2
             assert len(about['weights']['sha256']) == 64
 
+    @pytest.mark.slow
     def test_a_second_run_adds_no_layer(
         self, done: Any, viewer: ViewerModel
     ) -> None:
@@ -226,6 +227,7 @@ class TestRun:
         assert made.metadata[METADATA]['iterations_used'] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('unmatched')
 def test_the_curve_and_the_picture_show(ready: Any) -> None:
     ready.run(wait=True, timeout=WAIT)
@@ -318,6 +320,7 @@ def test_transparency_is_kept(
     assert (made.data[..., 3] == 130).all()
 
 
+@pytest.mark.slow
 def test_of_several_resolutions_the_full_one_is_used(
     viewer: ViewerModel, make_widget: Any, photos: Any
 ) -> None:
@@ -331,6 +334,7 @@ def test_of_several_resolutions_the_full_one_is_used(
     np.testing.assert_allclose(made.scale, (3, 3))
 
 
+@pytest.mark.slow
 def test_without_attributes_nothing_is_transferred(
     ready: Any, viewer: ViewerModel
 ) -> None:
