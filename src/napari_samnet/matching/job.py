@@ -98,11 +98,8 @@ class MatchJob:
             )
         self.kept = kept_parts(region, leave_out, tuple(self.shapes))
         self.transferred = transferred
+        #: What the user did not ask for.
         self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        """Note what the user did not ask for."""
-        self.warnings.append(text)
 
     def free_caches(self) -> None:
         """Free what was kept for other matches."""
@@ -111,12 +108,6 @@ class MatchJob:
 
         FEATURES.clear()
         clear_recordings()
-
-    def attempt(
-        self, place: ExecutionTarget, size: int
-    ) -> Generator[Step, None, Correspondence]:
-        """Match at a place and a working size in pixels."""
-        return Attempt(self, place, size).steps()
 
     def working(self, name: str, size: int) -> FloatArray:
         """An image of the pair at a working size."""

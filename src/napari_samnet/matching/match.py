@@ -15,7 +15,7 @@ from napari_samnet.arrays.checks import as_array
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
-from napari_samnet.matching.job import MatchJob
+from napari_samnet.matching.job import Attempt, MatchJob
 from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.landmarks import (
     checked_landmarks,
@@ -116,13 +116,13 @@ def match_steps(
         *fallback_targets(place, options.size, _least_size(options)),
     ):
         if shortage:
-            job.warn(
+            job.warnings.append(
                 f'{shortage.partition(";")[0]}: going on at size {size} on '
                 f'{tried.device}'
             )
             yield Step(0, total, job.warnings[-1])
         try:
-            return (yield from job.attempt(tried, size))
+            return (yield from Attempt(job, tried, size).steps())
         except MemoryShortageError as error:
             shortage = str(error)
         job.free_caches()

@@ -242,7 +242,7 @@ class Scripting(GivenPairs):
         InputError
             If it is no such file, or of images of other sizes.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         self._saved.open(path)
         self._waited(wait, timeout)
@@ -283,7 +283,7 @@ class Scripting(GivenPairs):
         InputError
             If there is no match.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         self._saved.invert()
         self._waited(wait, timeout)
@@ -311,7 +311,7 @@ class Scripting(GivenPairs):
         InputError
             If there is no match, or it does not fit.
         RuntimeError, TimeoutError
-            As in :meth:`run`.
+            For the same reasons as :meth:`run`.
         """
         self._saved.apply_to(
             what if isinstance(what, Path) else self._layer(what)
