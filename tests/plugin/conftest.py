@@ -154,7 +154,7 @@ def unmatched(shared_matches: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def held(ready: Any) -> Iterator[Any]:
+def held(unmatched: None, ready: Any) -> Iterator[Any]:
     """A run that waits in its first iteration until released."""
     gate = threading.Event()
     inner = ready._cache.get
