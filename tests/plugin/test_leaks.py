@@ -124,7 +124,7 @@ def test_any_error_in_the_worker_gives_the_button_back(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise error
         yield
 
@@ -141,6 +141,21 @@ def test_any_error_in_the_worker_gives_the_button_back(
     monkeypatch.undo()
     ready.run(wait=True, timeout=60)
     assert len(ready.viewer.layers) > len(layers)
+
+
+def test_an_error_before_the_worker_gives_the_button_back(
+    ready: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise KeyError('x')
+
+    monkeypatch.setattr(module, 'run_steps', fail)
+    with pytest.raises(RuntimeError, match='KeyError'):
+        ready.run(wait=True, timeout=60)
+    assert not ready.running
+    assert ready.panel.run.isEnabled()
+    monkeypatch.undo()
+    ready.run(wait=True, timeout=60)
 
 
 class TestDataReplacedDuringARun:

@@ -113,7 +113,12 @@ class TaskQueue(QObject):
             self._task = self._waiting.popleft()
             self._failure = None
             self.started.emit(self._task)
-            self.runner.start(self._task.make, self._task.title)
+            try:
+                self.runner.start(self._task.make, self._task.title)
+            except Exception as error:  # noqa: BLE001
+                # There is no worker yet that would hand it over.
+                self._on_failed(as_failure(error))
+                self._end()
 
     def _on_returned(self, outcome: Outcome) -> None:
         assert self._task is not None
