@@ -217,7 +217,7 @@ def _search(
         if enough
         else all(_leads(best, other, *ALONE) for other in others)
     )
-    if best.frame != upright.frame and not holds:
+    if best.frame == upright.frame or not holds:
         return _chosen(upright, _lead(third, last))
     # Two things of one kind that face away from each other are no specimen.
     specimen = clear or _is_turned(best.frame)
