@@ -22,23 +22,23 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_samnet.arrays.resize import Upsampler, centers
 from napari_samnet.arrays.types import FloatArray
+from napari_samnet.matching.growing import Solver, grown
 from napari_samnet.matching.lucas_kanade import (
     CELL,
     LEVELS,
     Level,
     blurred,
     described,
-    moved_step,
     sample,
     seen_through,
     shrunk,
-    slopes,
     still_places,
 )
 from napari_samnet.matching.motion_layers import (
@@ -72,9 +72,11 @@ UNKNOWN, SPECIMEN = Belief(0.4, 0.2), Belief(0.1, 0.05)
 #: Pixels of the images per pixel at which this is judged.
 JUDGED = 2
 
-#: Layers of motion are taken where the difference of the images falls to this
-#: share by them.
-BETTER = 0.98
+#: Layers of motion are taken where the difference of the images is at most
+#: this many times what it is without them. They have less freedom, and end
+#: where things do: on 60 objects of the benchmark `objects`, the error inside
+#: falls from 2.9 px at .98 to 2.6.
+BETTER = 1.06
 
 #: Least belief by layers: where what moves also changes, as an animal does,
 #: its pixels cannot be compared, and less is believed.
@@ -184,33 +186,40 @@ def _solved(
     """Refined places of both directions, and how far they are believed."""
     import torch
 
-    right, down = slopes(start)
-
-    def moved(motion: Tensor) -> Tensor:
-        return start + right * motion[:, :1] + down * motion[:, 1:]
-
-    motion = torch.zeros_like(start)
-    for level in levels:
-        one = described(shrunk(images, level.shrink), level.local)
-        for _ in range(level.rounds):
-            seen, inside = seen_through(one.flip(0), moved(motion))
-            motion = moved_step(one, seen, inside, motion, level)
-    believed = _believed(images, moved(motion), belief)
+    solve = Solver(images)
+    judge = partial(_believed, _judged(images), belief=belief)
+    coarse, finest = levels[:-1], levels[-1:]
+    places = solve(start, coarse)
+    if coarse == LEVELS[:-1]:
+        places, changed = grown(
+            places, judge(places), partial(solve, levels=coarse), judge
+        )
+        start = torch.where(changed, places, start)
+    places = solve(places, finest)
+    believed = judge(places)
     if float(believed.mean()) < belief.share:
         return None, believed[:, 0]
-    return moved(motion * believed), believed[:, 0]
+    return start + (places - start) * believed, believed[:, 0]
 
 
-def _believed(images: Tensor, places: Tensor, belief: Belief) -> Tensor:
-    """How far places are believed, ``(2, 1, n, n)``."""
+def _judged(images: Tensor) -> Tensor:
+    """What places are judged by, of both images."""
+    (local,) = (one.local for one in LEVELS if one.shrink == JUDGED)
+    return described(shrunk(images, JUDGED), local)
+
+
+def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
+    """How far places are believed, ``(2, 1, n, n)``.
+
+    ``one``: both images, as :func:`_judged` describes them.
+    """
     import torch
 
-    (local,) = (one.local for one in LEVELS if one.shrink == JUDGED)
-    one = described(shrunk(images, JUDGED), local)
+    side = one.shape[-1] * JUDGED
     seen, inside = seen_through(one.flip(0), places)
     likeness = _correlation(one, seen, inside, places.shape[-1])
     back = sample(places.flip(0) - still_places(places), places)
-    error = (places + back - still_places(places)) * images.shape[-1]
+    error = (places + back - still_places(places)) * side
     squared = error.square().sum(1, keepdim=True) / AGREED**2
     believed = torch.sigmoid((likeness - belief.alike) / SOFT)
     believed = believed * torch.exp(-squared / 2)
@@ -227,12 +236,11 @@ def _layered(
     little is believed.
     """
     layers = refined_layers(images, start)
-    believed = _believed(images, layers.composed(places.shape[-1]), belief)
+    one = _judged(images)
+    believed = _believed(one, layers.composed(places.shape[-1]), belief)
     if float(believed.mean()) < CLEAR:
         return None
     composed = layers.composed(images.shape[-1] // JUDGED)
-    (local,) = (one.local for one in LEVELS if one.shrink == JUDGED)
-    one = described(shrunk(images, JUDGED), local)
     wrong = []
     for which in (places, composed):
         seen, inside = seen_through(one.flip(0), which)
