@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +20,11 @@ from napari_samnet.evaluation.protocols.corrections import Corrections
 from napari_samnet.evaluation.protocols.flow import Flow
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 from napari_samnet.evaluation.protocols.masks import Masks
-from napari_samnet.evaluation.protocols.verdicts import SPOILT, Verdicts
+from napari_samnet.evaluation.protocols.verdicts import (
+    PAIRS,
+    SPOILT,
+    Verdicts,
+)
 
 
 @pytest.fixture
@@ -71,6 +77,20 @@ def test_every_pair_comes_twice_and_each_kind_of_spoilt_ones(lists):
     sure = run_benchmark(protocol, [Identity()]).result['methods']['identity']
     assert sure['bad_of_wrong'] == 0
     assert sure['wrong_pairs'] > 6
+
+
+def test_short_lists_are_made_up_for_by_long_ones(lists):
+    class Long(Keypoints):
+        def __init__(self, count):
+            super().__init__(lists[1]._pairs * count)
+
+    protocol = Verdicts([Long(30), lists[1], Long(40), Long(20)])
+    assert len(protocol) == 2 * PAIRS
+    kinds = Counter(kind for _, _, kind in protocol._cases)
+    assert kinds['as it is'] == PAIRS
+    assert max(abs(kinds[kind] - PAIRS / 4) for kind in SPOILT) <= 1
+    assert len({case[:2] for case in protocol._cases}) == PAIRS
+    assert len(Verdicts(list(lists))) == 2 * (4 + 4)
 
 
 def test_a_wrong_plane_is_the_target_beside_the_object(lists):

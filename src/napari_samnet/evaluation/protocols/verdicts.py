@@ -75,21 +75,15 @@ class Verdicts(Protocol):
                     f'of {inner.name}'
                 )
         self._inners = list(inners)
-        each = -(-PAIRS // len(inners))
-        chosen = [
-            (inner, number * len(inner) // min(each, len(inner)))
-            for number in range(each)
-            for inner in inners
-            if number < len(inner)
-        ]
+        counts = _shared_out(PAIRS, [len(inner) for inner in inners])
         cases = [
-            (inner, index, kind)
-            for number, (inner, index) in enumerate(chosen)
-            # One list after the other has each kind of spoilt pairs.
-            for kind in (
-                'as it is',
-                SPOILT[number // len(inners) % len(SPOILT)],
+            (inner, number * len(inner) // count, kind)
+            for place, (inner, count) in enumerate(
+                zip(inners, counts, strict=True)
             )
+            for number in range(count)
+            # Lists begin with different kinds, so that all are as frequent.
+            for kind in ('as it is', SPOILT[(number + place) % len(SPOILT)])
         ]
         # A limit takes evenly spread ones of this list.
         order = np.random.default_rng(0).permutation(len(cases))
@@ -188,6 +182,21 @@ class Verdicts(Protocol):
         if pair.group in THERE:
             return self._inner(pair).panels(pair, answer)
         return super().panels(pair, answer)
+
+
+def _shared_out(total: int, sizes: Sequence[int]) -> list[int]:
+    """Share a number out among lists: equally, as far as they are long.
+
+    ``sizes``: how long the lists are. Returns: how many to take of each; all
+    of all if there are fewer than `total`.
+    """
+    counts = [0] * len(sizes)
+    shortest_first = sorted(range(len(sizes)), key=sizes.__getitem__)
+    for done, number in enumerate(shortest_first):
+        # What the shorter lists lack falls to the longer ones.
+        left = len(sizes) - done
+        counts[number] = min((total - sum(counts)) // left, sizes[number])
+    return counts
 
 
 def _mirrored(pair: Pair, inner: Protocol) -> Pair:
