@@ -102,6 +102,15 @@ def test_a_second_one_is_left_out(scene: Any) -> None:
     assert found.metadata['matched_share'] == [1.0, pytest.approx(0.91, 0.01)]
 
 
+def test_less_than_a_cell_cannot_be_matched(scene: Any) -> None:
+    source, target, _, _ = scene
+    small = np.zeros((160, 160), bool)
+    small[80:84, 40:44] = True
+    for region, image in ((small, 'source'), ((None, small), 'target')):
+        with pytest.raises(InputError, match=f'left of the {image} .* a cell'):
+            match(source, target, region=region, **FAST)
+
+
 def test_damage_is_left_out(scene: Any) -> None:
     """The field of what is around goes on, and nothing is not a number."""
     source, _, _, labels = scene

@@ -114,6 +114,20 @@ def test_an_object_that_nothing_looks_like_is_absent() -> None:
     assert 'probably not in this image' in verdict.reason
 
 
+def test_what_was_left_out_of_a_match_is_not_called_absent() -> None:
+    found = match_of(STILL, STILL, 0.9, metadata={'matched_share': [0.5, 1.0]})
+    assert judge(found, labels(), qualities={}).level == 'good'
+    found.forward_confidence[8:24, 8:24] = 0
+    for told in (judge(found, labels()), judge(found, points=[[90.0, 90]])):
+        assert told.level == 'bad'
+        assert 'outside the part of the source' in told.reason
+        assert 'region' in told.advice
+    cut: dict[str, Any] = {'metadata': {'matched_share': [1.0, 0.5]}}
+    found = match_of(ASTRAY, STILL, 0.1, evidence=evidence(0, -0.2), **cut)
+    verdict = judge(found, labels(), qualities={})
+    assert 'not in the matched part of the target' in verdict.reason
+
+
 def test_evidence_elsewhere_than_the_field_is_said() -> None:
     found = match_of(STILL, STILL, 0.9, evidence=evidence(14, 0.2))
     verdict = judge(found, labels(), qualities={})

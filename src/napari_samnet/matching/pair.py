@@ -14,7 +14,11 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.labels.similar import CellFeatures, most_similar
-from napari_samnet.matching.region import cell_shares, without
+from napari_samnet.matching.region import (
+    cell_shares,
+    check_cells,
+    without,
+)
 from napari_samnet.options import MatchOptions
 
 if TYPE_CHECKING:
@@ -104,6 +108,7 @@ class PairRun:
                 f'{rows}x{columns} cells at size {small[0].shape[0]}, got '
                 f'{options.window}'
             )
+        check_cells(masks, (rows, columns))
         #: Pixels per cell at working size.
         self.stride = small[0].shape[0] / rows
         self._regions: Tensor | None = None

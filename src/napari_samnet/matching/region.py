@@ -7,6 +7,7 @@ it, and its confidence is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,6 +131,23 @@ def cell_shares(mask: NDArray[np.float32], cells: tuple[int, int]) -> Tensor:
 
     batch = torch.from_numpy(np.ascontiguousarray(mask[..., 0]))[None, None]
     return F.adaptive_avg_pool2d(batch, cells)
+
+
+def check_cells(
+    masks: Sequence[NDArray[np.float32] | None], cells: tuple[int, int]
+) -> None:
+    """Refuse to match where no cell of an image is left to be compared.
+
+    ``masks``: of :func:`small_masks`, for source and target.
+    Raises InputError if there is an image like that.
+    """
+    for image, mask in zip(('source', 'target'), masks, strict=True):
+        if mask is not None and (cell_shares(mask, cells) < HALF).all():
+            raise InputError(
+                f'what is left of the {image} to match is smaller than a '
+                f'cell, 1/{cells[0]} of its height and 1/{cells[1]} of its '
+                'width: draw a larger region, or raise Detail (size)'
+            )
 
 
 def without(features: Tensor, mask: NDArray[np.float32] | None) -> Tensor:

@@ -66,6 +66,15 @@ LEVELS: Mapping[Level, tuple[str, tuple[int, int, int]]] = {
     'bad': ('Do not use', (211, 73, 78)),
 }
 
+#: What is said of an object that is not found, in the whole target and in the
+#: part of it that is matched.
+ABSENT = 'the object is probably not in this image'
+ABSENT_THERE = 'the object is probably not in the matched part of the target'
+
+#: Mean confidence of places in no part that is matched: it is 0 there, but for
+#: what the borders of that part lend to them.
+LEFT_OUT = 0.02
+
 #: How a verdict begins that asks to look, but knows no places.
 NO_PLACES = 'Look before use'
 
@@ -145,6 +154,14 @@ def judge(
     elif points is not None and len(np.asarray(points)):
         where = 'points'
     figures, places = figures_of(correspondence, shown, points)
+    cut = [_is_cut(correspondence.metadata, number) for number in (0, 1)]
+    if where != 'image' and cut[0] and figures['confidence'] < LEFT_OUT:
+        return Verdict(
+            'bad',
+            f'the {where} lie outside the part of the source that is matched',
+            'Choose a region that holds them, or none',
+            figures=figures,
+        )
     turned = correspondence.metadata.get('orientation') or {}
     margin = turned.get('margin')
     if margin is not None:
@@ -162,8 +179,18 @@ def judge(
         figures['quality'] = _mean_quality(qualities, labels)
         worst = [k for k, v in qualities.items() if v < LOOK_QUALITY]
     level, reason, advice = _verdict(figures, worst, where)
+    if reason == ABSENT and cut[1]:
+        reason = ABSENT_THERE
     kept = places if level != 'good' else ()
     return Verdict(level, reason, advice, tuple(kept), figures)
+
+
+def _is_cut(metadata: Mapping[str, Any], number: int) -> bool:
+    """Whether a part of the source (0) or target (1) was not matched."""
+    shares = list(metadata.get('matched_share', (1.0, 1.0)))
+    if metadata.get('inverse'):
+        shares.reverse()
+    return bool(shares[number] < 1)
 
 
 def _nothing_shown(metadata: Mapping[str, Any]) -> Verdict:
@@ -225,7 +252,7 @@ def _why_not(
     )
     if absent:
         return (
-            'the object is probably not in this image',
+            ABSENT,
             'Choose another target, or place landmarks if it is there',
         )
     if quality is not None:

@@ -272,6 +272,75 @@ def test_a_canceled_match_leaves_the_whole_one(ready: Any, qtbot: Any) -> None:
     assert 'other ← mask, stopped' in ready.viewer.layers
 
 
+def corner(viewer: Any, side: float, *lead: float) -> Any:
+    """A square region in the lower right corner, where no label is."""
+    ends = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    box = (72, 96) - side * ends
+    first = np.broadcast_to(lead, (4, len(lead)))
+    return viewer.add_shapes([np.hstack([first, box])], name='corner')
+
+
+def test_a_region_without_the_labels_leaves_the_result_before(
+    done: Any,
+) -> None:
+    made = done.viewer.layers['other ← mask']
+    before = made.data.copy()
+    assert before.any()
+    corner(done.viewer, 24)
+    done.set_region('corner')
+    done.run(wait=True, timeout=WAIT)
+    np.testing.assert_array_equal(made.data, before)
+    assert "No labels were found: 'other ← mask' stays" in done.message
+    # What was edited is not given away for nothing.
+    made.data_setitem(tuple(np.mgrid[:5, :5].reshape(2, -1)), 9)
+    done.set_options(window=7)
+    done.run(wait=True, timeout=WAIT)
+    assert (made.data == 9).sum() == 25
+    assert 'other ← mask, run 2' not in done.viewer.layers
+
+
+def test_a_region_smaller_than_a_cell_is_said(done: Any) -> None:
+    made = done.viewer.layers['other ← mask']
+    before = made.data.copy()
+    corner(done.viewer, 3)
+    done.set_region('corner')
+    with pytest.raises(InputError, match='smaller than a cell'):
+        done.run(wait=True, timeout=WAIT)
+    assert 'draw a larger region' in done.message
+    np.testing.assert_array_equal(made.data, before)
+
+
+@pytest.mark.slow
+def test_planes_without_labels_are_told_apart(
+    viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any
+) -> None:
+    stack = np.stack([np.roll(photos[0], k, 1) for k in range(3)])
+    viewer.add_image(stack, name='stack', rgb=True)
+    viewer.add_image(photos[1], name='other')
+    drawn = viewer.add_labels(np.stack([mask] * 3), name='mask')
+    widget = make_widget(viewer)
+    widget.set_source('stack')
+    widget.set_target('other')
+    widget.set_labels('mask')
+    widget.set_outputs('labels')
+    widget.set_planes('pairwise')
+    widget.run(wait=True, timeout=WAIT)
+    made = viewer.layers['other ← mask']
+    before = made.data.copy()
+    assert before.any((1, 2)).all()
+    # Erased by the user on one plane, not found in the region on another.
+    drawn.data_setitem(np.nonzero(drawn.data[:1] == mask[None]), 0)
+    corner(viewer, 24, 1)
+    widget.set_region('corner')
+    widget.run(wait=True, timeout=WAIT)
+    assert not made.data[0].any()
+    np.testing.assert_array_equal(made.data[1:], before[1:])
+    assert "on plane 1: 'other ← mask' stays as it was there" in widget.message
+    assert 'leared' in widget.message
+    made.undo()
+    np.testing.assert_array_equal(made.data, before)
+
+
 @pytest.mark.slow
 def test_results_follow_images_that_are_moved_during_the_run(
     ready: Any,

@@ -35,15 +35,15 @@ class Written:
     def __str__(self) -> str:
         if not self.pixels:
             return f'nothing to change in {self.name!r}'
+        count = f'{self.pixels:,} pixel{"s" * (self.pixels != 1)}'
+        if not self.ids:
+            return f'cleared {count} of {self.name!r}'
         shown = ', '.join(map(str, self.ids))
         if len(self.ids) > LISTED_IDS:
             shown = f'{len(self.ids)} ids'
-        elif self.ids:
-            shown = f'id{"s" if len(self.ids) > 1 else ""} {shown}'
         else:
-            shown = 'background'
-        unit = 'pixel' if self.pixels == 1 else 'pixels'
-        return f'wrote {shown} ({self.pixels:,} {unit}) into {self.name!r}'
+            shown = f'id{"s" * (len(self.ids) > 1)} {shown}'
+        return f'wrote {shown} ({count}) into {self.name!r}'
 
 
 def write_labels(

@@ -91,6 +91,7 @@ class Collector:
         self._images: dict[str, _Planes] = {}
         self._arrows: dict[str, list[Arrows]] = {}
         self._carried: list[dict[Index, Any]] = [{} for _ in request.masks]
+        self._missed: list[list[Index]] = [[] for _ in request.masks]
         self._backward: dict[Index, Correspondence] = {}
         self._last: Correspondence | None = None
         self._done: list[PlanePair] = []
@@ -133,14 +134,14 @@ class Collector:
         if 'warped' in wanted:
             warped = correspondence.warp_image(target, to='source')
             self._put('warped', pair.source_slot, warped)
-        for mask, carried in zip(
-            self._request.masks, self._carried, strict=True
+        request = self._request
+        for mask, carried, missed in zip(
+            request.masks, self._carried, self._missed, strict=True
         ):
             plane = mask.plane(pair.source)
             slot = (
                 pair.target_slot if mask.kind == 'labels' else pair.target_at
             )
-            request = self._request
             carried[slot] = mask.carry(
                 plane,
                 correspondence,
@@ -148,6 +149,8 @@ class Collector:
                 image=target if request.options.outlines else None,
                 channel_axis=request.target.channel_axis,
             )
+            if mask.is_empty(carried[slot]) and not mask.is_empty(plane):
+                missed.append(slot)
             self._backward[pair.target_slot] = _without_image(correspondence)
 
     def _put(self, role: str, slot: Index, plane: NDArray[Any]) -> None:
@@ -159,10 +162,10 @@ class Collector:
         assert self._last is not None
         made = [self._image(role) for role in self._images]
         made += [self._flow(role) for role in self._arrows]
-        for mask, carried in zip(
-            self._request.masks, self._carried, strict=True
+        for mask, carried, missed in zip(
+            self._request.masks, self._carried, self._missed, strict=True
         ):
-            made.append(self._mask(mask, carried))
+            made.append(self._mask(mask, carried, missed))
         return _uncovered(made)
 
     def _about(self, role: str) -> dict[str, Any]:
@@ -241,7 +244,12 @@ class Collector:
             about=about,
         )
 
-    def _mask(self, mask: Mask, carried: Mapping[Index, Any]) -> Product:
+    def _mask(
+        self,
+        mask: Mask,
+        carried: Mapping[Index, Any],
+        missed: Sequence[Index],
+    ) -> Product:
         request = self._request
         flat = mask.kind == 'labels'
         grid = request.target_grid if flat else request.target_space
@@ -256,6 +264,7 @@ class Collector:
             correspondences=self._backward if flat else {},
             planes=self._planes(carried),
             pair=(request.source.uid, request.target.uid),
+            missed=tuple(missed),
         )
 
     def _planes(self, covered: Iterable[Index]) -> tuple[Index, ...] | None:
@@ -275,11 +284,12 @@ def make_mask_product(
     correspondences: Mapping[Index, Correspondence],
     planes: tuple[Index, ...] | None = None,
     pair: tuple[Hashable, ...] = (),
+    missed: tuple[Index, ...] = (),
 ) -> Product:
     """Make a product of a carried annotation.
 
     ``planes``: planes that were carried, where others may have been carried
-    before.
+    before. ``missed``: those of them on which nothing was found.
     """
     data, keywords = mask.assemble(carried, grid)
     return Product(
@@ -297,6 +307,7 @@ def make_mask_product(
         planes=planes,
         ids=getattr(mask, 'ids', None),
         pair=pair,
+        missed=missed,
     )
 
 

@@ -26,6 +26,7 @@ from napari_samnet.plugin.layers.edits import (
     release,
 )
 from napari_samnet.plugin.layers.label_writes import update_labels
+from napari_samnet.plugin.layers.missed import leave_missed
 from napari_samnet.plugin.layers.outlined import (
     OUTLINED,
     TOLD,
@@ -169,7 +170,16 @@ class Results:
             product = self._apart_from_complete(product)
         layer = self.find(product.key)
         if layer is None:
-            return self._add(product, threshold, None, partial=partial)
+            layer = self._add(product, threshold, None, partial=partial)
+            if product.missed:
+                self._notes.append(f'no labels were found for {layer.name!r}')
+            return layer
+        found, note = leave_missed(product, layer.name)
+        if note:
+            self._notes.append(note)
+        if found is None:
+            return layer
+        product = found
         same = as_before(layer, product, self._viewer.layers)
         if self._update(layer, same):
             self._mark(layer, same, partial=partial)

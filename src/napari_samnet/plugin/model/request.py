@@ -204,6 +204,9 @@ class Product:
     ids: frozenset[int] | None = None
     #: Identities of the two images that were matched.
     pair: tuple[Hashable, ...] = ()
+    #: Planes of the data on which nothing was found of labels that were there
+    #: to be carried. What an earlier run found there stays.
+    missed: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True)

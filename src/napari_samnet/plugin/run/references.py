@@ -134,6 +134,7 @@ def references_steps(
             'verdict': verdict.as_dict(),
             **carried.metadata,
         },
+        missed=() if carried.labels.any() else ((),),
     )
     seconds = time.perf_counter() - started
     asked = len(carried.references)
