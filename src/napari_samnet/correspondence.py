@@ -241,8 +241,8 @@ class Correspondence(FieldPair):
 
         A pair moves its surroundings with it, less and less with the
         distance, and never folds the field. Three or more pairs that
-        contradict the fields strongly replace them by the affine motion
-        that they agree on, wherever the fields do not agree with it.
+        contradict the fields strongly replace them by their own motion,
+        wherever the fields do not agree with it.
 
         Parameters
         ----------

@@ -115,6 +115,32 @@ class TestPairs:
         assert np.median(off) < 6
         assert np.median(np.linalg.norm(before, axis=1)) > 60
 
+    def test_pairs_of_a_bent_object_lead_between_them(self) -> None:
+        """An affine motion alone misses by more than a part of the object."""
+        columns = np.array([60.0, 130, 200, 270, 340])
+        source = np.stack([150 + 20 * np.cos(columns), columns], 1)
+
+        def bow(points: np.ndarray) -> np.ndarray:
+            away = (points[:, 1] - 200) / 200
+            return turned(points) + np.stack([60 * away**2, 0 * away], 1)
+
+        bent = still().with_landmarks(source, bow(source))
+        assert bent.metadata['landmarks']['restarted']
+        assert bent.metadata['landmarks']['met'] == [True] * 5
+        between = np.stack([np.full(4, 150.0), columns[:-1] + 35], 1)
+        off = np.linalg.norm(bent.warp_points(between) - bow(between), axis=1)
+        assert off.max() < 12
+        for field in (bent.forward, bent.backward):
+            assert (_areas(field.astype(float)) > 0).all()
+
+    def test_two_pairs_may_start_at_one_point(self) -> None:
+        source = np.array([[60.0, 60], [60, 60], [200, 300], [240, 80]])
+        target = turned(source)
+        target[1] += 9
+        bent = still().with_landmarks(source, target)
+        assert np.isfinite(bent.forward).all()
+        assert 1 <= sum(bent.metadata['landmarks']['met']) < 4
+
     def test_a_mirrored_affine_is_fitted(self) -> None:
         start = np.random.default_rng(0).random((3, 2))
         end = start * [1, -1] + [0, 1]
