@@ -16,9 +16,11 @@ from soak.images import blobs
 from napari_samnet.color import transfer
 from napari_samnet.correspondence import ARRAYS, Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.matching import attempt, encoding
 from napari_samnet.matching import job as api
 from napari_samnet.matching import pair as engine
 from napari_samnet.matching.match import match, match_steps
+from napari_samnet.matching.step import Step
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime import loading
 from napari_samnet.runtime.devices import MemoryShortageError
@@ -39,11 +41,11 @@ OPTIONS: dict[str, Any] = {
 STAGES = {
     'load': (loading, 'load_model'),
     'shrink': (api, 'to_working'),
-    'encode': (engine.PairRun, '_encode'),
+    'encode': (encoding.ImageEncoder, '__call__'),
     'match': (engine.PairRun, 'states'),
-    'fields': (api, 'fields_in'),
+    'fields': (attempt, 'fields_in'),
     'colors': (transfer, 'recolored'),
-    'recolor': (api, 'transfer_colors'),
+    'recolor': (attempt, 'transfer_colors'),
 }
 
 
@@ -232,7 +234,7 @@ def test_images_that_change_during_a_match_change_nothing_but_colors(
 ) -> None:
     images = [image.copy() for image in pair]
 
-    def scribble(step: api.Step) -> None:
+    def scribble(step: Step) -> None:
         if step.snapshot is not None:
             for image in images:
                 image[...] = 0.5

@@ -27,11 +27,10 @@ from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.errors import InputError
 from napari_samnet.labels.similar import (
+    Cosines,
     all_rows,
-    cosines,
     descending,
     pooled,
-    popularity,
     softmax,
 )
 
@@ -265,13 +264,14 @@ def find_evidence(
     small, others = pooled(target), [pooled(part) for part in references]
     shape = small.shape[:2]
     queries, bank = all_rows([small]), all_rows(others)
-    asked = popularity(queries, bank, temperature) if mutual else None
+    cosines = Cosines(queries, bank)
+    asked = cosines.popularity(temperature) if mutual else None
     count = min(neighbors, len(bank))
     candidates = min(max(neighbors, CANDIDATES if mutual else 0), len(bank))
     index = np.empty((len(queries), count), np.int32)
     weight = np.empty((len(queries), count), np.float32)
     best = np.empty(len(queries), np.float32)
-    for part, cosine in cosines(queries, bank):
+    for part, cosine in cosines:
         chosen = np.argpartition(-cosine, candidates - 1, axis=1)
         chosen = chosen[:, :candidates]
         values = np.take_along_axis(cosine, chosen, 1)

@@ -80,27 +80,53 @@ def pooled(features: FloatArray, side: int = LARGEST_SIDE) -> FloatArray:
     return values / np.maximum(length, np.float32(1e-12))
 
 
-def cosines(
-    queries: FloatArray, bank: FloatArray
-) -> Iterator[tuple[slice, FloatArray]]:
-    """Similarities of all cells, as many rows at once as memory allows."""
-    step = max(1, BLOCK_VALUES // len(bank))
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
-        yield part, queries[part] @ bank.T
+class Cosines:
+    """Similarities of all cells of two images, some rows at a time.
 
+    ``queries`` (N, C), ``bank`` (M, C): features of unit length. Iterated over
+    as often as one likes, it gives which rows and their similarities, which
+    must not be changed.
+    """
 
-def popularity(
-    queries: FloatArray, bank: FloatArray, temperature: float
-) -> FloatArray:
-    """How much each cell of the bank is asked for, as a cosine, (N,)."""
-    total = np.zeros(len(bank), np.float32)
-    for _, cosine in cosines(queries, bank):
-        cosine -= 1
-        cosine /= np.float32(temperature)
-        total += np.exp(cosine, out=cosine).sum(0)
-    least = np.finfo(np.float32).tiny
-    return np.asarray(1 + temperature * np.log(np.maximum(total, least)))
+    def __init__(self, queries: FloatArray, bank: FloatArray) -> None:
+        self._queries, self._bank = queries, bank
+        self._step = max(1, BLOCK_VALUES // len(bank))
+        self._only: FloatArray | None = None
+
+    def __iter__(self) -> Iterator[tuple[slice, FloatArray]]:
+        count = len(self._queries)
+        if count <= self._step:
+            # All of them fit into memory, where they can stay.
+            if self._only is None:
+                self._only = self._rows(slice(0, count))
+            yield slice(0, count), self._only
+            return
+        for start in range(0, count, self._step):
+            part = slice(start, start + self._step)
+            yield part, self._rows(part)
+
+    def _rows(self, part: slice) -> FloatArray:
+        # By torch, which keeps to the cores that it was given.
+        import torch
+
+        product = torch.from_numpy(self._queries[part]) @ (
+            torch.from_numpy(self._bank).T
+        )
+        rows: FloatArray = product.numpy()
+        return rows
+
+    def popularity(self, temperature: float) -> FloatArray:
+        """How much each cell of the bank is asked for, as a cosine, (M,)."""
+        import torch
+
+        total = torch.zeros(len(self._bank))
+        for _, rows in self:
+            total += ((torch.from_numpy(rows) - 1) / temperature).exp_().sum(0)
+        least = torch.finfo(total.dtype).tiny
+        asked: FloatArray = (
+            1 + temperature * total.clamp_min(least).log()
+        ).numpy()
+        return asked
 
 
 def softmax(values: FloatArray, temperature: float) -> FloatArray:
@@ -135,7 +161,7 @@ def most_similar(
         all_rows([small]),
         all_rows([pooled(p) for p in references]),
     )
-    best = [cosine.max(1) for _, cosine in cosines(queries, bank)]
+    best = [cosine.max(1) for _, cosine in Cosines(queries, bank)]
     return np.asarray(np.concatenate(best).reshape(small.shape[:2]))
 
 

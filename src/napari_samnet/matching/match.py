@@ -15,7 +15,8 @@ from napari_samnet.arrays.checks import as_array
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
-from napari_samnet.matching.job import Attempt, MatchJob
+from napari_samnet.matching.attempt import Attempt
+from napari_samnet.matching.job import MatchJob
 from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.landmarks import (
     checked_landmarks,

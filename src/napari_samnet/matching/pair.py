@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +23,7 @@ from napari_samnet.options import MatchOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_samnet.runtime.devices import ExecutionTarget
+    from napari_samnet.matching.encoding import ImageEncoder
     from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.confidence import MatchConfidence
     from napari_samnet.samnet.features import Features
@@ -41,9 +40,8 @@ class PairRun:
     """Both directions of a pair as one batch of two.
 
     ``small``: source and target at working size, float32 ``(size, size, 3)``.
-    ``place``: where the model is.
-    ``weights``: hash of the weights, for the cache of features; nothing is
-    kept without one.
+    ``encode``: encodes them, with all channels if there is a `confidence` or
+    evidence is wanted, since both are told by them.
     ``samples`` (n, m): even samples of labels of the source: each is a region
     that is taken to move as one.
     ``masks``: of :func:`~napari_samnet.matching.region.small_masks`: what is
@@ -57,8 +55,7 @@ class PairRun:
         model: SAMNet,
         small: tuple[FloatArray, FloatArray],
         options: MatchOptions,
-        place: ExecutionTarget,
-        weights: str,
+        encode: ImageEncoder,
         samples: NDArray[Any] | None = None,
         masks: Sequence[NDArray[np.float32] | None] = (None, None),
         confidence: MatchConfidence | None = None,
@@ -69,20 +66,12 @@ class PairRun:
         from napari_samnet.samnet.recurrence import Recurrence
 
         self._model = model
-        self._place = place
-        self._weights = weights
+        self._encode = encode
         self._options = options
         self._confidence = confidence
-        # Whether cached features must hold the layers that the decoder
-        # links to.
-        self._skips = options.attributes and options.feedback == 'image'
-        # From a blended relu4_1 on, the feature network needs all channels.
-        self._project = options.feedback != 'continue'
-        # Evidence is told by all channels, and so is the confidence.
-        self._unproject = options.evidence or confidence is not None
         self._masks = masks
         parts = [
-            self._matched(self._encode(image), mask)
+            self._matched(encode(image), mask)
             for image, mask in zip(small, masks, strict=True)
         ]
         source, target = (
@@ -92,7 +81,7 @@ class PairRun:
                 tuple(
                     torch.cat(level)
                     for level in zip(
-                        *(part.skips if self._skips else () for part in pair),
+                        *(part.skips if encode.skips else () for part in pair),
                         strict=True,
                     )
                 ),
@@ -116,7 +105,9 @@ class PairRun:
             self._regions = _regions(samples, (rows, columns)).to(
                 source.matching.device
             )
-        self._evidence: Evidence | None = None
+        #: Cells of the source that each cell of the target looks like, once
+        #: they were compared and if that is wanted.
+        self.evidence: Evidence | None = None
         self._recurrence = Recurrence(
             window=options.window,
             iterations=options.iterations,
@@ -159,50 +150,6 @@ class PairRun:
             ]
         )
 
-    def _encode(self, image: FloatArray) -> Features:
-        """Features of one image, from the cache if they are there.
-
-        Never two images at once: it needs half the memory, and the result
-        does not depend on what was cached.
-        """
-        import torch
-
-        from napari_samnet.runtime.feature_cache import FEATURES
-        from napari_samnet.runtime.precision import convolutions
-
-        options = self._options
-        digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
-        key = (
-            digest,
-            image.shape,
-            self._weights,
-            self._place,
-            self._project,
-            self._unproject,
-        )
-        # Features are cached by the hash of the weights, if there is one.
-        keep = bool(self._weights) and not options.reference
-        features = FEATURES.get(key, skips=self._skips) if keep else None
-        if features is not None:
-            return features
-        batch = torch.from_numpy(image).permute(2, 0, 1)[None]
-        batch = batch.to(self._place.device)
-        if not options.reference:
-            batch = batch.contiguous(memory_format=torch.channels_last)
-        with convolutions(self._place.device, exact=options.reference):
-            try:
-                features = self._model.encode(
-                    batch,
-                    skips=self._skips,
-                    project=self._project,
-                    unprojected=self._unproject,
-                )
-            except ValueError as error:
-                raise InputError(str(error)) from error
-        if keep:
-            FEATURES.put(key, features)
-        return features
-
     def states(self) -> Iterator[Iteration]:
         """Run the recurrence."""
         if not self._options.reference:
@@ -223,14 +170,29 @@ class PairRun:
         ]
         return (_joined(*pair) for pair in zip(*runs, strict=True))
 
-    def cells(self, views: Sequence[FloatArray] = ()) -> list[CellFeatures]:
-        """Features of the cells of source and target, for their evidence.
+    def compare(self, views: Sequence[FloatArray] = ()) -> None:
+        """Compare all cells of both images, as far as it is asked for.
 
-        ``views`` (h, w, 3): source and target in their own proportions.
-        Without them the features of the match are given, of images squashed
-        to squares.
-        Returns: the features of the source and those of the target.
+        That is done once for all states, and at any time before
+        :attr:`evidence` is used.
+
+        ``views`` (h, w, 3): source and target in their own proportions, for
+        the evidence. Without them the features of the match are taken, of
+        images squashed to squares.
         """
+        if self._options.evidence and self.evidence is None:
+            source, target = self._cells(views)
+            self.evidence = find_evidence(
+                target.channels,
+                [source.channels],
+                similarity=most_similar(target.matching, [source.matching]),
+            )
+        if self._confidence is not None and self._recurrence.guided:
+            # Computed when it is looked at first.
+            _ = self._similarities
+
+    def _cells(self, views: Sequence[FloatArray]) -> list[CellFeatures]:
+        """Features of the cells of source and target, for their evidence."""
         if not views:
             matching = self._source.matching.split(1)
             return list(map(cell_features, matching, self._unprojected))
@@ -239,21 +201,6 @@ class PairRun:
             for view, mask in zip(views, self._masks, strict=True)
         ]
         return [cell_features(f.matching, f.unprojected) for f in seen]
-
-    def evidence(self, cells: Sequence[CellFeatures]) -> Evidence:
-        """Cells of the source that each cell of the target looks like.
-
-        ``cells``: of :meth:`cells`, the same for all states.
-        Returns: from the target to the source; independent of the field.
-        """
-        if self._evidence is None:
-            source, target = cells
-            self._evidence = find_evidence(
-                target.channels,
-                [source.channels],
-                similarity=most_similar(target.matching, [source.matching]),
-            )
-        return self._evidence
 
     @cached_property
     def _similarities(self) -> PairSimilarities:
@@ -308,7 +255,7 @@ class PairRun:
 
         first = slice(1)
         exact = self._options.reference
-        with convolutions(self._place.device, exact=exact):
+        with convolutions(self._encode.place.device, exact=exact):
             image = self._model.picture(
                 self._source.part(first),
                 self._target.part(first),

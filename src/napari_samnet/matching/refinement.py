@@ -78,6 +78,15 @@ class Exact(NamedTuple):
     #: How far each place of the target is confirmed, if that was asked for.
     confirmed: FloatArray | None = None
 
+    def on_grid(self, confidence: FloatArray) -> FloatArray:
+        """Confidences ``(..., h, w)`` on the grid of the fields."""
+        if self.about is None:
+            return confidence
+        grid = self.forward.shape[:2]
+        maps = confidence.reshape(-1, *confidence.shape[-2:])
+        finer = np.stack([full_map(one, grid) for one in maps])
+        return finer.reshape(*confidence.shape[:-2], *grid)
+
     def known_to(
         self, confidence: FloatArray, evidence: Evidence | None
     ) -> tuple[FloatArray, Evidence | None]:
@@ -87,11 +96,7 @@ class Exact(NamedTuple):
         is raised where the pixels confirm.
         Returns: the confidences on the grid of the fields, and the evidence.
         """
-        if self.about is not None:
-            grid = self.forward.shape[:2]
-            confidence = np.stack(
-                [[full_map(one, grid) for one in kind] for kind in confidence]
-            )
+        confidence = self.on_grid(confidence)
         if self.confirmed is None or evidence is None:
             return confidence, evidence
         from napari_samnet.matching.confirmation import raised_confidence

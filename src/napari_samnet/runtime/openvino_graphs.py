@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 #: Compiled graphs that each part keeps, one per size and set of outputs.
-KEPT = 4
+KEPT = 8
 
 
 @cache

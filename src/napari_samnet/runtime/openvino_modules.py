@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from napari_samnet.runtime.openvino_graphs import (
@@ -154,9 +155,17 @@ class OpenVINOLite(LiteFeatures):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Outputs of the wanted blocks, fp32."""
-        shape = tuple(images.shape)
+        # One after the other: how many orientations are tried varies from
+        # pair to pair, and compiling a graph takes longer than running it.
+        shape = (1, *images.shape[1:])
         graph = self.graphs.get(shape, lambda: self._build(shape))
-        return dict(zip(self.layers, graph([images]), strict=True))
+        runs = [graph([image]) for image in images.split(1)]
+        return {
+            name: parts[0] if len(parts) == 1 else torch.cat(parts)
+            for name, parts in zip(
+                self.layers, zip(*runs, strict=True), strict=True
+            )
+        }
 
     def _build(self, shape: tuple[int, ...]) -> Any:
         entry = entry_of(shape)

@@ -16,6 +16,17 @@ A = TypeVar('A')
 B = TypeVar('B')
 
 
+def has_room(device: str) -> bool:
+    """Whether two things are done at once by :func:`side_by_side`.
+
+    ``device``: where both would compute.
+    """
+    import torch
+
+    threads = min(torch.get_num_threads(), cores())
+    return device == 'cpu' and threads >= 2
+
+
 def side_by_side(
     first: Callable[[], A], second: Callable[[], B], *, device: str = 'cpu'
 ) -> tuple[A, B]:
@@ -31,9 +42,9 @@ def side_by_side(
     """
     import torch
 
-    threads = torch.get_num_threads()
-    if device != 'cpu' or min(threads, cores()) < 2:
+    if not has_room(device):
         return first(), second()
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(1) as pool:
         # Threads that begin now take this number over.
         torch.set_num_threads(threads // 2)

@@ -26,6 +26,7 @@ from napari_samnet.samnet.bilateral_window import (
     centered,
     pool,
 )
+from napari_samnet.samnet.blocks import row_blocks
 from napari_samnet.samnet.field import flow_of, step_of
 
 #: Width of r_ij in cells: matches further away hardly count.
@@ -138,10 +139,12 @@ def _sums(
     for logits, (cells, neighbors) in zip(
         window.strips, window.extents(), strict=True
     ):
-        weights = torch.baddbmm(
-            logits, coefficients[:, cells], powers[..., neighbors], alpha=scale
-        ).exp_()
-        parts.append(weights @ moments[:, neighbors])
+        asked, around = coefficients[:, cells], powers[..., neighbors]
+        for part in row_blocks(asked.shape[1], logits.device):
+            weights = torch.baddbmm(
+                logits[:, part], asked[:, part], around, alpha=scale
+            ).exp_()
+            parts.append(weights @ moments[:, neighbors])
     return torch.cat(parts, 1).transpose(1, 2)
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_samnet.samnet.blocks import row_blocks
 from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
@@ -113,9 +114,15 @@ def window_mean(
     places = torch.cat((scale * positions, -0.5 * scale * one), 1)
     away = points.square().sum(0, keepdim=True)
     powers = torch.cat((points, away)).expand(len(volume), -1, -1)
-    logits = torch.baddbmm(volume, places.transpose(1, 2), powers, beta=beta)
-    weights = torch.softmax(logits, -1)
-    return points @ weights.transpose(1, 2)
+    places = places.transpose(1, 2)
+    means = []
+    for part in row_blocks(volume.shape[1], volume.device):
+        logits = torch.baddbmm(
+            volume[:, part], places[:, part], powers, beta=beta
+        )
+        weights = torch.softmax(logits, -1)
+        means.append(points @ weights.transpose(1, 2))
+    return torch.cat(means, -1)
 
 
 def _are_both_directions(source: Tensor, target: Tensor) -> bool:

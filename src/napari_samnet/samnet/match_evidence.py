@@ -352,12 +352,10 @@ def _elsewhere(
     answers['margin'] = here - others.amax(1)
     away = (points[:, pair.best] - goals).norm(dim=0)
     answers['distance of the best'] = (away + 0.5).log()
-    likely = pair.averaged.likely
-    moments = torch.stack((*points, points.square().sum(0)), 1)
-    mean = (likely @ moments) / pair.averaged.rows.exp()[:, None]
-    square = (
-        mean[:, 2] - 2 * (mean[:, :2].T * goals).sum(0) + goals.square().sum(0)
-    )
+    # With the long axis last in memory, a fraction of the time.
+    moments = torch.stack((*points, points.square().sum(0)))
+    mean = (moments @ pair.averaged.likely.T) / pair.averaged.rows.exp()
+    square = mean[2] - 2 * (mean[:2] * goals).sum(0) + goals.square().sum(0)
     answers['mean distance'] = (square.clamp_min(0).sqrt() + 0.5).log()
     back = points[:, pair.back[pair.best]] - points
     # Coming back to a neighboring cell counts as coming back.

@@ -134,7 +134,7 @@ class SAMNet(Comparison):
         Start
             Computed once per pair.
         """
-        if options.alikeness == 0 or options.init != 'global':
+        if not options.guided:
             return Start(self.start(source, target, options.init))
         return guided_start(source, target, options, regions)
 

@@ -60,6 +60,11 @@ class Recurrence:
     #: fast path.
     reference: bool = False
 
+    @property
+    def guided(self) -> bool:
+        """Whether fits follow the object, and the start tells of it."""
+        return self.alikeness > 0 and self.init == 'global'
+
 
 class Clues(NamedTuple):
     """What is known about how far a match can be relied on."""

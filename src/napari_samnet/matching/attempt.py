@@ -1,0 +1,370 @@
+"""An attempt at a match, at one place and one working size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samnet.arrays.types import FloatArray
+from napari_samnet.color.guided_affine import transfer_colors
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.images.blank import blank_images
+from napari_samnet.matching.directions import fields_in, on_samples
+from napari_samnet.matching.encoding import ImageEncoder
+from napari_samnet.matching.job import MatchJob
+from napari_samnet.matching.labeled import labeled
+from napari_samnet.matching.loaded import loaded
+from napari_samnet.matching.orientation_search import Choice, choose
+from napari_samnet.matching.pair import PairRun
+from napari_samnet.matching.provenance import provenance
+from napari_samnet.matching.refinement import Exact, exact_fields
+from napari_samnet.matching.region import matched_shares, small_masks
+from napari_samnet.matching.stages import Stages
+from napari_samnet.matching.step import Step
+from napari_samnet.matching.views import long_views
+from napari_samnet.runtime.devices import (
+    ExecutionTarget,
+    out_of_memory_explained,
+)
+from napari_samnet.runtime.side_by_side import has_room, side_by_side
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_samnet.samnet.candidates import Reconsidered
+    from napari_samnet.samnet.network import SAMNet
+    from napari_samnet.samnet.recurrence import Iteration
+
+
+class Attempt:
+    """A match at one place and one working size.
+
+    It holds what its results share; the metadata are written last.
+    """
+
+    #: Both images at working size.
+    small: tuple[FloatArray, FloatArray]
+    #: Why an image shows nothing, by its name, where one does.
+    _blank: dict[str, str]
+    #: How the target is seen.
+    choice: Choice
+    #: The two images in the network.
+    run: PairRun
+
+    def __init__(
+        self, job: MatchJob, place: ExecutionTarget, size: int
+    ) -> None:
+        self.job = job
+        self.place = place
+        self.size = size
+        self.stages = Stages(place.device)
+        self.changes: list[float] = []
+        self.warnings = list(job.warnings)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Time a stage, and name the remedy where memory runs out."""
+        with self._memory(), self.stages.timed(name):
+            yield
+
+    def _memory(self) -> AbstractContextManager[None]:
+        """Name the remedy where memory runs out."""
+        return out_of_memory_explained(self.place.device, self.size)
+
+    def steps(self) -> Generator[Step, None, Correspondence]:
+        """Prepare and iterate; what is found so far comes with each step."""
+        import torch
+
+        job, options = self.job, self.job.options
+        with self._stage('load'):
+            model, self._weights, fitted = loaded(
+                options, job.features, self.place
+            )
+        with self.stages.timed('shrink'):
+            self.small = (
+                job.working('source', self.size),
+                job.working('target', self.size),
+            )
+        yield Step(0, options.iterations, 'describing the images')
+        self._blank = blank_images(job.images, self.small)
+        self._provenance = provenance(self.place.device, self.small, job.axes)
+        encode = ImageEncoder(
+            model,
+            options,
+            self.place,
+            self._weights['sha256'],
+            # Evidence is told by all channels, and so is the confidence.
+            unproject=options.evidence or fitted is not None,
+        )
+        with self._stage('orient'):
+            view = self._oriented(model, encode)
+        masks = small_masks(job.kept, self.size)
+        if masks[1] is not None:
+            masks[1] = self.choice.frame.seen(masks[1], self.size)
+        with torch.inference_mode(), self._stage('encode'):
+            self.run = PairRun(
+                model,
+                (self.small[0], view),
+                options,
+                encode,
+                job.samples,
+                masks,
+                fitted,
+            )
+            states = self.run.states()
+        while True:
+            with self._stage('match'):
+                state = self._next(states)
+            self.changes.append(round(self.run.stride * state.change, 4))
+            snapshot = partial(self.snapshot, state, tuple(self.changes))
+            yield Step(
+                state.step + 1,
+                options.iterations,
+                f'iteration {state.step + 1} of at most {options.iterations}',
+                self.changes[-1],
+                snapshot,
+            )
+            if state.last:
+                return snapshot(transfer=job.transferred)
+
+    def _oriented(self, model: SAMNet, encode: ImageEncoder) -> FloatArray:
+        """The target as it is compared; meanwhile both images are encoded.
+
+        Most often, it stands as it is to be compared.
+        """
+        import torch
+
+        def ahead() -> None:
+            with torch.inference_mode():
+                for image in self.small:
+                    encode(image)
+
+        if not encode.keeps or not has_room(self.place.device):
+            return self._orient(model)
+        return side_by_side(ahead, partial(self._orient, model))[1]
+
+    def _next(self, states: Iterator[Iteration]) -> Iteration:
+        """The next iteration, and beside the first what does not need it."""
+        import torch
+
+        def compare() -> None:
+            with torch.inference_mode():
+                self.run.compare(self._views())
+
+        def iterate() -> Iteration:
+            with torch.inference_mode():
+                return next(states)
+
+        if self.changes or not has_room(self.place.device):
+            return iterate()
+        return side_by_side(compare, iterate)[1]
+
+    def _orient(self, model: SAMNet) -> FloatArray:
+        """Choose how the target is seen, and see it so at working size."""
+        try:
+            self.choice = choose(
+                model,
+                self.small,
+                self.job.shapes[1],
+                self.job.options.orientation,
+                self.place.device,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        frame, small = self.choice.frame, self.small[1]
+        if frame.whole:
+            return small
+        if not frame.exact:
+            # Interpolated from twice the pixels, nothing is lost.
+            small = self.job.working('target', 2 * self.size)
+        return frame.seen(small, self.size)
+
+    def snapshot(
+        self,
+        state: Iteration,
+        changes: tuple[float, ...],
+        *,
+        transfer: bool = True,
+    ) -> Correspondence:
+        """What is found after an iteration."""
+        import torch
+
+        job = self.job
+        with self._memory(), torch.inference_mode():
+            self.run.compare(self._views())
+            fields, seen = self._fields(state)
+        probability, exact = side_by_side(
+            partial(self._judged, state),
+            partial(self._exact, state, fields),
+            device=self.place.device,
+        )
+        sure = exact.on_grid(seen * self.run.kept_shares(seen.shape[2:]))
+        # Colors follow the field that neighbors share: single cells that have
+        # found a likelier match elsewhere make specks.
+        colors: Callable[[], Any] = (
+            partial(self._recolored, state, exact.forward, sure[0, 0])
+            if transfer and job.options.attributes
+            else lambda: None
+        )
+        result, transferred = side_by_side(
+            partial(self._settled, state, probability, exact, seen),
+            colors,
+            device=self.place.device,
+        )
+        metadata = {**self._metadata(changes), **result.metadata}
+        return replace(result, transferred=transferred, metadata=metadata)
+
+    def _fields(
+        self, state: Iteration
+    ) -> tuple[tuple[FloatArray, FloatArray], FloatArray]:
+        """Fields between the images as they came, and confidence (9)."""
+        window = self.job.options.window
+        return fields_in(self.choice.frame, state, window)
+
+    def _settled(
+        self,
+        state: Iteration,
+        probability: Tensor | None,
+        exact: Exact,
+        confidence: FloatArray,
+    ) -> Correspondence:
+        """The result without its picture, its metadata those of this part."""
+        import torch
+
+        job, frame = self.job, self.choice.frame
+        evidence, share = self.run.evidence, 0.0
+        better = None
+        if exact.about is None:
+            # No pixels confirm the field, so that it is free to change.
+            better = self._reconsidered(state, probability)
+        if better is not None:
+            state, probability, share = better
+            with self._memory(), torch.inference_mode():
+                fields, confidence = self._fields(state)
+            exact = Exact(*fields)
+        if probability is not None:
+            rows, columns = state.field.shape[-2:]
+            judged = on_samples(probability, (rows, columns))
+            confidence = np.concatenate((confidence, judged[None]))
+        confidence = confidence * self.run.kept_shares(confidence.shape[2:])
+        if not frame.whole:
+            confidence = np.stack(
+                [(there, frame.resampled(back)) for there, back in confidence]
+            )
+            if evidence is not None:
+                evidence = evidence.rearranged(
+                    *frame.nearest_cells(evidence.shape)
+                )
+        confidence, evidence = exact.known_to(confidence, evidence)
+        result = Correspondence(
+            forward=exact.forward,
+            backward=exact.backward,
+            forward_confidence=confidence[-1, 0],
+            backward_confidence=confidence[-1, 1],
+            evidence=evidence,
+            source_shape=job.shapes[0],
+            target_shape=job.shapes[1],
+        )
+        labels, about = self._labeled(result)
+        found = {'refined': exact.about, 'reconsidered': round(share, 3)}
+        return replace(result, warped_labels=labels, metadata=found | about)
+
+    def _reconsidered(
+        self, state: Iteration, probability: Tensor | None
+    ) -> Reconsidered | None:
+        """The state with likelier matches, if there are and may be any."""
+        import torch
+
+        if not self.job.options.candidates or probability is None:
+            return None
+        with torch.inference_mode(), self._stage('reconsider'):
+            return self.run.reconsidered(state, probability)
+
+    def _views(self) -> list[FloatArray]:
+        """Both images in their own proportions, if evidence needs them."""
+        job = self.job
+        if (
+            job.options.evidence
+            and job.features is None
+            and self.choice.frame.whole
+        ):
+            return long_views(list(job.images.values()), size=self.size)
+        return []
+
+    def _judged(self, state: Iteration) -> Tensor | None:
+        """How likely matches are right, if that was fitted."""
+        import torch
+
+        with torch.inference_mode(), self._stage('judge'):
+            return self.run.match_probability(state)
+
+    def _exact(
+        self, state: Iteration, fields: tuple[FloatArray, FloatArray]
+    ) -> Exact:
+        """Fields down to the pixel, if these are the last ones."""
+        options = self.job.options
+        if not state.last or not options.fine:
+            return Exact(*fields)
+        with self._stage('refine'):
+            return exact_fields(
+                self.small,
+                fields,
+                specimen=self.choice.specimen,
+                device=self.place.device,
+                longest=max(max(shape) for shape in self.job.shapes),
+                at_size=self.job.working,
+                confirm=options.evidence,
+            )
+
+    def _labeled(self, result: Correspondence) -> tuple[Any, dict[str, Any]]:
+        """Labels on the target's grid, if they are to be carried."""
+        job = self.job
+        if not job.carried:
+            return None, {}
+        image = job.images['target'] if job.options.outlines else None
+        with self._stage('labels'):
+            return labeled(result, job.labels, image)
+
+    def _recolored(
+        self, state: Iteration, forward: FloatArray, confidence: FloatArray
+    ) -> Any:
+        """The source with the target's look, at its own size."""
+        import torch
+
+        from napari_samnet.color.transfer import Recolored, recolored
+
+        colors = None
+        if self.job.options.reference:
+            with torch.inference_mode(), self._stage('decode'):
+                colors = Recolored(
+                    self.small[0], self.run.picture(state), None
+                )
+        with self._stage('recolor'):
+            if colors is None:
+                colors = recolored(*self.small, forward, confidence**2)
+            return transfer_colors(self.job.images['source'], *colors)
+
+    def _metadata(self, changes: tuple[float, ...]) -> dict[str, Any]:
+        """What a result says about how it was made."""
+        return {
+            'options': asdict(self.job.options),
+            **self.place._asdict(),
+            'size': self.size,
+            'weights': self._weights,
+            **self._provenance,
+            'warnings': self.warnings,
+            'orientation': self.choice.as_record(),
+            **matched_shares(self.job.kept),
+            **({'blank': self._blank} if self._blank else {}),
+            'iterations_used': len(changes),
+            'changes': list(changes),
+            'stages': self.stages.rounded(),
+            'seconds': round(time.perf_counter() - self.job.started, 4),
+        }
