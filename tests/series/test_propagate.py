@@ -13,7 +13,7 @@ from skimage.draw import ellipse
 from napari_samnet import propagate
 from napari_samnet.datasets.real_pairs import brain_series
 from napari_samnet.errors import InputError
-from napari_samnet.series import evidence
+from napari_samnet.series import chain, evidence
 from napari_samnet.series import propagate as engine
 from napari_samnet.series.closely import region_around, wanted_cells
 from napari_samnet.series.encode import Cells
@@ -369,9 +369,12 @@ class TestRegion:
 class TestCloseLook:
     """What is looked at closely."""
 
-    @pytest.mark.parametrize('last', [None, (16, 16), (32, 40), (48, 86)])
+    @pytest.mark.parametrize(
+        'last',
+        [None, np.s_[8:24, 20:36], np.s_[16:48, 4:44], np.s_[0:48, 0:86]],
+    )
     def test_it_holds_all_that_is_wanted(
-        self, last: tuple[int, int] | None
+        self, last: tuple[slice, slice] | None
     ) -> None:
         rng = np.random.default_rng(0)
         for _ in range(200):
@@ -382,6 +385,21 @@ class TestCloseLook:
             assert region is not None
             assert wanted[region].sum() == wanted.sum()
             assert not any(part.start % 4 for part in region)
+
+    def test_it_stays_where_what_is_wanted_has_moved_a_little(self) -> None:
+        wanted = np.zeros((48, 86), bool)
+        wanted[20:30, 40:52] = True
+        region = region_around(wanted, None)
+        assert region is not None
+        moved = np.roll(wanted, (1, -1), (0, 1))
+        assert region_around(moved, region) == region
+        far = region_around(np.roll(wanted, 20, 1), region)
+        assert far is not None
+        assert far != region
+        # Of the same size, so that the network is not compiled again.
+        assert [p.stop - p.start for p in far] == [
+            p.stop - p.start for p in region
+        ]
 
     def test_a_label_that_the_glance_does_not_see_may_be_anywhere(
         self,
@@ -423,3 +441,53 @@ def test_cells_that_many_ask_for_are_popular(
     again = evidence._alike(asked, cells, 3, None, 0.1)
     for one, other in zip((values, index, popular), again, strict=True):
         assert torch.allclose(one, other)
+
+
+def test_the_largest_of_many_are_those_of_all() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    for columns in (40, 960, 1001):
+        values = torch.randn(50, columns)
+        found, where = evidence._largest(values, 30)
+        torch.testing.assert_close(found, values.topk(30, 1).values)
+        torch.testing.assert_close(found, values.gather(1, where))
+
+
+def test_what_lies_beyond_the_window_is_far() -> None:
+    grid = (5, 8)
+    places = np.arange(40)
+    asked = places[10:13]
+    far = evidence._far(asked, places, grid, 2).numpy()
+    for row, one in zip(far, asked, strict=True):
+        rows, columns = np.divmod(places, 8)
+        apart = np.maximum(abs(rows - one // 8), abs(columns - one % 8))
+        np.testing.assert_array_equal(row, apart > 2)
+
+
+def test_planes_that_are_looked_at_ahead_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.random((120, 160, 3)).astype(np.float32)
+    picture[40:80, 30:70] = 1, 0.2, 0.1
+    film = [np.roll(picture, 3 * k, 1) for k in range(4)]
+    labels = np.zeros((120, 160), np.uint8)
+    labels[40:80, 30:70] = 4
+    results = []
+    for room in (True, False):
+        monkeypatch.setattr(chain, 'has_room', lambda _, room=room: room)
+        read: list[int] = []
+
+        class Planes:
+            def __len__(self) -> int:
+                return len(film)
+
+            def __getitem__(self, index: int, read: Any = read) -> Any:
+                read.append(index)
+                return film[index]
+
+        results.append(propagate(Planes(), {0: labels}, size=64).labels)
+        # Each one is read once, whoever wants it first.
+        assert sorted(set(read)) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(*results)

@@ -131,6 +131,16 @@ def _processor() -> dict[str, Any]:
     return capabilities
 
 
+def has_whole_products(place: ExecutionTarget) -> bool:
+    """Whether matrices of whole numbers are multiplied faster at a place.
+
+    Without these instructions the products of eight bits may overflow.
+    """
+    able = _processor()
+    fast = ('avx512_vnni', 'avx_vnni', 'amx_int8')
+    return place.precision == 'int8' and any(map(able.get, fast))
+
+
 def _takes_int8(weights: Weights) -> bool:
     """Whether int8 is there, is faster, and was shown to be exact enough."""
     from napari_samnet.runtime.int8 import within_bounds

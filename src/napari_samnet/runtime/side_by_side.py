@@ -54,3 +54,19 @@ def side_by_side(
             return beside.result(), result
         finally:
             torch.set_num_threads(threads)
+
+
+def on_all_cores(
+    part: Callable[[int], A], count: int, *, device: str = 'cpu'
+) -> list[A]:
+    """Do alike parts, two at a time where there are two cores.
+
+    ``part``: takes the number of a part. ``count``: how many there are.
+    Returns: what the parts return, in their order.
+    """
+
+    def some(first: int) -> list[A]:
+        return [part(number) for number in range(first, count, 2)]
+
+    odd, even = side_by_side(lambda: some(1), lambda: some(0), device=device)
+    return [(even, odd)[number % 2][number // 2] for number in range(count)]

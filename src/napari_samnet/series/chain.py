@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +14,9 @@ import numpy.typing as npt
 from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
+from napari_samnet.runtime.side_by_side import has_room, side_by_side
 from napari_samnet.series.closely import region_around, wanted_cells
-from napari_samnet.series.encode import EncodedPlane, PlaneEncoder
+from napari_samnet.series.encode import EncodedPlane, PlaneEncoder, Region
 from napari_samnet.series.evidence import (
     Reference,
     carried_back,
@@ -86,9 +89,12 @@ class HeldPlanes:
         self._encoder = encoder
         self._recent: RecentlyUsed[EncodedPlane] = RecentlyUsed(count=HELD)
         self._shape: tuple[int, int] | None = None
-        #: Rows and columns of the region that was looked at last.
-        self._size: tuple[int, int] | None = None
+        #: The region that was looked at last; None for the whole plane.
+        self._region: Region | None = None
+        #: A plane that was looked at ahead: its index, the region, and it.
+        self._ahead: tuple[int, Region | None, EncodedPlane] | None = None
         self.glances = encoder.glances
+        self.device = encoder.place.device
 
     def __call__(self, index: int) -> EncodedPlane:
         """Encode a plane, or recall it.
@@ -116,8 +122,18 @@ class HeldPlanes:
         plane = self(index)
         return within(self._encoder.closely(plane), plane.kept)
 
+    def look_ahead(self, index: int) -> None:
+        """Look at a plane, closely where the last one was looked at.
+
+        What goes wrong is raised when the plane is asked for.
+        """
+        with suppress(Exception):
+            looked = self._encoder.closely(self(index), self._region)
+            self._ahead = index, self._region, looked
+
     def decided(
         self,
+        index: int,
         plane: EncodedPlane,
         references: Sequence[Reference],
         biases: Sequence[float],
@@ -125,6 +141,7 @@ class HeldPlanes:
     ) -> tuple[EncodedPlane, FloatArray]:
         """Evidence for the labels, by a close look at a part of the plane.
 
+        ``index``: place of the plane in the series.
         ``before``: plane that tells where the labels were.
         Returns: the plane with the cells that were looked at, and the evidence
         on its grid.
@@ -139,11 +156,14 @@ class HeldPlanes:
         wanted = wanted_cells(glance, shares > THERE, known)
         region = None
         if wanted is not None:
-            region = region_around(wanted, self._size)
-        if region is not None:
-            rows, columns = region
-            self._size = rows.stop - rows.start, columns.stop - columns.start
-        plane = within(self._encoder.closely(plane, region), plane.kept)
+            region = region_around(wanted, self._region)
+        self._region = region
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[:2] == (index, region):
+            looked = ahead[2]
+        else:
+            looked = self._encoder.closely(plane, region)
+        plane = within(looked, plane.kept)
         return plane, gather_evidence(
             plane, references, biases=biases, wanted=wanted
         )
@@ -198,15 +218,18 @@ class Propagation:
                 if self._goes_on(ahead):
                     yield None, self._unlike(index, chain, compared, 'skipped')
                     continue
-                for rest in chain.planes[place:]:
-                    report = self._unlike(rest, chain, compared, 'ended')
-                    if rest != index:
+                for behind in chain.planes[place:]:
+                    report = self._unlike(behind, chain, compared, 'ended')
+                    if behind != index:
                         reason = f'behind the cut at plane {index}'
                         report = replace(report, reason=reason, similarity=0.0)
                     yield None, report
                 return
             self._before = compared.plane.without_image()
-            yield self._carry(index, chain, compared)
+            rest = chain.planes[place + 1 :]
+            yield self._carry(
+                index, chain, compared, rest[0] if rest else None
+            )
 
     def _compared(self, index: int) -> _Compared:
         """Compare a plane with all that is remembered."""
@@ -246,9 +269,13 @@ class Propagation:
         )
 
     def _carry(
-        self, index: int, chain: Chain, compared: _Compared
+        self,
+        index: int,
+        chain: Chain,
+        compared: _Compared,
+        following: int | None,
     ) -> tuple[npt.NDArray[Any], PlaneReport]:
-        """Find the labels of one plane."""
+        """Find the labels of one plane; meanwhile look at the one after it."""
         plane = compared.plane
         top = max(compared.likenesses)
         asked = [
@@ -262,25 +289,18 @@ class Propagation:
         drawn = [r for r in references if r.annotated][:1]
         latest = self._memory.recent[:1] or drawn or references[:1]
         plane, evidence = self._planes.decided(
-            plane, references, [bias for _, bias in asked], latest[0]
+            index, plane, references, [bias for _, bias in asked], latest[0]
         )
-        for reference in latest:
-            before = reference.shares.float().cpu().numpy()
-            evidence = shared_by_position(evidence, before)
-        assert plane.image is not None
-        seen = evidence.reshape(len(evidence), -1).max(1) >= LEAST_PEAK
-        evidence[~seen] = 0
-        places = labels_from_evidence(
-            evidence, plane.image, outlines=self._outlines
+        finish = partial(
+            self._painted, plane, evidence, references, latest[0], drawn
         )
-        count = len(self._ids)
-        follow_labels(plane, [*drawn, *self._memory.recent[:1]], places, count)
-        if drawn:
-            drop_far_pieces(places, latest[0].labels, drawn[0].labels, count)
-        if plane.kept is not None:
-            places[~plane.kept] = 0
-        area = np.bincount(places.ravel(), minlength=count + 1)[1:]
-        quality = _quality(references, plane, places, count)
+        if following is not None and has_room(self._planes.device):
+            _, (places, evidence, quality) = side_by_side(
+                partial(self._planes.look_ahead, following), finish
+            )
+        else:
+            places, evidence, quality = finish()
+        area = np.bincount(places.ravel(), minlength=len(self._ids) + 1)[1:]
         missing = self._ids[area == 0]
         sharp = [r.plane.sharpness for r in references if r.annotated]
         blurred = bool(sharp) and plane.sharpness < BLURRED * min(sharp)
@@ -297,6 +317,36 @@ class Propagation:
             missing=tuple(missing.tolist()),
             source=chain.source,
         )
+
+    def _painted(
+        self,
+        plane: EncodedPlane,
+        evidence: FloatArray,
+        references: Sequence[Reference],
+        latest: Reference,
+        drawn: Sequence[Reference],
+    ) -> tuple[npt.NDArray[np.int32], FloatArray, float]:
+        """Labels from evidence, the evidence that was believed, and quality.
+
+        ``references``: that were asked. ``latest``: the plane before.
+        ``drawn``: the nearest annotated plane.
+        """
+        count = len(self._ids)
+        before = latest.shares.float().cpu().numpy()
+        evidence = shared_by_position(evidence, before)
+        assert plane.image is not None
+        seen = evidence.reshape(len(evidence), -1).max(1) >= LEAST_PEAK
+        evidence[~seen] = 0
+        places = labels_from_evidence(
+            evidence, plane.image, outlines=self._outlines
+        )
+        follow_labels(plane, [*drawn, *self._memory.recent[:1]], places, count)
+        if drawn:
+            drop_far_pieces(places, latest.labels, drawn[0].labels, count)
+        if plane.kept is not None:
+            places[~plane.kept] = 0
+        quality = _quality(references, plane, places, count)
+        return places, evidence, quality
 
     def _verdict(
         self, quality: float, missing: npt.NDArray[Any], *, blurred: bool

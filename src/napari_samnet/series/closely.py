@@ -59,10 +59,11 @@ def wanted_cells(
     return np.asarray(wanted)
 
 
-def region_around(wanted: Mask, last: tuple[int, int] | None) -> Region | None:
+def region_around(wanted: Mask, last: Region | None) -> Region | None:
     """Rows and columns that hold all wanted cells; None for the whole plane.
 
-    ``last``: size of the region before, which is taken again if it will do.
+    ``last``: the region before. It is taken again if it will do, else its
+    size if that will.
     """
     spans = [np.flatnonzero(wanted.any(1 - axis)) for axis in (0, 1)]
     if not spans[0].size:
@@ -72,17 +73,23 @@ def region_around(wanted: Mask, last: tuple[int, int] | None) -> Region | None:
         min(side, -(-count // STEP) * STEP)
         for count, side in zip(least, wanted.shape, strict=True)
     ]
-    if last is not None and all(
-        a >= b for a, b in zip(last, least, strict=True)
-    ):
-        size = (
-            list(last) if np.prod(last) < TOO_LARGE * np.prod(size) else size
-        )
+    if last is not None:
+        before = [part.stop - part.start for part in last]
+        if np.prod(before) < TOO_LARGE * np.prod(size):
+            if all(
+                part.start <= span[0] and span[-1] < part.stop
+                for part, span in zip(last, spans, strict=True)
+            ):
+                return last
+            if all(a >= b for a, b in zip(before, least, strict=True)):
+                size = before
     parts = []
     for span, count, side in zip(spans, size, wanted.shape, strict=True):
         spare = count - int(span[-1] - span[0]) - 1
         start = max(0, min(int(span[0]) - spare // 2, side - count))
-        start = min(-(-start // GRID), int(span[0]) // GRID) * GRID
+        start = start // GRID * GRID
+        if start + count <= span[-1]:
+            start += GRID
         stop = start + count
         # What is left at the far border belongs to it.
         parts.append(slice(start, side if stop > side - GRID else stop))

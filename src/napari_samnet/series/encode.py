@@ -15,6 +15,7 @@ from napari_samnet.images.rgb import working_shape
 from napari_samnet.labels.similar import pooled
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
+    has_whole_products,
     out_of_memory_explained,
     resolve_execution_target,
 )
@@ -24,6 +25,8 @@ from napari_samnet.runtime.weights import get_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from napari_samnet.samnet.whole_numbers import WholeFeatures
 
 
 #: Rows and columns of cells.
@@ -52,13 +55,26 @@ class Cells:
     grid: tuple[int, int]
     #: (n,): where they are in it, row by row, ascending.
     places: npt.NDArray[np.intp]
+    #: The same features as whole numbers, where these are multiplied faster.
+    whole: WholeFeatures | None = None
 
-    def some(self, index: npt.NDArray[np.intp]) -> Cells:
+    def some(self, index: npt.NDArray[np.intp] | slice) -> Cells:
         """A choice of these cells."""
         import torch
 
-        features = self.features[torch.from_numpy(index)]
-        return Cells(features, self.grid, self.places[index])
+        part = index if isinstance(index, slice) else torch.from_numpy(index)
+        return Cells(
+            self.features[part],
+            self.grid,
+            self.places[index],
+            None if self.whole is None else self.whole.some(part),
+        )
+
+    def cosines(self, others: Cells) -> Tensor:
+        """Of all these cells with all others, (n, m)."""
+        if self.whole is not None and others.whole is not None:
+            return self.whole.products(others.whole)
+        return self.features @ others.features.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +148,7 @@ class PlaneEncoder:
             precision=self.place.precision,
             backend=self.place.backend,
         )
+        self._in_whole_numbers = has_whole_products(self.place)
         light = getattr(self._model.features, 'light', None)
         #: Whether planes are seen by the light network before they are looked
         #: at closely.
@@ -197,7 +214,8 @@ class PlaneEncoder:
         index = np.arange(plane.cells[0] * plane.cells[1])
         places = index.reshape(plane.cells)[rows, columns].ravel()
         return replace(
-            plane, detail=Cells(cells.features, plane.cells, places)
+            plane,
+            detail=replace(cells, grid=plane.cells, places=places),
         )
 
     def _cells(self, picture: FloatArray, *, light: bool) -> Cells:
@@ -205,6 +223,7 @@ class PlaneEncoder:
         import torch
 
         from napari_samnet.samnet.light_features import telling_features
+        from napari_samnet.samnet.whole_numbers import WholeFeatures
 
         batch = torch.from_numpy(np.ascontiguousarray(picture, np.float32))
         batch = batch.permute(2, 0, 1)[None].to(self.place.device)
@@ -224,7 +243,11 @@ class PlaneEncoder:
                 ).matching[0]
             channels, *grid = described.shape
             features = described.float().reshape(channels, -1).T.contiguous()
-        return Cells(features, (grid[0], grid[1]), np.arange(len(features)))
+            whole = None
+            if self._in_whole_numbers:
+                whole = WholeFeatures.of(features)
+        places = np.arange(len(features))
+        return Cells(features, (grid[0], grid[1]), places, whole)
 
 
 def _bounded(picture: FloatArray) -> FloatArray:

@@ -80,6 +80,8 @@ def within(plane: EncodedPlane, kept: Mask | None) -> EncodedPlane:
 def _counted(cells: Cells, kept: Mask) -> Cells:
     """The same cells, those that do not count without features."""
     counts = kept_cells(kept, cells.grid).reshape(-1, 1)[cells.places]
-    return replace(
-        cells, features=cells.features * cells.features.new_tensor(counts)
-    )
+    factor = cells.features.new_tensor(counts)
+    whole = cells.whole
+    if whole is not None:
+        whole = whole._replace(scale=whole.scale * factor)
+    return replace(cells, features=cells.features * factor, whole=whole)
