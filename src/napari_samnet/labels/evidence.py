@@ -219,6 +219,7 @@ def find_evidence(
     temperature: float = TEMPERATURE,
     mutual: float = MUTUAL,
     similarity: FloatArray | None = None,
+    whole: bool = False,
 ) -> Evidence:
     """Find the most similar cells of annotated images.
 
@@ -242,6 +243,10 @@ def find_evidence(
     similarity : ndarray of float, shape (h2', w2'), optional
         How alike the most similar cell is to each cell, where other features
         tell that better; by default by these.
+    whole : bool
+        Compare cells in whole numbers of eight bits, by which a similarity
+        is off by about .001. Only for processors that multiply these: they
+        take an eighth of the time.
 
     Returns
     -------
@@ -264,7 +269,7 @@ def find_evidence(
     small, others = pooled(target), [pooled(part) for part in references]
     shape = small.shape[:2]
     queries, bank = all_rows([small]), all_rows(others)
-    cosines = Cosines(queries, bank)
+    cosines = Cosines(queries, bank, whole=whole)
     asked = cosines.popularity(temperature) if mutual else None
     count = min(neighbors, len(bank))
     candidates = min(max(neighbors, CANDIDATES if mutual else 0), len(bank))

@@ -83,13 +83,27 @@ def pooled(features: FloatArray, side: int = LARGEST_SIDE) -> FloatArray:
 class Cosines:
     """Similarities of all cells of two images, some rows at a time.
 
-    ``queries`` (N, C), ``bank`` (M, C): features of unit length. Iterated over
-    as often as one likes, it gives which rows and their similarities, which
-    must not be changed.
+    ``queries`` (N, C), ``bank`` (M, C): features of unit length.
+    ``whole``: whether to compare them in whole numbers, where the processor
+    multiplies these faster; see :mod:`napari_samnet.samnet.whole_numbers`.
+
+    Iterated over as often as one likes, it gives which rows and their
+    similarities, which must not be changed.
     """
 
-    def __init__(self, queries: FloatArray, bank: FloatArray) -> None:
-        self._queries, self._bank = queries, bank
+    def __init__(
+        self, queries: FloatArray, bank: FloatArray, *, whole: bool = False
+    ) -> None:
+        import torch
+
+        from napari_samnet.samnet.whole_numbers import WholeFeatures
+
+        # By torch, which keeps to the cores that it was given.
+        one, other = torch.from_numpy(queries), torch.from_numpy(bank)
+        self._pair = (
+            (WholeFeatures.of(one), WholeFeatures.of(other)) if whole else None
+        )
+        self._queries, self._bank = one, other
         self._step = max(1, BLOCK_VALUES // len(bank))
         self._only: FloatArray | None = None
 
@@ -106,12 +120,10 @@ class Cosines:
             yield part, self._rows(part)
 
     def _rows(self, part: slice) -> FloatArray:
-        # By torch, which keeps to the cores that it was given.
-        import torch
-
-        product = torch.from_numpy(self._queries[part]) @ (
-            torch.from_numpy(self._bank).T
-        )
+        if self._pair is not None:
+            product = self._pair[0].some(part).products(self._pair[1])
+        else:
+            product = self._queries[part] @ self._bank.T
         rows: FloatArray = product.numpy()
         return rows
 
@@ -148,11 +160,15 @@ def descending(
 
 
 def most_similar(
-    target: FloatArray, references: Sequence[FloatArray]
+    target: FloatArray,
+    references: Sequence[FloatArray],
+    *,
+    whole: bool = False,
 ) -> FloatArray:
     """How alike the most similar cell of annotated images is.
 
     ``target`` (h2, w2, C), ``references`` (h, w, C): features of their cells.
+    ``whole``: see :class:`Cosines`.
     Returns: (h2', w2'): cosine for each cell of the target, on at most 64
     cells a side.
     """
@@ -161,7 +177,8 @@ def most_similar(
         all_rows([small]),
         all_rows([pooled(p) for p in references]),
     )
-    best = [cosine.max(1) for _, cosine in Cosines(queries, bank)]
+    cosines = Cosines(queries, bank, whole=whole)
+    best = [part.max(1) for _, part in cosines]
     return np.asarray(np.concatenate(best).reshape(small.shape[:2]))
 
 

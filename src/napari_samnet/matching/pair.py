@@ -19,6 +19,7 @@ from napari_samnet.matching.region import (
     without,
 )
 from napari_samnet.options import MatchOptions
+from napari_samnet.runtime.devices import has_whole_products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,6 +122,7 @@ class PairRun:
             skip=options.skip,
             tolerance=options.tolerance / self.stride,
             reference=options.reference,
+            whole_numbers=has_whole_products(encode.place),
         )
 
     @staticmethod
@@ -182,10 +184,14 @@ class PairRun:
         """
         if self._options.evidence and self.evidence is None:
             source, target = self._cells(views)
+            whole = self._recurrence.whole_numbers
             self.evidence = find_evidence(
                 target.channels,
                 [source.channels],
-                similarity=most_similar(target.matching, [source.matching]),
+                similarity=most_similar(
+                    target.matching, [source.matching], whole=whole
+                ),
+                whole=whole,
             )
         if self._confidence is not None and self._recurrence.guided:
             # Computed when it is looked at first.
@@ -214,7 +220,8 @@ class PairRun:
         if len(given) == 2:
             taught = self._model.features.taught_feature(torch.cat(given))
         return PairSimilarities.of(
-            self._source.matching if taught is None else taught
+            self._source.matching if taught is None else taught,
+            whole=self._recurrence.whole_numbers,
         )
 
     def match_probability(self, state: Iteration) -> Tensor | None:
@@ -247,6 +254,7 @@ class PairRun:
             state,
             before,
             alikeness=self._options.alikeness,
+            whole=self._recurrence.whole_numbers,
         )
 
     def picture(self, state: Iteration) -> FloatArray:

@@ -18,6 +18,7 @@ from torch import Tensor
 from napari_samnet.samnet.bilateral import bilateral_fit
 from napari_samnet.samnet.bilateral_window import bilateral_window
 from napari_samnet.samnet.confidence import MatchConfidence
+from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.field import flow_of, grid, resize_field
 from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.recurrence import Iteration
@@ -49,6 +50,7 @@ def reconsidered(
     before: Tensor,
     *,
     alikeness: float,
+    whole: bool = False,
 ) -> Reconsidered | None:
     """Take likelier matches where there are any.
 
@@ -56,6 +58,8 @@ def reconsidered(
     in the cells of the similarities.
     ``alikeness``: h, the difference of cosines at which a neighbor counts 37 %
     in the window that the field is bent in.
+    ``whole``: whether that is told in whole numbers, see
+    :func:`~.correlation.all_pairs`.
     Returns: None where no cell has a likelier match.
     """
     maps = similarities.maps
@@ -75,7 +79,12 @@ def reconsidered(
     better = doubtful & (chance > before)
     if not better.any():
         return None
-    window = bilateral_window(maps, sigma=FIT_SIGMA, alikeness=alikeness)
+    window = bilateral_window(
+        maps,
+        sigma=FIT_SIGMA,
+        alikeness=alikeness,
+        cosines=all_pairs(maps, maps, whole=whole).flatten(3).flatten(1, 2),
+    )
 
     def fit(motion: Tensor, weight: Tensor) -> Tensor:
         around = torch.cat((field[:, :4], motion), 1)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_samnet.samnet.whole_numbers import WholeFeatures
+
 
 def center_index(window: int) -> int:
     """Index of the zero displacement in a volume of that window."""
@@ -144,8 +146,23 @@ def confidence(correlation: Tensor, beta: float = 10.0) -> Tensor:
     return (logits[:, center : center + 1] - top).exp() / total
 
 
-def all_pairs(source: Tensor, target: Tensor) -> Tensor:
-    """Inner products of all cells, ``(B, Hs, Ws, Ht, Wt)``."""
+def all_pairs(
+    source: Tensor, target: Tensor, *, whole: bool = False
+) -> Tensor:
+    """Inner products of all cells, ``(B, Hs, Ws, Ht, Wt)``.
+
+    ``whole``: in whole numbers of eight bits, without gradient; see
+    :mod:`.whole_numbers`.
+    """
     batch, _, height, width = source.shape
-    product = source.flatten(2).transpose(1, 2) @ target.flatten(2)
+    cells, others = (m.flatten(2).transpose(1, 2) for m in (source, target))
+    if whole:
+        product = torch.stack(
+            [
+                WholeFeatures.of(one).products(WholeFeatures.of(other))
+                for one, other in zip(cells, others, strict=True)
+            ]
+        )
+    else:
+        product = cells @ others.transpose(1, 2)
     return product.view(batch, height, width, *target.shape[-2:])

@@ -58,16 +58,19 @@ def few_cells(feature: Tensor) -> Tensor:
     return normalize(F.interpolate(feature, size=few, mode='area'))
 
 
-def consensus(source: Tensor, target: Tensor) -> Tensor:
+def consensus(
+    source: Tensor, target: Tensor, *, whole: bool = False
+) -> Tensor:
     """Cosines of all pairs, averaged over 3 x 3 equal displacements.
 
     Neighbors of a true match match at the same displacement.
 
     ``source``, ``target``: ``(B, C, h, w)`` of unit length along C; the sizes
     may differ.
+    ``whole``: in whole numbers, see :func:`~.correlation.all_pairs`.
     Returns: ``(B, h, w, h2, w2)``; outside the images the cosine is 0.
     """
-    return consensus_of(all_pairs(source, target))
+    return consensus_of(all_pairs(source, target, whole=whole))
 
 
 def consensus_of(volume: Tensor) -> Tensor:
@@ -144,16 +147,21 @@ def _log_probability(volume: Tensor) -> Tensor:
     return 2 * scaled - rows - columns
 
 
-def gather_evidence(source: Tensor, target: Tensor) -> Evidence:
+def gather_evidence(
+    source: Tensor, target: Tensor, *, whole: bool = False
+) -> Evidence:
     """Compare all pairs of cells.
 
     ``source``, ``target``: ``(B, C, h, w)`` of unit length along C, see
-    :func:`few_cells`. Returns: on the cells of the source.
+    :func:`few_cells`.
+    ``whole``: in whole numbers, see :func:`~.correlation.all_pairs`.
+    Returns: on the cells of the source.
     """
     height, width = source.shape[-2:]
     cells = torch.arange(height * width, device=source.device)
     if _are_both_directions(source, target):
-        there = consensus(source[:1], target[:1]).flatten(3).flatten(1, 2)
+        there = consensus(source[:1], target[:1], whole=whole)
+        there = there.flatten(3).flatten(1, 2)
         volume = torch.cat((there, there.transpose(1, 2)))
         likely = _log_probability(there)
         index = torch.cat((argmax(likely, 2), argmax(likely, 1)))
@@ -161,7 +169,8 @@ def gather_evidence(source: Tensor, target: Tensor) -> Evidence:
         best = likely[0].gather(1, index[0, :, None])[:, 0]
         best = torch.stack((best, likely[0, index[1], cells]))
     else:
-        volume = consensus(source, target).flatten(3).flatten(1, 2)
+        volume = consensus(source, target, whole=whole)
+        volume = volume.flatten(3).flatten(1, 2)
         likely = _log_probability(volume)
         best, index = likely.max(2)
         back = likely.argmax(1)

@@ -147,10 +147,13 @@ class PairSimilarities(NamedTuple):
     neighbors: tuple[Neighbors, Neighbors]
 
     @classmethod
-    def of(cls, features: Tensor) -> PairSimilarities:
-        """Compare all cells of two images, ``(2, C, H, W)``."""
+    def of(cls, features: Tensor, *, whole: bool = False) -> PairSimilarities:
+        """Compare all cells of two images, ``(2, C, H, W)``.
+
+        ``whole``: in whole numbers, see :func:`~.correlation.all_pairs`.
+        """
         maps = _many_cells(few_cells(features.float()))
-        cosines = all_pairs(maps[:1], maps[1:])
+        cosines = all_pairs(maps[:1], maps[1:], whole=whole)
         averaged = Volume.of(_averaged(cosines))
         best, back = (argmax(averaged.cosines, axis) for axis in (1, 0))
         means = maps.mean((2, 3))

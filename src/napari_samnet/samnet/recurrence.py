@@ -59,6 +59,9 @@ class Recurrence:
     #: ones, and F^{s<-t} after the last iteration too: the oracle of every
     #: fast path.
     reference: bool = False
+    #: Compare all cells of small maps in whole numbers of eight bits, where
+    #: the processor multiplies these faster; see :mod:`.whole_numbers`.
+    whole_numbers: bool = False
 
     @property
     def guided(self) -> bool:

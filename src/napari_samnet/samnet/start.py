@@ -14,6 +14,7 @@ from napari_samnet.samnet.bilateral_window import (
     BilateralWindow,
     bilateral_window,
 )
+from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.evidence import (
     Evidence,
     few_cells,
@@ -91,8 +92,9 @@ def guided_start(
     size = source.shape[-2:]
     alikeness = options.alikeness
     few = few_cells(source.float())
-    evidence = gather_evidence(few, few_cells(target.float()))
-    cosines = few.flatten(2).transpose(1, 2) @ few.flatten(2)
+    whole = options.whole_numbers
+    evidence = gather_evidence(few, few_cells(target.float()), whole=whole)
+    cosines = all_pairs(few, few, whole=whole).flatten(3).flatten(1, 2)
     window = bilateral_window(
         few, sigma=FIT_SIGMA, alikeness=alikeness, cosines=cosines
     )
