@@ -168,7 +168,7 @@ def most_similar(
     """How alike the most similar cell of annotated images is.
 
     ``target`` (h2, w2, C), ``references`` (h, w, C): features of their cells.
-    ``whole``: see :class:`Cosines`.
+    ``whole``: compare in whole numbers of eight bits, see :class:`Cosines`.
     Returns: (h2', w2'): cosine for each cell of the target, on at most 64
     cells a side.
     """
