@@ -77,6 +77,17 @@ class TestTable:
         share = table.shares.toarray()[0, table.values.tolist().index(5)]
         assert share == pytest.approx(2 / 3, abs=0.01)
 
+    def test_how_far_pieces_lie_apart_is_that_of_the_widest(self) -> None:
+        whole = annotated([[0, 1]], [[5, 5, 0, 0, 0, 0]])
+        pieces = annotated([[0, 1]], [[5, 5, 0, 0, 0, 5]])
+        target = one_hot(np.array([[0, 1]]))
+        alone = table_of_references(target, [whole])
+        both = table_of_references(target, [whole, pieces])
+        assert alone.gaps is not None
+        assert both.gaps is not None
+        assert alone.gaps[1] == 0
+        assert both.gaps[1] > 1
+
 
 class TestChoice:
     def test_the_nearest_come_first(self) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.types import FloatArray, Labels
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import find_evidence, label_shares
+from napari_samnet.labels.pieces import widest_gaps
 from napari_samnet.labels.similar import (
     CellFeatures,
     kept_cells,
@@ -143,6 +144,7 @@ def _table(
     background = values == 0
     sets: dict[tuple[int, ...], list[Any]] = {}
     all_shares = []
+    gaps = np.zeros(len(values), np.float32)
     for reference in references:
         places = np.searchsorted(values, reference.samples)
         ids = np.unique(places[reference.samples != 0]).tolist()
@@ -151,6 +153,7 @@ def _table(
         all_shares.append(shares)
         matching = reference.features.matching
         sets.setdefault(tuple(ids), []).append((small, shares, matching))
+        gaps = np.maximum(gaps, widest_gaps(places, len(values)))
     cells = pooled(target.channels)
     parts = []
     for key, members in sets.items():
@@ -174,7 +177,9 @@ def _table(
     shape = cells.shape[:2]
     if len(parts) == 1:
         _, evidence_shares, similarity = parts[0]
-        return LabelTable(values, resolved, evidence_shares, shape, similarity)
+        return LabelTable(
+            values, resolved, evidence_shares, shape, similarity, gaps
+        )
     similarity = np.max([part[2] for part in parts], axis=0)
     weights = [
         np.exp((part[2].ravel() - similarity.ravel()) / SET_TEMPERATURE)
@@ -198,4 +203,5 @@ def _table(
         sparse.csr_array(merged),
         shape,
         similarity,
+        gaps,
     )

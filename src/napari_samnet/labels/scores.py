@@ -51,11 +51,12 @@ DECIDED_SCORE = 0.95
 #: and the size of a factor that is none.
 ROOM, NOTHING = 16, 1e-4
 
-#: Labels of more samples of the grid than this are fitted to the colors a
-#: second time: to what the first time gave, this much steeper, in squares
-#: narrower by this factor. On 60 pairs of Weizmann training images IoU rises
-#: by .003; labels by the dozen would lose small ones.
-LARGE_LABEL, STEEPNESS, NARROWER = 1024, 8.0, 0.6
+#: Labels of more samples of the grid than this are fitted to the colors again
+#: and again: to what the time before gave, this much steeper, in squares
+#: narrower by each of these factors. On 60 training horses carried from five
+#: others, IoU rises from .884 over .888 to .889; labels by the dozen would
+#: lose small ones.
+LARGE_LABEL, STEEPNESS, NARROWER = 1024, 12.0, (0.6, 0.4)
 
 #: Pieces below this share of the area of a label's largest piece are specks,
 #: and fade out within so many samples of the grid.
@@ -234,13 +235,15 @@ def _fitted(
     guide: OutlineGuide, boxes: list[Tile], scores: list[FloatArray]
 ) -> tuple[list[FloatArray], list[FloatArray]]:
     """Scores as factors of colors, and what they are on the grid."""
+    from scipy.special import expit
+
     factors, shown = [], []
     for box, score in zip(boxes, scores, strict=True):
         area = float((score > 0.5).sum())
         part, there = guide.fit(score, box, guide.radius(area))
-        if area > LARGE_LABEL:
-            steeper = 1 / (1 + np.exp(STEEPNESS * (0.5 - there)))
-            radius = guide.radius(NARROWER * NARROWER * area)
+        for narrower in NARROWER if area > LARGE_LABEL else ():
+            steeper = expit(STEEPNESS * (there - 0.5))
+            radius = guide.radius(narrower * narrower * area)
             part, there = guide.fit(steeper, box, radius)
         factors.append(part)
         shown.append(there)
