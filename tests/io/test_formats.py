@@ -251,8 +251,33 @@ class TestLabelme:
         assert (read.labels == 1).sum() == 8 * 6
         assert (read.labels == 2).sum() == 11 * 11
         assert abs((read.labels == 3).sum() - np.pi * 6.5**2) < 8
-        assert '1 point or line' in read.notices[0]
+        assert '1 point or line that covers' in read.notices[0]
         np.testing.assert_array_equal(read.labels[20:24, 5:11] == 4, small)
+
+    def test_areas_are_those_of_labelme_6(self, tmp_path: Path) -> None:
+        """Counted by its own shape_to_mask, in a file that it wrote."""
+        shapes = [
+            {'shape_type': kind, 'label': kind, 'points': points, 'mask': None}
+            for kind, points in (
+                ('polygon', [[5.5, 3.2], [20.1, 8.9], [12.0, 25.3]]),
+                ('rectangle', [[45.5, 18.2], [30, 5]]),
+                ('circle', [[30, 40], [36, 44]]),
+                (
+                    'oriented_rectangle',
+                    [[50, 40], [60, 45], [57, 51], [47, 46]],
+                ),
+                ('point', [[3, 50]]),
+                ('line', [[5, 50], [20, 55]]),
+                ('linestrip', [[50, 55], [60, 57], [70, 52]]),
+            )
+        ]
+        path = tmp_path / 'a.json'
+        about = {'imageHeight': 60, 'imageWidth': 80, 'imageData': None}
+        path.write_text(json.dumps({'shapes': shapes, **about}))
+        read = read_label_format(path, (60, 80))
+        counts = np.bincount(read.labels.ravel())[1:]
+        assert counts.tolist() == [170, 224, 200, 84]
+        assert '3 points or lines' in read.notices[0]
 
     def test_groups_are_one_object(self, tmp_path: Path) -> None:
         path = tmp_path / 'a.json'

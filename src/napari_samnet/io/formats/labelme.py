@@ -25,7 +25,6 @@ from napari_samnet.io.formats.objects import (
     number_objects,
     pixels_of,
 )
-from napari_samnet.io.picture import plural
 
 #: Shapes that cover something.
 _AREAS = ('polygon', 'rectangle', 'oriented_rectangle', 'circle', 'mask')
@@ -64,11 +63,10 @@ def read_labelme(
         masks[key] = masks[key] | mask if key in masks else mask
     numbers, notices = number_objects([group for _, group in masks], name)
     if left_out:
-        notices = (
-            f'{name}: {plural(left_out, "point or line")} that cover nothing '
-            f'left out',
-            *notices,
-        )
+        what = '1 point or line that covers'
+        if left_out > 1:
+            what = f'{left_out:,} points or lines that cover'
+        notices = (f'{name}: {what} nothing left out', *notices)
     return [
         LabelObject(
             number=number,
