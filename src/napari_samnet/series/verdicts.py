@@ -80,7 +80,7 @@ def summarize(
         if report.state == 'ended' and report.similarity
     ]
     if cuts:
-        text += f'; ended before plane {_joined(cuts)}, which does not match'
+        text += ended_before(cuts)
     for state, what in (
         ('skipped', 'left out'),
         ('empty', 'nothing seen on'),
@@ -88,8 +88,22 @@ def summarize(
     ):
         some = [report.index for report in reports if report.state == state]
         if some:
-            text += f'; {what} plane {_joined(some)}'
+            text += f'; {what} {named_planes(some)}'
     return text
+
+
+def ended_before(places: list[int]) -> str:
+    """What is said of planes that do not match those before them.
+
+    Returns: a part of a sentence, to be put behind others.
+    """
+    does = 'does' if len(places) == 1 else 'do'
+    return f'; ended before {named_planes(places)}, which {does} not match'
+
+
+def named_planes(places: list[int]) -> str:
+    """A few planes in a sentence."""
+    return f'plane{"s" * (len(places) > 1)} {_joined(places)}'
 
 
 def _joined(places: list[int]) -> str:

@@ -382,7 +382,7 @@ class TestPropagate:
             'napari_samnet.plugin.run.propagate.FAILED_LINK', 0.0
         )
         annotated.transfer('dot', wait=True, timeout=WAIT)
-        assert 'ended before plane 1 and 3' in annotated.message
+        assert 'ended before planes 1 and 3, which do not' in annotated.message
 
     def test_cancel_keeps_the_planes_done(
         self, qtbot: Any, annotated: Any, viewer: ViewerModel

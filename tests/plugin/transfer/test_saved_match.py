@@ -100,7 +100,7 @@ class TestWithItsImages:
         assert 'of the source to the target' in told
         flow = read_flo(tmp_path / 'field.flo')
         np.testing.assert_allclose(flow, opened.correspondence.flow)
-        with pytest.raises(InputError, match='must end with one of'):
+        with pytest.raises(InputError, match=r'end with \.npz for everything'):
             opened.save_match(tmp_path / 'field.doc')
 
 

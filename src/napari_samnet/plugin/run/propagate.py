@@ -31,6 +31,7 @@ from napari_samnet.plugin.model.request import (
 )
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import Steps, match_pair
+from napari_samnet.series.verdicts import ended_before
 
 #: Forward-backward error, as a share of the plane's side, above which a link
 #: is checked against the annotated plane, and above which it is given up.
@@ -251,6 +252,5 @@ def _summary(
     start = 'Cancelled, kept' if stop.is_set() else 'Done,'
     text = f'{start} {planes} of {length} planes, {seconds:.1f} s'
     if ends:
-        where = ' and '.join(str(place) for place in sorted(ends))
-        text += f'; ended before plane {where}, which does not match'
+        text += ended_before(sorted(ends))
     return text

@@ -51,6 +51,7 @@ from napari_samnet.plugin.widgets.parts import (
     align,
     form,
     label,
+    name_fields,
     row,
     stacked,
 )
@@ -269,6 +270,7 @@ class Panel(ImageFields, QWidget):
     def showEvent(self, event: Any) -> None:
         """Line up the fields once the theme has set the fonts."""
         super().showEvent(event)
+        name_fields(*self.findChildren(QFormLayout))
         align(self.image_rows, self.option_rows, self.mask_rows)
 
     @property

@@ -136,9 +136,14 @@ class SavedMatch(Control):
 
     def save(self, path: str | Path) -> str:
         """Write the match, or its field as the ending says."""
-        from napari_samnet.outputs.export import export_field
+        from napari_samnet.outputs.export import ENDINGS, export_field
 
         match = self._match()
+        if not Path(path).name.lower().endswith(('.npz', *ENDINGS)):
+            raise InputError(
+                f'the name must end with .npz for everything, or with one of '
+                f'{", ".join(ENDINGS)} for the field, got {Path(path).name}'
+            )
         if Path(path).suffix.lower() == '.npz':
             match.save(path)
             return f'Saved {Path(path).name}'

@@ -18,7 +18,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import stacked, table_item
+from napari_samnet.plugin.widgets.parts import (
+    show_lines,
+    stacked,
+    table_item,
+)
 
 _HEADS = {
     '#': 'Number of the pair; unchecked, it is not used.',
@@ -84,8 +88,7 @@ class PairTable(QWidget):
         self.table.setEditTriggers(
             QAbstractItemView.EditTrigger.NoEditTriggers
         )
-        line = vertical.minimumSectionSize()
-        self.table.setFixedHeight((_ROWS + 1) * line + 8)
+        show_lines(self.table, _ROWS)
         self.table.itemChanged.connect(self._on_changed)
         self.table.itemDoubleClicked.connect(self._on_double)
         self.table.installEventFilter(self)

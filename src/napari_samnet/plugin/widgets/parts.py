@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QShortcut,
     QSizePolicy,
+    QTableWidget,
     QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
@@ -31,6 +32,23 @@ from napari_samnet.plugin.widgets.remedy_button import RemedyButton
 
 #: Width of a new dock, which shows the whole of its title.
 COMFORTABLE = 320
+
+#: What a field says that the Tab key reaches.
+TAB = Qt.FocusPolicy.TabFocus
+
+
+def show_lines(table: QTableWidget, count: int) -> None:
+    """Give a table room for some lines below its heads.
+
+    ``count``: lines that are seen without scrolling.
+    """
+    lines, heads = table.verticalHeader(), table.horizontalHeader()
+    assert lines is not None
+    assert heads is not None
+    line = max(lines.minimumSectionSize(), table.fontMetrics().height() + 6)
+    lines.setDefaultSectionSize(line)
+    frame = 2 * table.frameWidth()
+    table.setFixedHeight(heads.sizeHint().height() + count * line + frame)
 
 
 def table_item(text: str, checked: bool | None = None) -> QTableWidgetItem:
@@ -126,6 +144,32 @@ def form(parent: QWidget | None = None) -> QFormLayout:
         Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
     )
     return layout
+
+
+def name_fields(*forms: QFormLayout) -> None:
+    """Let screen readers say of each field what its label says.
+
+    Fields that have a name of their own keep it.
+    """
+    for rows in forms:
+        for number in range(rows.rowCount()):
+            name = rows.itemAt(number, QFormLayout.ItemRole.LabelRole)
+            held = rows.itemAt(number, QFormLayout.ItemRole.FieldRole)
+            if name is None or held is None or held.widget() is None:
+                continue
+            made, field = name.widget(), held.widget()
+            if not isinstance(made, QLabel) or not made.text():
+                continue
+            if field.focusPolicy() == Qt.FocusPolicy.NoFocus:
+                # Several fields beside each other: the first is meant.
+                inner = field.findChildren(QWidget)
+                able = [x for x in inner if x.focusPolicy() & TAB]
+                if not able:
+                    continue
+                field = able[0]
+            made.setBuddy(field)
+            if not field.accessibleName():
+                field.setAccessibleName(made.text().lstrip('· '))
 
 
 def align(*forms: QFormLayout) -> None:

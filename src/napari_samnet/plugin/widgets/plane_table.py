@@ -15,10 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import table_item
+from napari_samnet.plugin.widgets.parts import show_lines, table_item
 
 _HEADS = {
-    'Plane': 'Checked planes are locked: no run changes them.',
+    'Lock plane': 'Checked planes are locked: no run changes them.',
     'State': 'How it turned out. Click to go there.',
     'Quality': 'Share of the annotated labels that is found again when the '
     'labels of the plane are carried back.',
@@ -75,7 +75,7 @@ class PlaneTable(QTableWidget):
         )
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setFixedHeight((_ROWS + 1) * vertical.minimumSectionSize() + 8)
+        show_lines(self, _ROWS)
         self._rows: tuple[PlaneRow, ...] = ()
         self.itemChanged.connect(self._on_changed)
         self.itemSelectionChanged.connect(self._on_selected)
