@@ -336,7 +336,7 @@ def test_planes_without_labels_are_told_apart(
     assert not made.data[0].any()
     np.testing.assert_array_equal(made.data[1:], before[1:])
     assert "on plane 1: 'other ← mask' stays as it was there" in widget.message
-    assert 'leared' in widget.message
+    assert 'Plane 0 had no labels to carry and was cleared' in widget.message
     made.undo()
     np.testing.assert_array_equal(made.data, before)
 

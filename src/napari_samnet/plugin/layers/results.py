@@ -26,7 +26,7 @@ from napari_samnet.plugin.layers.edits import (
     release,
 )
 from napari_samnet.plugin.layers.label_writes import update_labels
-from napari_samnet.plugin.layers.missed import leave_missed
+from napari_samnet.plugin.layers.missed import emptied, leave_missed
 from napari_samnet.plugin.layers.outlined import (
     OUTLINED,
     TOLD,
@@ -232,10 +232,11 @@ class Results:
             assert product.full is not None
             new = Warped(product.full, product.correspondences, threshold)
             data = hide_unsure(data, new)
+        cleared = emptied(layer, product)
         written = update_labels(layer, data, product.planes, product.ids)
         if written is None:
             return False
-        self._notes.append(str(written))
+        self._notes += [note for note in (str(written), cleared) if note]
         if warped is not None:
             self._warped[layer.unique_id] = warped
         return True
