@@ -14,7 +14,9 @@ WAIT = 60.0
 @pytest.mark.parametrize(
     'shown',
     [
-        pytest.param({}, id='stored', marks=pytest.mark.slow),
+        pytest.param(
+            {}, id='stored', marks=[pytest.mark.slow, pytest.mark.binding]
+        ),
         pytest.param({'scale': (1, -1)}, id='seen upright'),
     ],
 )
@@ -68,3 +70,39 @@ def test_a_small_thing_over_a_still_background_is_followed(
     for carried, mask in zip(made, truth, strict=True):
         both = (carried & (mask > 0)).sum() / (carried | (mask > 0)).sum()
         assert both > 0.8
+
+
+def test_units_choose_the_plane_that_is_seen(
+    viewer: Any, make_widget: Any, photos: Any
+) -> None:
+    stack = np.stack([np.roll(photos[0][..., 0], 7 * k, 1) for k in range(4)])
+    um, nm = {'units': ('um',) * 3}, {'units': ('nm', 'nm')}
+    viewer.add_image(stack, name='A', scale=(2, 0.5, 0.5), **um)
+    viewer.add_image(photos[1][..., 0], name='B', scale=(500, 500), **nm)
+    viewer.dims.set_current_step(0, 2)
+    widget = make_widget(viewer)
+    widget.set_source('A')
+    widget.set_target('B')
+    widget.set_outputs('confidence')
+    widget.run(wait=True, timeout=WAIT)
+    made = viewer.layers['A → B confidence']
+    seen = np.asarray(viewer.layers['A']._slice.image.raw)
+    (plane,) = (k for k in range(4) if np.array_equal(seen, stack[k]))
+    assert made.translate[0] / 2 == plane
+
+
+def test_points_of_other_units_are_found(
+    viewer: Any, make_widget: Any, photos: Any
+) -> None:
+    about = {'scale': (0.5, 0.5), 'units': ('um', 'um')}
+    viewer.add_image(photos[0], name='A', **about)
+    viewer.add_image(photos[0][6:, 8:].copy(), name='B', **about)
+    at = [[500.0 * 35, 500.0 * 45]]
+    viewer.add_points(at, name='eye', units=('nm', 'nm'), size=5000)
+    widget = make_widget(viewer)
+    widget.set_source('A')
+    widget.set_target('B')
+    widget.transfer('eye', wait=True, timeout=WAIT)
+    made = viewer.layers['B ← eye']
+    np.testing.assert_allclose(made.data, [[29, 37]], atol=4)
+    viewer.layers.remove(made)

@@ -106,6 +106,7 @@ def test_nothing_to_restore_is_said(done: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.binding
 def test_labels_belong_to_the_moment_when_run_was_pressed(
     ready: Any,
 ) -> None:
@@ -188,6 +189,7 @@ class TestPutInto:
 
 
 @pytest.mark.slow
+@pytest.mark.binding
 def test_a_second_axis_adds_to_the_first(
     viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any
 ) -> None:
@@ -311,6 +313,7 @@ def test_a_region_smaller_than_a_cell_is_said(done: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.binding
 def test_planes_without_labels_are_told_apart(
     viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any
 ) -> None:
