@@ -47,7 +47,10 @@ def show_lines(table: QTableWidget, count: int) -> None:
     assert heads is not None
     line = max(lines.minimumSectionSize(), table.fontMetrics().height() + 6)
     lines.setDefaultSectionSize(line)
-    frame = 2 * table.frameWidth()
+    # Napari's dark theme draws boxes in the color of what is behind them.
+    table.setStyleSheet('::indicator:unchecked { border: 1px solid gray }')
+    # Themes make the heads a little higher.
+    frame = 2 * table.frameWidth() + line // 2
     table.setFixedHeight(heads.sizeHint().height() + count * line + frame)
 
 
