@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from napari_samnet.datasets.synthetic import bundled_photograph
+from napari_samnet.errors import InputError
 from napari_samnet.evaluation.methods.base import Identity
 from napari_samnet.evaluation.methods.color import ColorTransfer
 from napari_samnet.evaluation.protocols.stain import Sections, Stain
@@ -31,7 +34,12 @@ def test_pairs_are_sections_whose_stain_alone_differs(protocol: Stain) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('name', 'module'), [('macenko', 'torchstain'), ('transport', 'ot')]
+    ('name', 'module'),
+    [
+        ('macenko', 'torchstain'),
+        ('transport', 'ot'),
+        ('vahadane', 'wsi_normalizer'),
+    ],
 )
 def test_color_transfers_come_nearer(
     protocol: Stain, name: str, module: str
@@ -52,3 +60,14 @@ def test_an_empty_page_has_no_stain_to_change() -> None:
     page = np.ones((20, 20, 3), np.float32)
     section = bundled_photograph('immunohistochemistry')[::8, ::8]
     np.testing.assert_array_equal(macenko(page, section), page)
+
+
+def test_a_package_that_no_extra_brings_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from napari_samnet.evaluation.methods.color import vahadane
+
+    monkeypatch.setitem(sys.modules, 'wsi_normalizer', None)
+    page = np.ones((20, 20, 3), np.float32)
+    with pytest.raises(InputError, match=r'pip install wsi-normalizer$'):
+        vahadane(page, page)

@@ -43,7 +43,8 @@ the same that follows films by the light network alone;
 identity keeps normalized coordinates; nearest and affine use the
 network's features alone; tvl1, ilk, dis and elastix are other packages (extra
 bench); warp, reinhard, histogram, macenko and transport take part in
-attributes and stain; any packaged weights by name; all. By default samnet and
+attributes and stain, and vahadane where wsi-normalizer is installed (by name
+alone); any packaged weights by name; all. By default samnet and
 identity, for attributes also nearest, warp, reinhard and histogram, for stain
 nearest and all of these
 """

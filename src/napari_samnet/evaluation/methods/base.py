@@ -33,17 +33,22 @@ if TYPE_CHECKING:
 Field = NDArray[np.floating]
 
 
-def require(module: str, package: str, method: str) -> ModuleType:
+def require(
+    module: str, package: str, method: str, *, extra: bool = True
+) -> ModuleType:
     """Import an optional package.
+
+    ``extra``: whether the extra of the benchmarks installs it.
 
     Raises InputError if it is not installed; the message says how to get it.
     """
     try:
         return importlib.import_module(module)
     except ImportError:
+        wanted = "'napari-samnet[bench]'" if extra else package
         raise InputError(
             f'method {method!r} needs {package}; install it with: '
-            f"pip install 'napari-samnet[bench]'"
+            f'pip install {wanted}'
         ) from None
 
 

@@ -60,10 +60,7 @@ def macenko(source: Image, target: Image) -> Image:
     """
     torchstain = require('torchstain', 'torchstain', 'macenko')
     normalizer = torchstain.normalizers.MacenkoNormalizer(backend='numpy')
-    ours, theirs = (
-        np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
-        for image in (source, target)
-    )
+    ours, theirs = _bytes(source), _bytes(target)
     try:
         # Nothing absorbs light: means of nothing, eigenvectors of NaN.
         with np.errstate(all='ignore'), warnings.catch_warnings():
@@ -73,6 +70,35 @@ def macenko(source: Image, target: Image) -> Image:
     except (np.linalg.LinAlgError, IndexError):
         return source
     return (result / 255).astype(np.float32)
+
+
+def vahadane(source: Image, target: Image) -> Image:
+    """Give a section the stains of another, separated by sparse codes.
+
+    What cannot be separated, such as a page without tissue, stays as it is.
+
+    References
+    ----------
+    .. [1] Vahadane et al. Structure-preserving color normalization and sparse
+       stain separation for histological images. IEEE TMI 35(8), 2016.
+       :DOI:`10.1109/TMI.2016.2529665`
+    """
+    package = require(
+        'wsi_normalizer', 'wsi-normalizer', 'vahadane', extra=False
+    )
+    normalizer = package.VahadaneNormalizer()
+    try:
+        # Nothing absorbs light: there is no dictionary of stains.
+        normalizer.fit(_bytes(target))
+        result = normalizer.transform(_bytes(source))
+    except (ValueError, ArithmeticError, AssertionError, IndexError):
+        return source
+    return (np.asarray(result) / 255).astype(np.float32)
+
+
+def _bytes(image: Image) -> NDArray[np.uint8]:
+    """An image in [0, 1] as uint8."""
+    return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
 def transport(source: Image, target: Image) -> Image:
@@ -105,6 +131,7 @@ _TRANSFERS = {
     'reinhard': (reinhard, 'scikit-image'),
     'histogram': (histogram, 'scikit-image'),
     'macenko': (macenko, 'torchstain'),
+    'vahadane': (vahadane, 'wsi-normalizer'),
     'transport': (transport, 'POT'),
 }
 

@@ -76,8 +76,8 @@ COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
     'transport': _color('transport'),
 }
 
-#: Parts of the network's own method, and the paper's method, run where they
-#: are asked for by name.
+#: Parts of the network's own method, the paper's method, and what needs a
+#: package that no extra installs, run where they are asked for by name.
 PARTS: dict[str, Callable[[_Setup], Method]] = {
     'with-labels': lambda setup: WithLabels(setup.options),
     'pairwise': lambda setup: Pairwise(setup.options),
@@ -86,6 +86,7 @@ PARTS: dict[str, Callable[[_Setup], Method]] = {
         'field', replace(setup.options, evidence=False, outlines=False)
     ),
     'paper': lambda setup: Samnet('paper', replace(setup.options, **PAPER)),
+    'vahadane': _color('vahadane'),
 }
 
 
