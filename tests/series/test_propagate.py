@@ -455,14 +455,19 @@ def test_the_largest_of_many_are_those_of_all() -> None:
 
 
 def test_what_lies_beyond_the_window_is_far() -> None:
+    import torch
+
     grid = (5, 8)
-    places = np.arange(40)
+    # Of a region of rows 1 to 4 and columns 2 to 7.
+    places = np.arange(40).reshape(grid)[1:, 2:].ravel()
+    others = Cells(torch.zeros(len(places), 1), grid, places)
     asked = places[10:13]
-    far = evidence._far(asked, places, grid, 2).numpy()
-    for row, one in zip(far, asked, strict=True):
+    cosine = torch.zeros(len(asked), len(places))
+    evidence._leave_out_far(cosine, asked, others, 2)
+    for row, one in zip(cosine.numpy(), asked, strict=True):
         rows, columns = np.divmod(places, 8)
         apart = np.maximum(abs(rows - one // 8), abs(columns - one % 8))
-        np.testing.assert_array_equal(row, apart > 2)
+        np.testing.assert_array_equal(row < 0, apart > 2)
 
 
 def test_planes_that_are_looked_at_ahead_change_nothing(

@@ -57,6 +57,9 @@ GROUP = 16
 #: Cells around labels that are asked about when they are carried back.
 NEAR = 3
 
+#: Of these, at most so many, evenly spread: their mean is what is wanted.
+MOST_ASKED = 1024
+
 #: Values that are held at a time while evidence is summed up.
 MOST_VALUES = 1 << 22
 
@@ -314,36 +317,35 @@ def _most_similar(
     if cosine is None:
         cosine = asked.cosines(other)
     if reach is not None:
-        far = _far(asked.places, other.places, other.grid, reach)
-        cosine.masked_fill_(far.to(cosine.device), -2.0)
+        _leave_out_far(cosine, asked.places, other, reach)
     values, index = _largest(cosine, neighbors)
     there = torch.from_numpy(other.places).to(cosine.device)
     return values, there[index]
 
 
-def _far(
+def _leave_out_far(
+    cosine: Tensor,
     asked: npt.NDArray[np.intp],
-    others: npt.NDArray[np.intp],
-    grid: tuple[int, int],
+    others: Cells,
     reach: int,
-) -> Tensor:
-    """Which others lie more than so many rows or columns away, (Q, N)."""
+) -> None:
+    """Make cells that are too far away like none.
+
+    ``cosine`` (Q, N): changed in place. ``asked`` (Q,): their places.
+    ``others``: N cells that fill whole rows and columns of a rectangle.
+    ``reach``: rows and columns within which they are near.
+    """
     import torch
 
-    sides = [
-        np.abs(np.subtract.outer(np.arange(side), np.arange(side))) > reach
-        for side in grid
+    columns = others.grid[1]
+    sides = [np.unique(part) for part in np.divmod(others.places, columns)]
+    grid = cosine.unflatten(1, [len(side) for side in sides])
+    far = [
+        torch.from_numpy(np.abs(here[:, None] - there) > reach)
+        for here, there in zip(np.divmod(asked, columns), sides, strict=True)
     ]
-    parts = [
-        torch.from_numpy(side[here])[:, torch.from_numpy(there)]
-        for side, here, there in zip(
-            sides,
-            (asked // grid[1], asked % grid[1]),
-            (others // grid[1], others % grid[1]),
-            strict=True,
-        )
-    ]
-    return parts[0] | parts[1]
+    grid.masked_fill_(far[0].to(cosine.device)[:, :, None], -2.0)
+    grid.masked_fill_(far[1].to(cosine.device)[:, None], -2.0)
 
 
 def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -393,6 +395,7 @@ def carried_back(
     labeled = (reference.shares.sum(1) > 0).cpu().numpy().reshape(cells.grid)
     near = binary_dilation(labeled, np.ones((3, 3)), NEAR)
     some = np.flatnonzero(near.ravel()[cells.places])
+    some = some[:: max(1, -(-len(some) // MOST_ASKED))]
     with torch.inference_mode():
         asked = cells.some(some)
         best, where = _most_similar(asked, plane.deciding, neighbors, None)

@@ -21,11 +21,14 @@ from napari_samnet.options import DEFAULTS, MatchOptions
 SIDE = 320
 
 
-def batch_rate(options: MatchOptions, targets: int) -> dict[str, Any]:
+def batch_rate(
+    options: MatchOptions, targets: int, *, workers: int = 1
+) -> dict[str, Any]:
     """Measure ``napari-samnet batch`` on one annotated image and many others.
 
     ``targets``: how many images labels are carried to, each a warp of the
     annotated one in other light.
+    ``workers``: processes that share them.
     Returns: ``pairs``, and ``pairs_per_second`` and ``images_encoded`` as the
     command itself reports them, files and loading included.
     Raises InputError if the command fails, with its last line.
@@ -35,6 +38,7 @@ def batch_rate(options: MatchOptions, targets: int) -> dict[str, Any]:
         _write_pairs(folder, targets)
         words = ['batch', str(folder / 'pairs.csv')]
         words += ['--out', str(folder / 'results')]
+        words += ['--workers', str(workers)]
         words += ['--outputs', 'labels', '--json', *_flags(options)]
         done = subprocess.run(
             [sys.executable, '-m', 'napari_samnet', *words],
@@ -48,18 +52,24 @@ def batch_rate(options: MatchOptions, targets: int) -> dict[str, Any]:
     facts = json.loads(done.stdout)
     return {
         'pairs': targets,
+        'workers': workers,
         'pairs_per_second': facts['pairs_per_second'],
         'images_encoded': facts['images_encoded'],
     }
 
 
-def series_rate(options: MatchOptions, frames: int) -> dict[str, Any]:
+def series_rate(
+    options: MatchOptions, frames: int, *, labels: int = 1
+) -> dict[str, Any]:
     """Measure :func:`napari_samnet.propagate` on a film with labels.
 
-    Returns: ``frames`` that labels were carried to, ``seconds``, and
-    ``frames_per_second``, once the network is loaded.
+    ``frames``: that labels are carried to. ``labels``: how many, 1 to 4.
+    Returns: ``frames`` that labels were carried to, their ``shape``,
+    ``seconds`` and ``frames_per_second`` once the network is loaded, and
+    ``peak_mb`` of memory on top, the labels of all frames included.
     """
-    return run_job('series', {'frames': frames, 'options': asdict(options)})
+    given = {'frames': frames, 'labels': labels, 'options': asdict(options)}
+    return run_job('series', given)
 
 
 def _flags(options: MatchOptions) -> Iterator[str]:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from napari_samnet.arrays.resize import resized
+from napari_samnet.arrays.tiles import cores
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.datasets.metrics import psnr
 from napari_samnet.errors import DeviceError, InputError
@@ -149,8 +150,16 @@ def measure(request: SpeedRequest, tell: Tell) -> dict[str, Any]:
     result['peak_mb'] = result['fresh']['peak_mb']
     tell('a batch: one source, many targets')
     result['batch'] = batch_rate(request.options, 4 if request.quick else 24)
+    tell('a batch: a process for each core')
+    if not request.quick:
+        result['batch_workers'] = batch_rate(
+            request.options, 96, workers=cores()
+        )
     tell('a film')
-    result['series'] = series_rate(request.options, 3 if request.quick else 12)
+    frames = 3 if request.quick else 100
+    result['series'] = series_rate(request.options, frames)
+    if not request.quick:
+        result['series_labels'] = series_rate(request.options, 25, labels=4)
     tell('labels of large images')
     result['labels'] = large_labels(2048 if request.quick else 8192)
     return result | _setting(request, len(pairs), load)

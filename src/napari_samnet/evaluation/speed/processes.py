@@ -27,6 +27,10 @@ from napari_samnet.runtime.memory import peak_mb, reset_peak
 #: Side of the mask that a user adds to a finished match.
 SECOND_MASK = 1024
 
+#: Rows and columns of the frames of a film, and over how many pixels the
+#: camera moves to and fro.
+FRAME, SWAY = (480, 854), 60
+
 
 def fresh_runs(options: MatchOptions, sizes: Sequence[int]) -> dict[str, Any]:
     """First run, warm run and memory of a default match.
@@ -68,6 +72,7 @@ def large_labels(side: int) -> dict[str, Any]:
                     'side': size,
                     'kind': kind,
                     'outlines': outlines,
+                    'few': name == 'mask',
                     'folder': folder,
                 },
             )
@@ -164,7 +169,7 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     )
     path = Path(given['folder']) / f'{side}.npy'
     if not path.exists():
-        _write_labels(path, side)
+        _write_labels(path, side, few=given['few'])
     if given['kind'] == 'dask':
         import dask.array as da
     image = _photograph(side) if given['outlines'] else None
@@ -188,31 +193,67 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
 
 def _series(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: ARG001
     """Labels of the first frame carried through a film."""
-    from napari_samnet.datasets.samples import load_sample
     from napari_samnet.series.propagate import propagate
 
-    pair = load_sample('coffee')
-    # The camera moves: every frame is a part of the picture.
-    count, step = given['frames'], 4
-    height, width = (side - count * step for side in pair.source.shape[:2])
-    parts = [
-        (slice(k * step, k * step + height), slice(k * step, k * step + width))
-        for k in range(count)
-    ]
-    film = [np.ascontiguousarray(pair.source[part]) for part in parts]
-    labels = {0: np.ascontiguousarray(pair.labels[parts[0]])}
+    film = _Film(given['frames'] + 1)
+    first = film.first_labels()
+    # The last one is the smallest.
+    ids = np.unique(first[first != 0])[-given['labels'] :]
+    labels = {0: np.where(np.isin(first, ids), first, 0)}
     options = {
         key: given['options'][key]
         for key in ('device', 'precision', 'backend', 'weights', 'outlines')
     }
-    # The network is loaded, and kernels chosen, by two frames.
-    propagate(film[:2], labels, **options)
+    # The network is loaded, and kernels chosen, by a few frames.
+    propagate(_Film(4), labels, **options)
+    reset_peak()
+    before = peak_mb()
     seconds = _clock(lambda: propagate(film, labels, **options))
     return {
-        'frames': count - 1,
+        'frames': given['frames'],
+        'labels': given['labels'],
+        'shape': list(FRAME),
         'seconds': seconds,
-        'frames_per_second': round((count - 1) / seconds, 3),
+        'frames_per_second': round(given['frames'] / seconds, 3),
+        'peak_mb': _grown(before),
     }
+
+
+class _Film:
+    """A film of a photograph over which the camera moves, made as it is read.
+
+    ``count``: its frames.
+    """
+
+    def __init__(self, count: int) -> None:
+        from napari_samnet.arrays.resize import resized
+        from napari_samnet.datasets.samples import load_sample
+
+        self._count = count
+        pair = load_sample('coffee')
+        # Larger than a frame, for the way there and back.
+        rows, columns = (side + SWAY for side in FRAME)
+        picture = resized(pair.source.astype(np.float32), rows, columns)
+        self._picture = picture.round().clip(0, 255).astype(np.uint8)
+        near = np.ix_(
+            np.arange(rows) * pair.labels.shape[0] // rows,
+            np.arange(columns) * pair.labels.shape[1] // columns,
+        )
+        self._labels = pair.labels[near]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.ascontiguousarray(self._picture[self._part(index)])
+
+    def first_labels(self) -> np.ndarray:
+        """Labels of the first frame."""
+        return np.ascontiguousarray(self._labels[self._part(0)])
+
+    def _part(self, index: int) -> tuple[slice, slice]:
+        at = abs((2 * index + SWAY) % (2 * SWAY) - SWAY)
+        return slice(at, at + FRAME[0]), slice(at, at + FRAME[1])
 
 
 def _photograph(side: int) -> np.ndarray:
@@ -224,9 +265,20 @@ def _photograph(side: int) -> np.ndarray:
     return np.ascontiguousarray(image[rows[:, None], columns])
 
 
-def _write_labels(path: Path, side: int) -> None:
-    """Squares with a number each, large on the left; band by band."""
+def _write_labels(path: Path, side: int, *, few: bool) -> None:
+    """Squares with a number each, large on the left; band by band.
+
+    ``few``: five disks instead.
+    """
     out = np.lib.format.open_memmap(path, 'w+', np.int32, (side, side))
+    if few:
+        rows, columns = np.ogrid[:side, :side]
+        places = ((0.3, 0.3), (0.3, 0.7), (0.7, 0.3), (0.7, 0.7), (0.5, 0.5))
+        for number, (row, column) in enumerate(places, start=1):
+            apart = (rows - row * side) ** 2 + (columns - column * side) ** 2
+            out[apart < (side / (6 + number)) ** 2] = number
+        out.flush()
+        return
     columns = np.arange(side)
     square = np.where(columns < side // 2, side // 4, 32)
     for top in range(0, side, 256):

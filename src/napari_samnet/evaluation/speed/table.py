@@ -132,17 +132,27 @@ def _fresh(result: Mapping[str, Any]) -> str:
             for name, row in result['labels'].items()
         ),
     )
-    batch, series = result['batch'], result['series']
     many = _table(
         ['many images', 'per second'],
         [
-            (
-                f'batch of {batch["pairs"]} pairs, one source, labels alone',
-                batch['pairs_per_second'],
+            *(
+                (
+                    f'batch of {batch["pairs"]} pairs, one source, labels '
+                    f'alone, in {batch["workers"]} process(es)',
+                    batch['pairs_per_second'],
+                )
+                for batch in (result['batch'], result.get('batch_workers'))
+                if batch is not None
             ),
-            (
-                f'film, labels carried to {series["frames"]} frames',
-                series['frames_per_second'],
+            *(
+                (
+                    f'film, {film["labels"]} label(s) carried to '
+                    f'{film["frames"]} frames of {film["shape"][0]} × '
+                    f'{film["shape"][1]}, with {film["peak_mb"]} MB',
+                    film['frames_per_second'],
+                )
+                for film in (result['series'], result.get('series_labels'))
+                if film is not None
             ),
         ],
     )
