@@ -222,7 +222,7 @@ def _series(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
 class _Film:
     """A film of a photograph over which the camera moves, made as it is read.
 
-    ``count``: its frames.
+    ``count``: number of its frames.
     """
 
     def __init__(self, count: int) -> None:
@@ -268,7 +268,7 @@ def _photograph(side: int) -> np.ndarray:
 def _write_labels(path: Path, side: int, *, few: bool) -> None:
     """Squares with a number each, large on the left; band by band.
 
-    ``few``: five disks instead.
+    ``few``: five disks in place of the squares.
     """
     out = np.lib.format.open_memmap(path, 'w+', np.int32, (side, side))
     if few:
