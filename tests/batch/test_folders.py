@@ -137,4 +137,4 @@ def test_one_page_of_each(
     assert run(folders, '--page', '1', '--channel', '1') == 0
     truth = imread(folders / 'masks' / 'cat_mask.png') > 0
     labels = imread(folders / 'out' / 'a_labels.tif')
-    assert iou(labels > 0, truth) > 0.9
+    assert iou(labels > 0, truth) > 0.85
