@@ -133,6 +133,19 @@ class TestPairs:
         for field in (bent.forward, bent.backward):
             assert (_areas(field.astype(float)) > 0).all()
 
+    def test_pairs_that_are_met_are_exact_however_wild_the_others(
+        self,
+    ) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(8):
+            source = rng.uniform(20, 280, (5, 2))
+            target = rng.uniform(20, 240, (5, 2))
+            bent = still().with_landmarks(source, target)
+            met = np.array(bent.metadata['landmarks']['met'])
+            assert np.isfinite(bent.backward).all()
+            off = bent.warp_points(source[met]) - target[met]
+            assert np.abs(off).max(initial=0) < 0.5
+
     def test_two_pairs_may_start_at_one_point(self) -> None:
         source = np.array([[60.0, 60], [60, 60], [200, 300], [240, 80]])
         target = turned(source)

@@ -19,6 +19,7 @@ from napari_samnet.arrays.checks import checked_points
 from napari_samnet.arrays.resize import centers, resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
+from napari_samnet.warping.boundaries import sample_displacement
 from napari_samnet.warping.field_pair import FieldPair
 from napari_samnet.warping.fields import sample_field
 
@@ -38,6 +39,9 @@ FALLOFF = 0.12
 #: Factor and number of attempts by which the falloff is widened where a
 #: correction would fold the field.
 WIDER, ATTEMPTS = 1.4, 6
+
+#: Times that a correction is solved for, where the last one missed.
+REFINED = 4
 
 #: Least area that a unit of area may become, below 1 and above 0, and the
 #: area from which it counts as sound before. Where two motions meet, a field
@@ -212,14 +216,23 @@ def bend_field(
     while met.any():
         for attempt in range(ATTEMPTS):
             width = FALLOFF * WIDER**attempt
-            bent, weights = _corrected(
-                base, start[met], end[met], distances[met], width
-            )
-            off = np.linalg.norm(_sampled(bent, start) + start - end, axis=1)
-            if off[met].max() < EXACT and not _folds(bent, base):
+            aim = end[met]
+            for _ in range(REFINED):
+                bent, weights = _corrected(
+                    base, start[met], aim, distances[met], width
+                )
+                # As points are moved, where two motions meet too.
+                field = bent.astype(np.float32)
+                moved = sample_displacement(field, start[met].T)
+                led = np.asarray(start[met] + moved.T)
+                off = float(np.linalg.norm(led - end[met], axis=1).max())
+                if off < EXACT:
+                    break
+                aim = aim + end[met] - led
+            if off < EXACT and not _folds(bent, base):
                 near = np.exp(-(distances[met].min(0) ** 2) / (2 * width**2))
                 return Bent(
-                    bent.astype(np.float32),
+                    field,
                     near.astype(np.float32),
                     met,
                     restart,
@@ -273,7 +286,7 @@ def bend_both(
         end,
         guide=pictures[0],
     )
-    met = forward.met
+    met = forward.met if forward.met.any() else ~forward.met
     backward = bend_field(
         fields.backward,
         fields.backward_confidence,
@@ -285,7 +298,7 @@ def bend_both(
     about = {
         'source': np.round(ends[0], 3).tolist(),
         'target': np.round(ends[1], 3).tolist(),
-        'met': met.tolist(),
+        'met': forward.met.tolist(),
         'restarted': forward.restarted,
     }
     return forward, backward, about
