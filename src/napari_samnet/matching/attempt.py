@@ -241,6 +241,10 @@ class Attempt:
         job, frame = self.job, self.choice.frame
         evidence, share = self.run.evidence, 0.0
         better = None
+        if job.options.evidence:
+            # Colors do not wait for it.
+            with self._stage('refine'):
+                exact = exact.confirmed_by(self.small)
         if exact.about is None:
             # No pixels confirm the field, so that it is free to change.
             better = self._reconsidered(state, probability)
@@ -320,7 +324,6 @@ class Attempt:
                 device=self.place.device,
                 longest=max(max(shape) for shape in self.job.shapes),
                 at_size=self.job.working,
-                confirm=options.evidence,
             )
 
     def _labeled(self, result: Correspondence) -> tuple[Any, dict[str, Any]]:

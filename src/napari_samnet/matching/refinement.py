@@ -78,6 +78,19 @@ class Exact(NamedTuple):
     #: How far each place of the target is confirmed, if that was asked for.
     confirmed: FloatArray | None = None
 
+    def confirmed_by(self, small: Sequence[FloatArray]) -> Exact:
+        """The same, with what the pixels confirm, if it was refined.
+
+        ``small`` (n, n, 3): source and target at working size.
+        """
+        if self.about is None:
+            return self
+        # Filters that only this needs take long to import.
+        from napari_samnet.matching.confirmation import confirmed
+
+        places = confirmed(small[0], small[1], self.forward, self.backward)
+        return self._replace(confirmed=places)
+
     def on_grid(self, confidence: FloatArray) -> FloatArray:
         """Confidences ``(..., h, w)`` on the grid of the fields."""
         if self.about is None:
@@ -111,21 +124,11 @@ class Exact(NamedTuple):
 def exact_fields(
     small: Sequence[FloatArray],
     fields: tuple[FloatArray, FloatArray],
-    *,
-    confirm: bool,
     **how: Any,
 ) -> Exact:
-    """Fields down to the pixel, and where the pixels confirm them.
+    """Fields down to the pixel; nothing is confirmed yet.
 
     ``small``, ``fields``: the same that :func:`_refine_large` takes.
-    ``confirm``: whether it is asked for where the fields are right.
     ``how``: what else :func:`_refine_large` takes.
     """
-    forward, backward, about = _refine_large(small, fields, **how)
-    if about is None or not confirm:
-        return Exact(forward, backward, about)
-    # Filters that only this needs take long to import.
-    from napari_samnet.matching.confirmation import confirmed
-
-    places = confirmed(small[0], small[1], forward, backward)
-    return Exact(forward, backward, about, places)
+    return Exact(*_refine_large(small, fields, **how))
