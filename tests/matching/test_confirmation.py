@@ -155,4 +155,4 @@ def test_small_labels_of_a_known_warp(
     unknown = replace(found, evidence=replace(found.evidence, confirmed=None))
     unknown.save(tmp_path / 'before.npz')
     before = Correspondence.load(tmp_path / 'before.npz')
-    assert 0.95 < mean_iou(before) < mean_iou(found)
+    assert 0.94 < mean_iou(before) < mean_iou(found)
