@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,20 @@ import numpy.typing as npt
 from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 #: Evidence is gathered on at most this many cells a side: the similarities
 #: of all pairs of cells grow with its fourth power.
 LARGEST_SIDE = 64
 
-#: Similarities that are held in memory at once.
-BLOCK_VALUES = 1 << 23
+#: Similarities that are held in memory; more are computed again when they are
+#: asked for again.
+MOST_VALUES = 1 << 24
+
+#: Cells whose similarities are looked at together, so that what is computed of
+#: them stays in the cache of a core.
+ROWS = 256
 
 #: Share of a cell from which on it counts.
 HALF = 0.5
@@ -104,28 +112,24 @@ class Cosines:
             (WholeFeatures.of(one), WholeFeatures.of(other)) if whole else None
         )
         self._queries, self._bank = one, other
-        self._step = max(1, BLOCK_VALUES // len(bank))
-        self._only: FloatArray | None = None
+        self._held: Tensor | None = None
 
     def __iter__(self) -> Iterator[tuple[slice, FloatArray]]:
         count = len(self._queries)
-        if count <= self._step:
-            # All of them fit into memory, where they can stay.
-            if self._only is None:
-                self._only = self._rows(slice(0, count))
-            yield slice(0, count), self._only
-            return
-        for start in range(0, count, self._step):
-            part = slice(start, start + self._step)
-            yield part, self._rows(part)
+        hold = count * len(self._bank) <= MOST_VALUES
+        if hold and self._held is None:
+            self._held = self._rows(slice(0, count))
+        for start in range(0, count, ROWS):
+            part = slice(start, start + ROWS)
+            rows: FloatArray = (
+                self._rows(part) if self._held is None else self._held[part]
+            ).numpy()
+            yield part, rows
 
-    def _rows(self, part: slice) -> FloatArray:
+    def _rows(self, part: slice) -> Tensor:
         if self._pair is not None:
-            product = self._pair[0].some(part).products(self._pair[1])
-        else:
-            product = self._queries[part] @ self._bank.T
-        rows: FloatArray = product.numpy()
-        return rows
+            return self._pair[0].some(part).products(self._pair[1])
+        return self._queries[part] @ self._bank.T
 
     def popularity(self, temperature: float) -> FloatArray:
         """How much each cell of the bank is asked for, as a cosine, (M,)."""
@@ -133,7 +137,8 @@ class Cosines:
 
         total = torch.zeros(len(self._bank))
         for _, rows in self:
-            total += ((torch.from_numpy(rows) - 1) / temperature).exp_().sum(0)
+            likely = torch.from_numpy(rows) - 1
+            total += likely.div_(temperature).exp_().sum(0)
         least = torch.finfo(total.dtype).tiny
         asked: FloatArray = (
             1 + temperature * total.clamp_min(least).log()

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from napari_samnet.samnet.blocks import row_blocks
+
 #: Largest whole number.
 HIGHEST = 127
 
@@ -37,6 +39,11 @@ class WholeFeatures(NamedTuple):
 
     def products(self, others: WholeFeatures) -> Tensor:
         """Inner products with the features of others, ``(N, M)`` fp32."""
-        # The public way to multiply them is one of quantized modules.
-        whole = torch._int_mm(self.values, others.values.T)
-        return torch.mul(whole, self.scale).mul_(others.scale.T)
+        count = len(self.values)
+        found = self.scale.new_empty(count, len(others.values))
+        for part in row_blocks(count, found.device):
+            # The public way to multiply them is one of quantized modules.
+            whole = torch._int_mm(self.values[part], others.values.T)
+            torch.mul(whole, self.scale[part], out=found[part])
+            found[part].mul_(others.scale.T)
+        return found
