@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from napari_samnet.images.plane import Plane
 
 
-#: Side in pixels of the parts of a block that are scored at once.
-PART_SIDE = 128
+#: Side in pixels of the parts of a block that are scored at once. Smaller ones
+#: cost more for the surroundings that their texture is blurred with.
+PART_SIDE = 512
 
 #: Width, in pixels of the grid of the scores, of the blur that takes texture
 #: from the colors that decide an outline. Straight edges stay where they are.
