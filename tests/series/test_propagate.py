@@ -13,7 +13,7 @@ from skimage.draw import ellipse
 from napari_samnet import propagate
 from napari_samnet.datasets.real_pairs import brain_series
 from napari_samnet.errors import InputError
-from napari_samnet.series import chain, evidence
+from napari_samnet.series import chain, similar_cells
 from napari_samnet.series import propagate as engine
 from napari_samnet.series.closely import region_around, wanted_cells
 from napari_samnet.series.encode import Cells
@@ -431,14 +431,16 @@ def test_cells_that_many_ask_for_are_popular(
     places = np.arange(40)
     cells = Cells(features, (5, 8), places)
     asked = cells.some(places[:-1])
-    values, index, popular = evidence._alike(asked, cells, 3, None, 0.1)
+    values, index, popular = similar_cells.compared_cells(
+        asked, cells, 3, None, 0.1
+    )
     assert index[:, 0].tolist() == places[:-1].tolist()
     assert torch.allclose(values[:, 0], torch.ones(39), atol=1e-5)
     cosine = asked.features @ features.T
     total = ((cosine - 1) / 0.1).exp().sum(0)
     assert torch.allclose(popular, 1 + 0.1 * total.log(), atol=1e-4)
-    monkeypatch.setattr(evidence, 'MOST_HELD', 0)
-    again = evidence._alike(asked, cells, 3, None, 0.1)
+    monkeypatch.setattr(similar_cells, 'MOST_HELD', 0)
+    again = similar_cells.compared_cells(asked, cells, 3, None, 0.1)
     for one, other in zip((values, index, popular), again, strict=True):
         assert torch.allclose(one, other)
 
@@ -449,7 +451,7 @@ def test_the_largest_of_many_are_those_of_all() -> None:
     torch.manual_seed(0)
     for columns in (40, 960, 1001):
         values = torch.randn(50, columns)
-        found, where = evidence._largest(values, 30)
+        found, where = similar_cells.largest(values, 30)
         torch.testing.assert_close(found, values.topk(30, 1).values)
         torch.testing.assert_close(found, values.gather(1, where))
 
@@ -463,7 +465,7 @@ def test_what_lies_beyond_the_window_is_far() -> None:
     others = Cells(torch.zeros(len(places), 1), grid, places)
     asked = places[10:13]
     cosine = torch.zeros(len(asked), len(places))
-    evidence._leave_out_far(cosine, asked, others, 2)
+    similar_cells.leave_out_far(cosine, asked, others, 2)
     for row, one in zip(cosine.numpy(), asked, strict=True):
         rows, columns = np.divmod(places, 8)
         apart = np.maximum(abs(rows - one // 8), abs(columns - one % 8))
