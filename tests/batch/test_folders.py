@@ -98,7 +98,7 @@ def test_nothing_else_is_overwritten(
     kept = folders / 'out' / 'a_labels.tif'
     kept.write_bytes(b'mine')
     assert run(folders) == 2
-    assert 'no batch has written it' in capsys.readouterr().err
+    assert 'no run has written it' in capsys.readouterr().err
     assert kept.read_bytes() == b'mine'
 
 

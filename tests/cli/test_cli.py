@@ -26,6 +26,7 @@ from napari_samnet.io.flo import read_flo
 from napari_samnet.io.points_csv import read_points, write_points
 from napari_samnet.options import MatchOptions
 from napari_samnet.outputs.folder import FILES
+from napari_samnet.outputs.written import NOTES, WrittenFiles
 
 if TYPE_CHECKING:
     from napari_samnet.datasets.sample_pair import SamplePair
@@ -77,7 +78,8 @@ def written(
 class TestTransfer:
     def test_writes_all_files_and_nothing_else(self, written) -> None:
         folder, _ = written
-        assert {path.name for path in folder.iterdir()} == set(FILES.values())
+        names = {path.name for path in folder.iterdir()}
+        assert names == {*FILES.values(), NOTES}
         assert [path.name for path in folder.parent.iterdir()] == ['results']
 
     def test_files_hold_what_was_found(self, written, coffee) -> None:
@@ -139,6 +141,7 @@ class TestTransfer:
         self, files, tmp_path, capsys
     ) -> None:
         (tmp_path / 'warped_labels.tif').write_bytes(b'of an earlier run')
+        WrittenFiles(tmp_path).note('warped_labels.tif')
         (tmp_path / 'mine.txt').write_text('of the user')
         status = main(
             ['transfer', files['source'], files['target'], '--no-attributes']
@@ -151,6 +154,7 @@ class TestTransfer:
             'flow.flo',
             'mine.txt',
             'overview.png',
+            NOTES,
         }
         lines = capsys.readouterr().out.splitlines()
         assert 'mean forward-backward error' in lines[0]

@@ -6,7 +6,6 @@ quality, worst first, and the image whose annotation would help most is named.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.labels.references import propose_next
 from napari_samnet.options import MatchOptions
+from napari_samnet.outputs.written import WrittenFiles
 
 #: Name of the table of results, worst first.
 RANKING = 'ranking.csv'
@@ -124,7 +124,13 @@ def annotate_folder(
     given = {image.resolve() for image, _ in annotated}
     targets = [path for path in targets if path.resolve() not in given]
     names = _names(targets)
-    _check_overwriting(out, names)
+    ours = WrittenFiles(out)
+    changed = set(ours.changed(names))
+    given_files = [file for pair in annotated for file in pair]
+    ours.check(
+        [RANKING, *(name for name in names if name not in changed)],
+        read=[*given_files, *targets],
+    )
     references, axes = [], []
     for image, mask in annotated:
         read = read_annotated(
@@ -137,7 +143,13 @@ def annotate_folder(
     del references
     rows, means = [], []
     for path, name in zip(targets, names, strict=True):
-        row = _carry_to(path, out / name, carrier, annotated, planes[1])
+        row = (
+            _kept(path, out / name)
+            if name in changed
+            else _carry_to(path, out / name, carrier, annotated, planes[1])
+        )
+        if row['labels']:
+            ours.note(name)
         mean = row.pop('mean')
         if mean is not None:
             means.append((path, mean, row['predicted_iou']))
@@ -151,6 +163,7 @@ def annotate_folder(
         _COLUMNS,
         ([row[column] for column in _COLUMNS] for row in rows),
     )
+    ours.note(RANKING)
     proposed = propose_next(
         [mean for _, mean, _ in means],
         carrier.means,
@@ -161,6 +174,17 @@ def annotate_folder(
         None if proposed is None else means[proposed][0],
         carrier.describer.encoded,
     )
+
+
+def _kept(path: Path, file: Path) -> dict[str, Any]:
+    """The row of a target whose labels were corrected by hand."""
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS, '')
+    return row | {
+        'target': str(path),
+        'mean': None,
+        'error': f'{file} was changed after it was written and is kept: move '
+        f'it away for another one',
+    }
 
 
 def _carry_to(
@@ -210,18 +234,3 @@ def _names(targets: Sequence[Path]) -> list[str]:
         (path.stem if stems.count(stem) == 1 else path.name) + ENDING
         for path, stem in zip(targets, stems, strict=True)
     ]
-
-
-def _check_overwriting(out: Path, names: Sequence[str]) -> None:
-    """Refuse to overwrite what no earlier run has written."""
-    known: set[str] = set()
-    if (out / RANKING).is_file():
-        with open(out / RANKING, newline='', encoding='utf-8') as table:
-            for row in csv.DictReader(table):
-                known.add(Path(row.get('labels') or '').name)
-    for name in names:
-        if (out / name).exists() and name not in known:
-            raise InputError(
-                f'{out / name} is there already and no batch has written it: '
-                f'choose another folder'
-            )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_samnet.outputs.written import digest_of
+
 #: Name of the record in the folder of a pair.
 RECORD = 'pair.json'
+
+#: What file managers leave in folders that somebody looks at.
+_OF_FILE_MANAGERS = ('.DS_Store', 'Thumbs.db', 'desktop.ini')
 
 #: Entries that must be the same for a folder to be kept.
 SETTINGS = ('format', 'options', 'weights', 'write', 'planes')
@@ -27,21 +30,16 @@ def fingerprint(file: Path) -> dict[str, Any]:
         'path': str(file),
         'size': status.st_size,
         'mtime_ns': status.st_mtime_ns,
-        'blake2b': _digest(file),
+        'blake2b': digest_of(file),
     }
-
-
-def _digest(file: Path) -> str:
-    with open(file, 'rb') as content:
-        made = hashlib.file_digest(
-            content, lambda: hashlib.blake2b(digest_size=16)
-        )
-    return made.hexdigest()
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the record of a folder that is complete but for it."""
-    files = {file.name: file.stat().st_size for file in folder.iterdir()}
+    files = {file.name: fingerprint(file) for file in folder.iterdir()}
+    for known in files.values():
+        # The folder is moved when it is complete.
+        del known['path']
     text = json.dumps({**record, 'files': files}, indent=1, allow_nan=False)
     (folder / RECORD).write_text(text + '\n', encoding='utf-8')
 
@@ -69,7 +67,8 @@ def is_current(
 
     An input whose time has changed is still the same if its content is.
 
-    Returns: False also where files are missing or have another size.
+    Returns: False also where files are missing. One that was corrected by
+    hand is still what the folder is there for.
     """
     try:
         if any(record[key] != settings[key] for key in SETTINGS):
@@ -78,11 +77,24 @@ def is_current(
         if known.keys() != inputs.keys():
             return False
         return all(
-            os.path.getsize(folder / name) == size
-            for name, size in record['files'].items()
+            (folder / name).is_file() for name in record['files']
         ) and all(_same(known[role], file) for role, file in inputs.items())
     except (OSError, KeyError, TypeError, AttributeError):
         return False
+
+
+def changed_files(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    """Files of a folder that are not as the batch left them.
+
+    Returns: names of files that were changed since, or are not the batch's.
+    """
+    left = record.get('files', {})
+    return sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.name not in (RECORD, *_OF_FILE_MANAGERS)
+        and (file.name not in left or not _same(left[file.name], file))
+    )
 
 
 def _same(known: Mapping[str, Any], file: Path) -> bool:
@@ -91,5 +103,5 @@ def _same(known: Mapping[str, Any], file: Path) -> bool:
         return False
     return bool(
         status.st_mtime_ns == known['mtime_ns']
-        or _digest(file) == known['blake2b']
+        or digest_of(file) == known['blake2b']
     )

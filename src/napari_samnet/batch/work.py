@@ -20,7 +20,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.batch.pairs import BatchPair
-from napari_samnet.batch.record import RECORD, fingerprint, write_record
+from napari_samnet.batch.record import (
+    RECORD,
+    changed_files,
+    fingerprint,
+    read_record,
+    write_record,
+)
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.options import MatchOptions
@@ -160,6 +166,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
             f'{final} is there already and no batch has made it: choose '
             f'another name or folder'
         )
+    _check_unchanged(final)
     from napari_samnet.io.annotated import about_files
     from napari_samnet.io.image_files import read_picture
     from napari_samnet.matching.match import match
@@ -167,6 +174,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     from napari_samnet.runtime.feature_cache import FEATURES
 
     source = _source(pair, settings.source)
+    _check_outputs(settings.only, source)
     target = read_picture(
         pair.target, name='target', **asdict(settings.target)
     )
@@ -257,6 +265,35 @@ def _read(files: dict[str, Path], plane: PlaneChoice) -> _Source:
     )
     known = {role: fingerprint(file) for role, file in files.items()}
     return _Source(image, known)
+
+
+def _check_outputs(only: tuple[str, ...], source: _Source) -> None:
+    """Refuse to make a folder without results."""
+    missing = {
+        key
+        for key, value in (
+            ('warped_labels', source.labels),
+            ('warped_points', source.image.points),
+        )
+        if value is None
+    }
+    if missing.issuperset(only):
+        raise InputError(
+            f'nothing to write: --outputs names {", ".join(only)} alone, for '
+            f'which the list gives nothing in this line'
+        )
+
+
+def _check_unchanged(folder: Path) -> None:
+    """Refuse to replace a folder of an earlier run that was worked on."""
+    record = read_record(folder)
+    changed = [] if record is None else changed_files(folder, record)
+    if changed:
+        raise InputError(
+            f'{folder / changed[0]} was changed or added after the batch had '
+            f'made its folder: move the folder away, or choose another one '
+            f'with --out'
+        )
 
 
 def _install(draft: Path, final: Path) -> None:

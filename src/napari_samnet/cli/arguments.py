@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
+from math import isfinite
+from pathlib import Path
 from typing import Any, NoReturn
 
 from napari_samnet.errors import InputError
@@ -108,6 +110,24 @@ def write_json(value: dict[str, Any]) -> None:
     sys.stdout.write('\n')
 
 
+def check_new_file(flag: str, path: str, ending: str, *read: str) -> None:
+    """Refuse a file to write that is probably meant to be something else.
+
+    ``flag``: what the help calls it. ``ending``: which it must have, so that
+    no image is overwritten by an argument too few. ``read``: files that are
+    read.
+    Raises InputError if it ends otherwise, or is read.
+    """
+    file = Path(path)
+    if file.suffix.lower() != ending:
+        raise InputError(f'{flag} must end with {ending}, got {path}')
+    if file.resolve() in [Path(each).resolve() for each in read]:
+        raise InputError(
+            f'{flag}: {path} would be overwritten, but is read: choose '
+            f'another name'
+        )
+
+
 def status_of(done: int, failed: int) -> int:
     """Exit status of a command that does many things, one after another.
 
@@ -161,6 +181,19 @@ def _typed(name: str, text: str, kind: type[Any]) -> Any:
         raise InputError(f'{name} must be {what}, got {text!r}') from None
 
 
+def _positive(text: str) -> float:
+    """A number above 0 from a flag."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(
+            f'must be a number above 0, got {text!r}'
+        )
+    return value
+
+
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     """Add how labels are read and written.
 
@@ -175,7 +208,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--pixel-size',
         metavar='X',
-        type=float,
+        type=_positive,
         help='side of a pixel of SOURCE in micrometers, for labels in '
         'GeoJSON. Default: what its file says.',
     )
@@ -210,7 +243,6 @@ def add_write_option(parser: argparse.ArgumentParser) -> None:
         '--write',
         dest='write',
         metavar='NAME,NAME',
-        default=','.join(FILES),
         help='which files to write, such as labels,points; what none of them '
         'needs is not computed. Default: all that there is something for: '
         f'{", ".join(FILES)}.',
@@ -222,6 +254,8 @@ def read_write_option(arguments: argparse.Namespace) -> tuple[str, ...]:
 
     Raises InputError if there is no such file.
     """
+    if arguments.write is None:
+        return tuple(FILES)
     words = [word.strip() for word in arguments.write.split(',')]
     wanted = [SHORT.get(word, word) for word in words]
     for word in wanted:
@@ -229,4 +263,9 @@ def read_write_option(arguments: argparse.Namespace) -> tuple[str, ...]:
             raise InputError(
                 f'--outputs must name some of {", ".join(FILES)}, got {word!r}'
             )
+    if 'transferred' in wanted and not arguments.attributes:
+        raise InputError(
+            '--outputs names transferred, which --no-attributes does not '
+            'make: leave one of both out'
+        )
     return tuple(key for key in FILES if key in wanted)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from napari_samnet.cli.arguments import check_new_file
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
@@ -21,7 +23,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Swap and write."""
     from napari_samnet.correspondence import Correspondence
 
-    correspondence = Correspondence.load(arguments.correspondence)
+    given = arguments.correspondence
+    check_new_file('OUT.npz', arguments.out, '.npz', given)
+    correspondence = Correspondence.load(given)
     path = correspondence.inverse().save(arguments.out)
     sys.stdout.write(f'{path}\n')
     return 0

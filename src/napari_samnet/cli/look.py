@@ -11,6 +11,7 @@ from typing import Any
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
+    check_new_file,
     read_match_options,
     status_of,
     tell_notices,
@@ -87,11 +88,13 @@ def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
     from napari_samnet.io.image_files import read_picture
     from napari_samnet.matching.look import learn_look
 
+    images = (arguments.source, arguments.target)
+    check_new_file('LOOK.json', arguments.look, '.json', *images)
     planes = read_page_options(arguments)
     source, target = (
         read_picture(path, name=name, **asdict(plane))
         for path, name, plane in zip(
-            (arguments.source, arguments.target),
+            images,
             ('source', 'target'),
             planes,
             strict=True,
@@ -121,6 +124,7 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
         write_tiff,
     )
     from napari_samnet.outputs.folder import check_folder
+    from napari_samnet.outputs.written import WrittenFiles
 
     if not 0 <= arguments.strength <= 1:
         raise InputError(
@@ -130,6 +134,7 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
     look = Look.load(arguments.look)
     folder = check_folder(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)
+    ours = WrittenFiles(folder)
     written: list[str] = []
     failed: dict[str, str] = {}
     for path in arguments.images:
@@ -147,8 +152,10 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
                     f'{path}: there is a result of that name already; give '
                     f'images of one name folders of their own'
                 )
+            ours.check([out.name], read=map(Path, arguments.images))
             write = write_png if plain else write_tiff
             write(out, image, channel_axis=axis, profile=picture.profile)
+            ours.note(out.name)
             written.append(str(out))
         except InputError as error:
             failed[str(path)] = str(error)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,17 @@ from napari_samnet.cli.arguments import (
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, parameter_text
 
+if TYPE_CHECKING:
+    from napari_samnet.outputs.written import WrittenFiles
+
 #: Parameters of a match that a propagation looks at, besides the size.
 _OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
 
 #: What the name of a file with labels ends in.
 _ENDING = '_labels.tif'
+
+#: What is said of all planes, for people and for programs.
+_REPORTS = ('report.csv', 'report.json')
 
 _DESCRIPTION = """\
 Carry the labels of some planes to all others of FILM, a folder of images in
@@ -159,7 +165,8 @@ class _Film:
 def run(arguments: argparse.Namespace) -> int:
     """Carry labels through a film."""
     from napari_samnet.io.label_files import write_labels
-    from napari_samnet.outputs.folder import check_folder, check_unchanged
+    from napari_samnet.outputs.folder import check_folder
+    from napari_samnet.outputs.written import WrittenFiles
     from napari_samnet.series.propagate import propagate_steps
     from napari_samnet.series.region import kept_planes
     from napari_samnet.series.verdicts import PlaneReport, summarize
@@ -178,9 +185,9 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.window = 3
     options = read_match_options(arguments)
     folder = check_folder(arguments.out)
-    outputs = [folder / film.output(index) for index in range(len(film))]
-    _check_overwriting(outputs, [*film.files, *masks])
-    check_unchanged(outputs, folder / 'report.csv')
+    ours = WrittenFiles(folder)
+    names = [film.output(index) for index in range(len(film))]
+    ours.check((*names, *_REPORTS), read=[*film.files, *masks])
     first = film.picture(min(annotations))
     tell_notices(first.notices)
     steps = propagate_steps(
@@ -212,17 +219,23 @@ def run(arguments: argparse.Namespace) -> int:
                 # Only now is it known that there is something to write.
                 folder.mkdir(parents=True, exist_ok=True)
                 for index, labels in annotations.items():
-                    write_labels(outputs[index], labels)
+                    write_labels(folder / names[index], labels)
+                    ours.note(names[index])
                 created = True
             report = step.report
             reports[report.index] = report
+            name = names[report.index]
             if report.is_labeled:
-                write_labels(outputs[report.index], step.labels)
+                write_labels(folder / name, step.labels)
+                ours.note(name)
                 labeled.add(report.index)
+            else:
+                # Those of an earlier run would pass for labels of this one.
+                ours.drop(name)
             _tell(step, film)
     finally:
         if created:
-            _write_report(folder, film, reports, labeled)
+            _write_report(ours, film, reports, labeled)
     text = summarize(
         [reports[index] for index in reports if index not in annotations],
         len(labeled),
@@ -334,19 +347,6 @@ def _ids(text: str | None) -> list[int] | None:
         ) from None
 
 
-def _check_overwriting(
-    outputs: Sequence[Path], inputs: Sequence[Path]
-) -> None:
-    """Refuse to write onto what is read."""
-    read = {path.resolve() for path in inputs}
-    for path in outputs:
-        if path.resolve() in read:
-            raise InputError(
-                f'{path} would be overwritten, but is read: choose another '
-                f'folder with --out'
-            )
-
-
 def _tell(step: Any, film: _Film) -> None:
     """Progress on standard error, with what is to be looked at."""
     report = step.report
@@ -371,7 +371,7 @@ def _records(
 
 
 def _write_report(
-    folder: Path, film: _Film, reports: dict[int, Any], labeled: set[int]
+    ours: WrittenFiles, film: _Film, reports: dict[int, Any], labeled: set[int]
 ) -> None:
     """Table and JSON of all planes that were visited or are annotated."""
     from napari_samnet.files import write_text
@@ -385,5 +385,7 @@ def _write_report(
     for record in records:
         missing = ' '.join(map(str, record['missing']))
         writer.writerow({**record, 'missing': missing})
-    write_text(folder / 'report.csv', table.getvalue())
-    write_text(folder / 'report.json', json.dumps(records, indent=2) + '\n')
+    texts = (table.getvalue(), json.dumps(records, indent=2) + '\n')
+    for name, text in zip(_REPORTS, texts, strict=True):
+        write_text(ours.folder / name, text)
+        ours.note(name)

@@ -106,20 +106,17 @@ def run(arguments: argparse.Namespace) -> int:
     only = read_write_option(arguments)
     formats = read_label_formats(arguments)
     from napari_samnet.outputs.folder import (
-        CORRECTED,
-        FILES,
+        OtherPrograms,
         Products,
         check_folder,
-        check_unchanged,
+        check_results,
         needs_transferred,
         write_results,
     )
 
     folder = check_folder(arguments.out)
-    check_unchanged(
-        [folder / FILES[key] for key in CORRECTED],
-        folder / FILES['correspondence'],
-    )
+    only = _makeable(arguments, only)
+    check_results(folder, only, formats, read=_files_of(arguments))
     source, further, target = _read_images(arguments)
     notices = [*source.notices, *target.notices]
     for image in further:
@@ -158,7 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
     if further:
         result = _asked_all(result, [source, *further], target, options, masks)
     result.metadata['files'] = about_files(source, target)
-    files = write_results(
+    files, told = write_results(
         folder,
         Products(
             result=result,
@@ -173,29 +170,63 @@ def run(arguments: argparse.Namespace) -> int:
             if source.labels is None
             else source.labels.colors,
         ),
-    )
-    if formats and source.labels and result.warped_labels is not None:
-        from napari_samnet.io.formats.registry import write_label_formats
-
-        more, told = write_label_formats(
-            folder / 'warped_labels',
-            result.warped_labels,
-            formats,
+        None
+        if not formats or source.labels is None
+        else OtherPrograms(
+            kinds=formats,
             image=Path(arguments.target).name,
             names=source.labels.names,
             colors=source.labels.colors,
-        )
-        tell_notices(told)
-        notices += told
-        files |= {
-            f'warped_labels_{kind}': str(path)
-            for kind, path in zip(formats, more, strict=True)
-        }
+        ),
+    )
+    tell_notices(told)
+    notices += told
     verdict = judge(result, labels, points=source.points)
     _tell_result(
         arguments, result, verdict, list(dict.fromkeys(notices)), files
     )
     return 0
+
+
+def _makeable(
+    arguments: argparse.Namespace, only: Sequence[str]
+) -> tuple[str, ...]:
+    """Keys of the files that there is something for.
+
+    Raises InputError if there is nothing for one that was asked for by name.
+    """
+    missing = set() if arguments.attributes else {'transferred'}
+    for key, given, flag in (
+        ('warped_labels', arguments.labels, '--labels MASK'),
+        ('warped_points', arguments.points, '--points CSV'),
+    ):
+        if given:
+            continue
+        missing.add(key)
+        if key in only and arguments.write is not None:
+            raise InputError(
+                f'--outputs names {key}, which needs {flag}: add it, or '
+                f'leave {key} out'
+            )
+    return tuple(key for key in only if key not in missing)
+
+
+def _files_of(arguments: argparse.Namespace) -> list[Path]:
+    """All files that the command reads."""
+    further = [file for pair in arguments.references for file in pair]
+    given = (
+        arguments.source,
+        arguments.target,
+        arguments.labels,
+        arguments.points,
+        arguments.region,
+        arguments.leave_out,
+        arguments.target_region,
+        arguments.target_leave_out,
+        *(arguments.landmarks or ()),
+        *further,
+    )
+    return [Path(file) for file in given if file is not None]
 
 
 def _read_images(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_samnet.errors import cannot
+from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.io.formats.registry import (
     format_of,
     read_label_format,
@@ -22,6 +23,7 @@ from napari_samnet.io.image_files import (
 from napari_samnet.io.label_files import read_label_picture, write_labels
 from napari_samnet.io.picture import WHOLE_FILE, LabelPicture, PlaneChoice
 from napari_samnet.io.points_csv import read_points, write_points
+from napari_samnet.outputs.written import WrittenFiles
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -61,8 +63,9 @@ class Carrier:
         if kind == 'points':
             path = self._free(file, '.csv')
             carried = self.correspondence.warp_points(read_points(file))
+            self._check(file, path)
             write_points(path, carried)
-            return [path], ()
+            return self._noted([path]), ()
         return self._labels(file) if kind == 'labels' else self._image(file)
 
     def _kind_of(self, file: Path) -> str:
@@ -86,6 +89,12 @@ class Carrier:
             read.labels, min_confidence=self.min_confidence
         )
         path = self._free(file, '.tif')
+        stem = path.with_suffix('').name
+        self._check(
+            file,
+            path,
+            *(self.folder / f'{stem}{FORMATS[kind]}' for kind in self.formats),
+        )
         write_labels(path, carried, colors=read.colors)
         files, notices = write_label_formats(
             path.with_suffix(''),
@@ -95,7 +104,7 @@ class Carrier:
             names=read.names,
             colors=read.colors,
         )
-        return [path, *files], (*read.notices, *notices)
+        return self._noted([path, *files]), (*read.notices, *notices)
 
     def _image(self, file: Path) -> tuple[list[Path], tuple[str, ...]]:
         picture = read_picture(file, **asdict(self.plane))
@@ -104,6 +113,7 @@ class Carrier:
             pixels, axis = np.moveaxis(pixels, 1, 0), 0
         carried = self.correspondence.warp_image(pixels, to='target')
         path = self._free(file, '.tif')
+        self._check(file, path)
         write_tiff(path, carried, channel_axis=axis, profile=picture.profile)
         notices = picture.notices
         if pixels.ndim == 2 and pixels.dtype.kind in 'iu':
@@ -112,7 +122,19 @@ class Carrier:
                 f'{file.name} is carried as an image, mixing neighbors; if '
                 f'its numbers are ids, say --as labels',
             )
-        return [path], notices
+        return self._noted([path]), notices
+
+    def _check(self, read: Path, *paths: Path) -> None:
+        """Refuse to overwrite what no run has left there."""
+        names = [path.name for path in paths]
+        WrittenFiles(self.folder).check(names, read=[read])
+
+    def _noted(self, paths: list[Path]) -> list[Path]:
+        """The same paths, noted as ours."""
+        ours = WrittenFiles(self.folder)
+        for path in paths:
+            ours.note(path.name)
+        return paths
 
     def _free(self, file: Path, suffix: str) -> Path:
         """A name after the file that no other file of this run has."""

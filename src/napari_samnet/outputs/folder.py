@@ -7,15 +7,17 @@ at the end, so that a run that fails or is interrupted leaves nothing.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.arrays.lazy import is_large
 from napari_samnet.errors import InputError, cannot
+from napari_samnet.io.formats.names import CLASSES, FORMATS
+from napari_samnet.outputs.written import WrittenFiles
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
@@ -34,11 +36,8 @@ FILES = {
 #: Those that have another name where the image is very large.
 LARGE = {'transferred': 'transferred.tif'}
 
-#: Results that people correct; the others are only looked at.
-CORRECTED = ('warped_labels', 'warped_points', 'transferred')
-
-#: Seconds that files of one run are apart at most, by the clocks of disks.
-LATER = 1.0
+#: Name of the warped labels for other programs, without the ending.
+_STEM = 'warped_labels'
 
 
 def needs_transferred(only: Collection[str]) -> bool:
@@ -62,23 +61,6 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f'nothing may be written to the folder {above}')
     return path
-
-
-def check_unchanged(files: Iterable[Path], record: Path) -> None:
-    """Refuse to replace results that were corrected by hand.
-
-    ``files``: results of an earlier run, which need not be there.
-    ``record``: what that run wrote after them; without it nothing is known.
-    Raises InputError if one of the files is newer.
-    """
-    with suppress(FileNotFoundError):
-        written = record.stat().st_mtime
-        for file in files:
-            if file.exists() and file.stat().st_mtime > written + LATER:
-                raise InputError(
-                    f'{file} was changed after it was written: move it away, '
-                    'or choose another folder with --out'
-                )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -165,19 +147,87 @@ class Products:
             )
 
 
-def write_results(folder: Path, products: Products) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class OtherPrograms:
+    """How the warped labels are written for other programs."""
+
+    #: Formats, such as 'coco'.
+    kinds: Sequence[str]
+    #: Name of the target's file.
+    image: str
+    #: Names and 8-bit colors of ids.
+    names: dict[int, str] | None = None
+    colors: dict[int, tuple[int, int, int]] | None = None
+
+
+def label_file_names(kinds: Iterable[str] = FORMATS) -> list[str]:
+    """Names of the files of warped labels for other programs."""
+    return [f'{_STEM}{FORMATS[kind]}' for kind in kinds]
+
+
+def check_results(
+    folder: Path,
+    only: Iterable[str],
+    kinds: Iterable[str] = (),
+    *,
+    read: Iterable[Path] = (),
+) -> None:
+    """Refuse to replace results that are not as a run left them.
+
+    ``only``: keys of `FILES` that are about to be written.
+    ``kinds``: formats that warped labels are about to be written in.
+    ``read``: files that the results are made from.
+    Raises InputError if one of the files was changed by hand since, if it is
+    not ours, or is read.
+    """
+    ours = WrittenFiles(folder)
+    new = [FILES[key] for key in only] + label_file_names(kinds)
+    # What is not made anew would go, for it belongs to another match.
+    earlier = ours.changed((*FILES.values(), *label_file_names()))
+    ours.check((*new, *earlier), read=read)
+
+
+def write_results(
+    folder: Path,
+    products: Products,
+    others: OtherPrograms | None = None,
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Write what was found, replacing an earlier run's files.
 
+    All files appear together, or none does.
+
     ``folder``: destination, made if it is not there.
-    Returns: path of each file that was written, by a key of `FILES`.
+    ``others``: formats to write the warped labels in as well.
+    Returns: ``files``: path of each file that was written, by a key of
+    `FILES`, or ``warped_labels_`` and the format; ``notices``: what formats
+    could not hold as it was.
     Raises InputError if the files cannot be written.
     """
+    notices: tuple[str, ...] = ()
     try:
         with tempfile.TemporaryDirectory(
             dir=_nearest(folder), prefix='.napari-samnet-'
-        ) as draft:
-            products.write(Path(draft))
-            return _move(Path(draft), folder)
+        ) as made:
+            draft = Path(made)
+            products.write(draft)
+            labels = products.result.warped_labels
+            if others is not None and labels is not None:
+                if (folder / CLASSES).is_file():
+                    # Classes are added to it.
+                    shutil.copyfile(folder / CLASSES, draft / CLASSES)
+                from napari_samnet.io.formats.registry import (
+                    write_label_formats,
+                )
+
+                _, notices = write_label_formats(
+                    draft / _STEM,
+                    labels,
+                    others.kinds,
+                    image=others.image,
+                    names=others.names,
+                    colors=others.colors,
+                )
+            return _move(draft, folder), notices
     except OSError as error:
         raise cannot(f'write the results to {folder}', error) from error
 
@@ -217,12 +267,18 @@ def _nearest(folder: Path) -> Path:
 def _move(draft: Path, folder: Path) -> dict[str, str]:
     """Move the files; what an earlier run left and this one not goes."""
     folder.mkdir(parents=True, exist_ok=True)
+    ours = WrittenFiles(folder)
     written = {}
-    for key, name in (*FILES.items(), *LARGE.items()):
+    kinds = {f'warped_labels_{kind}': kind for kind in FORMATS}
+    for key, name in (
+        *FILES.items(),
+        *LARGE.items(),
+        *zip(kinds, label_file_names(kinds.values()), strict=True),
+    ):
         if (draft / name).exists():
-            os.replace(draft / name, folder / name)
-            written[key] = str(folder / name)
+            written[key] = str(ours.put(draft / name))
         else:
-            with suppress(FileNotFoundError):
-                (folder / name).unlink()
+            ours.drop(name)
+    if (draft / CLASSES).exists():
+        ours.put(draft / CLASSES)
     return written

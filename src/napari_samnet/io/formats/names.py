@@ -11,3 +11,6 @@ FORMATS: dict[str, str] = {
     'roi': '.zip',
     'ome-zarr': '.ome.zarr',
 }
+
+#: Names of YOLO's classes, in the folder of its labels; one a line.
+CLASSES = 'classes.txt'

@@ -11,10 +11,8 @@ import numpy as np
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
+from napari_samnet.io.formats.names import CLASSES
 from napari_samnet.io.formats.objects import LabelObject, has_holes
-
-#: Names of the classes, in the folder of the labels; one a line.
-CLASSES = 'classes.txt'
 
 
 def is_yolo_file(file: Path) -> bool:
