@@ -333,6 +333,18 @@ def drawn_by_labelme(entry: dict[str, Any]) -> np.ndarray:
 
 
 class TestYolo:
+    def test_what_lies_inside_another_object_is_seen(
+        self, tmp_path: Path
+    ) -> None:
+        """There are no holes: of the two, the outer one fills its own."""
+        labels = np.full((40, 60), 0, np.uint8)
+        labels[5:35, 5:50] = 7
+        labels[15:25, 20:40] = 3
+        path = tmp_path / 'nested.txt'
+        write_label_format(path, labels, 'yolo', image='a.png')
+        read = read_label_format(path, labels.shape)
+        np.testing.assert_array_equal(read.labels, labels)
+
     def test_shares_of_the_sides(self, tmp_path: Path) -> None:
         (tmp_path / 'a.txt').write_text(
             '0 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n2 0.75 0.75 0.25 0.5\n'

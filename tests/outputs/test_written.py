@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from skimage.io import imread, imsave
 
 from napari_samnet.cli.main import main
+from napari_samnet.correspondence import Correspondence
 from napari_samnet.datasets.sample_pair import SamplePair
 from napari_samnet.errors import InputError
 from napari_samnet.outputs.written import NOTES, WrittenFiles
@@ -126,6 +128,23 @@ def test_what_cannot_be_made_is_refused(
     assert status == 2
     assert said in capsys.readouterr().err
     assert not (work / 'out').exists()
+
+
+@pytest.mark.parametrize('kind', ['uint16', 'float32'])
+def test_the_repainted_image_keeps_its_numbers(
+    work: Path, coffee: SamplePair, kind: str
+) -> None:
+    """A color PNG of ours has 8 bits, which is less than these are."""
+    image = (coffee.source * 200.0).astype(kind)
+    tifffile.imwrite('deep.tif', image, photometric='rgb')
+    command = ['transfer', 'deep.tif', 'other.png', '--out', 'out']
+    command += ['--size', '64', '--window', '5', '--iterations', '1']
+    assert main([*command, '--device', 'cpu']) == 0
+    assert not (work / 'out' / 'transferred.png').exists()
+    made = tifffile.imread(work / 'out' / 'transferred.tif')
+    kept = Correspondence.load(work / 'out' / 'correspondence.npz')
+    assert made.dtype == kind
+    np.testing.assert_array_equal(made, kept.transferred)
 
 
 @pytest.mark.slow

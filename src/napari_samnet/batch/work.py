@@ -220,7 +220,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
             source=picture.pixels,
             target=target.pixels,
             labels=source.labels,
-            points=source.image.points,
+            points=source.image.table,
             axes=axes,
             only=settings.only,
             profile=picture.profile,

@@ -162,7 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
             source=source.picture.pixels,
             target=target.pixels,
             labels=labels,
-            points=source.points,
+            points=source.table,
             axes=axes,
             only=only,
             profile=source.picture.profile,

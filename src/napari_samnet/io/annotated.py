@@ -21,7 +21,7 @@ from napari_samnet.io.image_files import read_picture
 from napari_samnet.io.label_files import read_label_picture
 from napari_samnet.io.picture import LabelPicture, Picture, upright
 from napari_samnet.io.pixel_size import read_pixel_size
-from napari_samnet.io.points_csv import read_points
+from napari_samnet.io.points_csv import PointTable, read_point_table
 
 #: What an EXIF orientation does, for people.
 _TURNED = {
@@ -43,8 +43,13 @@ class AnnotatedImage:
     picture: Picture
     #: Labels of the image's rows and columns.
     labels: LabelPicture | None = None
-    #: (N, 2): row and column of each point.
-    points: NDArray[np.float64] | None = None
+    #: Points, with what their file says of each.
+    table: PointTable | None = None
+
+    @property
+    def points(self) -> NDArray[np.float64] | None:
+        """Row and column of each point, (N, 2)."""
+        return None if self.table is None else self.table.points
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -101,7 +106,10 @@ def read_annotated(
             names=(Path(labels).name, Path(path).name),
         )
         check_labels('labels', read.labels, shape)
-    placed = None if points is None else read_points(points)
+    if read is not None and not read.labels.any():
+        told = f'{Path(str(labels)).name} holds no label: all pixels are 0'
+        read = replace(read, notices=(*read.notices, told))
+    placed = None if points is None else read_point_table(points, chosen)
     if placed is not None and picture.orientation != 1:
         notice = _turned(Path(path).name, picture.orientation)
         picture = replace(
@@ -111,7 +119,7 @@ def read_annotated(
                 f'{notice}; points are taken as placed on the upright picture',
             ),
         )
-    return AnnotatedImage(picture=picture, labels=read, points=placed)
+    return AnnotatedImage(picture=picture, labels=read, table=placed)
 
 
 def about_files(source: AnnotatedImage, target: Picture) -> dict[str, Any]:

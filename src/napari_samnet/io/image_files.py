@@ -208,11 +208,7 @@ def write_png(
     ``profile``: ICC profile that the colors, given as sRGB, are written with.
     Raises InputError if it cannot be written.
     """
-    color = image.ndim == 3 and image.shape[2] in (3, 4)
-    plain = image.dtype == np.uint8 and (image.ndim == 2 or color)
-    if channel_axis not in (None, 2, -1):
-        plain = False
-    if not plain and not (image.dtype == np.uint16 and image.ndim == 2):
+    if not fits_png(image, channel_axis):
         rgb = to_rgb(image, channel_axis=channel_axis)
         image = np.round(rgb * 255).astype(np.uint8)
     options: dict[str, Any] = {}
@@ -223,6 +219,14 @@ def write_png(
     picture = Image.fromarray(np.ascontiguousarray(image))
     with atomic_write(path) as file:
         picture.save(file, format='png', **options)
+
+
+def fits_png(image: NDArray[Any], channel_axis: int | None = None) -> bool:
+    """Whether a PNG file that we write holds the very numbers of an image."""
+    if image.ndim == 2:
+        return image.dtype in (np.uint8, np.uint16)
+    color = channel_axis in (None, 2, -1) and image.shape[2] in (3, 4)
+    return color and image.dtype == np.uint8
 
 
 def _unreadable(file: Path, name: str, error: Exception) -> InputError:

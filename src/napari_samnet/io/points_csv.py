@@ -3,66 +3,200 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.files import write_text
 
-#: Names of the row and the column, napari's first.
-NAMES = (('axis-0', 'axis-1'), ('row', 'column'), ('y', 'x'))
+#: Names of the row and the column.
+NAMES = (('row', 'column'), ('y', 'x'))
+
+#: What napari calls the axes of points, before their number.
+AXIS = 'axis-'
+
+#: Names of the column that says the plane of a stack, outside napari.
+PLANES = ('plane', 'z')
+
+
+@dataclass(frozen=True, eq=False)
+class PointTable:
+    """Points of one image, and what else their file says of each."""
+
+    #: (N, 2): row and column of each, in pixels; 0 is the center of the first.
+    points: npt.NDArray[np.float64]
+    #: Names of the other columns, and what each point has there.
+    columns: tuple[str, ...] = ()
+    rows: Sequence[Sequence[str]] = ()
 
 
 def read_points(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
     """Read points of one image.
 
-    ``path``: CSV file as napari saves a points layer, or with the columns row
-    and column, or y and x. Further columns are ignored.
-    Returns: (N, 2): row and column of each, in pixels; 0 is the center of the
-    first.
-    Raises InputError if there is no such file, or it holds no points.
+    Returns: (N, 2): row and column of each, see :func:`read_point_table`.
+    """
+    return read_point_table(path).points
+
+
+def read_point_table(
+    path: str | os.PathLike[str], page: int | None = None
+) -> PointTable:
+    """Read points or shapes of one image, with all that their file says.
+
+    ``path``: CSV file as napari saves a points or shapes layer, or with the
+    columns row and column, or y and x.
+    ``page``: plane of a stack; points of other planes are left out.
+    Raises InputError if there is no such file, it holds no points, or they
+    lie on several planes of which none is chosen.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f'points: there is no file {file}')
     try:
         with file.open(newline='', encoding='utf-8-sig') as content:
-            reader = csv.DictReader(content)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            names = next(
-                (pair for pair in NAMES if set(pair) <= set(header)), None
-            )
-            if names is None:
-                raise InputError(
-                    f'points must have the columns axis-0 and axis-1, row '
-                    f'and column, or y and x, got '
-                    f'{", ".join(header) or "none"} in {file}'
-                )
-            cells = [[row[name] for name in names] for row in reader]
+            lines = [line for line in csv.reader(content) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f'points: {file} cannot be read: {error}') from None
+        raise InputError(
+            f'points: {file} must be a CSV file with a line of column names, '
+            f'but cannot be read as text: {in_one_line(error)}'
+        ) from None
+    header = [name.strip() for name in lines[0]] if lines else []
+    places = _places(header, file)
+    leading = _leading(header, places)
+    rows = lines[1:]
+    if any(len(row) != len(header) for row in rows):
+        number = next(
+            k for k, row in enumerate(rows, 2) if len(row) != len(header)
+        )
+        raise InputError(
+            f'points: line {number} of {file} must have {len(header)} values, '
+            f'as its first line has'
+        )
     try:
-        points = np.array(cells, dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+        values = np.array(
+            [[row[k] for k in (*leading, *places)] for row in rows], float
+        ).reshape(len(rows), len(leading) + 2)
+    except ValueError:
         raise InputError(f'points must be numbers in {file}') from None
-    if not np.isfinite(points).all():
+    if not np.isfinite(values).all():
         raise InputError(f'points must be finite numbers in {file}')
-    return points
+    kept = _on_plane(values[:, :-2], page, file)
+    others = [k for k in range(len(header)) if k not in (*leading, *places)]
+    return PointTable(
+        values[kept, -2:],
+        tuple(header[k] for k in others),
+        [[rows[n][k] for k in others] for n in np.flatnonzero(kept)],
+    )
+
+
+def _places(header: Sequence[str], file: Path) -> tuple[int, int]:
+    """Columns of the row and the column: of napari's axes the last two."""
+    axes = _axes(header)
+    if len(axes) >= 2:
+        return axes[-2], axes[-1]
+    for names in NAMES:
+        if set(names) <= set(header):
+            row, column = (header.index(name) for name in names)
+            return row, column
+    raise InputError(
+        f'points must have the columns axis-0 and axis-1, row and column, or '
+        f'y and x, got {", ".join(header) or "none"} in {file}'
+    )
+
+
+def _leading(header: Sequence[str], places: tuple[int, int]) -> list[int]:
+    """Columns of the plane."""
+    axes = _axes(header)
+    if places[0] in axes:
+        return axes[:-2]
+    return [header.index(name) for name in PLANES if name in header][:1]
+
+
+def _axes(header: Sequence[str]) -> list[int]:
+    """Columns of napari's axes, in order."""
+    count = 0
+    while f'{AXIS}{count}' in header:
+        count += 1
+    return [header.index(f'{AXIS}{k}') for k in range(count)]
+
+
+def _on_plane(
+    planes: npt.NDArray[np.float64], page: int | None, file: Path
+) -> npt.NDArray[np.bool_]:
+    """Which points are on the plane that is asked for."""
+    nearest = np.rint(planes).astype(np.int64)
+    there = np.unique(nearest, axis=0)
+    if page is not None and planes.shape[1] == 1:
+        if len(there) and page not in there:
+            raise InputError(
+                f'points: none of {file} lies on plane {page}, but on '
+                f'{", ".join(str(plane[0]) for plane in there[:8])}'
+            )
+        return np.asarray((nearest == page).all(1))
+    if planes.shape[1] and len(there) > 1:
+        told = ', '.join(' '.join(map(str, plane)) for plane in there[:8])
+        raise InputError(
+            f'points: those of {file} lie on {len(there)} planes of a stack '
+            f'({told}): choose one with --page, or keep those of one plane'
+        )
+    return np.ones(len(planes), bool)
 
 
 def write_points(
-    path: str | os.PathLike[str], points: npt.NDArray[np.float64]
+    path: str | os.PathLike[str],
+    points: npt.NDArray[np.float64],
+    table: PointTable | None = None,
 ) -> None:
     """Write points as napari does, so that it opens them as a layer.
 
+    ``path``: file that appears whole or not at all.
     ``points`` (N, 2): row and column of each.
+    ``table``: what they were before they were carried; what it says of each
+    is written as well. A rectangle is none any more, but a polygon.
     """
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(('index', *NAMES[0]))
-        writer.writerows(
-            (index, *map(float, point)) for index, point in enumerate(points)
+    if table is None:
+        table = PointTable(points)
+    if 'index' not in table.columns:
+        rows = table.rows or [()] * len(points)
+        table = replace(
+            table,
+            columns=('index', *table.columns),
+            rows=[(str(k), *row) for k, row in enumerate(rows)],
         )
+    shape = None
+    if 'shape-type' in table.columns:
+        shape = table.columns.index('shape-type')
+    text = io.StringIO(newline='')
+    writer = csv.writer(text)
+    # napari's columns come first, in its order.
+    own = [
+        table.columns.index(name)
+        for name in ('index', 'shape-type', 'vertex-index')
+        if name in table.columns
+    ]
+    others = [k for k in range(len(table.columns)) if k not in own]
+    writer.writerow(
+        (
+            *(table.columns[k] for k in own),
+            *(f'{AXIS}{k}' for k in range(2)),
+            *(table.columns[k] for k in others),
+        )
+    )
+    for point, row in zip(points, table.rows, strict=True):
+        cells = list(row)
+        if shape is not None and cells[shape] == 'rectangle':
+            cells[shape] = 'polygon'
+        writer.writerow(
+            (
+                *(cells[k] for k in own),
+                *map(float, point),
+                *(cells[k] for k in others),
+            )
+        )
+    write_text(path, text.getvalue())

@@ -22,7 +22,7 @@ from napari_samnet.io.image_files import (
 )
 from napari_samnet.io.label_files import read_label_picture, write_labels
 from napari_samnet.io.picture import WHOLE_FILE, LabelPicture, PlaneChoice
-from napari_samnet.io.points_csv import read_points, write_points
+from napari_samnet.io.points_csv import read_point_table, write_points
 from napari_samnet.outputs.written import WrittenFiles
 
 if TYPE_CHECKING:
@@ -62,9 +62,13 @@ class Carrier:
             raise cannot(f'make the folder {self.folder}', error) from error
         if kind == 'points':
             path = self._free(file, '.csv')
-            carried = self.correspondence.warp_points(read_points(file))
+            page = self.plane.page
+            table = read_point_table(
+                file, page if isinstance(page, int) else None
+            )
+            carried = self.correspondence.warp_points(table.points)
             self._check(file, path)
-            write_points(path, carried)
+            write_points(path, carried, table)
             return self._noted([path]), ()
         return self._labels(file) if kind == 'labels' else self._image(file)
 

@@ -21,6 +21,7 @@ from napari_samnet.outputs.written import WrittenFiles
 
 if TYPE_CHECKING:
     from napari_samnet.correspondence import Correspondence
+    from napari_samnet.io.points_csv import PointTable
 
 #: Every file that a match can leave, by what it holds.
 FILES = {
@@ -33,7 +34,8 @@ FILES = {
     'overview': 'overview.png',
 }
 
-#: Those that have another name where the image is very large.
+#: Those that have another name where the image is very large, or of numbers
+#: that the usual file does not hold.
 LARGE = {'transferred': 'transferred.tif'}
 
 #: Name of the warped labels for other programs, without the ending.
@@ -74,8 +76,8 @@ class Products:
     target: Any
     #: Labels of the source.
     labels: Any = None
-    #: (N, 2): points of the source.
-    points: Any = None
+    #: Points of the source.
+    points: PointTable | None = None
     #: Axes of the channels of source and target.
     axes: tuple[int | None, int | None] = (None, None)
     #: ICC profile of the source's file, which the transferred image is written
@@ -90,7 +92,11 @@ class Products:
     def write(self, folder: Path) -> None:
         """Write the files into a folder that is there."""
         from napari_samnet.io.flo import write_flo
-        from napari_samnet.io.image_files import write_png, write_tiff
+        from napari_samnet.io.image_files import (
+            fits_png,
+            write_png,
+            write_tiff,
+        )
         from napari_samnet.io.label_files import write_labels
         from napari_samnet.io.points_csv import write_points
 
@@ -118,13 +124,17 @@ class Products:
             write_labels(path, carried, colors=self.label_colors)
         path = paths.get('warped_points')
         if path and self.points is not None:
-            write_points(path, result.warp_points(self.points))
+            carried_points = result.warp_points(self.points.points)
+            write_points(path, carried_points, self.points)
         axis = self.axes[0]
         path = paths.get('transferred')
         if path and result.transferred is not None:
             write: Any = write_png
-            if is_large(result.transferred.nbytes):
-                # A PNG would be made in memory, and few programs open it.
+            if is_large(result.transferred.nbytes) or not fits_png(
+                result.transferred, axis
+            ):
+                # A large PNG would be made in memory, and few programs open
+                # it; another one would not keep the numbers.
                 path = folder / LARGE['transferred']
                 write = write_tiff
             write(

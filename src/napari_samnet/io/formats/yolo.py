@@ -78,10 +78,21 @@ def read_yolo(
         for number in sorted(parts)
     ]
     told = ', '.join(str(each.number) for each in objects[:12])
+    # It has no holes: what lies inside another object is painted onto it.
+    objects.sort(key=_area, reverse=True)
     notices = [f'{name}: classes of YOLO are used as ids: {told or "none"}']
     if boxes:
         notices.append(f'{name}: {boxes} boxes without an outline are filled')
     return objects, tuple(notices)
+
+
+def _area(each: LabelObject) -> float:
+    """Area inside the outlines of an object, in pixels."""
+    total = 0.0
+    for ring, *_ in each.parts:
+        x, y = np.asarray(ring, float).T
+        total += abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    return total
 
 
 def _object(

@@ -1,0 +1,113 @@
+"""Points and shapes from CSV files: which plane, and what stays of a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_samnet.cli.main import main
+from napari_samnet.correspondence import Correspondence
+from napari_samnet.errors import InputError
+from napari_samnet.io.points_csv import (
+    read_point_table,
+    read_points,
+    write_points,
+)
+
+STACK = 'index,axis-0,axis-1,axis-2\n0,3.0,10,20\n1,7.2,11,21\n2,3.4,12,22\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    """A file of that text."""
+    path = folder / 'points.csv'
+    path.write_text(text)
+    return path
+
+
+def test_the_last_axes_of_a_stack_are_row_and_column(tmp_path: Path) -> None:
+    path = written(tmp_path, STACK)
+    there = read_point_table(path, 3).points
+    np.testing.assert_array_equal(there, [[10, 20], [12, 22]])
+    with pytest.raises(InputError, match=r'on 2 planes of a stack \(3, 7\)'):
+        read_points(path)
+    with pytest.raises(InputError, match=r'lies on plane 4, but on 3, 7'):
+        read_point_table(path, 4)
+    path = written(tmp_path, 'index,axis-0,axis-1,axis-2\n0,3,10,20\n')
+    np.testing.assert_array_equal(read_points(path), [[10, 20]])
+    path = written(tmp_path, 'z,y,x\n0,1,2\n1,3,4\n')
+    np.testing.assert_array_equal(read_point_table(path, 1).points, [[3, 4]])
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('row;column\n1;2\n', 'got row;column'),
+        ('', 'got none'),
+        ('row,column\n1\n', 'line 2 of .* must have 2 values'),
+        ('row,column\n1,nan\n', 'finite'),
+        ('row,column\n1,two\n', 'numbers'),
+    ],
+)
+def test_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_points(written(tmp_path, text))
+
+
+def test_a_picture_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / 'points.csv'
+    path.write_bytes(b'\x89PNG\r\n\x1a\n')
+    with pytest.raises(InputError, match='must be a CSV file'):
+        read_points(path)
+
+
+def test_what_a_line_says_stays_with_its_point(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, 'name,row,column,"a, b"\nnöse,1,2,"x, y"\ntail,3,4,\n'
+    )
+    table = read_point_table(path)
+    out = tmp_path / 'out.csv'
+    write_points(out, table.points + 1, table)
+    assert out.read_text(encoding='utf-8').splitlines() == [
+        'index,axis-0,axis-1,name,"a, b"',
+        '0,2.0,3.0,nöse,"x, y"',
+        '1,4.0,5.0,tail,',
+    ]
+    again = read_point_table(out)
+    np.testing.assert_array_equal(again.points, table.points + 1)
+
+
+def test_shapes_stay_shapes(tmp_path: Path) -> None:
+    """As napari saves and opens them, through the command."""
+    # In shares of the image.
+    moved = np.full((5, 5, 2), 2.5 / 40, np.float32)
+    sure = np.ones((5, 5), np.float32)
+    correspondence = Correspondence(
+        forward=moved,
+        backward=-moved,
+        forward_confidence=sure,
+        backward_confidence=sure,
+        source_shape=(40, 40),
+        target_shape=(40, 40),
+    )
+    from napari_builtins.io import csv_to_layer_data, napari_write_shapes
+
+    shapes = [
+        np.array([[10.0, 10], [10, 30], [30, 30], [30, 10]]),
+        np.array([[5.0, 5], [9, 20], [20, 6]]),
+    ]
+    path = str(tmp_path / 'shapes.csv')
+    napari_write_shapes(
+        path, shapes, {'shape_type': ['rectangle', 'path'], 'edge_width': 1}
+    )
+    correspondence.save(tmp_path / 'match.npz')
+    command = ['apply', str(tmp_path / 'match.npz'), path, '--out']
+    assert main([*command, str(tmp_path / 'out')]) == 0
+    opened = csv_to_layer_data(str(tmp_path / 'out' / 'shapes-warped.csv'))
+    assert opened is not None
+    data, about, kind = opened
+    assert kind == 'shapes'
+    assert list(about['shape_type']) == ['polygon', 'path']
+    for before, after in zip(shapes, data, strict=True):
+        np.testing.assert_allclose(after, before + 2.5, atol=1e-4)
