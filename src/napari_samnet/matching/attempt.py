@@ -33,7 +33,12 @@ from napari_samnet.runtime.devices import (
     ExecutionTarget,
     out_of_memory_explained,
 )
-from napari_samnet.runtime.side_by_side import has_room, side_by_side
+from napari_samnet.runtime.side_by_side import (
+    Later,
+    beside,
+    has_room,
+    side_by_side,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -200,11 +205,10 @@ class Attempt:
         with self._memory(), torch.inference_mode():
             self.run.compare(self._views())
             fields, seen = self._fields(state)
-        probability, exact = side_by_side(
-            partial(self._judged, state),
-            partial(self._exact, state, fields),
-            device=self.place.device,
-        )
+        with beside(self.place.device) as later:
+            judging = later(partial(self._judged, state))
+            exact = self._exact(state, fields, later)
+            probability = judging.result()
         sure = exact.on_grid(seen * self.run.kept_shares(seen.shape[2:]))
         # Colors follow the field that neighbors share: single cells that have
         # found a likelier match elsewhere make specks.
@@ -310,7 +314,10 @@ class Attempt:
             return self.run.match_probability(state)
 
     def _exact(
-        self, state: Iteration, fields: tuple[FloatArray, FloatArray]
+        self,
+        state: Iteration,
+        fields: tuple[FloatArray, FloatArray],
+        later: Later,
     ) -> Exact:
         """Fields down to the pixel, if these are the last ones."""
         options = self.job.options
@@ -324,6 +331,7 @@ class Attempt:
                 device=self.place.device,
                 longest=max(max(shape) for shape in self.job.shapes),
                 at_size=self.job.working,
+                later=later,
             )
 
     def _labeled(self, result: Correspondence) -> tuple[Any, dict[str, Any]]:

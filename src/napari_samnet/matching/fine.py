@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ from napari_samnet.matching.motion_layers import (
     refined_layers,
     separate_motions,
 )
+from napari_samnet.runtime.side_by_side import Later, PutOff
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,6 +106,7 @@ def refine(
     specimen: bool = False,
     again: bool = False,
     device: str = 'cpu',
+    later: Later = PutOff,
 ) -> Refined | None:
     """Refine the fields of two images.
 
@@ -116,30 +119,38 @@ def refine(
     ``again``: whether the fields have been refined at a smaller size, so that
     the coarsest level is left out.
     ``device``: where it is computed.
+    ``later``: how a part is done beside the rest.
     Returns: None where the images do not show the same scene.
     """
     import torch
 
     cells = source.shape[0] // CELL
     start = np.stack([_places(one, cells) for one in (forward, backward)])
+    belief = SPECIMEN if specimen else UNKNOWN
+    given_up = Event()
     with torch.inference_mode():
         images = torch.from_numpy(np.stack([source, target])).to(device)
+        images = images.permute(0, 3, 1, 2)
+
+        def layered() -> Layers | None:
+            # Of another thread, perhaps, which has modes of its own.
+            with torch.inference_mode():
+                motions = separate_motions((forward, backward), cells, device)
+                return motions and refined_layers(images, motions, given_up)
+
+        begun = None if again else later(layered)
         found, believed = _solved(
-            images.permute(0, 3, 1, 2),
+            images,
             torch.from_numpy(start).to(device),
             LEVELS[1:] if again else LEVELS,
-            SPECIMEN if specimen else UNKNOWN,
+            belief,
         )
         if found is None:
+            given_up.set()
             return None
-        layers = None
-        if not again:
-            layers = separate_motions((forward, backward), cells, device)
+        layers = begun and begun.result()
         if layers is not None:
-            belief = SPECIMEN if specimen else UNKNOWN
-            better = _layered(
-                images.permute(0, 3, 1, 2), layers, found, belief
-            )
+            better = _layered(images, layers, found, belief)
             if better is not None:
                 composed, believed = better
                 change = (composed - still_places(composed)).cpu().numpy()
@@ -228,14 +239,13 @@ def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
 
 
 def _layered(
-    images: Tensor, start: Layers, places: Tensor, belief: Belief
+    images: Tensor, layers: Layers, places: Tensor, belief: Belief
 ) -> tuple[Tensor, Tensor] | None:
     """Places by layers of motion for every two pixels, and their belief.
 
     None where they explain the images no better than the places do, or where
     little is believed.
     """
-    layers = refined_layers(images, start)
     one = _judged(images)
     believed = _believed(one, layers.composed(places.shape[-1]), belief)
     if float(believed.mean()) < CLEAR:

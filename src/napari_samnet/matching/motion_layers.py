@@ -17,6 +17,7 @@ References
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -236,12 +237,16 @@ def separate_motions(
     )
 
 
-def refined_layers(images: Tensor, start: Layers) -> Layers:
+def refined_layers(
+    images: Tensor, start: Layers, given_up: Event
+) -> Layers | None:
     """Refine the motion of each layer, and give each pixel to one.
 
     ``images``: ``(2, 3, n, n)`` in [0, 1]. ``start``: with a cell for every
-    ``CELL`` pixels. Returns: layers with shares of 0 and 1 for every two
-    pixels.
+    ``CELL`` pixels.
+    ``given_up``: set by who does not need them any more.
+    Returns: layers with shares of 0 and 1 for every two pixels; None if they
+    are not needed.
     """
     import torch
     import torch.nn.functional as F
@@ -269,6 +274,8 @@ def refined_layers(images: Tensor, start: Layers) -> Layers:
                 inside_layer, size=(side, side), mode='nearest'
             )
         for _ in range(level.rounds):
+            if given_up.is_set():
+                return None
             seen, inside = seen_through(maps[1 - image], moved())
             motion = moved_step(
                 maps[image], seen, inside * inside_layer, motion, level
@@ -344,16 +351,16 @@ def _color_differences(
 def _along_outlines(image: Tensor, maps: Tensor, radius: int) -> Tensor:
     """Guided filter (He, Sun and Tang, ECCV 2010) of maps ``(K, 1, h, w)``."""
     import torch
-    import torch.nn.functional as F
+
+    from napari_samnet.color.smoothing import box_mean
 
     def mean(values: Tensor) -> Tensor:
-        padded = F.pad(values, 4 * (radius,), mode='replicate')
-        return F.avg_pool2d(padded, 2 * radius + 1, 1)
+        return box_mean(values, 2 * radius + 1)
 
     colors = image[None]
     middle = mean(colors)
     products = torch.einsum('bihw,bjhw->ijhw', colors, colors)
-    spread = mean(products.flatten(0, 1)[None])[0].view_as(products)
+    spread = mean(products)
     spread = spread - torch.einsum('bihw,bjhw->ijhw', middle, middle)
     spread = spread.permute(2, 3, 0, 1) + SOFT * torch.eye(
         3, device=image.device

@@ -10,6 +10,7 @@ import numpy as np
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
+from napari_samnet.runtime.side_by_side import Later, PutOff
 from napari_samnet.warping.fields import full_map
 
 #: Pixels of the longer side per pixel at working size from which the field
@@ -25,6 +26,7 @@ def _refine_large(
     device: str,
     longest: int,
     at_size: Callable[[str, int], FloatArray],
+    later: Later = PutOff,
 ) -> tuple[FloatArray, FloatArray, dict[str, Any] | None]:
     """Refine both fields, twice where the images have many more pixels.
 
@@ -39,13 +41,19 @@ def _refine_large(
     that the CPU does them there.
     ``longest``: longest side of the two images in pixels.
     ``at_size``: gives 'source' or 'target' at a working size.
+    ``later``: how a part is done beside the rest.
     Returns: ``forward, backward``: the refined fields, or those given if they
     cannot be refined; ``about``: working size and the share of cells that
     were refined; None if none.
     """
     device = device if device.startswith('cuda') else 'cpu'
     refined = refine(
-        small[0], small[1], *fields, specimen=specimen, device=device
+        small[0],
+        small[1],
+        *fields,
+        specimen=specimen,
+        device=device,
+        later=later,
     )
     if refined is None:
         return (*fields, None)
@@ -59,6 +67,7 @@ def _refine_large(
             specimen=specimen,
             again=True,
             device=device,
+            later=later,
         )
         if again is not None:
             refined, side = again, 2 * side

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_samnet.arrays.recently_used import RecentlyUsed
+from napari_samnet.runtime.side_by_side import all_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ class _Graph:
         settings = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': hint,
-            'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+            'INFERENCE_NUM_THREADS': all_threads(),
             # Two runs at once would share the same cores.
             'ENABLE_CPU_PINNING': False,
         }

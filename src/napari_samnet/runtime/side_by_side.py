@@ -6,14 +6,30 @@ single one badly, and a part each well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
 
 from napari_samnet.arrays.tiles import cores
 
 A = TypeVar('A')
 B = TypeVar('B')
+C = TypeVar('C', covariant=True)
+
+#: How many threads torch had before they were shared, while they are.
+_before: list[int] = []
+
+
+def all_threads() -> int:
+    """Threads of torch, those of both parts where two are done at once.
+
+    For libraries that keep to threads of their own: what they are given at
+    such a time stays with them.
+    """
+    import torch
+
+    return _before[0] if _before else torch.get_num_threads()
 
 
 def has_room(device: str) -> bool:
@@ -25,6 +41,59 @@ def has_room(device: str) -> bool:
 
     threads = min(torch.get_num_threads(), cores())
     return device == 'cpu' and threads >= 2
+
+
+class Result(Protocol[C]):
+    """What comes of something that was put off."""
+
+    def result(self) -> C:
+        """What it returned, once it is done; what it raised is raised."""
+
+
+class Later(Protocol):
+    """A way to put something off, until it is asked for or done beside."""
+
+    def __call__(self, work: Callable[[], A], /) -> Result[A]:
+        """Put it off. It runs in another thread, or when it is asked for."""
+
+
+class PutOff(Generic[A]):
+    """Something that is done when it is asked for, and not if it never is."""
+
+    def __init__(self, work: Callable[[], A]) -> None:
+        self._work = work
+
+    def result(self) -> A:
+        """Do it."""
+        return self._work()
+
+
+@contextmanager
+def beside(device: str) -> Iterator[Later]:
+    """Have things done on a second core, one after the other.
+
+    ``device``: where all compute; on another than the CPU, and where there is
+    one core, things are done when they are asked for.
+
+    Within, each of the two threads has half of the cores. It ends when all is
+    done that was put off.
+    """
+    import torch
+
+    if not has_room(device):
+        yield PutOff
+        return
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(1) as pool:
+        # Threads that begin now take this number over.
+        _before.append(threads)
+        torch.set_num_threads(threads // 2)
+        try:
+            yield pool.submit
+        finally:
+            pool.shutdown()
+            torch.set_num_threads(threads)
+            _before.remove(threads)
 
 
 def side_by_side(
@@ -40,20 +109,12 @@ def side_by_side(
     Returns: what both return. What either raises is raised, when both have
     come to an end.
     """
-    import torch
-
     if not has_room(device):
         return first(), second()
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(1) as pool:
-        # Threads that begin now take this number over.
-        torch.set_num_threads(threads // 2)
-        try:
-            beside = pool.submit(first)
-            result = second()
-            return beside.result(), result
-        finally:
-            torch.set_num_threads(threads)
+    with beside(device) as later:
+        other = later(first)
+        result = second()
+        return other.result(), result
 
 
 def on_all_cores(
