@@ -27,6 +27,7 @@ from napari_samnet.samnet.bilateral_window import (
     pool,
 )
 from napari_samnet.samnet.blocks import row_blocks
+from napari_samnet.samnet.exponentials import exp_
 from napari_samnet.samnet.field import flow_of, step_of
 
 #: Width of r_ij in cells: matches further away hardly count.
@@ -143,7 +144,8 @@ def _sums(
         for part in row_blocks(asked.shape[1], logits.device):
             weights = torch.baddbmm(
                 logits[:, part], asked[:, part], around, alpha=scale
-            ).exp_()
+            )
+            exp_(weights)
             parts.append(weights @ moments[:, neighbors])
     return torch.cat(parts, 1).transpose(1, 2)
 
@@ -237,7 +239,7 @@ def neighbor_weight(window: BilateralWindow, confidence: Tensor) -> Tensor:
     pooled = pool(sums, window.pooling) * window.pooling**2
     column = pooled.flatten(2).transpose(1, 2)
     parts = [
-        logits.exp() @ column[:, other]
+        exp_(logits.clone()) @ column[:, other]
         for logits, (_, other) in zip(
             window.strips, window.extents(), strict=True
         )
@@ -262,4 +264,5 @@ def agreement(
     ends = matches + centered(height, width, matches)
     _, powers = _columns(ends, torch.ones_like(ends[:, :1]), window.pooling)
     scale = -0.5 / residual_cells**2
-    return torch.baddbmm(logits, _residual(field), powers, alpha=scale).exp_()
+    coefficients = _residual(field)
+    return exp_(torch.baddbmm(logits, coefficients, powers, alpha=scale))

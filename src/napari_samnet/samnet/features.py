@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS, LiteFeatures
+from napari_samnet.samnet.pointwise import pointwise
 
 #: Convolutions per block and their channels (Simonyan & Zisserman, 2015).
 _DEPTHS = {'vgg16': (2, 2, 3, 3, 3), 'vgg19': (2, 2, 4, 4, 4)}
@@ -236,11 +237,9 @@ class VGGFeatures(nn.Module):
         ]
         if project and self.projection is not None:
             # It commutes with the interpolation, which then has less to do.
-            matrices = self.projection.T[:, :, None, None].split(
-                self.layer_channels, 1
-            )
+            matrices = self.projection.split(self.layer_channels)
             projected = (
-                _resized(F.conv2d(part, matrix).float(), size)
+                _resized(pointwise(part, matrix).float(), size)
                 for part, matrix in zip(parts, matrices, strict=True)
             )
             return normalize(reduce(torch.add, projected))
@@ -286,10 +285,7 @@ class VGGFeatures(nn.Module):
         """
         if self.taught is None:
             return None
-        projected = torch.einsum(
-            'bchw,cd->bdhw', channels.float(), self.taught.float()
-        )
-        return normalize(projected)
+        return normalize(pointwise(channels.float(), self.taught.float()))
 
     def continue_from_content(
         self, content: Tensor, matching: Tensor | None = None

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from napari_samnet.samnet.exponentials import exp_
+
 #: Temperature of the softmax over all cells.
 TEMPERATURE = 0.03
 
@@ -25,7 +27,7 @@ class Volume(NamedTuple):
     @classmethod
     def of(cls, cosines: Tensor) -> Volume:
         """Volume of cosines, of which none is above 1."""
-        likely = cosines.sub(1).div_(TEMPERATURE).exp_()
+        likely = exp_(cosines.sub(1).div_(TEMPERATURE))
         rows, columns = (
             likely.sum(axis).clamp_min(1e-30).log() for axis in (1, 0)
         )

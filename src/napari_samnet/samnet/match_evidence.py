@@ -44,6 +44,9 @@ from napari_samnet.samnet.recurrence import Clues
 #: the width of its Gaussian in cells.
 AROUND, SPREAD = 2, 1.0
 
+#: Squared distance of cells beyond the rim.
+FAR = 1e3
+
 #: Weight of how little a cell is like the mean of its image, where those
 #: cells count most that stand out.
 STAND_OUT = 1.5
@@ -155,7 +158,8 @@ class PairSimilarities(NamedTuple):
         maps = _many_cells(few_cells(features.float()))
         cosines = all_pairs(maps[:1], maps[1:], whole=whole)
         averaged = Volume.of(_averaged(cosines))
-        best, back = (argmax(averaged.cosines, axis) for axis in (1, 0))
+        best = argmax(averaged.cosines, 1)
+        back = argmax(averaged.cosines.T.contiguous(), 1)
         means = maps.mean((2, 3))
         return cls(
             maps,
@@ -312,14 +316,18 @@ def _window(
     height, width = pair.size
     steps = torch.arange(-reach, reach + 1, device=goals.device)
     down, right = torch.meshgrid(steps, steps, indexing='ij')
-    offsets = torch.stack((right.flatten(), down.flatten()), 1)
-    cells = goals.T.round().long()[:, None] + offsets
-    size = cells.new_tensor((width, height))
-    inside = ((cells >= 0) & (cells < size)).all(-1)
-    distance = (cells - goals.T[:, None]).square().sum(-1)
-    x = cells[..., 0].clamp(0, width - 1)
-    index = cells[..., 1].clamp(0, height - 1) * width + x
-    return index, distance.masked_fill(~inside, 1e3)
+    index, distance = _along(goals[1], down.flatten(), height)
+    columns, apart = _along(goals[0], right.flatten(), width)
+    index = index.mul_(width).add_(columns)
+    return index, distance.add_(apart).clamp_max_(FAR)
+
+
+def _along(goal: Tensor, step: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Cells ``(N, K)`` along one axis, and their squared distances."""
+    cells = goal.round().long()[:, None] + step
+    distance = (cells - goal[:, None]).square_()
+    distance.masked_fill_((cells < 0) | (cells >= side), FAR)
+    return cells.clamp_(0, side - 1), distance
 
 
 def _likelihood(pair: Direction, goals: Tensor) -> dict[str, Tensor]:

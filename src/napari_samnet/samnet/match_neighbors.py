@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_samnet.samnet.exponentials import exp_
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
 from napari_samnet.samnet.match_direction import Direction
@@ -53,7 +54,7 @@ class Neighbors(NamedTuple):
         apart = step.square().sum(0)
         logits = (alike - 1) / ALIKENESS - apart / (2 * NEIGHBOR_SIGMA**2)
         size = (places.shape[-2], places.shape[-1])
-        return cls(alike, step, apart, logits.exp(), size, cells)
+        return cls(alike, step, apart, exp_(logits), size, cells)
 
     def spread(self, values: Tensor) -> Tensor:
         """Values at the places, ``(K, M)``, for all cells, ``(K, N)``."""
@@ -97,7 +98,7 @@ class Neighbors(NamedTuple):
         weight = self.weight * (uniqueness + 1e-3)
         total = weight.sum(1)
         shares = [
-            (weight * (-square / (2 * width**2)).exp()).sum(1) / total
+            (weight * exp_(-square / (2 * width**2))).sum(1) / total
             for width in (CLOSE, WIDE)
         ]
         residual = (weight * square.clamp_max(64)).sum(1) / total

@@ -20,6 +20,7 @@ from napari_samnet.samnet.evidence import (
     few_cells,
     gather_evidence,
 )
+from napari_samnet.samnet.exponentials import exp_
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import resize_field
 from napari_samnet.samnet.global_affine import global_affine
@@ -155,7 +156,7 @@ def _hypotheses(
         [GLOBAL_LEAD, *[AFFINE_LEAD] * len(further)],
         local,
         evidence,
-        (label_window.strips[0].exp(), agreed),
+        (exp_(label_window.strips[0]), agreed),
         None if regions is None else region_maps(evidence, regions),
     )
 
