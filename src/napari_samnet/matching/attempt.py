@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -35,6 +35,8 @@ from napari_samnet.runtime.devices import (
 )
 from napari_samnet.runtime.side_by_side import (
     Later,
+    PutOff,
+    Result,
     beside,
     has_room,
     side_by_side,
@@ -205,23 +207,25 @@ class Attempt:
         with self._memory(), torch.inference_mode():
             self.run.compare(self._views())
             fields, seen = self._fields(state)
+        colored = transfer and job.options.attributes
+        transferred = None
         with beside(self.place.device) as later:
-            judging = later(partial(self._judged, state))
             exact = self._exact(state, fields, later)
-            probability = judging.result()
-        sure = exact.on_grid(seen * self.run.kept_shares(seen.shape[2:]))
-        # Colors follow the field that neighbors share: single cells that have
-        # found a likelier match elsewhere make specks.
-        colors: Callable[[], Any] = (
-            partial(self._recolored, state, exact.forward, sure[0, 0])
-            if transfer and job.options.attributes
-            else lambda: None
-        )
-        result, transferred = side_by_side(
-            partial(self._settled, state, probability, exact, seen),
-            colors,
-            device=self.place.device,
-        )
+            judge = partial(self._judged, state)
+            # Colors take longest, and all else is done beside them.
+            judging = PutOff(judge) if colored else later(judge)
+            settle = partial(self._settled, state, judging, exact, seen)
+            if colored:
+                settling = later(settle)
+                sure = seen * self.run.kept_shares(seen.shape[2:])
+                # Colors follow the field that neighbors share: single cells
+                # that have found a likelier match elsewhere make specks.
+                transferred = self._recolored(
+                    state, exact.forward, exact.on_grid(sure)[0, 0]
+                )
+                result = settling.result()
+            else:
+                result = settle()
         metadata = {**self._metadata(changes), **result.metadata}
         return replace(result, transferred=transferred, metadata=metadata)
 
@@ -235,7 +239,7 @@ class Attempt:
     def _settled(
         self,
         state: Iteration,
-        probability: Tensor | None,
+        judging: Result[Tensor | None],
         exact: Exact,
         confidence: FloatArray,
     ) -> Correspondence:
@@ -246,9 +250,9 @@ class Attempt:
         evidence, share = self.run.evidence, 0.0
         better = None
         if job.options.evidence:
-            # Colors do not wait for it.
             with self._stage('refine'):
                 exact = exact.confirmed_by(self.small)
+        probability = judging.result()
         if exact.about is None:
             # No pixels confirm the field, so that it is free to change.
             better = self._reconsidered(state, probability)
