@@ -34,9 +34,9 @@ from napari_samnet.matching.growing import Solver, grown
 from napari_samnet.matching.lucas_kanade import (
     CELL,
     LEVELS,
+    Descriptions,
     Level,
     blurred,
-    described,
     sample,
     seen_through,
     shrunk,
@@ -130,17 +130,17 @@ def refine(
     given_up = Event()
     with torch.inference_mode():
         images = torch.from_numpy(np.stack([source, target])).to(device)
-        images = images.permute(0, 3, 1, 2)
+        seen = Descriptions(images.permute(0, 3, 1, 2))
 
         def layered() -> Layers | None:
             # Of another thread, perhaps, which has modes of its own.
             with torch.inference_mode():
                 motions = separate_motions((forward, backward), cells, device)
-                return motions and refined_layers(images, motions, given_up)
+                return motions and refined_layers(seen, motions, given_up)
 
         begun = None if again else later(layered)
         found, believed = _solved(
-            images,
+            seen,
             torch.from_numpy(start).to(device),
             LEVELS[1:] if again else LEVELS,
             belief,
@@ -150,7 +150,7 @@ def refine(
             return None
         layers = begun and begun.result()
         if layers is not None:
-            better = _layered(images, layers, found, belief)
+            better = _layered(seen, layers, found, belief)
             if better is not None:
                 composed, believed = better
                 change = (composed - still_places(composed)).cpu().numpy()
@@ -192,7 +192,7 @@ def _places(field: FloatArray, cells: int) -> FloatArray:
 
 
 def _solved(
-    images: Tensor, start: Tensor, levels: Sequence[Level], belief: Belief
+    images: Descriptions, start: Tensor, levels: Sequence[Level], belief: Belief
 ) -> tuple[Tensor | None, Tensor]:
     """Refined places of both directions, and how far they are believed."""
     import torch
@@ -213,10 +213,10 @@ def _solved(
     return start + (places - start) * believed, believed[:, 0]
 
 
-def _judged(images: Tensor) -> Tensor:
+def _judged(images: Descriptions) -> Tensor:
     """What places are judged by, of both images."""
-    (local,) = (one.local for one in LEVELS if one.shrink == JUDGED)
-    return described(shrunk(images, JUDGED), local)
+    (level,) = (one for one in LEVELS if one.shrink == JUDGED)
+    return images.of(level)
 
 
 def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
@@ -239,7 +239,7 @@ def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
 
 
 def _layered(
-    images: Tensor, layers: Layers, places: Tensor, belief: Belief
+    images: Descriptions, layers: Layers, places: Tensor, belief: Belief
 ) -> tuple[Tensor, Tensor] | None:
     """Places by layers of motion for every two pixels, and their belief.
 
@@ -250,7 +250,7 @@ def _layered(
     believed = _believed(one, layers.composed(places.shape[-1]), belief)
     if float(believed.mean()) < CLEAR:
         return None
-    composed = layers.composed(images.shape[-1] // JUDGED)
+    composed = layers.composed(one.shape[-1])
     wrong = []
     for which in (places, composed):
         seen, inside = seen_through(one.flip(0), which)

@@ -14,12 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from napari_samnet.matching.lucas_kanade import (
+    Descriptions,
     Level,
     blurred,
-    described,
     moved_step,
     seen_through,
-    shrunk,
     slopes,
     still_places,
 )
@@ -43,14 +42,10 @@ FAINT = 1e-12
 
 
 class Solver:
-    """Solves for the motion between two images, level by level.
+    """Solves for the motion between two images, level by level."""
 
-    ``images``: ``(2, 3, n, n)`` in [0, 1].
-    """
-
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Descriptions) -> None:
         self._images = images
-        self._described: dict[Level, Tensor] = {}
 
     def __call__(self, start: Tensor, levels: Sequence[Level]) -> Tensor:
         """Refine places.
@@ -63,16 +58,15 @@ class Solver:
         right, down = slopes(start)
 
         def moved(motion: Tensor) -> Tensor:
-            return start + right * motion[:, :1] + down * motion[:, 1:]
+            places = torch.addcmul(start, right, motion[:, :1])
+            return places.addcmul_(down, motion[:, 1:])
 
         motion = torch.zeros_like(start)
         for level in levels:
-            if level not in self._described:
-                small = shrunk(self._images, level.shrink)
-                self._described[level] = described(small, level.local)
-            one = self._described[level]
+            one = self._images.of(level)
+            other = one.flip(0)
             for _ in range(level.rounds):
-                seen, inside = seen_through(one.flip(0), moved(motion))
+                seen, inside = seen_through(other, moved(motion))
                 motion = moved_step(one, seen, inside, motion, level)
         return moved(motion)
 

@@ -12,9 +12,11 @@ References
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 #: Pixels of the images per cell of the refined fields.
@@ -58,32 +60,52 @@ def moved_step(
 
     cells = motion.shape[-1]
     pool = one.shape[-1] // cells
+    # Few operations on large maps: two threads that do many small ones wait
+    # for each other. Of slopes along x and y, and the difference:
+    parts = one.new_empty(3, *one.shape)
     # Half of each image's slope: twice the basin of either.
-    right, down = slopes((one + seen) / 2)
-    wrong = one - seen
-    confidence = inside / (1 + wrong.square() / DIFFERENCE**2)
-    products = (
-        right * right,
-        right * down,
-        down * down,
-        right * wrong,
-        down * wrong,
-    )
-    sums = torch.cat(
-        [(confidence * part).sum(1, keepdim=True) for part in products], 1
-    )
-    xx, xy, yy, x, y = blurred(shrunk(sums, pool), level.window).split(1, 1)
+    slopes((one + seen).mul_(0.5), out=parts[:2])
+    wrong = torch.sub(one, seen, out=parts[2])
+    unlike = wrong.square().mul_(1 / DIFFERENCE**2).add_(1)
+    weighted = parts[:2] * (inside / unlike)
+    sums = (weighted[:, None] * parts).sum(3)
+    sums = blurred(shrunk(sums.flatten(0, 1), pool), level.window)
+    (xx, xy, x), (_, yy, y) = sums.view(2, 3, -1, 1, cells, cells)
     xx, yy = xx + NO_SLOPE, yy + NO_SLOPE
     determinant = xx * yy - xy * xy
-    step = torch.cat((yy * x - xy * y, xx * y - xy * x), 1) / determinant
-    length = step.square().sum(1, keepdim=True).sqrt()
-    step = step * (STEP / length.clamp_min(STEP))
+    step = torch.cat((yy * x - xy * y, xx * y - xy * x), 1).div_(determinant)
+    length = step.square().sum(1, keepdim=True).sqrt_()
+    step.mul_(STEP / length.clamp_min_(STEP))
     # About the smaller of the two eigenvalues.
-    texture = (determinant / (xx + yy) - NO_SLOPE / 2).clamp_min(0)
+    texture = (determinant / (xx + yy)).sub_(NO_SLOPE / 2).clamp_min_(0)
     weight = texture / (texture + FAINT)
-    motion = motion + step / pool
+    motion = torch.add(motion, step, alpha=1 / pool)
     sums = blurred(torch.cat((weight * motion, weight), 1), level.smooth)
     return sums[:, :2] / (sums[:, 2:] + 0.02)
+
+
+class Descriptions:
+    """Both images as they are compared, each level computed once.
+
+    ``images``: ``(2, 3, n, n)`` in [0, 1].
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+        self._small = {1: images}
+        self._known: dict[Level, Tensor] = {}
+
+    def small(self, level: Level) -> Tensor:
+        """The images themselves at a level."""
+        if level.shrink not in self._small:
+            self._small[level.shrink] = shrunk(self.images, level.shrink)
+        return self._small[level.shrink]
+
+    def of(self, level: Level) -> Tensor:
+        """See :func:`described`."""
+        if level not in self._known:
+            self._known[level] = described(self.small(level), level.local)
+        return self._known[level]
 
 
 def described(images: Tensor, local: float) -> Tensor:
@@ -104,19 +126,29 @@ def described(images: Tensor, local: float) -> Tensor:
 
 def seen_through(image: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """An image at places between its pixels, and what is not beyond it."""
+    cells = places.shape[-1]
+    pool = image.shape[-1] // cells
+    if pool > 1:
+        matrix = _finer(cells, pool, places.device)
+        places = matrix @ places @ matrix.T
+    ends = places.mul(2).sub_(1)
+    inside = ends.abs().amax(1, keepdim=True) < 1
+    return _sampled(image, ends), inside.to(image.dtype)
+
+
+# Cached outside inference mode, so that training can use them too.
+@lru_cache(maxsize=16)
+def _finer(cells: int, pool: int, device: torch.device) -> Tensor:
+    """Matrix that interpolates cells, the slope going on beyond them."""
+    import torch
     import torch.nn.functional as F
 
-    pool = image.shape[-1] // places.shape[-1]
-    # The slope goes on beyond the outermost cells.
-    places = extended(places, -1)
-    places = extended(places, -2)
-    if pool > 1:
-        places = F.interpolate(
-            places, scale_factor=pool, mode='bilinear', align_corners=False
+    with torch.inference_mode(mode=False):
+        rows = extended(torch.eye(cells), 0)
+        finer = F.interpolate(
+            rows.T[None], scale_factor=pool, mode='linear', align_corners=False
         )
-    places = places[..., pool:-pool, pool:-pool]
-    inside = ((places > 0) & (places < 1)).all(1, keepdim=True)
-    return sample(image, places), inside.to(image.dtype)
+        return finer[0, :, pool:-pool].T.contiguous().to(device)
 
 
 def extended(maps: Tensor, axis: int) -> Tensor:
@@ -131,11 +163,16 @@ def extended(maps: Tensor, axis: int) -> Tensor:
 
 def sample(maps: Tensor, places: Tensor) -> Tensor:
     """Maps at normalized (x, y) places, those of the border beyond it."""
+    return _sampled(maps, 2 * places - 1)
+
+
+def _sampled(maps: Tensor, ends: Tensor) -> Tensor:
+    """The same at (x, y) places from -1 to 1."""
     import torch.nn.functional as F
 
     return F.grid_sample(
         maps,
-        (2 * places - 1).permute(0, 2, 3, 1),
+        ends.permute(0, 2, 3, 1),
         padding_mode='border',
         align_corners=False,
     )
@@ -150,16 +187,21 @@ def still_places(places: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(at, at, indexing='xy'))[None]
 
 
-def slopes(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Central differences along x and y, the outermost repeated."""
-    import torch.nn.functional as F
+def slopes(maps: Tensor, out: Tensor | None = None) -> Tensor:
+    """Central differences along x and y, the outermost repeated.
 
-    right = (maps[..., 2:] - maps[..., :-2]) / 2
-    down = (maps[..., 2:, :] - maps[..., :-2, :]) / 2
-    return (
-        F.pad(right, (1, 1, 0, 0), mode='replicate'),
-        F.pad(down, (0, 0, 1, 1), mode='replicate'),
-    )
+    ``maps``: ``(..., h, w)`` with at least four pixels a side.
+    ``out``: what they are written to. Returns: ``(2, ..., h, w)``.
+    """
+    import torch
+
+    found = maps.new_empty(2, *maps.shape) if out is None else out
+    for part, axis in zip(found, (-1, -2), strict=True):
+        along, steep = maps.movedim(axis, 0), part.movedim(axis, 0)
+        torch.sub(along[2:], along[:-2], out=steep[1:-1])
+        last = len(steep) - 1
+        steep[::last] = steep[1 : -1 : last - 2]
+    return found.mul_(0.5)
 
 
 def shrunk(maps: Tensor, factor: int) -> Tensor:

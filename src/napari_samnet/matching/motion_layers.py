@@ -30,8 +30,8 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.lucas_kanade import (
     CELL,
     LEVELS,
+    Descriptions,
     blurred,
-    described,
     extended,
     moved_step,
     seen_through,
@@ -238,12 +238,11 @@ def separate_motions(
 
 
 def refined_layers(
-    images: Tensor, start: Layers, given_up: Event
+    images: Descriptions, start: Layers, given_up: Event
 ) -> Layers | None:
     """Refine the motion of each layer, and give each pixel to one.
 
-    ``images``: ``(2, 3, n, n)`` in [0, 1]. ``start``: with a cell for every
-    ``CELL`` pixels.
+    ``start``: with a cell for every ``CELL`` pixels.
     ``given_up``: set by who does not need them any more.
     Returns: layers with shares of 0 and 1 for every two pixels; None if they
     are not needed.
@@ -253,16 +252,16 @@ def refined_layers(
 
     image, places, membership = start
     right, down = slopes(places)
-    cells = images.shape[-1] // CELL
+    cells = images.images.shape[-1] // CELL
     near = blurred(membership, NEARBY)
     motion = torch.zeros_like(places)
 
     def moved() -> Tensor:
-        return places + right * motion[:, :1] + down * motion[:, 1:]
+        moved = torch.addcmul(places, right, motion[:, :1])
+        return moved.addcmul_(down, motion[:, 1:])
 
     for level in LABELED:
-        small = shrunk(images, level.shrink)
-        maps = described(small, level.local)
+        small, maps = images.small(level), images.of(level)
         side = small.shape[-1]
         inside_layer = (
             membership
@@ -273,12 +272,13 @@ def refined_layers(
             inside_layer = F.interpolate(
                 inside_layer, size=(side, side), mode='nearest'
             )
+        one, other = maps[image], maps[1 - image]
         for _ in range(level.rounds):
             if given_up.is_set():
                 return None
-            seen, inside = seen_through(maps[1 - image], moved())
+            seen, inside = seen_through(other, moved())
             motion = moved_step(
-                maps[image], seen, inside * inside_layer, motion, level
+                one, seen, inside * inside_layer, motion, level
             )
         now = Layers(image, moved(), membership)
         membership = _memberships(small, maps, now, near)
