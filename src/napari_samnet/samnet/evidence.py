@@ -111,22 +111,32 @@ def window_mean(
     ``points``: ``(2, m)``, the target cells.
     Returns: ``(B, 2, n)`` positions.
     """
-    # |p - q|^2 / 2 s^2 but for what depends on the position alone, which the
-    # softmax does not see, as a product with three columns.
+    # |p - q|^2 / 2 s^2 as a product with four columns, less that of the
+    # nearest cell, so that no weight of all cells is too small for a number.
     scale = 1 / cells**2
-    one = torch.ones_like(positions[:, :1])
-    places = torch.cat((scale * positions, -0.5 * scale * one), 1)
+    low, high = (points.aminmax(dim=1, keepdim=True))
+    inside = positions.maximum(low).minimum(high)
+    nearest = (positions - inside).square().sum(1, keepdim=True)
+    rest = positions.square().sum(1, keepdim=True) - nearest
+    one = torch.ones_like(rest)
+    places = torch.cat(
+        (scale * positions, -0.5 * scale * one, -0.5 * scale * rest - beta), 1
+    )
+    one = torch.ones_like(points[:1])
     away = points.square().sum(0, keepdim=True)
-    powers = torch.cat((points, away)).expand(len(volume), -1, -1)
+    powers = torch.cat((points, away, one)).expand(len(volume), -1, -1)
     places = places.transpose(1, 2)
-    means = []
+    sums = []
+    counted = torch.cat((points, one))
     for part in row_blocks(volume.shape[1], volume.device):
-        logits = torch.baddbmm(
-            volume[:, part], places[:, part], powers, beta=beta
+        weights = exp_(
+            torch.baddbmm(
+                volume[:, part], places[:, part], powers, beta=beta
+            )
         )
-        weights = torch.softmax(logits, -1)
-        means.append(points @ weights.transpose(1, 2))
-    return torch.cat(means, -1)
+        sums.append(counted @ weights.transpose(1, 2))
+    total = torch.cat(sums, -1)
+    return total[:, :2] / total[:, 2:]
 
 
 def _are_both_directions(source: Tensor, target: Tensor) -> bool:
