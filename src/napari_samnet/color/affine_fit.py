@@ -23,6 +23,9 @@ NARROW = 1.0
 EDGE = 0.05
 NEIGHBORHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
 
+#: What colors are measured from in the fit.
+MIDDLE = 0.5
+
 #: How far an edge of one channel counts in each of them.
 CHANNELS = ((3.0, 1.0, 0.0), (1.0, 2.0, 1.0), (0.0, 1.0, 3.0))
 
@@ -31,7 +34,7 @@ def kept_maps(before: FloatArray, after: FloatArray) -> Tensor:
     """The same as :func:`fitted_maps`, kept for the pairs asked for last.
 
     ``before``, ``after`` (h, w, 3): the picture before and after, in [0, 1].
-    Returns: ``(3, 4, rows, columns)`` in double precision, not to be changed.
+    Returns: ``(3, 4, rows, columns)``, not to be changed.
     """
     return _kept_maps(before.tobytes(), after.tobytes(), before.shape)
 
@@ -47,7 +50,7 @@ def _kept_maps(
         for values in (before, after)
     )
     with torch.inference_mode():
-        return fitted_maps(*(x.permute(2, 0, 1).double() for x in planes))
+        return fitted_maps(*(x.permute(2, 0, 1) for x in planes))
 
 
 def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
@@ -55,11 +58,14 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
 
     ``before``, ``after``: ``(3, h, w)``, the picture before and after, in [0,
     1].
-    Returns: ``(3, 4, rows, columns)`` in double precision, on a grid over the
+    Returns: ``(3, 4, rows, columns)`` in single precision, on a grid over the
     image: a new color is ``map[:, :3] @ color + map[:, 3]``.
     """
     size = min(before.shape[1], FIT_SIDE), min(before.shape[2], FIT_SIDE)
-    before, after = (resized(x.double(), *size) for x in (before, after))
+    # Differences from a middle color lose fewer digits when squared.
+    before, after = (
+        resized(x.float(), *size) - MIDDLE for x in (before, after)
+    )
     both = torch.cat((before, torch.ones_like(before[:1]), after))
     # Pixels on an edge mix the colors of both sides and count less.
     steep = torch.einsum(
@@ -85,6 +91,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
         )
         gain = _solved(spread, pull, gain)
     mean = torch.movedim(mean, -1, 0)
+    mean = mean + MIDDLE
     offset = mean[4:] - (mean[:3, None] * gain.view(3, 3, *size)).sum(0)
     maps = torch.cat((gain, offset))
     # A pixel takes the mean of the maps of all neighborhoods it is in.

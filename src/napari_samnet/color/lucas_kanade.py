@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_samnet.color.moments import motion_sums
 from napari_samnet.color.smoothing import blurred, box_mean, resized, slopes
 
 #: Pixels of the image per pixel compared, coarse first, the width in pixels
@@ -78,8 +79,8 @@ def sampled(image: Tensor, places: Tensor) -> Tensor:
     """
     height, width = image.shape[1:]
     # From pixel centers to the units of grid_sample, (x, y) from -1 to 1.
-    size = places.new_tensor([height, width]).view(2, 1, 1)
-    grid = ((2 * places + 1) / size - 1).flip(0).permute(1, 2, 0)
+    size = places.new_tensor([width, height]).view(2, 1, 1)
+    grid = (places.flip(0).add_(0.5).mul_(2 / size)).sub_(1).permute(1, 2, 0)
     return F.grid_sample(
         image[None], grid[None], padding_mode='border', align_corners=False
     )[0]
@@ -96,40 +97,30 @@ def _solved(
     picture, target = (
         blurred(image, BLUR, TRUNCATE) for image in (picture, target)
     )
-    steep = slopes(picture)
+    # Half of each image's gradient: twice the basin of either.
+    steep = slopes(picture).mul_(0.5)
     motion = torch.zeros_like(places)
+    # Derivatives along rows and columns, and the difference: few operations on
+    # large maps, since two threads that do many small ones wait for each
+    # other.
+    parts = picture.new_empty(3, *picture.shape)
+    wrong = parts[2]
     for _ in range(rounds):
         there = places + motion
         seen = sampled(target, there)
-        # Half of each image's gradient: twice the basin of either.
-        down, right = 0.5 * (steep + slopes(seen))
-        wrong = picture - seen
-        wrong = wrong - box_mean(wrong, round(WIDE * width) | 1)
-        weight = 1 / (1 + _dot(wrong, wrong) / DIFFERENCE**2)
-        products = (
-            (down, down),
-            (down, right),
-            (right, right),
-            (down, wrong),
-            (right, wrong),
-        )
-        sums = torch.stack([weight * _dot(a, b) for a, b in products])
-        yy, yx, xx, y, x = blurred(sums, width, TRUNCATE)
+        torch.add(steep, slopes(seen), alpha=0.5, out=parts[:2])
+        torch.sub(picture, seen, out=wrong)
+        wrong -= box_mean(wrong, round(WIDE * width) | 1)
+        unlike = wrong.square().sum(0, keepdim=True).mul_(1 / DIFFERENCE**2).add_(1)
+        sums = motion_sums(parts, unlike.reciprocal_())
+        yy, yx, y, xx, x = blurred(sums, width, TRUNCATE)
         yy, xx = yy + PLAIN, xx + PLAIN
         step = torch.stack((xx * y - yx * x, yy * x - yx * y))
-        step = step / (yy * xx - yx * yx)
-        length = step.square().sum(0).sqrt()
-        step = step * (STEP / length.clamp_min(1e-6)).clamp_max(1)
+        step /= yy * xx - yx * yx
+        length = step.square().sum(0).sqrt_()
+        step *= STEP / length.clamp_min_(STEP)
         # From pixels of the picture to those of the target.
         down, right = slopes(there)
-        motion = motion + down * step[0] + right * step[1]
+        motion.addcmul_(down, step[0]).addcmul_(right, step[1])
         motion = blurred(motion, width / 2, TRUNCATE)
     return motion
-
-
-def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """Sum of the products of the channels, ``(h, w)``."""
-    total = one[0] * other[0]
-    for a, b in zip(one[1:], other[1:], strict=True):
-        total.addcmul_(a, b)
-    return total

@@ -20,6 +20,31 @@ def products(maps: Tensor, first: int) -> Tensor:
     return maps[list(left)] * maps[list(right)]
 
 
+def motion_sums(parts: Tensor, weight: Tensor) -> Tensor:
+    """What the motion between two images is solved from.
+
+    ``parts``: ``(3, K, ..., h, w)``: derivatives of K channels along two axes,
+    and differences. ``weight``: ``(K, ..., h, w)``, or ``(1, ..., h, w)``.
+    Returns: ``(5, ..., h, w)``: sums over the channels of the products of the
+    first derivative with all three, and of the second with itself and the
+    difference.
+    """
+    sums = parts.new_empty(5, *parts.shape[2:])
+    weights = weight.expand(parts.shape[1:])
+    for channel in range(parts.shape[1]):
+        part = parts[:, channel]
+        first, second = part[:2] * weights[channel]
+        for one, others, out in (
+            (first, part, sums[:3]),
+            (second, part[1:], sums[3:]),
+        ):
+            if channel:
+                out.addcmul_(one, others)
+            else:
+                torch.mul(one, others, out=out)
+    return sums
+
+
 def unpacked(packed: Tensor, first: int, count: int) -> Tensor:
     """Matrices of sums of :func:`products`.
 

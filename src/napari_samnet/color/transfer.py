@@ -313,8 +313,14 @@ def _maps(
     # Second moments of colors before, and of those before with those after.
     both = torch.cat((before, torch.ones_like(before[:1]), after))
     moments = products(both, 4) * (share / share.mean())
-    mixed = member[:, None] * moments
-    cells = resized(mixed, *grid).double()
+    # One class after the other, which stays in the cache of a core.
+    weighted = torch.empty_like(moments)
+    cells = torch.stack(
+        [
+            resized(torch.mul(moments, share, out=weighted), *grid)
+            for share in member
+        ]
+    ).double()
     near = unpacked(blurred(cells, NEIGHBORHOOD), 4, 7).numpy()
     whole = unpacked(cells.mean((2, 3), keepdim=True), 4, 7)[:, 0, 0].numpy()
     maps = torch.from_numpy(_solved(whole, np.moveaxis(near, 0, 2)))

@@ -58,6 +58,8 @@ def moved_step(
     """The motion after one more step, in cells."""
     import torch
 
+    from napari_samnet.color.moments import motion_sums
+
     cells = motion.shape[-1]
     pool = one.shape[-1] // cells
     # Few operations on large maps: two threads that do many small ones wait
@@ -67,10 +69,10 @@ def moved_step(
     slopes((one + seen).mul_(0.5), out=parts[:2])
     wrong = torch.sub(one, seen, out=parts[2])
     unlike = wrong.square().mul_(1 / DIFFERENCE**2).add_(1)
-    weighted = parts[:2] * (inside / unlike)
-    sums = (weighted[:, None] * parts).sum(3)
-    sums = blurred(shrunk(sums.flatten(0, 1), pool), level.window)
-    (xx, xy, x), (_, yy, y) = sums.view(2, 3, -1, 1, cells, cells)
+    weight = inside / unlike
+    sums = motion_sums(parts.transpose(1, 2), weight.transpose(0, 1))
+    sums = blurred(shrunk(sums, pool), level.window)
+    xx, xy, x, yy, y = sums[:, :, None]
     xx, yy = xx + NO_SLOPE, yy + NO_SLOPE
     determinant = xx * yy - xy * xy
     step = torch.cat((yy * x - xy * y, xx * y - xy * x), 1).div_(determinant)
