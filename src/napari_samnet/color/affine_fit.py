@@ -58,7 +58,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
 
     ``before``, ``after``: ``(3, h, w)``, the picture before and after, in [0,
     1].
-    Returns: ``(3, 4, rows, columns)`` in single precision, on a grid over the
+    Returns: ``(3, 4, rows, columns)`` in double precision, on a grid over the
     image: a new color is ``map[:, :3] @ color + map[:, 3]``.
     """
     size = min(before.shape[1], FIT_SIDE), min(before.shape[2], FIT_SIDE)
@@ -73,7 +73,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
     )
     edges = steep.square().sum((0, 1))
     moments = products(both, 4) / (1 + edges / EDGE**2)
-    gain = torch.eye(3, dtype=before.dtype).reshape(9, 1, 1)
+    gain = torch.eye(3, dtype=torch.float64).reshape(9, 1, 1)
     for width, pull in NEIGHBORHOODS:
         if width is None:
             near = moments.mean((1, 2), keepdim=True)
@@ -83,7 +83,8 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
             cells = -(-size[0] // step), -(-size[1] // step)
             near = blurred(resized(moments, *cells), width / step)
             gain = resized(gain, *cells)
-        matrices = unpacked(near, 4, 7)
+        # What is solved must be exact: gains of one stay so.
+        matrices = unpacked(near.double(), 4, 7)
         matrices = matrices / matrices[..., 3:, 3:4]
         mean = matrices[..., 3, :]
         spread = (

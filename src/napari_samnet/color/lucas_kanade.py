@@ -111,7 +111,9 @@ def _solved(
         torch.add(steep, slopes(seen), alpha=0.5, out=parts[:2])
         torch.sub(picture, seen, out=wrong)
         wrong -= box_mean(wrong, round(WIDE * width) | 1)
-        unlike = wrong.square().sum(0, keepdim=True).mul_(1 / DIFFERENCE**2).add_(1)
+        unlike = (
+            wrong.square().sum(0, keepdim=True).mul_(1 / DIFFERENCE**2).add_(1)
+        )
         sums = motion_sums(parts, unlike.reciprocal_())
         yy, yx, y, xx, x = blurred(sums, width, TRUNCATE)
         yy, xx = yy + PLAIN, xx + PLAIN

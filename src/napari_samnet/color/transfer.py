@@ -30,6 +30,8 @@ pixels tells the one from the other, region by region.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +121,8 @@ def recolored(
     target: npt.ArrayLike,
     field: FloatArray,
     weight: npt.ArrayLike,
+    *,
+    classes: Callable[[], ColorClasses] | None = None,
 ) -> Recolored:
     """The source, and what it looks like in the target's colors, both small.
 
@@ -126,6 +130,8 @@ def recolored(
     ``field`` (rows, columns, 2): displacement (row, column) from source to
     target in normalized units, on a grid of cells over the source.
     ``weight`` (rows, columns): confidence of each of its cells, from 0 to 1.
+    ``classes``: gives :func:`source_classes` of the source, where they are
+    found beside other work.
     Raises InputError if the shapes do not fit.
     """
     source_pixels, target_pixels = (
@@ -158,7 +164,17 @@ def recolored(
             _planes(target_pixels),
             torch.from_numpy(places),
             resized(torch.from_numpy(confidence), *small),
+            classes or partial(source_classes, source_pixels),
         )
+
+
+def source_classes(source: FloatArray) -> ColorClasses:
+    """Classes of alike colors of an image (h, w, 3) at working size."""
+    with torch.inference_mode():
+        planes = _planes(source)
+        small = (min(side, FIT_SIDE) for side in planes.shape[1:])
+        colors = _pixels(resized(planes, *small)).astype(np.float64)
+    return ColorClasses.of(colors, count=CLASSES)
 
 
 def _planes(image: FloatArray) -> Tensor:
@@ -173,13 +189,18 @@ def _pixels(planes: Tensor) -> FloatArray:
 
 
 def _recolored(
-    source: Tensor, target: Tensor, places: Tensor, confidence: Tensor
+    source: Tensor,
+    target: Tensor,
+    places: Tensor,
+    confidence: Tensor,
+    classes: Callable[[], ColorClasses],
 ) -> Recolored:
     """The same on tensors.
 
     ``source``, ``target``: ``(3, h, w)`` and ``(3, H, W)``, single precision.
     ``places``: ``(2, h, w)``: row and column of each pixel in the target.
     ``confidence``: ``(r, c)``, confidence at the size that is fitted.
+    ``classes``: gives those of the source.
     """
     shape = source.shape[1], source.shape[2]
     before = resized(source, *confidence.shape)
@@ -188,8 +209,7 @@ def _recolored(
     same = _agreement(after, near, share)
     member = None
     if same.any():
-        small = before.permute(1, 2, 0).contiguous().double().numpy()
-        member = _shares(ColorClasses.of(small, count=CLASSES), before)
+        member = _shares(classes(), before)
 
     def picture() -> Tensor:
         colors = wide

@@ -45,6 +45,7 @@ from napari_samnet.runtime.side_by_side import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_samnet.color.classes import ColorClasses
     from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Iteration
@@ -210,6 +211,7 @@ class Attempt:
         colored = transfer and job.options.attributes
         transferred = None
         with beside(self.place.device) as later:
+            classes = (later if colored else PutOff)(self._classes)
             exact = self._exact(state, fields, later)
             judge = partial(self._judged, state)
             # Colors take longest, and all else is done beside them.
@@ -221,7 +223,7 @@ class Attempt:
                 # Colors follow the field that neighbors share: single cells
                 # that have found a likelier match elsewhere make specks.
                 transferred = self._recolored(
-                    state, exact.forward, exact.on_grid(sure)[0, 0]
+                    state, exact.forward, exact.on_grid(sure)[0, 0], classes
                 )
                 result = settling.result()
             else:
@@ -347,8 +349,18 @@ class Attempt:
         with self._stage('labels'):
             return labeled(result, job.labels, image)
 
+    def _classes(self) -> ColorClasses:
+        """Classes of alike colors of the source."""
+        from napari_samnet.color.transfer import source_classes
+
+        return source_classes(self.small[0])
+
     def _recolored(
-        self, state: Iteration, forward: FloatArray, confidence: FloatArray
+        self,
+        state: Iteration,
+        forward: FloatArray,
+        confidence: FloatArray,
+        classes: Result[ColorClasses],
     ) -> Any:
         """The source with the target's look, at its own size."""
         import torch
@@ -363,7 +375,12 @@ class Attempt:
                 )
         with self._stage('recolor'):
             if colors is None:
-                colors = recolored(*self.small, forward, confidence**2)
+                colors = recolored(
+                    *self.small,
+                    forward,
+                    confidence**2,
+                    classes=classes.result,
+                )
             return transfer_colors(self.job.images['source'], *colors)
 
     def _metadata(self, changes: tuple[float, ...]) -> dict[str, Any]:

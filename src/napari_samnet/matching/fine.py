@@ -148,7 +148,7 @@ def refine(
         if found is None:
             given_up.set()
             return None
-        layers = begun and begun.result()
+        layers = None if begun is None else begun.result()
         if layers is not None:
             better = _layered(seen, layers, found, belief)
             if better is not None:
@@ -192,7 +192,10 @@ def _places(field: FloatArray, cells: int) -> FloatArray:
 
 
 def _solved(
-    images: Descriptions, start: Tensor, levels: Sequence[Level], belief: Belief
+    images: Descriptions,
+    start: Tensor,
+    levels: Sequence[Level],
+    belief: Belief,
 ) -> tuple[Tensor | None, Tensor]:
     """Refined places of both directions, and how far they are believed."""
     import torch

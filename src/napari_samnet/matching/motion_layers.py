@@ -280,6 +280,8 @@ def refined_layers(
             motion = moved_step(
                 one, seen, inside * inside_layer, motion, level
             )
+        if given_up.is_set():
+            return None
         now = Layers(image, moved(), membership)
         membership = _memberships(small, maps, now, near)
         near = (near + blurred(shrunk(membership, side // cells), NEARBY)) / 2

@@ -114,7 +114,7 @@ def window_mean(
     # |p - q|^2 / 2 s^2 as a product with four columns, less that of the
     # nearest cell, so that no weight of all cells is too small for a number.
     scale = 1 / cells**2
-    low, high = (points.aminmax(dim=1, keepdim=True))
+    low, high = points.aminmax(dim=1, keepdim=True)
     inside = positions.maximum(low).minimum(high)
     nearest = (positions - inside).square().sum(1, keepdim=True)
     rest = positions.square().sum(1, keepdim=True) - nearest
@@ -130,9 +130,7 @@ def window_mean(
     counted = torch.cat((points, one))
     for part in row_blocks(volume.shape[1], volume.device):
         weights = exp_(
-            torch.baddbmm(
-                volume[:, part], places[:, part], powers, beta=beta
-            )
+            torch.baddbmm(volume[:, part], places[:, part], powers, beta=beta)
         )
         sums.append(counted @ weights.transpose(1, 2))
     total = torch.cat(sums, -1)
