@@ -6,6 +6,8 @@ the command line prints it and the plugin shows it without a traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """The input cannot be used as it is."""
@@ -58,3 +60,28 @@ def cannot(what: str, error: OSError) -> InputError:
         Both in one line.
     """
     return InputError(f'cannot {what}: {error.strerror or error}')
+
+
+def no_such(
+    what: str, given: Iterable[object], known: Iterable[object]
+) -> InputError:
+    """What to raise where something is asked for that there is not.
+
+    Parameters
+    ----------
+    what : str
+        Its kind, such as 'option'.
+    given : iterable
+        What was asked for.
+    known : iterable
+        What there is.
+
+    Returns
+    -------
+    InputError
+        Both in one line.
+    """
+    asked = ', '.join(map(str, given)) or 'of no name'
+    there = ', '.join(map(str, known))
+    only = f'only {there}' if there else 'and no other one'
+    return InputError(f'there is no {what} {asked}, {only}')

@@ -234,7 +234,10 @@ def _verdict(
 
 
 def _share(error: float) -> str:
-    return f'{100 * error:.2g} % of the side'
+    share = 100 * error
+    # Not 3.6e+02.
+    told = f'{share:.0f}' if share >= 100 else f'{share:.2g}'
+    return f'{told} % of the side'
 
 
 def _why_not(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
 import sys
 import threading
 import warnings
@@ -363,3 +364,28 @@ class Paints(QObject):
     def eventFilter(self, watched: Any, event: Any) -> bool:
         self.count += event.type() == QEvent.Type.Paint
         return False
+
+
+ENDS = """
+import napari
+from napari_samnet.datasets.samples import load_sample
+
+pair = load_sample('coffee')
+viewer = napari.Viewer()
+viewer.add_image(pair.source)
+viewer.add_labels(pair.labels)
+viewer.add_image(pair.target)
+_, dock = viewer.window.add_plugin_dock_widget(
+    'napari-samnet', 'Semantic transfer'
+)
+dock.set_options(size=96, iterations=1, device='cpu')
+dock.run(wait=True)
+dock.run()
+"""
+
+
+@pytest.mark.slow
+def test_a_script_may_end_while_something_runs() -> None:
+    # It has no loop of napari, and closes no window.
+    ended = subprocess.run([sys.executable, '-c', ENDS], timeout=120)
+    assert ended.returncode == 0

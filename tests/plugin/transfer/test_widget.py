@@ -712,12 +712,16 @@ class TestScript:
 
     def test_mistakes_are_named(self, ready: Any) -> None:
         mistakes: list[tuple[Callable[[Any], Any], str]] = [
-            (lambda w: w.set_source('nothing'), "no layer 'nothing'"),
+            (lambda w: w.set_source('nothing'), "'nothing', only 'photo'"),
+            (lambda w: w.set_source(3), 'a layer of this viewer or its name'),
+            (lambda w: w.set_ids([1.5]), 'ids must be whole numbers'),
+            (lambda w: w.set_ids(['a']), 'ids must be whole numbers'),
+            (lambda w: w.set_ids(7), 'ids must be whole numbers'),
             (lambda w: w.set_source('mask'), "'mask' is not an image"),
             (lambda w: w.set_labels('photo'), "'photo' is not a layer of"),
-            (lambda w: w.set_options(windw=9), 'no option windw'),
+            (lambda w: w.set_options(windw=9), 'no option windw, only size'),
             (lambda w: w.set_options(window=4), 'window must be odd'),
-            (lambda w: w.set_outputs('flows'), 'no output flows'),
+            (lambda w: w.set_outputs('flows'), 'no output flows, only flow'),
             (lambda w: w.set_planes('each'), 'planes must be one of'),
             (lambda w: w.transfer(), 'no annotation'),
             (lambda w: w.transfer('photo'), 'cannot be transferred'),

@@ -23,7 +23,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtWidgets import QWidget
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, no_such
 from napari_samnet.plugin.finetune.curves import LearningCurves
 from napari_samnet.plugin.finetune.job import (
     FineTuned,
@@ -119,7 +119,9 @@ class FineTune(Dock):
         known = self.viewer.layers
         for layer in layers:
             if isinstance(layer, str) and layer not in known:
-                raise InputError(f'there is no layer {layer!r}')
+                raise no_such(
+                    'layer', [repr(layer)], [repr(x.name) for x in known]
+                )
         self.panel.images.choose(
             known[x] if isinstance(x, str) else x for x in layers
         )
@@ -148,9 +150,7 @@ class FineTune(Dock):
         """
         unknown = set(options) - set(self.panel.options)
         if unknown:
-            raise InputError(
-                f'there is no option {", ".join(sorted(unknown))}'
-            )
+            raise no_such('option', sorted(unknown), self.panel.options)
         if self._mine is not None:
             raise InputError(f'{self.name!r} goes on with its own options')
         TrainingOptions(**{**self.panel.options.values, **options})

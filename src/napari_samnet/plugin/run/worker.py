@@ -7,6 +7,7 @@ RuntimeError (every torch error is), and reported twice on PySide6 otherwise.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import sys
@@ -14,9 +15,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.request import Report
@@ -124,6 +126,26 @@ class _Stop:
         self.event.set()
 
 
+#: What is under way in any window.
+_RUNNING: WeakSet[_Stop] = WeakSet()
+
+#: Milliseconds that a program which ends waits for the current iteration.
+LAST_WAIT = 20_000
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let runs end before the interpreter does, which crashes below them.
+
+    A script that ends without the loop of napari closes no window.
+    """
+    stops = [*_RUNNING]
+    for stop in stops:
+        stop.ask()
+    if stops:
+        QThreadPool.globalInstance().waitForDone(LAST_WAIT)
+
+
 class _Worker(GeneratorWorker):
     """Ends its work when the window is closed, where napari only leaves it.
 
@@ -202,6 +224,7 @@ class Runner(QObject):
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
         self._worker, self._title = worker, title
+        _RUNNING.add(self._stop)
         self._pace_sign()
         self.started.emit(title)
         worker.start()
@@ -234,6 +257,7 @@ class Runner(QObject):
 
     def _on_finished(self) -> None:
         self._worker = None
+        _RUNNING.discard(self._stop)
         self._pace_sign()
         self.finished.emit()
 

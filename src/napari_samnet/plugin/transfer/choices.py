@@ -7,9 +7,9 @@ from typing import Any
 
 from napari.layers import Layer
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, no_such
 from napari_samnet.options import MatchOptions
-from napari_samnet.plugin.model.request import MODES
+from napari_samnet.plugin.model.request import MODES, OUTPUTS
 from napari_samnet.plugin.transfer.docks import Dock
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.panel import Panel
@@ -184,9 +184,7 @@ class Choices(Dock):
         values = self.panel.options.values | options
         unknown = set(values) - set(self.panel.options)
         if unknown:
-            raise InputError(
-                f'there is no option {", ".join(sorted(unknown))}'
-            )
+            raise no_such('option', sorted(unknown), self.panel.options)
         MatchOptions(**values)
         self.panel.options.show(options)
 
@@ -207,7 +205,7 @@ class Choices(Dock):
         try:
             self.panel.outputs.set(names)
         except KeyError as error:
-            raise InputError(f'there is no output {error.args[0]}') from None
+            raise no_such('output', error.args, OUTPUTS) from None
 
     def set_planes(self, mode: str, *, axis: int = 0) -> None:
         """Choose what is matched where the images are stacks.
@@ -229,8 +227,9 @@ class Choices(Dock):
             raise InputError(
                 f'planes must be one of {", ".join(MODES)}, got {mode!r}'
             )
-        if axis and not 0 <= axis < self.panel.axis.count():
-            raise InputError(f'there is no leading axis {axis}')
+        axes = range(max(1, self.panel.axis.count()))
+        if axis not in axes:
+            raise no_such('leading axis', [axis], axes)
         self.panel.mode.setCurrentIndex(list(MODES).index(mode))
         self.panel.axis.setCurrentIndex(axis)
         self.refresh()
@@ -247,11 +246,15 @@ class Choices(Dock):
     def _layer(self, layer: Layer | str) -> Any:
         if isinstance(layer, str):
             if layer not in self.viewer.layers:
-                raise InputError(f'there is no layer {layer!r}')
+                names = [repr(each.name) for each in self.viewer.layers]
+                raise no_such('layer', [repr(layer)], names)
             layer = self.viewer.layers[layer]
         layer = unwrapped(layer)
         if layer not in self.viewer.layers:
-            raise InputError(f'{layer.name!r} is not in the viewer')
+            told = repr(getattr(layer, 'name', layer))
+            raise InputError(
+                f'expected a layer of this viewer or its name, got {told}'
+            )
         return layer
 
     def _choose(

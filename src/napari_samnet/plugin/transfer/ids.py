@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from operator import index
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -84,11 +85,18 @@ class IdsField(QWidget):
         if ids is None or isinstance(ids, str):
             if ids not in (None, 'all', 'selected'):
                 raise InputError(
-                    f"ids must be numbers, 'selected' or None, got {ids!r}"
+                    f"ids must be whole numbers, 'selected' or None, got "
+                    f'{ids!r}'
                 )
             self.combo.setCurrentIndex(int(ids == 'selected'))
             return
-        self.line.setText(', '.join(str(int(number)) for number in ids))
+        try:
+            numbers = [index(number) for number in ids]
+        except TypeError:
+            raise InputError(
+                f"ids must be whole numbers, 'selected' or None, got {ids!r}"
+            ) from None
+        self.line.setText(', '.join(map(str, numbers)))
         self.combo.setCurrentIndex(2)
 
     def of(self, layer: Any) -> frozenset[int] | None:
@@ -103,6 +111,6 @@ class IdsField(QWidget):
             return frozenset({int(layer.selected_label)})
         return parse_ids(self.line.text())
 
-    def _on_index(self, index: int) -> None:
-        self.line.setVisible(index == 2)
+    def _on_index(self, place: int) -> None:
+        self.line.setVisible(place == 2)
         self.changed.emit()

@@ -13,7 +13,7 @@ from typing import Any
 from napari.layers import Layer
 
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, no_such
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.request import OUTPUTS
@@ -112,8 +112,11 @@ class Scripting(GivenPairs):
         request = self._inputs.request([result], outputs=())
         at = list(request.pairs[0].source)
         if plane is not None:
-            if not 0 <= plane < request.source.grid.leading[axis]:
-                raise InputError(f'there is no plane {plane}')
+            last = request.source.grid.leading[axis] - 1
+            if not 0 <= plane <= last:
+                raise InputError(
+                    f'plane must be from 0 to {last}, got {plane}'
+                )
             at[axis] = plane
         course = plan_course(result, tuple(at), direction=direction, ids=ids)
         self._start(request, course=course, onto=result)
@@ -209,8 +212,7 @@ class Scripting(GivenPairs):
         """
         unknown = set(names) - set(OUTPUTS)
         if unknown or not names:
-            what = ', '.join(sorted(unknown)) or 'of no name'
-            raise InputError(f'there is no output {what}')
+            raise no_such('output', sorted(unknown), OUTPUTS)
         masks = None if 'labels' in names else ()
         request = self._inputs.request(masks, outputs=names)
         self._bending.make_more(request)
