@@ -66,17 +66,25 @@ def undisturbed(viewer: Any) -> Iterator[None]:
     camera = getattr(viewer, 'scene', viewer).camera
     view = camera.center, camera.zoom, camera.angles
     point = viewer.dims.point
-    selected = set(viewer.layers.selection)
+    selection = viewer.layers.selection
+    selected = set(selection)
     try:
-        yield
+        # Nobody hears that a new layer is selected for a moment: its controls
+        # would come and go, which holds up the window.
+        with selection.events.blocker_all():
+            yield
+            kept = {layer for layer in selected if layer in viewer.layers}
+            if kept == selected:
+                viewer.layers.selection = kept
+        if kept != selected:
+            wanted = kept or set(selection)
+            selection.clear()
+            viewer.layers.selection = wanted
     finally:
         viewer.dims.point = (
             *viewer.dims.point[: viewer.dims.ndim - len(point)],
             *point,
         )
-        kept = {layer for layer in selected if layer in viewer.layers}
-        if kept or not selected:
-            viewer.layers.selection = kept
         camera.center, camera.zoom, camera.angles = view
 
 
