@@ -498,3 +498,26 @@ def test_planes_that_are_looked_at_ahead_change_nothing(
         # Each one is read once, whoever wants it first.
         assert sorted(set(read)) == [0, 1, 2, 3]
     np.testing.assert_array_equal(*results)
+
+
+def test_ids_of_64_bits_stay_exact(
+    still: np.ndarray, texture: np.ndarray
+) -> None:
+    """Also two that lie one apart, and planes of two number types."""
+    frames, masks = film(still, texture, [60, 62, 64])
+    big = 2**60 + 1
+    first = np.zeros(SHAPE, np.uint64)
+    first[masks[0] > 0] = big
+    first[10:24, 10:30] = big + 1
+    last = np.zeros(SHAPE, np.int64)
+    last[masks[2] > 0] = big
+    for given, ids in (
+        ({0: first}, {big, big + 1}),
+        ({0: first, 2: last}, {big, big + 1}),
+    ):
+        found = propagate(frames, given, size=SIZE, fast=True)
+        labels = found.labels[1]
+        assert {int(x) for x in np.unique(labels)} - {0} <= ids
+        assert iou(labels == big, masks[1] > 0) > 0.8
+    found = propagate(frames, {0: first}, size=SIZE, fast=True, ids=[big + 1])
+    assert {int(x) for x in np.unique(found.labels[1])} == {0, big + 1}

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.tiles import Tile
 from napari_samnet.arrays.types import FloatArray, Labels, Shape
 from napari_samnet.labels.brought import BroughtLabels, field_labels
+from napari_samnet.labels.fitted import ROOM, fit_scores, trim_scores
 from napari_samnet.labels.grids import (
     grid_shape,
     on_grid,
@@ -46,18 +47,6 @@ SHARPNESS = 3.0
 #: A place whose best score is below this is decided pixel by pixel, if there
 #: is an image to decide by.
 DECIDED_SCORE = 0.95
-
-#: Samples around a label in which the filter of outlines may give it scores,
-#: and the size of a factor that is none.
-ROOM, NOTHING = 16, 1e-4
-
-#: Labels of more samples of the grid than this are fitted to the colors again
-#: and again: to what the time before gave, this much steeper, with a share of
-#: the evidence beside it, in squares narrower by each of these factors. On 60
-#: training horses carried from five others, IoU rises from .884 to .891;
-#: labels by the dozen would lose small ones.
-LARGE_LABEL, STEEPNESS, EVIDENCE_SHARE = 1024, 12.0, 0.1
-NARROWER = (0.6, 0.4, 0.3)
 
 #: Pieces below this share of the area of a label's largest piece are specks,
 #: and fade out within so many samples of the grid.
@@ -159,7 +148,7 @@ def score_table(
     scores, drawn = list(raw), winner
     if guide is not None:
         contested |= known & (best < DECIDED_SCORE)
-        scores, shown = _fitted(guide, boxes, raw)
+        scores, shown = fit_scores(guide, boxes, raw)
         drawn, _ = _winners(taking_part, boxes, shown, table.background, grid)
     measures = _measured(
         taking_part,
@@ -171,7 +160,7 @@ def score_table(
         drawn=None if guide is None else drawn,
     )
     if guide is not None:
-        boxes, scores = _trimmed(boxes, scores)
+        boxes, scores = trim_scores(boxes, scores)
     if brought is not None:
         left = left_to_field(drawn, brought, taking_part)
         kept = ~left[taking_part]
@@ -230,50 +219,6 @@ def _drop_specks(
     for box, score in zip(boxes, scores, strict=True):
         score /= left[box]
     return True
-
-
-def _fitted(
-    guide: OutlineGuide, boxes: list[Tile], scores: list[FloatArray]
-) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Scores as factors of colors, and what they are on the grid."""
-    from scipy.special import expit
-
-    factors, shown = [], []
-    for box, score in zip(boxes, scores, strict=True):
-        area = float((score > 0.5).sum())
-        part, there = guide.fit(score, box, guide.radius(area))
-        for narrower in NARROWER if area > LARGE_LABEL else ():
-            steeper = expit(STEEPNESS * (there - 0.5))
-            steeper += np.float32(EVIDENCE_SHARE) * (score - steeper)
-            radius = guide.radius(narrower * narrower * area)
-            part, there = guide.fit(steeper, box, radius)
-        factors.append(part)
-        shown.append(there)
-    return factors, shown
-
-
-def _trimmed(
-    boxes: list[Tile], scores: list[FloatArray]
-) -> tuple[list[Tile], list[FloatArray]]:
-    """The same scores in the smallest boxes that hold them."""
-    smaller, parts = [], []
-    for box, score in zip(boxes, scores, strict=True):
-        there = np.abs(score).max(-1) > NOTHING
-        inner = [np.flatnonzero(there.any(1 - axis)) for axis in (0, 1)]
-        rows, columns = (
-            slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 1)
-            for at in inner
-        )
-        smaller.append(
-            (
-                slice(box[0].start + rows.start, box[0].start + rows.stop),
-                slice(
-                    box[1].start + columns.start, box[1].start + columns.stop
-                ),
-            )
-        )
-        parts.append(np.ascontiguousarray(score[rows, columns]))
-    return smaller, parts
 
 
 def _measured(

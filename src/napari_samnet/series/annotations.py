@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.label_numbers import smallest_dtype
 
 
 def by_plane(annotations: Any, length: int) -> dict[int, npt.NDArray[Any]]:
@@ -60,13 +61,15 @@ def as_places(
     ascending; ``known``: which of the ids each plane shows.
     Raises InputError if there is none of the ids.
     """
-    present = {i: np.unique(labels) for i, labels in annotations.items()}
-    dtype = np.result_type(*present.values()) if present else np.uint8
-    names = np.unique(np.concatenate([*present.values(), [0]]))
-    names = names[names != 0]
+    dtype = _whole_type([*annotations.values()])
+    # Whole numbers of two kinds together would be rounded to floats.
+    present = {
+        i: np.unique(labels).astype(dtype) for i, labels in annotations.items()
+    }
+    found = {int(name) for here in present.values() for name in here} - {0}
     if ids is not None:
-        wanted = np.array(sorted(set(ids)))
-        names = names[np.isin(names, wanted)]
+        found &= {int(number) for number in ids}
+    names = np.array(sorted(found), dtype)
     if not names.size:
         raise InputError(
             'there are no labels to carry'
@@ -76,8 +79,21 @@ def as_places(
     for index, labels in annotations.items():
         here = np.isin(names, present[index])
         if here.any():
-            place = np.searchsorted(names, labels).clip(0, names.size - 1)
-            same = names[place] == labels
+            whole = labels.astype(dtype)
+            place = np.searchsorted(names, whole).clip(0, names.size - 1)
+            same = names[place] == whole
             drawn[index] = np.where(same, place + 1, 0).astype(np.int32)
             known[index] = here
-    return drawn, names.astype(dtype), known
+    return drawn, names, known
+
+
+def _whole_type(labels: Sequence[npt.NDArray[Any]]) -> np.dtype[Any]:
+    """A type of whole numbers that holds the ids of all planes."""
+    if not labels:
+        return np.dtype(np.uint8)
+    dtype = np.result_type(*labels)
+    if dtype.kind != 'f':
+        return dtype
+    lowest = min(int(plane.min()) for plane in labels)
+    highest = max(int(plane.max()) for plane in labels)
+    return smallest_dtype(lowest, highest)

@@ -306,7 +306,7 @@ class Propagation:
         blurred = bool(sharp) and plane.sharpness < BLURRED * min(sharp)
         if not blurred and area.any():
             self._memory.remember(index, plane, places, evidence)
-        everything = np.concatenate([[0], self._ids]).astype(self._ids.dtype)
+        everything = np.concatenate([np.zeros(1, self._ids.dtype), self._ids])
         state, reason = self._verdict(quality, missing, blurred=blurred)
         return everything[places], PlaneReport(
             index,

@@ -46,6 +46,37 @@ class TestIds:
             kept | (made.data > 3), kept | (before > 3) | (made.data > 3)
         )
 
+    @pytest.mark.slow
+    def test_a_later_id_may_need_a_wider_type(self, ready: Any) -> None:
+        ready.set_outputs('labels')
+        source = ready.viewer.layers['mask']
+        small = np.asarray(source.data).copy()
+        small[small > 255] = 7
+        source.data = small.astype(np.uint8)
+        ready.run(wait=True, timeout=WAIT)
+        before = ready.viewer.layers['other ← mask'].data.copy()
+        assert before.dtype == np.uint8
+        # One that the type of the result cannot hold is nowhere in it.
+        ready.set_ids([3, 300])
+        ready.run(wait=True, timeout=WAIT)
+        assert 'no label 300' in ready.message
+        wide = small.astype(np.int32)
+        wide[wide == 7] = 70_000
+        source.data = wide
+        ready.set_ids([70_000])
+        ready.run(wait=True, timeout=WAIT)
+        made = [x for x in ready.viewer.layers if 'other ← mask' in x.name]
+        assert len(made) == 1
+        assert made[0].data.dtype == np.int32
+        expected = np.where(before == 7, 0, before).astype(np.int32)
+        expected[made[0].data == 70_000] = 70_000
+        np.testing.assert_array_equal(made[0].data, expected)
+        assert (made[0].data == 70_000).sum() > 0.9 * (before == 7).sum()
+        # What is hidden and shown again is the whole of it.
+        ready.set_min_confidence(1.0)
+        ready.set_min_confidence(0.0)
+        np.testing.assert_array_equal(made[0].data, expected)
+
     def test_a_list_that_cannot_be_read_is_said(self, ready: Any) -> None:
         ready.panel.ids.combo.setCurrentIndex(2)
         assert ready.panel.ids.line.isVisible()

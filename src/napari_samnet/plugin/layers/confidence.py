@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.layers.edits import keep_pristine
-from napari_samnet.plugin.layers.label_writes import Indices, write_labels
+from napari_samnet.plugin.layers.label_writes import (
+    Indices,
+    is_one_of,
+    write_labels,
+)
 from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.request import Product
 
 
 @dataclass
@@ -27,6 +32,73 @@ class Warped:
     threshold: float = 0.0
     #: Identities of the two images.
     pair: tuple[Hashable, ...] = ()
+
+
+def merged(
+    known: Warped | None, product: Product, threshold: float
+) -> Warped | None:
+    """What is known of labels after a run has brought some planes or ids.
+
+    ``known``: of the same layer before. Returns: None for a product that is no
+    labels.
+    """
+    if product.full is None:
+        return None
+    full = product.full
+    whole = product.planes is None and product.ids is None
+    if whole or known is None or known.full.shape != full.shape:
+        return Warped(
+            full, dict(product.correspondences), threshold, product.pair
+        )
+    correspondences = {**known.correspondences, **product.correspondences}
+    labels = _onto(known.full, full, product)
+    return Warped(labels, correspondences, threshold, product.pair)
+
+
+def joined(layer: Any, known: Warped | None, product: Product) -> Product:
+    """Some planes or ids with all that a layer of another type holds.
+
+    The type of a layer cannot change in place: what a run has brought of a
+    part is whole again with the rest of the earlier result.
+
+    Returns: the product as it is where types agree, or no type holds both.
+    """
+    whole = product.planes is None and product.ids is None
+    if product.full is None or whole:
+        return product
+    data: NDArray[Any] = layer.data
+    kind = np.promote_types(data.dtype, product.data.dtype)
+    if (
+        data.shape != product.data.shape
+        or data.dtype == product.data.dtype
+        or kind.kind == 'f'
+    ):
+        return product
+    before = data if known is None else known.full
+    earlier = {} if known is None else dict(known.correspondences)
+    return replace(
+        product,
+        data=_onto(data, product.data, product),
+        full=_onto(before, product.full, product),
+        correspondences={**earlier, **product.correspondences},
+        planes=None,
+        ids=None,
+    )
+
+
+def _onto(
+    before: NDArray[Any], new: NDArray[Any], product: Product
+) -> NDArray[Any]:
+    """New labels of some planes or ids on those that were there."""
+    labels = before.astype(np.promote_types(before.dtype, new.dtype))
+    for index in [()] if product.planes is None else product.planes:
+        if product.ids is None:
+            labels[index] = new[index]
+            continue
+        other = ~is_one_of(labels[index], product.ids)
+        old = np.where(other, labels[index], 0)
+        labels[index] = np.where(new[index] != 0, new[index], old)
+    return labels
 
 
 def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:

@@ -96,14 +96,13 @@ def update_labels(
     old = layer.data
     if old.shape != data.shape or old.dtype != data.dtype:
         return None
-    chosen = None if ids is None else np.array(sorted(ids), old.dtype)
 
     def pieces() -> Iterator[tuple[Indices, NDArray[Any]]]:
         for index in [()] if planes is None else sorted(planes):
             for block in _blocks(old[index].shape):
                 before, after = old[index][block], data[index][block]
-                if chosen is not None:
-                    rest = np.where(np.isin(before, chosen), 0, before)
+                if ids is not None:
+                    rest = np.where(is_one_of(before, ids), 0, before)
                     after = np.where(after != 0, after, rest)
                 at = np.nonzero(before != after)
                 values = after[at]
@@ -111,6 +110,18 @@ def update_labels(
                 yield (*_constant(index, values.size), *at), values
 
     return write_labels(layer, pieces())
+
+
+def is_one_of(labels: NDArray[Any], ids: Collection[int]) -> NDArray[np.bool_]:
+    """Where labels have one of some ids, exactly, also those of 64 bits.
+
+    ``ids``: those that the type of the labels cannot hold are nowhere.
+    """
+    if labels.dtype == bool:
+        labels = labels.view(np.uint8)
+    limits = np.iinfo(labels.dtype)
+    there = [number for number in ids if limits.min <= number <= limits.max]
+    return np.isin(labels, np.array(sorted(there), labels.dtype))
 
 
 def _constant(index: Index, count: int) -> Indices:

@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 
-from napari_samnet.plugin.layers.confidence import Warped, hide_unsure
+from napari_samnet.plugin.layers.confidence import (
+    Warped,
+    hide_unsure,
+    joined,
+    merged,
+)
 from napari_samnet.plugin.layers.edits import (
     about_layer,
     find_result,
@@ -192,7 +197,8 @@ class Results:
         if self._update(layer, same):
             self._mark(layer, same, partial=partial)
             return layer
-        if self._may_replace(layer, product):
+        same = joined(layer, self.warped_of(layer), same)
+        if self._may_replace(layer, same):
             return self._add(same, threshold, layer, partial=partial)
         beside = self._beside(layer, product)
         return self._add(beside, threshold, None, partial=partial)
@@ -234,7 +240,7 @@ class Results:
     def _update_labels(self, layer: Any, product: Product) -> bool:
         known = self.warped_of(layer)
         threshold = 0.0 if known is None else known.threshold
-        warped = self._merged(known, product, threshold)
+        warped = merged(known, product, threshold)
         data = product.data
         if warped is not None:
             assert product.full is not None
@@ -248,31 +254,6 @@ class Results:
         if warped is not None:
             self._warped[layer.unique_id] = warped
         return True
-
-    @staticmethod
-    def _merged(
-        known: Warped | None, product: Product, threshold: float
-    ) -> Warped | None:
-        """What is known of labels after new planes or ids came to them."""
-        if product.full is None:
-            return None
-        full = product.full
-        whole = product.planes is None and product.ids is None
-        if whole or known is None or known.full.shape != full.shape:
-            return Warped(
-                full, dict(product.correspondences), threshold, product.pair
-            )
-        merged = known.full.copy()
-        planes = [()] if product.planes is None else product.planes
-        for index in planes:
-            if product.ids is None:
-                merged[index] = full[index]
-                continue
-            ids = np.array(sorted(product.ids), merged.dtype)
-            old = np.where(np.isin(merged[index], ids), 0, merged[index])
-            merged[index] = np.where(full[index] != 0, full[index], old)
-        correspondences = {**known.correspondences, **product.correspondences}
-        return Warped(merged, correspondences, threshold, product.pair)
 
     @staticmethod
     def _why_kept(layer: Any, product: Product) -> str:
@@ -347,7 +328,7 @@ class Results:
         contour = keywords.pop('contour', 0)
         name = self._new_name(product)
         data = product.data
-        warped = self._merged(None, product, threshold)
+        warped = merged(None, product, threshold)
         if warped is not None:
             data = hide_unsure(data, warped)
         if old is not None:
