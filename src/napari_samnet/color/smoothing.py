@@ -25,6 +25,9 @@ Array = npt.NDArray[np.float64]
 #: have numbers in: nearly all of these matrices are narrow bands.
 BLOCK = 32
 
+#: Rows up to which a matrix is multiplied as a whole.
+SMALL = 64
+
 
 #: Where maps are, and their floating type.
 _Kind = tuple[torch.device, torch.dtype]
@@ -44,8 +47,9 @@ class _Operator(NamedTuple):
     @torch.inference_mode(False)
     def of(cls, matrix: Array, kind: _Kind) -> _Operator:
         blocks = []
-        for first in range(0, len(matrix), BLOCK):
-            rows = matrix[first : first + BLOCK]
+        step = BLOCK if len(matrix) > SMALL else len(matrix)
+        for first in range(0, len(matrix), step):
+            rows = matrix[first : first + step]
             used = np.flatnonzero(rows.any(0))
             low, high = int(used[0]), int(used[-1]) + 1
             block = torch.from_numpy(rows[:, low:high].copy())

@@ -208,16 +208,16 @@ def slopes(maps: Tensor, out: Tensor | None = None) -> Tensor:
 
 def shrunk(maps: Tensor, factor: int) -> Tensor:
     """Means of squares of pixels."""
-    import torch.nn.functional as F
+    from napari_samnet.samnet.pooling import pooled
 
-    return F.avg_pool2d(maps, factor) if factor > 1 else maps
+    return pooled(maps, factor)
 
 
 def _wide(maps: Tensor, width: float) -> Tensor:
     """A wide mean, taken on half the pixels of a side."""
     import torch.nn.functional as F
 
-    found = blurred(F.avg_pool2d(maps, 2), width / 2)
+    found = blurred(shrunk(maps, 2), width / 2)
     return F.interpolate(
         found, size=maps.shape[-2:], mode='bilinear', align_corners=False
     )

@@ -216,6 +216,11 @@ def shrunk(images: Tensor, side: int) -> Tensor:
     """Images on a smaller square, without aliasing."""
     import torch.nn.functional as F
 
+    from napari_samnet.samnet.pooling import pooled
+
+    factor, rest = divmod(images.shape[-1], side)
+    if images.shape[-2] == images.shape[-1] and not rest:
+        return pooled(images, factor)
     return F.interpolate(images, size=(side, side), mode='area')
 
 

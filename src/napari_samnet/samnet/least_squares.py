@@ -25,6 +25,7 @@ from napari_samnet.samnet.correlation import (
     window_offsets,
 )
 from napari_samnet.samnet.field import flow_of
+from napari_samnet.samnet.pooling import mean_around
 
 #: Width in cells of the window that follows the object.
 FIT_SIGMA = 4.0
@@ -52,9 +53,7 @@ def peak_of(
     window = round(count**0.5)
     offsets = window_offsets(window, correlation)
     # Neighbors move alike: a 3x3 mean steadies the peak.
-    smooth = F.avg_pool2d(
-        correlation.float(), 3, 1, 1, count_include_pad=False
-    )
+    smooth = mean_around(correlation.float())
     inside = inside_window(height, width, window, correlation)
     smooth = smooth.masked_fill(~inside, -1.0)
     best, index = smooth.detach().max(1, keepdim=True)
@@ -85,9 +84,7 @@ def mean_displacement(
     _, count, height, width = correlation.shape
     window = round(count**0.5)
     offsets = window_offsets(window, correlation)
-    smooth = F.avg_pool2d(
-        correlation.float(), 3, 1, 1, count_include_pad=False
-    )
+    smooth = mean_around(correlation.float())
     away = offsets.square().sum(1) / (2 * cells**2)
     logits = beta * smooth - away.view(1, -1, 1, 1)
     inside = inside_window(height, width, window, correlation)

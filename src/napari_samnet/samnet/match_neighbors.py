@@ -12,6 +12,7 @@ from napari_samnet.samnet.exponentials import exp_
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
 from napari_samnet.samnet.match_direction import Direction
+from napari_samnet.samnet.pooling import pooled
 
 #: Neighbors that stand for the object: width of the Gaussian of their
 #: distance in cells, and difference of the cosine at which they count 37 %.
@@ -124,4 +125,6 @@ def _correlations(weight: Tensor, points: Tensor, goals: Tensor) -> Tensor:
 
 def _coarse(maps: Tensor) -> Tensor:
     """Means of 2 x 2 cells of ``(C, h, w)``."""
-    return F.avg_pool2d(maps[None], 2, ceil_mode=True)[0]
+    if any(side % 2 for side in maps.shape[-2:]):
+        return F.avg_pool2d(maps[None], 2, ceil_mode=True)[0]
+    return pooled(maps, 2)
