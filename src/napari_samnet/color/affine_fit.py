@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_samnet.arrays.types import FloatArray
-from napari_samnet.color.moments import products, unpacked
+from napari_samnet.color.moments import places, products
 from napari_samnet.color.smoothing import blurred, resized, sobel
 
 #: Larger pairs are reduced to this many pixels a side before the fit, and the
@@ -22,6 +22,18 @@ GRID = 64
 NARROW = 1.0
 EDGE = 0.05
 NEIGHBORHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
+
+#: Where :func:`.products` has products of colors before, 1 and colors after.
+_PLACES = places(4, 7)
+
+#: Colors before and after among these, and of which pairs of them covariances
+#: are taken: before with before, and before with after.
+_COLORS = (0, 1, 2, 4, 5, 6)
+_SPREAD = [(i, j) for i in range(3) for j in range(i, 3)]
+_SPREAD += [(i, j) for i in range(3) for j in (4, 5, 6)]
+_FIRST, _SECOND = (
+    [_COLORS.index(pair[axis]) for pair in _SPREAD] for axis in (0, 1)
+)
 
 #: What colors are measured from in the fit.
 MIDDLE = 0.5
@@ -84,16 +96,14 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
             near = blurred(resized(moments, *cells), width / step)
             gain = resized(gain, *cells)
         # What is solved must be exact: gains of one stay so.
-        matrices = unpacked(near.double(), 4, 7)
-        matrices = matrices / matrices[..., 3:, 3:4]
-        mean = matrices[..., 3, :]
-        spread = (
-            matrices[..., :3, :] - mean[..., :3, None] * mean[..., None, :]
-        )
+        shares = near.double()
+        shares /= shares[_PLACES[3, 3]].clone()
+        mean = shares[[_PLACES[min(k, 3), max(k, 3)] for k in _COLORS]]
+        spread = shares[[_PLACES[pair] for pair in _SPREAD]]
+        spread -= mean[_FIRST] * mean[_SECOND]
         gain = _solved(spread, pull, gain)
-    mean = torch.movedim(mean, -1, 0)
-    mean = mean + MIDDLE
-    offset = mean[4:] - (mean[:3, None] * gain.view(3, 3, *size)).sum(0)
+    mean += MIDDLE
+    offset = mean[3:] - (mean[:3, None] * gain.view(3, 3, *size)).sum(0)
     maps = torch.cat((gain, offset))
     # A pixel takes the mean of the maps of all neighborhoods it is in.
     maps = blurred(maps, NARROW)
@@ -106,14 +116,13 @@ def _solved(spread: Tensor, pull: float, gain: Tensor) -> Tensor:
 
     By cofactors: thousands of tiny systems take LAPACK longer than the sums.
 
-    ``spread``: ``(r, c, 3, 7)``: of the colors before with themselves, 1 and
-    those after. ``gain``: ``(9, r, c)``, gains of a wider neighborhood.
+    ``spread``: ``(15, r, c)``, in the order of `_SPREAD`. ``gain``: ``(9, r,
+    c)``, gains of a wider neighborhood.
     """
     rows, columns = gain.shape[1:]
-    one = torch.movedim(spread, (-2, -1), (0, 1))
-    left = one[:, :3] + pull * torch.eye(3, dtype=one.dtype)[..., None, None]
-    right = one[:, 4:] + pull * gain.view(3, 3, rows, columns)
-    (a, b, c), (_, d, e), (_, _, f) = left
+    right = (spread[6:] + pull * gain).view(3, 3, rows, columns)
+    spread[[0, 3, 5]] += pull
+    a, b, c, d, e, f = spread[:6]
     cofactors = (
         (d * f - e * e, c * e - b * f, b * e - c * d),
         (c * e - b * f, a * f - c * c, b * c - a * e),

@@ -45,13 +45,18 @@ def motion_sums(parts: Tensor, weight: Tensor) -> Tensor:
     return sums
 
 
+def places(first: int, count: int) -> dict[tuple[int, int], int]:
+    """Where :func:`products` has the product of a pair of channels."""
+    return {pair: index for index, pair in enumerate(_pairs(first, count))}
+
+
 def unpacked(packed: Tensor, first: int, count: int) -> Tensor:
     """Matrices of sums of :func:`products`.
 
     ``packed``: ``(..., P, h, w)``, products or linear sums of them. Returns:
     ``(..., h, w, first, count)``, symmetric where both are in it.
     """
-    place = {pair: index for index, pair in enumerate(_pairs(first, count))}
+    place = places(first, count)
     index = [
         place[min(a, b), max(a, b)] for a in range(first) for b in range(count)
     ]

@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 #: have numbers in: nearly all of these matrices are narrow bands.
 BLOCK = 32
 
-#: Rows up to which a matrix is multiplied as a whole.
+#: Longest side up to which a matrix is multiplied as a whole.
 SMALL = 64
 
 
@@ -47,7 +47,10 @@ class _Operator(NamedTuple):
     @torch.inference_mode(False)
     def of(cls, matrix: Array, kind: _Kind) -> _Operator:
         blocks = []
-        step = BLOCK if len(matrix) > SMALL else len(matrix)
+        step = len(matrix)
+        if max(matrix.shape) > SMALL:
+            # As many numbers where there are fewer rows than columns.
+            step = max(1, BLOCK * step // max(matrix.shape))
         for first in range(0, len(matrix), step):
             rows = matrix[first : first + step]
             used = np.flatnonzero(rows.any(0))

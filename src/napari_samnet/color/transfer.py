@@ -370,6 +370,9 @@ def _solved(whole: Array, near: Array) -> Array:
 def _apply(maps: Tensor, member: Tensor, image: Tensor) -> Tensor:
     """Colors ``(3, h, w)`` that the mixture gives an image."""
     size = image.shape[1], image.shape[2]
-    wide = resized(maps.to(image), *size)
-    blend = (member[:, None] * wide).sum(0).view(4, 3, *size)
+    blend = torch.zeros(maps.shape[1], *size, dtype=image.dtype)
+    # One class after the other, which stays in the cache of a core.
+    for share, part in zip(member, maps.to(image), strict=True):
+        blend.addcmul_(share, resized(part, *size))
+    blend = blend.view(4, 3, *size)
     return (image[:, None] * blend[:3]).sum(0) + blend[3]
