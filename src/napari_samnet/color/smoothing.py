@@ -74,11 +74,14 @@ class _Operator(NamedTuple):
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
-def _banded(size: int, taps: Array) -> Array:
+def _banded(size: int, taps: Array, *, mirrored: bool = False) -> Array:
     """Matrix of a correlation with taps about the middle, (n, n)."""
     reach = len(taps) // 2
     row = np.repeat(np.arange(size), len(taps))
     column = row + np.tile(np.arange(-reach, reach + 1), size)
+    if mirrored:
+        column %= 2 * size
+        column = np.minimum(column, 2 * size - 1 - column)
     matrix = np.zeros((size, size))
     np.add.at(matrix, (row, column.clip(0, size - 1)), np.tile(taps, size))
     return matrix
@@ -86,12 +89,13 @@ def _banded(size: int, taps: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def _gaussian(
-    size: int, width: float, truncate: float, kind: _Kind
+    size: int, width: float, truncate: float, mirrored: bool, kind: _Kind
 ) -> _Operator:
     reach = int(truncate * width + 0.5)
     steps = np.arange(-reach, reach + 1)
     taps = np.exp(-0.5 * np.square(steps / width))
-    return _Operator.of(_banded(size, taps / taps.sum()), kind)
+    taps /= taps.sum()
+    return _Operator.of(_banded(size, taps, mirrored=mirrored), kind)
 
 
 @lru_cache(maxsize=32)
@@ -104,15 +108,22 @@ def _resizing(size: int, new_size: int, kind: _Kind) -> _Operator:
     return _Operator.of(antialias_matrix(size, new_size).toarray(), kind)
 
 
-def blurred(maps: Tensor, width: float, truncate: float = 4.0) -> Tensor:
+def blurred(
+    maps: Tensor,
+    width: float,
+    truncate: float = 4.0,
+    *,
+    mirrored: bool = False,
+) -> Tensor:
     """Gaussian means.
 
     ``maps``: ``(..., h, w)``, each of the last two axes on its own.
     ``width``: standard deviation of the Gaussian, in pixels.
+    ``mirrored``: whether the maps are mirrored at the border, not repeated.
     Returns: shape and type of `maps`.
     """
     rows, columns = (
-        _gaussian(side, width, truncate, _kind(maps))
+        _gaussian(side, width, truncate, mirrored, _kind(maps))
         for side in maps.shape[-2:]
     )
     return columns.across(rows.down(maps))

@@ -11,14 +11,18 @@ not part of the paper.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates, minimum_filter
+from scipy.ndimage import minimum_filter
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.lucas_kanade import described
 from napari_samnet.warping.fields import Mapping, round_trip, sample_field
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Width in pixels of the mean and deviation that are taken out of brightness
 #: and steepness.
@@ -63,19 +67,12 @@ def confirmed(
     """
     shape = target.shape[0], target.shape[1]
     everything = slice(0, shape[0])
-    at = Mapping(backward, shape, shape).positions(everything)
-    seen = [
-        map_coordinates(part, at, order=1, mode='nearest')
-        for part in _described(source)
-    ]
-    here = _described(target)
-    both, of_target, of_source = (
-        gaussian_filter(sum(a * b for a, b in zip(*parts, strict=True)), WIDTH)
-        for parts in ((here, seen), (here, here), (seen, seen))
+    alike = _alike(
+        source, target, Mapping(backward, shape, shape).positions(everything)
     )
-    alike = both / np.sqrt(np.maximum(of_target * of_source, 1e-6))
     error, inside = round_trip(backward, forward, shape, everything)
-    squared = np.square(error * shape[0] / AGREED).sum(0)
+    error *= shape[0] / AGREED
+    squared = np.square(error, out=error).sum(0)
     certainty = np.exp(-squared / 2) / (1 + np.exp((ALIKE - alike) / SOFT))
     certainty *= inside
     rows, columns = (side // PLACE for side in shape)
@@ -148,9 +145,34 @@ def raised_confidence(
     return (confidence + gain * (confidence > 0)).astype(np.float32)
 
 
-def _described(image: FloatArray) -> FloatArray:
+def _alike(
+    source: FloatArray, target: FloatArray, at: FloatArray
+) -> FloatArray:
+    """Correlation of the target with what is seen of the source, (n, n).
+
+    ``at`` (2, n, n): row and column of the source for each pixel.
+    """
+    import torch
+
+    from napari_samnet.color.lucas_kanade import sampled
+    from napari_samnet.color.smoothing import blurred
+
+    with torch.inference_mode():
+        seen = sampled(_described(source), torch.from_numpy(at))
+        here = _described(target)
+        sums = [(a * b).sum(0) for a, b in ((here, seen), (here, here))]
+        sums.append(seen.square().sum(0))
+        both, of_target, of_source = blurred(
+            torch.stack(sums), WIDTH, mirrored=True
+        )
+        product = (of_target * of_source).clamp_min_(1e-6)
+        alike: FloatArray = (both / product.sqrt_()).numpy()
+    return alike
+
+
+def _described(image: FloatArray) -> Tensor:
     """What the refinement compares, ``(2, n, n)``."""
     import torch
 
     pixels = torch.from_numpy(np.array(np.moveaxis(image, -1, 0)))
-    return np.asarray(described(pixels[None], LOCAL)[0].numpy(), np.float32)
+    return described(pixels[None], LOCAL)[0]
