@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,59 @@ def test_what_is_read_is_not_overwritten(
     assert main([*command, '--out', str(mask.parent)]) == 2
     assert 'would be overwritten' in capsys.readouterr().err
     assert mask.read_bytes() == before
+
+
+def test_what_was_said_of_other_planes_stays(
+    film: Path, tmp_path: Path
+) -> None:
+    out, mask = tmp_path / 'out', tmp_path / 'mask.png'
+    command = ['propagate', str(film), '--out', str(out), *QUICK, '--fast']
+    assert main([*command, '--labels', f'frame9={mask}']) == 0
+    before = table(out)
+    command += ['--labels', f'frame9={mask}', '--start', 'frame9']
+    assert main([*command, '--direction', 'forwards']) == 0
+    assert table(out) == before
+
+
+def test_frames_that_cannot_be_used_end_nothing(
+    film: Path, tmp_path: Path
+) -> None:
+    """A damaged frame, one of another size, and a gray one among colors."""
+    still = imread(film / 'frame8.png')
+    for number in range(11, 15):
+        imsave(film / f'frame{number}.png', still)
+    damaged = film / 'frame9.png'
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    imsave(film / 'frame11.png', still[:100])
+    imsave(film / 'frame12.png', still[..., 1])
+    out, mask = tmp_path / 'out', tmp_path / 'mask.png'
+    command = ['propagate', str(film), '--labels', f'frame8={mask}', '--fast']
+    assert main([*command, '--out', str(out), *QUICK]) == 0
+    rows = {row['image']: row for row in table(out)}
+    assert 'truncated' in rows['frame9.png']['reason']
+    assert 'got (100, 240) for plane 3' in rows['frame11.png']['reason']
+    left_out = [name for name, row in rows.items() if not row['file']]
+    assert left_out == ['frame9.png', 'frame11.png']
+    assert {rows[name]['state'] for name in left_out} == {'skipped'}
+    last = imread(out / 'frame14_labels.tif')
+    assert ((last > 0) & (imread(mask) > 0)).sum() > 0.9 * (last > 0).sum()
+
+
+def test_output_may_be_read_in_part(film: Path, tmp_path: Path) -> None:
+    """As `napari-samnet ... | head -0` does."""
+    mask = tmp_path / 'mask.png'
+    code = 'from napari_samnet.cli.main import main; raise SystemExit(main())'
+    command = ['propagate', str(film), '--labels', f'frame9={mask}', '--fast']
+    command += ['--out', str(tmp_path / 'out'), '--json', *QUICK]
+    with subprocess.Popen(
+        [sys.executable, '-c', code, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+        assert process.wait() == 0
+    assert 'Error' not in told
+    assert (tmp_path / 'out' / 'report.csv').is_file()

@@ -519,5 +519,10 @@ def test_ids_of_64_bits_stay_exact(
         labels = found.labels[1]
         assert {int(x) for x in np.unique(labels)} - {0} <= ids
         assert iou(labels == big, masks[1] > 0) > 0.8
+    # The type of one annotated plane may be too small for another.
+    small = (masks[0] > 0).astype(np.uint8)
+    late = np.where(masks[2] > 0, 300, 0).astype(np.uint16)
+    found = propagate(frames, {0: small, 2: late}, size=SIZE, fast=True)
+    np.testing.assert_array_equal(found.labels[2], late)
     found = propagate(frames, {0: first}, size=SIZE, fast=True, ids=[big + 1])
     assert {int(x) for x in np.unique(found.labels[1])} == {0, big + 1}

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -55,9 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser(words).parse_args(words)
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
     except InputError as error:
         sys.stderr.write(f'napari-samnet: {in_one_line(error, None)}\n')
         return 2
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does. What the
+        # interpreter still holds of it goes nowhere.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         sys.stderr.write('napari-samnet: interrupted\n')
         return 130

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +20,18 @@ from napari_samnet.cli.arguments import (
     tell_notices,
     write_json,
 )
+from napari_samnet.cli.film_report import REPORTS, records_of, write_report
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, parameter_text
 
 if TYPE_CHECKING:
-    from napari_samnet.outputs.written import WrittenFiles
+    from napari_samnet.io.picture import Picture
 
 #: Parameters of a match that a propagation looks at, besides the size.
 _OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
 
 #: What the name of a file with labels ends in.
 _ENDING = '_labels.tif'
-
-#: What is said of all planes, for people and for programs.
-_REPORTS = ('report.csv', 'report.json')
 
 _DESCRIPTION = """\
 Carry the labels of some planes to all others of FILM, a folder of images in
@@ -187,11 +182,12 @@ def run(arguments: argparse.Namespace) -> int:
     folder = check_folder(arguments.out)
     ours = WrittenFiles(folder)
     names = [film.output(index) for index in range(len(film))]
-    ours.check((*names, *_REPORTS), read=[*film.files, *masks])
+    images = [file.name for file in film.files]
+    ours.check((*names, *REPORTS), read=[*film.files, *masks])
     first = film.picture(min(annotations))
     tell_notices(first.notices)
     steps = propagate_steps(
-        lambda index: film.picture(index).pixels,
+        lambda index: _like(first, film.picture(index)),
         len(film),
         annotations,
         options,
@@ -235,7 +231,11 @@ def run(arguments: argparse.Namespace) -> int:
             _tell(step, film)
     finally:
         if created:
-            _write_report(ours, film, reports, labeled)
+            write_report(
+                ours,
+                records_of(names, images, reports, labeled),
+                images,
+            )
     text = summarize(
         [reports[index] for index in reports if index not in annotations],
         len(labeled),
@@ -246,7 +246,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(
             {
                 'out': str(folder),
-                'planes': _records(film, reports, labeled),
+                'planes': records_of(names, images, reports, labeled),
                 'text': text,
             }
         )
@@ -270,6 +270,15 @@ def _open(arguments: argparse.Namespace) -> _Film:
             f'{path} holds one picture'
         )
     return _Film([path] * count, True, arguments.channel)
+
+
+def _like(first: Picture, picture: Picture) -> NDArray[Any]:
+    """Pixels of a plane, gray ones as colors where the first has colors."""
+    axis = first.channel_axis
+    pixels: NDArray[Any] = picture.pixels
+    if axis is None or pixels.ndim != 2 or first.pixels.shape[axis] != 3:
+        return pixels
+    return np.stack([pixels] * 3, axis)
 
 
 def _annotations(
@@ -354,38 +363,3 @@ def _tell(step: Any, film: _Film) -> None:
     if report.state != 'good':
         text += f': {report.state}, {report.reason}'
     sys.stderr.write(text + '\n')
-
-
-def _records(
-    film: _Film, reports: dict[int, Any], labeled: set[int]
-) -> list[dict[str, Any]]:
-    """What is said of each plane, in the order of the film."""
-    return [
-        {
-            'file': film.output(index) if index in labeled else '',
-            'image': film.files[index].name,
-            **reports[index].as_dict(),
-        }
-        for index in sorted(reports)
-    ]
-
-
-def _write_report(
-    ours: WrittenFiles, film: _Film, reports: dict[int, Any], labeled: set[int]
-) -> None:
-    """Table and JSON of all planes that were visited or are annotated."""
-    from napari_samnet.files import write_text
-    from napari_samnet.series.verdicts import PlaneReport
-
-    records = _records(film, reports, labeled)
-    names = ['file', 'image', *(field.name for field in fields(PlaneReport))]
-    table = io.StringIO()
-    writer = csv.DictWriter(table, names, lineterminator='\n')
-    writer.writeheader()
-    for record in records:
-        missing = ' '.join(map(str, record['missing']))
-        writer.writerow({**record, 'missing': missing})
-    texts = (table.getvalue(), json.dumps(records, indent=2) + '\n')
-    for name, text in zip(_REPORTS, texts, strict=True):
-        write_text(ours.folder / name, text)
-        ours.note(name)

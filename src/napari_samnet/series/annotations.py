@@ -61,7 +61,7 @@ def as_places(
     ascending; ``known``: which of the ids each plane shows.
     Raises InputError if there is none of the ids.
     """
-    dtype = _whole_type([*annotations.values()])
+    dtype = whole_type([*annotations.values()])
     # Whole numbers of two kinds together would be rounded to floats.
     present = {
         i: np.unique(labels).astype(dtype) for i, labels in annotations.items()
@@ -87,7 +87,7 @@ def as_places(
     return drawn, names, known
 
 
-def _whole_type(labels: Sequence[npt.NDArray[Any]]) -> np.dtype[Any]:
+def whole_type(labels: Sequence[npt.NDArray[Any]]) -> np.dtype[Any]:
     """A type of whole numbers that holds the ids of all planes."""
     if not labels:
         return np.dtype(np.uint8)

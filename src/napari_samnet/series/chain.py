@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,25 +10,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.arrays.types import FloatArray
-from napari_samnet.errors import InputError
+from napari_samnet.errors import (
+    DeviceError,
+    InputError,
+    WeightsError,
+    in_one_line,
+)
 from napari_samnet.runtime.side_by_side import has_room, side_by_side
-from napari_samnet.series.closely import region_around, wanted_cells
-from napari_samnet.series.encode import EncodedPlane, PlaneEncoder, Region
+from napari_samnet.series.encode import EncodedPlane
 from napari_samnet.series.evidence import (
     Reference,
     carried_back,
-    gather_evidence,
     label_shares,
     likeness,
 )
 from napari_samnet.series.following import follow_labels
+from napari_samnet.series.held_planes import HeldPlanes
 from napari_samnet.series.memory import Memory
 from napari_samnet.series.outlines import labels_from_evidence
 from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.positions import shared_by_position
-from napari_samnet.series.region import Kept, within
 from napari_samnet.series.schedule import Chain
 from napari_samnet.series.verdicts import PlaneReport
 
@@ -60,113 +61,9 @@ LEAST_PEAK = 0.5
 #: Planes behind an unlike one that are looked at before a chain ends there.
 LOOK_AHEAD = 2
 
-#: Encoded planes held besides the memory.
-HELD = 4
-
-#: Share of a cell from which a label was there.
-THERE = 0.05
-
 #: How much less a reference is believed, in cosine per likeness, for being
 #: less like the plane than the one most like it.
 LIKENESS_BIAS = 0.2
-
-
-class HeldPlanes:
-    """Encoded planes, of which the last few are held.
-
-    ``read``: takes the index of a plane, returns its pixels.
-    ``kept``: takes the index, returns the pixels that count, None for all.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[int], Any],
-        encoder: PlaneEncoder,
-        kept: Kept | None = None,
-    ) -> None:
-        self._read = read
-        self._kept = kept
-        self._encoder = encoder
-        self._recent: RecentlyUsed[EncodedPlane] = RecentlyUsed(count=HELD)
-        self._shape: tuple[int, int] | None = None
-        #: The region that was looked at last; None for the whole plane.
-        self._region: Region | None = None
-        #: A plane that was looked at ahead: its index, the region, and it.
-        self._ahead: tuple[int, Region | None, EncodedPlane] | None = None
-        self.glances = encoder.glances
-        self.device = encoder.place.device
-
-    def __call__(self, index: int) -> EncodedPlane:
-        """Encode a plane, or recall it.
-
-        Returns: its features and its pixels. Raises InputError if it has
-        another shape than the first one that was read.
-        """
-        held = self._recent.get(index)
-        if held is None:
-            plane = self._encoder(self._read(index))
-            self._shape = self._shape or plane.shape
-            if plane.shape != self._shape:
-                raise InputError(
-                    f'planes must all have one shape, got {plane.shape} for '
-                    f'plane {index} and {self._shape} before: cut or scale '
-                    f'them to one size'
-                )
-            kept = None if self._kept is None else self._kept(index)
-            held = within(plane, kept)
-            self._recent.put(index, held)
-        return held
-
-    def closely(self, index: int) -> EncodedPlane:
-        """All of a plane, with all of the network."""
-        plane = self(index)
-        return within(self._encoder.closely(plane), plane.kept)
-
-    def look_ahead(self, index: int) -> None:
-        """Look at a plane, closely where the last one was looked at.
-
-        What goes wrong is raised when the plane is asked for.
-        """
-        with suppress(Exception):
-            looked = self._encoder.closely(self(index), self._region)
-            self._ahead = index, self._region, looked
-
-    def decided(
-        self,
-        index: int,
-        plane: EncodedPlane,
-        references: Sequence[Reference],
-        biases: Sequence[float],
-        before: Reference,
-    ) -> tuple[EncodedPlane, FloatArray]:
-        """Evidence for the labels, by a close look at a part of the plane.
-
-        ``index``: place of the plane in the series.
-        ``before``: plane that tells where the labels were.
-        Returns: the plane with the cells that were looked at, and the evidence
-        on its grid.
-        """
-        glance = gather_evidence(
-            plane, references, biases=biases, at_a_glance=True
-        )
-        if self._encoder.at_once:
-            return plane, glance
-        shares = before.shares.sum(1).cpu().numpy().reshape(plane.cells)
-        known = np.any([r.known for r in references], axis=0)
-        wanted = wanted_cells(glance, shares > THERE, known)
-        region = None
-        if wanted is not None:
-            region = region_around(wanted, self._region)
-        self._region = region
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[:2] == (index, region):
-            looked = ahead[2]
-        else:
-            looked = self._encoder.closely(plane, region)
-        plane = within(looked, plane.kept)
-        return plane, gather_evidence(
-            plane, references, biases=biases, wanted=wanted
-        )
 
 
 @dataclass(eq=False)
@@ -212,14 +109,25 @@ class Propagation:
         self._memory.start()
         self._before = None
         for place, index in enumerate(chain.planes):
+            problem = self._unusable(index)
+            if problem:
+                yield None, self._left_out(index, chain, problem)
+                continue
             compared = self._compared(index)
             if compared.best < self._limits.same_shot:
                 ahead = chain.planes[place + 1 : place + 1 + LOOK_AHEAD]
                 if self._goes_on(ahead):
-                    yield None, self._unlike(index, chain, compared, 'skipped')
+                    reason = (
+                        'unlike the planes before and behind it (blank or '
+                        'damaged?); left out'
+                    )
+                    yield (
+                        None,
+                        self._left_out(index, chain, reason, compared.best),
+                    )
                     continue
                 for behind in chain.planes[place:]:
-                    report = self._unlike(behind, chain, compared, 'ended')
+                    report = self._ended(behind, chain, compared)
                     if behind != index:
                         reason = f'behind the cut at plane {index}'
                         report = replace(report, reason=reason, similarity=0.0)
@@ -244,25 +152,45 @@ class Propagation:
     def _goes_on(self, ahead: Sequence[int]) -> bool:
         """Whether a plane further on looks like those before again."""
         return any(
-            self._compared(p).best >= self._limits.same_shot for p in ahead
+            self._compared(p).best >= self._limits.same_shot
+            for p in ahead
+            if not self._unusable(p)
         )
 
-    def _unlike(
-        self, index: int, chain: Chain, compared: _Compared, state: Any
+    def _unusable(self, index: int) -> str:
+        """Why a plane cannot be read; empty if it can.
+
+        One damaged frame among thousands does not end the others.
+        """
+        try:
+            self._planes(index)
+        except (DeviceError, WeightsError):
+            raise
+        except InputError as error:
+            return in_one_line(error)
+        return ''
+
+    def _left_out(
+        self, index: int, chain: Chain, reason: str, similarity: float = 0.0
     ) -> PlaneReport:
-        if state == 'skipped':
-            reason = (
-                'unlike the planes before and behind it (blank or damaged?); '
-                'left out'
-            )
-        else:
-            reason = (
-                'the picture changes here (a cut?); no labels from here on'
-            )
+        """A plane that gets no labels, while others do."""
         return PlaneReport(
             index,
-            state,
+            'skipped',
             reason,
+            similarity=similarity,
+            missing=tuple(self._ids.tolist()),
+            source=chain.source,
+        )
+
+    def _ended(
+        self, index: int, chain: Chain, compared: _Compared
+    ) -> PlaneReport:
+        """The plane from which on there are no labels."""
+        return PlaneReport(
+            index,
+            'ended',
+            'the picture changes here (a cut?); no labels from here on',
             similarity=compared.best,
             missing=tuple(self._ids.tolist()),
             source=chain.source,

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
-from napari_samnet.series.annotations import as_places, by_plane
-from napari_samnet.series.chain import HeldPlanes, Propagation
+from napari_samnet.series.annotations import as_places, by_plane, whole_type
+from napari_samnet.series.chain import Propagation
 from napari_samnet.series.encode import PlaneEncoder
+from napari_samnet.series.held_planes import HeldPlanes
 from napari_samnet.series.memory import Memory
 from napari_samnet.series.region import Kept, kept_planes
 from napari_samnet.series.schedule import Direction, plan_chains
@@ -258,7 +259,8 @@ def propagate(
         kept=kept_planes(region, leave_out, len(planes)),
     )
     first = next(iter(drawn.values()))
-    labels = np.zeros((len(planes), *first.shape), first.dtype)
+    dtype = whole_type([*drawn.values()])
+    labels = np.zeros((len(planes), *first.shape), dtype)
     reports = {
         index: PlaneReport(index, 'annotated', quality=1.0) for index in drawn
     }
