@@ -24,12 +24,15 @@ def loaded(
     """
     from napari_samnet.runtime.confidence import find_confidence
     from napari_samnet.runtime.loading import load_model
+    from napari_samnet.runtime.memory import keep_freed_memory
     from napari_samnet.runtime.weights import get_weights
     from napari_samnet.samnet.given_features import GivenFeatures
 
     if features is not None:
         name = {'name': 'given features', 'sha256': ''}
         return GivenFeatures(features).eval(), name, None
+    if place.device == 'cpu':
+        keep_freed_memory()
     weights = get_weights(options.weights)
     model = load_model(
         options.weights,

@@ -53,7 +53,7 @@ def _columns(
 
     Returns: ``moments``: ``(B, 12, m)``: c times 1, x, y, xx, xy, yy, u, v,
     xu, yu, xv, yv for a match of (x, y) with (u, v); ``powers``:
-    ``(B, 13, m)``: the powers of which :func:`_residual` is linear.
+    ``(B, 16, m)``: the powers of which :func:`_residual` is linear.
     """
     _, _, height, width = matches.shape
     x, y = centered(height, width, matches)
@@ -68,6 +68,9 @@ def _columns(
     if pooling > 1:
         moments = moments * float(pooling**2)
     one = torch.ones_like(u)
+    # Sixteen of them, the last three without a meaning: products of thirteen
+    # columns take half as long again.
+    none = torch.zeros_like(u)
     powers = (
         u * u + v * v,
         u,
@@ -82,6 +85,9 @@ def _columns(
         x * x,
         x * y,
         y * y,
+        none,
+        none,
+        none,
     )
     return moments, torch.stack(powers, 1)
 
@@ -99,11 +105,11 @@ def _maps_at_origin(field: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _residual(field: Tensor) -> Tensor:
-    """Coefficients of r_ij^2 in the powers of j, ``(B, N, 13)``."""
+    """Coefficients of r_ij^2 in the powers of j, ``(B, N, 16)``."""
     linear, origin = _maps_at_origin(field)
     (a, b), (c, d) = (row.unbind(-1) for row in linear.unbind(-2))
     p, q = origin.unbind(-1)
-    one = torch.ones_like(p)
+    one, none = torch.ones_like(p), torch.zeros_like(p)
     return torch.stack(
         (
             one,
@@ -119,6 +125,9 @@ def _residual(field: Tensor) -> Tensor:
             a * a + c * c,
             2 * (a * b + c * d),
             b * b + d * d,
+            none,
+            none,
+            none,
         ),
         -1,
     )

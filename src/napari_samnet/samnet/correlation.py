@@ -157,12 +157,11 @@ def all_pairs(
     batch, _, height, width = source.shape
     cells, others = (m.flatten(2).transpose(1, 2) for m in (source, target))
     if whole:
-        product = torch.stack(
-            [
-                WholeFeatures.of(one).products(WholeFeatures.of(other))
-                for one, other in zip(cells, others, strict=True)
-            ]
+        product = torch.empty(
+            *cells.shape[:2], others.shape[1], device=cells.device
         )
+        for one, other, out in zip(cells, others, product, strict=True):
+            WholeFeatures.of(one).products(WholeFeatures.of(other), out)
     else:
         product = cells @ others.transpose(1, 2)
     return product.view(batch, height, width, *target.shape[-2:])

@@ -143,6 +143,7 @@ def _are_both_directions(source: Tensor, target: Tensor) -> bool:
         len(source) == 2
         and source.shape == target.shape
         and not source.is_cuda
+        and not source.requires_grad
         and torch.equal(source[0], target[1])
         and torch.equal(source[1], target[0])
     )
@@ -158,6 +159,24 @@ def _log_probability(volume: Tensor) -> Tensor:
         for axis in (2, 1)
     )
     return scaled.mul_(2).sub_(rows).sub_(columns)
+
+
+def _likeliest(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithm of the probability of each cell's best match, and its place.
+
+    ``both``: :func:`_both_ways` of cosines. Returns: ``(2, N)`` each, what
+    :func:`_log_probability` of them says, in memory for a single volume.
+    """
+    likely = exp_(both[0].sub(1).div_(TEMPERATURE))
+    sums = [likely.sum(axis).clamp_min(1e-30).log() for axis in (1, 0)]
+    best, index = [], []
+    for volume, own, others in zip(both, sums, sums[::-1], strict=True):
+        torch.sub(volume, 1, out=likely)
+        likely.mul_(2 / TEMPERATURE).sub_(others)
+        place = argmax(likely, 1)
+        best.append(likely.gather(1, place[:, None])[:, 0] - own)
+        index.append(place)
+    return torch.stack(best), torch.stack(index)
 
 
 def _both_ways(volume: Tensor) -> Tensor:
@@ -185,10 +204,8 @@ def gather_evidence(
         there = consensus(source[:1], target[:1], whole=whole)
         there = there.flatten(3).flatten(1, 2)
         volume = _both_ways(there)
-        likely = _both_ways(_log_probability(there))
-        index = argmax(likely, 2)
+        best, index = _likeliest(volume)
         back = index.flip(0)
-        best = likely.gather(2, index[..., None])[..., 0]
     else:
         volume = consensus(source, target, whole=whole)
         volume = volume.flatten(3).flatten(1, 2)

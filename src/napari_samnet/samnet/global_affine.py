@@ -7,6 +7,7 @@ from torch import Tensor
 from napari_samnet.samnet.evidence import (
     PEAK_CELLS,
     Evidence,
+    argmax,
     consensus,
     few_cells,
     window_mean,
@@ -25,7 +26,8 @@ def _mutual_matches(
     Returns: ``positions``: ``(B, 2, N)`` in (x, y) target cells; ``weights``:
     ``(B, N)`` in [0, 1].
     """
-    best, index = volume.max(2, keepdim=True)
+    index = argmax(volume, 2)[..., None]
+    best = volume.gather(2, index)
     column_best = volume.amax(1, keepdim=True)
     rival = column_best.gather(2, index.transpose(1, 2))[:, 0]
     # Where nothing is alike at all, 0 instead of 0 / 0.

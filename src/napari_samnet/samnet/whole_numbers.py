@@ -37,10 +37,17 @@ class WholeFeatures(NamedTuple):
         """A choice of the cells."""
         return WholeFeatures(self.values[part], self.scale[part])
 
-    def products(self, others: WholeFeatures) -> Tensor:
-        """Inner products with the features of others, ``(N, M)`` fp32."""
+    def products(
+        self, others: WholeFeatures, out: Tensor | None = None
+    ) -> Tensor:
+        """Inner products with the features of others, ``(N, M)`` fp32.
+
+        ``out``: what they are written to.
+        """
         count = len(self.values)
-        found = self.scale.new_empty(count, len(others.values))
+        found = out
+        if found is None:
+            found = self.scale.new_empty(count, len(others.values))
         for part in row_blocks(count, found.device):
             # The public way to multiply them is one of quantized modules.
             whole = torch._int_mm(self.values[part], others.values.T)
