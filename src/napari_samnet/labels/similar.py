@@ -135,10 +135,12 @@ class Cosines:
         """How much each cell of the bank is asked for, as a cosine, (M,)."""
         import torch
 
+        from napari_samnet.samnet.exponentials import exp_
+
         total = torch.zeros(len(self._bank))
         for _, rows in self:
             likely = torch.from_numpy(rows) - 1
-            total += likely.div_(temperature).exp_().sum(0)
+            total += exp_(likely.div_(temperature)).sum(0)
         least = torch.finfo(total.dtype).tiny
         asked: FloatArray = (
             1 + temperature * total.clamp_min(least).log()
@@ -189,4 +191,6 @@ def most_similar(
 
 def all_rows(images: Sequence[FloatArray]) -> FloatArray:
     """All cells of images, one a row."""
+    if len(images) == 1:
+        return images[0].reshape(-1, images[0].shape[-1])
     return np.concatenate([p.reshape(-1, p.shape[-1]) for p in images])

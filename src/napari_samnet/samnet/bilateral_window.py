@@ -18,6 +18,7 @@ from torch import Tensor
 
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import grid
+from napari_samnet.samnet.whole_numbers import WholeFeatures
 
 #: Longest side, in cells, of the map of neighbors; larger maps are pooled.
 NEIGHBOR_CELLS = 64
@@ -93,6 +94,7 @@ def bilateral_window(
     sigma: float,
     alikeness: float,
     cosines: Tensor | None = None,
+    whole: bool = False,
 ) -> BilateralWindow:
     """Weigh neighbors by distance and by how alike their features are.
 
@@ -104,6 +106,8 @@ def bilateral_window(
     37 %. A smaller one averages less across outlines, over fewer neighbors.
     ``cosines``: ``(B, N, N)`` of all pairs of cells of a map small enough for
     a single strip, where they are there already.
+    ``whole``: whether to compare them in whole numbers, see
+    :mod:`.whole_numbers`.
     """
     features = features.detach().float()
     height, width = features.shape[-2:]
@@ -112,6 +116,12 @@ def bilateral_window(
     if pooling > 1:
         others = normalize(pool(features, pooling))
     cells, others = features.flatten(2), others.flatten(2)
+    rounded = []
+    if whole and cosines is None:
+        rounded = [
+            tuple(WholeFeatures.of(part.T) for part in pair)
+            for pair in zip(cells, others, strict=True)
+        ]
     extents = _extents((height, width), pooling, sigma)
     # Large maps would keep too much.
     near = _nearness if len(extents) == 1 else _nearness.__wrapped__
@@ -128,6 +138,12 @@ def bilateral_window(
         )
         if cosines is not None:
             strips.append(torch.add(nearness, cosines, alpha=1 / alikeness))
+            continue
+        if rounded:
+            strip = nearness.new_empty(len(cells), *nearness.shape[1:])
+            for (one, other), out in zip(rounded, strip, strict=True):
+                one.some(asked).products(other.some(around), out)
+            strips.append(strip.mul_(1 / alikeness).add_(nearness))
             continue
         strips.append(
             torch.baddbmm(

@@ -141,10 +141,14 @@ class Guide(NamedTuple):
         *,
         alikeness: float,
         window: BilateralWindow | None = None,
+        whole: bool = False,
     ) -> Guide:
-        """Guide of a feature map ``(B, C, H, W)``, at its resolution."""
+        """Guide of a feature map ``(B, C, H, W)``, at its resolution.
+
+        ``whole``: see :func:`~.bilateral_window.bilateral_window`.
+        """
         window = window or bilateral_window(
-            features, sigma=FIT_SIGMA, alikeness=alikeness
+            features, sigma=FIT_SIGMA, alikeness=alikeness, whole=whole
         )
         confidence = F.interpolate(
             confidence,

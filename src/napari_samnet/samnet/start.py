@@ -122,11 +122,14 @@ def guided_start(
         evidence.confidence,
         alikeness=alikeness,
         window=window if few.shape == source.shape else None,
+        whole=whole,
     )
     coarse = None
     if options.coarse_iterations:
         pooled = normalize(F.avg_pool2d(source, 2))
-        coarse = Guide.of(pooled, evidence.confidence, alikeness=alikeness)
+        coarse = Guide.of(
+            pooled, evidence.confidence, alikeness=alikeness, whole=whole
+        )
     clues = Clues(
         *(
             F.interpolate(
