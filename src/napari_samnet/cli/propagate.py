@@ -236,6 +236,11 @@ def run(arguments: argparse.Namespace) -> int:
                 records_of(names, images, reports, labeled),
                 images,
             )
+    if not created:
+        raise InputError(
+            'there is nothing to carry: all planes in that direction are '
+            'annotated by --labels'
+        )
     text = summarize(
         [reports[index] for index in reports if index not in annotations],
         len(labeled),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
@@ -368,6 +370,49 @@ class TestPropagate:
             np.testing.assert_array_equal(
                 made.data[plane][same], before[plane][same]
             )
+
+    def test_a_saved_result_is_gone_on_from_another_day(
+        self, annotated: Any, viewer: ViewerModel, tmp_path: Path
+    ) -> None:
+        annotated.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated']
+        file = tmp_path / f'{made.name}.tif'
+        tifffile.imwrite(file, made.data)
+        viewer.layers.remove(made)
+        opened = viewer.add_labels(tifffile.imread(file), name=file.stem)
+        # The file keeps no scale.
+        with pytest.raises(InputError, match='lies on the stack, with its'):
+            annotated.go_on(3)
+        opened.scale = viewer.layers['photo'].scale
+        box = np.nonzero(np.ones((20, 20)))
+        at = (np.full(400, 3), box[0] + 50, box[1] + 5)
+        opened.data_setitem(at, 9)
+        before = opened.data.copy()
+        assert annotated.panel.go_on.isVisible()
+        annotated.lock_planes(4)
+        annotated.go_on(3, direction='forwards', wait=True, timeout=WAIT)
+        assert 'was opened from a file' in annotated.message
+        for plane in (0, 1, 2, 3, 4):
+            np.testing.assert_array_equal(opened.data[plane], before[plane])
+        assert (opened.data[5] == 9).sum() > 200
+        opened.undo()
+        np.testing.assert_array_equal(opened.data, before)
+        opened.redo()
+        # From now on it is known what is corrected.
+        after = opened.data.copy()
+        opened.data_setitem((np.full(400, 1), *at[1:]), 9)
+        annotated.go_on(3, wait=True, timeout=WAIT)
+        assert annotated.message.count('opened from a file') == 0
+        assert (opened.data[1] == 9).sum() >= 400
+        np.testing.assert_array_equal(opened.data[3:5], after[3:5])
+
+    def test_nothing_to_carry_is_said(
+        self, annotated: Any, viewer: ViewerModel
+    ) -> None:
+        labels = viewer.layers['mask']
+        labels.data = np.stack([labels.data[2]] * len(labels.data))
+        annotated.run(wait=True, timeout=WAIT)
+        assert 'Nothing to carry: all planes have labels' in annotated.message
 
     def test_points_are_led_by_fields(
         self, annotated: Any, viewer: ViewerModel, monkeypatch: Any

@@ -107,6 +107,11 @@ def series_steps(
             time.perf_counter() - started,
             cancelled=stop.is_set(),
         )
+        if not carried.reports and not stop.is_set():
+            text = (
+                f'Nothing to carry: all planes have labels of {mask.name!r} '
+                f'already, or are locked'
+            )
     verdict = judge_planes(reports) if reports else None
     outcome = Outcome(
         with_verdict(products, verdict),

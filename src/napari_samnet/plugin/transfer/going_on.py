@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.label_writes import Written, update_labels
-from napari_samnet.plugin.model.capture import METADATA
-from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.capture import METADATA, kind_of
+from napari_samnet.plugin.model.grids import Index, grid_of
 from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.series import Course, plane_digest
 from napari_samnet.series.schedule import DIRECTIONS, Direction
@@ -23,18 +24,56 @@ ROLE = 'labels propagated'
 def find_propagated(viewer: Any, source: Any) -> Any:
     """Find the propagated result that is meant.
 
-    Returns: the active layer if it is one, else the uppermost. Raises
-    InputError if there is none on this stack.
+    Returns: the active layer if it is one, else the uppermost, also one that
+    was saved and opened again. Raises InputError if there is none on this
+    stack.
     """
     active = viewer.layers.selection.active
     first = [] if active is None else [active]
-    for layer in (*first, *reversed(list(viewer.layers))):
+    layers = [*first, *reversed(list(viewer.layers))]
+    for layer in layers:
         about = about_layer(layer)
         if about.get('role') == ROLE and about.get('on') == source.unique_id:
             return getattr(layer, '__wrapped__', layer)
+    for layer in layers:
+        if _is_reopened(layer, source):
+            return getattr(layer, '__wrapped__', layer)
     raise InputError(
-        'there is no propagated result to go on from: propagate labels first'
+        'there is no propagated result to go on from: propagate labels '
+        'first; one that was opened from a file is taken if its name still '
+        'ends with "propagated" and it lies on the stack, with its scale'
     )
+
+
+def _is_reopened(layer: Any, source: Any) -> bool:
+    """Whether labels are a propagated result that was opened from a file."""
+    if kind_of(layer) != 'labels' or about_layer(layer).get('role'):
+        return False
+    if re.search(r' propagated( \[\d+\])?$', layer.name) is None:
+        return False
+    image = source.data[0] if source.multiscale else source.data
+    shape = image.shape[:-1] if source.rgb else image.shape
+    if not isinstance(layer.data, np.ndarray) or layer.data.shape != shape:
+        return False
+    # Many files keep no scale; it is read by planes of the world.
+    there, here = (grid_of(x, shape).to_world() for x in (layer, source))
+    return bool(np.allclose(there, here))
+
+
+def is_known(layer: Any) -> bool:
+    """Whether it is known what was changed in a propagated result.
+
+    A file keeps labels without what was said of them.
+    """
+    return 'digests' in about_layer(layer)
+
+
+def axis_of(layer: Any, axis: int) -> int:
+    """Axis that a result was propagated along.
+
+    ``axis``: what to take where that is not known.
+    """
+    return int(about_layer(layer).get('axis', axis))
 
 
 def _corrected(layer: Any, axis: int, at: Index) -> set[int]:
@@ -55,6 +94,7 @@ def _corrected(layer: Any, axis: int, at: Index) -> set[int]:
 def plan_course(
     layer: Any,
     at: Index,
+    axis: int,
     *,
     direction: Direction = 'both',
     ids: Collection[int] | None = None,
@@ -62,9 +102,11 @@ def plan_course(
     """Plan to go on from a plane of a propagated result.
 
     ``at``: plane to go on from, which counts as annotated from now on.
+    ``axis``: that it was propagated along.
     ``ids``: the only labels to carry again. By default all are.
     Returns: all planes that were annotated or corrected are kept, and so are
-    those that are locked.
+    those that are locked. Of a result that was opened from a file it is not
+    known which were.
     Raises InputError if the plane has no labels, or there is no such
     direction.
     """
@@ -74,14 +116,13 @@ def plan_course(
             f'{direction!r}'
         )
     about = about_layer(layer)
-    axis = int(about.get('axis', 0))
     if not np.asarray(layer.data[at]).any():
         raise InputError(
             f'{layer.name!r} has no labels on plane {at[axis]} to go on from'
         )
     annotated = {
         *map(int, about.get('annotated', ())),
-        *_corrected(layer, axis, at),
+        *(_corrected(layer, axis, at) if is_known(layer) else ()),
         at[axis],
     }
     return Course(
@@ -128,6 +169,15 @@ def write_back(layer: Any, product: Product, course: Course) -> Written | None:
         return None
     about = dict(about_layer(layer))
     digests = dict(about.get('digests', {}))
+    if not is_known(layer):
+        # From now on it is.
+        about |= {key: product.about[key] for key in ('role', 'axis')}
+        about['on'] = product.owner
+        anchor = product.about['anchor']
+        planes = [
+            (*anchor[:axis], place, *anchor[axis + 1 :])
+            for place in range(layer.data.shape[axis])
+        ]
     for index in planes:
         digests[','.join(map(str, index))] = plane_digest(layer.data[index])
     reports = {

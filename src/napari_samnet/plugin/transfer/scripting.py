@@ -15,11 +15,11 @@ from napari.layers import Layer
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError, no_such
 from napari_samnet.outputs.verdict import Verdict
-from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.request import OUTPUTS
 from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.given_pairs import GivenPairs
 from napari_samnet.plugin.transfer.going_on import (
+    axis_of,
     find_propagated,
     lock_planes,
     plan_course,
@@ -107,7 +107,7 @@ class Scripting(GivenPairs):
             For the same reasons as :meth:`run`.
         """
         result = self._propagated(layer)
-        axis = int(about_layer(result).get('axis', 0))
+        axis = axis_of(result, max(0, self.panel.axis.currentIndex()))
         self.set_planes('propagate', axis=axis)
         request = self._inputs.request([result], outputs=())
         at = list(request.pairs[0].source)
@@ -118,7 +118,9 @@ class Scripting(GivenPairs):
                     f'plane must be from 0 to {last}, got {plane}'
                 )
             at[axis] = plane
-        course = plan_course(result, tuple(at), direction=direction, ids=ids)
+        course = plan_course(
+            result, tuple(at), axis, direction=direction, ids=ids
+        )
         self._start(request, course=course, onto=result)
         self._waited(wait, timeout)
 

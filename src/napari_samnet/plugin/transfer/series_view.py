@@ -7,6 +7,7 @@ from typing import Any
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.transfer.going_on import (
+    axis_of,
     find_propagated,
     lock_planes,
 )
@@ -59,7 +60,7 @@ class SeriesView:
             layer = find_propagated(self._viewer, source)
         except InputError:
             return None
-        return layer, int(about_layer(layer).get('axis', 0))
+        return layer, axis_of(layer, max(0, self._panel.axis.currentIndex()))
 
     def _shown(self) -> tuple[int, ...]:
         stack = self._inputs.stack(self._panel.source.layer)

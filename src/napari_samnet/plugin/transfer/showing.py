@@ -13,7 +13,7 @@ from napari_samnet.plugin.layers.into import add_into
 from napari_samnet.plugin.model.request import Outcome, Product, Request
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.control import Control, DockParts
-from napari_samnet.plugin.transfer.going_on import write_back
+from napari_samnet.plugin.transfer.going_on import is_known, write_back
 from napari_samnet.plugin.transfer.judging import ResultInspection
 
 
@@ -104,7 +104,14 @@ class Showing(Control):
         for product in outcome.products:
             written = None
             if onto in self._viewer.layers:
+                known = is_known(onto)
                 written = write_back(onto, product, course)
+                if written is not None and not known:
+                    self._status.note(
+                        f'{onto.name!r} was opened from a file, which does '
+                        f'not say what was corrected: plane {course.start} '
+                        f'and locked ones stayed as they were'
+                    )
             if written is None:
                 # It was removed or changed during the run.
                 yield from self._results.show([product])
