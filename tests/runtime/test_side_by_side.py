@@ -7,7 +7,11 @@ import threading
 import pytest
 import torch
 
-from napari_samnet.runtime.side_by_side import side_by_side
+from napari_samnet.runtime.side_by_side import (
+    all_threads,
+    beside,
+    side_by_side,
+)
 
 
 @pytest.fixture
@@ -48,3 +52,32 @@ def test_one_after_the_other_beside_a_graphics_card(two_threads):
     ident = threading.get_ident
     first, second = side_by_side(ident, ident, device='cuda')
     assert first == second
+
+
+def test_things_are_done_beside_in_their_order(two_threads):
+    done = []
+    with beside('cpu') as later:
+        first = later(lambda: done.append(1) or threading.get_ident())
+        second = later(lambda: done.append(2) or all_threads())
+        assert torch.get_num_threads() == 1
+    assert done == [1, 2]
+    assert first.result() != threading.get_ident()
+    assert second.result() == torch.get_num_threads() == 2
+
+
+def test_with_one_core_things_are_done_when_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr('napari_samnet.runtime.side_by_side.cores', lambda: 1)
+    done = []
+    with beside('cpu') as later:
+        wanted = later(lambda: done.append(1))
+        later(lambda: done.append(2))
+        wanted.result()
+    assert done == [1]
+
+
+def test_what_fails_beside_is_told_to_who_asks(two_threads):
+    with beside('cpu') as later:
+        failed = later(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        failed.result()
+    assert torch.get_num_threads() == 2

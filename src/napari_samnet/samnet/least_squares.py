@@ -145,7 +145,8 @@ class Guide(NamedTuple):
     ) -> Guide:
         """Guide of a feature map ``(B, C, H, W)``, at its resolution.
 
-        ``whole``: see :func:`~.bilateral_window.bilateral_window`.
+        ``whole``: whether cells are compared in whole numbers, see
+        :mod:`.whole_numbers`.
         """
         window = window or bilateral_window(
             features, sigma=FIT_SIGMA, alikeness=alikeness, whole=whole

@@ -224,6 +224,18 @@ def test_camera_sliders_and_selection_stay(viewer: ViewerModel) -> None:
     assert set(viewer.layers.selection) == {stack}
 
 
+def test_nobody_hears_that_a_new_result_is_selected(
+    viewer: ViewerModel,
+) -> None:
+    layer = viewer.add_image(np.zeros((80, 100)))
+    heard: list[Any] = []
+    viewer.layers.selection.events.active.connect(heard.append)
+    viewer.layers.selection.events.changed.connect(heard.append)
+    show(viewer, product('image', np.zeros((80, 100))))
+    assert not heard
+    assert viewer.layers.selection.active is layer
+
+
 def test_units_of_the_other_layers_stay(viewer: ViewerModel) -> None:
     viewer.add_image(np.zeros((80, 100)), scale=(2, 2), units=('um', 'um'))
     show(viewer, product('labels', np.zeros((80, 100), int)))
