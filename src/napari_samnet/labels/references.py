@@ -52,9 +52,9 @@ class AnnotatedFeatures:
 def mean_feature(features: CellFeatures) -> FloatArray:
     """What an image looks like on the whole.
 
-    ``features``: those of its cells. Returns: (C,): mean of the matching ones.
+    ``features``: those of its cells. Returns: (C,): mean of the likenesses.
     """
-    return np.asarray(features.matching, np.float32).mean((0, 1))
+    return np.asarray(features.likeness, np.float32).mean((0, 1))
 
 
 def nearest_references(
@@ -151,8 +151,8 @@ def _table(
         small = pooled(reference.features.channels)
         shares = label_shares(places, len(values), small.shape[:2])
         all_shares.append(shares)
-        matching = reference.features.matching
-        sets.setdefault(tuple(ids), []).append((small, shares, matching))
+        likeness = reference.features.likeness
+        sets.setdefault(tuple(ids), []).append((small, shares, likeness))
         gaps = np.maximum(gaps, widest_gaps(places, len(values)))
     cells = pooled(target.channels)
     parts = []
@@ -161,7 +161,7 @@ def _table(
             cells,
             [small for small, _, _ in members],
             similarity=most_similar(
-                target.matching, [matching for _, _, matching in members]
+                target.likeness, [likeness for _, _, likeness in members]
             ),
         )
         shares = sparse.vstack([part for _, part, _ in members]).tocsr()

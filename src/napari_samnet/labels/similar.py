@@ -33,16 +33,18 @@ HALF = 0.5
 class CellFeatures(NamedTuple):
     """What the cells of an image are compared by.
 
-    Directions that were taught to tell places of one object apart say less of
+    Features that were taught to tell places of one object apart say less of
     which object a place belongs to, so labels are found by all channels: 60
     pairs of Weizmann training images are carried with an IoU of .843 instead
-    of .829. Whether the object is there at all, the taught ones tell better.
+    of .829. Whether the object is there at all is told in directions that were
+    taught a little: in those that the field is matched in, 25 places of other
+    things are told in 21 cases instead of all.
     """
 
     #: (h, w, C): all channels of the feature network.
     channels: npt.NDArray[Any]
-    #: (h, w, C'): those that the field is matched by.
-    matching: npt.NDArray[Any]
+    #: (h, w, C'): those by which it is told whether the object is there.
+    likeness: npt.NDArray[Any]
 
     def within(self, kept: npt.NDArray[np.bool_]) -> CellFeatures:
         """The same, cells like none where most pixels do not count.

@@ -91,7 +91,7 @@ class Describer:
                 memory_format=torch.channels_last
             )
             found = model.encode(batch, skips=False, unprojected=True)
-            parts = cell_features(found.matching, found.unprojected)
+            parts = cell_features(model, found.matching, found.unprojected)
             return CellFeatures(
                 *(part.astype(np.float16, order='C') for part in parts)
             )

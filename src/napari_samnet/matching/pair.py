@@ -189,7 +189,7 @@ class PairRun:
                 target.channels,
                 [source.channels],
                 similarity=most_similar(
-                    target.matching, [source.matching], whole=whole
+                    target.likeness, [source.likeness], whole=whole
                 ),
                 whole=whole,
             )
@@ -201,27 +201,23 @@ class PairRun:
         """Features of the cells of source and target, for their evidence."""
         if not views:
             matching = self._source.matching.split(1)
-            return list(map(cell_features, matching, self._unprojected))
+            parts = zip(matching, self._unprojected, strict=True)
+            return [cell_features(self._model, *part) for part in parts]
         seen = [
             self._matched(self._encode(view), mask)
             for view, mask in zip(views, self._masks, strict=True)
         ]
-        return [cell_features(f.matching, f.unprojected) for f in seen]
+        return [
+            cell_features(self._model, f.matching, f.unprojected) for f in seen
+        ]
 
     @cached_property
     def _similarities(self) -> PairSimilarities:
-        """Of all cells, in the directions that were taught all the way."""
-        import torch
-
+        """Of all cells of both images."""
         from napari_samnet.samnet.match_evidence import PairSimilarities
 
-        given = [part for part in self._unprojected if part is not None]
-        taught = None
-        if len(given) == 2:
-            taught = self._model.features.taught_feature(torch.cat(given))
         return PairSimilarities.of(
-            self._source.matching if taught is None else taught,
-            whole=self._recurrence.whole_numbers,
+            self._source.matching, whole=self._recurrence.whole_numbers
         )
 
     def match_probability(self, state: Iteration) -> Tensor | None:
@@ -237,24 +233,25 @@ class PairRun:
             self._similarities, state.field, state
         )
 
-    def reconsidered(
-        self, state: Iteration, before: Tensor
-    ) -> Reconsidered | None:
+    def reconsidered(self, state: Iteration, before: Tensor) -> Reconsidered:
         """The state with likelier matches, how likely, and their share.
 
         ``before``: how likely each match is, of :meth:`match_probability`.
-        Returns: None where nothing is likelier.
         """
-        from napari_samnet.samnet.candidates import reconsidered
+        from napari_samnet.samnet.candidates import Reconsidered, reconsidered
+        from napari_samnet.samnet.peaks import at_peaks
 
         assert self._confidence is not None
-        return reconsidered(
+        better = reconsidered(
             self._confidence,
             self._similarities,
             state,
             before,
             alikeness=self._options.alikeness,
             whole=self._recurrence.whole_numbers,
+        ) or Reconsidered(state, before, 0.0)
+        return better._replace(
+            state=at_peaks(self._similarities, better.state)
         )
 
     def picture(self, state: Iteration) -> FloatArray:
@@ -275,10 +272,14 @@ class PairRun:
 
 
 def cell_features(
-    matching: Tensor, unprojected: Tensor | None
+    model: SAMNet, matching: Tensor, unprojected: Tensor | None
 ) -> CellFeatures:
     """Features of an image ``(1, C, h, w)``, row by row."""
-    given = [matching if unprojected is None else unprojected, matching]
+    channels, likeness = matching, None
+    if unprojected is not None:
+        channels = unprojected
+        likeness = model.features.likeness_feature(unprojected)
+    given = [channels, matching if likeness is None else likeness]
     return CellFeatures(
         *(part[0].float().permute(1, 2, 0).cpu().numpy() for part in given)
     )

@@ -82,7 +82,9 @@ def _as(
     return other
 
 
-def _convolve(x: Any, layer: nn.Conv2d, *, pad: int, whole: bool) -> Any:
+def _convolve(
+    x: Any, layer: nn.Conv2d, *, pad: int, whole: bool, dilation: int = 1
+) -> Any:
     """Convolution with bias; with whole numbers if x is of them."""
     weight = layer.weight.detach().float().numpy()
     kernel = constant(weight)
@@ -92,7 +94,8 @@ def _convolve(x: Any, layer: nn.Conv2d, *, pad: int, whole: bool) -> Any:
         low = op.negative(high)
         kernel = op.fake_quantize(kernel, low, high, low, high, WEIGHT_LEVELS)
     sides = [pad, pad]
-    y = op.convolution(x, kernel, [1, 1], sides, sides, [1, 1])
+    apart = [dilation, dilation]
+    y = op.convolution(x, kernel, [1, 1], sides, sides, apart)
     if layer.bias is None:
         return y
     bias = layer.bias.detach().float().numpy()
@@ -139,10 +142,14 @@ class OpenVINOFeatures(VGGFeatures):
             # Before the pooling, which is then one of whole numbers too.
             x = _quantize(x, limit)
             if position and key[4] != keys[position - 1][4]:
-                x = _halve(x)
+                x = _pool(x, 1 if self.is_dilated(key) else 2)
             layer = self.convolutions[key]
             assert isinstance(layer, nn.Conv2d)
-            x = op.relu(_convolve(x, layer, pad=1, whole=limit is not None))
+            reach = 2 if self.is_dilated(key) else 1
+            whole = limit is not None
+            x = op.relu(
+                _convolve(x, layer, pad=reach, whole=whole, dilation=reach)
+            )
             outputs[key.replace('conv', 'relu')] = x
         results = [channels_last(outputs[name]) for name in names]
         return ov.Model(results, [entry], 'features')
@@ -266,9 +273,11 @@ class OpenVINODecoder(DroplinkDecoder):
         return ov.Model([channels_last(x)], entries, 'decoder')
 
 
-def _halve(x: Any) -> Any:
-    """Largest of every 2 by 2."""
-    return op.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+def _pool(x: Any, step: int) -> Any:
+    """Largest of 2 by 2 at every cell or every second one."""
+    end = [2 - step, 2 - step]
+    pooled = op.max_pool(x, [step, step], [1, 1], [0, 0], end, [2, 2])
+    return pooled.output(0)
 
 
 def _twice(x: Any) -> Any:

@@ -168,6 +168,8 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
                 key: file.get_tensor(key).to(torch.float32, copy=True)
                 for key in file.keys()  # noqa: SIM118
             }
+            # A second projection of earlier networks, which is one now.
+            state.pop('features.taught', None)
             shares = (file.metadata() or {}).get(SHARES)
     except (SafetensorError, OSError) as error:
         raise WeightsError(

@@ -26,6 +26,9 @@ class SAMNetConfig:
     #: W_G: parameter-free estimate plus small residual network; the plan of
     #: RTNs, 20 million parameters; or that plan in `width` channels.
     matcher: str = 'residual'
+    #: Whether the convolutions of VGG after relu4_3 are dilated, so that
+    #: relu5_1 is told for every cell of relu4_1 and not for every second one.
+    dilated: bool = False
     #: Search window that W_G was trained with.
     window: int = 9
     #: Channels of the finest level of W_G.
@@ -34,9 +37,12 @@ class SAMNetConfig:
     decoder_depth: int = 2
     #: Channels that the matching feature can be projected to, 0 for none.
     projection: int = 0
-    #: Whether there is a second projection of as many channels, taught all the
-    #: way, in which the likelier ones of several matches are told.
-    taught: bool = False
+    #: Channels of the network that adds what the surroundings of a cell tell
+    #: to the projected feature, 0 for none; see :mod:`.context`.
+    context: int = 0
+    #: Channels of a second projection, in which it is told whether two places
+    #: show the same thing, 0 for none.
+    likeness: int = 0
     #: Whether (8) blends matchable points only, which is not in the paper's
     #: equation.
     gate: bool = True
@@ -48,6 +54,8 @@ class SAMNetConfig:
     #: Inclusive limits of whole numbers: a damaged one must not fill memory.
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
         'projection': (0, 4096),
+        'context': (0, 1024),
+        'likeness': (0, 4096),
     }
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,8 +66,10 @@ class SAMNetConfig:
     def from_dict(cls, values: dict[str, Any]) -> SAMNetConfig:
         """Build from :meth:`to_dict`'s values."""
         values = dict(values)
-        # The packaged file has it; the confidence lies beside the weights.
-        values.pop('evidence', None)
+        # Files of earlier networks have them: the confidence lies beside the
+        # weights, and what was taught is the projection itself.
+        for name in ('evidence', 'taught'):
+            values.pop(name, None)
         values['matching_layers'] = tuple(values['matching_layers'])
         config = cls(**values)
         for known in fields(cls):

@@ -9,7 +9,8 @@ One network sees source, target and synthesized image. It gives
   are more accurate, and so are those of a second network beside VGG, see
   :mod:`.efficientnet_lite`. Together they have many more channels than
   directions in which places differ: projected to the main ones, they match
-  as well in a fraction of the time.
+  as well in a fraction of the time. What is taught beside the projection is
+  a network that looks at the surroundings, see :mod:`.context`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS, LiteFeatures
 from napari_samnet.samnet.pointwise import pointwise
 
@@ -95,26 +97,33 @@ class VGGFeatures(nn.Module):
     ``matching_layers``: layers of the matching feature, from relu3_1 on.
     ``('relu4_1',)`` is the paper's. After those of VGG, there may be some of
     :data:`~napari_samnet.samnet.efficientnet_lite.LITE_CHANNELS`.
+    ``dilated``: whether the last block sees every cell of relu4_1: the pooling
+    before it goes on by one cell and its convolutions look at every second
+    one, with the weights as they are.
 
     ``mean`` and ``std`` travel with the weights: RGB in [0, 1] becomes
     ``(x - mean) / std`` before the first convolution. Zero padding as in the
-    original network. ``projection`` is ``(channels, projected channels)``.
+    original network. ``projection`` is ``(channels, projected channels)``,
+    and the network of `context` channels adds to what is projected. To
+    `likeness` channels, if any, :meth:`likeness_feature` projects.
     """
 
     mean: Tensor
     std: Tensor
     #: Channels that the matching feature can be projected to, 0 for none.
     projection: Tensor | None
-    #: The same, taught all the way, to tell likelier matches by.
-    taught: Tensor | None
+    #: Another projection, in which things are compared and not their places.
+    likeness: Tensor | None
 
     def __init__(
         self,
         *,
         backbone: str = 'vgg16',
         matching_layers: Sequence[str] = ('relu4_3', 'relu5_1'),
+        dilated: bool = False,
         projection: int = 0,
-        taught: bool = False,
+        context: int = 0,
+        likeness: int = 0,
     ) -> None:
         super().__init__()
         plan = layer_plan(backbone)
@@ -133,6 +142,7 @@ class VGGFeatures(nn.Module):
                 )
         self.backbone = backbone
         self.matching_layers = tuple(matching_layers)
+        self.dilated = dilated
         self.light = LiteFeatures(light) if light else None
         self._wanted = {*backbone_layers, CONTENT_LAYER}
         wanted = self._wanted
@@ -151,7 +161,17 @@ class VGGFeatures(nn.Module):
         self.register_buffer(
             'projection', torch.zeros(shape) if projection else None
         )
-        self.register_buffer('taught', torch.zeros(shape) if taught else None)
+        self.register_buffer(
+            'likeness',
+            torch.zeros(shape[0], likeness) if likeness else None,
+        )
+        if context and not projection:
+            raise ValueError('context is added to a projection: there is none')
+        self.context = (
+            ContextNetwork(*shape[:1], context, projection)
+            if context
+            else None
+        )
 
     @property
     def layer_channels(self) -> tuple[int, ...]:
@@ -167,6 +187,10 @@ class VGGFeatures(nn.Module):
     def is_projected(self, matching: Tensor) -> bool:
         """Whether a matching feature of this network is a projected one."""
         return matching.shape[1] != self.matching_channels
+
+    def is_dilated(self, key: str) -> bool:
+        """Whether a convolution, such as ``'conv5_1'``, is dilated."""
+        return self.dilated and key > 'conv5'
 
     def activations(
         self,
@@ -189,9 +213,16 @@ class VGGFeatures(nn.Module):
         maps: dict[str, Tensor] = {}
         for position in range(start, len(keys)):
             key = keys[position]
+            dilated = self.is_dilated(key)
             if position and key[4] != keys[position - 1][4]:
-                x = F.max_pool2d(x, 2)
-            x = F.relu(self.convolutions[key](x))
+                x = _pooled_everywhere(x) if dilated else F.max_pool2d(x, 2)
+            layer = self.convolutions[key]
+            assert isinstance(layer, nn.Conv2d)
+            reach = 2 if dilated else 1
+            x = F.conv2d(
+                x, layer.weight, layer.bias, padding=reach, dilation=reach
+            )
+            x = F.relu(x)
             name = key.replace('conv', 'relu')
             if name in wanted:
                 maps[name] = x
@@ -235,6 +266,8 @@ class VGGFeatures(nn.Module):
         parts = [
             normalize(maps[layer].float()) for layer in self.matching_layers
         ]
+        if project and self.context is not None:
+            return self.projected(self.matching_feature(maps, project=False))
         if project and self.projection is not None:
             # It commutes with the interpolation, which then has less to do.
             matrices = self.projection.split(self.layer_channels)
@@ -245,6 +278,32 @@ class VGGFeatures(nn.Module):
             return normalize(reduce(torch.add, projected))
         parts = [_resized(part, size) for part in parts]
         return normalize(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+
+    def projected(self, channels: Tensor) -> Tensor:
+        """Project a matching feature that has all channels.
+
+        ``channels``: ``(B, C, H, W)`` of unit length along C.
+        Returns: of unit length along its channels.
+        """
+        assert self.projection is not None
+        y = pointwise(channels, self.projection)
+        if self.context is not None:
+            y = y + self.context(channels)
+        return normalize(y.float())
+
+    def likeness_feature(self, channels: Tensor) -> Tensor | None:
+        """Feature by which it is told whether two places show the same thing.
+
+        What a match is taught by, the parts of animals, makes things that are
+        none as alike as things that are.
+
+        ``channels``: matching feature that has all channels.
+        Returns: of unit length along its channels; None if the network has no
+        directions of its own for it.
+        """
+        if self.likeness is None:
+            return None
+        return normalize(pointwise(channels.float(), self.likeness.float()))
 
     def forward(
         self,
@@ -264,28 +323,22 @@ class VGGFeatures(nn.Module):
         """
         kept = SKIP_LAYERS if skips else ()
         maps = self.layers(images, kept)
+        project = project and self.projection is not None
+        channels = None
+        if project and (unprojected or self.context is not None):
+            channels = self.matching_feature(maps, project=False)
         return Features(
-            self.matching_feature(maps, project=project),
+            self.matching_feature(maps, project=project)
+            if channels is None
+            else self.projected(channels),
             maps[CONTENT_LAYER],
             tuple(maps[name] for name in kept),
-            self.matching_feature(maps, project=False)
-            if unprojected and project and self.projection is not None
-            else None,
+            channels if unprojected else None,
         )
 
     def match_only(self, images: Tensor, *, project: bool = True) -> Tensor:
         """Matching feature of images, without keeping the skips."""
         return self.matching_feature(self.layers(images), project=project)
-
-    def taught_feature(self, channels: Tensor) -> Tensor | None:
-        """Matching feature in the directions that were taught all the way.
-
-        ``channels``: matching feature that is not projected.
-        Returns: of unit length along C; None if there are no such directions.
-        """
-        if self.taught is None:
-            return None
-        return normalize(pointwise(channels.float(), self.taught.float()))
 
     def continue_from_content(
         self, content: Tensor, matching: Tensor | None = None
@@ -322,6 +375,12 @@ class VGGFeatures(nn.Module):
             parts = matching[:, -sum(sizes) :].split(sizes, 1)
             maps |= dict(zip(self.light.layers, parts, strict=True))
         return self.matching_feature(maps, project=False)
+
+
+def _pooled_everywhere(x: Tensor) -> Tensor:
+    """Largest of 2 by 2 from every cell on, on the same grid."""
+    # Rectified, so that zeros beyond the edge are never larger.
+    return F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
 
 
 def _resized(part: Tensor, size: Sequence[int]) -> Tensor:

@@ -56,8 +56,10 @@ class SAMNet(Comparison):
         self.features = VGGFeatures(
             backbone=self.config.backbone,
             matching_layers=self.config.matching_layers,
+            dilated=self.config.dilated,
             projection=self.config.projection,
-            taught=self.config.taught,
+            context=self.config.context,
+            likeness=self.config.likeness,
         )
         if self.config.matcher == 'rtn':
             self.matcher = RTNMatching(window=self.config.window)

@@ -1,0 +1,67 @@
+"""What the surroundings of a cell add to its matching feature.
+
+Not part of the paper. Frozen features say what is in a cell, and little of
+which one of several alike things it is: a front or a hind leg, the left or the
+right side of a face. That is told by what lies around. A small residual
+network looks there, and is taught together with the projection that it stands
+beside.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Channels of a feature of unit length are small numbers; by this they become
+#: ones that a network learns from as fast as from others.
+SCALE = 20.0
+
+#: Distance in cells of what each layer looks at.
+DISTANCES = (1, 2)
+
+
+class ContextNetwork(nn.Module):
+    """Residual of the projected feature, from all channels.
+
+    ``channels``: of the feature that it sees. ``width``: of its layers.
+    ``projected``: channels of the projected feature. It begins as nothing.
+    """
+
+    def __init__(self, channels: int, width: int, projected: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels, width, 1)
+        self.around = nn.ModuleList(
+            nn.Conv2d(width, width, 3, padding=distance, dilation=distance)
+            for distance in DISTANCES
+        )
+        self.leave = nn.Conv2d(width, projected, 1)
+        nn.init.zeros_(self.leave.weight)
+        assert self.leave.bias is not None
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to a projected feature.
+
+        ``features``: ``(B, channels, H, W)`` of unit length along the
+        channels. Returns: ``(B, projected, H, W)``.
+        """
+        x = F.relu(self.enter(SCALE * features))
+        for layer in self.around:
+            x = x + F.relu(layer(x))
+        y: Tensor = self.leave(x) / SCALE
+        return y
+
+    def in_directions(self, directions: Tensor) -> ContextNetwork:
+        """The same network for features in other directions.
+
+        ``directions``: ``(channels, D)``, orthonormal columns or rows.
+        Returns: a copy that sees the D coordinates of a feature f, f @
+        directions, as far as it lies in them.
+        """
+        other = copy.deepcopy(self)
+        weight = self.enter.weight.detach()[:, :, 0, 0] @ directions
+        other.enter.in_channels = weight.shape[1]
+        other.enter.weight = nn.Parameter(weight[:, :, None, None])
+        return other
