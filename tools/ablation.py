@@ -65,7 +65,7 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
             whole.config,
             matching_layers=tuple(layers),
             projection=0,
-            taught=False,
+            context=0,
         )
     )
     wanted = part.state_dict().keys()

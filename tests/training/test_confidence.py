@@ -21,6 +21,7 @@ from napari_samnet.runtime.weights import Weights, get_weights, read_model
 from napari_samnet.samnet.confidence import MatchConfidence
 from napari_samnet.samnet.config import SAMNetConfig
 from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE
+from napari_samnet.training.annotated import AnnotatedImage
 from napari_samnet.training.confidence import (
     Matches,
     collect_matches,
@@ -28,7 +29,6 @@ from napari_samnet.training.confidence import (
     judge_left_out,
 )
 from napari_samnet.training.known_pairs import KINDS, known_pairs
-from napari_samnet.training.taught_examples import AnnotatedImage
 
 CONFIG = SAMNetConfig(projection=384)
 

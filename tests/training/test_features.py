@@ -1,4 +1,4 @@
-"""Features that are taught: examples, the store, and the stage."""
+"""Features that are taught: views, examples, the store, and the stage."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from skimage import data, io
 
 from napari_samnet.datasets.image_lists import TrainingImage, read_images
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
-from napari_samnet.training import teaching
+from napari_samnet.samnet.context import ContextNetwork
+from napari_samnet.training.annotated import (
+    AnnotatedImage,
+    AnnotatedView,
+    read_annotated_images,
+    views_of,
+)
 from napari_samnet.training.categorystage import spread_images
 from napari_samnet.training.feature_store import (
     FeatureStore,
@@ -28,21 +33,21 @@ from napari_samnet.training.features import (
     STORE_NAME,
     confidence_images,
     taught_images,
+    taught_model,
 )
-from napari_samnet.training.matches import category_matches
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.projection import with_projection
 from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
 from napari_samnet.training.taught_examples import (
     Example,
     KeypointExamples,
+    LikenessExamples,
     WarpExamples,
-    read_annotated_images,
+    asked,
 )
 from napari_samnet.training.teaching import (
-    TaughtProjection,
+    TaughtFeatures,
     contrastive_loss,
-    questions,
 )
 
 SIDE = 12
@@ -54,6 +59,7 @@ OPTIONS = TrainingOptions(
     feature_images=4,
     feature_warps=2,
     feature_batch=1,
+    feature_context=6,
     size=8 * SIDE,
     crop=32,
     device='cpu',
@@ -81,55 +87,70 @@ def annotated(tmp_path: Path) -> Path:
     return path
 
 
-class TestExamples:
+class TestViews:
     def test_keypoints_are_scaled_to_the_cells_of_the_square(
         self, annotated: Path
     ) -> None:
         (first, *_) = read_annotated_images(annotated, annotated.parent)
         shape = data.astronaut().shape
-        cells = first.cells(shape, SIDE)
         # The center of the image is the center of the cells.
         center = replace(
             first,
-            points=np.array([[shape[1], shape[0]]]) / 2 - 0.5,
-        ).cells(shape, SIDE)
-        np.testing.assert_allclose(center, (SIDE - 1) / 2)
-        assert cells.shape == (4, 2)
-
-    def test_a_pair_has_the_points_that_both_show(self) -> None:
-        places = [np.arange(8.0).reshape(4, 2) + shift for shift in (0, 1)]
-        visible = [
-            np.array([True, True, True, False]),
-            np.array([True, True, True, True]),
-        ]
-        examples = KeypointExamples(['a', 'a'], places, visible, first=7)
-        drawn = examples.draw(np.random.default_rng(0))
-        assert {drawn.source, drawn.target} == {7, 8}
-        assert len(drawn.places) == 3
-        torch.testing.assert_close(
-            (drawn.places - drawn.goals).abs(), torch.ones(3, 2)
+            points=np.tile([shape[1] / 2 - 0.5, shape[0] / 2 - 0.5], (4, 1)),
         )
+        cells, visible = AnnotatedView(center).cells(shape, SIDE)
+        np.testing.assert_allclose(cells, (SIDE - 1) / 2)
+        assert visible.all()
 
-    def test_nothing_in_common_is_an_error(self) -> None:
-        visible = [np.eye(4, dtype=bool)[k] for k in (0, 1)]
-        examples = KeypointExamples(
-            ['a', 'a'], [np.zeros((4, 2))] * 2, visible
+    def test_points_keep_to_what_they_mark_in_every_view(
+        self, tmp_path: Path
+    ) -> None:
+        image = np.zeros((60, 90, 3), np.uint8)
+        image[20, 30], image[40, 70] = (255, 0, 0), (0, 255, 0)
+        io.imsave(tmp_path / 'dots.png', image, check_contrast=False)
+        annotated = AnnotatedImage(
+            tmp_path / 'dots.png',
+            'dots',
+            np.array([[30.0, 20.0], [70.0, 40.0], [2.0, 2.0]]),
+            np.array([True, True, False]),
+            40.0,
+            (1, 0, 2),
         )
-        with pytest.raises(InputError, match='3 keypoints in common'):
-            examples.draw(np.random.default_rng(0))
+        views = views_of(annotated, image.shape, np.random.default_rng(0))
+        assert [view.mirrored for view in views[:2]] == [False, True]
+        assert views[2].part is not None
+        for view in views:
+            seen = view.read(256)
+            cells, visible = view.cells(image.shape, 256)
+            assert visible.tolist() == [True, True, False]
+            # What is left is right in the mirror, and is named so.
+            colors = (1, 0) if view.mirrored else (0, 1)
+            for (x, y), color in zip(cells, colors, strict=False):
+                around = seen[round(y) - 2 : round(y) + 3, round(x) - 2 :][
+                    :, :5
+                ]
+                assert around[..., color].max() > 0.3
+                assert around[..., 1 - color].max() < 0.1
 
-    def test_warps_lead_where_the_flow_does(self) -> None:
-        flow = torch.zeros(1, 2, SIDE, SIDE)
-        flow[:, 0], flow[:, 1] = 1.5, -0.5
-        valid = torch.zeros(1, 1, SIDE, SIDE)
-        valid[..., 3:6, 2:8] = 1
-        drawn = WarpExamples(flow, valid, 3).draw(np.random.default_rng(0))
-        assert (drawn.source, drawn.target) == (3, 4)
-        assert len(drawn.places) == 18
-        torch.testing.assert_close(
-            drawn.goals - drawn.places,
-            torch.tensor([1.5, -0.5]).expand(18, 2),
-        )
+    def test_left_and_right_change_sides_by_their_names(
+        self, annotated: Path
+    ) -> None:
+        content = json.loads(annotated.read_text())
+        content['names'] = ['left_eye', 'Right_eye', 'nose', 'left_ear']
+        annotated.write_text(json.dumps(content))
+        (first, *_) = read_annotated_images(annotated, annotated.parent)
+        assert first.mirror == (1, 0, 2, 3)
+        content['names'] = ['nose']
+        annotated.write_text(json.dumps(content))
+        with pytest.raises(InputError, match='as many keypoints'):
+            read_annotated_images(annotated, annotated.parent)
+
+    def test_without_names_there_is_no_mirror(self, annotated: Path) -> None:
+        (first, *_) = read_annotated_images(annotated, annotated.parent)
+        shape = data.astronaut().shape
+        views = views_of(first, shape, np.random.default_rng(0))
+        assert first.mirror is None
+        assert not any(view.mirrored for view in views)
 
     @pytest.mark.parametrize(
         'content', ['', '[]', '{"images": {"a": {}}}', '{"images": {}}']
@@ -150,6 +171,90 @@ class TestExamples:
         assert (taught, kept) == ({'chelsea', 'coffee'}, {'astronaut'})
 
 
+class TestExamples:
+    def test_a_pair_has_the_points_that_both_show(self) -> None:
+        places = [np.arange(8.0).reshape(4, 2) + shift for shift in (0, 1)]
+        visible = [
+            np.array([True, True, True, False]),
+            np.array([True, True, True, True]),
+        ]
+        examples = KeypointExamples(
+            ['a', 'a'], ['one', 'other'], places, visible, SIDE, first=7
+        )
+        drawn = examples.draw(np.random.default_rng(0))
+        assert {drawn.source, drawn.target} == {7, 8}
+        assert drawn.back is not None
+        assert len(drawn.there.places) == 3
+        torch.testing.assert_close(
+            (drawn.there.places - drawn.back.places).abs(), torch.ones(3, 2)
+        )
+        torch.testing.assert_close(
+            goals_of(drawn.there.label), drawn.back.places, atol=0.5, rtol=0
+        )
+
+    @pytest.mark.parametrize('photographs', [['one', 'other'], ['one'] * 2])
+    def test_nothing_in_common_is_an_error(
+        self, photographs: list[str]
+    ) -> None:
+        # Two views of one photograph are no pair, whatever they show.
+        same = photographs[0] == photographs[1]
+        visible = [np.eye(4, dtype=bool)[k] | same for k in (0, 1)]
+        examples = KeypointExamples(
+            ['a', 'a'], photographs, [np.zeros((4, 2))] * 2, visible, SIDE
+        )
+        with pytest.raises(InputError, match='3 keypoints in common'):
+            examples.draw(np.random.default_rng(0))
+
+    def test_warps_lead_where_the_flow_does(self) -> None:
+        flow = torch.zeros(1, 2, SIDE, SIDE)
+        flow[:, 0], flow[:, 1] = 1.5, -0.5
+        valid = torch.zeros(1, 1, SIDE, SIDE)
+        valid[..., 3:6, 2:8] = 1
+        drawn = WarpExamples(flow, valid, 3).draw(np.random.default_rng(0))
+        assert (drawn.source, drawn.target) == (3, 4)
+        assert len(drawn.there.places) == 18
+        assert drawn.back is None
+        torch.testing.assert_close(
+            goals_of(drawn.there.label) - drawn.there.places,
+            torch.tensor([1.5, -0.5]).expand(18, 2),
+            atol=1e-3,
+            rtol=0,
+        )
+
+    def test_likenesses_are_those_of_the_features_before(self) -> None:
+        # An image and the same one a cell to the right.
+        rng = np.random.default_rng(0)
+        cells = rng.standard_normal((SIDE, SIDE, 24))
+        moved = np.roll(cells, 1, axis=1)
+        both = np.stack([cells, moved]).reshape(2, SIDE * SIDE, 24)
+        store = FeatureStore(both.astype(np.float16), torch.eye(24), SIDE)
+        examples = LikenessExamples(store, unit, [0, 1], ['a', 'a'])
+        drawn = examples.draw(np.random.default_rng(1))
+        step = 1 if drawn.source == 0 else -1
+        goals = goals_of(drawn.there.label)
+        inside = (drawn.there.places[:, 0] + step) % SIDE
+        inner = (inside > 0) & (inside < SIDE - 1)
+        torch.testing.assert_close(
+            goals[inner, 0], inside[inner], atol=0.3, rtol=0
+        )
+
+    def test_single_images_have_no_likenesses(self) -> None:
+        store = random_store()
+        examples = LikenessExamples(store, unit, [0, 1], ['a', 'b'])
+        assert len(examples) == 0
+
+
+def unit(maps: torch.Tensor) -> torch.Tensor:
+    """Features as they are, of unit length."""
+    return torch.nn.functional.normalize(maps, dim=1)
+
+
+def goals_of(label: torch.Tensor) -> torch.Tensor:
+    """Mean place, in (x, y) cells, of a label."""
+    cells = torch.arange(SIDE * SIDE)
+    return label @ torch.stack((cells % SIDE, cells // SIDE), 1).float()
+
+
 def random_store(count: int = 2, directions: int = 24) -> FeatureStore:
     rng = np.random.default_rng(0)
     cells = rng.standard_normal((count, SIDE * SIDE, directions))
@@ -159,54 +264,71 @@ def random_store(count: int = 2, directions: int = 24) -> FeatureStore:
 class TestLoss:
     def test_it_is_least_where_the_places_are(self) -> None:
         store = random_store()
-        taught = TaughtProjection(torch.eye(24))
+        features = torch.nn.functional.normalize(store.whole(0), dim=0)
         places = torch.tensor([[2.0, 3.0], [7.0, 5.0]])
 
         def loss(goals: torch.Tensor) -> float:
             # An image and itself.
-            example = Example(0, 0, places, goals, 0.6)
-            asked = questions(store, example, np.random.default_rng(0))
-            return float(contrastive_loss(taught, asked).detach())
+            question = asked(places, goals, side=SIDE, spread=0.6)
+            example = Example(0, 0, question)
+            beta = torch.tensor(20.0)
+            return float(contrastive_loss(beta, {0: features}, [example]))
 
         assert loss(places) < loss(places + 1) - 1
         assert loss(places) < loss(places - 2) - 1
 
-    def test_some_cells_stand_for_all(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        store = random_store()
-        taught = TaughtProjection(torch.eye(24))
-        places = torch.tensor([[2.5, 3.0], [7.0, 5.25]])
-        example = Example(0, 1, places, places + 2, 0.8)
-
-        def loss(seed: int) -> float:
-            asked = questions(store, example, np.random.default_rng(seed))
-            return float(contrastive_loss(taught, asked).detach())
-
-        whole = loss(0)
-        monkeypatch.setattr(teaching, 'FAR', 40)
-        some = [loss(seed) for seed in range(20)]
-        assert np.std(some) > 0
-        assert np.mean(some) == pytest.approx(whole, abs=0.5)
-
-    def test_learning_makes_it_smaller(self) -> None:
+    def test_context_tells_apart_what_is_alike_on_its_own(self) -> None:
         torch.manual_seed(0)
-        store = random_store()
-        taught = TaughtProjection(torch.linalg.qr(torch.randn(24, 8))[0])
-        assert float(taught.pull().detach()) == 0
-        places = torch.tensor([[2.0, 3.0], [7.0, 5.0], [4.0, 9.0]])
-        example = Example(0, 1, places, places.flip(0), 0.8)
-        optimizer = torch.optim.Adam(taught.parameters(), lr=0.02)
-        losses = []
-        for step in range(60):
-            rng = np.random.default_rng(step)
-            loss = contrastive_loss(taught, questions(store, example, rng))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        assert losses[-1] < 0.7 * losses[0]
-        assert float(taught.pull().detach()) > 0
+        # Two cells that look the same, of which one has a neighbor.
+        maps = torch.zeros(1, 4, SIDE, SIDE)
+        maps[:, 0] = 1
+        maps[0, :, 3, 3] = maps[0, :, 3, 9] = torch.tensor([0, 1.0, 0, 0])
+        maps[0, :, 3, 4] = torch.tensor([0, 0, 1.0, 0])
+        start = torch.eye(4)
+        places = torch.tensor([[3.0, 3.0], [9.0, 3.0]])
+        question = asked(places, places, side=SIDE, spread=0.3)
+
+        def learnt(width: int) -> float:
+            context = ContextNetwork(4, width, 4) if width else None
+            taught = TaughtFeatures(start, context)
+            assert float(taught.pull().detach()) == 0
+            optimizer = torch.optim.Adam(taught.parameters(), lr=0.01)
+            for _ in range(200):
+                features = taught(maps)[0]
+                loss = contrastive_loss(
+                    taught.beta, {0: features}, [Example(0, 0, question)]
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            return float(loss.detach())
+
+        assert learnt(8) < 0.2
+        # Without it, one of the two is as good as the other.
+        assert learnt(0) > 0.6
+
+    def test_what_is_learnt_in_a_basis_is_the_same_in_all_channels(
+        self,
+    ) -> None:
+        model = read_model(get_weights('samnet').path)
+        channels = model.features.matching_channels
+        torch.manual_seed(0)
+        basis = torch.linalg.qr(torch.randn(channels, 16))[0]
+        context = ContextNetwork(16, 6, 8)
+        torch.nn.init.normal_(context.leave.weight)
+        taught = TaughtFeatures(
+            torch.linalg.qr(torch.randn(16, 8))[0], context
+        )
+        whole = torch.nn.functional.normalize(
+            torch.randn(1, channels, 5, 5), dim=1
+        )
+        other = taught_model(model, taught, basis)
+        assert (other.config.projection, other.config.context) == (8, 6)
+        with torch.no_grad():
+            inside = torch.einsum('bchw,cd->bdhw', whole, basis)
+            torch.testing.assert_close(
+                other.features.projected(whole), taught(inside)
+            )
 
 
 class TestStore:
@@ -240,32 +362,16 @@ class TestStore:
         assert read == [0, 1]
         batch = torch.from_numpy(images[1]).permute(2, 0, 1)[None]
         torch.testing.assert_close(
-            store.maps(1, projection),
-            model.features.match_only(batch),
+            torch.einsum('chw,dc->dhw', store.whole(1), basis),
+            within(model.features.match_only(batch, project=False)[0], basis),
             atol=2e-3,
             rtol=0,
         )
 
 
-class TestMatches:
-    def test_no_images_make_no_labels(self) -> None:
-        model = read_model(get_weights('samnet').path)
-        made = category_matches(model, random_store(), [], [])
-        assert len(made.pairs) == 0
-
-    def test_an_image_and_its_copy_agree(self) -> None:
-        model = read_model(get_weights('samnet').path)
-        projection = model.features.projection
-        assert projection is not None
-        rng = np.random.default_rng(0)
-        cells = rng.standard_normal((1, SIDE * SIDE, len(projection)))
-        whole = np.repeat(np.abs(cells), 2, 0).astype(np.float16)
-        store = FeatureStore(whole, torch.eye(len(projection)), SIDE)
-        made = category_matches(model, store, [0, 1], ['a', 'a'])
-        assert made.pairs.tolist() == [[0, 1]]
-        drawn = made.draw(np.random.default_rng(0))
-        apart = (drawn.goals - drawn.places).norm(dim=1)
-        assert float(apart.median()) < 0.5
+def within(channels: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """The part of a feature ``(C, h, w)`` that lies in a basis."""
+    return torch.einsum('chw,cd,ed->ehw', channels, basis, basis)
 
 
 class TestSpread:
@@ -283,7 +389,7 @@ class TestSpread:
 
 @pytest.mark.slow
 class TestStage:
-    def test_it_teaches_the_projection_alone_and_goes_on(
+    def test_it_teaches_what_joins_the_layers_alone_and_goes_on(
         self, annotated: Path, tmp_path: Path
     ) -> None:
         options = replace(OPTIONS, keypoints=str(annotated))
@@ -304,12 +410,11 @@ class TestStage:
         assert not (folder / STORE_NAME).exists()
         before = read_model(get_weights('samnet').path).state_dict()
         after = read_model(folder / WEIGHTS_NAME).state_dict()
-        # All the way was gone, so that there is no second projection.
-        assert before.keys() - after.keys() == {'features.taught'}
-        for name in after:
-            value = before[name]
+        assert before.keys() == after.keys()
+        taught = ('features.projection', 'features.context')
+        for name, value in before.items():
             same = bool(torch.equal(after[name], value))
-            assert same == (name != 'features.projection'), name
+            assert same != name.startswith(taught), name
 
     def test_directions_do_not_depend_on_what_was_there(
         self, annotated: Path, tmp_path: Path
@@ -337,30 +442,17 @@ class TestStage:
             learnt.append((folder / WEIGHTS_NAME).read_bytes())
         assert learnt[0] == learnt[1]
 
-    def test_a_share_of_nothing_is_the_start(
-        self, annotated: Path, tmp_path: Path
-    ) -> None:
-        options = replace(
-            OPTIONS, feature_share=0.0, feature_steps=2, feature_images=0
-        )
-        images = read_images(annotated.parent)
-        list(train_steps(images, tmp_path / 'run', options))
-        before = read_model(get_weights('samnet').path).features.projection
-        after = read_model(tmp_path / 'run' / WEIGHTS_NAME).features.projection
-        assert before is not None
-        assert after is not None
-        torch.testing.assert_close(after, before)
-
     def test_a_network_without_a_projection_gets_one(
         self, annotated: Path, tmp_path: Path
     ) -> None:
         from napari_samnet.samnet.network import SAMNet
 
         old = read_model(get_weights('samnet').path)
-        model = SAMNet(replace(old.config, projection=0, taught=False))
-        state = old.state_dict()
-        del state['features.projection'], state['features.taught']
-        model.load_state_dict(state)
+        model = SAMNet(replace(old.config, projection=0, context=0))
+        wanted = model.state_dict().keys()
+        model.load_state_dict(
+            {k: v for k, v in old.state_dict().items() if k in wanted}
+        )
         start = tmp_path / 'start.safetensors'
         save_model(model, start)
         options = replace(
@@ -368,20 +460,9 @@ class TestStage:
             start=str(start),
             feature_channels=8,
             feature_steps=1,
-            feature_share=0.25,
         )
         images = read_images(annotated.parent)
         (step,) = train_steps(images, tmp_path / 'run', options)
         assert 'keypoints' not in step.losses
-        trained = read_model(tmp_path / 'run' / WEIGHTS_NAME)
-        assert trained.config.projection == 8
-        # A quarter of the way is matched in, all of it tells candidates.
-        kept = load_file(tmp_path / 'run' / START_NAME)['projection']
-        assert trained.features.projection is not None
-        assert trained.features.taught is not None
-        torch.testing.assert_close(
-            4 * (trained.features.projection - kept),
-            trained.features.taught - kept,
-            atol=1e-4,
-            rtol=0,
-        )
+        config = read_model(tmp_path / 'run' / WEIGHTS_NAME).config
+        assert (config.projection, config.context) == (8, 6)

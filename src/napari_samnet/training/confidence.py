@@ -39,12 +39,12 @@ from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.match_evidence import match_evidence
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
+from napari_samnet.training.annotated import read_annotated_images
 from napari_samnet.training.commands import run_command
 from napari_samnet.training.data import to_tensor
 from napari_samnet.training.feature_store import frozen_features
 from napari_samnet.training.features import keeps_back
 from napari_samnet.training.known_pairs import KnownPair, known_pairs
-from napari_samnet.training.taught_examples import read_annotated_images
 
 #: How much a match counts, by the kind of its pair; 1 where it is not named.
 KIND_WEIGHTS = {

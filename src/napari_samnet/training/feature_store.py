@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -81,26 +80,14 @@ class FeatureStore:
                 tell(index + 1)
         return cls(np.load(path, mmap_mode='r'), basis, side)
 
-    def cells(self, index: int, chosen: Tensor | None = None) -> Tensor:
-        """Feature of one image at its cells or some of them.
+    def cells(self, index: int) -> Tensor:
+        """Feature of one image at its cells, ``(N, directions)``, fp32."""
+        return torch.from_numpy(self.features[index].astype(np.float32))
 
-        ``chosen``: ``(K,)`` indices of cells, all by default. Returns:
-        ``(K, directions)`` in single precision.
-        """
-        cells = self.features[index]
-        if chosen is not None:
-            cells = cells[chosen.numpy()]
-        return torch.from_numpy(cells.astype(np.float32))
-
-    def maps(self, index: int, projection: Tensor) -> Tensor:
-        """Feature of one image, projected.
-
-        ``projection``: ``(channels, C)`` of whole features, in the span of the
-        basis. Returns: ``(1, C, side, side)`` of unit length along C.
-        """
-        projected = self.cells(index) @ (self.basis.T @ projection)
-        projected = F.normalize(projected, dim=-1)
-        return projected.T.reshape(1, -1, self.side, self.side)
+    def whole(self, index: int) -> Tensor:
+        """Feature of one image in all directions, ``(directions, H, W)``."""
+        cells = self.cells(index)
+        return cells.T.reshape(-1, self.side, self.side)
 
 
 @torch.inference_mode()

@@ -1,13 +1,15 @@
 """The stage of the recipe that teaches the matching features.
 
 The projection begins in the directions in which cells differ
-(:mod:`.projection`) and is taught by keypoints, by matches of category pairs
-on which the network agrees with itself, and by known warps
-(:mod:`.taught_examples`). Everything under it is frozen.
+(:mod:`.projection`), and a network that looks at the surroundings begins as
+nothing. Both are taught by keypoints, by known warps, and by the likenesses of
+category pairs before (:mod:`.taught_examples`). Everything under them is
+frozen.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 import zlib
 from collections.abc import Callable, Generator, Sequence
@@ -23,12 +25,20 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from napari_samnet.datasets.animal_pose import is_left_out
-from napari_samnet.datasets.image_lists import ImageList, TrainingImage
+from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.files import atomic_write
+from napari_samnet.runtime.devices import resolve_precision
 from napari_samnet.samnet.config import STRIDE
+from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.training.annotated import (
+    AnnotatedImage,
+    AnnotatedView,
+    read_annotated_images,
+    views_of,
+)
 from napari_samnet.training.categorystage import category_of, spread_images
 from napari_samnet.training.data import read_some, read_working
 from napari_samnet.training.feature_store import (
@@ -37,32 +47,27 @@ from napari_samnet.training.feature_store import (
     further_directions,
 )
 from napari_samnet.training.loop import Run
-from napari_samnet.training.matches import category_matches
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.projection import find_projection, with_projection
 from napari_samnet.training.runs import WEIGHTS_NAME, Progress
 from napari_samnet.training.synthetic import synthetic_pair
 from napari_samnet.training.taught_examples import (
-    AnnotatedImage,
     Examples,
     KeypointExamples,
-    MatchExamples,
+    LikenessExamples,
     WarpExamples,
-    read_annotated_images,
 )
-from napari_samnet.training.teaching import TaughtProjection, teach
+from napari_samnet.training.teaching import TaughtFeatures, teach
 
 STAGE = 'features'
 #: Projection that the stage starts from.
 START_NAME = 'features.start.safetensors'
-#: Matches of category pairs.
-MATCHES_NAME = 'features.matches.safetensors'
 #: Features of all images; removed when the network has been written, so that
 #: the stage is not done while it is there.
 STORE_NAME = 'features.npy'
 
 #: Weights of the terms beside the keypoints'.
-WARPS, MATCHES = 0.5, 0.5
+WARPS, LIKENESSES = 0.5, 0.5
 
 #: Photographs on which the directions are found in which cells differ.
 PROJECTED_PHOTOGRAPHS = 128
@@ -75,7 +80,7 @@ FURTHER, BASIS_PHOTOGRAPHS = 256, 64
 class _Lists(NamedTuple):
     """The images of the store, in its order."""
 
-    annotated: list[AnnotatedImage]
+    annotated: list[AnnotatedView]
     category: ImageList
     warped: ImageList
 
@@ -130,41 +135,35 @@ def feature_stage(
     *,
     watch: Callable[[Progress], None] = lambda _: None,
 ) -> Generator[Progress, None, SAMNet]:
-    """Teach the projection of a network, yielding after every step.
+    """Teach the features of a network, yielding after every step.
 
-    ``watch``: told of images encoded, as stage 'encoded', and of pairs
-    matched, as stage 'matches'. Yields: after every step.
+    ``watch``: told of images encoded, as stage 'encoded'. Yields: after every
+    step.
     """
     began = time.perf_counter()
-
-    def tell(stage: str, total: int, done: int) -> None:
-        watch(Progress(stage, done, total, {}, time.perf_counter() - began))
-
     frozen = frozen_features(model, folder / WEIGHTS_NAME)
     start, basis = _start(model, frozen, folder, images, options)
-    model = with_projection(model, start)
     lists = _chosen(images, options)
     warped, flow, valid = _warp_all(lists.warped, options)
-    known: list[TrainingImage | Path] = [
-        *(image.path for image in lists.annotated),
-        *lists.category,
-    ]
     readers: list[Callable[[], np.ndarray]] = [
-        *(partial(read_working, image, options.size) for image in known),
+        *(partial(view.read, options.size) for view in lists.annotated),
+        *(partial(read_working, one, options.size) for one in lists.category),
         *warped,
     ]
+
+    def tell(done: int) -> None:
+        seconds = time.perf_counter() - began
+        watch(Progress('encoded', done, len(readers), {}, seconds))
+
     store = FeatureStore.fill(
         folder / STORE_NAME,
         readers,
         frozen,
         basis=basis,
         side=options.size // STRIDE,
-        tell=partial(tell, 'encoded', len(readers)),
+        tell=tell,
     )
     first = len(lists.annotated)
-    matches = _matches(
-        model, store, lists, folder, tell=partial(tell, 'matches', 0)
-    )
     batch = options.feature_batch
     sources: dict[str, tuple[Examples, int, float]] = {
         'warps': (
@@ -176,9 +175,19 @@ def feature_stage(
     if lists.annotated:
         keypoints = _keypoints(lists.annotated, store.side)
         sources['keypoints'] = (keypoints, batch, 1.0)
-    if len(matches.pairs):
-        sources['matches'] = (matches, max(1, batch // 2), MATCHES)
-    taught = TaughtProjection(store.basis.T @ start)
+    inside = store.basis.T @ start
+    torch.manual_seed(options.seed)
+    context = _context(model, store.basis, options)
+    before = TaughtFeatures(inside, copy.deepcopy(context))
+    likenesses = LikenessExamples(
+        store,
+        before.requires_grad_(False),
+        range(first, first + len(lists.category)),
+        [category_of(image) for image in lists.category],
+    )
+    if len(likenesses):
+        sources['likenesses'] = (likenesses, max(1, batch // 3), LIKENESSES)
+    taught = TaughtFeatures(inside, context)
     run = Run(
         stage=STAGE,
         trained=taught,
@@ -188,13 +197,37 @@ def feature_stage(
         seed=options.seed,
     )
     run.resume()
-    with closing(teach(taught, store, sources, run)) as steps:
+    bf16 = resolve_precision(options.precision, 'cpu') == 'bf16'
+    with closing(teach(taught, store, sources, run, bf16=bf16)) as steps:
         yield from steps
-    learnt = store.basis @ taught.projection.detach()
-    share = options.feature_share
+    return taught_model(model, taught, store.basis)
+
+
+def taught_model(
+    model: SAMNet, taught: TaughtFeatures, basis: Tensor
+) -> SAMNet:
+    """The network with what was taught, in all channels.
+
+    ``basis``: ``(channels, directions)`` in which it was taught.
+    """
+    context = taught.context
     return with_projection(
-        model, start.lerp(learnt, share), learnt if 0 < share < 1 else None
+        model,
+        basis @ taught.projection.detach(),
+        None if context is None else context.in_directions(basis.T),
     )
+
+
+def _context(
+    model: SAMNet, basis: Tensor, options: TrainingOptions
+) -> ContextNetwork | None:
+    """Network for the surroundings: that of the network, or a new one."""
+    kept, width = model.features.context, options.feature_context
+    if options.feature_start == 'kept' and kept is not None:
+        return kept.in_directions(basis).requires_grad_(True)
+    if not width:
+        return None
+    return ContextNetwork(basis.shape[1], width, options.feature_channels)
 
 
 def remove_store(folder: Path) -> None:
@@ -225,8 +258,12 @@ def _start(
         start, _ = find_projection(
             frozen, photographs, options.feature_channels
         )
+    seen, context = start, model.features.context
+    if options.feature_start == 'kept' and context is not None:
+        weight = context.enter.weight.detach()[:, :, 0, 0]
+        seen = torch.cat((start, weight.T), 1)
     basis = further_directions(
-        frozen, start, photographs[:BASIS_PHOTOGRAPHS], FURTHER
+        frozen, seen, photographs[:BASIS_PHOTOGRAPHS], FURTHER
     )
     content = {'projection': start.detach().contiguous(), 'basis': basis}
     with atomic_write(path) as file:
@@ -239,15 +276,20 @@ def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
     annotated = taught_images(options)
     kept_back = {image.path for image in confidence_images(options)}
     images = [image for image in images if image.path not in kept_back]
-    # People's keypoints say more of these than matches do.
+    # People's keypoints say more of these than the features before.
     learnt = {image.path for image in annotated}
     unlabeled = [image for image in images if image.path not in learnt]
     rng = np.random.default_rng(options.seed + 4)
     drawn = rng.choice(
         len(images), min(options.feature_warps, len(images)), replace=False
     )
+    views = [
+        view
+        for image in annotated
+        for view in views_of(image, read_image(image.path).shape, rng)
+    ]
     return _Lists(
-        annotated,
+        views,
         spread_images(unlabeled, options.feature_images, options.seed),
         [images[int(index)] for index in drawn],
     )
@@ -286,44 +328,14 @@ def _warp_all(
     )
 
 
-def _keypoints(
-    annotated: Sequence[AnnotatedImage], side: int
-) -> KeypointExamples:
+def _keypoints(views: Sequence[AnnotatedView], side: int) -> KeypointExamples:
+    found = [
+        view.cells(read_image(view.image.path).shape, side) for view in views
+    ]
     return KeypointExamples(
-        [image.group for image in annotated],
-        [
-            image.cells(read_image(image.path).shape, side)
-            for image in annotated
-        ],
-        [image.visible for image in annotated],
+        [view.image.group for view in views],
+        [str(view.image.path) for view in views],
+        [places for places, _ in found],
+        [visible for _, visible in found],
+        side,
     )
-
-
-def _matches(
-    model: SAMNet,
-    store: FeatureStore,
-    lists: _Lists,
-    folder: Path,
-    *,
-    tell: Callable[[int], None],
-) -> MatchExamples:
-    """Matches of category pairs, kept for a run that goes on."""
-    path = folder / MATCHES_NAME
-    if path.is_file():
-        return MatchExamples(**load_file(path), side=store.side)
-    first = len(lists.annotated)
-    matches = category_matches(
-        model,
-        store,
-        range(first, first + len(lists.category)),
-        [category_of(image) for image in lists.category],
-        tell=tell,
-    )
-    content = {
-        'pairs': matches.pairs,
-        'goals': matches.goals,
-        'weight': matches.weight,
-    }
-    with atomic_write(path) as file:
-        file.write(save(content))
-    return matches

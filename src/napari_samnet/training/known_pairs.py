@@ -21,12 +21,12 @@ from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.config import STRIDE
-from napari_samnet.training.data import read_working
-from napari_samnet.training.synthetic import synthetic_pair
-from napari_samnet.training.taught_examples import (
+from napari_samnet.training.annotated import (
     FEWEST_POINTS,
     AnnotatedImage,
 )
+from napari_samnet.training.data import read_working
+from napari_samnet.training.synthetic import synthetic_pair
 
 Image = NDArray[np.float32]
 Points = NDArray[np.float64]

@@ -32,7 +32,7 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'feature_images': (0, 100_000),
     'feature_warps': (1, 100_000),
     'feature_channels': (1, 4096),
-    'feature_share': (0.0, 1.0),
+    'feature_context': (0, 1024),
     'feature_batch': (1, 256),
     'feature_rate': (1e-6, 1e-1),
     'confidence_pairs': (0, 100_000),
@@ -80,12 +80,12 @@ class TrainingOptions:
     matcher_rate : float
         Peak learning rate of the matching network.
     feature_steps : int
-        Steps in which the projection of the matching features is taught. 0
-        leaves it as it is.
+        Steps in which the matching features are taught. 0 leaves them as they
+        are.
     feature_images : int
-        Images at most that category pairs are looked for among, for the
-        features to be taught by; 0 for no category pairs. Each takes 1.3 MB
-        of disk at size 256 while the stage runs.
+        Images at most of which category pairs are drawn, whose likenesses
+        the features shall keep; 0 for none. Each takes 1.3 MB of disk at
+        size 256 while the stage runs.
     feature_warps : int
         Photographs whose known warps the features are taught by. Each takes
         2.6 MB of disk while the stage runs.
@@ -93,18 +93,20 @@ class TrainingOptions:
         Channels that the features are projected to, if they are not yet.
         Fewer make the iterations faster and the match less exact.
     feature_start : {'kept', 'directions'}
-        Projection that is taught: that of the network, or the directions in
-        which cells differ, found anew. A network without one always gets the
-        directions.
-    feature_share : float
-        How much of the way from the start to the taught projection is gone.
-        1 goes all of it. Less keeps more of what the start knew of things
-        that nobody taught.
+        What is taught further: the projection of the network and what looks
+        at the surroundings beside it, or the directions in which cells
+        differ, found anew, with nothing beside them. A network without a
+        projection always gets the directions.
+    feature_context : int
+        Channels of the network that looks at the surroundings of a cell, if
+        it is made anew. More learn more, and take longer in training and in
+        each match; 0 teaches the projection alone. With `feature_start`
+        'kept', a network that has one keeps it.
     feature_batch : int
-        Pairs of annotated images per step; half as many category pairs and a
-        quarter as many known warps are learnt from beside them.
+        Pairs of annotated images per step; a third as many category pairs
+        and a quarter as many known warps are learnt from beside them.
     feature_rate : float
-        Largest learning rate of the projection.
+        Largest learning rate of the features.
     keypoints : str
         JSON file with keypoints of images, which the features are taught by:
         "images" holds, per file, "kp", a list of x, y and whether it is
@@ -180,12 +182,12 @@ class TrainingOptions:
     decoder_rate: float = 6e-4
     matcher_rate: float = 1e-3
     feature_steps: int = 0
-    feature_images: int = 360
+    feature_images: int = 600
     feature_warps: int = 80
     feature_channels: int = 384
     feature_start: str = 'kept'
-    feature_share: float = 1.0
-    feature_batch: int = 8
+    feature_context: int = 128
+    feature_batch: int = 6
     feature_rate: float = 1e-3
     keypoints: str = ''
     keypoints_root: str = ''

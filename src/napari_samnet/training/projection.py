@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from napari_samnet.errors import InputError
+from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.data import to_tensor
@@ -75,23 +76,25 @@ def find_projection(
 
 
 def with_projection(
-    model: SAMNet, projection: Tensor, taught: Tensor | None = None
+    model: SAMNet, projection: Tensor, context: ContextNetwork | None = None
 ) -> SAMNet:
     """The same network, with that projection of its matching features.
 
     ``projection``: ``(matching channels, channels)``, the new projection.
-    ``taught``: of the same shape, in which likelier matches are told; by
-    default they are told in the projection itself.
+    ``context``: what is added to it, seeing all matching channels.
     """
     config = replace(
         model.config,
         projection=projection.shape[1],
-        taught=taught is not None,
+        context=0 if context is None else context.enter.out_channels,
     )
     other = SAMNet(config)
-    state = {**model.state_dict(), 'features.projection': projection}
-    state.pop('features.taught', None)
-    if taught is not None:
-        state['features.taught'] = taught
-    other.load_state_dict(state)
+    other.features.context = context
+    state = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith('features.context')
+    }
+    state['features.projection'] = projection
+    other.load_state_dict(state, strict=context is None)
     return other.eval().requires_grad_(False)

@@ -68,6 +68,9 @@ from napari_samnet.training.runs import (
     made_steps,
 )
 
+#: Our network, before its features are taught.
+CONFIG = SAMNetConfig(dilated=True)
+
 #: The paper's network, with VGG-16 in place of VGG-19.
 PAPER_CONFIG = SAMNetConfig(
     matching_layers=('relu4_1',), matcher='unet', width=16, gate=False
@@ -248,7 +251,7 @@ def _begin(
     if options.start:
         return read_model(get_weights(options.start).path)
     torch.manual_seed(options.seed)
-    config = PAPER_CONFIG if options.network == 'paper' else SAMNetConfig()
+    config = PAPER_CONFIG if options.network == 'paper' else CONFIG
     model = SAMNet(config).eval().requires_grad_(False)
     if options.network == 'paper' and not options.backbone_weights:
         share_packaged(model)

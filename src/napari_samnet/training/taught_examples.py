@@ -1,21 +1,20 @@
-"""What the projection of the matching features is taught by.
+"""What the matching features are taught by.
 
-Three kinds of examples, all of one form, a place in one image and where it is
-in another:
+Three kinds of examples, all of one form: places in one image, and where they
+are in another:
 
 - *keypoints* that people marked on images of one kind;
-- *matches* of category pairs on which the network agrees with itself in both
-  directions, so that kinds of things that nobody annotated are learnt too;
-- *warps* by a known field, which keep exact what needs no semantics.
+- *warps* by a known field, which keep exact what needs no semantics;
+- *likenesses* of category pairs in the features before, so that what nobody
+  annotated is still found as it was.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,29 +22,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_samnet.errors import InputError
-
-#: Keypoints that both images of a pair must show.
-FEWEST_POINTS = 3
+from napari_samnet.samnet.evidence import consensus
+from napari_samnet.samnet.match_direction import TEMPERATURE
+from napari_samnet.training.annotated import FEWEST_POINTS
+from napari_samnet.training.feature_store import FeatureStore
 
 #: Share of keypoint pairs whose images are of two groups, such as a cat and a
 #: horse: the names of the keypoints are the same for all.
 ACROSS_GROUPS = 0.3
 
 #: Places that are learnt from per warped image and per category pair.
-WARPED_PLACES, MATCHED_PLACES = 96, 64
+WARPED_PLACES, LIKE_PLACES = 96, 128
+
+#: Standard deviation in cells of where a keypoint and a warped place are.
+KEYPOINT_SPREAD, WARP_SPREAD = 0.8, 0.6
+
+
+class Question(NamedTuple):
+    """Places of one image that are looked for in another."""
+
+    #: ``(K, 2)`` in (x, y) cells.
+    places: Tensor
+    #: ``(K, N)``, how likely each of the N cells of the other image is the
+    #: right one; sums to 1.
+    label: Tensor
 
 
 class Example(NamedTuple):
-    """Places in one image, and where they are in another."""
+    """Two images, and what is asked of them."""
 
     #: ``source``, ``target``: which images of the store.
     source: int
     target: int
-    #: ``places``, ``goals``: ``(K, 2)`` in (x, y) cells of source and target.
-    places: Tensor
-    goals: Tensor
-    #: Standard deviation in cells of the Gaussian that the label is.
-    spread: float
+    #: From source to target.
+    there: Question
+    #: From target to source; None if that is not asked.
+    back: Question | None = None
 
 
 class Examples(Protocol):
@@ -56,118 +68,71 @@ class Examples(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class AnnotatedImage:
-    """An image with keypoints."""
+def asked(
+    places: Tensor, goals: Tensor, *, side: int, spread: float
+) -> Question:
+    """Look for places that are known to lie somewhere.
 
-    #: The file that holds the image.
-    path: Path
-    #: Images of one group show the same kind of thing.
-    group: str
-    #: (x, y) in pixels of the file.
-    points: NDArray[np.float64]
-    #: Which of them the image shows.
-    visible: NDArray[np.bool_]
-    #: Longest side in pixels of the object's box.
-    side: float
-
-    def cells(self, shape: Sequence[int], side: int) -> NDArray[np.float64]:
-        """Keypoints in (x, y) cells of the resized square.
-
-        ``shape``: height and width of the file in pixels. ``side``: cells
-        along one side. Returns: cell centers are whole numbers.
-        """
-        scale = side / np.array([shape[1], shape[0]])
-        scaled: NDArray[np.float64] = (self.points + 0.5) * scale - 0.5
-        return scaled
-
-
-def read_annotated_images(path: Path, root: Path) -> list[AnnotatedImage]:
-    """Read images with keypoints from a JSON file.
-
-    ``path``: its entry "images" holds, per file, "kp": x, y and whether the
-    keypoint is visible, in one order for all images; and "bbox", the object's
-    x0, y0, x1, y1, without which it is the extent of the keypoints. The folder
-    of a file is its group.
-    Raises InputError if the file cannot be read, or holds no two images with
-    the same number of keypoints.
+    ``places``, ``goals``: ``(K, 2)`` in (x, y) cells.
+    ``side``: cells along one side of the other image.
+    ``spread``: standard deviation in cells of the Gaussian that the label is.
     """
-    try:
-        images: dict[str, Any] = json.loads(path.read_text('utf-8'))['images']
-        annotated = []
-        for file, entry in images.items():
-            table = np.array(entry['kp'], np.float64).reshape(-1, 3)
-            x0, y0, x1, y1 = entry.get('bbox') or _extent(table)
-            annotated.append(
-                AnnotatedImage(
-                    root / file,
-                    Path(file).parent.name,
-                    table[:, :2],
-                    table[:, 2] > 0,
-                    float(max(x1 - x0, y1 - y0)),
-                )
-            )
-    except OSError as error:
-        raise InputError(f'{path} cannot be read: {error.strerror}') from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f'{path} must hold "images", each with "kp" (x, y, visible): '
-            f'{error!r}'
-        ) from None
-    counts = {len(image.points) for image in annotated}
-    if len(annotated) < 2 or len(counts) != 1:
-        raise InputError(
-            f'{path} must hold at least two images with the same number of '
-            f'keypoints, got {len(annotated)} images with '
-            f'{sorted(counts)} keypoints'
-        )
-    return annotated
+    cells = torch.arange(side * side)
+    centers = torch.stack((cells % side, cells // side), 1).float()
+    distance = (goals[:, None] - centers).square().sum(-1)
+    label = (-distance / (2 * spread**2)).softmax(1)
+    return Question(places, label)
 
 
-def _extent(table: NDArray[np.float64]) -> tuple[float, ...]:
-    """Box of the visible keypoints."""
-    shown = table[table[:, 2] > 0, :2]
-    return (*shown.min(0), *shown.max(0))
-
-
-@dataclass
+@dataclass(frozen=True)
 class KeypointExamples:
     """Pairs of annotated images."""
 
     #: Kind of thing that each image shows.
     groups: Sequence[str]
+    #: Photograph that each image is a view of; those of one are no pair.
+    photographs: Sequence[str]
     #: Per image ``(K, 2)`` in (x, y) cells.
     places: Sequence[NDArray[np.float64]]
     #: Per image ``(K,)``, which keypoints it shows.
     visible: Sequence[NDArray[np.bool_]]
+    #: Cells along one side.
+    side: int
     #: Index in the store of the first image.
     first: int = 0
-    _members: dict[str, list[int]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._members = {}
-        for index, group in enumerate(self.groups):
-            self._members.setdefault(group, []).append(index)
 
     def draw(self, rng: np.random.Generator) -> Example:
         """Draw two images that show keypoints in common."""
-        names = sorted(self._members)
+        names = sorted(set(self.groups))
+        of_group = {
+            name: [k for k, group in enumerate(self.groups) if group == name]
+            for name in names
+        }
         for _ in range(1000):
             one = other = names[rng.integers(len(names))]
             if rng.random() < ACROSS_GROUPS:
                 other = names[rng.integers(len(names))]
             a, b = (
-                self._members[name][rng.integers(len(self._members[name]))]
+                of_group[name][rng.integers(len(of_group[name]))]
                 for name in (one, other)
             )
             common = self.visible[a] & self.visible[b]
-            if a != b and common.sum() >= FEWEST_POINTS:
+            if (
+                self.photographs[a] != self.photographs[b]
+                and common.sum() >= FEWEST_POINTS
+            ):
+                places, goals = (
+                    torch.from_numpy(self.places[k][common]).float()
+                    for k in (a, b)
+                )
+                question = partial(
+                    asked, side=self.side, spread=KEYPOINT_SPREAD
+                )
                 return Example(
                     self.first + a,
                     self.first + b,
-                    torch.from_numpy(self.places[a][common]).float(),
-                    torch.from_numpy(self.places[b][common]).float(),
-                    0.8,
+                    question(places, goals),
+                    question(goals, places),
                 )
         raise InputError(
             f'no two of the annotated images show {FEWEST_POINTS} keypoints '
@@ -198,35 +163,51 @@ class WarpExamples:
         return Example(
             self.first + index,
             self.first + len(self.flow) + index,
-            places,
-            goals,
-            0.6,
+            asked(places, goals, side=width, spread=WARP_SPREAD),
         )
 
 
-@dataclass(frozen=True)
-class MatchExamples:
-    """Category pairs and where the network agrees with itself on them."""
+class LikenessExamples:
+    """Category pairs, and how likely the features before match their cells.
 
-    #: ``(P, 2)`` indices in the store.
-    pairs: Tensor
-    #: ``(P, cells, 2)`` in (x, y) cells of the second image.
-    goals: Tensor
-    #: ``(P, cells)``, how likely a cell is drawn.
-    weight: Tensor
-    #: Cells along one side.
-    side: int
+    ``before``: those features, from ``(1, directions, H, W)`` of the store.
+    ``indices``: of the images in the store. ``categories``: of each of them.
+    """
 
+    def __init__(
+        self,
+        store: FeatureStore,
+        before: Callable[[Tensor], Tensor],
+        indices: Sequence[int],
+        categories: Sequence[str],
+    ) -> None:
+        self._store = store
+        self._before = before
+        members: dict[str, list[int]] = {}
+        for index, category in zip(indices, categories, strict=True):
+            members.setdefault(category, []).append(index)
+        self._groups = [group for group in members.values() if len(group) > 1]
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @torch.no_grad()
     def draw(self, rng: np.random.Generator) -> Example:
         """Draw places of one pair, the surest ones most often."""
-        index = int(rng.integers(len(self.pairs)))
-        weight = self.weight[index].double().numpy()
-        count = min(MATCHED_PLACES, int((weight > 0).sum()))
-        chosen = rng.choice(
-            len(weight), count, replace=False, p=weight / weight.sum()
+        group = self._groups[rng.integers(len(self._groups))]
+        source, target = (int(k) for k in rng.choice(group, 2, replace=False))
+        maps = [
+            self._before(self._store.whole(k)[None]) for k in (source, target)
+        ]
+        cosines = consensus(*maps).flatten(3).flatten(1, 2)[0] / TEMPERATURE
+        likely = cosines.softmax(1) * cosines.softmax(0)
+        sure = likely.max(1).values.sqrt().double().numpy()
+        count = min(LIKE_PLACES, int((sure > 0).sum()))
+        cells = torch.from_numpy(
+            rng.choice(len(sure), count, replace=False, p=sure / sure.sum())
         )
-        cells = torch.from_numpy(chosen)
-        places = torch.stack((cells % self.side, cells // self.side), 1)
-        source, target = map(int, self.pairs[index])
-        goals = self.goals[index][cells]
-        return Example(source, target, places.float(), goals, 0.8)
+        side = self._store.side
+        places = torch.stack((cells % side, cells // side), 1).float()
+        label = likely[cells]
+        label = label / label.sum(1, keepdim=True)
+        return Example(source, target, Question(places, label))

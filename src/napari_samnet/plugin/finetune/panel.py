@@ -72,6 +72,7 @@ _UNSEEN = (
     'feature_images',
     'feature_warps',
     'feature_channels',
+    'feature_context',
     'feature_batch',
     'feature_rate',
     'keypoints',
