@@ -74,7 +74,7 @@ def no_such(
     given : iterable
         What was asked for.
     known : iterable
-        What there is.
+        What could have been asked for.
 
     Returns
     -------

@@ -456,7 +456,7 @@ class TestPoints:
             ('a,b\n1,2\n', 'must have the columns'),
             ('y,x\n1,two\n', 'must be numbers'),
             ('y,x\n1,nan\n', 'must be finite'),
-            ('y,x\n1\n', 'must be finite'),
+            ('y,x\n1\n', 'must have 2 values'),
         ],
     )
     def test_refuses_others(
