@@ -66,6 +66,7 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
             matching_layers=tuple(layers),
             projection=0,
             context=0,
+            likeness=0,
         )
     )
     wanted = part.state_dict().keys()

@@ -158,8 +158,9 @@ class MatchOptions:
         other layers, `alikeness` 0 and `init` 'identity'.
     candidates : bool
         Where a match is doubtful, take the most similar place instead if the
-        calibrated confidence says that it is likelier. Helps where poses
-        differ, and makes the field less smooth there.
+        calibrated confidence says that it is likelier, and move every match
+        to the likely places next to it, unless pixels confirm the field.
+        Helps where poses differ, and makes the field less smooth there.
     coarse_iterations : int
         How many of the first iterations run on a map of half the resolution,
         which doubles their reach. 0 to 5.

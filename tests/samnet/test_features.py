@@ -95,6 +95,25 @@ class TestLayers:
         assert paper.matching_channels == 512
 
 
+class TestDilated:
+    def test_every_second_cell_is_that_of_the_network_as_it_is(self) -> None:
+        torch.manual_seed(0)
+        plain = VGGFeatures(matching_layers=('relu5_1',))
+        dilated = VGGFeatures(matching_layers=('relu5_1',), dilated=True)
+        dilated.load_state_dict(plain.state_dict())
+        images = torch.rand(1, 3, 64, 96)
+        with torch.no_grad():
+            coarse = plain.layers(images)['relu5_1']
+            fine = dilated.layers(images)['relu5_1']
+        assert coarse.shape[-2:] == (4, 6)
+        assert fine.shape[-2:] == (8, 12)
+        torch.testing.assert_close(fine[..., ::2, ::2], coarse)
+
+    def test_a_context_needs_a_projection_to_be_added_to(self) -> None:
+        with pytest.raises(ValueError, match='there is none'):
+            VGGFeatures(context=8)
+
+
 class TestEncoding:
     def test_shapes_of_an_oblong_image(self, vgg: VGGFeatures) -> None:
         with torch.no_grad():

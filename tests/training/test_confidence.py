@@ -114,7 +114,6 @@ def test_a_network_with_it_is_sure_of_an_image_and_itself_alone(
         found = match(
             images[source],
             images[target],
-            size=96,
             device='cpu',
             precision='fp32',
             attributes=False,

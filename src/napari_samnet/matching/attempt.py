@@ -265,7 +265,8 @@ class Attempt:
             exact = Exact(*fields)
         if probability is not None:
             rows, columns = state.field.shape[-2:]
-            judged = on_samples(probability, (rows, columns))
+            with self._memory():
+                judged = on_samples(probability, (rows, columns))
             confidence = np.concatenate((confidence, judged[None]))
         confidence = confidence * self.run.kept_shares(confidence.shape[2:])
         if not frame.whole:

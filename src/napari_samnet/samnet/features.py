@@ -151,8 +151,9 @@ class VGGFeatures(nn.Module):
         previous = 3
         for name, channels in plan[: last + 1]:
             key = name.replace('relu', 'conv')
+            reach = 2 if self.is_dilated(key) else 1
             self.convolutions[key] = nn.Conv2d(
-                previous, channels, 3, padding=1
+                previous, channels, 3, padding=reach, dilation=reach
             )
             previous = channels
         self.register_buffer('mean', torch.zeros(3))
@@ -216,13 +217,7 @@ class VGGFeatures(nn.Module):
             dilated = self.is_dilated(key)
             if position and key[4] != keys[position - 1][4]:
                 x = _pooled_everywhere(x) if dilated else F.max_pool2d(x, 2)
-            layer = self.convolutions[key]
-            assert isinstance(layer, nn.Conv2d)
-            reach = 2 if dilated else 1
-            x = F.conv2d(
-                x, layer.weight, layer.bias, padding=reach, dilation=reach
-            )
-            x = F.relu(x)
+            x = F.relu(self.convolutions[key](x))
             name = key.replace('conv', 'relu')
             if name in wanted:
                 maps[name] = x

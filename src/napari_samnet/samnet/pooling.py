@@ -36,6 +36,7 @@ def mean_around(maps: Tensor) -> Tensor:
         total.narrow(axis, 1, count - 1).add_(here.narrow(axis, 0, count - 1))
         total.narrow(axis, 0, count - 1).add_(here.narrow(axis, 1, count - 1))
         share = torch.full((count,), 1 / 3, device=maps.device)
-        share[[0, -1]] = 0.5 if count > 1 else 1.0
+        for end in (0, count - 1):
+            share.narrow(0, end, 1).fill_(0.5 if count > 1 else 1.0)
         total *= share.view(-1, 1) if axis == -2 else share
     return total
