@@ -98,7 +98,7 @@ class TestViews:
             first,
             points=np.tile([shape[1] / 2 - 0.5, shape[0] / 2 - 0.5], (4, 1)),
         )
-        cells, visible = AnnotatedView(center).cells(shape, SIDE)
+        cells, visible = AnnotatedView(center, shape[:2]).cells(SIDE)
         np.testing.assert_allclose(cells, (SIDE - 1) / 2)
         assert visible.all()
 
@@ -116,12 +116,12 @@ class TestViews:
             40.0,
             (1, 0, 2),
         )
-        views = views_of(annotated, image.shape, np.random.default_rng(0))
+        views = views_of(annotated, image.shape[:2], np.random.default_rng(0))
         assert [view.mirrored for view in views[:2]] == [False, True]
         assert views[2].part is not None
         for view in views:
             seen = view.read(256)
-            cells, visible = view.cells(image.shape, 256)
+            cells, visible = view.cells(256)
             assert visible.tolist() == [True, True, False]
             # What is left is right in the mirror, and is named so.
             colors = (1, 0) if view.mirrored else (0, 1)
@@ -148,7 +148,7 @@ class TestViews:
     def test_without_names_there_is_no_mirror(self, annotated: Path) -> None:
         (first, *_) = read_annotated_images(annotated, annotated.parent)
         shape = data.astronaut().shape
-        views = views_of(first, shape, np.random.default_rng(0))
+        views = views_of(first, shape[:2], np.random.default_rng(0))
         assert first.mirror is None
         assert not any(view.mirrored for view in views)
 

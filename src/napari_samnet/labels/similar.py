@@ -37,8 +37,8 @@ class CellFeatures(NamedTuple):
     which object a place belongs to, so labels are found by all channels: 60
     pairs of Weizmann training images are carried with an IoU of .843 instead
     of .829. Whether the object is there at all is told in directions that were
-    taught a little: in those that the field is matched in, 25 places of other
-    things are told in 21 cases instead of all.
+    taught a little: by those that the field is matched in, 21 of 25 targets
+    with another object are told instead of 24.
     """
 
     #: (h, w, C): all channels of the feature network.

@@ -145,7 +145,7 @@ class OpenVINOFeatures(VGGFeatures):
                 x = _pool(x, 1 if self.is_dilated(key) else 2)
             layer = self.convolutions[key]
             assert isinstance(layer, nn.Conv2d)
-            reach = 2 if self.is_dilated(key) else 1
+            reach = int(layer.dilation[0])
             whole = limit is not None
             x = op.relu(
                 _convolve(x, layer, pad=reach, whole=whole, dilation=reach)

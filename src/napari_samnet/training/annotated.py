@@ -21,6 +21,9 @@ FEWEST_POINTS = 3
 #: Margins in sides of the object between which a part is cut out around it.
 MARGINS = (0.05, 0.4)
 
+#: Least side in pixels of a part that is a view of its own.
+SMALLEST_PART = 16
+
 
 @dataclass(frozen=True)
 class AnnotatedImage:
@@ -45,6 +48,8 @@ class AnnotatedView:
     """An annotated image as it is, mirrored, or a part of it."""
 
     image: AnnotatedImage
+    #: Height and width of its file in pixels.
+    shape: tuple[int, int]
     #: Left, top, right and bottom of the part in pixels of the file; None for
     #: all of it.
     part: tuple[int, int, int, int] | None = None
@@ -63,14 +68,15 @@ class AnnotatedView:
         return small
 
     def cells(
-        self, shape: Sequence[int], side: int
+        self, side: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Keypoints in (x, y) cells of the resized square, and which it shows.
 
-        ``shape``: height and width of the file in pixels. ``side``: cells
-        along one side. Returns: cell centers are whole numbers.
+        ``side``: cells along one side. Returns: cell centers are whole
+        numbers.
         """
-        left, top, right, bottom = self.part or (0, 0, shape[1], shape[0])
+        height, width = self.shape
+        left, top, right, bottom = self.part or (0, 0, width, height)
         sides = np.array([right - left, bottom - top])
         shares = (self.image.points - (left, top) + 0.5) / sides
         visible = self.image.visible & ((shares >= 0) & (shares < 1)).all(1)
@@ -83,7 +89,7 @@ class AnnotatedView:
 
 
 def views_of(
-    image: AnnotatedImage, shape: Sequence[int], rng: np.random.Generator
+    image: AnnotatedImage, shape: tuple[int, int], rng: np.random.Generator
 ) -> list[AnnotatedView]:
     """Views of an image that features are taught by.
 
@@ -91,21 +97,37 @@ def views_of(
     Returns: the image, its mirror image if it is known which keypoints change
     sides, and the part around its keypoints.
     """
-    views = [AnnotatedView(image)]
+    views = [AnnotatedView(image, shape)]
     mirrored = False
     if image.mirror is not None:
-        views.append(AnnotatedView(image, mirrored=True))
+        views.append(AnnotatedView(image, shape, mirrored=True))
         mirrored = bool(rng.random() < 0.5)
-    margins = rng.uniform(*MARGINS, 4) * image.side
+    margins = rng.uniform(*MARGINS, 4)
     if image.visible.any():
-        seen = image.points[image.visible]
-        low = np.maximum(np.floor(seen.min(0) - margins[:2]), 0).astype(int)
-        high = np.ceil(seen.max(0) + margins[2:]).astype(int)
-        high = np.minimum(high, (shape[1], shape[0]))
-        if (high - low >= 16).all():
-            part = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-            views.append(AnnotatedView(image, part, mirrored))
+        left, top, right, bottom = part = part_around(image, shape, margins)
+        if min(right - left, bottom - top) >= SMALLEST_PART:
+            views.append(AnnotatedView(image, shape, part, mirrored))
     return views
+
+
+def part_around(
+    image: AnnotatedImage,
+    shape: Sequence[int],
+    margins: NDArray[np.float64],
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom in pixels of the part around the keypoints.
+
+    ``shape``: height and width of the file in pixels.
+    ``margins`` (4,): what is added on these sides, in sides of the object.
+    """
+    seen = image.points[image.visible]
+    low = np.floor(seen.min(0) - margins[:2] * image.side)
+    high = np.ceil(seen.max(0) + margins[2:] * image.side)
+    left, top = (int(value) for value in np.maximum(low, 0))
+    right, bottom = (
+        int(value) for value in np.minimum(high, (shape[1], shape[0]))
+    )
+    return left, top, right, bottom
 
 
 def read_annotated_images(path: Path, root: Path) -> list[AnnotatedImage]:

@@ -286,7 +286,7 @@ def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
     views = [
         view
         for image in annotated
-        for view in views_of(image, read_image(image.path).shape, rng)
+        for view in views_of(image, read_image(image.path).shape[:2], rng)
     ]
     return _Lists(
         views,
@@ -329,9 +329,7 @@ def _warp_all(
 
 
 def _keypoints(views: Sequence[AnnotatedView], side: int) -> KeypointExamples:
-    found = [
-        view.cells(read_image(view.image.path).shape, side) for view in views
-    ]
+    found = [view.cells(side) for view in views]
     return KeypointExamples(
         [view.image.group for view in views],
         [str(view.image.path) for view in views],

@@ -24,6 +24,7 @@ from napari_samnet.samnet.config import STRIDE
 from napari_samnet.training.annotated import (
     FEWEST_POINTS,
     AnnotatedImage,
+    part_around,
 )
 from napari_samnet.training.data import read_working
 from napari_samnet.training.synthetic import synthetic_pair
@@ -190,13 +191,8 @@ class _Maker:
     ) -> tuple[Image, NDArray[np.int64]]:
         """The part around the keypoints, and the (x, y) of its corner."""
         pixels = read_image(image.path)
-        sides = np.array([pixels.shape[1], pixels.shape[0]])
-        seen = image.points[image.visible]
-        low = np.floor(seen.min(0) - margins[:2] * image.side)
-        high = np.ceil(seen.max(0) + margins[2:] * image.side)
-        low = np.maximum(low, 0).astype(np.int64)
-        high = np.minimum(high, sides).astype(np.int64)
-        return pixels[low[1] : high[1], low[0] : high[0]], low
+        left, top, right, bottom = part_around(image, pixels.shape, margins)
+        return pixels[top:bottom, left:right], np.array([left, top])
 
     def _cut(self, image: AnnotatedImage) -> _View:
         pixels, low = self._cut_out(image, self._rng.uniform(0.1, 0.4, 4))

@@ -89,12 +89,14 @@ def with_projection(
         context=0 if context is None else context.enter.out_channels,
     )
     other = SAMNet(config)
-    other.features.context = context
     state = {
         name: value
         for name, value in model.state_dict().items()
         if not name.startswith('features.context')
     }
     state['features.projection'] = projection
-    other.load_state_dict(state, strict=context is None)
+    if context is not None:
+        for name, value in context.state_dict().items():
+            state[f'features.context.{name}'] = value
+    other.load_state_dict(state)
     return other.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ are in another:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -100,20 +100,21 @@ class KeypointExamples:
     side: int
     #: Index in the store of the first image.
     first: int = 0
+    _members: dict[str, list[int]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for index, group in enumerate(self.groups):
+            self._members.setdefault(group, []).append(index)
 
     def draw(self, rng: np.random.Generator) -> Example:
         """Draw two images that show keypoints in common."""
-        names = sorted(set(self.groups))
-        of_group = {
-            name: [k for k, group in enumerate(self.groups) if group == name]
-            for name in names
-        }
+        names = sorted(self._members)
         for _ in range(1000):
             one = other = names[rng.integers(len(names))]
             if rng.random() < ACROSS_GROUPS:
                 other = names[rng.integers(len(names))]
             a, b = (
-                of_group[name][rng.integers(len(of_group[name]))]
+                self._members[name][rng.integers(len(self._members[name]))]
                 for name in (one, other)
             )
             common = self.visible[a] & self.visible[b]
