@@ -253,6 +253,42 @@ class TestOneProcess:
         assert found['status'] == 0
         assert not (out / 'failures.csv').exists()
 
+    def test_tables_with_notes_of_the_user_stay(
+        self, folder: Path, tmp_path: Path, capsys
+    ) -> None:
+        table = listed(
+            folder,
+            [
+                'source.png,target1.png,labels.png',
+                'source.png,missing.png,labels.png',
+            ],
+        )
+        out = tmp_path / 'out'
+        command = ['batch', table, '--out', str(out), *QUICK, *FEW]
+        assert main(command) == 1
+        for name in ('summary.csv', 'failures.csv'):
+            file = out / name
+            before = file.read_bytes()
+            file.write_bytes(before + b'looked at, fine\n')
+            capsys.readouterr()
+            assert main(command) == 2
+            said = f'{name} was changed after it was written: move it away'
+            assert said in capsys.readouterr().err
+            assert file.read_bytes() == before + b'looked at, fine\n'
+            assert not (out / '.unfinished').exists()
+            file.write_bytes(before)
+        # A table of the user's own, where no run has been.
+        other = tmp_path / 'other'
+        other.mkdir()
+        for name in ('failures.csv', 'summary.csv'):
+            (other / name).write_text('mine')
+            where = ['--out', str(other)]
+            assert main(['batch', table, *where, *QUICK, *FEW]) == 2
+            assert 'no run has written it' in capsys.readouterr().err
+            assert [path.name for path in other.iterdir()] == [name]
+            assert (other / name).read_text() == 'mine'
+            (other / name).unlink()
+
     @pytest.mark.slow
     def test_only_what_changed_is_done_again(
         self, folder: Path, tmp_path: Path, capsys
@@ -361,6 +397,35 @@ class TestOneProcess:
 
 
 class TestList:
+    @pytest.mark.parametrize(
+        ('text', 'coding'),
+        [
+            ('source;target;labels\r\na b.png;ü.png;c.png\r\n', 'utf-8-sig'),
+            ('Source\tTarget\tMask\na b.png\tü.png\tc.png\n', 'utf-16'),
+            ('TARGET , Source, Labels\nü.png , a b.png,c.png\n,,\n', 'utf-8'),
+        ],
+    )
+    def test_as_spreadsheets_write_it(
+        self, tmp_path: Path, text: str, coding: str
+    ) -> None:
+        table = tmp_path / 'pairs.csv'
+        table.write_bytes(text.encode(coding))
+        (pair,) = read_pairs(table, tmp_path)
+        assert pair.name == 'a b-ü'
+        assert pair.source == tmp_path / 'a b.png'
+        assert pair.target == tmp_path / 'ü.png'
+        assert pair.labels == tmp_path / 'c.png'
+
+    @pytest.mark.parametrize('coding', ['latin-1', 'cp1252'])
+    def test_another_coding_is_one_clear_error(
+        self, tmp_path: Path, capsys, coding: str
+    ) -> None:
+        table = tmp_path / 'pairs.csv'
+        table.write_bytes('source,target\nä.png,b.png\n'.encode(coding))
+        out = tmp_path / 'out'
+        assert main(['batch', str(table), '--out', str(out)]) == 2
+        assert 'not a CSV text file in UTF-8' in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ('head', 'row', 'message'),
         [

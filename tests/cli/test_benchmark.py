@@ -112,7 +112,7 @@ def test_synthetic_runs_out_of_the_box(benchmark):
     [
         (['depth'], 'protocol must be one of keypoints'),
         (['keypoints'], 'needs a list of pairs'),
-        (['masks', '--pairs', 'none.csv'], 'cannot read the list of pairs'),
+        (['masks', '--pairs', 'none.csv'], 'cannot read the list none.csv'),
         (['tss', '--root', 'nowhere'], 'there is no folder nowhere'),
         (['synthetic', '--method', 'raft'], 'method must be one of'),
         (['synthetic', '--limit', '0'], 'limit must be at least 1'),

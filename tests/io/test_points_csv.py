@@ -43,7 +43,7 @@ def test_the_last_axes_of_a_stack_are_row_and_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('row;column\n1;2\n', 'got row;column'),
+        ('row:column\n1:2\n', 'got row:column'),
         ('', 'got none'),
         ('row,column\n1\n', 'line 2 of .* must have 2 values'),
         ('row,column\n1,nan\n', 'finite'),
@@ -53,6 +53,26 @@ def test_the_last_axes_of_a_stack_are_row_and_column(tmp_path: Path) -> None:
 def test_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         read_points(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ('text', 'coding'),
+    [
+        ('row,column,name\n1.5,20,a\n', 'utf-8-sig'),
+        ('row;column;name\r\n1,5;20;a\r\n;;\r\n', 'utf-8'),
+        ('Row;Column;name\n1.5;20;a\n', 'utf-8'),
+        ('Y\tX\tname\n1,5\t20\ta\n\n', 'utf-16'),
+        ('\n row , column ,name\n1.5, 20,a\n', 'utf-8'),
+    ],
+)
+def test_as_spreadsheets_write_it(
+    tmp_path: Path, text: str, coding: str
+) -> None:
+    path = tmp_path / 'points.csv'
+    path.write_bytes(text.encode(coding))
+    table = read_point_table(path)
+    np.testing.assert_array_equal(table.points, [[1.5, 20]])
+    assert (table.columns, [*table.rows]) == (('name',), [['a']])
 
 
 def test_a_picture_is_no_table(tmp_path: Path) -> None:

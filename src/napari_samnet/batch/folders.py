@@ -159,11 +159,11 @@ def annotate_folder(
     for rank, row in enumerate(rows, start=1):
         row['rank'] = rank
     write_table(
-        out / RANKING,
+        ours,
+        RANKING,
         _COLUMNS,
         ([row[column] for column in _COLUMNS] for row in rows),
     )
-    ours.note(RANKING)
     proposed = propose_next(
         [mean for _, mean, _ in means],
         carrier.means,

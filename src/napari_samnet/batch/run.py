@@ -21,6 +21,7 @@ from napari_samnet.batch.work import (
 )
 from napari_samnet.batch.workers import WorkerInfo, WorkerPool
 from napari_samnet.errors import InputError, cannot
+from napari_samnet.outputs.written import WrittenFiles
 
 FAILURES = 'failures.csv'
 SUMMARY = 'summary.csv'
@@ -56,6 +57,16 @@ class Batch:
         self.encoded = 0
         self.seconds = 0.0
         self.workers: list[WorkerInfo] = []
+
+    def check_tables(self) -> WrittenFiles:
+        """Refuse to overwrite a table that no run has left so.
+
+        Returns: what runs have written. Raises InputError if there is such a
+        table, as one that somebody has put notes into.
+        """
+        ours = WrittenFiles(self._settings.out)
+        ours.check((SUMMARY, FAILURES))
+        return ours
 
     def pending(self, *, anew: bool = False) -> list[BatchPair]:
         """Pairs whose folder is not there, or from other input."""
@@ -98,26 +109,29 @@ class Batch:
         """Write the lists of what failed and of what is there.
 
         Returns: path of each table; no failures, no table of them.
+        Raises InputError if a table was changed during the run.
         """
-        out = self._settings.out
+        ours = self.check_tables()
         write_table(
-            out / SUMMARY,
+            ours,
+            SUMMARY,
             _COLUMNS,
             (row for pair in self._pairs if (row := self._row(pair))),
         )
-        tables = {'summary': str(out / SUMMARY)}
+        tables = {'summary': str(ours.folder / SUMMARY)}
         if self.failed:
             write_table(
-                out / FAILURES,
+                ours,
+                FAILURES,
                 ('name', 'source', 'target', 'error'),
                 (
                     (r.pair.name, r.pair.source, r.pair.target, r.error)
                     for r in self.failed
                 ),
             )
-            tables['failures'] = str(out / FAILURES)
+            tables['failures'] = str(ours.folder / FAILURES)
         else:
-            (out / FAILURES).unlink(missing_ok=True)
+            ours.drop(FAILURES)
         return tables
 
     def _row(self, pair: BatchPair) -> tuple[Any, ...] | None:
@@ -130,7 +144,10 @@ class Batch:
 
 
 def write_table(
-    path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    ours: WrittenFiles,
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
 ) -> None:
     """Write a CSV file, whole or not at all."""
     from napari_samnet.files import atomic_write
@@ -139,8 +156,9 @@ def write_table(
     writer = csv.writer(text)
     writer.writerow(columns)
     writer.writerows(rows)
-    with atomic_write(path) as file:
+    with atomic_write(ours.folder / name) as file:
         file.write(text.getvalue().encode())
+    ours.note(name)
 
 
 @contextmanager
@@ -158,8 +176,10 @@ def locked_folder(out: Path) -> Iterator[None]:
             for leftover in unfinished.iterdir():
                 if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)
-            yield
-            shutil.rmtree(unfinished, ignore_errors=True)
+            try:
+                yield
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise cannot(f'write to {out}', error) from error
 

@@ -156,6 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
                 bar.set_postfix(failed=len(batch.failed))
 
         batch = Batch(pairs, settings, show)
+        batch.check_tables()
         todo = batch.pending(anew=arguments.anew)
         bar.update(len(pairs) - len(todo))
         try:

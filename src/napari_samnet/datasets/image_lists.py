@@ -5,13 +5,13 @@ Torch is not imported here, so that the widget can count them too.
 
 from __future__ import annotations
 
-import csv
 import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_samnet.datasets.pair_lists import read_rows
 from napari_samnet.errors import InputError
 from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
@@ -70,22 +70,15 @@ def read_images(
         ]
     elif source.is_file():
         base = Path(root) if root is not None else source.parent
-        with open(source, newline='', encoding='utf-8') as file:
-            reader = csv.DictReader(file)
-            if 'file' not in (reader.fieldnames or ()):
-                raise InputError(
-                    f'{source} must be a CSV file with a column "file", got '
-                    f'{reader.fieldnames}'
-                )
-            images = [
-                TrainingImage(
-                    base / row['file'],
-                    row.get('category') or '',
-                    row.get('dataset') or '',
-                    plane,
-                )
-                for row in reader
-            ]
+        images = [
+            TrainingImage(
+                base / row.need('file'),
+                row.get('category'),
+                row.get('dataset'),
+                plane,
+            )
+            for row in read_rows(source, ('file',))
+        ]
     else:
         raise InputError(f'{source} is neither a folder nor a CSV file')
     if not images:

@@ -6,7 +6,6 @@ every complaint names the file and the line.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
+from napari_samnet.io.csv_lines import place_of, read_csv
 
 #: Other names under which published lists carry a column.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -35,9 +35,11 @@ class Row:
 
     def get(self, name: str) -> str:
         """Value of a column or of its alias; '' where there is none."""
-        for key in (name, *ALIASES.get(name, ())):
-            if self.values.get(key):
-                return self.values[key].strip()
+        header = list(self.values)
+        for known in (name, *ALIASES.get(name, ())):
+            place = place_of(header, known)
+            if place is not None and self.values[header[place]]:
+                return self.values[header[place]]
         return ''
 
     def need(self, name: str) -> str:
@@ -119,40 +121,33 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
     no rows, or a line has another number of values than there are columns.
     """
     try:
-        with path.open(newline='', encoding='utf-8-sig') as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            missing = [
-                name
-                for name in required
-                if not {name, *ALIASES.get(name, ())} & set(header)
-            ]
-            if missing:
-                raise InputError(
-                    f'{path}: needs the columns {", ".join(required)}; '
-                    f'{", ".join(missing)} not among '
-                    f'{", ".join(header) or "none"}'
-                )
-            count = 0
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                where = f'{path}, line {reader.line_num}'
-                if len(cells) != len(header):
-                    raise InputError(
-                        f'{where}: expected {len(header)} values, got '
-                        f'{len(cells)}'
-                    )
-                count += 1
-                yield Row(dict(zip(header, cells, strict=True)), where)
+        content = read_csv(path)
     except OSError as error:
+        raise cannot(f'read the list {path}', error) from None
+    header = content.header
+    missing = [
+        name
+        for name in required
+        if all(
+            place_of(header, known) is None
+            for known in (name, *ALIASES.get(name, ()))
+        )
+    ]
+    if missing:
         raise InputError(
-            f'cannot read the list of pairs {path}: {error.strerror}'
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f'{path} is not a CSV text file: {error}') from None
-    if not count:
+            f'{path}: needs the columns {", ".join(required)}; '
+            f'{", ".join(missing)} not among {", ".join(header) or "none"}'
+        )
+    if len(content.lines) < 2:
         raise InputError(f'{path} lists no pairs')
+    for number, cells in content.lines[1:]:
+        where = f'{path}, line {number}'
+        if len(cells) != len(header):
+            raise InputError(
+                f'{where}: expected {len(header)} values, got {len(cells)}'
+            )
+        values = (cell.strip() for cell in cells)
+        yield Row(dict(zip(header, values, strict=True)), where)
 
 
 def first_below(root: Path, names: Sequence[str]) -> Path | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
+from napari_samnet.io.csv_lines import CsvLines, place_of, read_csv
 from napari_samnet.io.points_csv import read_points
 
 #: Columns of our own files.
@@ -67,20 +68,21 @@ def read_landmarks(
     if not file.is_file():
         raise InputError(f'landmarks: there is no file {file}')
     try:
-        with file.open(newline='', encoding='utf-8-sig') as content:
-            rows = [row for row in csv.reader(content) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = read_csv(file)
+    except (OSError, InputError) as error:
         raise InputError(
             f'landmarks: {file} cannot be read: {error}'
         ) from None
-    header = [name.strip() for name in rows[0]] if rows else []
-    if set(COLUMNS) <= set(header):
-        return _by_columns(rows[1:], header, file)
+    header = content.header
+    at = [place_of(header, name) for name in COLUMNS]
+    places = [place for place in at if place is not None]
+    if len(places) == len(COLUMNS):
+        return _by_columns(content, places, file)
     if len(header) == BIGWARP_COLUMNS and header[1].lower() in (
         'true',
         'false',
     ):
-        return _bigwarp(rows, file)
+        return _bigwarp(content, file)
     raise InputError(
         f'landmarks must have the columns {", ".join(COLUMNS)}, or be a 2-D '
         f'landmark file of BigWarp; {file} begins with '
@@ -88,22 +90,21 @@ def read_landmarks(
     )
 
 
-def _by_columns(
-    rows: list[list[str]], header: list[str], file: Path
-) -> Landmarks:
-    """Read our own rows."""
-    at = [header.index(name) for name in COLUMNS]
-    values = _numbers([[row[k] for k in at] for row in rows], file)
+def _by_columns(content: CsvLines, places: list[int], file: Path) -> Landmarks:
+    """Read our own rows; ``places``: columns of the coordinates."""
+    rows = [row for _, row in content.lines[1:]]
+    values = _numbers(content, rows, places, file)
     active = np.ones(len(rows), bool)
-    if 'active' in header:
-        place = header.index('active')
+    place = place_of(content.header, 'active')
+    if place is not None:
         active = np.array([_is_true(row[place]) for row in rows], bool)
     return Landmarks(values[:, :2], values[:, 2:], active)
 
 
-def _bigwarp(rows: list[list[str]], file: Path) -> Landmarks:
+def _bigwarp(content: CsvLines, file: Path) -> Landmarks:
     """Read rows of BigWarp, which writes x before y."""
-    values = _numbers([row[2:6] for row in rows], file, complete=False)
+    rows = [row for _, row in content.lines]
+    values = _numbers(content, rows, range(2, 6), file, complete=False)
     active = np.array([_is_true(row[1]) for row in rows], bool)
     # A point that was set in one image alone is at infinity in the other.
     complete = np.isfinite(values).all(1)
@@ -116,11 +117,19 @@ def _is_true(text: str) -> bool:
 
 
 def _numbers(
-    rows: list[list[str]], file: Path, *, complete: bool = True
+    content: CsvLines,
+    rows: list[list[str]],
+    places: Sequence[int],
+    file: Path,
+    *,
+    complete: bool = True,
 ) -> Points:
     """Four numbers a row."""
     try:
-        values = np.array(rows, dtype=np.float64).reshape(-1, 4)
+        values = np.array(
+            [[content.number(row[k]) for k in places] for row in rows],
+            dtype=np.float64,
+        ).reshape(-1, 4)
     except (ValueError, IndexError):
         raise InputError(f'landmarks must be numbers in {file}') from None
     if complete and not np.isfinite(values).all():

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
+from napari_samnet.io.csv_lines import place_of, read_csv
 
 #: Names of the row and the column.
 NAMES = (('row', 'column'), ('y', 'x'))
@@ -59,28 +60,29 @@ def read_point_table(
     if not file.is_file():
         raise InputError(f'points: there is no file {file}')
     try:
-        with file.open(newline='', encoding='utf-8-sig') as content:
-            lines = [line for line in csv.reader(content) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = read_csv(file)
+    except (OSError, InputError) as error:
         raise InputError(
             f'points: {file} must be a CSV file with a line of column names, '
             f'but cannot be read as text: {in_one_line(error)}'
         ) from None
-    header = [name.strip() for name in lines[0]] if lines else []
+    header = content.header
     places = _places(header, file)
     leading = _leading(header, places)
-    rows = lines[1:]
-    if any(len(row) != len(header) for row in rows):
-        number = next(
-            k for k, row in enumerate(rows, 2) if len(row) != len(header)
-        )
-        raise InputError(
-            f'points: line {number} of {file} must have {len(header)} values, '
-            f'as its first line has'
-        )
+    for number, row in content.lines:
+        if len(row) != len(header):
+            raise InputError(
+                f'points: line {number} of {file} must have {len(header)} '
+                f'values, as its first line has'
+            )
+    rows = [row for _, row in content.lines[1:]]
     try:
         values = np.array(
-            [[row[k] for k in (*leading, *places)] for row in rows], float
+            [
+                [content.number(row[k]) for k in (*leading, *places)]
+                for row in rows
+            ],
+            float,
         ).reshape(len(rows), len(leading) + 2)
     except ValueError:
         raise InputError(f'points must be numbers in {file}') from None
@@ -95,14 +97,14 @@ def read_point_table(
     )
 
 
-def _places(header: Sequence[str], file: Path) -> tuple[int, int]:
+def _places(header: list[str], file: Path) -> tuple[int, int]:
     """Columns of the row and the column: of napari's axes the last two."""
     axes = _axes(header)
     if len(axes) >= 2:
         return axes[-2], axes[-1]
     for names in NAMES:
-        if set(names) <= set(header):
-            row, column = (header.index(name) for name in names)
+        row, column = (place_of(header, name) for name in names)
+        if row is not None and column is not None:
             return row, column
     raise InputError(
         f'points must have the columns axis-0 and axis-1, row and column, or '
@@ -110,12 +112,13 @@ def _places(header: Sequence[str], file: Path) -> tuple[int, int]:
     )
 
 
-def _leading(header: Sequence[str], places: tuple[int, int]) -> list[int]:
+def _leading(header: list[str], places: tuple[int, int]) -> list[int]:
     """Columns of the plane."""
     axes = _axes(header)
     if places[0] in axes:
         return axes[:-2]
-    return [header.index(name) for name in PLANES if name in header][:1]
+    planes = (place_of(header, name) for name in PLANES)
+    return [place for place in planes if place is not None][:1]
 
 
 def _axes(header: Sequence[str]) -> list[int]:
