@@ -132,7 +132,7 @@ def test_what_was_said_of_other_planes_stays(
 
 
 def test_frames_that_cannot_be_used_end_nothing(
-    film: Path, tmp_path: Path
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A damaged frame, one of another size, and a gray one among colors."""
     still = imread(film / 'frame8.png')
@@ -144,7 +144,10 @@ def test_frames_that_cannot_be_used_end_nothing(
     imsave(film / 'frame12.png', still[..., 1])
     out, mask = tmp_path / 'out', tmp_path / 'mask.png'
     command = ['propagate', str(film), '--labels', f'frame8={mask}', '--fast']
-    assert main([*command, '--out', str(out), *QUICK]) == 0
+    assert main([*command, '--out', str(out), *QUICK]) == 1
+    told = capsys.readouterr().out
+    assert 'Done, 5 of 7 planes' in told
+    assert 'left out frame9.png and frame11.png; look at' in told
     rows = {row['image']: row for row in table(out)}
     assert 'truncated' in rows['frame9.png']['reason']
     assert 'got (100, 240) for plane 3' in rows['frame11.png']['reason']

@@ -17,6 +17,7 @@ from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
     read_match_options,
+    status_of,
     tell_notices,
     write_json,
 )
@@ -39,7 +40,7 @@ natural order (img2 before img10), a TIFF stack or an animated picture. Planes
 are read one at a time. DIR gets one file of labels for each plane and
 report.csv, which says for each plane how it went and why. Annotated planes
 are written as they are. A plane that cannot be used, or lies behind a cut,
-gets no file.
+gets no file, and the exit status is 1 then.
 """
 
 
@@ -158,7 +159,11 @@ class _Film:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry labels through a film."""
+    """Carry labels through a film.
+
+    Returns: 0 if all planes on the way have labels, 1 if some had to be left
+    out or lie behind a cut, 2 if no plane has any.
+    """
     from napari_samnet.io.label_files import write_labels
     from napari_samnet.outputs.folder import check_folder
     from napari_samnet.outputs.written import WrittenFiles
@@ -241,11 +246,13 @@ def run(arguments: argparse.Namespace) -> int:
             'there is nothing to carry: all planes in that direction are '
             'annotated by --labels'
         )
+    carried = [reports[k] for k in reports if k not in annotations]
     text = summarize(
-        [reports[index] for index in reports if index not in annotations],
+        carried,
         len(labeled),
         len(film),
         time.perf_counter() - begun,
+        files=None if film.stack else images,
     )
     if arguments.json:
         write_json(
@@ -257,7 +264,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     else:
         sys.stdout.write(f'{text}\n{folder / "report.csv"}\n')
-    return 0
+    done = sum(report.is_labeled for report in carried)
+    return status_of(done, len(carried) - done)
 
 
 def _open(arguments: argparse.Namespace) -> _Film:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -65,9 +65,11 @@ def summarize(
     seconds: float,
     *,
     cancelled: bool = False,
+    files: Sequence[str] | None = None,
 ) -> str:
     """One line on how a propagation ended.
 
+    ``files``: names of the planes, where each has a file of its own.
     Returns: how many planes were done, where chains ended, and which planes
     are to be looked at.
     """
@@ -80,7 +82,7 @@ def summarize(
         if report.state == 'ended' and report.similarity
     ]
     if cuts:
-        text += ended_before(cuts)
+        text += ended_before(cuts, files)
     for state, what in (
         ('skipped', 'left out'),
         ('empty', 'nothing seen on'),
@@ -88,27 +90,31 @@ def summarize(
     ):
         some = [report.index for report in reports if report.state == state]
         if some:
-            text += f'; {what} {named_planes(some)}'
+            text += f'; {what} {named_planes(some, files)}'
     return text
 
 
-def ended_before(places: list[int]) -> str:
+def ended_before(places: list[int], files: Sequence[str] | None = None) -> str:
     """What is said of planes that do not match those before them.
 
     Returns: a part of a sentence, to be put behind others.
     """
     does = 'does' if len(places) == 1 else 'do'
-    return f'; ended before {named_planes(places)}, which {does} not match'
+    named = named_planes(places, files)
+    return f'; ended before {named}, which {does} not match'
 
 
-def named_planes(places: list[int]) -> str:
-    """A few planes in a sentence."""
-    return f'plane{"s" * (len(places) > 1)} {_joined(places)}'
+def named_planes(places: list[int], files: Sequence[str] | None = None) -> str:
+    """A few planes in a sentence, by their files or else by number."""
+    if files is not None:
+        return _joined([files[place] for place in places])
+    numbers = _joined([str(place) for place in places])
+    return f'plane{"s" * (len(places) > 1)} {numbers}'
 
 
-def _joined(places: list[int]) -> str:
-    """A few numbers in a sentence."""
-    shown = [str(place) for place in places[:6]]
+def _joined(places: list[str]) -> str:
+    """A few names in a sentence."""
+    shown = places[:6]
     if len(places) > 6:
         return ', '.join(shown) + f' and {len(places) - 6} more'
     if len(shown) == 1:
