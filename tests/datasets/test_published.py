@@ -10,7 +10,9 @@ from scipy.io import savemat
 from napari_samnet.datasets import published_keypoints, published_masks
 from napari_samnet.datasets.animal_pose import (
     animal_pose,
+    animal_pose_kept_back,
     animal_pose_left_out,
+    is_kept_back,
     is_left_out,
 )
 from napari_samnet.errors import InputError
@@ -228,6 +230,15 @@ def test_animal_pose_is_split_by_image(tmp_path):
     ]
     again = [(p.source, p.target) for p in animal_pose(tmp_path)]
     assert again == [(p.source, p.target) for p in trained]
+
+
+def test_images_that_features_are_not_taught_by_make_pairs(tmp_path):
+    animals(tmp_path, 200)
+    pairs = animal_pose_kept_back(tmp_path)
+    shown = {path for pair in pairs for path in (pair.source, pair.target)}
+    assert len(pairs) > 1
+    assert all(is_kept_back(path) for path in shown)
+    assert not any(is_left_out(path) for path in shown)
 
 
 def test_damaged_animal_pose_is_told(tmp_path):

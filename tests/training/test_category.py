@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from skimage import data
 from skimage.io import imsave
 from skimage.transform import rotate
@@ -453,6 +454,32 @@ class TestStage:
         )
         left = without(read_images(similar), validation_pairs(options))
         assert sorted(image.path.name for image in left) == ['2.png', '3.png']
+
+    def test_the_paper_network_keeps_the_decoder_that_it_learned(
+        self, similar: Path, tmp_path: Path
+    ) -> None:
+        options = TrainingOptions(
+            **{**SMALL, 'start': 'paper', 'category_steps': 1},
+            network='paper',
+            category_feedback='image',
+            storage='fp16',
+        )
+        out = tmp_path / 'run'
+        began = read_model(get_weights('paper').path)
+        (step,) = train_steps(read_images(similar), out, options)
+        assert step.losses['decoder'] > 0
+        kept = json.loads((out / 'category.json').read_text())['kept']
+        with safe_open(out / 'samnet.safetensors', 'pt') as file:
+            written = set(file.keys())
+        # The features are those of the packaged network, and not written.
+        assert not any(name.startswith('features') for name in written)
+        assert kept == any(name.startswith('decoder') for name in written)
+        after = read_model(out / 'samnet.safetensors').decoder.state_dict()
+        same = all(
+            torch.equal(value, after[name])
+            for name, value in began.decoder.state_dict().items()
+        )
+        assert same != kept
 
     @pytest.mark.slow
     @pytest.mark.parametrize('feedback', ['feature', 'image'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -163,12 +164,29 @@ class TestViews:
         with pytest.raises(InputError, match='must hold'):
             read_annotated_images(path, tmp_path)
 
-    def test_left_out_images_are_not_taught(self, annotated: Path) -> None:
-        options = replace(OPTIONS, keypoints=str(annotated))
-        taught = {image.path.stem for image in taught_images(options)}
-        kept = {image.path.stem for image in confidence_images(options)}
+    @pytest.mark.parametrize('confidence', [0, 4])
+    def test_what_is_measured_or_fitted_on_is_not_taught(
+        self, annotated: Path, confidence: int
+    ) -> None:
+        def split(root: Path) -> tuple[set[str], set[str]]:
+            options = replace(
+                OPTIONS,
+                keypoints=str(annotated),
+                keypoints_root=str(root),
+                confidence_pairs=confidence,
+            )
+            taught = {image.path.stem for image in taught_images(options)}
+            kept = {image.path.stem for image in confidence_images(options)}
+            return taught, kept
+
+        published = annotated.parent / 'animal-pose'
+        shutil.copytree(annotated.parent / 'things', published / 'things')
         # By the CRC-32 of the file's name.
-        assert (taught, kept) == ({'chelsea', 'coffee'}, {'astronaut'})
+        expected = {'chelsea', 'coffee'}, {'astronaut'}
+        assert split(published) == expected
+        # Of one's own images none is left out.
+        kept = {'astronaut'} if confidence else set()
+        assert split(annotated.parent) == (set(NAMES) - kept, kept)
 
 
 class TestExamples:

@@ -29,7 +29,8 @@ presence (is the object there at all), orientation (another protocol's pairs,
 turned and mirrored), verdicts (are wrong results told from right ones) and
 corrections (what five landmarks do for failed matches), or a data set as it
 is published: pf-willow, pf-pascal, tss, weizmann, photo-style, histology,
-davis, mouse, animal-pose and animal-pose-left-out, which then lies in --root.
+davis, mouse, animal-pose, animal-pose-kept-back and animal-pose-left-out,
+which then lies in --root.
 speed measures times, memory and the deviation of every fast path, on PF-WILLOW
 if --root is given and on synthetic pairs otherwise.
 """

@@ -2,13 +2,15 @@
 
 The annotation is one JSON file for all images. A fifth of the images is left
 out of training, chosen by the hash of the file's name, so that every program
-that asks :func:`is_left_out` agrees on which.
+that asks :func:`is_left_out` agrees on which. A tenth of the others is kept
+back from the features, see :func:`is_kept_back`.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,9 @@ LIST = 'manifests/animal_pose_train_keypoints.json'
 
 #: One image of so many is left out of training.
 LEFT_OUT_OF = 5
+
+#: One image of so many is kept back from what teaches features.
+KEPT_BACK_OF = 10
 
 #: A pair needs so many keypoints that are visible in both images.
 FEWEST_POINTS = 4
@@ -46,6 +51,17 @@ def is_left_out(file: str | Path) -> bool:
     return zlib.crc32(Path(file).name.encode()) % LEFT_OUT_OF == 0
 
 
+def is_kept_back(file: str | Path) -> bool:
+    """Whether features are not taught by an image that may be trained on.
+
+    What is chosen or fitted on training images is judged by these.
+
+    ``file``: its file; the name without the folders decides. Returns: True for
+    a tenth of all names: those whose CRC-32 ends in 2.
+    """
+    return zlib.crc32(Path(file).name.encode()) % KEPT_BACK_OF == 2
+
+
 def animal_pose(root: Path) -> list[KeypointPair]:
     """Pairs of the images that may be trained on.
 
@@ -56,7 +72,7 @@ def animal_pose(root: Path) -> list[KeypointPair]:
     keypoints. The category is the species.
     Raises InputError if the file or an image is missing or damaged.
     """
-    return _pairs(root, left_out=False)
+    return _pairs(root, lambda file: not is_left_out(file))
 
 
 def animal_pose_left_out(root: Path) -> list[KeypointPair]:
@@ -66,15 +82,23 @@ def animal_pose_left_out(root: Path) -> list[KeypointPair]:
     :func:`is_left_out` holds.
     Raises InputError if the file or an image is missing or damaged.
     """
-    return _pairs(root, left_out=True)
+    return _pairs(root, is_left_out)
 
 
-def _pairs(root: Path, *, left_out: bool) -> list[KeypointPair]:
-    animals = [
-        animal
-        for animal in _read(root / LIST)
-        if is_left_out(animal.file) == left_out
-    ]
+def animal_pose_kept_back(root: Path) -> list[KeypointPair]:
+    """Pairs of images that features are not taught by.
+
+    Returns: as for :func:`animal_pose`, of the images for which
+    :func:`is_kept_back` holds, and :func:`is_left_out` does not.
+    Raises InputError if the file or an image is missing or damaged.
+    """
+    return _pairs(
+        root, lambda file: is_kept_back(file) and not is_left_out(file)
+    )
+
+
+def _pairs(root: Path, wanted: Callable[[str], bool]) -> list[KeypointPair]:
+    animals = [animal for animal in _read(root / LIST) if wanted(animal.file)]
     rng = np.random.default_rng(SEED)
     pairs = []
     for index in rng.permutation(len(animals)):

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from napari_samnet.datasets.animal_pose import animal_pose_kept_back
 from napari_samnet.datasets.image_lists import ImageList, TrainingImage
 from napari_samnet.datasets.pair_lists import (
     KeypointPair,
@@ -110,6 +111,8 @@ def validation_pairs(options: TrainingOptions) -> list[KeypointPair]:
     if not options.validation:
         return []
     listed = Path(options.validation)
+    if listed.is_dir():
+        return animal_pose_kept_back(listed)
     root = Path(options.validation_root or listed.parent)
     return read_keypoint_pairs(listed, root)
 

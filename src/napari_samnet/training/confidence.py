@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_samnet.datasets.animal_pose import is_kept_back
 from napari_samnet.datasets.calibration import calibration
 from napari_samnet.datasets.composites import horse_parts
 from napari_samnet.datasets.image_lists import read_images
@@ -43,7 +44,6 @@ from napari_samnet.training.annotated import read_annotated_images
 from napari_samnet.training.commands import run_command
 from napari_samnet.training.data import to_tensor
 from napari_samnet.training.feature_store import frozen_features
-from napari_samnet.training.features import keeps_back
 from napari_samnet.training.known_pairs import KnownPair, known_pairs
 
 #: How much a match counts, by the kind of its pair; 1 where it is not named.
@@ -294,7 +294,7 @@ def _fit(args: argparse.Namespace) -> None:
         for image in read_annotated_images(
             manifests / 'animal_pose_train_keypoints.json', args.data
         )
-        if keeps_back(image.path)
+        if is_kept_back(image.path)
     ]
     photographs = [
         image

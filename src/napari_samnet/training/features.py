@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import time
-import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -24,8 +23,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from napari_samnet.datasets.animal_pose import is_left_out
+from napari_samnet.datasets.animal_pose import is_kept_back
 from napari_samnet.datasets.image_lists import ImageList
+from napari_samnet.datasets.left_out import is_left_out
 from napari_samnet.datasets.reading import read_image
 from napari_samnet.files import atomic_write
 from napari_samnet.runtime.devices import resolve_precision
@@ -90,11 +90,13 @@ def taught_images(options: TrainingOptions) -> list[AnnotatedImage]:
 
     ``options``: names the file with the keypoints; none by default.
     Returns: without those that are left out for measuring, see
-    :func:`~napari_samnet.datasets.animal_pose.is_left_out`, and those that the
+    :func:`~napari_samnet.datasets.left_out.is_left_out`, and those that the
     confidence is fitted on, see :func:`confidence_images`.
     """
     return [
-        image for image in _annotated(options) if not keeps_back(image.path)
+        image
+        for image in _annotated(options)
+        if not _keeps_back(image.path, options)
     ]
 
 
@@ -105,9 +107,19 @@ def confidence_images(options: TrainingOptions) -> list[AnnotatedImage]:
     matches are better than on others.
 
     ``options``: names the file with the keypoints; none by default. Returns: a
-    tenth of all, by the hash of the file's name.
+    tenth of all, by the hash of the file's name; none of the user's own where
+    no confidence is fitted.
     """
-    return [image for image in _annotated(options) if keeps_back(image.path)]
+    return [
+        image
+        for image in _annotated(options)
+        if _keeps_back(image.path, options)
+    ]
+
+
+def _keeps_back(path: Path, options: TrainingOptions) -> bool:
+    wanted = options.confidence_pairs > 0 or 'animal-pose' in path.parts
+    return wanted and is_kept_back(path)
 
 
 def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
@@ -120,11 +132,6 @@ def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
         for image in read_annotated_images(listed, root)
         if not is_left_out(image.path) and image.path.is_file()
     ]
-
-
-def keeps_back(path: Path) -> bool:
-    """Whether the features are not taught by an image."""
-    return zlib.crc32(path.name.encode()) % 10 == 2
 
 
 def feature_stage(

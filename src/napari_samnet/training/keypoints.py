@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.training.data import to_tensor
+from napari_samnet.training.matcher import as_it_learns
 
 #: Tolerances in shares of the longest side of the keypoints' box.
 ALPHAS = (0.05, 0.10, 0.15)
@@ -112,7 +113,7 @@ def keypoint_scores(
 
     Returns: shares of keypoints by ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
     """
-    options = options or Recurrence(window=model.config.window, tolerance=0.05)
+    options = options or replace(as_it_learns(model), tolerance=0.05)
     device = next(model.parameters()).device
     sums = dict.fromkeys((f'pck@{alpha:.2f}' for alpha in ALPHAS), 0.0)
     for first in range(0, len(cached.pairs), batch):

@@ -46,6 +46,21 @@ def start_of(model: SAMNet) -> str:
     return 'global' if has_estimate(model) else 'identity'
 
 
+def as_it_learns(
+    model: SAMNet, *, init: str | None = None, attributes: bool = True
+) -> Recurrence:
+    """Settings of the recurrence in which W_G learns.
+
+    ``init``: T^0; that of :func:`start_of` by default.
+    """
+    return Recurrence(
+        window=model.config.window,
+        init=init or start_of(model),
+        attributes=attributes,
+        lambda_max=Recurrence.lambda_max if has_estimate(model) else 1.0,
+    )
+
+
 def begin(
     model: SAMNet, source: Tensor, target: Tensor, init: str | None = None
 ) -> Start:
@@ -95,12 +110,7 @@ def learning_iterations(
     ``source``, ``target``: matching features ``(B, C, H, W)``. ``init``: T^0;
     that of :func:`start_of` by default. Yields: after each iteration.
     """
-    options = Recurrence(
-        window=model.config.window,
-        init=init or start_of(model),
-        attributes=attributes,
-        lambda_max=Recurrence.lambda_max if has_estimate(model) else 1.0,
-    )
+    options = as_it_learns(model, init=init, attributes=attributes)
     start = begin(model, source, target, options.init)
     field, transferred = start.field, source
     limit = options.lambda_max if attributes else 0.0

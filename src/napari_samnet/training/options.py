@@ -137,8 +137,9 @@ class TrainingOptions:
         loss, equation (12), or the distance of features, (11).
     validation : str
         CSV file of keypoint pairs, with the columns of ``benchmark
-        keypoints``, whose images are not trained on. The category stage then
-        keeps only what is better on them.
+        keypoints``, whose images are not trained on; or a folder with Animal
+        Pose, of which the images that features are not taught by are taken.
+        The category stage then keeps only what is better on them.
     validation_root : str
         What its paths are relative to; its own folder if empty.
     network : {'samnet', 'paper'}

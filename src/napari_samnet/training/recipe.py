@@ -179,14 +179,24 @@ def train_steps(
 def _save(model: SAMNet, folder: Path, options: TrainingOptions) -> None:
     """Write the network so far, without what it shares with a packaged one."""
     shared = options.network == 'paper' and not options.backbone_weights
-    parts = ['matcher', *(['decoder'] if options.decoder_steps else [])]
     save_model(
         model,
         folder / WEIGHTS_NAME,
         half=options.storage == 'fp16',
-        parts=parts if shared else (),
+        parts=_own_parts(model) if shared else (),
         shares='samnet' if shared else '',
     )
+
+
+def _own_parts(model: SAMNet) -> list[str]:
+    """What a network that shares its features does not share."""
+    packaged = read_model(get_weights('samnet').path).decoder.state_dict()
+    mine = model.decoder.state_dict()
+    same = all(
+        bool((mine[name].cpu() == value).all())
+        for name, value in packaged.items()
+    )
+    return ['matcher', *([] if same else ['decoder'])]
 
 
 def _fit_confidence(

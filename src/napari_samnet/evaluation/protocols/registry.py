@@ -11,6 +11,7 @@ from napari_samnet.datasets import published_keypoints as keypoint_sets
 from napari_samnet.datasets import published_masks as mask_sets
 from napari_samnet.datasets.animal_pose import (
     animal_pose,
+    animal_pose_kept_back,
     animal_pose_left_out,
 )
 from napari_samnet.datasets.composites import bundled_parts, horse_parts
@@ -97,6 +98,9 @@ PRESETS: dict[str, Preset] = {
     'mouse': Preset('keypoints', keypoints=keypoint_sets.mouse),
     'animal-pose': Preset(
         'keypoints', keypoints=animal_pose, threshold_by='box'
+    ),
+    'animal-pose-kept-back': Preset(
+        'keypoints', keypoints=animal_pose_kept_back, threshold_by='box'
     ),
     'animal-pose-left-out': Preset(
         'keypoints', keypoints=animal_pose_left_out, threshold_by='box'
