@@ -156,7 +156,7 @@ class TestResample:
         path = tmp_path / 'double.tif'
         tifffile.imwrite(path, mask.repeat(2, axis=0).repeat(2, axis=1))
         assert drop(ready.panel.drop, files(path))
-        assert 'Double.tif is 160 × 200, the source 80 × 100' in (
+        assert 'Labels: double.tif is 160 × 200, the source 80 × 100' in (
             ready.panel.drop.reason
         )
         press(ready.panel.drop_remedy)
@@ -188,6 +188,30 @@ class TestResample:
         press(ready.panel.drop_remedy)
         ready.wait(WAIT)
         assert 'other ← b' in ready.viewer.layers
+        # What the button did not mend is still to be read.
+        assert ready.panel.drop.reason.startswith('Labels: c.tif')
+
+    def test_files_that_need_different_buttons(
+        self, ready: Any, mask: Any, tmp_path: Path, drop: Any, press: Any
+    ) -> None:
+        small, planes = (tmp_path / f'{name}.tif' for name in ('b', 'planes'))
+        tifffile.imwrite(small, mask[::2, ::2])
+        stack = np.stack([mask, 0 * mask])
+        tifffile.imwrite(planes, stack, photometric='minisblack')
+        panel = ready.panel
+        drop(panel.drop, files(small, planes))
+        assert panel.drop_remedy.text() == 'Resample'
+        press(panel.drop_remedy)
+        ready.wait(WAIT)
+        assert 'other ← b' in ready.viewer.layers
+        assert panel.drop.reason.startswith('Labels: planes.tif has more')
+        assert len(panel.drop.reason.splitlines()) == 1
+        assert panel.drop_remedy.text() == 'Use this plane'
+        press(panel.drop_remedy)
+        ready.wait(WAIT)
+        assert 'other ← planes' in ready.viewer.layers
+        assert not panel.drop.reason
+        assert not panel.drop_remedy.isVisible()
 
 
 class TestPlanes:

@@ -55,16 +55,17 @@ def read_mask(
         except InputError as error:
             if page is None and _has_planes(path, grid):
                 raise RefusalError(
-                    f'{Path(path).name} has more planes than one, the source '
-                    f'is {sizes(grid.shape)}: choose a plane of the file',
+                    f'labels: {Path(path).name} has more planes than one, '
+                    f'the source is {sizes(grid.shape)}: choose a plane of '
+                    f'the file',
                     Remedy(PLANE, path),
                 ) from error
             raise
     labels = read.labels
     if labels.shape not in (grid.shape, grid.plane_shape):
         said = (
-            f'{Path(path).name} is {sizes(labels.shape)}, the source '
-            f'{sizes(grid.shape)}'
+            f'labels: {Path(path).name} is {sizes(labels.shape)}, the '
+            f'source {sizes(grid.shape)}'
         )
         if not _shows_all(labels.shape, grid.plane_shape):
             raise InputError(f'{said}; expected a mask of the source')

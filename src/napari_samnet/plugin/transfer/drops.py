@@ -20,6 +20,7 @@ from napari_samnet.plugin.model.conversion import (
 from napari_samnet.plugin.model.remedies import (
     CONVERT,
     PLANE,
+    RefusalError,
     Remedy,
     remedies_of,
 )
@@ -29,6 +30,10 @@ from napari_samnet.plugin.transfer.sentences import sentence
 
 class Drops(Actions):
     """The drop zone, and remedies of what it or the fields refuse."""
+
+    #: What the zone says, and the folders that names in it go without.
+    _refused: Sequence[InputError] = ()
+    _folders: Collection[str] = ()
 
     def use_as_labels(self, layer: Layer | str) -> Labels:
         """Make labels of the source out of a layer that is none.
@@ -71,6 +76,7 @@ class Drops(Actions):
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
         panel.drop.refused.connect(self._on_rows_refused)
+        panel.drop.cleared.connect(self._on_read)
         panel.drop_remedy.asked.connect(self._on_drop_remedies)
         panel.footer.remedy.asked.connect(self._on_remedies)
 
@@ -86,6 +92,10 @@ class Drops(Actions):
             [partial(self._open_mask, path) for path in paths], folders
         )
 
+    def _on_read(self) -> None:
+        """Forget what was refused, as its reason is gone."""
+        self._refused = self._folders = ()
+
     def _on_rows_refused(self, layers: Sequence[Any]) -> None:
         """Offer to convert images; the two that are matched are none."""
         self.panel.drop_remedy.offer(
@@ -98,7 +108,17 @@ class Drops(Actions):
         )
 
     def _on_drop_remedies(self, remedies: Sequence[Remedy]) -> None:
-        self._carry_made([partial(self._mended, each) for each in remedies])
+        # What this button does not mend is still to be read and mended.
+        left = [
+            error
+            for error in self._refused
+            if not (
+                isinstance(error, RefusalError) and error.remedy in remedies
+            )
+        ]
+        self._carry_made(
+            [partial(self._mended, each) for each in remedies], left=left
+        )
 
     def _on_remedies(self, remedies: Sequence[Remedy]) -> None:
         try:
@@ -125,9 +145,13 @@ class Drops(Actions):
         self,
         makes: Sequence[Callable[[], Any]],
         folders: Collection[str] = (),
+        left: Sequence[InputError] = (),
     ) -> None:
-        """Carry layers to be made; one that cannot be stops no other."""
-        layers, refused = [], []
+        """Carry layers to be made; one that cannot be stops no other.
+
+        ``left``: what was refused before and still is.
+        """
+        layers, refused = [], [*left]
         for make in makes:
             try:
                 layers.append(make())
@@ -161,11 +185,13 @@ class Drops(Actions):
                 for one in missed:
                     self._status.note(str(one))
             refused = [*refused, *missed]
+        folders = {*folders, *self._folders}
         lines = dict.fromkeys(
             sentence(_without(folders, str(error))) for error in refused
         )
-        if lines:
-            self.panel.drop.refuse('\n'.join(lines))
+        self.panel.drop.refuse('\n'.join(lines))
+        if refused:
+            self._refused, self._folders = refused, folders
         self.panel.drop_remedy.offer(remedies_of(refused))
 
 
