@@ -222,6 +222,12 @@ class TestLabels:
         )
         assert found.warp_labels(labels).all()
 
+    @pytest.mark.parametrize('wrong', [30, -0.1, np.nan])
+    def test_a_confidence_in_percent_is_refused(self, wrong: float) -> None:
+        labels = np.ones((64, 64), np.uint8)
+        with pytest.raises(InputError, match='min_confidence must be from 0'):
+            affine().warp_labels(labels, min_confidence=wrong)
+
     def test_any_memory_layout_gives_the_same(self, tmp_path: Path) -> None:
         dask = pytest.importorskip('dask.array')
         found = affine(TURN, (301, 203), (220, 311))
@@ -507,6 +513,14 @@ class TestMaking:
     def test_confidence_may_be_off_by_rounding(self) -> None:
         found = affine(forward_confidence=np.full((8, 6), 1 + 1e-6))
         assert found.forward_confidence.max() == 1
+
+    def test_it_is_printed_without_its_numbers(self) -> None:
+        found = affine(transferred=np.zeros((64, 64, 3), np.uint8))
+        text = repr(found)
+        assert len(text) < 600
+        assert 'source_shape=(64, 64)' in text
+        assert 'transferred=<(64, 64, 3) uint8>' in text
+        assert 'warped_labels=None' in text
 
     def test_cannot_be_changed(self) -> None:
         with pytest.raises(AttributeError):

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.checks import (
     as_array,
     check_labels,
+    check_share,
     check_transferred,
     checked_output,
 )
@@ -85,6 +87,8 @@ class Correspondence(FieldPair):
     exactly one label.
     """
 
+    __repr__ = brief
+
     evidence: Evidence | None = None
     transferred: npt.NDArray[Any] | None = None
     warped_labels: npt.NDArray[Any] | None = None
@@ -131,7 +135,7 @@ class Correspondence(FieldPair):
         labels : array_like of int or bool, shape (Hs, Ws)
             In memory or lazy.
         min_confidence : float
-            Pixels that are matched with less confidence get 0.
+            From 0 to 1: pixels that are matched with less confidence get 0.
         evidence : bool
             Use `evidence`, if it was kept. Without it labels come from the
             field alone.
@@ -154,8 +158,10 @@ class Correspondence(FieldPair):
         ------
         InputError
             If the labels are not of the source's shape or not whole numbers,
-            or the image is not of the target's.
+            the image is not of the target's, or the confidence is not from 0
+            to 1.
         """
+        check_share('min_confidence', min_confidence)
         labels = as_array(labels, 'labels')
         check_labels('labels', labels, self.source_shape)
         out = checked_output(out, self.target_shape, labels.dtype)

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.checks import as_array, check_labels, checked_image
+from napari_samnet.arrays.checks import (
+    as_array,
+    check_labels,
+    check_share,
+    checked_image,
+)
 from napari_samnet.arrays.tiles import Tile, tiles
 from napari_samnet.arrays.types import Shape
 from napari_samnet.errors import InputError
@@ -51,8 +56,9 @@ def lazy_labels(
     ``side``: side of the result's blocks in pixels.
     Returns: (Ht, Wt): the same as :meth:`Correspondence.warp_labels` gives.
     Raises InputError if the labels are not of the source's shape or not whole
-    numbers, or dask is not installed.
+    numbers, the confidence is not from 0 to 1, or dask is not installed.
     """
+    check_share('min_confidence', min_confidence)
     labels = as_array(labels, 'labels')
     check_labels('labels', labels, correspondence.source_shape)
     dask = _find_dask()

@@ -401,7 +401,7 @@ class TestDemo:
         assert status == 0
         path = Path(capsys.readouterr().out.strip())
         assert path == out / 'overview.png'
-        assert [*out.iterdir()] == [path]
+        assert {each.name for each in out.iterdir()} == {path.name, NOTES}
         with Image.open(path) as image:
             image.load()
 
@@ -416,6 +416,14 @@ class TestDemo:
         assert main(['demo', '--pair', 'cat']) == 0
         assert (tmp_path / 'overview.png').is_file()
         assert 'there is no display' in capsys.readouterr().err
+
+    def test_a_picture_of_the_user_stays(self, tmp_path, capsys) -> None:
+        file = tmp_path / 'overview.png'
+        file.write_bytes(b'mine')
+        words = ['demo', '--headless', '--pair', 'cat', '--out', str(tmp_path)]
+        assert main(words) == 2
+        assert 'no run has written it' in capsys.readouterr().err
+        assert file.read_bytes() == b'mine'
 
     def test_unknown_pair(self, tmp_path, capsys) -> None:
         status = main(

@@ -205,6 +205,38 @@ class TestInvert:
         )
 
 
+class TestFilesOfTheUser:
+    @pytest.mark.parametrize(
+        ('command', 'name'), [('invert', 'b.npz'), ('export', 'b.npy')]
+    )
+    def test_are_not_overwritten(
+        self,
+        saved: Path,
+        tmp_path: Path,
+        command: str,
+        name: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        file = tmp_path / name
+        file.write_bytes(b'mine')
+        words = [command, str(saved), str(file)]
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert 'no run has written it: move it away, or choose another' in said
+        assert file.read_bytes() == b'mine'
+        file.unlink()
+        # What the command wrote itself gives way, until it is changed.
+        assert main(words) == main(words) == 0
+        file.write_bytes(b'changed')
+        assert main(words) == 2
+        assert file.read_bytes() == b'changed'
+
+    def test_nor_what_is_read(self, saved: Path) -> None:
+        before = saved.read_bytes()
+        assert main(['invert', str(saved), str(saved)]) == 2
+        assert saved.read_bytes() == before
+
+
 class TestExport:
     def test_flow(self, saved: Path, tmp_path: Path) -> None:
         found = Correspondence.load(saved)

@@ -191,6 +191,13 @@ def _channels_around(
     )
 
 
+def check_share(name: str, value: float) -> float:
+    """Refuse what is not from 0 to 1, such as a percentage; else return it."""
+    if not 0 <= value <= 1:
+        raise InputError(f'{name} must be from 0 to 1, got {value:g}')
+    return value
+
+
 def check_transferred(image: Any, shape: tuple[int, int]) -> None:
     """Refuse a transferred image that is not on the source's grid."""
     sides = tuple(image.shape)

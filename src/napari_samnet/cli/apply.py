@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samnet.arrays.checks import check_share
 from napari_samnet.cli.arguments import (
     add_json_option,
     read_label_formats,
@@ -87,11 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     formats = read_label_formats(arguments)
     plane = read_page_option(arguments)
-    if not 0 <= arguments.min_confidence <= 1:
-        raise InputError(
-            f'--min-confidence must be from 0 to 1, got '
-            f'{arguments.min_confidence:g}'
-        )
+    check_share('--min-confidence', arguments.min_confidence)
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.outputs.apply import Carrier
     from napari_samnet.outputs.folder import check_folder

@@ -20,6 +20,7 @@ from napari_samnet.options import (
     parameter_text,
 )
 from napari_samnet.outputs.folder import FILES
+from napari_samnet.outputs.written import WrittenFiles
 
 #: Flags that are called otherwise than their parameter: annotated images are
 #: given by ``--reference``.
@@ -110,22 +111,26 @@ def write_json(value: dict[str, Any]) -> None:
     sys.stdout.write('\n')
 
 
-def check_new_file(flag: str, path: str, ending: str, *read: str) -> None:
+def check_new_file(
+    flag: str, path: str, ending: str, *read: str
+) -> WrittenFiles:
     """Refuse a file to write that is probably meant to be something else.
 
     ``flag``: what the help calls it. ``ending``: which it must have, so that
-    no image is overwritten by an argument too few. ``read``: files that are
-    read.
-    Raises InputError if it ends otherwise, or is read.
+    no argument too few writes to another file; empty for any. ``read``: files
+    that are read.
+    Returns: where it is to be noted when it is written.
+    Raises InputError if it ends otherwise, is read, or is there and no run
+    has left it so.
     """
     file = Path(path)
-    if file.suffix.lower() != ending:
+    if ending and file.suffix.lower() != ending:
         raise InputError(f'{flag} must end with {ending}, got {path}')
-    if file.resolve() in [Path(each).resolve() for each in read]:
-        raise InputError(
-            f'{flag}: {path} would be overwritten, but is read: choose '
-            f'another name'
-        )
+    ours = WrittenFiles(file.parent)
+    ours.check(
+        [file.name], read=map(Path, read), otherwise='choose another name'
+    )
+    return ours
 
 
 def status_of(done: int, failed: int) -> int:

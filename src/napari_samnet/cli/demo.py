@@ -45,9 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
         if reason is None:
             return _open_napari(arguments.pair)
         sys.stderr.write(f'napari-samnet: {reason}, so there is a picture\n')
-    from napari_samnet.outputs.folder import check_folder, write_overview
+    from napari_samnet.outputs.folder import (
+        FILES,
+        check_folder,
+        write_overview,
+    )
+    from napari_samnet.outputs.written import WrittenFiles
 
     folder = check_folder(arguments.out)
+    ours = WrittenFiles(folder)
+    ours.check([FILES['overview']])
     pair = load_sample(arguments.pair)
 
     from napari_samnet.matching.match import match
@@ -64,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         labels=pair.labels,
         heading=pair.title,
     )
+    ours.note(path.name)
     sys.stdout.write(f'{path.absolute()}\n')
     return 0
 

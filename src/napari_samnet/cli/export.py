@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+from napari_samnet.cli.arguments import check_new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_samnet.correspondence import Correspondence
     from napari_samnet.outputs.export import export_field
 
-    correspondence = Correspondence.load(arguments.correspondence)
-    told = export_field(correspondence, arguments.file, arguments.grid)
+    given, file = arguments.correspondence, Path(arguments.file)
+    ours = check_new_file('FILE', arguments.file, '', given)
+    correspondence = Correspondence.load(given)
+    told = export_field(correspondence, file, arguments.grid)
+    ours.note(file.name)
     sys.stdout.write(f'{arguments.file}\n{told}\n')
     return 0

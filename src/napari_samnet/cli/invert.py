@@ -24,8 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_samnet.correspondence import Correspondence
 
     given = arguments.correspondence
-    check_new_file('OUT.npz', arguments.out, '.npz', given)
+    ours = check_new_file('OUT.npz', arguments.out, '.npz', given)
     correspondence = Correspondence.load(given)
     path = correspondence.inverse().save(arguments.out)
+    ours.note(path.name)
     sys.stdout.write(f'{path}\n')
     return 0

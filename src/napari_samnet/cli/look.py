@@ -89,7 +89,7 @@ def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
     from napari_samnet.matching.look import learn_look
 
     images = (arguments.source, arguments.target)
-    check_new_file('LOOK.json', arguments.look, '.json', *images)
+    ours = check_new_file('LOOK.json', arguments.look, '.json', *images)
     planes = read_page_options(arguments)
     source, target = (
         read_picture(path, name=name, **asdict(plane))
@@ -109,6 +109,7 @@ def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
         target_channel_axis=target.channel_axis,
     )
     look.save(arguments.look)
+    ours.note(Path(arguments.look).name)
     return {
         'written': [arguments.look],
         'notes': list(look.notes),

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.checks import as_array
+from napari_samnet.arrays.brief import brief
+from napari_samnet.arrays.checks import as_array, check_share
 from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.color.classes import ColorClasses
 from napari_samnet.errors import InputError
@@ -72,6 +73,8 @@ class Look:
         What the user should know of how it was learnt.
     """
 
+    __repr__ = brief
+
     classes: ColorClasses
     maps: Array
     glass: bool = False
@@ -116,8 +119,7 @@ class Look:
             If the image or `where` cannot be used, or the strength is not
             from 0 to 1.
         """
-        if not 0 <= strength <= 1:
-            raise InputError(f'strength must be from 0 to 1, got {strength}')
+        check_share('strength', strength)
         plane = Plane.of(
             image,
             name='image',

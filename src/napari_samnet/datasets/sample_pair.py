@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import draw
 
+from napari_samnet.arrays.brief import brief
+
 Labels = NDArray[np.uint8]
 
 
@@ -41,6 +43,8 @@ class SamplePair:
     points, target_points : ndarray of float64, shape (N, 2), optional
         Landmarks (row, column) that belong together, set by hand.
     """
+
+    __repr__ = brief
 
     name: str
     title: str

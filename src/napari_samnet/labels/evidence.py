@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.errors import InputError
@@ -80,6 +81,8 @@ class Evidence:
     InputError
         If the shapes do not fit together, or an index leads to no cell.
     """
+
+    __repr__ = brief
 
     index: npt.NDArray[np.integer[Any]]
     weight: npt.NDArray[np.floating[Any]]

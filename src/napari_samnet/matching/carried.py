@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from napari_samnet.arrays.brief import brief
 from napari_samnet.labels.quality import (
     LabelQuality,
     image_quality,
@@ -29,6 +30,8 @@ class CarriedLabels:
     metadata : dict
         How they came about; anything that JSON can hold.
     """
+
+    __repr__ = brief
 
     labels: npt.NDArray[Any]
     quality: list[LabelQuality]

@@ -21,7 +21,7 @@ from napari_samnet.errors import InputError, cannot
 #: is known however it ends.
 NOTES = '.napari-samnet-written'
 
-_NEXT_STEP = 'move it away, or choose another folder with --out'
+_OTHER_FOLDER = 'choose another folder with --out'
 
 
 class WrittenFiles:
@@ -48,12 +48,17 @@ class WrittenFiles:
         return bool(known) and digest_of(self.folder / name) in known
 
     def check(
-        self, names: Iterable[str], *, read: Iterable[Path] = ()
+        self,
+        names: Iterable[str],
+        *,
+        read: Iterable[Path] = (),
+        otherwise: str = _OTHER_FOLDER,
     ) -> None:
         """Refuse to overwrite what is not as a run left it.
 
         ``names``: files that are about to be written.
         ``read``: files that this is made from.
+        ``otherwise``: what can be done instead of moving the file away.
         Raises InputError if one of the files was changed since, is not ours,
         or is read.
         """
@@ -64,17 +69,17 @@ class WrittenFiles:
                 continue
             if file.resolve() in given:
                 raise InputError(
-                    f'{file} would be overwritten, but is read: choose '
-                    f'another folder with --out'
+                    f'{file} would be overwritten, but is read: {otherwise}'
                 )
             if name not in self._digests:
                 raise InputError(
                     f'{file} is there already and no run has written it: '
-                    f'{_NEXT_STEP}'
+                    f'move it away, or {otherwise}'
                 )
             if not self.is_ours(name):
                 raise InputError(
-                    f'{file} was changed after it was written: {_NEXT_STEP}'
+                    f'{file} was changed after it was written: move it '
+                    f'away, or {otherwise}'
                 )
 
     def changed(self, names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.brief import brief
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.series.annotations import as_places, by_plane, whole_type
@@ -42,6 +43,8 @@ class PlaneResult:
         Planes visited so far, and planes to visit.
     """
 
+    __repr__ = brief
+
     labels: npt.NDArray[Any]
     report: PlaneReport
     done: int
@@ -60,6 +63,8 @@ class Series:
     reports : tuple of PlaneReport
         One for each plane that was visited or is annotated, in their order.
     """
+
+    __repr__ = brief
 
     labels: npt.NDArray[Any]
     reports: tuple[PlaneReport, ...]

@@ -371,6 +371,61 @@ class TestPropagate:
                 made.data[plane][same], before[plane][same]
             )
 
+    @pytest.mark.parametrize('opened', [False, True])
+    def test_what_is_painted_or_locked_during_a_run_stays(
+        self, annotated: Any, viewer: ViewerModel, opened: bool
+    ) -> None:
+        annotated.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated']
+        if opened:
+            # As a file has it, without what is known of it.
+            viewer.layers.remove(made)
+            made = viewer.add_labels(
+                made.data, name=made.name, scale=made.scale
+            )
+        box = np.mgrid[50:70, 5:25].reshape(2, -1)
+
+        def paint(plane: int, number: int) -> None:
+            made.data_setitem((np.full(400, plane), *box), number)
+
+        paint(1, 9)
+        annotated.go_on(1, direction='forwards')
+        paint(4, 7)
+        annotated.lock_planes(3)
+        before = made.data.copy()
+        annotated.wait(WAIT)
+        for plane in (0, 1, 3, 4):
+            np.testing.assert_array_equal(made.data[plane], before[plane])
+        assert (made.data[5] == 9).sum() > 200
+        said = "plane 4 of 'photo ← mask propagated' changed during the run"
+        assert said in annotated.message
+        made.undo()
+        np.testing.assert_array_equal(made.data, before)
+        made.redo()
+        # What was painted leads from now on, like all that was corrected.
+        assert 4 in made.metadata[METADATA]['annotated']
+        annotated.lock_planes(3, locked=False)
+        annotated.go_on(4, direction='forwards', wait=True, timeout=WAIT)
+        assert (made.data[5] == 7).sum() > 200
+
+    def test_the_brush_is_on_the_result_then(
+        self, annotated: Any, viewer: ViewerModel
+    ) -> None:
+        drawn = viewer.layers['mask']
+        viewer.layers.selection.active = drawn
+        annotated.run(wait=True, timeout=WAIT)
+        made = results(viewer)['labels propagated']
+        assert viewer.layers.selection.active is made
+        # Whoever chose another layer, or goes on annotating, keeps it.
+        viewer.layers.selection.active = viewer.layers['photo']
+        annotated.run(wait=True, timeout=WAIT)
+        assert viewer.layers.selection.active is viewer.layers['photo']
+        viewer.layers.selection.active = drawn
+        annotated.run()
+        drawn.data_setitem((np.array([5]), np.array([3]), np.array([4])), 3)
+        annotated.wait(WAIT)
+        assert viewer.layers.selection.active is drawn
+
     def test_a_saved_result_is_gone_on_from_another_day(
         self, annotated: Any, viewer: ViewerModel, tmp_path: Path
     ) -> None:

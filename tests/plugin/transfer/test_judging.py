@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.preview import checkerboard
 from napari_samnet.plugin.model.capture import METADATA
 
@@ -215,6 +216,9 @@ class TestConfidence:
         expected = np.where(sure >= level, full, 0)
         qtbot.waitUntil(lambda: bool((layer.data == expected).all()))
         done.set_min_confidence(0)
+        np.testing.assert_array_equal(layer.data, full)
+        with pytest.raises(InputError, match='confidence must be from 0 to 1'):
+            done.set_min_confidence(30)
         np.testing.assert_array_equal(layer.data, full)
 
     @pytest.mark.slow

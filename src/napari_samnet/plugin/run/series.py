@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from threading import Event
@@ -53,6 +53,8 @@ class Course:
     annotated: frozenset[int] | None = None
     #: Planes that are not visited, such as locked ones.
     skip: frozenset[int] = frozenset()
+    #: Hash of each plane of the result to go on from, when it was captured.
+    captured: Mapping[int, str] = field(default_factory=dict, compare=False)
 
 
 def plane_digest(plane: NDArray[Any]) -> str:

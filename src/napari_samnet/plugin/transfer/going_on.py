@@ -76,16 +76,25 @@ def axis_of(layer: Any, axis: int) -> int:
     return int(about_layer(layer).get('axis', axis))
 
 
-def _corrected(layer: Any, axis: int, at: Index) -> set[int]:
-    """Planes along an axis that were painted on since they were written."""
+def _at(at: Index, axis: int, place: int) -> Index:
+    """The same position on another plane along an axis."""
+    return (*at[:axis], place, *at[axis + 1 :])
+
+
+def _corrected(
+    layer: Any, axis: int, at: Index, captured: Mapping[int, str]
+) -> set[int]:
+    """Planes along an axis that were painted on since they were written.
+
+    ``captured``: hash of each plane as it is now.
+    """
     known: Mapping[str, str] = about_layer(layer).get('digests', {})
     changed = set()
-    for place in range(layer.data.shape[axis]):
-        index = (*at[:axis], place, *at[axis + 1 :])
-        plane = np.asarray(layer.data[index])
+    for place, now in captured.items():
+        index = _at(at, axis, place)
         digest = known.get(','.join(map(str, index)))
-        if (digest is None and plane.any()) or (
-            digest is not None and digest != plane_digest(plane)
+        if (digest is None and np.any(layer.data[index])) or (
+            digest is not None and digest != now
         ):
             changed.add(place)
     return changed
@@ -120,17 +129,20 @@ def plan_course(
         raise InputError(
             f'{layer.name!r} has no labels on plane {at[axis]} to go on from'
         )
-    annotated = {
-        *map(int, about.get('annotated', ())),
-        *(_corrected(layer, axis, at) if is_known(layer) else ()),
-        at[axis],
+    captured = {
+        place: plane_digest(layer.data[_at(at, axis, place)])
+        for place in range(layer.data.shape[axis])
     }
+    annotated = {*map(int, about.get('annotated', ())), at[axis]}
+    if is_known(layer):
+        annotated |= _corrected(layer, axis, at, captured)
     return Course(
         start=at[axis],
         direction=direction,
         ids=None if ids is None else frozenset(map(int, ids)),
         annotated=frozenset(annotated),
         skip=frozenset(map(int, about.get('locked', ()))),
+        captured=captured,
     )
 
 
@@ -155,14 +167,39 @@ def locked_planes(layer: Any, axis: int) -> frozenset[int]:
     return frozenset(map(int, about.get('locked', ())))
 
 
-def write_back(layer: Any, product: Product, course: Course) -> Written | None:
+def painted_since(
+    layer: Any, product: Product, course: Course
+) -> frozenset[int]:
+    """Planes that were painted on while others were carried.
+
+    Returns: their places on the axis; none if the layer has another shape now.
+    """
+    axis = int(product.about['axis'])
+    if layer.data.shape != product.data.shape:
+        return frozenset()
+    return frozenset(
+        plane[axis]
+        for plane in product.planes or ()
+        if plane_digest(layer.data[plane]) != course.captured[plane[axis]]
+    )
+
+
+def write_back(
+    layer: Any,
+    product: Product,
+    course: Course,
+    spared: frozenset[int] = frozenset(),
+) -> Written | None:
     """Write what was carried into the result that was corrected.
 
+    ``spared``: planes that stay as they are, besides those of the course and
+    those that are locked by now.
     Returns: what changed, as one step of undo; None if the layer has another
     shape or type of number now.
     """
     axis = int(product.about['axis'])
-    kept = (course.annotated or frozenset()) | course.skip
+    kept = (course.annotated or frozenset()) | course.skip | spared
+    kept |= {int(place) for place in about_layer(layer).get('locked', ())}
     planes = [p for p in product.planes or () if p[axis] not in kept]
     written = update_labels(layer, product.data, planes, course.ids)
     if written is None:
@@ -175,21 +212,23 @@ def write_back(layer: Any, product: Product, course: Course) -> Written | None:
         about['on'] = product.owner
         anchor = product.about['anchor']
         planes = [
-            (*anchor[:axis], place, *anchor[axis + 1 :])
+            _at(anchor, axis, place)
             for place in range(layer.data.shape[axis])
+            if place not in spared
         ]
     for index in planes:
         digests[','.join(map(str, index))] = plane_digest(layer.data[index])
-    reports = {
-        plane['index']: plane
-        for plane in (*about.get('planes', ()), *product.about['planes'])
-    }
-    for place in course.annotated or ():
+    reports = {plane['index']: plane for plane in about.get('planes', ())}
+    for plane in product.about['planes']:
+        if plane['index'] not in kept:
+            reports[plane['index']] = plane
+    annotated = (course.annotated or frozenset()) | spared
+    for place in annotated:
         reports.pop(place, None)
     about |= {
         'digests': digests,
         'planes': [reports[place] for place in sorted(reports)],
-        'annotated': sorted(course.annotated or ()),
+        'annotated': sorted(annotated),
         'verdict': product.about.get('verdict'),
     }
     layer.metadata = {**layer.metadata, METADATA: about}

@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 
+from napari_samnet.arrays.checks import check_share
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.ask import Asked
 from napari_samnet.plugin.layers.confidence import set_threshold
@@ -57,6 +58,7 @@ class ResultInspection(Control):
             raise InputError(
                 f'preview must be one of {", ".join(MODES)}, got {mode!r}'
             )
+        check_share('amount', amount)
         if mode != 'off' and self._current() is None:
             raise InputError('nothing to preview: match these planes first')
         self._panel.preview.setCurrentIndex(list(MODES).index(mode))
@@ -66,6 +68,7 @@ class ResultInspection(Control):
 
     def set_min_confidence(self, value: float) -> None:
         """Hide warped labels below a confidence; see the widget."""
+        check_share('confidence', value)
         self._panel.confidence_slider.setValue(round(100 * value))
         self._sure_timer.stop()
         self._apply_sure()

@@ -44,7 +44,18 @@ class Scripting(GivenPairs):
         return self._showing.last
 
     def set_min_confidence(self, value: float) -> None:
-        """Hide warped labels below a confidence from 0 to 1."""
+        """Hide warped labels below a confidence.
+
+        Parameters
+        ----------
+        value : float
+            From 0, which hides nothing, to 1.
+
+        Raises
+        ------
+        InputError
+            If it is not from 0 to 1.
+        """
         self._judging.set_min_confidence(value)
 
     def preview(

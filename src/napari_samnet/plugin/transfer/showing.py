@@ -6,15 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import bring_into_view
 from napari_samnet.plugin.layers.into import add_into
+from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Outcome, Product, Request
-from napari_samnet.plugin.run.series import Course
+from napari_samnet.plugin.run.series import Course, series_key
 from napari_samnet.plugin.transfer.control import Control, DockParts
-from napari_samnet.plugin.transfer.going_on import is_known, write_back
+from napari_samnet.plugin.transfer.going_on import (
+    is_known,
+    painted_since,
+    write_back,
+)
 from napari_samnet.plugin.transfer.judging import ResultInspection
+from napari_samnet.series.verdicts import named_planes
 
 
 class Showing(Control):
@@ -70,6 +78,27 @@ class Showing(Control):
             self._status.note(note)
         self._judging.results_changed(layers)
         self._panel.restore.setVisible(bool(self._results.restorable))
+        self._select_propagated(request)
+
+    def _select_propagated(self, request: Request) -> None:
+        """Let the brush correct the labels of all planes, not the drawn ones.
+
+        A stroke on the annotation of another plane would be all that counts
+        as drawn there. Whoever went on annotating meanwhile is not disturbed.
+        """
+        selection = self._viewer.layers.selection
+        active = selection.active
+        for mask in request.masks:
+            result = self._results.find(series_key(mask, request.source))
+            if (
+                active is not None
+                and active.unique_id == mask.uid
+                and isinstance(mask, LabelsMask)
+                and result is not None
+                and np.array_equal(np.asarray(mask.data), active.data)
+            ):
+                selection.active = result
+                return
 
     def show_more(self, request: Request, outcome: Outcome) -> Iterator[Any]:
         """Add or update layers of a match that was judged before.
@@ -105,7 +134,14 @@ class Showing(Control):
             written = None
             if onto in self._viewer.layers:
                 known = is_known(onto)
-                written = write_back(onto, product, course)
+                painted = painted_since(onto, product, course)
+                written = write_back(onto, product, course, painted)
+                if written is not None and painted:
+                    planes = named_planes(sorted(painted))
+                    self._status.note(
+                        f'{planes} of {onto.name!r} changed during the run '
+                        f'and stayed as you left them'
+                    )
                 if written is not None and not known:
                     self._status.note(
                         f'{onto.name!r} was opened from a file, which does '
