@@ -134,6 +134,22 @@ def test_wrong_use_is_one_line(benchmark, words, message):
     assert err.count('\n') == 1
 
 
+def test_a_list_in_the_folder_of_the_report_stays(
+    benchmark, keypoints, tmp_path
+):
+    mine = tmp_path / 'own' / 'pairs.csv'
+    mine.parent.mkdir()
+    mine.write_text('source,target\n')
+    status, out, err = benchmark(*keypoints, '--report', mine.parent)
+    assert status == 2
+    assert 'pairs.csv is there already and no run has written it' in err
+    assert out == ''
+    assert mine.read_text() == 'source,target\n'
+    mine.unlink()
+    for _ in range(2):
+        assert benchmark(*keypoints, '--report', mine.parent)[0] == 0
+
+
 def test_report_where_nothing_can_be_written(benchmark, keypoints, tmp_path):
     blocked = tmp_path / 'file'
     blocked.write_text('')

@@ -391,6 +391,15 @@ def test_info_as_json(capsys) -> None:
     assert len(facts['weights']['samnet']['sha256']) == 64
 
 
+def test_a_folder_without_a_name_is_not_this_one(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(['transfer', 'a.png', 'b.png', '--out', '']) == 2
+    assert 'the folder for results has no name' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 class TestDemo:
     @pytest.mark.slow
     def test_headless_writes_the_overview(self, tmp_path, capsys) -> None:

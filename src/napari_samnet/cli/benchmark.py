@@ -18,6 +18,7 @@ from napari_samnet.cli.arguments import (
 from napari_samnet.cli.speed import add_speed_options, run_speed
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
+from napari_samnet.outputs.written import WrittenFiles
 
 _DESCRIPTION = """\
 Measure methods on pairs with ground truth. PROTOCOL is one of keypoints
@@ -165,6 +166,7 @@ def run(args: argparse.Namespace) -> int:
         open_protocol,
     )
     from napari_samnet.evaluation.report import (
+        REPORT_FILES,
         check_folder,
         markdown,
         write_report,
@@ -198,6 +200,8 @@ def run(args: argparse.Namespace) -> int:
         methods.append(Estimates(args.estimates))
     if args.report is not None:
         check_folder(args.report)
+        ours = WrittenFiles(args.report)
+        ours.check(REPORT_FILES, otherwise='choose another folder')
 
     with _Progress() as progress:
         outcome = benchmark.run_benchmark(
@@ -215,6 +219,7 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None:
         files = write_report(args.report, protocol, methods, outcome)
         for file in files:
+            ours.note(file.name)
             sys.stderr.write(f'wrote {file}\n')
     return 0
 

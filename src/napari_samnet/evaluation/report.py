@@ -19,6 +19,9 @@ from napari_samnet.files import atomic_files, write_text
 from napari_samnet.io.image_files import write_png
 from napari_samnet.outputs import folder as results
 
+#: Files of a report, in the order in which they are written.
+REPORT_FILES = ('report.md', 'pairs.csv', 'result.json', 'pairs.png')
+
 
 def _cell(value: Any) -> str:
     if value is None:
@@ -149,7 +152,7 @@ def write_report(
     methods: Sequence[Method],
     outcome: BenchmarkRun,
 ) -> list[Path]:
-    """Write ``report.md``, ``pairs.png``, ``pairs.csv``, ``result.json``.
+    """Write the files of a report.
 
     The picture shows the best, the median and the worst pair of the first
     method, ranked by the protocol's main score; that method runs once more
@@ -177,21 +180,18 @@ def write_report(
     if rows:
         text += (
             f'\n## Best, median and worst pair of {first.name}\n\n'
-            f'![Best, median and worst pair](pairs.png)\n'
+            f'![Best, median and worst pair]({REPORT_FILES[-1]})\n'
         )
-    texts = {
-        'report.md': text,
-        'pairs.csv': _pair_table(outcome),
-        'result.json': json.dumps(outcome.result, indent=2) + '\n',
-    }
+    scores = json.dumps(outcome.result, indent=2) + '\n'
+    *names, picture_name = REPORT_FILES
+    contents = (text, _pair_table(outcome), scores)
     with atomic_files(folder) as draft:
-        for name, content in texts.items():
+        for name, content in zip(names, contents, strict=True):
             write_text(draft / name, content)
-        names = list(texts)
         if rows:
             picture = np.round(draw.sheet(rows) * 255).astype(np.uint8)
-            write_png(draft / 'pairs.png', picture)
-            names.append('pairs.png')
+            write_png(draft / picture_name, picture)
+            names.append(picture_name)
     return [folder / name for name in names]
 
 

@@ -56,6 +56,9 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     ``folder``: where the results shall be. Raises InputError if it is
     something else, or nothing may be written there.
     """
+    if not os.fspath(folder):
+        # As a variable of a shell is that was never set; not this folder.
+        raise InputError('the folder for results has no name')
     path = Path(folder)
     above = _nearest(path)
     if not above.is_dir():
