@@ -397,7 +397,7 @@ class TestPropagate:
         for plane in (0, 1, 3, 4):
             np.testing.assert_array_equal(made.data[plane], before[plane])
         assert (made.data[5] == 9).sum() > 200
-        said = "plane 4 of 'photo ← mask propagated' changed during the run"
+        said = "lane 4 of 'photo ← mask propagated' changed during the run"
         assert said in annotated.message
         made.undo()
         np.testing.assert_array_equal(made.data, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,9 @@ def write_ome_zarr(
 
     zarr = require('zarr', 'files of OME-Zarr')
     _check_replaceable(zarr, path)
-    draft = path.with_name(f'.{path.name[:80]}.{uuid.uuid4().hex[:8]}.part')
+    stem = f'.{path.name[:80]}.{uuid.uuid4().hex[:8]}'
+    draft = path.with_name(f'{stem}.part')
+    outdated = path.with_name(f'{stem}.old')
     try:
         group = zarr.open_group(draft, mode='w', zarr_format=3)
         values = labels.astype(np.uint8) if labels.dtype == bool else labels
@@ -190,13 +193,20 @@ def write_ome_zarr(
             **_multiscale(scale or (1.0,) * values.ndim, units),
             'image-label': _label_about(names or {}, colors or {}),
         }
+        # The earlier one stays whole until the new one is in its place.
         if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(draft, path)
+            os.replace(path, outdated)
+        try:
+            os.replace(draft, path)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.replace(outdated, path)
+            raise
     except OSError as error:
         raise cannot(f'write {path}', error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(outdated, ignore_errors=True)
     return ()
 
 
