@@ -13,9 +13,10 @@ from skimage import data
 from skimage.io import imread, imsave
 
 from napari_samnet import InputError
-from napari_samnet.batch.folders import find_annotated
+from napari_samnet.batch.folders import find_annotated, find_unlabeled
 from napari_samnet.cli.main import main
 from napari_samnet.datasets.metrics import iou
+from napari_samnet.outputs.written import WrittenFiles
 
 SIZE = '128'
 
@@ -100,6 +101,25 @@ def test_nothing_else_is_overwritten(
     assert run(folders) == 2
     assert 'no run has written it' in capsys.readouterr().err
     assert kept.read_bytes() == b'mine'
+
+
+def test_labels_among_images_are_none(folders: Path) -> None:
+    targets = folders / 'targets'
+    mask = targets / 'a_mask.png'
+    (folders / 'masks' / 'cat_mask.png').rename(mask)
+    for name in ('a_labels.tif', 'of_others_labels.tif'):
+        tifffile.imwrite(targets / name, np.zeros((5, 5), np.uint8))
+    WrittenFiles(targets).note('a_labels.tif')
+    found = [path.name for path in find_unlabeled(targets, [mask])]
+    assert found == [
+        'a.png',
+        'b.png',
+        'broken.png',
+        'noise.png',
+        'of_others_labels.tif',
+    ]
+    with pytest.raises(InputError, match='found only labels'):
+        find_unlabeled(folders / 'masks', [*(folders / 'masks').iterdir()])
 
 
 def test_folders_must_fit(

@@ -106,6 +106,19 @@ def test_what_does_not_fit_is_said_and_nothing_written(
     assert not (tmp_path / 'out').exists()
 
 
+def test_labels_in_the_folder_of_the_film_are_no_frames(
+    film: Path, tmp_path: Path
+) -> None:
+    mask = film / 'frame8_mask.png'
+    (tmp_path / 'mask.png').rename(mask)
+    command = ['propagate', str(film), '--labels', f'frame8={mask}', '--fast']
+    for _ in range(2):
+        assert main([*command, '--out', str(film), *QUICK]) == 0
+        frames = [row['image'] for row in table(film)]
+        assert frames == ['frame8.png', 'frame9.png', 'frame10.png']
+    assert not (film / 'frame8_labels_labels.tif').exists()
+
+
 def test_what_is_read_is_not_overwritten(
     film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

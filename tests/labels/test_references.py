@@ -200,6 +200,10 @@ class TestCarry:
             carry([cat], cat[0], size=SIZE, region=cat[1][:-1])
         with pytest.raises(InputError, match='leave_outs must hold one'):
             carry([cat], cat[0], size=SIZE, reference_leave_outs=[])
+        image = np.zeros((9, 9), np.uint8)
+        for alone in ([image], (image, image), [(image, image, image)]):
+            with pytest.raises(InputError, match='must be pairs of image'):
+                carry(alone, image)
         with pytest.raises(InputError, match='at least one pair'):
             carry([], cat[0])
         with pytest.raises(InputError, match='labels of reference 1'):

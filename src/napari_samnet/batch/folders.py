@@ -6,7 +6,7 @@ quality, worst first, and the image whose annotation would help most is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,26 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(files, key=natural_order)
 
 
+def find_unlabeled(folder: Path, labels: Iterable[Path]) -> list[Path]:
+    """Images of a folder in which labels may lie as well.
+
+    ``labels``: files that are read as labels. Returns: images without these,
+    and without the labels that earlier runs have written there. Raises
+    InputError if there are none.
+    """
+    given = {file.resolve() for file in labels}
+    ours = WrittenFiles(folder)
+    images = [
+        path
+        for path in find_images(folder)
+        if path.resolve() not in given
+        and not (path.name.endswith(ENDING) and ours.has_written(path.name))
+    ]
+    if not images:
+        raise InputError(f'{folder} must hold images, found only labels in it')
+    return images
+
+
 def find_annotated(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     """Images with the file of their labels.
 
@@ -121,7 +141,7 @@ def annotate_folder(
     from napari_samnet.io.annotated import read_annotated
     from napari_samnet.matching.carry import LabelCarrier
 
-    given = {image.resolve() for image, _ in annotated}
+    given = {file.resolve() for pair in annotated for file in pair}
     targets = [path for path in targets if path.resolve() not in given]
     names = _names(targets)
     ours = WrittenFiles(out)

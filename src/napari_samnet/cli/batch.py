@@ -200,13 +200,14 @@ def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
         RANKING,
         annotate_folder,
         find_annotated,
-        find_images,
+        find_unlabeled,
     )
     from napari_samnet.batch.run import locked_folder
     from napari_samnet.outputs.folder import check_folder
 
     annotated = find_annotated(*map(Path, arguments.annotated))
-    targets = find_images(Path(arguments.targets))
+    masks = [mask for _, mask in annotated]
+    targets = find_unlabeled(Path(arguments.targets), masks)
     out = check_folder(arguments.out).absolute()
     start = time.perf_counter()
     with (

@@ -36,8 +36,9 @@ _ENDING = '_labels.tif'
 
 _DESCRIPTION = """\
 Carry the labels of some planes to all others of FILM, a folder of images in
-natural order (img2 before img10), a TIFF stack or an animated picture. Planes
-are read one at a time. DIR gets one file of labels for each plane and
+natural order (img2 before img10), a TIFF stack or an animated picture. Masks
+that are given, and labels of an earlier run, may lie in the folder. Planes are
+read one at a time. DIR gets one file of labels for each plane and
 report.csv, which says for each plane how it went and why. Annotated planes
 are written as they are. A plane that cannot be used, or lies behind a cut,
 gets no file, and the exit status is 1 then.
@@ -270,12 +271,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _open(arguments: argparse.Namespace) -> _Film:
     """The planes of a folder or of one file."""
-    from napari_samnet.batch.folders import find_images
+    from napari_samnet.batch.folders import find_unlabeled
     from napari_samnet.io.planes import count_planes
 
     path = Path(arguments.film)
     if path.is_dir():
-        return _Film(find_images(path), False, arguments.channel)
+        masks = [_plane_and_mask(word)[1] for word in arguments.labels]
+        masks += filter(None, (arguments.region, arguments.leave_out))
+        frames = find_unlabeled(path, map(Path, masks))
+        return _Film(frames, False, arguments.channel)
     count = count_planes(path, name='FILM')
     if count < 2:
         raise InputError(
@@ -294,6 +298,12 @@ def _like(first: Picture, picture: Picture) -> NDArray[Any]:
     return np.stack([pixels] * 3, axis)
 
 
+def _plane_and_mask(word: str) -> tuple[str, str]:
+    """Parts of PLANE=MASK; the plane is empty where there is none."""
+    plane, equals, mask = word.partition('=')
+    return (plane, mask) if equals and not Path(word).exists() else ('', word)
+
+
 def _annotations(
     words: Sequence[str], film: _Film
 ) -> tuple[dict[int, NDArray[Any]], list[Path]]:
@@ -304,14 +314,13 @@ def _annotations(
     annotations: dict[int, NDArray[Any]] = {}
     files: list[Path] = []
     for word in words:
-        plane, equals, mask = word.partition('=')
-        if equals and not Path(word).exists():
+        plane, mask = _plane_and_mask(word)
+        if plane:
             number = film.number(plane, '--labels')
             made = read_label_picture(mask, name=f'labels of plane {number}')
             tell_notices(made.notices)
             labels_by_plane = {number: made.labels}
         else:
-            mask = word
             count = count_planes(mask, name='--labels')
             if count != len(film):
                 raise InputError(

@@ -113,9 +113,10 @@ class LabelCarrier:
         self.describer = describer or Describer(options)
         self._known: list[AnnotatedFeatures] = []
         kinds = []
-        for number, ((image, labels), axis, region, leave_out) in enumerate(
+        for number, (reference, axis, region, leave_out) in enumerate(
             zip(references, axes, inside, outside, strict=True), start=1
         ):
+            image, labels = _checked_pair(reference, number)
             plane = Plane.of(
                 image, name=f'reference {number}', channel_axis=axis
             )
@@ -229,6 +230,17 @@ class LabelCarrier:
                 'seconds': round(time.perf_counter() - start, 4),
             },
         )
+
+
+def _checked_pair(reference: Any, number: int) -> tuple[Any, Any]:
+    """An image and its labels; an image alone is no pair."""
+    if not isinstance(reference, tuple | list) or len(reference) != 2:
+        raise InputError(
+            f'references must be pairs of image and labels, as in '
+            f'[(image, labels)], got a {type(reference).__name__} as '
+            f'reference {number}'
+        )
+    return reference[0], reference[1]
 
 
 def _one_each(

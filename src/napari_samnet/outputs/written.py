@@ -47,6 +47,10 @@ class WrittenFiles:
         known = self._digests.get(name, set())
         return bool(known) and digest_of(self.folder / name) in known
 
+    def has_written(self, name: str) -> bool:
+        """Whether a run has written a file of this name, changed or not."""
+        return name in self._digests
+
     def check(
         self,
         names: Iterable[str],
