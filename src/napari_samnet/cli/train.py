@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from napari_samnet.cli.arguments import (
     write_json,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_option
+from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
     from napari_samnet.training.runs import Progress
@@ -51,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='keep the network under this name too, which --weights and the '
         'plugin then know; not if it has not become better',
     )
+    parser.add_argument(
+        '--points',
+        type=Path,
+        metavar='DIR',
+        help='teach the features of samnet by points that you marked: DIR '
+        'holds a CSV file for each image, named like it, as napari saves a '
+        'points layer. It may be the folder of the images',
+    )
     add_page_options(parser, images='')
     add_json_option(parser, 'print one JSON object at the end')
     parser.add_argument(
@@ -73,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     from tqdm import tqdm
 
-    options = _read_options(args.option)
+    options = _read_options(args)
     plane = read_page_option(args)
     if args.name:
         from napari_samnet.runtime.user_weights import check_own_name
@@ -134,15 +143,29 @@ def _show(bar: Any, steps: Iterable[Progress]) -> dict[str, dict[str, float]]:
     return last
 
 
-def _read_options(given: list[str]) -> Any:
-    """TrainingOptions from ``NAME=VALUE`` texts."""
+def _read_options(args: argparse.Namespace) -> Any:
+    """TrainingOptions from ``NAME=VALUE`` texts, and where points are."""
     from napari_samnet.training.options import (
+        POINT_TUNING_DEFAULTS,
         TRAINING_DEFAULTS,
         TrainingOptions,
     )
+
+    usual = TRAINING_DEFAULTS
+    if args.points is not None:
+        if not args.images.is_dir():
+            raise InputError(
+                f'with --points, the images must be a folder, got '
+                f'{args.images}'
+            )
+        usual = replace(
+            POINT_TUNING_DEFAULTS,
+            keypoints=str(args.points),
+            keypoints_root=str(args.images),
+        )
 
     kinds = {
         field.name: type(getattr(TRAINING_DEFAULTS, field.name))
         for field in fields(TrainingOptions)
     }
-    return TrainingOptions(**read_named_values('--option', given, kinds))
+    return replace(usual, **read_named_values('--option', args.option, kinds))

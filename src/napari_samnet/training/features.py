@@ -47,6 +47,7 @@ from napari_samnet.training.feature_store import (
     further_directions,
 )
 from napari_samnet.training.loop import Run
+from napari_samnet.training.marked_points import read_marked_images
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.projection import find_projection, with_projection
 from napari_samnet.training.runs import WEIGHTS_NAME, Progress
@@ -126,10 +127,15 @@ def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
     if not options.keypoints:
         return []
     listed = Path(options.keypoints)
-    root = Path(options.keypoints_root or listed.parent)
+    root = options.keypoints_root
+    read = (
+        read_marked_images(Path(root or listed), listed)
+        if listed.is_dir()
+        else read_annotated_images(listed, Path(root or listed.parent))
+    )
     return [
         image
-        for image in read_annotated_images(listed, root)
+        for image in read
         if not is_left_out(image.path) and image.path.is_file()
     ]
 

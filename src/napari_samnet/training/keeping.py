@@ -95,9 +95,15 @@ def _card(
     """Model card of a network that was trained here."""
     given = asdict(options)
     # Where files lie on this computer is nobody else's business.
-    for key in ('start', 'backbone_weights', 'light_weights', 'validation'):
+    for key in (
+        'start',
+        'backbone_weights',
+        'light_weights',
+        'validation',
+        'keypoints',
+    ):
         given[key] = Path(given[key]).name
-    del given['validation_root']
+    del given['validation_root'], given['keypoints_root']
     standard = asdict(TRAINING_DEFAULTS)
     card: dict[str, Any] = {
         'description': 'Trained by the user on own images.',

@@ -110,9 +110,12 @@ class TrainingOptions:
     keypoints : str
         JSON file with keypoints of images, which the features are taught by:
         "images" holds, per file, "kp", a list of x, y and whether it is
-        visible, in the same order for all. Empty to teach without any.
+        visible, in the same order for all. Or a folder with a CSV file for
+        each image, named like it, as napari saves points. Empty to teach
+        without any.
     keypoints_root : str
-        Folder that its files are relative to; its own folder if empty.
+        Folder that its files are relative to, or that holds the images; its
+        own folder if empty.
     confidence_pairs : int
         Pairs of annotated images that the confidence is fitted on at the end,
         so that it says how often a match is right. 0 leaves it as it is.
@@ -262,6 +265,16 @@ FINE_TUNING_DEFAULTS = TrainingOptions(
     pairs=96,
     matcher_batch=4,
     matcher_rate=3e-4,
+)
+
+#: Taught by points that the user marked on images of one kind.
+POINT_TUNING_DEFAULTS = TrainingOptions(
+    start='samnet',
+    decoder_steps=0,
+    matcher_steps=0,
+    feature_steps=100,
+    feature_images=20,
+    feature_warps=20,
 )
 
 
