@@ -19,6 +19,7 @@ from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtCore import Qt
 
+from napari_samnet.cli.main import main
 from napari_samnet.errors import InputError
 from napari_samnet.files import HOME_VARIABLE
 from napari_samnet.options import parameter_text
@@ -275,6 +276,19 @@ class TestForm:
         with pytest.raises(InputError, match='size must'):
             ready.set_options(size=100)
         assert ready.options.size == TINY['size']
+
+    def test_the_dock_says_what_it_does_not_bring(
+        self, ready: FineTune, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        hope = ready.panel.hope
+        assert hope.isVisible()
+        assert 'Places of one image' in hope.text()
+        # The command that it names is there.
+        program, command, flag = hope.text().split()[-3:]
+        assert program == 'napari-samnet'
+        with pytest.raises(SystemExit):
+            main([command, '--help'])
+        assert f'{flag} DIR' in capsys.readouterr().out
 
     def test_the_estimate_follows_the_fields(self, ready: FineTune) -> None:
         ready.panel.reset_fields()

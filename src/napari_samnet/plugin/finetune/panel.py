@@ -59,6 +59,12 @@ LABELS = {
     'seed': 'Seed',
 }
 
+#: What to expect, and what not: measured on other images of a collection.
+HOPE = (
+    'Places of one image are found more exactly by this. To have other images '
+    'matched better, teach by points: napari-samnet train --points'
+)
+
 #: What everybody sees; the rest is folded away.
 _SEEN = ('start', 'matcher_steps', 'category_steps', 'size', 'device')
 #: For networks that are made from nothing, and for files of keypoints.
@@ -143,11 +149,14 @@ class FineTunePanel(QWidget):
         layout.addWidget(
             label(
                 'Images that show something alike',
-                'Nothing has to be annotated: the network learns from pairs '
-                'of the images alone.',
+                'Nothing has to be annotated: the network learns from the '
+                'images alone.',
             )
         )
         layout.addWidget(self.images)
+        self.hope = QLabel(HOPE)
+        self.hope.setWordWrap(True)
+        layout.addWidget(self.hope)
         return box
 
     def _make_options(self) -> QWidget:
