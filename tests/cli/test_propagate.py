@@ -106,6 +106,35 @@ def test_what_does_not_fit_is_said_and_nothing_written(
     assert not (tmp_path / 'out').exists()
 
 
+def test_results_are_corrected_in_place(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One plane is painted on, another one is emptied."""
+    out, mask = tmp_path / 'out', tmp_path / 'mask.png'
+    command = ['propagate', str(film), '--fast', '--out', str(out), *QUICK]
+    assert main([*command, '--labels', f'frame10={mask}']) == 0
+    painted, emptied = (out / f'frame{n}_labels.tif' for n in (9, 10))
+    labels = imread(painted)
+    labels[60:140, 60:140] = 7
+    tifffile.imwrite(painted, labels)
+    tifffile.imwrite(emptied, 0 * labels)
+    before = [file.read_bytes() for file in (painted, emptied)]
+    words = ['--labels', f'frame9={painted}']
+    assert main([*command, *words]) == 2
+    said = f'keep it with --labels frame10={emptied}'
+    assert said in capsys.readouterr().err
+    words += ['--labels', f'frame10={emptied}']
+    assert main([*command, *words]) == 0
+    assert [file.read_bytes() for file in (painted, emptied)] == before
+    carried = imread(out / 'frame8_labels.tif')
+    assert (carried == 7).sum() > 0.8 * 6400
+    rows = table(out)
+    assert [row['state'] for row in rows[1:]] == ['annotated', 'annotated']
+    assert [row['file'] for row in rows] == [
+        f'frame{number}_labels.tif' for number in (8, 9, 10)
+    ]
+
+
 def test_labels_in_the_folder_of_the_film_are_no_frames(
     film: Path, tmp_path: Path
 ) -> None:
@@ -126,7 +155,7 @@ def test_what_is_read_is_not_overwritten(
     mask.parent.mkdir()
     tifffile.imwrite(mask, imread(tmp_path / 'mask.png'))
     before = mask.read_bytes()
-    command = ['propagate', str(film), '--labels', f'0={mask}', *QUICK]
+    command = ['propagate', str(film), '--labels', f'1={mask}', *QUICK]
     assert main([*command, '--out', str(mask.parent)]) == 2
     assert 'would be overwritten' in capsys.readouterr().err
     assert mask.read_bytes() == before

@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Collection
+from typing import Any
 
 from napari_samnet.cli.arguments import (
     add_json_option,
@@ -21,18 +16,21 @@ from napari_samnet.cli.arguments import (
     tell_notices,
     write_json,
 )
+from napari_samnet.cli.film import (
+    Annotations,
+    Film,
+    like_first,
+    open_film,
+    read_annotations,
+    read_mask,
+)
 from napari_samnet.cli.film_report import REPORTS, records_of, write_report
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, parameter_text
-
-if TYPE_CHECKING:
-    from napari_samnet.io.picture import Picture
+from napari_samnet.outputs.written import WrittenFiles
 
 #: Parameters of a match that a propagation looks at, besides the size.
 _OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
-
-#: What the name of a file with labels ends in.
-_ENDING = '_labels.tif'
 
 _DESCRIPTION = """\
 Carry the labels of some planes to all others of FILM, a folder of images in
@@ -114,51 +112,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_match_options(parser, only=_OPTIONS)
 
 
-@dataclass(frozen=True)
-class _Film:
-    """The planes of a film by number."""
-
-    #: File of each plane, one and the same for a stack.
-    files: Sequence[Path]
-    stack: bool
-    #: The only channel to read.
-    channel: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def picture(self, index: int) -> Any:
-        """Read one plane."""
-        from napari_samnet.io.image_files import read_picture
-
-        return read_picture(
-            self.files[index],
-            name=f'plane {index}',
-            page=index if self.stack else None,
-            channel=self.channel,
-        )
-
-    def number(self, word: str, flag: str) -> int:
-        """Number of a plane from its number or the name of its file."""
-        if word.isascii() and word.isdecimal():
-            number = int(word)
-            if number < len(self):
-                return number
-        elif not self.stack:
-            for number, file in enumerate(self.files):
-                if word in (file.name, file.stem):
-                    return number
-        raise InputError(
-            f'{flag} must name a plane from 0 to {len(self) - 1}'
-            f'{"" if self.stack else " or a file of the folder"}, got {word!r}'
-        )
-
-    def output(self, index: int) -> str:
-        """Name of the file for the labels of a plane."""
-        stem = self.files[index].stem
-        return f'{stem}_{index:05}{_ENDING}' if self.stack else stem + _ENDING
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Carry labels through a film.
 
@@ -167,14 +120,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from napari_samnet.io.label_files import write_labels
     from napari_samnet.outputs.folder import check_folder
-    from napari_samnet.outputs.written import WrittenFiles
     from napari_samnet.series.propagate import propagate_steps
     from napari_samnet.series.region import kept_planes
     from napari_samnet.series.verdicts import PlaneReport, summarize
 
     begun = time.perf_counter()
-    film = _open(arguments)
-    annotations, masks = _annotations(arguments.labels, film)
+    film = open_film(arguments)
+    given = read_annotations(arguments.labels, film)
     start = None
     if arguments.start is not None:
         start = film.number(arguments.start, '--start')
@@ -189,39 +141,44 @@ def run(arguments: argparse.Namespace) -> int:
     ours = WrittenFiles(folder)
     names = [film.output(index) for index in range(len(film))]
     images = [file.name for file in film.files]
-    ours.check((*names, *REPORTS), read=[*film.files, *masks])
+    corrected = given.corrected([folder / name for name in names])
+    _check_outputs(ours, film, given, corrected)
+    annotations = given.labels
+    if not annotations:
+        raise InputError('--labels hold no label: all pixels are 0')
     first = film.picture(min(annotations))
     tell_notices(first.notices)
     steps = propagate_steps(
-        lambda index: _like(first, film.picture(index)),
+        lambda index: like_first(first, film.picture(index)),
         len(film),
         annotations,
         options,
         ids=ids,
         start=start,
         direction=arguments.direction,
+        skip=corrected - set(annotations),
         channel_axis=first.channel_axis,
         adapt_size=adapt_size,
         fast=arguments.fast,
         kept=kept_planes(
-            _read_mask(arguments.region, '--region', len(film)),
-            _read_mask(arguments.leave_out, '--leave-out', len(film)),
+            read_mask(arguments.region, '--region', len(film)),
+            read_mask(arguments.leave_out, '--leave-out', len(film)),
             len(film),
         ),
     )
     reports = {
         index: PlaneReport(index, 'annotated', quality=1.0)
-        for index in annotations
+        for index in corrected | set(annotations)
     }
-    labeled = set(annotations)
+    labeled = set(reports)
     created = False
     try:
         for step in steps:
             if not created:
                 # Only now is it known that there is something to write.
                 folder.mkdir(parents=True, exist_ok=True)
-                for index, labels in annotations.items():
-                    write_labels(folder / names[index], labels)
+                for index in set(annotations) - corrected:
+                    write_labels(folder / names[index], annotations[index])
                     ours.note(names[index])
                 created = True
             report = step.report
@@ -247,7 +204,7 @@ def run(arguments: argparse.Namespace) -> int:
             'there is nothing to carry: all planes in that direction are '
             'annotated by --labels'
         )
-    carried = [reports[k] for k in reports if k not in annotations]
+    carried = [each for each in reports.values() if each.state != 'annotated']
     text = summarize(
         carried,
         len(labeled),
@@ -269,101 +226,32 @@ def run(arguments: argparse.Namespace) -> int:
     return status_of(done, len(carried) - done)
 
 
-def _open(arguments: argparse.Namespace) -> _Film:
-    """The planes of a folder or of one file."""
-    from napari_samnet.batch.folders import find_unlabeled
-    from napari_samnet.io.planes import count_planes
+def _check_outputs(
+    ours: WrittenFiles,
+    film: Film,
+    given: Annotations,
+    corrected: Collection[int],
+) -> None:
+    """Refuse to overwrite files, with what keeps a corrected result.
 
-    path = Path(arguments.film)
-    if path.is_dir():
-        masks = [_plane_and_mask(word)[1] for word in arguments.labels]
-        masks += filter(None, (arguments.region, arguments.leave_out))
-        frames = find_unlabeled(path, map(Path, masks))
-        return _Film(frames, False, arguments.channel)
-    count = count_planes(path, name='FILM')
-    if count < 2:
+    ``corrected``: planes of which the result itself is given as labels, which
+    stays.
+    """
+    names = {
+        film.output(index): index
+        for index in range(len(film))
+        if index not in corrected
+    }
+    for name in ours.changed(names):
+        index = names[name]
+        plane = index if film.stack else film.files[index].stem
+        file = ours.folder / name
         raise InputError(
-            f'FILM must be a folder of images or a file of several planes, '
-            f'{path} holds one picture'
+            f'{file} was changed after it was written: keep it with '
+            f'--labels {plane}={file}, move it away, or choose another '
+            f'folder with --out'
         )
-    return _Film([path] * count, True, arguments.channel)
-
-
-def _like(first: Picture, picture: Picture) -> NDArray[Any]:
-    """Pixels of a plane, gray ones as colors where the first has colors."""
-    axis = first.channel_axis
-    pixels: NDArray[Any] = picture.pixels
-    if axis is None or pixels.ndim != 2 or first.pixels.shape[axis] != 3:
-        return pixels
-    return np.stack([pixels] * 3, axis)
-
-
-def _plane_and_mask(word: str) -> tuple[str, str]:
-    """Parts of PLANE=MASK; the plane is empty where there is none."""
-    plane, equals, mask = word.partition('=')
-    return (plane, mask) if equals and not Path(word).exists() else ('', word)
-
-
-def _annotations(
-    words: Sequence[str], film: _Film
-) -> tuple[dict[int, NDArray[Any]], list[Path]]:
-    """Labels by plane, and the files that they are from."""
-    from napari_samnet.io.label_files import read_label_picture
-    from napari_samnet.io.planes import count_planes
-
-    annotations: dict[int, NDArray[Any]] = {}
-    files: list[Path] = []
-    for word in words:
-        plane, mask = _plane_and_mask(word)
-        if plane:
-            number = film.number(plane, '--labels')
-            made = read_label_picture(mask, name=f'labels of plane {number}')
-            tell_notices(made.notices)
-            labels_by_plane = {number: made.labels}
-        else:
-            count = count_planes(mask, name='--labels')
-            if count != len(film):
-                raise InputError(
-                    f'--labels must be PLANE=MASK, or a stack with a plane '
-                    f'for each of the {len(film)} of FILM; {mask} has {count}'
-                )
-            labels_by_plane = {
-                number: read_label_picture(mask, page=number).labels
-                for number in range(count)
-            }
-        files.append(Path(mask))
-        for number, labels in labels_by_plane.items():
-            if not labels.any():
-                continue
-            if number in annotations:
-                raise InputError(f'--labels names plane {number} twice')
-            if labels.dtype == bool:
-                labels = labels.astype(np.uint8)
-            annotations[number] = labels
-    if not annotations:
-        raise InputError('--labels hold no label: all pixels are 0')
-    return annotations, files
-
-
-def _read_mask(
-    file: str | None, flag: str, length: int
-) -> NDArray[Any] | None:
-    """A mask for all planes, or one for each; None without a file."""
-    from napari_samnet.io.label_files import read_label_picture
-    from napari_samnet.io.planes import count_planes
-
-    if file is None:
-        return None
-    count = count_planes(file, name=flag)
-    if count == 1:
-        return read_label_picture(file, name=flag).labels
-    if count != length:
-        raise InputError(
-            f'{flag} must have one plane, or one for each of the {length} of '
-            f'FILM; {file} has {count}'
-        )
-    pages = [read_label_picture(file, page=n).labels for n in range(count)]
-    return np.stack(pages)
+    ours.check((*names, *REPORTS), read=[*film.files, *given.files])
 
 
 def _ids(text: str | None) -> list[int] | None:
@@ -378,7 +266,7 @@ def _ids(text: str | None) -> list[int] | None:
         ) from None
 
 
-def _tell(step: Any, film: _Film) -> None:
+def _tell(step: Any, film: Film) -> None:
     """Progress on standard error, with what is to be looked at."""
     report = step.report
     text = f'{step.done} of {step.total}: {film.output(report.index)}'
