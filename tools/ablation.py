@@ -5,6 +5,10 @@ the usual changes in one run, on the same pairs. ``--change NAME=VALUE`` adds
 a row, with several options joined by commas; ``--layers`` adds rows that
 match by fewer layers of the features; ``--compare NAME=FILE`` adds other
 weights.
+
+``python -m ablation all --root DATA --out FOLDER`` measures every part on
+every set and makes one table. What FOLDER holds already of the same weights
+and rows is not measured again.
 """
 
 from __future__ import annotations
@@ -15,16 +19,27 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from ablation_parts import (
+    PARTS,
+    SETS,
+    MeasuredSet,
+    StartAlone,
+    kept,
+    whole_table,
+    with_features_before,
+)
 from tqdm import tqdm
 
 from napari_samnet.cli.arguments import add_match_options, read_match_options
 from napari_samnet.cli.benchmark import changed_options
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.benchmark import run_benchmark
-from napari_samnet.evaluation.interfaces import Method
+from napari_samnet.evaluation.interfaces import Method, Protocol
 from napari_samnet.evaluation.methods.base import Samnet
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.protocols.registry import (
@@ -32,7 +47,8 @@ from napari_samnet.evaluation.protocols.registry import (
     open_protocol,
 )
 from napari_samnet.evaluation.report import markdown
-from napari_samnet.options import MatchOptions
+from napari_samnet.files import write_text
+from napari_samnet.options import PAPER, MatchOptions
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.network import SAMNet
 
@@ -121,6 +137,91 @@ def rows(
     ]
 
 
+def part_rows(
+    options: MatchOptions, networks: dict[str, str], before: str
+) -> list[Method]:
+    """Make the rows of the table of all parts.
+
+    ``networks``: further weights by name. ``before``: file of the network
+    with the features before.
+    """
+    named = {
+        title: changed_options(options, text.split(','))
+        for title, text in PARTS.items()
+    }
+    for name in networks.values():
+        get_weights(name)
+    return [
+        *get_methods(['identity', 'nearest'], options),
+        Samnet('default', options),
+        *(Samnet(title, changed) for title, changed in named.items()),
+        StartAlone('no W_G', options),
+        *(
+            Samnet(name, replace(options, weights=file))
+            for name, file in (networks | {'features before': before}).items()
+        ),
+        Samnet('paper', replace(options, **PAPER)),
+    ]
+
+
+def measure_all(
+    sets: Sequence[MeasuredSet],
+    options: MatchOptions,
+    networks: dict[str, str],
+    *,
+    root: Path,
+    folder: Path,
+    limit: int | None,
+) -> dict[str, dict[str, Any]]:
+    """Results of all parts by the name of the set.
+
+    ``root``: folder of the data.
+    ``folder``: of the results, which grows by a file for each set.
+    ``limit``: pairs of each set at most.
+    Raises InputError if a set or a network cannot be read.
+    """
+    with TemporaryDirectory(prefix='napari-samnet-') as temporary:
+        before = str(Path(temporary) / 'before.safetensors')
+        with_features_before(options.weights, Path(before))
+        methods = part_rows(options, networks, before)
+        results = {}
+        for chosen in sets:
+            pairs = min(chosen.pairs, limit or chosen.pairs)
+            about = {
+                'pairs': pairs,
+                'rows': [method.name for method in methods],
+                'weights': {
+                    name: get_weights(name).sha256
+                    for name in (options.weights, 'paper', *networks.values())
+                },
+            }
+            measure = partial(
+                _run,
+                open_protocol(chosen.name, PairRequest(root=root)),
+                methods,
+                pairs,
+                chosen.name,
+            )
+            results[chosen.name] = kept(folder, chosen, about, measure)
+    return results
+
+
+def _run(
+    protocol: Protocol, methods: Sequence[Method], limit: int | None, name: str
+) -> dict[str, Any]:
+    """Result of a benchmark, with a bar on standard error."""
+    with tqdm(file=sys.stderr, unit='pair', mininterval=10) as bar:
+        bar.set_description_str(name)
+
+        def show(done: int, total: int, _: str) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return run_benchmark(
+            protocol, methods, limit=limit, on_pair=show
+        ).result
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -129,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog='ablation', description=__doc__)
     add = parser.add_argument
-    add('protocol', help='protocol or data set, as of benchmark')
+    add('protocol', help="protocol or data set, as of benchmark, or 'all'")
     add('--preset', help='data set, after a protocol')
     add('--pairs', type=Path, help='list of pairs (CSV)')
     add('--root', type=Path, default=Path(), help='folder of the data')
@@ -137,33 +238,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--change', action='append', help='NAME=VALUE,…, one row each')
     add('--layers', action='store_true', help='rows of fewer layers')
     add('--compare', action='append', default=[], help='NAME=FILE of weights')
+    add('--out', type=Path, help="folder of the results of 'all'")
+    add('--sets', help="those of 'all' that are measured, by commas")
     add('--json', action='store_true', help='print one JSON object')
     add_match_options(parser)
     args = parser.parse_args(argv)
     try:
         options = read_match_options(args)
         networks = dict(_pair(text) for text in args.compare)
+        if args.protocol == 'all':
+            text = _all(args, options, networks)
+            sys.stdout.write(text)
+            return 0
         request = PairRequest(pairs=args.pairs, root=args.root)
         protocol = open_protocol(args.protocol, request, args.preset)
         changes = CHANGES if args.change is None else args.change
         with _layer_files(options.weights, args.layers) as files:
             methods = rows(options, changes, networks | files)
-            with tqdm(file=sys.stderr, unit='pair', mininterval=10) as bar:
-
-                def show(done: int, total: int, name: str) -> None:
-                    bar.total = total
-                    bar.set_description_str(name, refresh=False)
-                    bar.update(done - bar.n)
-
-                result = run_benchmark(
-                    protocol, methods, limit=args.limit, on_pair=show
-                ).result
+            result = _run(protocol, methods, args.limit, args.protocol)
     except InputError as error:
         sys.stderr.write(f'ablation: {error}\n')
         return 2
     text = json.dumps(result) + '\n' if args.json else markdown(result)
     sys.stdout.write(text)
     return 0
+
+
+def _all(
+    args: argparse.Namespace, options: MatchOptions, networks: dict[str, str]
+) -> str:
+    """Measure every part on every set; the table, or the results as JSON."""
+    if args.out is None:
+        raise InputError('all needs --out FOLDER for its results')
+    names = [chosen.name for chosen in SETS]
+    wanted = args.sets.split(',') if args.sets else names
+    if unknown := sorted(set(wanted) - set(names)):
+        raise InputError(
+            f'sets must be among {", ".join(names)}, got {", ".join(unknown)}'
+        )
+    results = measure_all(
+        [chosen for chosen in SETS if chosen.name in wanted],
+        options,
+        networks,
+        root=args.root,
+        folder=args.out,
+        limit=args.limit,
+    )
+    table = whole_table(results)
+    write_text(args.out / 'table.md', table)
+    return json.dumps(results) + '\n' if args.json else table
 
 
 def _pair(text: str) -> tuple[str, str]:

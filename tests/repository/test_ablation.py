@@ -6,6 +6,7 @@ import json
 
 import pytest
 from ablation import CHANGES, main, rows, with_layers
+from ablation_parts import SETS, whole_table
 
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS
@@ -44,3 +45,53 @@ def test_wrong_words_are_one_line(capsys) -> None:
     assert main([*SMALL, '--compare', 'x=none.safetensors']) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 2
+
+
+def test_all_parts_in_one_table_are_measured_once(tmp_path, capsys) -> None:
+    words = ['all', '--sets', 'synthetic', *SMALL[1:], '--out', str(tmp_path)]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    found = tmp_path / 'synthetic.json'
+    measured = found.stat().st_mtime_ns
+    methods = json.loads(found.read_text(encoding='utf-8'))['methods']
+    assert {'default', 'no W_G', 'features before', 'paper'} <= set(methods)
+    assert {'iterations: 10', 'round windows'} <= set(methods)
+    # Each of these is another field.
+    errors = [
+        methods[name]['epe']
+        for name in ('default', 'no W_G', 'features before', 'paper')
+    ]
+    assert len(set(errors)) == 4
+    assert '| synthetic, 1: EPE, px |' in table
+    assert all(f'\n| {name} |' in table for name in methods)
+    assert (tmp_path / 'table.md').read_text(encoding='utf-8') == table
+    assert main(words) == 0
+    assert capsys.readouterr().out == table
+    assert found.stat().st_mtime_ns == measured
+    # Another number of pairs is another measurement.
+    assert main([*words, '--limit', '2']) == 0
+    assert '| synthetic, 2: EPE, px |' in capsys.readouterr().out
+
+
+def test_a_row_for_each_part_and_a_column_for_each_set() -> None:
+    results = {
+        chosen.name: {
+            'pairs': 3,
+            'methods': {'default': dict.fromkeys(chosen.scores, 0.0123)},
+        }
+        for chosen in SETS
+    }
+    results['synthetic']['methods']['paper'] = {'epe': 12.345}
+    first, second = whole_table(results).split('\n\n')
+    assert len(SETS) == 2 * (first.splitlines()[0].count(' | '))
+    assert '| paper | 12.3 |' in second
+    assert 'paper' not in first
+    assert '.0123 / .0123 / .0123' in first
+
+
+def test_all_wants_a_folder_and_known_sets(tmp_path, capsys) -> None:
+    assert main(['all']) == 2
+    assert main(['all', '--out', str(tmp_path), '--sets', 'horses']) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert 'needs --out' in errors[0]
+    assert 'sets must be among pf-willow' in errors[1]
