@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -30,6 +30,7 @@ from napari_samnet.plugin.model.capture import METADATA, stack_of
 from napari_samnet.plugin.widgets.choosers import unwrapped
 from napari_samnet.plugin.widgets.fields import tooltip
 from napari_samnet.plugin.widgets.parts import row, stacked
+from napari_samnet.plugin.widgets.tables import is_checked, selectable
 
 #: Rows of the list that show at least and at most.
 ROWS = (3, 7)
@@ -171,25 +172,8 @@ class ImagePicker(QWidget):
         by_folder = self.way.currentIndex() == 1
         self.list.setVisible(not by_folder)
         self.files.setVisible(by_folder)
-        blocked = self.list.blockSignals(True)
-        self.list.clear()
-        for layer in self._layers:
-            images = LayerImages((stack_of(layer),))
-            text = str(layer.name)
-            if images.count > 1:
-                text += f' ({images.count} planes)'
-            item = QListWidgetItem(text)
-            item.setFlags(
-                Qt.ItemFlag.ItemIsUserCheckable
-                | Qt.ItemFlag.ItemIsEnabled
-                | Qt.ItemFlag.ItemIsSelectable
-            )
-            ticked = layer in self._chosen
-            item.setCheckState(
-                Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked
-            )
-            self.list.addItem(item)
-        self.list.blockSignals(blocked)
+        with QSignalBlocker(self.list):
+            self._list_layers()
         low, high = ROWS
         rows = min(max(len(self._layers), low), high)
         height = max(
@@ -199,6 +183,18 @@ class ImagePicker(QWidget):
             rows * height + 2 * self.list.frameWidth() + 4
         )
         self._count()
+
+    def _list_layers(self) -> None:
+        self.list.clear()
+        for layer in self._layers:
+            count = LayerImages((stack_of(layer),)).count
+            planes = f' ({count} planes)' if count > 1 else ''
+            self.list.addItem(
+                selectable(
+                    QListWidgetItem(f'{layer.name}{planes}'),
+                    layer in self._chosen,
+                )
+            )
 
     def _count(self) -> None:
         if self.way.currentIndex() == 1:
@@ -217,7 +213,7 @@ class ImagePicker(QWidget):
         self._chosen = [
             layer
             for number, layer in enumerate(self._layers)
-            if self.list.item(number).checkState() == Qt.CheckState.Checked
+            if is_checked(self.list.item(number))
         ]
         self._count()
         self.changed.emit()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QWidget
 
 from napari_samnet.errors import InputError, no_such
@@ -263,30 +264,29 @@ class FineTune(Dock):
         except InputError:
             options = None
         shown = self.panel.options
-        blocked = shown.blockSignals(True)
-        if options is not None:
-            if self._mine is None:
-                self._mine = shown.values
-            shown.show({key: getattr(options, key) for key in shown})
-            made = sum(made_steps(folder).values())
-            total = sum(options.steps.values())
-            self.panel.show_unfinished(f'Stopped at step {made} of {total}')
-        elif self._mine is not None:
-            shown.show(self._mine)
-            self._mine = None
-            self.panel.show_unfinished('')
-        shown.blockSignals(blocked)
+        with QSignalBlocker(shown):
+            if options is not None:
+                if self._mine is None:
+                    self._mine = shown.values
+                shown.show({key: getattr(options, key) for key in shown})
+                made = sum(made_steps(folder).values())
+                total = sum(options.steps.values())
+                text = f'Stopped at step {made} of {total}'
+                self.panel.show_unfinished(text)
+            elif self._mine is not None:
+                shown.show(self._mine)
+                self._mine = None
+                self.panel.show_unfinished('')
 
     def _fill_names(self) -> None:
         """Offer the runs that can go on, and a name that is free."""
         combo = self.panel.name
         kept = self.name
         self._runs = unfinished_runs()
-        blocked = combo.blockSignals(True)
-        combo.clear()
-        combo.addItems(self._runs)
-        combo.setEditText(kept or self._free_name())
-        combo.blockSignals(blocked)
+        with QSignalBlocker(combo):
+            combo.clear()
+            combo.addItems(self._runs)
+            combo.setEditText(kept or self._free_name())
 
     def _free_name(self) -> str:
         """A name after the images that nothing has yet."""

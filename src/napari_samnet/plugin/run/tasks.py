@@ -55,8 +55,7 @@ class TaskQueue(QObject):
         self._outcome: Outcome | None = None
         self._showing: Iterator[Any] = iter(())
         # Ends with its owner, so that nothing is shown in a closed window.
-        self._breath = QTimer(self)
-        self._breath.setSingleShot(True)
+        self._breath = QTimer(self, singleShot=True)
         self._breath.timeout.connect(self._show_next)
         #: Whether a script waits, which then gets failures as exceptions.
         self.watched = False

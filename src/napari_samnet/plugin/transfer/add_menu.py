@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QMenu, QToolButton, QWidget
 from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.request import OUTPUTS
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.parts import add_action
 
 
 class AddMenu(QToolButton):
@@ -48,21 +49,11 @@ class AddMenu(QToolButton):
         for name, (text, tip) in OUTPUTS.items():
             if name == 'labels':
                 continue
-            action = menu.addAction(text)
+            action = add_action(menu, text, partial(self._add, name))
             action.setToolTip(tip)
-            action.triggered.connect(partial(self._on_output, name))
         layers = self._annotations()
         if layers:
             menu.addSeparator()
         for layer in layers:
             text = f'{kind_of(layer).capitalize()} {layer.name!r}'
-            action = menu.addAction(text.replace('&', '&&'))
-            action.triggered.connect(partial(self._on_layer, layer))
-
-    def _on_output(self, name: str, checked: bool = False) -> None:
-        del checked
-        self._add(name)
-
-    def _on_layer(self, layer: Any, checked: bool = False) -> None:
-        del checked
-        self._carry(layer)
+            add_action(menu, text, partial(self._carry, layer))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QPushButton,
@@ -157,12 +157,11 @@ class ImageFields:
         choice; with one there is nothing to choose.
         """
         combo = self.channels[name]
-        blocked = combo.blockSignals(True)
-        combo.clear()
-        combo.addItems(list(choices.values()))
-        if chosen in choices:
-            combo.setCurrentIndex(list(choices).index(chosen))
-        combo.blockSignals(blocked)
+        with QSignalBlocker(combo):
+            combo.clear()
+            combo.addItems(list(choices.values()))
+            if chosen in choices:
+                combo.setCurrentIndex(list(choices).index(chosen))
         self.image_rows.setRowVisible(combo, len(choices) > 1)
 
     def show_beside(self, *, offered: bool, back: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QSignalBlocker, QTimer
 
 from napari_samnet.arrays.checks import check_share
 from napari_samnet.errors import InputError
@@ -41,9 +41,7 @@ class ResultInspection(Control):
         panel.preview.activated.connect(self._on_preview)
 
     def _timer(self, callback: Callable[[], None]) -> QTimer:
-        timer = QTimer(self._panel)
-        timer.setSingleShot(True)
-        timer.setInterval(REST)
+        timer = QTimer(self._panel, singleShot=True, interval=REST)
         timer.timeout.connect(callback)
         return timer
 
@@ -93,9 +91,8 @@ class ResultInspection(Control):
     def _show_threshold(self, threshold: float) -> None:
         """Move the slider without acting on any labels."""
         slider = self._panel.confidence_slider
-        blocked = slider.blockSignals(True)
-        slider.setValue(round(100 * threshold))
-        slider.blockSignals(blocked)
+        with QSignalBlocker(slider):
+            slider.setValue(round(100 * threshold))
         self._sure_timer.stop()
         self._panel.confidence_text.setText(f'{slider.value()} %')
 

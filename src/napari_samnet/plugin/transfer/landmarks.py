@@ -66,9 +66,7 @@ class LandmarkControl(Control):
         self._open: tuple[PairKey, int, str] | None = None
         self._dots = PairDots(viewer, self._on_moved, self._on_deleted)
         self._preparing: Iterator[None] = iter(())
-        self._breath = QTimer(panel)
-        self._breath.setSingleShot(True)
-        self._breath.setInterval(BREATH)
+        self._breath = QTimer(panel, singleShot=True, interval=BREATH)
         self._breath.timeout.connect(self._prepare)
         self.asking = AskTool(viewer, self, self._dots, status.say)
         panel.asking.toggled.connect(self._on_asking)

@@ -11,7 +11,7 @@ import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QSizePolicy,
@@ -142,20 +142,19 @@ class LayerChooser(QComboBox):
         self._layers = [x for x in layers if self._accepts(x)]
         if self._none is not None:
             self._layers.insert(0, None)
-        blocked = self.blockSignals(True)
-        self.clear()
-        for layer in self._layers:
-            name = self._none if layer is None else layer.name
-            self.addItem(name)
-            row = self.count() - 1
-            self.setItemData(row, name, Qt.ItemDataRole.ToolTipRole)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.clear()
+            for layer in self._layers:
+                name = self._none if layer is None else layer.name
+                self.addItem(name)
+                row = self.count() - 1
+                self.setItemData(row, name, Qt.ItemDataRole.ToolTipRole)
 
     def _show(self) -> None:
-        blocked = self.blockSignals(True)
-        known = self._layer in self._layers
-        self.setCurrentIndex(self._layers.index(self._layer) if known else -1)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            known = self._layer in self._layers
+            place = self._layers.index(self._layer) if known else -1
+            self.setCurrentIndex(place)
         texts = [self.currentText(), self._help]
         self.setToolTip(
             ''.join(f'<p>{html.escape(text)}</p>' for text in texts if text)

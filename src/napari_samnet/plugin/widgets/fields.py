@@ -21,7 +21,7 @@ from magicgui.widgets import (
     LineEdit,
     SpinBox,
 )
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -302,15 +302,12 @@ class OptionFields(QObject):
         Raises KeyError if there is no such parameter.
         """
         before = self.values
-        blocked = self.blockSignals(True)
-        try:
+        with QSignalBlocker(self):
             for name, value in values.items():
                 field = self._fields[name]
                 if isinstance(field, ComboBox) and value not in field.choices:
                     # 'cuda:1' is a device too, though no default choice.
                     field.choices = (*field.choices, value)
                 field.value = value
-        finally:
-            self.blockSignals(blocked)
         if self.values != before:
             self.changed.emit()

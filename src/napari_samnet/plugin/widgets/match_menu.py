@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.parts import add_action
 
 
 class MatchMenu(QPushButton):
@@ -49,24 +50,12 @@ class MatchMenu(QPushButton):
         menu, possible = self.choices, self._has_match()
         menu.clear()
         for place, (text, tip, act) in enumerate(self._actions):
-            action = menu.addAction(text)
+            action = add_action(menu, text, act)
             action.setToolTip(tip)
             action.setEnabled(possible or not place)
-            action.triggered.connect(partial(self._on_action, act))
         layers = self._layers() if possible else []
         if layers:
             menu.addSeparator()
         for layer in layers:
-            name = layer.name.replace('&', '&&')
-            action = menu.addAction(f"Apply to '{name}'")
-            action.triggered.connect(partial(self._on_layer, layer))
-
-    def _on_action(
-        self, act: Callable[[], None], checked: bool = False
-    ) -> None:
-        del checked
-        act()
-
-    def _on_layer(self, layer: Any, checked: bool = False) -> None:
-        del checked
-        self._apply(layer)
+            text = f"Apply to '{layer.name}'"
+            add_action(menu, text, partial(self._apply, layer))

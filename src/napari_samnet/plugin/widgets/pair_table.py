@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHBoxLayout,
-    QHeaderView,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QPushButton, QTableWidgetItem, QWidget
 
-from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import (
-    show_lines,
-    stacked,
-    table_item,
+from napari_samnet.plugin.widgets.parts import stacked
+from napari_samnet.plugin.widgets.tables import (
+    Table,
+    button_row,
+    is_checked,
+    selectable,
 )
 
 _HEADS = {
@@ -66,29 +59,9 @@ class PairTable(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = QTableWidget(0, len(_HEADS))
-        self.table.setHorizontalHeaderLabels(list(_HEADS))
-        for column, tip in enumerate(_HEADS.values()):
-            head = self.table.horizontalHeaderItem(column)
-            if head is not None:
-                head.setToolTip(tooltip(tip))
-        self.table.setAccessibleName('Landmarks')
-        vertical = self.table.verticalHeader()
-        horizontal = self.table.horizontalHeader()
-        assert vertical is not None
-        assert horizontal is not None
-        vertical.setVisible(False)
-        horizontal.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        horizontal.setSectionResizeMode(
-            0, QHeaderView.ResizeMode.ResizeToContents
+        self.table = Table(
+            _HEADS, 'Landmarks', lines=_ROWS, wide=range(1, len(_HEADS))
         )
-        self.table.setSelectionBehavior(
-            QAbstractItemView.SelectionBehavior.SelectRows
-        )
-        self.table.setEditTriggers(
-            QAbstractItemView.EditTrigger.NoEditTriggers
-        )
-        show_lines(self.table, _ROWS)
         self.table.itemChanged.connect(self._on_changed)
         self.table.itemDoubleClicked.connect(self._on_double)
         self.table.installEventFilter(self)
@@ -96,26 +69,16 @@ class PairTable(QWidget):
         self.undo = QPushButton('Undo')
         self.load = QPushButton('Load…')
         self.save = QPushButton('Save…')
-        for button, tip in (
-            (self.remove, 'Take the selected pairs away (Delete).'),
-            (self.undo, 'Take back the last change of the landmarks.'),
-            (
-                self.load,
-                'Read pairs of a CSV file of ours or of BigWarp, or the two '
-                'files of points that affinder works on.',
-            ),
-            (
-                self.save,
-                'Write the pairs as CSV; a name that ends in bigwarp.csv is '
-                'written as BigWarp does.',
-            ),
-        ):
-            button.setToolTip(tooltip(tip))
-            button.setMinimumWidth(40)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button in (self.remove, self.undo, self.load, self.save):
-            buttons.addWidget(button, 1)
+        buttons = button_row(
+            {
+                self.remove: 'Take the selected pairs away (Delete).',
+                self.undo: 'Take back the last change of the landmarks.',
+                self.load: 'Read pairs of a CSV file of ours or of BigWarp, '
+                'or the two files of points that affinder works on.',
+                self.save: 'Write the pairs as CSV; a name that ends in '
+                'bigwarp.csv is written as BigWarp does.',
+            }
+        )
         layout = stacked(self, spacing=4)
         layout.addWidget(self.table)
         layout.addLayout(buttons)
@@ -126,29 +89,29 @@ class PairTable(QWidget):
         """Show pairs."""
         table = self.table
         chosen = set(self.selected)
-        blocked = table.blockSignals(True)
-        table.setRowCount(len(rows))
-        for place, row in enumerate(rows):
-            error = '' if row.error is None else f'{row.error:.1f}'
-            if row.active and not row.met:
-                error = f'{error} ✕'.strip()
-            texts = [
-                str(row.number),
-                '{:.0f}, {:.0f}'.format(*row.source),
-                '{:.0f}, {:.0f}'.format(*row.target),
-                error,
-            ]
-            for column, text in enumerate(texts):
-                item = table_item(text, row.active if column == 0 else None)
-                table.setItem(place, column, item)
-        table.clearSelection()
-        for place, row in enumerate(rows):
-            if row.number in chosen:
-                for column in range(len(_HEADS)):
-                    item = table.item(place, column)
-                    if item is not None:
-                        item.setSelected(True)
-        table.blockSignals(blocked)
+        with QSignalBlocker(table):
+            table.setRowCount(len(rows))
+            for place, row in enumerate(rows):
+                error = '' if row.error is None else f'{row.error:.1f}'
+                if row.active and not row.met:
+                    error = f'{error} ✕'.strip()
+                texts = [
+                    str(row.number),
+                    '{:.0f}, {:.0f}'.format(*row.source),
+                    '{:.0f}, {:.0f}'.format(*row.target),
+                    error,
+                ]
+                for column, text in enumerate(texts):
+                    checked = row.active if column == 0 else None
+                    item = selectable(QTableWidgetItem(text), checked)
+                    table.setItem(place, column, item)
+            table.clearSelection()
+            for place, row in enumerate(rows):
+                if row.number in chosen:
+                    for column in range(len(_HEADS)):
+                        item = table.item(place, column)
+                        if item is not None:
+                            item.setSelected(True)
         self.remove.setEnabled(bool(rows))
         self.save.setEnabled(bool(rows))
         self.undo.setEnabled(can_undo)
@@ -167,8 +130,7 @@ class PairTable(QWidget):
 
     def _on_changed(self, item: QTableWidgetItem) -> None:
         if item.column() == 0:
-            active = item.checkState() == Qt.CheckState.Checked
-            self.switched.emit(int(item.text()), active)
+            self.switched.emit(int(item.text()), is_checked(item))
 
     def _on_double(self, item: QTableWidgetItem) -> None:
         self.chosen.emit(self._number(item.row()))

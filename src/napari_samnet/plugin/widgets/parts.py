@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
+    QAction,
     QCheckBox,
     QFormLayout,
     QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QScrollArea,
     QShortcut,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -35,39 +35,6 @@ COMFORTABLE = 320
 
 #: What a field says that the Tab key reaches.
 TAB = Qt.FocusPolicy.TabFocus
-
-
-def show_lines(table: QTableWidget, count: int) -> None:
-    """Give a table room for some lines below its heads.
-
-    ``count``: lines that are seen without scrolling.
-    """
-    lines, heads = table.verticalHeader(), table.horizontalHeader()
-    assert lines is not None
-    assert heads is not None
-    line = max(lines.minimumSectionSize(), table.fontMetrics().height() + 6)
-    lines.setDefaultSectionSize(line)
-    # Napari's dark theme draws boxes in the color of what is behind them.
-    table.setStyleSheet('::indicator:unchecked { border: 1px solid gray }')
-    # Themes make the heads a little higher.
-    frame = 2 * table.frameWidth() + line // 2
-    table.setFixedHeight(heads.sizeHint().height() + count * line + frame)
-
-
-def table_item(text: str, checked: bool | None = None) -> QTableWidgetItem:
-    """A cell of a table that can be selected, not edited.
-
-    ``checked``: state of the box before the text; none if None.
-    """
-    item = QTableWidgetItem(text)
-    flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-    if checked is not None:
-        flags |= Qt.ItemFlag.ItemIsUserCheckable
-        item.setCheckState(
-            Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked
-        )
-    item.setFlags(flags)
-    return item
 
 
 class Fold(QWidget):
@@ -113,6 +80,16 @@ def label(text: str, tip: str = '') -> QLabel:
     if tip:
         made.setToolTip(tooltip(tip))
     return made
+
+
+def add_action(menu: QMenu, text: str, act: Callable[[], object]) -> QAction:
+    """Add a line to a menu that does something.
+
+    ``text``: as it is to be read, also if it is a name with an ampersand.
+    """
+    action = menu.addAction(text.replace('&', '&&'))
+    action.triggered.connect(lambda *_: act())
+    return action
 
 
 def stacked(parent: QWidget, *, spacing: int) -> QVBoxLayout:

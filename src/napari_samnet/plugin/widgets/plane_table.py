@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-)
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
 from napari_samnet.plugin.widgets.fields import tooltip
-from napari_samnet.plugin.widgets.parts import show_lines, table_item
+from napari_samnet.plugin.widgets.tables import Table, is_checked, selectable
 
 _HEADS = {
     'Lock plane': 'Checked planes are locked: no run changes them.',
@@ -46,7 +41,7 @@ class PlaneRow:
     locked: bool = False
 
 
-class PlaneTable(QTableWidget):
+class PlaneTable(Table):
     """Planes in order; a click goes to one."""
 
     #: A plane is to be shown: its place.
@@ -55,27 +50,10 @@ class PlaneTable(QTableWidget):
     locked = Signal(int, bool)
 
     def __init__(self) -> None:
-        super().__init__(0, len(_HEADS))
-        self.setHorizontalHeaderLabels(list(_HEADS))
-        for column, tip in enumerate(_HEADS.values()):
-            head = self.horizontalHeaderItem(column)
-            if head is not None:
-                head.setToolTip(tooltip(tip))
-        self.setAccessibleName('Planes of the series')
-        vertical, horizontal = self.verticalHeader(), self.horizontalHeader()
-        assert vertical is not None
-        assert horizontal is not None
-        vertical.setVisible(False)
-        horizontal.setSectionResizeMode(
-            QHeaderView.ResizeMode.ResizeToContents
-        )
-        horizontal.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.setSelectionBehavior(
-            QAbstractItemView.SelectionBehavior.SelectRows
+        super().__init__(
+            _HEADS, 'Planes of the series', lines=_ROWS, wide=(1,)
         )
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        show_lines(self, _ROWS)
         self._rows: tuple[PlaneRow, ...] = ()
         self.itemChanged.connect(self._on_changed)
         self.itemSelectionChanged.connect(self._on_selected)
@@ -94,36 +72,33 @@ class PlaneTable(QTableWidget):
         if tuple(rows) == self._rows:
             return
         self._rows = tuple(rows)
-        blocked = self.blockSignals(True)
-        self.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            quality = '' if row.quality is None else f'{row.quality:.2f}'
-            for column, text in enumerate(
-                (str(row.place), f'\u25cf {row.text}', quality)
-            ):
-                item = table_item(text, row.locked if column == 0 else None)
-                if column == 1:
-                    item.setForeground(QColor(*row.color))
-                if row.tip:
-                    item.setToolTip(tooltip(row.tip))
-                self.setItem(number, column, item)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.setRowCount(len(rows))
+            for number, row in enumerate(rows):
+                quality = '' if row.quality is None else f'{row.quality:.2f}'
+                for column, text in enumerate(
+                    (str(row.place), f'\u25cf {row.text}', quality)
+                ):
+                    checked = row.locked if column == 0 else None
+                    item = selectable(QTableWidgetItem(text), checked)
+                    if column == 1:
+                        item.setForeground(QColor(*row.color))
+                    if row.tip:
+                        item.setToolTip(tooltip(row.tip))
+                    self.setItem(number, column, item)
 
     def mark(self, place: int) -> None:
         """Select the plane that is shown, without going there."""
         numbers = [n for n, row in enumerate(self._rows) if row.place == place]
-        blocked = self.blockSignals(True)
-        self.clearSelection()
-        if numbers:
-            self.selectRow(numbers[0])
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.clearSelection()
+            if numbers:
+                self.selectRow(numbers[0])
 
     def _on_changed(self, item: QTableWidgetItem) -> None:
         if item.column() == 0:
             row = self._rows[item.row()]
-            self.locked.emit(
-                row.place, item.checkState() == Qt.CheckState.Checked
-            )
+            self.locked.emit(row.place, is_checked(item))
 
     def _on_selected(self) -> None:
         chosen = {index.row() for index in self.selectedIndexes()}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QListWidget,
     QPushButton,
     QVBoxLayout,
@@ -14,6 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.widgets.fields import tooltip
+from napari_samnet.plugin.widgets.tables import button_row
 
 #: Height of the list in lines.
 _LINES = 4
@@ -39,26 +39,20 @@ class ReferenceList(QWidget):
         self.files = QPushButton('Files…')
         self.remove = QPushButton('Remove')
         self.run = QPushButton('Carry labels of all')
-        for button, tip in (
-            (
-                self.add,
-                'Add the source with its labels. Of a stack, every plane '
-                'that has labels counts.',
-            ),
-            (self.files, 'Add an image file and a file of its labels.'),
-            (self.remove, 'Take the selected ones out of the list.'),
-            (
-                self.run,
+        self.run.setToolTip(
+            tooltip(
                 'Carry the labels of all of them to the target that is shown. '
-                'Those of the same id become one.',
-            ),
-        ):
-            button.setToolTip(tooltip(tip))
-            button.setMinimumWidth(40)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button in (self.add, self.files, self.remove):
-            buttons.addWidget(button, 1)
+                'Those of the same id become one.'
+            )
+        )
+        buttons = button_row(
+            {
+                self.add: 'Add the source with its labels. Of a stack, every '
+                'plane that has labels counts.',
+                self.files: 'Add an image file and a file of its labels.',
+                self.remove: 'Take the selected ones out of the list.',
+            }
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 0, 0)
         layout.setSpacing(4)
