@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +14,7 @@ from napari_samnet.plugin.model.capture import METADATA
 from napari_samnet.plugin.model.grids import sizes
 
 
-def write_coco(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write labels as JSON of COCO; see :func:`write_labels`."""
-    with shown_refusals():
-        return write_labels('coco', path, data, meta)
-
-
-def write_labelme(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write labels as JSON of labelme; see :func:`write_labels`."""
-    with shown_refusals():
-        return write_labels('labelme', path, data, meta)
-
-
-def write_yolo(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write labels as outlines of YOLO; see :func:`write_labels`."""
-    with shown_refusals():
-        return write_labels('yolo', path, data, meta)
-
-
-def write_geojson(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write labels as GeoJSON of QuPath; see :func:`write_labels`."""
-    with shown_refusals():
-        return write_labels('geojson', path, data, meta)
-
-
-def write_rois(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write labels as regions of ImageJ; see :func:`write_labels`."""
-    with shown_refusals():
-        return write_labels('roi', path, data, meta)
-
-
-def write_ome_zarr(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write labels as a label image of OME-Zarr; see :func:`write_labels`."""
-    with shown_refusals():
-        return write_labels('ome-zarr', path, data, meta)
-
-
+@shown_refusals()
 def write_labels(
     kind: str, path: str, data: Any, meta: dict[str, Any]
 ) -> list[str]:
@@ -102,6 +68,15 @@ def write_labels(
     for notice in notices:
         show_info(notice)
     return [path]
+
+
+#: What the manifest names, one for each format.
+write_coco = partial(write_labels, 'coco')
+write_labelme = partial(write_labels, 'labelme')
+write_yolo = partial(write_labels, 'yolo')
+write_geojson = partial(write_labels, 'geojson')
+write_rois = partial(write_labels, 'roi')
+write_ome_zarr = partial(write_labels, 'ome-zarr')
 
 
 def _ids_of(labels: Any) -> list[int]:

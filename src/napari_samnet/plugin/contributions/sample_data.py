@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 #: Space between the two images, as a share of the first one's width.
@@ -74,21 +75,6 @@ def _sample(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     return layers
 
 
-def elephant() -> list[tuple[Any, dict[str, Any], str]]:
-    """Two elephants."""
-    return _sample('elephant')
-
-
-def jug() -> list[tuple[Any, dict[str, Any], str]]:
-    """Two jugs."""
-    return _sample('jug')
-
-
-def kidney() -> list[tuple[Any, dict[str, Any], str]]:
-    """Two sections of a kidney in two stains."""
-    return _sample('kidney')
-
-
 def brain() -> list[tuple[Any, dict[str, Any], str]]:
     """Serial sections of a brain, one of which is annotated."""
     from napari_samnet.datasets.real_pairs import brain_series
@@ -116,21 +102,11 @@ def brain() -> list[tuple[Any, dict[str, Any], str]]:
     ]
 
 
-def coffee() -> list[tuple[Any, dict[str, Any], str]]:
-    """A cup, and the same picture bent and recolored."""
-    return _sample('coffee')
-
-
-def cat() -> list[tuple[Any, dict[str, Any], str]]:
-    """A cat by day and by moonlight."""
-    return _sample('cat')
-
-
-def tissue() -> list[tuple[Any, dict[str, Any], str]]:
-    """A tissue section, and the same bent and restained."""
-    return _sample('tissue')
-
-
-def motorcycle() -> list[tuple[Any, dict[str, Any], str]]:
-    """A motorcycle seen by two cameras."""
-    return _sample('motorcycle')
+#: What the manifest names, one for each pair.
+elephant = partial(_sample, 'elephant')
+jug = partial(_sample, 'jug')
+kidney = partial(_sample, 'kidney')
+coffee = partial(_sample, 'coffee')
+cat = partial(_sample, 'cat')
+tissue = partial(_sample, 'tissue')
+motorcycle = partial(_sample, 'motorcycle')

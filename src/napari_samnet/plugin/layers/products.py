@@ -263,7 +263,7 @@ class Collector:
             about=self._about(mask.kind),
             correspondences=self._backward if flat else {},
             planes=self._planes(carried),
-            pair=(request.source.uid, request.target.uid),
+            pair=request.images,
             missed=tuple(missed),
         )
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from napari_samnet.plugin.model.units import Units, unit_factors
 
@@ -42,15 +43,6 @@ def _shear_matrix(shear: Any, ndim: int) -> Matrix:
         return shear
     matrix = np.eye(ndim)
     matrix[np.triu_indices(ndim, 1)] = shear
-    return matrix
-
-
-def _beside(first: Matrix, second: Matrix) -> Matrix:
-    """Block-diagonal matrix."""
-    n, m = len(first), len(second)
-    matrix = np.zeros((n + m, n + m))
-    matrix[:n, :n] = first
-    matrix[n:, n:] = second
     return matrix
 
 
@@ -176,12 +168,15 @@ class Grid:
         if not count or self.leading:
             return self
         mine, theirs = self.spatial, other.spatial
+        still = np.eye(count)
         spatial = {
             'scale': np.r_[theirs['scale'][:count], mine['scale']],
             'translate': np.r_[theirs['translate'][:count], mine['translate']],
-            'rotate': _beside(np.eye(count), np.asarray(mine['rotate'])),
-            'shear': _beside(np.eye(count), _shear_matrix(mine['shear'], 2)),
-            'affine': _beside(np.eye(count), self._outer()),
+            'rotate': block_diag(still, np.asarray(mine['rotate'])),
+            'shear': block_diag(
+                np.eye(count), _shear_matrix(mine['shear'], 2)
+            ),
+            'affine': block_diag(still, self._outer()),
             'units': (*theirs['units'][:count], *mine['units']),
             'axis_labels': (
                 *theirs['axis_labels'][:count],
@@ -291,14 +286,6 @@ class Grid:
         there = other.plane().from_grid(at.reshape(-1, 2), self.plane())
         limits = np.array(other.plane_shape) - 0.5
         return float(((there >= -0.5) & (there <= limits)).all(1).mean())
-
-
-def _corners(shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Centers of the four outermost pixels."""
-    last_row, last_col = max(shape[0] - 1, 0), max(shape[1] - 1, 0)
-    return np.array(
-        [[0, 0], [0, last_col], [last_row, 0], [last_row, last_col]], float
-    )
 
 
 def shape_of(layer: Any) -> tuple[int, ...]:

@@ -86,6 +86,11 @@ class PlanePair:
     source_at: Index
     target_at: Index
 
+    @property
+    def planes(self) -> tuple[Index, Index]:
+        """The two planes, by which a match is found again."""
+        return self.source, self.target
+
 
 @dataclass(frozen=True)
 class Request:
@@ -143,6 +148,11 @@ class Request:
         """Pixels of a plane of the source that count; None for all."""
         region = self.regions[0]
         return None if region is None else region.plane(index)
+
+    @property
+    def images(self) -> tuple[Hashable, Hashable]:
+        """Identities of the two images."""
+        return self.source.uid, self.target.uid
 
     @property
     def has_planes(self) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -39,6 +39,7 @@ from napari_samnet.runtime.weights import get_weights
 RANKS = {'good': 0, 'look': 1, 'bad': 2}
 
 Steps = Generator[Report, None, Outcome]
+Result = TypeVar('Result')
 
 
 def match_pair(
@@ -141,8 +142,8 @@ def run_steps(
             break
         source = request.source.plane(pair.source)
         target = request.target.plane(pair.target)
-        landmarks = request.landmarks.get((pair.source, pair.target))
-        match = (known or {}).get((pair.source, pair.target))
+        landmarks = request.landmarks.get(pair.planes)
+        match = (known or {}).get(pair.planes)
         if match is None:
             # Of several planes only whole ones count, or a plane that an
             # earlier run matched would be replaced by one half done.
@@ -156,7 +157,10 @@ def run_steps(
                 kept=request.kept(pair),
                 partial=count == 1,
             )
-            match = yield from _numbered(steps, number, count)
+            if count > 1:
+                name = f'plane {number + 1}/{count}'
+                steps = of_plane(steps, name, number, count)
+            match = yield from steps
             if match is None:
                 break
             match = yield from started_again(
@@ -169,12 +173,11 @@ def run_steps(
         result = bent_to_landmarks(match, landmarks, source, target, request)
         collector.add(pair, target, result)
         # Pictures of a whole stack are in the products already.
-        correspondences[pair.source, pair.target] = (
-            result if count == 1 else replace(result, transferred=None)
-        )
-        unbent[pair.source, pair.target] = (
-            match if count == 1 else replace(match, transferred=None)
-        )
+        if count > 1:
+            result = replace(result, transferred=None)
+            match = replace(match, transferred=None)
+        correspondences[pair.planes] = result
+        unbent[pair.planes] = match
         if count > 1:
             yield Report(number + 1, count, f'plane {number + 1}/{count} done')
     cancelled = stop.is_set()
@@ -243,23 +246,21 @@ def with_verdict(
     ]
 
 
-def _numbered(
-    steps: Generator[Report, None, Any], number: int, count: int
-) -> Generator[Report, None, Any]:
-    """Count planes instead of iterations where there are several."""
-    if count == 1:
-        return (yield from steps)
+def of_plane(
+    steps: Generator[Report, None, Result], name: str, done: int, total: int
+) -> Generator[Report, None, Result]:
+    """Count planes instead of iterations where there are several.
+
+    ``name``: of the plane, before what is going on.
+    """
     while True:
         try:
             report = next(steps)
         except StopIteration as end:
-            return end.value
-        yield replace(
-            report,
-            index=number,
-            total=count,
-            text=f'plane {number + 1}/{count}, {report.text}',
-        )
+            result: Result = end.value
+            return result
+        text = f'{name}, {report.text}'
+        yield replace(report, index=done, total=total, text=text)
 
 
 def _summary(

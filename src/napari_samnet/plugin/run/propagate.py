@@ -30,7 +30,7 @@ from napari_samnet.plugin.model.request import (
     Request,
 )
 from napari_samnet.plugin.run.cache import CorrespondenceCache
-from napari_samnet.plugin.run.job import Steps, match_pair
+from napari_samnet.plugin.run.job import Steps, match_pair, of_plane
 from napari_samnet.series.verdicts import ended_before
 
 #: Forward-backward error, as a share of the plane's side, above which a link
@@ -178,7 +178,8 @@ def propagate_steps(
                 chain, place, previous, (first, before, here), cache, stop
             )
             # Several reports a plane, one unit of progress.
-            going_on = yield from _counted(link, place, done, length)
+            steps = of_plane(link, f'plane {place}', done, length)
+            going_on = yield from steps
             if not going_on:
                 if not stop.is_set():
                     ends.append(place)
@@ -197,25 +198,6 @@ def propagate_steps(
         text=_summary(chain, length, ends, started, stop),
         last=chain.last,
     )
-
-
-def _counted(
-    link: Generator[Report, None, bool], place: int, done: int, length: int
-) -> Generator[Report, None, bool]:
-    """Report planes rather than iterations."""
-    while True:
-        try:
-            report = next(link)
-        except StopIteration as end:
-            return bool(end.value)
-        yield Report(
-            done,
-            length,
-            f'plane {place}, {report.text}',
-            change=report.change,
-            first=report.first,
-            picture=report.picture,
-        )
 
 
 def _product(chain: _Chain, mask: Mask, carried: dict[Index, Any]) -> Product:

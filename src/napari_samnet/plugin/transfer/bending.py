@@ -60,15 +60,9 @@ class Bending(Control):
         ``request``: what is wanted; only pairs of planes that were matched are
         used. Raises InputError if none of them was.
         """
-        images = request.source.uid, request.target.uid
         known = {
-            (pair.source, pair.target): matched.unbent
-            for pair in request.pairs
-            if (
-                matched := self._matches.get(
-                    (*images, pair.source, pair.target)
-                )
-            )
+            planes: matched.unbent
+            for planes, matched in self._matches.of(request).items()
         }
         if not known:
             raise InputError(
@@ -76,11 +70,7 @@ class Bending(Control):
             )
         request = replace(
             request,
-            pairs=[
-                pair
-                for pair in request.pairs
-                if (pair.source, pair.target) in known
-            ],
+            pairs=[pair for pair in request.pairs if pair.planes in known],
             several=request.has_planes,
             landmarks=self._landmarks(request),
         )

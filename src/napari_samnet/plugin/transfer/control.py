@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,3 +41,12 @@ class Control:
         self._matches = dock.matches
         self._worst = dock.worst
         self._status = dock.status
+
+    def _put(self, *what: Any, **how: Any) -> Iterator[Any]:
+        """Add or update layers, with what is to be said of them.
+
+        ``*what``, ``**how``: see :meth:`Results.show`.
+        """
+        yield from self._results.show(*what, **how)
+        for note in self._results.take_notes():
+            self._status.note(note)

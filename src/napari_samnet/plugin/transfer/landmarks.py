@@ -200,11 +200,10 @@ class LandmarkControl(Control):
         self, request: Request
     ) -> dict[tuple[Index, Index], Landmarks]:
         """Landmarks that a run is to meet."""
-        images = request.source.uid, request.target.uid
         return {
-            (pair.source, pair.target): held.used
+            pair.planes: held.used
             for pair in request.pairs
-            if (held := self._held.get((*images, pair.source, pair.target)))
+            if (held := self._held.get((*request.images, *pair.planes)))
         }
 
     # Following the viewer.

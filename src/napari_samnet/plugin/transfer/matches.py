@@ -59,6 +59,14 @@ class Matches:
         """What was found for a pair of planes."""
         return self._held.get(key)
 
+    def of(self, request: Request) -> dict[tuple[Index, Index], Matched]:
+        """What was found for the pairs of planes of a request."""
+        return {
+            pair.planes: matched
+            for pair in request.pairs
+            if (matched := self.get((*request.images, *pair.planes)))
+        }
+
     def has_pair(self, pair: tuple[Hashable, Hashable]) -> bool:
         """Whether any planes of two images were matched."""
         return any(key[:2] == pair for key in self._held)
@@ -74,9 +82,9 @@ class Matches:
         ``outcome``: what it found. A match that was cut short does not stand
         in for a whole one.
         """
-        pairs = {(pair.source, pair.target): pair for pair in request.pairs}
+        pairs = {pair.planes: pair for pair in request.pairs}
         for planes, match in outcome.correspondences.items():
-            key = request.source.uid, request.target.uid, *planes
+            key = *request.images, *planes
             before = self._held.get(key)
             if outcome.partial and before is not None:
                 continue

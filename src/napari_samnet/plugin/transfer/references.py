@@ -155,11 +155,8 @@ class ReferenceControl(Control):
             if target.uid in layers:
                 now = self._inputs.stack(layers[target.uid]).grid
                 grid = product.grid.moved_with(target.grid, now)
-                yield from self._results.show([replace(product, grid=grid)])
-            else:
-                yield from self._results.show([product])
-        for note in self._results.take_notes():
-            self._status.note(note)
+                product = replace(product, grid=grid)
+            yield from self._put([product])
 
     def _on_files(self) -> None:
         image, _ = QFileDialog.getOpenFileName(

@@ -221,9 +221,9 @@ class SavedMatch(Control):
             request = self._inputs.request((), outputs=('flow',))
         for error in refused:
             self._status.note(str(error))
-        pair = request.pairs[0]
         about = {**match.metadata, TAKEN: text}
-        known = {(pair.source, pair.target): replace(match, metadata=about)}
+        planes = request.pairs[0].planes
+        known = {planes: replace(match, metadata=about)}
 
         def make(stop: Event) -> Generator[Report, None, Outcome]:
             outcome = yield from run_steps(
@@ -312,9 +312,7 @@ class SavedMatch(Control):
             return Outcome([product], {}, False, f'Added {product.name!r}')
 
         def done(outcome: Outcome) -> Iterator[Any]:
-            yield from self._results.show(outcome.products)
-            for note in self._results.take_notes():
-                self._status.note(note)
+            yield from self._put(outcome.products)
 
         self._tasks.add(Task('Applying the match', make, done))
 

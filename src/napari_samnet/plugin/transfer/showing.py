@@ -43,7 +43,7 @@ class Showing(Control):
         carried ones are written into.
         Yields: after each part, so that the window can breathe.
         """
-        pair = request.source.uid, request.target.uid
+        pair = request.images
         if not {*pair} & {layer.unique_id for layer in self._viewer.layers}:
             self._status.note('both images were removed: nothing was added')
             return
@@ -69,13 +69,9 @@ class Showing(Control):
                 self._status.note(str(written))
                 yield written
         layers = []
-        for layer in self._results.show(
-            products, threshold, partial=outcome.partial
-        ):
+        for layer in self._put(products, threshold, partial=outcome.partial):
             layers.append(layer)
             yield layer
-        for note in self._results.take_notes():
-            self._status.note(note)
         self._judging.results_changed(layers)
         self._panel.restore.setVisible(bool(self._results.restorable))
         self._select_propagated(request)
@@ -115,11 +111,9 @@ class Showing(Control):
             for product in self._where_images_are(request, outcome.products)
         ]
         layers = []
-        for layer in self._results.show(products):
+        for layer in self._put(products):
             layers.append(layer)
             yield layer
-        for note in self._results.take_notes():
-            self._status.note(note)
         self._judging.results_changed(layers)
 
     def show_continued(

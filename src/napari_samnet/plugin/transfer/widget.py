@@ -353,13 +353,10 @@ class SemanticTransfer(Scripting):
         """Matches that were opened, which do where any will do."""
         if not request.any_match:
             return {}
-        images = request.source.uid, request.target.uid
-        planes = [(pair.source, pair.target) for pair in request.pairs]
         return {
-            at: matched.unbent
-            for at in planes
-            if (matched := self._matches.get((*images, *at)))
-            and self._saved.is_taken(matched.unbent)
+            planes: matched.unbent
+            for planes, matched in self._matches.of(request).items()
+            if self._saved.is_taken(matched.unbent)
         }
 
     def _carry_known(self, layer: Any) -> None:
@@ -372,10 +369,9 @@ class SemanticTransfer(Scripting):
         if shown is None:
             return False
         source, target, at = shown
-        images = (source.uid, target.uid)
-        if images != (request.source.uid, request.target.uid):
+        if (source.uid, target.uid) != request.images:
             return False
-        planes = [(pair.source, pair.target) for pair in request.pairs]
+        planes = [pair.planes for pair in request.pairs]
         return len(planes) > 1 or source is target or at in planes
 
     def _on_go_on(self) -> None:
