@@ -6,7 +6,8 @@ the command line prints it and the plugin shows it without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -42,6 +43,31 @@ def in_one_line(error: BaseException, longest: int | None = 300) -> str:
         Its words, or its kind if it has none.
     """
     return ' '.join(str(error).split())[:longest] or type(error).__name__
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Raise whatever goes wrong inside as an error of one line.
+
+    Decoders raise nearly anything on a damaged file. What is a line for
+    people already stays as it is.
+
+    Parameters
+    ----------
+    what : str
+        What cannot be done, which stands before the reason.
+
+    Raises
+    ------
+    InputError
+        If anything goes wrong inside.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f'{what}: {in_one_line(error)}') from error
 
 
 def cannot(what: str, error: OSError) -> InputError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, refused
 from napari_samnet.files import atomic_write
 from napari_samnet.images.rgb import check_image, to_rgb
 from napari_samnet.io.array_planes import plane_of_array
@@ -55,12 +57,8 @@ def read_picture(
     """
     file = existing_file(path, name)
     stored = read_stored(file, name, page)
-    try:
+    with _readable(file, name):
         picture = as_seen(stored, file.name)
-    except InputError:
-        raise
-    except Exception as error:
-        raise _unreadable(file, name, error) from error
     if channel is not None:
         picture = _one_channel(picture, channel, name, file)
     check_image(
@@ -100,7 +98,7 @@ def read_stored(
     """
     file = existing_file(path, name)
     kind = file_kind(file, name)
-    try:
+    with _readable(file, name):
         if kind in ('npy', 'npz'):
             return plane_of_array(
                 _read_numpy(file, kind, name), page, name, file
@@ -122,11 +120,6 @@ def read_stored(
         if kind == 'heic':
             return _read_heic(file, name, number)
         return read_with_pillow(file, name, number)
-    except InputError:
-        raise
-    except Exception as error:
-        # Decoders raise nearly anything on a damaged file.
-        raise _unreadable(file, name, error) from error
 
 
 def read_stack(
@@ -140,16 +133,12 @@ def read_stack(
     """
     file = existing_file(path, name)
     kind = file_kind(file, name)
-    try:
+    with _readable(file, name):
         if kind in ('npy', 'npz'):
             return _read_numpy(file, kind, name)
         if kind == 'tiff':
             return read_tiff_stack(file, name)
-    except InputError:
-        raise
-    except Exception as error:
-        raise _unreadable(file, name, error) from error
-    return None
+        return None
 
 
 def write_tiff(
@@ -229,16 +218,21 @@ def fits_png(image: NDArray[Any], channel_axis: int | None = None) -> bool:
     return color and image.dtype == np.uint8
 
 
-def _unreadable(file: Path, name: str, error: Exception) -> InputError:
-    reason = in_one_line(error)
-    if isinstance(error, UnidentifiedImageError):
-        reason = (
-            'no known format (TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, GIF, '
-            'BMP, PPM, npy, HEIC and DICOM are read)'
-        )
-    elif isinstance(error, Image.DecompressionBombError):
-        reason += '; save it as TIFF if it is none'
-    return InputError(f'{name}: {file} cannot be read as an image: {reason}')
+@contextmanager
+def _readable(file: Path, name: str) -> Iterator[None]:
+    """Tell in one line why a file cannot be read as an image."""
+    with refused(f'{name}: {file} cannot be read as an image'):
+        try:
+            yield
+        except UnidentifiedImageError:
+            raise ValueError(
+                'no known format (TIFF, PNG, JPEG, JPEG 2000, WebP, AVIF, '
+                'GIF, BMP, PPM, npy, HEIC and DICOM are read)'
+            ) from None
+        except Image.DecompressionBombError as error:
+            raise ValueError(f'{error}; save it as TIFF if it is none') from (
+                error
+            )
 
 
 def _read_numpy(file: Path, kind: str, name: str) -> NDArray[Any]:

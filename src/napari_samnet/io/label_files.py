@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_samnet.arrays.tiles import tiles
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, refused
 from napari_samnet.io.color_codes import bands_of
 from napari_samnet.io.file_kinds import existing_file
 from napari_samnet.io.image_files import read_stored, write_tiff
@@ -62,16 +62,8 @@ def read_label_picture(
             f'{name} must have at least one pixel, got shape '
             f'{stored.pixels.shape} in {file}'
         )
-    try:
+    with refused(f'{name}: {file} cannot be read as labels'):
         made = _labels(stored, name, file)
-    except InputError:
-        raise
-    except Exception as error:
-        # What damage has left of a file may be anything.
-        reason = in_one_line(error)
-        raise InputError(
-            f'{name}: {file} cannot be read as labels: {reason}'
-        ) from error
     return LabelPicture(
         labels=upright(made.labels, stored.orientation),
         notices=(*stored.notices, *made.notices),

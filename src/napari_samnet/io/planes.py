@@ -9,7 +9,7 @@ from pathlib import Path
 import tifffile
 from PIL import Image
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import refused
 from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.npy import read_npy
 from napari_samnet.io.pillow_files import PILLOW_FORMATS
@@ -28,7 +28,7 @@ def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
     """
     file = existing_file(path, name)
     kind = file_kind(file, name)
-    try:
+    with refused(f'{name}: {file} cannot be read'):
         if kind == 'npy':
             shape = read_npy(file).shape
             color = len(shape) > 2 and shape[-1] in (3, 4)
@@ -38,11 +38,6 @@ def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
         if kind == 'picture':
             with Image.open(file, formats=PILLOW_FORMATS) as image:
                 return int(getattr(image, 'n_frames', 1))
-    except InputError:
-        raise
-    except Exception as error:
-        reason = in_one_line(error)
-        raise InputError(f'{name}: {file} cannot be read: {reason}') from error
     return 1
 
 

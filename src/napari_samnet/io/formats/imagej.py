@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, refused
 from napari_samnet.files import atomic_write
 from napari_samnet.io.extras import require
 from napari_samnet.io.formats.objects import LabelObject, Ring, number_objects
@@ -51,7 +51,7 @@ def read_rois(
     Ids are from names such as 'label 5' or '5', of others the next free ones.
     """
     roifile = require('roifile', 'regions of ImageJ')
-    try:
+    with refused(f'labels: {file} holds a damaged region'):
         rois = [
             roifile.ImagejRoi.frombytes(raw) for raw in _members(file, name)
         ]
@@ -70,13 +70,6 @@ def read_rois(
             )
             for number, roi, plane in zip(numbers, areas, planes, strict=True)
         ]
-    except InputError:
-        raise
-    except Exception as error:
-        reason = in_one_line(error)
-        raise InputError(
-            f'labels: {file} holds a damaged region: {reason}'
-        ) from error
     left_out = len(rois) - len(areas)
     if not left_out:
         return objects, notices

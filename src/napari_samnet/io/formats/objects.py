@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -41,8 +41,6 @@ class LabelObject:
     plane: int | None = None
     #: 8-bit red, green and blue.
     color: tuple[int, int, int] | None = None
-    #: Further entries of the file, fit for JSON.
-    properties: dict[str, Any] = field(default_factory=dict)
 
 
 def number_objects(

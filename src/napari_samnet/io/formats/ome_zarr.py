@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.errors import InputError, cannot, in_one_line
+from napari_samnet.errors import InputError, cannot, refused
 from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.size_limits import check_memory
@@ -72,19 +72,12 @@ def _open_labels(
 ) -> tuple[Any, dict[str, Any], tuple[str, ...]]:
     """Array of a label image, its metadata, and what was chosen."""
     zarr = require('zarr', 'files of OME-Zarr')
-    try:
+    with refused(f'{name}: {path} holds no label image of OME-Zarr'):
         group = zarr.open_group(path, mode='r')
         group, notices = _label_group(group, path.name)
         about = metadata(group)
         first = about['multiscales'][0]['datasets'][0]['path']
         array = group[first]
-    except InputError:
-        raise
-    except Exception as error:
-        reason = in_one_line(error)
-        raise InputError(
-            f'{name}: {path} holds no label image of OME-Zarr: {reason}'
-        ) from error
     if array.dtype.kind not in 'biu' or array.ndim < 2:
         raise InputError(
             f'{name}: labels must be whole numbers with rows and columns, got '

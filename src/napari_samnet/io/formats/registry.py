@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,32 +50,11 @@ def format_of(path: Path) -> str:
     return 'yolo' if yolo.is_yolo_file(path) else ''
 
 
-def read_label_format(
-    path: Path,
-    shape: tuple[int, int],
-    *,
-    image: str = '',
-    page: int | None = None,
-    pixel_size: float | None = None,
-    unit: str = '',
-) -> LabelPicture:
-    """Read labels of another program for an image.
-
-    ``path``: a file or folder for which :func:`format_of` tells a format.
-    ``image``: name of the image's file, for files with several images.
-    ``pixel_size``: side of a pixel in micrometers, for GeoJSON.
-    ``unit``: 'px' or 'um' for GeoJSON, else told apart.
-    Raises InputError if it is damaged, or of another image.
-    """
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with it."""
     try:
-        return _read(
-            path,
-            shape,
-            image=image,
-            page=page,
-            pixel_size=pixel_size,
-            unit=unit,
-        )
+        yield
     except InputError as error:
         if path.name in str(error):
             raise
@@ -92,52 +72,60 @@ def read_label_format(
         raise InputError(f'labels: {path} is damaged: {reason}') from error
 
 
-def _read(
+def read_label_format(
     path: Path,
     shape: tuple[int, int],
     *,
-    image: str,
-    page: int | None,
-    pixel_size: float | None,
-    unit: str,
+    image: str = '',
+    page: int | None = None,
+    pixel_size: float | None = None,
+    unit: str = '',
 ) -> LabelPicture:
-    """Labels by the reader of their format."""
-    kind, name = format_of(path), path.name
-    notices: tuple[str, ...] = ()
-    if kind == 'ome-zarr':
-        return ome_zarr.read_ome_zarr(path, 'labels', page)
-    if kind == 'roi':
-        objects, notices = imagej.read_rois(path, name)
-        objects = _on_plane(objects, page, name)
-    elif kind == 'yolo':
-        objects, notices = yolo.read_yolo(path, shape, name)
-    elif kind:
-        content = json_text.load_json(path)
-        if kind == 'coco':
-            objects, notices = coco.read_coco(content, shape, image, name)
-        elif kind == 'labelme':
-            objects, notices = labelme.read_labelme(content, shape, name)
-        elif kind == 'geojson':
-            objects, notices = geojson.read_geojson(
-                content, shape, name, pixel_size=pixel_size, unit=unit
-            )
+    """Read labels of another program for an image.
+
+    ``path``: a file or folder for which :func:`format_of` tells a format.
+    ``image``: name of the image's file, for files with several images.
+    ``pixel_size``: side of a pixel in micrometers, for GeoJSON.
+    ``unit``: 'px' or 'um' for GeoJSON, else told apart.
+    Raises InputError if it is damaged, or of another image.
+    """
+    with _about(path):
+        kind, name = format_of(path), path.name
+        notices: tuple[str, ...] = ()
+        if kind == 'ome-zarr':
+            return ome_zarr.read_ome_zarr(path, 'labels', page)
+        if kind == 'roi':
+            objects, notices = imagej.read_rois(path, name)
+            objects = _on_plane(objects, page, name)
+        elif kind == 'yolo':
+            objects, notices = yolo.read_yolo(path, shape, name)
+        elif kind:
+            content = json_text.load_json(path)
+            if kind == 'coco':
+                objects, notices = coco.read_coco(content, shape, image, name)
+            elif kind == 'labelme':
+                objects, notices = labelme.read_labelme(content, shape, name)
+            elif kind == 'geojson':
+                objects, notices = geojson.read_geojson(
+                    content, shape, name, pixel_size=pixel_size, unit=unit
+                )
+            else:
+                raise InputError(
+                    f'labels: {path} is JSON, but neither COCO, labelme nor '
+                    f'GeoJSON'
+                )
         else:
             raise InputError(
-                f'labels: {path} is JSON, but neither COCO, labelme nor '
-                f'GeoJSON'
+                f'labels: {path} is of no known format: '
+                f'{", ".join(FORMATS)} are read, and pictures'
             )
-    else:
-        raise InputError(
-            f'labels: {path} is of no known format: {", ".join(FORMATS)} are '
-            f'read, and pictures'
+        read = paint(objects, shape, name)
+        return LabelPicture(
+            labels=read.labels,
+            notices=(*notices, *read.notices),
+            colors=read.colors or None,
+            names=read.names or None,
         )
-    read = paint(objects, shape, name)
-    return LabelPicture(
-        labels=read.labels,
-        notices=(*notices, *read.notices),
-        colors=read.colors or None,
-        names=read.names or None,
-    )
 
 
 def _on_plane(
