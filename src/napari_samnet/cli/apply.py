@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from napari_samnet.arrays.checks import check_share
 from napari_samnet.cli.arguments import (
     add_json_option,
+    add_out_option,
     read_label_formats,
     status_of,
+    tell_facts,
     tell_notices,
-    write_json,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_option
 from napari_samnet.errors import InputError, in_one_line
@@ -44,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         help='images, labels of any kind, and points as CSV',
     )
-    parser.add_argument(
-        '--out', metavar='DIR', required=True, help='folder for the results'
-    )
+    add_out_option(parser)
     parser.add_argument(
         '--as',
         dest='kind',
@@ -121,15 +120,11 @@ def run(arguments: argparse.Namespace) -> int:
         written[file] = [str(path) for path in files]
         notices += told
     tell_notices(notices)
-    if arguments.json:
-        write_json(
-            {
-                'files': written,
-                'failures': failures,
-                'notices': list(dict.fromkeys(notices)),
-            }
-        )
-    else:
-        for paths in written.values():
-            sys.stdout.writelines(f'{path}\n' for path in paths)
+    facts = {
+        'files': written,
+        'failures': failures,
+        'notices': list(dict.fromkeys(notices)),
+    }
+    paths = [path for files in written.values() for path in files]
+    tell_facts(arguments, facts, ''.join(f'{path}\n' for path in paths))
     return status_of(len(written), len(failures))

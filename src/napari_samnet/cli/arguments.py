@@ -102,6 +102,27 @@ def add_json_option(
     parser.add_argument('--json', action='store_true', help=text)
 
 
+def add_out_option(parser: argparse.ArgumentParser) -> None:
+    """Add the folder for the results."""
+    parser.add_argument(
+        '--out', metavar='DIR', required=True, help='folder for the results'
+    )
+
+
+def tell_facts(
+    arguments: argparse.Namespace, facts: dict[str, Any], text: str
+) -> None:
+    """Write what has come out to standard output.
+
+    ``facts``, ``text``: the same for programs, where JSON was asked for, and
+    for people.
+    """
+    if arguments.json:
+        write_json(facts)
+    else:
+        sys.stdout.write(text)
+
+
 def write_json(value: dict[str, Any]) -> None:
     """Write one JSON object to standard output.
 

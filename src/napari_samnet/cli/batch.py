@@ -11,11 +11,12 @@ from typing import Any
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
+    add_out_option,
     add_write_option,
     read_match_options,
     read_write_option,
     status_of,
-    write_json,
+    tell_facts,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.errors import InputError
@@ -43,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='columns source and target, and perhaps labels (or mask), '
         'points, and name (of the folder)',
     )
-    parser.add_argument(
-        '--out', metavar='DIR', required=True, help='folder for the results'
-    )
+    add_out_option(parser)
     parser.add_argument(
         '--root',
         metavar='DIR',
@@ -180,10 +179,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts = _facts(batch, len(pairs), len(pairs) - len(todo))
     facts['seconds'] = round(time.perf_counter() - start, 3)
     facts['files'] = tables
-    if arguments.json:
-        write_json(facts)
-    else:
-        sys.stdout.write(_text(facts))
+    tell_facts(arguments, facts, _text(facts))
     return status_of(facts['skipped'] + batch.done, len(batch.failed))
 
 
@@ -234,10 +230,7 @@ def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
         'seconds': round(time.perf_counter() - start, 3),
         'files': {'ranking': str(out / RANKING)},
     }
-    if arguments.json:
-        write_json(facts)
-    else:
-        sys.stdout.write(_folder_text(facts))
+    tell_facts(arguments, facts, _folder_text(facts))
     return status_of(
         len(results.rows) - len(results.failed), len(results.failed)
     )

@@ -157,6 +157,8 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol == 'speed':
         return run_speed(args, options)
 
+    from tqdm import tqdm
+
     from napari_samnet.evaluation import benchmark
     from napari_samnet.evaluation.methods.estimates import Estimates
     from napari_samnet.evaluation.methods.registry import get_methods
@@ -203,9 +205,17 @@ def run(args: argparse.Namespace) -> int:
         ours = WrittenFiles(args.report)
         ours.check(REPORT_FILES, otherwise='choose another folder')
 
-    with _Progress() as progress:
+    # Logs keep every update of a bar that a terminal overwrites.
+    pause = 0.5 if sys.stderr.isatty() else 30
+    with tqdm(file=sys.stderr, unit='pair', mininterval=pause) as bar:
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.set_description_str(name, refresh=False)
+            bar.update(done - bar.n)
+
         outcome = benchmark.run_benchmark(
-            protocol, methods, limit=args.limit, on_pair=progress
+            protocol, methods, limit=args.limit, on_pair=show
         )
     preset = args.preset or (args.protocol if args.protocol in PRESETS else '')
     if preset:
@@ -237,25 +247,3 @@ def changed_options(
         for field in fields(MatchOptions)
     }
     return replace(options, **read_named_values('--option', texts, kinds))
-
-
-class _Progress:
-    """Progress bar on standard error."""
-
-    def __init__(self) -> None:
-        from tqdm import tqdm
-
-        # Logs keep every update of a bar that a terminal overwrites.
-        pause = 0.5 if sys.stderr.isatty() else 30
-        self._bar = tqdm(file=sys.stderr, unit='pair', mininterval=pause)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def __call__(self, done: int, total: int, name: str) -> None:
-        self._bar.total = total
-        self._bar.set_description_str(name, refresh=False)
-        self._bar.update(done - self._bar.n)

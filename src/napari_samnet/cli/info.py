@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from napari_samnet.cli.arguments import add_json_option, write_json
+from napari_samnet.cli.arguments import add_json_option, tell_facts
 
 _PACKAGES = (
     'napari-samnet',
@@ -34,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts."""
     facts = collect()
-    if arguments.json:
-        write_json(facts)
-    else:
-        sys.stdout.write(as_text(facts))
+    tell_facts(arguments, facts, as_text(facts))
     return 0
 
 

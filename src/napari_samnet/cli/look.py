@@ -14,8 +14,8 @@ from napari_samnet.cli.arguments import (
     check_new_file,
     read_match_options,
     status_of,
+    tell_facts,
     tell_notices,
-    write_json,
 )
 from napari_samnet.cli.pages import (
     add_page_options,
@@ -71,14 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     Returns: 0 if all was done, 1 if some images could not be, 2 if none
     could.
     """
-    facts = _learn(arguments) if arguments.part == 'learn' else None
-    if facts is None:
-        facts = _apply(arguments)
-    if arguments.json:
-        write_json(facts)
-    else:
-        written = facts['written']
-        sys.stdout.write(''.join(f'{path}\n' for path in written))
+    make = _learn if arguments.part == 'learn' else _apply
+    facts = make(arguments)
+    tell_facts(
+        arguments, facts, ''.join(f'{path}\n' for path in facts['written'])
+    )
     for text in (*facts['notes'], *facts['failed'].values()):
         sys.stderr.write(f'napari-samnet: {text}\n')
     return status_of(len(facts['written']), len(facts['failed']))

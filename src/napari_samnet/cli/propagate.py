@@ -11,10 +11,11 @@ from typing import Any
 from napari_samnet.cli.arguments import (
     add_json_option,
     add_match_options,
+    add_out_option,
     read_match_options,
     status_of,
+    tell_facts,
     tell_notices,
-    write_json,
 )
 from napari_samnet.cli.film import (
     Annotations,
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f'{text}; one plane for all, or a stack with a plane for '
             f'each of FILM',
         )
-    add('--out', metavar='DIR', required=True, help='folder for the results')
+    add_out_option(parser)
     add(
         '--ids',
         metavar='N,N',
@@ -212,16 +213,12 @@ def run(arguments: argparse.Namespace) -> int:
         time.perf_counter() - begun,
         files=None if film.stack else images,
     )
-    if arguments.json:
-        write_json(
-            {
-                'out': str(folder),
-                'planes': records_of(names, images, reports, labeled),
-                'text': text,
-            }
-        )
-    else:
-        sys.stdout.write(f'{text}\n{folder / "report.csv"}\n')
+    facts = {
+        'out': str(folder),
+        'planes': records_of(names, images, reports, labeled),
+        'text': text,
+    }
+    tell_facts(arguments, facts, f'{text}\n{folder / "report.csv"}\n')
     done = sum(report.is_labeled for report in carried)
     return status_of(done, len(carried) - done)
 

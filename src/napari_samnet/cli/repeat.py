@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 
 from napari_samnet.cli.arguments import (
     add_json_option,
+    tell_facts,
     tell_notices,
-    write_json,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
 
@@ -53,16 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
         target.pixels,
         labels=None if source.labels is None else source.labels.labels,
     )
-    if arguments.json:
-        facts = {
-            'same': made.same,
-            'differences': made.differences,
-            'provenance': made.provenance,
-        }
-        write_json(facts)
-        return 0 if made.same else 1
-    for name, difference in made.differences.items():
-        told = f'differs by up to {difference:g}' if difference else 'the same'
-        sys.stdout.write(f'{name}: {told}\n')
-    sys.stdout.writelines(f'{line}\n' for line in made.provenance)
+    facts = {
+        'same': made.same,
+        'differences': made.differences,
+        'provenance': made.provenance,
+    }
+    lines = [
+        f'{name}: differs by up to {difference:g}'
+        if difference
+        else f'{name}: the same'
+        for name, difference in made.differences.items()
+    ]
+    lines += made.provenance
+    tell_facts(arguments, facts, ''.join(f'{line}\n' for line in lines))
     return 0 if made.same else 1

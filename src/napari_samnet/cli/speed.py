@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samnet.cli.arguments import write_json
+from napari_samnet.cli.arguments import tell_facts
 from napari_samnet.errors import InputError
 from napari_samnet.options import LIMITS, SIZE_STEP, MatchOptions
 
@@ -86,10 +86,7 @@ def run_speed(args: argparse.Namespace, options: MatchOptions) -> int:
             ),
             bar.set_description_str,
         )
-    if args.json:
-        write_json(result)
-    else:
-        sys.stdout.write(as_text(result))
+    tell_facts(args, result, as_text(result))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
@@ -13,12 +12,13 @@ from napari_samnet.cli.arguments import (
     add_json_option,
     add_label_options,
     add_match_options,
+    add_out_option,
     add_write_option,
     read_label_formats,
     read_match_options,
     read_write_option,
+    tell_facts,
     tell_notices,
-    write_json,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.cli.progress import MatchProgress
@@ -90,9 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 metavar='MASK',
                 help=text.format(image.upper()),
             )
-    parser.add_argument(
-        '--out', metavar='DIR', required=True, help='folder for the results'
-    )
+    add_out_option(parser)
     add_page_options(parser)
     add_label_options(parser)
     add_write_option(parser)
@@ -296,14 +294,11 @@ def _tell_result(
     """Write what was found to standard output."""
     from napari_samnet.outputs.overview import summary
 
-    if not arguments.json:
-        sys.stdout.write(summary(result) + '\n')
-        sys.stdout.write(verdict.text + '\n')
-        sys.stdout.writelines(f'{path}\n' for path in files.values())
-        return
     facts = result.metadata
     error = result.mean_consistency()
-    write_json(
+    lines = (summary(result), verdict.text, *files.values())
+    tell_facts(
+        arguments,
         {
             'iterations_used': facts['iterations_used'],
             'seconds': round(float(facts['seconds']), 3),
@@ -318,7 +313,8 @@ def _tell_result(
             'verdict': verdict.as_dict(),
             'notices': notices,
             'files': files,
-        }
+        },
+        ''.join(f'{line}\n' for line in lines),
     )
 
 
