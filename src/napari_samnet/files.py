@@ -18,6 +18,17 @@ from napari_samnet.errors import cannot
 HOME_VARIABLE = 'NAPARI_SAMNET_HOME'
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises InputError if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot(f'make the folder {folder}', error) from error
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Write a file beside its destination and move it there when complete.

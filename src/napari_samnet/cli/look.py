@@ -116,6 +116,7 @@ def _learn(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
     from napari_samnet.color.look import Look
+    from napari_samnet.files import make_folder
     from napari_samnet.io.image_files import (
         read_picture,
         write_png,
@@ -131,7 +132,7 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
     plane = read_page_option(arguments)
     look = Look.load(arguments.look)
     folder = check_folder(arguments.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     ours = WrittenFiles(folder)
     written: list[str] = []
     failed: dict[str, str] = {}

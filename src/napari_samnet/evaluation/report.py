@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.errors import InputError
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import BenchmarkRun
 from napari_samnet.evaluation.interfaces import Method, Protocol
-from napari_samnet.files import atomic_files, write_text
+from napari_samnet.files import atomic_files, make_folder, write_text
 from napari_samnet.io.image_files import write_png
 from napari_samnet.outputs import folder as results
 
@@ -118,12 +117,7 @@ def check_folder(folder: Path) -> None:
     Raises InputError if it cannot be made, or nothing may be written there.
     """
     results.check_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f'cannot make the folder {folder}: {error.strerror}'
-        ) from None
+    make_folder(folder)
 
 
 def _extremes(

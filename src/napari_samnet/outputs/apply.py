@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samnet.errors import cannot
+from napari_samnet.files import make_folder
 from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.io.formats.registry import (
     format_of,
@@ -56,10 +56,7 @@ class Carrier:
         size.
         """
         kind = self._kind_of(file) if self.kind == 'auto' else self.kind
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot(f'make the folder {self.folder}', error) from error
+        make_folder(self.folder)
         if kind == 'points':
             path = self._free(file, '.csv')
             page = self.plane.page

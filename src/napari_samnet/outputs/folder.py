@@ -255,15 +255,12 @@ def write_overview(
     """
     from PIL import Image
 
-    from napari_samnet.files import atomic_write
+    from napari_samnet.files import atomic_write, make_folder
     from napari_samnet.outputs.overview import draw_overview
 
     picture = Image.fromarray(draw_overview(result=result, **pictured))
     path = folder / FILES['overview']
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot(f'make the folder {folder}', error) from error
+    make_folder(folder)
     with atomic_write(path) as file:
         picture.save(file, format='png')
     return path

@@ -242,21 +242,12 @@ class Pairwise(Samnet):
         return Method.follow(self, pair)
 
 
-class PlainWarp(Method):
+class PlainWarp(Samnet):
     """The network's field with the target's own pixels as its image."""
 
-    name = 'warp'
-    packages = ('torch', 'safetensors')
-
     def __init__(self, options: MatchOptions) -> None:
-        self._network = Samnet(self.name, options)
-
-    def prepare(self) -> None:
-        self._network.prepare()
-
-    def details(self) -> dict[str, Any]:
-        return self._network.details()
+        super().__init__('warp', options)
 
     def answer(self, pair: Pair) -> Answer:
-        match = self._network.answer(pair).correspondence
+        match = super().answer(pair).correspondence
         return Answer(replace(match, transferred=None))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.interfaces import Method
@@ -17,76 +18,58 @@ from napari_samnet.evaluation.methods.base import (
 from napari_samnet.options import DEFAULTS, PAPER, MatchOptions
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """What a method may be made from."""
+def _baseline(name: str, options: MatchOptions) -> Method:
+    from napari_samnet.evaluation.methods.dense_flow import DenseFlow
 
-    options: MatchOptions
-
-    @property
-    def size(self) -> int:
-        return self.options.size
+    return DenseFlow(name, size=options.size)
 
 
-def _baseline(name: str) -> Callable[[_Setup], Method]:
-    def make(setup: _Setup) -> Method:
-        from napari_samnet.evaluation.methods.dense_flow import DenseFlow
+def _learned(name: str, options: MatchOptions) -> Method:
+    from napari_samnet.evaluation.methods.features import FeatureMatching
 
-        return DenseFlow(name, size=setup.size)
-
-    return make
+    return FeatureMatching(name, options)
 
 
-def _learned(name: str) -> Callable[[_Setup], Method]:
-    def make(setup: _Setup) -> Method:
-        from napari_samnet.evaluation.methods.features import FeatureMatching
+def _color(name: str, options: MatchOptions) -> Method:  # noqa: ARG001
+    from napari_samnet.evaluation.methods.color import ColorTransfer
 
-        return FeatureMatching(name, setup.options)
-
-    return make
+    return ColorTransfer(name)
 
 
-def _color(name: str) -> Callable[[_Setup], Method]:
-    def make(_: _Setup) -> Method:
-        from napari_samnet.evaluation.methods.color import ColorTransfer
-
-        return ColorTransfer(name)
-
-    return make
-
+Make = Callable[[MatchOptions], Method]
 
 #: Methods that find a field, in the order in which they are shown.
-METHODS: dict[str, Callable[[_Setup], Method]] = {
-    'samnet': lambda setup: Samnet('samnet', setup.options),
+METHODS: dict[str, Make] = {
+    'samnet': lambda options: Samnet('samnet', options),
     'identity': lambda _: Identity(),
-    'nearest': _learned('nearest'),
-    'affine': _learned('affine'),
-    'tvl1': _baseline('tvl1'),
-    'ilk': _baseline('ilk'),
-    'dis': _baseline('dis'),
-    'elastix': _baseline('elastix'),
+    'nearest': partial(_learned, 'nearest'),
+    'affine': partial(_learned, 'affine'),
+    'tvl1': partial(_baseline, 'tvl1'),
+    'ilk': partial(_baseline, 'ilk'),
+    'dis': partial(_baseline, 'dis'),
+    'elastix': partial(_baseline, 'elastix'),
 }
 
 #: Methods that only make a transferred image.
-COLOR_METHODS: dict[str, Callable[[_Setup], Method]] = {
-    'warp': lambda setup: PlainWarp(setup.options),
-    'reinhard': _color('reinhard'),
-    'histogram': _color('histogram'),
-    'macenko': _color('macenko'),
-    'transport': _color('transport'),
+COLOR_METHODS: dict[str, Make] = {
+    'warp': lambda options: PlainWarp(options),
+    'reinhard': partial(_color, 'reinhard'),
+    'histogram': partial(_color, 'histogram'),
+    'macenko': partial(_color, 'macenko'),
+    'transport': partial(_color, 'transport'),
 }
 
 #: Parts of the network's own method, the paper's method, and what needs a
 #: package that no extra installs, run where they are asked for by name.
-PARTS: dict[str, Callable[[_Setup], Method]] = {
-    'with-labels': lambda setup: WithLabels(setup.options),
-    'pairwise': lambda setup: Pairwise(setup.options),
-    'fast': lambda setup: Samnet('fast', setup.options, fast=True),
-    'field': lambda setup: Samnet(
-        'field', replace(setup.options, evidence=False, outlines=False)
+PARTS: dict[str, Make] = {
+    'with-labels': lambda options: WithLabels(options),
+    'pairwise': lambda options: Pairwise(options),
+    'fast': lambda options: Samnet('fast', options, fast=True),
+    'field': lambda options: Samnet(
+        'field', replace(options, evidence=False, outlines=False)
     ),
-    'paper': lambda setup: Samnet('paper', replace(setup.options, **PAPER)),
-    'vahadane': _color('vahadane'),
+    'paper': lambda options: Samnet('paper', replace(options, **PAPER)),
+    'vahadane': partial(_color, 'vahadane'),
 }
 
 
@@ -112,14 +95,13 @@ def get_methods(
         for name in available_weights()
         if name not in known and name not in PARTS
     ]
-    setup = _Setup(options)
     wanted: list[str] = []
     for name in names:
         wanted += [*known, *networks] if name == 'all' else [name]
     methods: list[Method] = []
     for name in dict.fromkeys(wanted):
         if name in known or name in PARTS:
-            methods.append({**known, **PARTS}[name](setup))
+            methods.append({**known, **PARTS}[name](options))
         elif name in networks:
             methods.append(Samnet(name, replace(options, weights=name)))
         else:

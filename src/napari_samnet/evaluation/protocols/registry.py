@@ -130,25 +130,25 @@ def _keypoint_pairs(request: PairRequest, protocol: str) -> list[KeypointPair]:
     return read_keypoint_pairs(_need(request, protocol), request.root)
 
 
+def _threshold_by(request: PairRequest) -> str:
+    """What PCK's tolerance is a share of, if not told as usual for the set."""
+    usual = request.preset.threshold_by if request.preset else 'kp-box'
+    return request.threshold_by or usual
+
+
 def _keypoints(request: PairRequest) -> Protocol:
-    default = request.preset.threshold_by if request.preset else 'kp-box'
     return Keypoints(
         _keypoint_pairs(request, 'keypoints'),
-        threshold_by=request.threshold_by or default,
+        threshold_by=_threshold_by(request),
         move=request.move,
     )
 
 
 def _corrections(request: PairRequest) -> Protocol:
-    default = request.preset.threshold_by if request.preset else 'kp-box'
     return Corrections(
         _keypoint_pairs(request, 'corrections'),
-        threshold_by=request.threshold_by or default,
+        threshold_by=_threshold_by(request),
     )
-
-
-def _landmarks(request: PairRequest) -> Protocol:
-    return Landmarks(_keypoint_pairs(request, 'landmarks'))
 
 
 def _mask_pairs(request: PairRequest, protocol: str) -> list[MaskPair]:
@@ -172,22 +172,10 @@ def _masks(request: PairRequest) -> Protocol:
     return Masks(pairs, references=request.references)
 
 
-def _presence(request: PairRequest) -> Protocol:
-    return Presence(_mask_pairs(request, 'presence'))
-
-
-def _series(request: PairRequest) -> Protocol:
-    return Series(read_sequences(request.root))
-
-
 def _objects(request: PairRequest) -> Protocol:
     given = request.root != Path()
     parts = horse_parts(request.root) if given else bundled_parts()
     return Objects(parts, seed=request.seed)
-
-
-def _instances(request: PairRequest) -> Protocol:
-    return Instances(seed=request.seed)
 
 
 def _orientation(request: PairRequest) -> Protocol:
@@ -230,14 +218,6 @@ def _photographs(request: PairRequest) -> Photographs:
     return Photographs(read_images(request.pairs, request.root))
 
 
-def _synthetic(request: PairRequest) -> Protocol:
-    return Synthetic(_photographs(request), seed=request.seed)
-
-
-def _attributes(request: PairRequest) -> Protocol:
-    return Attributes(_photographs(request), seed=request.seed)
-
-
 def _stain(request: PairRequest) -> Protocol:
     made = Sections() if request.pairs is None else _photographs(request)
     return Stain(made, seed=request.seed)
@@ -247,14 +227,20 @@ PROTOCOLS: dict[str, Callable[[PairRequest], Protocol]] = {
     'keypoints': _keypoints,
     'masks': _masks,
     'flow': _flow,
-    'landmarks': _landmarks,
-    'synthetic': _synthetic,
-    'attributes': _attributes,
+    'landmarks': lambda request: Landmarks(
+        _keypoint_pairs(request, 'landmarks')
+    ),
+    'synthetic': lambda request: Synthetic(
+        _photographs(request), seed=request.seed
+    ),
+    'attributes': lambda request: Attributes(
+        _photographs(request), seed=request.seed
+    ),
     'stain': _stain,
     'objects': _objects,
-    'instances': _instances,
-    'series': _series,
-    'presence': _presence,
+    'instances': lambda request: Instances(seed=request.seed),
+    'series': lambda request: Series(read_sequences(request.root)),
+    'presence': lambda request: Presence(_mask_pairs(request, 'presence')),
     'orientation': _orientation,
     'corrections': _corrections,
     'verdicts': _verdicts,
