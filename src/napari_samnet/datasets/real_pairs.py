@@ -12,14 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_samnet.datasets.outlines import (
-    BRAIN,
-    ELEPHANTS,
-    JUGS,
-    KIDNEYS,
-    Outlines,
-)
-from napari_samnet.datasets.sample_pair import Labels, SamplePair, paint
+from napari_samnet.datasets.sample_pair import Labels, SamplePair, painted
 
 CALTECH = (
     'Caltech-101, F.-F. Li, M. Andreeto, M. Ranzato, P. Perona, CC BY 4.0; '
@@ -41,18 +34,10 @@ def _picture(name: str) -> NDArray[np.uint8]:
         return np.asarray(Image.open(file).convert('RGB'))
 
 
-def _painted(outlines: Outlines, shape: tuple[int, ...]) -> Labels:
-    labels = np.zeros(shape[:2], np.uint8)
-    for value, outline in outlines:
-        paint(labels, value, outline)
-    return labels
-
-
 def _pair(
     name: str,
     title: str,
     pictures: tuple[str, str],
-    outlines: tuple[Outlines, Outlines],
     label_names: tuple[str, ...],
     credit: str,
     landmarks: NDArray[np.float64] | None = None,
@@ -63,9 +48,9 @@ def _pair(
         title=title,
         source=source,
         target=target,
-        labels=_painted(outlines[0], source.shape),
+        labels=painted(pictures[0], source.shape),
         label_names=label_names,
-        target_labels=_painted(outlines[1], target.shape),
+        target_labels=painted(pictures[1], target.shape),
         credit=credit,
         points=None if landmarks is None else landmarks[:, :2],
         target_points=None if landmarks is None else landmarks[:, 2:],
@@ -82,7 +67,6 @@ def elephants() -> SamplePair:
         'elephant',
         'Elephant: one in the plain, another in the green',
         ('elephant', 'other_elephant'),
-        ELEPHANTS,
         ('body', 'head', 'trunk', 'tusk', 'legs'),
         CALTECH,
     )
@@ -97,7 +81,6 @@ def jugs() -> SamplePair:
         'jug',
         'Jug: porcelain, and another with a lid',
         ('jug', 'other_jug'),
-        JUGS,
         ('body', 'mouth', 'handle', 'foot'),
         CALTECH,
     )
@@ -116,7 +99,6 @@ def kidneys() -> SamplePair:
         'kidney',
         'Kidney: two sections in two stains',
         ('kidney_he', 'kidney_pck'),
-        KIDNEYS,
         ('kidney', 'papilla'),
         HISTOLOGY,
         landmarks,
@@ -132,7 +114,7 @@ def brain_series() -> tuple[NDArray[np.uint8], Labels, tuple[str, ...]]:
     """
     sections = np.stack([_picture(f'brain_{k}') for k in range(SECTIONS)])
     labels = np.zeros(sections.shape[:3], np.uint8)
-    labels[ANNOTATED_SECTION] = _painted(BRAIN, sections.shape[1:3])
+    labels[ANNOTATED_SECTION] = painted('brain', sections.shape[1:3])
     names = ('hippocampus, left', 'hippocampus, right', 'thalamus')
     return sections, labels, names
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +61,17 @@ class SamplePair:
     target_points: NDArray[np.float64] | None = None
 
 
-def paint(labels: Labels, value: int, outline: list[tuple[int, int]]) -> None:
-    """Fill an outline.
+def painted(name: str, shape: tuple[int, ...]) -> Labels:
+    """Labels by the outlines that were drawn by hand on a picture.
 
-    ``labels`` (rows, columns): Label image that is changed in place.
+    ``name``: that of the picture in ``outlines.json``. Corners there are
+    (column, row) in pixels, as one reads a picture; what comes later covers
+    what came before.
+    ``shape``: that of the picture, or its rows and columns.
     """
-    columns, rows = zip(*outline, strict=True)
-    labels[draw.polygon(rows, columns, labels.shape)] = value
+    file = files('napari_samnet.datasets') / 'pictures/outlines.json'
+    labels = np.zeros(shape[:2], np.uint8)
+    for part in json.loads(file.read_text(encoding='utf-8'))[name]:
+        columns, rows = zip(*part['corners'], strict=True)
+        labels[draw.polygon(rows, columns, labels.shape)] = part['label']
+    return labels

@@ -22,44 +22,11 @@ from napari_samnet.datasets.known_motion import (
     SyntheticWarp,
 )
 from napari_samnet.datasets.real_pairs import REAL_PAIRS
-from napari_samnet.datasets.sample_pair import Labels, SamplePair, paint
+from napari_samnet.datasets.sample_pair import Labels, SamplePair, painted
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def _coffee_labels(shape: tuple[int, int]) -> Labels:
-    labels = np.zeros(shape, np.uint8)
-    saucer = [
-        (77, 205), (81, 172), (97, 132), (124, 102), (160, 78), (183, 67),
-        (400, 100), (420, 102), (447, 132), (469, 167), (480, 205),
-        (480, 240), (471, 281), (450, 323), (417, 357), (377, 380),
-        (330, 390), (285, 391), (240, 387), (197, 373), (155, 349),
-        (120, 320), (95, 285), (81, 247),
-    ]  # fmt: skip
-    spoon = [
-        (403, 69), (415, 66), (424, 75), (419, 92), (408, 108), (395, 170),
-        (384, 236), (402, 254), (406, 275), (402, 300), (388, 317),
-        (365, 325), (342, 318), (328, 299), (325, 280), (332, 258),
-        (318, 256), (320, 246), (345, 238), (370, 232), (383, 205),
-    ]  # fmt: skip
-    cup = [
-        (173, 110), (180, 75), (200, 47), (230, 28), (265, 19), (295, 18),
-        (330, 24), (365, 42), (390, 65), (404, 95), (404, 125), (396, 165),
-        (380, 205), (365, 232), (345, 236), (320, 246), (318, 258),
-        (328, 268), (315, 280), (285, 284), (262, 282), (248, 272),
-        (240, 292), (225, 306), (210, 306), (198, 295), (197, 278),
-        (205, 252), (216, 236), (199, 212), (184, 180), (175, 145),
-    ]  # fmt: skip
-    drink = [
-        (204, 140), (213, 122), (230, 107), (255, 98), (290, 97), (320, 102),
-        (345, 115), (362, 133), (369, 155), (360, 172), (335, 186),
-        (300, 193), (262, 188), (232, 174), (212, 157),
-    ]  # fmt: skip
-    for value, outline in enumerate((saucer, cup, drink, spoon), start=1):
-        paint(labels, value, outline)
-    return labels
 
 
 def _recolor(
@@ -75,7 +42,7 @@ def _recolor(
 
 def _coffee() -> SamplePair:
     source = data.coffee()
-    labels = _coffee_labels(source.shape[:2])
+    labels = painted('coffee', source.shape)
     motion = SyntheticWarp(
         source_shape=source.shape[:2],
         target_shape=(368, 470),
@@ -109,14 +76,9 @@ def _coffee() -> SamplePair:
 
 def _cat() -> SamplePair:
     source = data.chelsea()
-    labels = np.zeros(source.shape[:2], np.uint8)
-    nose = [
-        (229, 226), (250, 229), (275, 228), (292, 233), (283, 247),
-        (266, 258), (256, 264), (250, 250), (241, 238),
-    ]  # fmt: skip
+    labels = painted('cat', source.shape)
     labels[draw.ellipse(114, 170, 30, 34, labels.shape)] = 1
     labels[draw.ellipse(136, 318, 27, 23, labels.shape, rotation=0.2)] = 1
-    paint(labels, 2, nose)
     motion = SyntheticWarp(
         source_shape=source.shape[:2],
         target_shape=(360, 400),
@@ -218,21 +180,8 @@ def _motorcycle() -> SamplePair:
 
 def _motorcycle_labels(disparity: NDArray[np.float32]) -> Labels:
     """Annotate what stands before wall and floor inside rough outlines."""
-    labels = np.zeros(disparity.shape, np.uint8)
-    frame = [
-        (80, 185), (135, 135), (180, 150), (330, 170), (325, 110),
-        (470, 120), (485, 15), (525, 15), (585, 100), (590, 160),
-        (565, 200), (600, 265), (650, 320), (505, 340), (480, 360),
-        (350, 385), (345, 440), (320, 440), (310, 370), (100, 260),
-    ]  # fmt: skip
-    front_wheel = [
-        (505, 340), (514, 300), (540, 288), (600, 288), (640, 316),
-        (665, 340), (692, 390), (690, 430), (665, 452), (635, 456),
-        (600, 445), (565, 420), (535, 385), (515, 355),
-    ]  # fmt: skip
-    paint(labels, 1, frame)
+    labels = painted('motorcycle', disparity.shape)
     labels[draw.ellipse(318, 200, 84, 82, labels.shape)] = 2
-    paint(labels, 3, front_wheel)
     near = np.nan_to_num(disparity, nan=0, posinf=0) > _backdrop(
         disparity.shape
     )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.interfaces import (
@@ -25,13 +24,8 @@ from napari_samnet.evaluation.protocols.image_turn import (
 )
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
 
-Points = NDArray[np.float64]
-
 #: A field is right if what is left of the turn is below this, in degrees.
 RIGHT_DEGREES = 30.0
-
-#: Shares of an image's sides at which its field is asked.
-GRID = (np.arange(32) + 0.5) / 32
 
 
 class _Turned(NamedTuple):
