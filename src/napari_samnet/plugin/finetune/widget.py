@@ -149,13 +149,9 @@ class FineTune(Dock):
         ``**options``: values by the names of ``TrainingOptions``. Raises
         InputError if one is not known or not possible; nothing is set then.
         """
-        unknown = set(options) - set(self.panel.options)
-        if unknown:
-            raise no_such('option', sorted(unknown), self.panel.options)
         if self._mine is not None:
             raise InputError(f'{self.name!r} goes on with its own options')
-        TrainingOptions(**{**self.panel.options.values, **options})
-        self.panel.options.show(options)
+        self.panel.options.set(options)
 
     def run(
         self, *, wait: bool = False, timeout: float | None = None

@@ -238,6 +238,17 @@ def _joined(
 _SIDE, _ROUND = 8, 48
 
 
+def ellipse_in(corners: Coordinates, count: int) -> NDArray[np.float64]:
+    """Points around the ellipse in a box, which is how napari gives one.
+
+    ``corners`` (4, ndim): of the box. ``count``: how many points to make.
+    """
+    first, second = (corners[[1, 3]] - corners[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)[:, None]
+    around = np.cos(angle) * first + np.sin(angle) * second
+    return np.asarray(corners.mean(axis=0) + around, np.float64)
+
+
 def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
     """Vertices of a shape that stay true to it when they are moved freely.
 
@@ -250,12 +261,7 @@ def _outline(corners: Coordinates, kind: str) -> tuple[Coordinates, str]:
         sides = [a + along * (b - a) for a, b in pairs]
         return np.concatenate(sides), 'polygon'
     if kind == 'ellipse':
-        center = corners.mean(axis=0)
-        first = (corners[1] - corners[0]) / 2
-        second = (corners[3] - corners[0]) / 2
-        angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
-        rotated = np.cos(angle) * first + np.sin(angle) * second
-        return center + rotated, 'polygon'
+        return ellipse_in(corners, _ROUND), 'polygon'
     return corners, kind
 
 

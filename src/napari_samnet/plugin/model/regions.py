@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
-from napari_samnet.plugin.model.masks import HALF_PLANE
+from napari_samnet.plugin.model.masks import HALF_PLANE, ellipse_in
 
 #: Corners that stand for an ellipse.
 CORNERS = 72
@@ -60,7 +60,9 @@ def capture_region(layer: Any, image: Grid, *, leave_out: bool) -> Region:
     """
     place = grid_of(layer, (1,) * layer.ndim)
     outlines = [
-        _corners(np.asarray(data, float), kind)
+        ellipse_in(np.asarray(data, float), CORNERS)
+        if kind == 'ellipse'
+        else np.asarray(data, np.float64)
         for data, kind in zip(layer.data, layer.shape_type, strict=True)
         if kind not in ('line', 'path')
     ]
@@ -88,13 +90,3 @@ def capture_region(layer: Any, image: Grid, *, leave_out: bool) -> Region:
         shape=image.plane_shape,
         leave_out=leave_out,
     )
-
-
-def _corners(data: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
-    """Corners of a shape; napari gives the box around an ellipse."""
-    if kind != 'ellipse':
-        return data
-    middle = data.mean(axis=0)
-    one, other = (data[1] - data[0]) / 2, (data[3] - data[0]) / 2
-    angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)[:, None]
-    return np.asarray(middle + np.cos(angle) * one + np.sin(angle) * other)

@@ -89,7 +89,7 @@ class Actions(Choices):
             Labels on the target to write into, which can be undone. By
             default new layers are added.
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Returns
         -------
@@ -101,8 +101,6 @@ class Actions(Choices):
         InputError
             If something is missing, or none of the layers fits. If some do,
             they are carried, and the message names the others.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         masks = [self._layer(layer) for layer in layers]
         if not masks:

@@ -85,15 +85,9 @@ class Choices(Dock):
 
         Parameters
         ----------
-        layer : Layer or str
-            An image, or its name. If it was the source, the two are swapped.
-        channel_axis : int or str, optional
-            The same as for :meth:`set_source`.
-
-        Raises
-        ------
-        InputError
-            If there is no such image, or it cannot have these channels.
+        layer, channel_axis
+            The same as in :meth:`set_source`, with what it raises. If the
+            image was the source, the two are swapped.
         """
         self._choose_image('target', layer, channel_axis)
 
@@ -181,12 +175,7 @@ class Choices(Dock):
         InputError
             If one is not known or not possible; nothing is set then.
         """
-        values = self.panel.options.values | options
-        unknown = set(values) - set(self.panel.options)
-        if unknown:
-            raise no_such('option', sorted(unknown), self.panel.options)
-        MatchOptions(**values)
-        self.panel.options.show(options)
+        self.panel.options.set(options)
 
     def set_outputs(self, *names: str) -> None:
         """Choose the layers that a run adds.

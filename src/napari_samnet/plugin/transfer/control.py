@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.into import add_into
+from napari_samnet.plugin.layers.label_writes import Written
 from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.model.grids import Grid
+from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.tasks import TaskQueue
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.matches import Matches
@@ -41,6 +46,25 @@ class Control:
         self._matches = dock.matches
         self._worst = dock.worst
         self._status = dock.status
+
+    def _write_into(
+        self, into: Any, product: Product, grid: Grid, threshold: float = 0.0
+    ) -> Written | None:
+        """Write carried labels into those of the user, and say so.
+
+        ``into`` (napari.layers.Labels or None): those that were chosen.
+        Returns: None where there are none, or they were changed during the
+        run; then the product becomes a layer of its own.
+        """
+        if into is None or into not in self._viewer.layers:
+            return None
+        try:
+            written = add_into(into, product, grid, threshold)
+        except InputError as error:
+            self._status.note(str(error))
+            return None
+        self._status.note(str(written))
+        return written
 
     def _put(self, *what: Any, **how: Any) -> Iterator[Any]:
         """Add or update layers, with what is to be said of them.

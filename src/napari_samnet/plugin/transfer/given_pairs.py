@@ -66,14 +66,12 @@ class GivenPairs(Drops):
         Parameters
         ----------
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Raises
         ------
         InputError
             If the list is empty, or something does not fit.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         self._references.carry()
         self._waited(wait, timeout)

@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtWidgets import QFileDialog
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.into import add_into, check_into
+from napari_samnet.plugin.layers.into import check_into
 from napari_samnet.plugin.model.annotations import capture_mask
 from napari_samnet.plugin.model.capture import Stack
 from napari_samnet.plugin.model.request import Outcome
@@ -143,15 +143,10 @@ class ReferenceControl(Control):
         self._worst.take_alone(outcome.verdict)
         layers = {layer.unique_id: layer for layer in self._viewer.layers}
         for product in outcome.products:
-            if into is not None and into in self._viewer.layers:
-                try:
-                    written = add_into(into, product, target.grid)
-                except InputError as error:
-                    self._status.note(str(error))
-                else:
-                    self._status.note(str(written))
-                    yield written
-                    continue
+            written = self._write_into(into, product, target.grid)
+            if written is not None:
+                yield written
+                continue
             if target.uid in layers:
                 now = self._inputs.stack(layers[target.uid]).grid
                 grid = product.grid.moved_with(target.grid, now)

@@ -108,14 +108,12 @@ class Scripting(GivenPairs):
         layer : napari layer or str, optional
             The propagated result; by default the active or uppermost one.
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Raises
         ------
         InputError
             If there is no such result, or nothing on that plane.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         result = self._propagated(layer)
         axis = axis_of(result, max(0, self.panel.axis.currentIndex()))
@@ -214,14 +212,12 @@ class Scripting(GivenPairs):
             Any of 'flow', 'backward', 'labels', 'transferred', 'confidence'
             and 'warped'.
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Raises
         ------
         InputError
             If one is not known, or these planes were not matched yet.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         unknown = set(names) - set(OUTPUTS)
         if unknown or not names:
@@ -250,14 +246,12 @@ class Scripting(GivenPairs):
             What :meth:`~napari_samnet.Correspondence.save` or
             :meth:`save_match` has written, which ends in ``.npz``.
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Raises
         ------
         InputError
             If it is no such file, or of images of other sizes.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         self._saved.open(path)
         self._waited(wait, timeout)
@@ -291,14 +285,12 @@ class Scripting(GivenPairs):
         Parameters
         ----------
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Raises
         ------
         InputError
             If there is no match.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         self._saved.invert()
         self._waited(wait, timeout)
@@ -319,14 +311,12 @@ class Scripting(GivenPairs):
             the grid of the source, of which the plane shown is carried; or
             the path of an image or of labels.
         wait, timeout
-            The same as in :meth:`run`.
+            The same as in :meth:`run`, with what it raises.
 
         Raises
         ------
         InputError
             If there is no match, or it does not fit.
-        RuntimeError, TimeoutError
-            For the same reasons as :meth:`run`.
         """
         self._saved.apply_to(
             what if isinstance(what, Path) else self._layer(what)

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import bring_into_view
-from napari_samnet.plugin.layers.into import add_into
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Outcome, Product, Request
 from napari_samnet.plugin.run.series import Course, series_key
@@ -55,18 +53,11 @@ class Showing(Control):
         self._worst.take(request, outcome)
         products = self._where_images_are(request, outcome.products)
         threshold = self._judging.threshold_for(pair)
-        if into is not None and into in self._viewer.layers:
-            for product in [p for p in products if p.kind == 'labels']:
-                try:
-                    written = add_into(
-                        into, product, request.target.grid, threshold
-                    )
-                except InputError as error:
-                    # It was changed during the run: a layer of its own.
-                    self._status.note(str(error))
-                    continue
+        for product in [p for p in products if p.kind == 'labels']:
+            grid = request.target.grid
+            written = self._write_into(into, product, grid, threshold)
+            if written is not None:
                 products.remove(product)
-                self._status.note(str(written))
                 yield written
         layers = []
         for layer in self._put(products, threshold, partial=outcome.partial):

@@ -33,6 +33,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_samnet.errors import no_such
 from napari_samnet.options import (
     CHOICES,
     DEFAULTS,
@@ -295,6 +296,17 @@ class OptionFields(QObject):
         Raises InputError if the fields do not fit together.
         """
         return replace(self.plan.defaults, **self.values)
+
+    def set(self, options: Mapping[str, Any]) -> None:
+        """Set some parameters, or none of them.
+
+        Raises InputError if one is not known or not possible.
+        """
+        unknown = {*options} - {*self}
+        if unknown:
+            raise no_such('option', sorted(unknown), self)
+        replace(self.plan.defaults, **(self.values | {**options}))
+        self.show(options)
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Fill in some fields, and say so once if that changes any.
