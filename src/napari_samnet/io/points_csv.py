@@ -178,15 +178,15 @@ def write_points(
     text = io.StringIO(newline='')
     writer = csv.writer(text)
     # napari's columns come first, in its order.
-    own = [
+    first = [
         table.columns.index(name)
         for name in ('index', 'shape-type', 'vertex-index')
         if name in table.columns
     ]
-    others = [k for k in range(len(table.columns)) if k not in own]
+    others = [k for k in range(len(table.columns)) if k not in first]
     writer.writerow(
         (
-            *(table.columns[k] for k in own),
+            *(table.columns[k] for k in first),
             *(f'{AXIS}{k}' for k in range(2)),
             *(table.columns[k] for k in others),
         )
@@ -197,7 +197,7 @@ def write_points(
             cells[shape] = 'polygon'
         writer.writerow(
             (
-                *(cells[k] for k in own),
+                *(cells[k] for k in first),
                 *map(float, point),
                 *(cells[k] for k in others),
             )

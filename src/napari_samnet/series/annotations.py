@@ -66,10 +66,10 @@ def as_places(
     present = {
         i: np.unique(labels).astype(dtype) for i, labels in annotations.items()
     }
-    found = {int(name) for here in present.values() for name in here} - {0}
+    numbers = {int(name) for here in present.values() for name in here} - {0}
     if ids is not None:
-        found &= {int(number) for number in ids}
-    names = np.array(sorted(found), dtype)
+        numbers &= {int(number) for number in ids}
+    names = np.array(sorted(numbers), dtype)
     if not names.size:
         raise InputError(
             'there are no labels to carry'

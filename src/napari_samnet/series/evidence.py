@@ -188,14 +188,14 @@ def gather_evidence(
             alike, len(others), device=cells.features.device.type
         )
         best, where, popular = zip(*compared, strict=True)
-        cosine, found = torch.cat(best, 1), torch.cat(where, 1)
+        cosine, places = torch.cat(best, 1), torch.cat(where, 1)
         # In parts, so that many labels do not take much memory.
         step = max(1, MOST_VALUES // max(1, shares.shape[1] * count))
         for start in range(0, len(chosen), min(step, AT_ONCE)):
             some = slice(start, start + min(step, AT_ONCE))
             part = _votes(
                 cosine[some],
-                found[some],
+                places[some],
                 shares,
                 known,
                 torch.cat(popular) if mutual else None,

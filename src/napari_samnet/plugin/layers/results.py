@@ -187,12 +187,12 @@ class Results:
             if product.missed:
                 self._notes.append(f'no labels were found for {layer.name!r}')
             return layer
-        found, note = leave_missed(product, layer.name)
+        other_planes, note = leave_missed(product, layer.name)
         if note:
             self._notes.append(note)
-        if found is None:
+        if other_planes is None:
             return layer
-        product = found
+        product = other_planes
         same = as_before(layer, product, self._viewer.layers)
         if self._update(layer, same):
             self._mark(layer, same, partial=partial)

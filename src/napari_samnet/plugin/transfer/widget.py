@@ -10,7 +10,7 @@ In a running napari:
 >>> transfer.set_source('photo')  # doctest: +SKIP
 >>> transfer.set_target('other photo')  # doctest: +SKIP
 >>> transfer.set_options(size=128, iterations=3)  # doctest: +SKIP
->>> found = transfer.run(wait=True)  # doctest: +SKIP
+>>> match = transfer.run(wait=True)  # doctest: +SKIP
 """
 
 from __future__ import annotations
