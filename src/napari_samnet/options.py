@@ -224,8 +224,7 @@ class MatchOptions:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             # Numbers of numpy are as good as Python's.
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not number:
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise InputError(
                     f'{name} must be a number from {low:g} to {high:g}, '
                     f'got {value!r}'
@@ -239,11 +238,10 @@ class MatchOptions:
                 raise InputError(f'{name} must be whole, got {value}')
             object.__setattr__(self, name, kind(value))
         for option in fields(self):
-            name, value = option.name, getattr(self, option.name)
-            switch = isinstance(option.default, bool)
-            if switch and not isinstance(value, bool):
+            value = getattr(self, option.name)
+            if option.type == 'bool' and not isinstance(value, bool):
                 raise InputError(
-                    f'{name} must be True or False, got {value!r}'
+                    f'{option.name} must be True or False, got {value!r}'
                 )
         try:
             object.__setattr__(self, 'weights', os.fsdecode(self.weights))
@@ -282,7 +280,7 @@ class MatchOptions:
                 f'{self.window}: choose a smaller window or a larger size'
             )
         if self.reference:
-            self._make_literal()
+            self._set_reference()
         if self.precision == 'int8' and self.backend == 'torch':
             raise InputError(
                 "precision 'int8' needs the backend 'openvino' or 'auto', "
@@ -300,7 +298,7 @@ class MatchOptions:
             text = ' '.join([*words, *(['mirror'] if mirror else [])])
         object.__setattr__(self, 'orientation', text or 'upright')
 
-    def _make_literal(self) -> None:
+    def _set_reference(self) -> None:
         """Set what the reference fixes, so that records tell the truth."""
         fixed: dict[str, Any] = {'precision': 'fp32', 'backend': 'torch'}
         for name, value in fixed.items():
