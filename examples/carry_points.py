@@ -14,10 +14,10 @@ result = match(pair.source, pair.target, attributes=False)
 
 points = np.array([[114, 170], [136, 318], [240, 265], [20, 20]])
 names = ['left pupil', 'right pupil', 'nose', 'upper left corner']
-found = result.warp_points(points)
-back = result.warp_points(found, to='source')
+carried = result.warp_points(points)
+back = result.warp_points(carried, to='source')
 
-for name, place, start, end in zip(names, found, points, back, strict=True):
+for name, place, start, end in zip(names, carried, points, back, strict=True):
     error = np.hypot(*(end - start))
     remark = 'check this one' if error > 10 else ''
     row, column = place

@@ -224,7 +224,8 @@ class MatchOptions:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             # Numbers of numpy are as good as Python's.
-            if isinstance(value, bool) or not isinstance(value, Real):
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number:
                 raise InputError(
                     f'{name} must be a number from {low:g} to {high:g}, '
                     f'got {value!r}'
@@ -252,8 +253,7 @@ class MatchOptions:
         self._settle_orientation()
         if self.window % 2 == 0:
             raise InputError(
-                f'window must be odd so that it has a center, got '
-                f'{self.window}'
+                f'window must be odd to have a center, got {self.window}'
             )
         if self.size % SIZE_STEP:
             raise InputError(
