@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +19,8 @@ from napari_samnet.batch.work import (
 )
 from napari_samnet.batch.workers import WorkerInfo, WorkerPool
 from napari_samnet.errors import InputError, cannot
+from napari_samnet.files import write_text
+from napari_samnet.io.csv_lines import csv_text
 from napari_samnet.outputs.written import WrittenFiles
 
 FAILURES = 'failures.csv'
@@ -150,14 +150,7 @@ def write_table(
     rows: Iterable[Sequence[Any]],
 ) -> None:
     """Write a CSV file, whole or not at all."""
-    from napari_samnet.files import atomic_write
-
-    text = io.StringIO(newline='')
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    with atomic_write(ours.folder / name) as file:
-        file.write(text.getvalue().encode())
+    write_text(ours.folder / name, csv_text([columns, *rows]))
     ours.note(name)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.benchmark import BenchmarkRun
 from napari_samnet.evaluation.interfaces import Method, Protocol
 from napari_samnet.files import atomic_files, make_folder, write_text
+from napari_samnet.io.csv_lines import csv_text
 from napari_samnet.io.image_files import write_png
 from napari_samnet.outputs import folder as results
 
@@ -191,8 +190,6 @@ def write_report(
 
 def _pair_table(outcome: BenchmarkRun) -> str:
     """Scores of every pair and method as CSV text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
     keys = {
         method: list(dict.fromkeys(key for score in scores for key in score))
         for method, scores in outcome.scores.items()
@@ -200,16 +197,15 @@ def _pair_table(outcome: BenchmarkRun) -> str:
     header = [
         f'{method} {key}' for method, names in keys.items() for key in names
     ]
-    writer.writerow(['pair', *header])
-    for position, name in enumerate(outcome.pairs):
-        writer.writerow(
-            [
-                name,
-                *(
-                    f'{scores[position].get(key, float("nan")):.6g}'
-                    for method, scores in outcome.scores.items()
-                    for key in keys[method]
-                ),
-            ]
-        )
-    return text.getvalue()
+    lines = [
+        [
+            name,
+            *(
+                f'{scores[position].get(key, float("nan")):.6g}'
+                for method, scores in outcome.scores.items()
+                for key in keys[method]
+            ),
+        ]
+        for position, name in enumerate(outcome.pairs)
+    ]
+    return csv_text([['pair', *header], *lines], end='\n')

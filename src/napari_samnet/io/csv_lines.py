@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def read_csv(path: Path) -> CsvLines:
         raise InputError(
             f'{path} is not a CSV text file in UTF-8: {in_one_line(error)}'
         ) from None
+
+
+def csv_text(lines: Iterable[Iterable[object]], end: str = '\r\n') -> str:
+    """Text of a CSV file, its lines ended as the standard has it."""
+    text = io.StringIO(newline='')
+    csv.writer(text, lineterminator=end).writerows(lines)
+    return text.getvalue()
 
 
 def place_of(header: list[str], name: str) -> int | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import write_text
-from napari_samnet.io.csv_lines import place_of, read_csv
+from napari_samnet.io.csv_lines import csv_text, place_of, read_csv
 
 #: Names of the row and the column.
 NAMES = (('row', 'column'), ('y', 'x'))
@@ -175,8 +174,6 @@ def write_points(
     shape = None
     if 'shape-type' in table.columns:
         shape = table.columns.index('shape-type')
-    text = io.StringIO(newline='')
-    writer = csv.writer(text)
     # napari's columns come first, in its order.
     first = [
         table.columns.index(name)
@@ -184,22 +181,18 @@ def write_points(
         if name in table.columns
     ]
     others = [k for k in range(len(table.columns)) if k not in first]
-    writer.writerow(
-        (
-            *(table.columns[k] for k in first),
-            *(f'{AXIS}{k}' for k in range(2)),
-            *(table.columns[k] for k in others),
-        )
-    )
+
+    def ordered(cells: Sequence[str], place: Iterable[Any]) -> list[Any]:
+        return [
+            *(cells[k] for k in first),
+            *place,
+            *(cells[k] for k in others),
+        ]
+
+    lines = [ordered(table.columns, (f'{AXIS}{k}' for k in range(2)))]
     for point, row in zip(points, table.rows, strict=True):
         cells = list(row)
         if shape is not None and cells[shape] == 'rectangle':
             cells[shape] = 'polygon'
-        writer.writerow(
-            (
-                *(cells[k] for k in first),
-                *map(float, point),
-                *(cells[k] for k in others),
-            )
-        )
-    write_text(path, text.getvalue())
+        lines.append(ordered(cells, map(float, point)))
+    write_text(path, csv_text(lines))
