@@ -293,7 +293,7 @@ def failed(
     """One row of the gallery."""
     found = match(source, target, labels=labels, **options)
     error = found.mean_consistency() / np.sqrt(np.prod(source.shape[:2]))
-    marked = found.backward_confidence_map[found.warped_labels > 0]
+    marked = found.backward_confidence[found.warped_labels > 0]
     trust = float(marked.mean()) if marked.size else 0.0
     return [
         (annotated(source, labels), *texts),

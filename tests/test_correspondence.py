@@ -68,8 +68,8 @@ def affine(
     given: dict[str, Any] = {
         'forward': displacement(matrix, cells),
         'backward': displacement(inverse(matrix), back_cells),
-        'forward_confidence': np.ones(cells, np.float32),
-        'backward_confidence': np.ones(back_cells, np.float32),
+        'forward_cell_confidence': np.ones(cells, np.float32),
+        'backward_cell_confidence': np.ones(back_cells, np.float32),
         'source_shape': source,
         'target_shape': target,
     }
@@ -120,7 +120,7 @@ class TestFlow:
             source=(32, 32),
             target=(32, 32),
             forward=forward,
-            forward_confidence=np.ones((4, 4), np.float32),
+            forward_cell_confidence=np.ones((4, 4), np.float32),
         ).flow[..., 0]
         assert flow[11:13, 19:21].min() == flow.max()
         np.testing.assert_allclose(
@@ -141,14 +141,16 @@ class TestConfidence:
     def test_is_enlarged_between_0_and_1(self) -> None:
         small = np.random.default_rng(0).random((8, 6)).astype(np.float32)
         small[0, 0], small[0, 1], small[3, 3] = 1, 0, 1
-        found = affine(SHEAR, (50, 31), (20, 77), forward_confidence=small)
+        found = affine(
+            SHEAR, (50, 31), (20, 77), forward_cell_confidence=small
+        )
         assert found.confidence.shape == (50, 31)
         assert found.confidence.min() >= 0
         assert found.confidence.max() <= 1
         # Not extrapolated: the corner has the value of its cell.
         assert found.confidence[0, 0] == 1
-        assert found.backward_confidence_map.shape == (20, 77)
-        np.testing.assert_array_equal(found.backward_confidence_map, 1)
+        assert found.backward_confidence.shape == (20, 77)
+        np.testing.assert_array_equal(found.backward_confidence, 1)
 
 
 class TestLabels:
@@ -214,12 +216,10 @@ class TestLabels:
     def test_low_confidence_is_background(self) -> None:
         trust = np.zeros((5, 9), np.float32)
         trust[:, 5:] = 1
-        found = affine(backward_confidence=trust)
+        found = affine(backward_cell_confidence=trust)
         labels = np.ones((64, 64), np.uint8)
         kept = found.warp_labels(labels, min_confidence=0.5)
-        np.testing.assert_array_equal(
-            kept, found.backward_confidence_map >= 0.5
-        )
+        np.testing.assert_array_equal(kept, found.backward_confidence >= 0.5)
         assert found.warp_labels(labels).all()
 
     @pytest.mark.parametrize('wrong', [30, -0.1, np.nan])
@@ -492,9 +492,9 @@ class TestMaking:
             ({'backward': np.full((5, 9, 2), np.nan)}, 'finite'),
             ({'backward': np.full((5, 9, 2), np.inf)}, 'finite'),
             ({'backward': np.full((5, 9, 2), 1e7)}, 'up to 1e'),
-            ({'forward_confidence': np.ones((6, 8))}, r'\(8, 6\)'),
-            ({'forward_confidence': np.full((8, 6), 1.1)}, 'from 0 to 1'),
-            ({'backward_confidence': np.full((5, 9), np.nan)}, '0 to 1'),
+            ({'forward_cell_confidence': np.ones((6, 8))}, r'\(8, 6\)'),
+            ({'forward_cell_confidence': np.full((8, 6), 1.1)}, 'from 0 to 1'),
+            ({'backward_cell_confidence': np.full((5, 9), np.nan)}, '0 to 1'),
             ({'source': (0, 4)}, 'source_shape must be'),
             ({'target': (4, 4, 4)}, 'target_shape must be'),
             ({'target': None}, 'target_shape must be'),
@@ -511,8 +511,8 @@ class TestMaking:
             affine(**more)
 
     def test_confidence_may_be_off_by_rounding(self) -> None:
-        found = affine(forward_confidence=np.full((8, 6), 1 + 1e-6))
-        assert found.forward_confidence.max() == 1
+        found = affine(forward_cell_confidence=np.full((8, 6), 1 + 1e-6))
+        assert found.forward_cell_confidence.max() == 1
 
     def test_it_is_printed_without_its_numbers(self) -> None:
         found = affine(transferred=np.zeros((64, 64, 3), np.uint8))

@@ -56,10 +56,10 @@ class Correspondence(FieldPair):
         ``u + forward`` of the target's.
     backward : ndarray of float32, shape (h2, w2, 2)
         Displacement from target to source, at the target's cells.
-    forward_confidence : ndarray of float32, shape (h, w)
-        Confidence of `forward`, from 0 to 1.
-    backward_confidence : ndarray of float32, shape (h2, w2)
-        Confidence of `backward`, from 0 to 1.
+    forward_cell_confidence : ndarray of float32, shape (h, w)
+        Confidence of `forward`, from 0 to 1, at the source's cells.
+    backward_cell_confidence : ndarray of float32, shape (h2, w2)
+        Confidence of `backward`, at the target's cells.
     evidence : Evidence, optional
         The source's cells that each of the target's looks like, wherever
         they lie; see :mod:`napari_samnet.labels.evidence`.
@@ -218,7 +218,7 @@ class Correspondence(FieldPair):
             self.source_shape,
             self.target_shape,
             self.backward,
-            self.backward_confidence,
+            self.backward_cell_confidence,
             self.evidence if evidence else None,
         )
 
@@ -279,14 +279,14 @@ class Correspondence(FieldPair):
         evidence = self.evidence
         if evidence is not None:
             evidence = follow_field(evidence, self.backward, back.field)
+        near_forward = np.maximum(self.forward_cell_confidence, there.near)
+        near_backward = np.maximum(self.backward_cell_confidence, back.near)
         return replace(
             self,
             forward=there.field,
             backward=back.field,
-            forward_confidence=np.maximum(self.forward_confidence, there.near),
-            backward_confidence=np.maximum(
-                self.backward_confidence, back.near
-            ),
+            forward_cell_confidence=near_forward,
+            backward_cell_confidence=near_backward,
             evidence=evidence,
             transferred=None,
             warped_labels=None,
@@ -307,8 +307,8 @@ class Correspondence(FieldPair):
         return Correspondence(
             forward=self.backward,
             backward=self.forward,
-            forward_confidence=self.backward_confidence,
-            backward_confidence=self.forward_confidence,
+            forward_cell_confidence=self.backward_cell_confidence,
+            backward_cell_confidence=self.forward_cell_confidence,
             source_shape=self.target_shape,
             target_shape=self.source_shape,
             metadata={**self.metadata, 'inverse': inverted},
@@ -333,7 +333,7 @@ class Correspondence(FieldPair):
         InputError
             If it cannot be written, or JSON cannot hold the metadata.
         """
-        arrays = {name: getattr(self, name) for name in ARRAYS}
+        arrays = {key: getattr(self, name) for key, name in MEMBERS.items()}
         for name in EVIDENCE_PARTS:
             arrays[EVIDENCE + name] = getattr(self.evidence, name, None)
         return npz.write(
@@ -366,23 +366,20 @@ class Correspondence(FieldPair):
         InputError
             If it is not such a file, or damaged.
         """
-        known = (*ARRAYS, *(EVIDENCE + name for name in EVIDENCE_PARTS))
+        known = (*MEMBERS, *(EVIDENCE + name for name in EVIDENCE_PARTS))
         header, arrays = npz.read(path, needed=known[:4], allowed=known[4:])
         parts = {
             name: arrays.pop(EVIDENCE + name)
             for name in EVIDENCE_PARTS
             if EVIDENCE + name in arrays
         }
+        names = ('source_shape', 'target_shape', 'metadata')
+        given: dict[str, Any] = {name: header.get(name) for name in names}
+        given |= {MEMBERS[key]: values for key, values in arrays.items()}
         try:
             if parts and not set(EVIDENCE_NEEDED) <= set(parts):
                 raise InputError('its evidence is not complete')
-            return cls(
-                **arrays,
-                evidence=Evidence(**parts) if parts else None,
-                source_shape=header.get('source_shape'),  # type: ignore[arg-type]
-                target_shape=header.get('target_shape'),  # type: ignore[arg-type]
-                metadata=header.get('metadata'),  # type: ignore[arg-type]
-            )
+            return cls(**given, evidence=Evidence(**parts) if parts else None)
         except InputError as error:
             raise InputError(f'{path} is damaged: {error}') from None
 
@@ -391,11 +388,14 @@ class Correspondence(FieldPair):
 ARRAYS = (
     'forward',
     'backward',
-    'forward_confidence',
-    'backward_confidence',
+    'forward_cell_confidence',
+    'backward_cell_confidence',
     'transferred',
     'warped_labels',
 )
+
+#: These by their names in a file.
+MEMBERS = {name.replace('_cell', ''): name for name in ARRAYS}
 
 #: Members of a file that hold the evidence: this and the name of each part.
 EVIDENCE = 'evidence_'

@@ -32,8 +32,8 @@ def saved(tmp_path: Path) -> Path:
     Correspondence(
         forward=shift,
         backward=-shift,
-        forward_confidence=sure,
-        backward_confidence=sure,
+        forward_cell_confidence=sure,
+        backward_cell_confidence=sure,
         source_shape=SOURCE,
         target_shape=TARGET,
     ).save(path)

@@ -59,7 +59,7 @@ class Says(Identity):
         if pair.group == 'mirrored':
             still[..., 1] = (1 - 2 * (np.arange(8) + 0.5) / 8)[None]
         found = from_fields(pair, still, still)
-        object.__setattr__(found, 'forward_confidence', cells)
+        object.__setattr__(found, 'forward_cell_confidence', cells)
         return Answer(found)
 
 

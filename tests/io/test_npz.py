@@ -22,8 +22,8 @@ def some(**more: Any) -> Correspondence:
     given: dict[str, Any] = {
         'forward': rng.normal(size=(8, 6, 2)).astype(np.float32),
         'backward': rng.normal(size=(5, 9, 2)).astype(np.float32),
-        'forward_confidence': rng.random((8, 6)).astype(np.float32),
-        'backward_confidence': rng.random((5, 9)).astype(np.float32),
+        'forward_cell_confidence': rng.random((8, 6)).astype(np.float32),
+        'backward_cell_confidence': rng.random((5, 9)).astype(np.float32),
         'source_shape': (30, 20),
         'target_shape': (24, 40),
     }
@@ -50,8 +50,8 @@ def test_holds_everything(full: Correspondence, path: Path) -> None:
     for name in (
         'forward',
         'backward',
-        'forward_confidence',
-        'backward_confidence',
+        'forward_cell_confidence',
+        'backward_cell_confidence',
         'transferred',
         'warped_labels',
     ):
@@ -160,7 +160,7 @@ def test_parts_that_do_not_fit_are_refused(
     with np.load(path) as arrays:
         parts = dict(arrays)
     for change, message in (
-        ({'forward': parts['backward']}, 'forward_confidence must'),
+        ({'forward': parts['backward']}, 'forward_cell_confidence must'),
         ({'forward': parts['forward'] * np.nan}, 'finite'),
         ({'warped_labels': parts['forward']}, 'warped_labels must'),
         ({'extra': np.zeros(3)}, 'it must hold forward'),

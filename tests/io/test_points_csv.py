@@ -106,8 +106,8 @@ def test_shapes_stay_shapes(tmp_path: Path) -> None:
     correspondence = Correspondence(
         forward=moved,
         backward=-moved,
-        forward_confidence=sure,
-        backward_confidence=sure,
+        forward_cell_confidence=sure,
+        backward_cell_confidence=sure,
         source_shape=(40, 40),
         target_shape=(40, 40),
     )

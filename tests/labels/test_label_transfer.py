@@ -61,8 +61,8 @@ def still(evidence: Evidence | None, **more: Any) -> Correspondence:
     given: dict[str, Any] = {
         'forward': field,
         'backward': field,
-        'forward_confidence': trust,
-        'backward_confidence': trust,
+        'forward_cell_confidence': trust,
+        'backward_cell_confidence': trust,
         'source_shape': (SIDE, SIDE),
         'target_shape': (SIDE, SIDE),
         'evidence': evidence,
@@ -234,7 +234,7 @@ class TestOutcome:
         np.testing.assert_array_equal(carried, small)
         # Not where nothing speaks for the field.
         unsure = np.zeros((CELLS, CELLS), np.float32)
-        result = still(elsewhere, backward_confidence=unsure)
+        result = still(elsewhere, backward_cell_confidence=unsure)
         assert not result.warp_labels(small).any()
         # And not where the evidence knows another place.
         moved = still(evidence_for((0, 3))).warp_labels(small)
@@ -249,13 +249,15 @@ class TestOutcome:
         lost = replace(evidence, index=index[..., None])
         for trust in (0.05, 1):
             unsure = np.full((CELLS, CELLS), trust, np.float32)
-            result = still(lost, backward_confidence=unsure)
+            result = still(lost, backward_cell_confidence=unsure)
             carried = result.warp_labels(labels)
             np.testing.assert_array_equal(carried == 6, labels == 6)
         # With hardly anything else there, it may well be missing.
         alone = np.where(np.isin(labels, [1, 6]), labels, 0)
         unsure = np.full((CELLS, CELLS), 0.05, np.float32)
-        carried = still(lost, backward_confidence=unsure).warp_labels(alone)
+        carried = still(lost, backward_cell_confidence=unsure).warp_labels(
+            alone
+        )
         assert set(np.unique(carried)) == {0, 1}
 
     def test_labels_that_no_sample_shows_stay_with_the_field(self) -> None:
@@ -288,7 +290,7 @@ class TestOutcome:
         trust = np.ones((CELLS, CELLS), np.float32)
         trust[:, : CELLS // 2] = 0
         labels = square((32, 88), (40, 88))
-        result = still(evidence_for((0, 2)), backward_confidence=trust)
+        result = still(evidence_for((0, 2)), backward_cell_confidence=trust)
         kept = result.warp_labels(labels, min_confidence=0.5)
         assert not kept[:, : SIDE // 2 - CELL].any()
         assert kept[40:80, SIDE // 2 + 4].all()
@@ -322,7 +324,7 @@ class TestSpecks:
         return still(
             evidence,
             backward=back,
-            backward_confidence=np.zeros((CELLS, CELLS), np.float32),
+            backward_cell_confidence=np.zeros((CELLS, CELLS), np.float32),
         ).warp_labels(labels)
 
     def test_a_speck_far_away_is_dropped(self) -> None:
@@ -457,7 +459,7 @@ class TestReading:
         result = still(
             evidence_for((0, 1), (1, 1)),
             backward=field,
-            backward_confidence=confidence,
+            backward_cell_confidence=confidence,
             source_shape=shape,
             target_shape=shape[::-1],
         )

@@ -98,8 +98,8 @@ def test_an_image_matches_itself_with_confidence(
     photograph: np.ndarray,
 ) -> None:
     result = match(photograph, photograph, size=SIDE, transferred=False)
-    assert np.median(result.forward_confidence) > 0.9
-    assert np.median(result.backward_confidence) > 0.9
+    assert np.median(result.forward_cell_confidence) > 0.9
+    assert np.median(result.backward_cell_confidence) > 0.9
 
 
 @pytest.fixture(scope='module')

@@ -146,7 +146,7 @@ def test_a_match_is_refined_and_says_so() -> None:
         errors(one.forward, flow, valid).mean() for one in (rough, found)
     )
     assert after < min(0.7 * before, 1.0)
-    assert found.forward.shape[:2] == found.forward_confidence.shape
+    assert found.forward.shape[:2] == found.forward_cell_confidence.shape
 
 
 @pytest.mark.slow

@@ -63,8 +63,8 @@ def once(source: np.ndarray, target: np.ndarray) -> Correspondence:
 
 def same(one: Correspondence, other: Correspondence) -> bool:
     """Whether two results hold the same arrays."""
-    names = ('forward', 'backward', 'forward_confidence')
-    names += ('backward_confidence', 'transferred')
+    names = ('forward', 'backward', 'forward_cell_confidence')
+    names += ('backward_cell_confidence', 'transferred')
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
         for name in names
@@ -271,7 +271,7 @@ class TestOptions:
         for one, other in (
             (there.forward, back.backward),
             (there.backward, back.forward),
-            (there.forward_confidence, back.backward_confidence),
+            (there.forward_cell_confidence, back.backward_cell_confidence),
         ):
             # Sums in another order: a hundredth of a pixel.
             np.testing.assert_allclose(one, other, atol=1e-2)

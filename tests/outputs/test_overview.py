@@ -40,8 +40,8 @@ def correspondence(
     return Correspondence(
         forward=field,
         backward=-field,
-        forward_confidence=sure,
-        backward_confidence=sure,
+        forward_cell_confidence=sure,
+        backward_cell_confidence=sure,
         source_shape=source_shape,
         target_shape=target_shape,
         transferred=transferred,
@@ -161,7 +161,7 @@ def test_surest_points_are_where_the_confidence_is() -> None:
     result = replace(
         correspondence((100, 120), (90, 80)),
         forward=np.zeros((10, 12, 2), np.float32),
-        forward_confidence=trust,
+        forward_cell_confidence=trust,
     )
     points = sure_points(result)
     assert 4 <= len(points) <= 16

@@ -25,8 +25,8 @@ def match_of(
     return Correspondence(
         forward=forward.astype(np.float32),
         backward=backward.astype(np.float32),
-        forward_confidence=trust,
-        backward_confidence=trust.copy(),
+        forward_cell_confidence=trust,
+        backward_cell_confidence=trust.copy(),
         source_shape=(200, 200),
         target_shape=(200, 200),
         **more,
@@ -117,7 +117,7 @@ def test_an_object_that_nothing_looks_like_is_absent() -> None:
 def test_what_was_left_out_of_a_match_is_not_called_absent() -> None:
     found = match_of(STILL, STILL, 0.9, metadata={'matched_share': [0.5, 1.0]})
     assert judge(found, labels(), qualities={}).level == 'good'
-    found.forward_confidence[8:24, 8:24] = 0
+    found.forward_cell_confidence[8:24, 8:24] = 0
     for told in (judge(found, labels()), judge(found, points=[[90.0, 90]])):
         assert told.level == 'bad'
         assert 'outside the part of the source' in told.reason
@@ -198,7 +198,7 @@ def test_large_labels_count_more_than_small_ones() -> None:
 
 def test_points_are_judged_where_they_are() -> None:
     found = match_of(STILL, STILL, 0.9)
-    found.forward_confidence[: CELLS // 2] = 0.1
+    found.forward_cell_confidence[: CELLS // 2] = 0.1
     sure, unsure = [[150.0, 100]], [[20.0, 100], [40, 60]]
     assert judge(found, points=sure).level == 'good'
     verdict = judge(found, points=unsure)

@@ -114,8 +114,8 @@ def make_found() -> Callable[..., Correspondence]:
         return Correspondence(
             forward=forward,
             backward=-forward,
-            forward_confidence=sure,
-            backward_confidence=sure,
+            forward_cell_confidence=sure,
+            backward_cell_confidence=sure,
             source_shape=source_shape,
             target_shape=target_shape,
             transferred=transferred,

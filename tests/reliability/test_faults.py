@@ -240,7 +240,7 @@ def test_images_that_change_during_a_match_change_nothing_but_colors(
                 image[...] = 0.5
 
     found = match(*images, **OPTIONS, on_step=scribble)
-    for name in ('forward', 'backward', 'forward_confidence'):
+    for name in ('forward', 'backward', 'forward_cell_confidence'):
         np.testing.assert_array_equal(
             getattr(found, name), getattr(whole, name)
         )

@@ -143,7 +143,7 @@ def test_any_two_images_are_matched(
     )
     for flow, confidence, shape in (
         (found.flow, found.confidence, source.shape),
-        (found.backward_flow, found.backward_confidence_map, target.shape),
+        (found.backward_flow, found.backward_confidence, target.shape),
     ):
         assert flow.shape == (*shape, 2)
         assert flow.dtype == confidence.dtype == np.float32

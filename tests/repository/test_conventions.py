@@ -253,8 +253,8 @@ class TestCellsToPixels:
         return Correspondence(
             forward=forward,
             backward=backward,
-            forward_confidence=trust[-1, 0],
-            backward_confidence=trust[-1, 1],
+            forward_cell_confidence=trust[-1, 0],
+            backward_cell_confidence=trust[-1, 1],
             source_shape=source,
             target_shape=target,
         )

@@ -121,7 +121,7 @@ def test_a_network_with_it_is_sure_of_an_image_and_itself_alone(
             confidence=confidence,
             candidates=False,
         )
-        return float(found.forward_confidence.mean())
+        return float(found.forward_cell_confidence.mean())
 
     same, other = (
         sure('chelsea', name, 'calibrated') for name in ('chelsea', 'coffee')

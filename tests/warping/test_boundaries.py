@@ -34,8 +34,8 @@ def correspondence(field: np.ndarray) -> Correspondence:
     return Correspondence(
         forward=field,
         backward=field,
-        forward_confidence=trust,
-        backward_confidence=trust,
+        forward_cell_confidence=trust,
+        backward_cell_confidence=trust,
         source_shape=SHAPE,
         target_shape=SHAPE,
     )

@@ -27,8 +27,8 @@ def still(**more: Any) -> Correspondence:
     return Correspondence(
         forward=zero,
         backward=zero.copy(),
-        forward_confidence=trust,
-        backward_confidence=trust.copy(),
+        forward_cell_confidence=trust,
+        backward_cell_confidence=trust.copy(),
         source_shape=SOURCE,
         target_shape=TARGET,
         **more,

@@ -40,8 +40,8 @@ def smooth_correspondence(
     return Correspondence(
         forward=field,
         backward=-field,
-        forward_confidence=trust,
-        backward_confidence=trust,
+        forward_cell_confidence=trust,
+        backward_cell_confidence=trust,
         source_shape=source,
         target_shape=target,
     )

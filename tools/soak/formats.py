@@ -58,8 +58,8 @@ def some_correspondence(rng: np.random.Generator) -> Any:
     return Correspondence(
         forward=fields[0],
         backward=fields[1],
-        forward_confidence=trust[0],
-        backward_confidence=trust[1],
+        forward_cell_confidence=trust[0],
+        backward_cell_confidence=trust[1],
         source_shape=source,
         target_shape=target,
         transferred=rng.integers(0, 255, (*source, 3), np.uint8),

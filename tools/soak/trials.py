@@ -99,7 +99,7 @@ def check(result: Correspondence, source: NDArray[Any]) -> None:
         (result.flow, result.confidence, result.source_shape),
         (
             result.backward_flow,
-            result.backward_confidence_map,
+            result.backward_confidence,
             result.target_shape,
         ),
     ):

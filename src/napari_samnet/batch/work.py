@@ -196,7 +196,9 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     figures = {
         'iterations_used': result.metadata['iterations_used'],
         'mean_consistency_px': round(error, 4) if isfinite(error) else None,
-        'mean_confidence': round(float(result.backward_confidence.mean()), 4),
+        'mean_confidence': round(
+            float(result.backward_cell_confidence.mean()), 4
+        ),
         'seconds': result.metadata['seconds'],
         'device': result.metadata['device'],
         'precision': result.metadata['precision'],

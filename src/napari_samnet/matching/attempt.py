@@ -281,8 +281,8 @@ class Attempt:
         result = Correspondence(
             forward=exact.forward,
             backward=exact.backward,
-            forward_confidence=confidence[-1, 0],
-            backward_confidence=confidence[-1, 1],
+            forward_cell_confidence=confidence[-1, 0],
+            backward_cell_confidence=confidence[-1, 1],
             evidence=evidence,
             source_shape=job.shapes[0],
             target_shape=job.shapes[1],

@@ -134,7 +134,9 @@ def _composed(
     back = moved + np.moveaxis(sample_field(again.backward, at), 0, -1) - there
     seen = ((at >= 0) & (at <= 1)).all(0)
     inside = at.clip(0, 1)
-    confidence = sample_field(again.backward_confidence[..., None], inside)[0]
+    confidence = sample_field(
+        again.backward_cell_confidence[..., None], inside
+    )[0]
     evidence = again.evidence
     if evidence is not None:
         cells = [
@@ -146,7 +148,9 @@ def _composed(
         again,
         forward=forward.astype(np.float32),
         backward=back.astype(np.float32),
-        backward_confidence=(confidence.clip(0, 1) * seen).astype(np.float32),
+        backward_cell_confidence=(confidence.clip(0, 1) * seen).astype(
+            np.float32
+        ),
         target_shape=first.target_shape,
         evidence=evidence,
         warped_labels=None,

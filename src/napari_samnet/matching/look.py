@@ -81,7 +81,9 @@ def learn_look(
     seen = _sampled(small_target, positions)
     inside = ((positions >= -0.5) & (positions <= size - 0.5)).all(axis=0)
     confidence = resized(
-        result.forward_confidence[..., None].astype(np.float64), size, size
+        result.forward_cell_confidence[..., None].astype(np.float64),
+        size,
+        size,
     )[..., 0]
     return fit_look(small_source, seen, inside * confidence**2)
 

@@ -125,7 +125,7 @@ def figures_of(
     sides = np.array(result.source_shape, float)
     size = float(np.sqrt(sides.prod()))
     length = np.hypot(*(error * sides[:, None, None])) / size
-    confidence = Upsampler(result.forward_confidence, (GRID, GRID)).rows(
+    confidence = Upsampler(result.forward_cell_confidence, (GRID, GRID)).rows(
         slice(0, GRID)
     )[0]
     weight = np.asarray(confidence, np.float64) + LEAST_WEIGHT

@@ -48,8 +48,8 @@ class FieldPair:
 
     forward: FloatArray
     backward: FloatArray
-    forward_confidence: FloatArray
-    backward_confidence: FloatArray
+    forward_cell_confidence: FloatArray
+    backward_cell_confidence: FloatArray
     source_shape: tuple[int, int]
     target_shape: tuple[int, int]
 
@@ -60,7 +60,7 @@ class FieldPair:
         }
         for name in ('forward', 'backward'):
             values = checked_field(name, getattr(self, name))
-            confidence = f'{name}_confidence'
+            confidence = f'{name}_cell_confidence'
             checked[name] = values
             checked[confidence] = checked_confidence(
                 confidence, getattr(self, confidence), values.shape[:2]
@@ -85,12 +85,12 @@ class FieldPair:
     @property
     def confidence(self) -> FloatArray:
         """Confidence of `flow`: float32 (Hs, Ws) from 0 to 1."""
-        return full_map(self.forward_confidence, self.source_shape)
+        return full_map(self.forward_cell_confidence, self.source_shape)
 
     @property
-    def backward_confidence_map(self) -> FloatArray:
+    def backward_confidence(self) -> FloatArray:
         """Confidence of `backward_flow`: float32 (Ht, Wt) from 0 to 1."""
-        return full_map(self.backward_confidence, self.target_shape)
+        return full_map(self.backward_cell_confidence, self.target_shape)
 
     @property
     def consistency(self) -> FloatArray:

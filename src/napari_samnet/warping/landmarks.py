@@ -281,7 +281,7 @@ def bend_both(
     ]
     forward = bend_field(
         fields.forward,
-        fields.forward_confidence,
+        fields.forward_cell_confidence,
         start,
         end,
         guide=pictures[0],
@@ -289,7 +289,7 @@ def bend_both(
     met = forward.met if forward.met.any() else ~forward.met
     backward = bend_field(
         fields.backward,
-        fields.backward_confidence,
+        fields.backward_cell_confidence,
         end[met],
         start[met],
         guide=pictures[1],

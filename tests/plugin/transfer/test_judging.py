@@ -209,7 +209,7 @@ class TestConfidence:
     ) -> None:
         layer = viewer.layers['other ← mask']
         full = layer.data.copy()
-        sure = done.correspondence.backward_confidence_map
+        sure = done.correspondence.backward_confidence
         level = float(np.round(np.median(sure), 2))
         done.panel.confidence_slider.setValue(round(100 * level))
         assert done.panel.confidence_text.text() == f'{round(100 * level)} %'

@@ -62,8 +62,8 @@ def from_fields(
     return Correspondence(
         forward=np.asarray(forward, np.float32),
         backward=np.asarray(backward, np.float32),
-        forward_confidence=np.ones(forward.shape[:2], np.float32),
-        backward_confidence=np.ones(backward.shape[:2], np.float32),
+        forward_cell_confidence=np.ones(forward.shape[:2], np.float32),
+        backward_cell_confidence=np.ones(backward.shape[:2], np.float32),
         source_shape=(pair.source.shape[0], pair.source.shape[1]),
         target_shape=(pair.target.shape[0], pair.target.shape[1]),
         transferred=transferred,

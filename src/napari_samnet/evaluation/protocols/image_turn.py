@@ -125,7 +125,7 @@ class ImageTurn:
         share = (turned + 0.5) / size
         back = sample_displacement(match.backward, share.T).T
         confidence = map_coordinates(
-            match.backward_confidence,
+            match.backward_cell_confidence,
             (share * cells - 0.5).T,
             order=1,
             mode='nearest',
@@ -142,8 +142,10 @@ class ImageTurn:
                 backward=(share + back - upright)
                 .reshape(match.backward.shape)
                 .astype('f4'),
-                forward_confidence=match.forward_confidence,
-                backward_confidence=confidence.reshape(cells).astype('f4'),
+                forward_cell_confidence=match.forward_cell_confidence,
+                backward_cell_confidence=confidence.reshape(cells).astype(
+                    'f4'
+                ),
                 source_shape=match.source_shape,
                 target_shape=shape,
                 metadata=match.metadata,

@@ -166,9 +166,9 @@ class Keypoints(Protocol):
     def _confidence(self, pair: Pair, answer: Answer) -> NDArray[np.floating]:
         """What the method said of each point that it moved."""
         match = answer.correspondence
-        cells, image = match.forward_confidence, pair.source
+        cells, image = match.forward_cell_confidence, pair.source
         if self._move == 'target':
-            cells, image = match.backward_confidence, pair.target
+            cells, image = match.backward_cell_confidence, pair.target
         points = pair.truth[0 if self._move == 'source' else 1]
         share = (points + 0.5) / np.array(image.shape[:2])
         return np.asarray(

@@ -132,7 +132,7 @@ class Orientation(Protocol):
         return residual_turn(
             start * size,
             (start + match.forward.reshape(-1, 2)) * size,
-            match.forward_confidence.ravel(),
+            match.forward_cell_confidence.ravel(),
         )
 
     def summary(

@@ -65,7 +65,7 @@ class Presence(Masks):
     def score(self, pair: Pair, answer: Answer) -> Scores:
         quality = answer.quality
         if quality is None:
-            cells = answer.correspondence.forward_confidence
+            cells = answer.correspondence.forward_cell_confidence
             labels = (pair.truth[0] > 0).astype(float)
             weight = resize(labels, cells.shape, anti_aliasing=True) + 1e-9
             quality = float((cells * weight).sum() / weight.sum())

@@ -161,8 +161,8 @@ def _labels(given: dict[str, Any], started: float) -> dict[str, Any]:  # noqa: A
     match = Correspondence(
         forward=field,
         backward=field,
-        forward_confidence=confidence,
-        backward_confidence=confidence,
+        forward_cell_confidence=confidence,
+        backward_cell_confidence=confidence,
         evidence=evidence,
         source_shape=(side, side),
         target_shape=(side, side),

@@ -75,7 +75,7 @@ def arrows_of(
 
     at, step = _lattice(correspondence.source_shape, move, count)
     confidence = _in_cells(
-        correspondence.forward_confidence, at, correspondence.source_shape
+        correspondence.forward_cell_confidence, at, correspondence.source_shape
     )
     return _arrows(at, move(at), index, step, {'confidence': confidence})
 

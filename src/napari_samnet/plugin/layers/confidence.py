@@ -111,7 +111,7 @@ def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:
         return labels
     hidden = labels.copy()
     for index, correspondence in warped.correspondences.items():
-        unsure = correspondence.backward_confidence_map < warped.threshold
+        unsure = correspondence.backward_confidence < warped.threshold
         same = hidden[index] == warped.full[index]
         hidden[index][unsure & same] = 0
     return hidden
@@ -133,7 +133,7 @@ def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
         for index, correspondence in warped.correspondences.items():
             full = warped.full[index]
             shown = np.asarray(layer.data[index])
-            confidence = correspondence.backward_confidence_map
+            confidence = correspondence.backward_confidence
             hide = (confidence < threshold) & (shown == full) & (full != 0)
             back = (
                 (confidence >= threshold)

@@ -45,7 +45,10 @@ def bent_to_landmarks(
         for image, axis in zip((source, target), axes, strict=True)
     )
     colors = recolored(
-        small_source, small_target, match.forward, match.forward_confidence**2
+        small_source,
+        small_target,
+        match.forward,
+        match.forward_cell_confidence**2,
     )
     recolored_source = transfer_colors(source, *colors, channel_axis=axes[0])
     return replace(match, transferred=recolored_source)

@@ -55,8 +55,8 @@ def _weight(correspondence: Correspondence) -> int:
     arrays = (
         correspondence.forward,
         correspondence.backward,
-        correspondence.forward_confidence,
-        correspondence.backward_confidence,
+        correspondence.forward_cell_confidence,
+        correspondence.backward_cell_confidence,
         correspondence.transferred,
     )
     held = sum(array.nbytes for array in arrays if array is not None)
