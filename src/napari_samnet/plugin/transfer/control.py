@@ -67,10 +67,7 @@ class Control:
         return written
 
     def _put(self, *what: Any, **how: Any) -> Iterator[Any]:
-        """Add or update layers, with what is to be said of them.
-
-        ``*what``, ``**how``: see :meth:`Results.show`.
-        """
+        """Do as :meth:`Results.show`, and say what is to be said of it."""
         yield from self._results.show(*what, **how)
         for note in self._results.take_notes():
             self._status.note(note)
