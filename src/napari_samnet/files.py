@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,25 @@ def atomic_files(folder: Path) -> Iterator[Path]:
                 os.replace(file, folder / file.name)
     except OSError as error:
         raise cannot(f'write to {folder}', error) from error
+
+
+def replace_folder(draft: Path, final: Path) -> None:
+    """Move a folder that is complete to its place, where an earlier one goes.
+
+    ``draft``: on the same disk. Raises OSError if it cannot be moved; the
+    earlier folder then stays.
+    """
+    if not final.exists():
+        os.replace(draft, final)
+        return
+    outdated = draft.with_name(f'.{uuid.uuid4().hex}.old')
+    os.replace(final, outdated)
+    try:
+        os.replace(draft, final)
+    except OSError:
+        os.replace(outdated, final)
+        raise
+    shutil.rmtree(outdated, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

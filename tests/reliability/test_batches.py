@@ -138,17 +138,17 @@ def test_what_was_there_stays_if_it_cannot_be_replaced(
 ) -> None:
     assert batch()[0] == 0
     first = content(work / 'out')
-    rename = os.rename
+    replace = os.replace
 
     def fail(source: Path, destination: Path) -> None:
         if Path(destination).name in NAMES and not fails.pop():
             raise OSError(5, os.strerror(5))
-        rename(source, destination)
+        replace(source, destination)
 
     # The new one fails to come, and the old one goes back, for each pair.
     fails = [True, False, True, False]
     with monkeypatch.context() as patched:
-        patched.setattr(os, 'rename', fail)
+        patched.setattr(os, 'replace', fail)
         status, out, _ = batch('--anew')
     assert status == 2
     assert not fails

@@ -7,7 +7,6 @@ files are whole or absent, whenever the process is ended.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import uuid
@@ -28,6 +27,7 @@ from napari_samnet.batch.record import (
     write_record,
 )
 from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.files import replace_folder
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.options import MatchOptions
 
@@ -231,7 +231,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
             else None,
         ).write(draft)
         write_record(draft, record)
-        _install(draft, final)
+        replace_folder(draft, final)
     except OSError as problem:
         raise InputError(
             f'cannot write {final}: {problem.strerror or problem}'
@@ -296,18 +296,3 @@ def _check_unchanged(folder: Path) -> None:
             f'made its folder: move the folder away, or choose another one '
             f'with --out'
         )
-
-
-def _install(draft: Path, final: Path) -> None:
-    """Put a complete folder in place of an outdated one, if there is one."""
-    if final.exists():
-        outdated = draft.with_name(uuid.uuid4().hex)
-        os.rename(final, outdated)
-        try:
-            os.rename(draft, final)
-        except OSError:
-            os.rename(outdated, final)
-            raise
-        shutil.rmtree(outdated, ignore_errors=True)
-    else:
-        os.rename(draft, final)

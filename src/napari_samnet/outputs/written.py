@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from napari_samnet.errors import InputError, cannot
+from napari_samnet.files import replace_folder
 
 #: Hidden file in a folder of results: a line for each file that was written,
 #: its digest and its name. Lines are only added, so that what a run has done
@@ -120,11 +120,8 @@ class WrittenFiles:
         """
         final = self.folder / draft.name
         self.note(draft.name, draft)
-        if draft.is_dir() and final.exists():
-            outdated = draft.with_name(f'{uuid.uuid4().hex}')
-            os.replace(final, outdated)
-            os.replace(draft, final)
-            shutil.rmtree(outdated, ignore_errors=True)
+        if draft.is_dir():
+            replace_folder(draft, final)
         else:
             os.replace(draft, final)
         return final

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.errors import InputError, cannot, refused
+from napari_samnet.files import replace_folder
 from napari_samnet.io.extras import require
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.io.size_limits import check_memory
@@ -162,9 +161,7 @@ def write_ome_zarr(
 
     zarr = require('zarr', 'files of OME-Zarr')
     _check_replaceable(zarr, path)
-    stem = f'.{path.name[:80]}.{uuid.uuid4().hex[:8]}'
-    draft = path.with_name(f'{stem}.part')
-    outdated = path.with_name(f'{stem}.old')
+    draft = path.with_name(f'.{path.name[:80]}.{uuid.uuid4().hex[:8]}.part')
     try:
         group = zarr.open_group(draft, mode='w', zarr_format=3)
         values = labels.astype(np.uint8) if labels.dtype == bool else labels
@@ -187,19 +184,11 @@ def write_ome_zarr(
             'image-label': _label_about(names or {}, colors or {}),
         }
         # The earlier one stays whole until the new one is in its place.
-        if path.is_dir():
-            os.replace(path, outdated)
-        try:
-            os.replace(draft, path)
-        except OSError:
-            with suppress(FileNotFoundError):
-                os.replace(outdated, path)
-            raise
+        replace_folder(draft, path)
     except OSError as error:
         raise cannot(f'write {path}', error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(outdated, ignore_errors=True)
     return ()
 
 
