@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -13,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_samnet.errors import InputError
-from napari_samnet.evaluation.speed.processes import run_job
+from napari_samnet.evaluation.speed.processes import run_job, run_module
 from napari_samnet.options import DEFAULTS, MatchOptions
 
 #: Longest side of the images of the batch, in pixels.
@@ -40,16 +36,7 @@ def batch_rate(
         words += ['--out', str(folder / 'results')]
         words += ['--workers', str(workers)]
         words += ['--outputs', 'labels', '--json', *_flags(options)]
-        done = subprocess.run(
-            [sys.executable, '-m', 'napari_samnet', *words],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ['no reason given']
-        raise InputError(f'measuring a batch failed: {lines[-1]}')
-    facts = json.loads(done.stdout)
+        facts = run_module('a batch', 'napari_samnet', *words)
     return {
         'pairs': targets,
         'workers': workers,

@@ -85,9 +85,18 @@ def run_job(job: str, given: dict[str, Any]) -> dict[str, Any]:
 
     Raises InputError if it failed, with its last line.
     """
-    words = [sys.executable, '-m', __spec__.name, job, json.dumps(given)]
+    now = repr(time.time())
+    return run_module(job, __spec__.name, job, json.dumps(given), now)
+
+
+def run_module(job: str, *words: str) -> dict[str, Any]:
+    """Run a module in a new Python, and read what it prints.
+
+    ``job``: what is said to have failed. ``*words``: the module, and what
+    its command line says. Raises InputError if it failed, with its last line.
+    """
     done = subprocess.run(
-        [*words, repr(time.time())],
+        [sys.executable, '-m', *words],
         capture_output=True,
         text=True,
         check=False,
