@@ -8,7 +8,7 @@ directions agree. It needs no network, and can be saved and loaded.
 from __future__ import annotations
 
 import os
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +108,9 @@ class Correspondence(FieldPair):
             )
         if self.transferred is not None:
             check_transferred(self.transferred, self.source_shape)
-        if self.warped_labels is not None:
-            check_labels(
-                'warped_labels', self.warped_labels, self.target_shape
-            )
+        carried = self.warped_labels
+        if carried is not None:
+            check_labels('warped_labels', carried, self.target_shape)
 
     def warp_labels(
         self,
@@ -170,7 +169,7 @@ class Correspondence(FieldPair):
             self.label_field(evidence=evidence),
             pixels,
             min_confidence=min_confidence,
-            image=self._target_plane(image, channel_axis),
+            image=self._as_target(image, channel_axis),
         )
         warp(
             pixels, self.source_shape, self.backward, Destination(out), kernel
@@ -222,9 +221,7 @@ class Correspondence(FieldPair):
             self.evidence if evidence else None,
         )
 
-    def _target_plane(
-        self, image: Any, channel_axis: int | None
-    ) -> Plane | None:
+    def _as_target(self, image: Any, channel_axis: int | None) -> Plane | None:
         """The target as it was given, checked."""
         if image is None:
             return None
@@ -303,7 +300,7 @@ class Correspondence(FieldPair):
             match, so nothing is computed; votes, warped labels and the
             transferred image belong to one direction and are left out.
         """
-        inverted = not self.metadata.get('inverse', False)
+        about = {'inverse': not self.metadata.get('inverse', False)}
         return Correspondence(
             forward=self.backward,
             backward=self.forward,
@@ -311,7 +308,7 @@ class Correspondence(FieldPair):
             backward_cell_confidence=self.forward_cell_confidence,
             source_shape=self.target_shape,
             target_shape=self.source_shape,
-            metadata={**self.metadata, 'inverse': inverted},
+            metadata=self.metadata | about,
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -338,11 +335,7 @@ class Correspondence(FieldPair):
             arrays[EVIDENCE + name] = getattr(self.evidence, name, None)
         return npz.write(
             path,
-            {
-                'source_shape': list(self.source_shape),
-                'target_shape': list(self.target_shape),
-                'metadata': self.metadata,
-            },
+            {name: getattr(self, name) for name in HEADER},
             {key: value for key, value in arrays.items() if value is not None},
         )
 
@@ -373,18 +366,22 @@ class Correspondence(FieldPair):
             for name in EVIDENCE_PARTS
             if EVIDENCE + name in arrays
         }
-        names = ('source_shape', 'target_shape', 'metadata')
-        given: dict[str, Any] = {name: header.get(name) for name in names}
+        given: dict[str, Any] = {name: header.get(name) for name in HEADER}
         given |= {MEMBERS[key]: values for key, values in arrays.items()}
         try:
-            if parts and not set(EVIDENCE_NEEDED) <= set(parts):
-                raise InputError('its evidence is not complete')
             return cls(**given, evidence=Evidence(**parts) if parts else None)
         except InputError as error:
             raise InputError(f'{path} is damaged: {error}') from None
+        except TypeError:
+            raise InputError(
+                f'{path} is damaged: its evidence is not complete'
+            ) from None
 
 
-#: What a file holds; the first four always.
+#: What a file says in text.
+HEADER = ('source_shape', 'target_shape', 'metadata')
+
+#: The arrays of a file; the first four always.
 ARRAYS = (
     'forward',
     'backward',
@@ -400,6 +397,3 @@ MEMBERS = {name.replace('_cell', ''): name for name in ARRAYS}
 #: Members of a file that hold the evidence: this and the name of each part.
 EVIDENCE = 'evidence_'
 EVIDENCE_PARTS = tuple(part.name for part in fields(Evidence))
-EVIDENCE_NEEDED = tuple(
-    part.name for part in fields(Evidence) if part.default is MISSING
-)
