@@ -304,12 +304,8 @@ class Attempt:
 
     def _views(self) -> list[FloatArray]:
         """Both images in their own proportions, if evidence needs them."""
-        job = self.job
-        if (
-            job.options.evidence
-            and job.features is None
-            and self.choice.frame.whole
-        ):
+        job, whole = self.job, self.choice.frame.whole
+        if job.options.evidence and job.features is None and whole:
             return long_views(list(job.images.values()), size=self.size)
         return []
 
@@ -368,20 +364,16 @@ class Attempt:
 
         from napari_samnet.color.transfer import Recolored, recolored
 
-        colors = None
         if self.job.options.reference:
             with torch.inference_mode(), self._stage('decode'):
-                colors = Recolored(
-                    self.small[0], self.run.picture(state), None
+                picture = self.run.picture(state)
+            colors = Recolored(self.small[0], picture, None)
+        else:
+            with self._stage('recolor'):
+                colors = recolored(
+                    *self.small, forward, confidence**2, classes=classes.result
                 )
         with self._stage('recolor'):
-            if colors is None:
-                colors = recolored(
-                    *self.small,
-                    forward,
-                    confidence**2,
-                    classes=classes.result,
-                )
             return transfer_colors(self.job.images['source'], *colors)
 
     def _metadata(self, changes: tuple[float, ...]) -> dict[str, Any]:
