@@ -277,12 +277,12 @@ class TestForm:
             ready.set_options(size=100)
         assert ready.options.size == TINY['size']
 
-    def test_the_dock_says_what_it_does_not_bring(
+    def test_the_dock_says_what_to_expect(
         self, ready: FineTune, capsys: pytest.CaptureFixture[str]
     ) -> None:
         hope = ready.panel.hope
         assert hope.isVisible()
-        assert 'Places of one image' in hope.text()
+        assert 'a little better by this' in hope.text()
         # The command that it names is there.
         program, command, flag = hope.text().split()[-3:]
         assert program == 'napari-samnet'
