@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_samnet.datasets.composites import bundled_parts, compose
+from napari_samnet.datasets.composites import (
+    bundled_parts,
+    compose,
+    horse_parts,
+)
 from napari_samnet.datasets.instances import LABELED_IMAGES, labeled_image
 from napari_samnet.datasets.synthetic import (
     WarpRanges,
@@ -52,6 +56,16 @@ def test_pairs_depend_on_seed_and_index_alone():
     assert not np.array_equal(one.source, other.source)
 
 
+def test_before_another_background_the_object_alone_is_in_both():
+    parts = bundled_parts()
+    same, other = (parts.pair(3, 0, elsewhere=way) for way in (False, True))
+    assert np.array_equal(same.flow, other.flow)
+    assert np.array_equal(other.valid, same.valid & same.inside)
+    inside = same.target_inside
+    away = np.abs(same.target - other.target).mean(-1)
+    assert away[~inside].mean() > 5 * away[inside].mean()
+
+
 def test_horses_of_a_data_folder(tmp_path):
     horses = tmp_path / 'train' / 'weizmann-horse'
     for kind in ('images', 'masks'):
@@ -67,6 +81,8 @@ def test_horses_of_a_data_folder(tmp_path):
     (tmp_path / 'manifests' / 'train_images.csv').write_text(
         'file,dataset\nb.png,imagenet-sample\n'
     )
+    # What is measured with is not learnt from.
+    assert not horse_parts(tmp_path).learnt_from().objects
     pair = open_protocol('objects', PairRequest(root=tmp_path)).load(0)
     assert 0.01 < pair.truth.inside.mean() < 0.6
     (horses / 'masks' / 'horse001.png').unlink()

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 from skimage import data, io
+from skimage.transform import resize
 
 from napari_samnet.datasets.image_lists import TrainingImage, read_images
 from napari_samnet.errors import InputError
@@ -36,6 +38,7 @@ from napari_samnet.training.features import (
     taught_images,
     taught_model,
 )
+from napari_samnet.training.known_motions import moving_objects
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.projection import with_projection
 from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
@@ -43,7 +46,7 @@ from napari_samnet.training.taught_examples import (
     Example,
     KeypointExamples,
     LikenessExamples,
-    WarpExamples,
+    MotionExamples,
     asked,
 )
 from napari_samnet.training.teaching import (
@@ -228,7 +231,7 @@ class TestExamples:
         flow[:, 0], flow[:, 1] = 1.5, -0.5
         valid = torch.zeros(1, 1, SIDE, SIDE)
         valid[..., 3:6, 2:8] = 1
-        drawn = WarpExamples(flow, valid, 3).draw(np.random.default_rng(0))
+        drawn = MotionExamples(flow, valid, 3).draw(np.random.default_rng(0))
         assert (drawn.source, drawn.target) == (3, 4)
         assert len(drawn.there.places) == 18
         assert drawn.back is None
@@ -238,6 +241,40 @@ class TestExamples:
             atol=1e-3,
             rtol=0,
         )
+
+    def test_cells_without_weight_are_never_asked_for(self) -> None:
+        weight = torch.zeros(3, 1, SIDE, SIDE)
+        weight[1, 0, 2, 3:7] = torch.tensor([1.0, 0.0, 5.0, 5.0])
+        examples = MotionExamples(torch.zeros(3, 2, SIDE, SIDE), weight, 0)
+        drawn = examples.draw(np.random.default_rng(0))
+        assert (drawn.source, drawn.target) == (1, 4)
+        asked_for = {tuple(place) for place in drawn.there.places.tolist()}
+        assert asked_for == {(3, 2), (5, 2), (6, 2)}
+
+    def test_moving_objects_lead_where_they_go(self) -> None:
+        options = replace(OPTIONS, feature_objects=2, size=256)
+        known = moving_objects(options)
+        assert len(known.readers) == 4
+        assert known.flow.shape == (2, 2, 32, 32)
+        images = [read() for read in known.readers]
+        # What is dark in the first image is dark where it goes.
+        for index in range(2):
+            weight = known.weight[index, 0]
+            rows, columns = torch.nonzero(weight, as_tuple=True)
+            assert len(rows) > 10
+            goals = (
+                torch.stack((columns, rows))
+                + known.flow[index][:, rows, columns]
+            )
+            gray = [
+                resize(images[index + first].mean(-1), (32, 32))
+                for first in (0, 2)
+            ]
+            there = map_coordinates(
+                gray[1], goals.flip(0).numpy(), order=1, mode='nearest'
+            )
+            here = gray[0][rows.numpy(), columns.numpy()]
+            assert np.corrcoef(here, there)[0, 1] > 0.6, index
 
     def test_likenesses_are_those_of_the_features_before(self) -> None:
         # An image and the same one a cell to the right.
@@ -410,7 +447,7 @@ class TestStage:
     def test_it_teaches_what_joins_the_layers_alone_and_goes_on(
         self, annotated: Path, tmp_path: Path
     ) -> None:
-        options = replace(OPTIONS, keypoints=str(annotated))
+        options = replace(OPTIONS, keypoints=str(annotated), feature_objects=2)
         images = read_images(annotated.parent)
         folder = tmp_path / 'run'
         steps = train_steps(images, folder, options)
@@ -423,7 +460,8 @@ class TestStage:
         progress = [next(steps) for _ in range(2)]
         steps.close()
         assert [one.step for one in progress] == [3, 4]
-        assert {'pull', 'warps', 'keypoints'} <= progress[-1].losses.keys()
+        losses = progress[-1].losses.keys()
+        assert {'pull', 'warps', 'objects', 'keypoints'} <= losses
         assert list(train_steps(images, folder, options)) == []
         assert not (folder / STORE_NAME).exists()
         before = read_model(get_weights('samnet').path).state_dict()
@@ -477,6 +515,7 @@ class TestStage:
             OPTIONS,
             start=str(start),
             feature_channels=8,
+            feature_context_layers=3,
             feature_steps=1,
         )
         images = read_images(annotated.parent)
@@ -484,3 +523,4 @@ class TestStage:
         assert 'keypoints' not in step.losses
         config = read_model(tmp_path / 'run' / WEIGHTS_NAME).config
         assert (config.projection, config.context) == (8, 6)
+        assert config.context_layers == 3

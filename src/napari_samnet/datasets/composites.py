@@ -10,7 +10,7 @@ from source to target is known everywhere, with a jump at the outline.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +50,9 @@ ATTEMPTS = 30
 
 #: Share of the object that should still be in the source.
 KEPT_SHARE = 0.6
+
+#: Objects from the first on that are measured with, and never learnt from.
+MEASURED = 60
 
 
 class Composite(NamedTuple):
@@ -114,6 +117,7 @@ def compose(
     side: int = 256,
     ranges: WarpRanges | None = None,
     shares: tuple[float, float] = OBJECT_SIDE,
+    elsewhere: Image | None = None,
 ) -> Composite:
     """Make a pair from a photograph and an object of another one.
 
@@ -127,14 +131,14 @@ def compose(
     background goes .4 of them.
     ``shares``: smallest and largest longest side of the object in the target,
     in shares of the image's side.
+    ``elsewhere`` (H, W, 3): another photograph, before which the target shows
+    the object; then nothing else is in both images.
     Returns: images with their truth; one of the two images is relit.
     Raises InputError if the mask is empty.
     """
     ranges = ranges or WarpRanges()
     shape = (side, side)
-    behind = resize(background, shape, order=1, anti_aliasing=True).astype(
-        np.float32
-    )
+    behind = _squashed(background, side)
     front, target_inside = _placed(image, mask, side, rng, shares)
     target = _blend(front, behind, target_inside)
     camera = random_field(shape, rng, ranges.times(BACKGROUND_STRENGTH))
@@ -146,11 +150,20 @@ def compose(
     # The background is hidden where it ends behind the object.
     hidden = _sampled(target_inside, camera)
     valid = np.where(inside, valid_front, valid_behind & ~hidden)
+    if elsewhere is not None:
+        target = _blend(front, _squashed(elsewhere, side), target_inside)
+        valid &= inside
     if rng.random() < 0.5:
         source = jitter(source, rng)
     else:
         target = jitter(target, rng)
     return Composite(source, target, flow, valid, inside, target_inside)
+
+
+def _squashed(image: Image, side: int) -> Image:
+    """An image resized to a square."""
+    small = resize(image, (side, side), order=1, anti_aliasing=True)
+    return np.asarray(small, np.float32)
 
 
 def _object_motion(
@@ -206,11 +219,14 @@ class CompositeParts:
         seed: int,
         side: int = 256,
         shares: tuple[float, float] = OBJECT_SIDE,
+        *,
+        elsewhere: bool = False,
     ) -> Composite:
         """Make the pair of an index.
 
         ``index``: which pair; any number, since objects and backgrounds are
-        drawn. ``side``: side of both images in pixels.
+        drawn. ``side``: side of both images in pixels. ``elsewhere``: show
+        the object before another background in the target.
         """
         rng = np.random.default_rng([seed, index, 2])
         file, mask_file = self.objects[index % len(self.objects)]
@@ -221,7 +237,32 @@ class CompositeParts:
             mask = _blob((image.shape[0], image.shape[1]), rng)
         else:
             mask = read_labels(mask_file) > 0
-        return compose(background, image, mask, rng, side=side, shares=shares)
+        other = None
+        if elsewhere:
+            # Of its own generator: the pair is the same but for this.
+            own = np.random.default_rng([seed, index, 3])
+            other = _pixels(others[int(own.integers(len(others)))])
+        return compose(
+            background,
+            image,
+            mask,
+            rng,
+            side=side,
+            shares=shares,
+            elsewhere=other,
+        )
+
+    def learnt_from(self) -> CompositeParts:
+        """The same without the objects that are measured with.
+
+        Bundled photographs stay: what is cut from them is drawn.
+        """
+        objects = [
+            item
+            for index, item in enumerate(self.objects)
+            if index >= MEASURED or item[1] is None
+        ]
+        return replace(self, objects=objects)
 
 
 def _pixels(name: Path | str) -> Image:

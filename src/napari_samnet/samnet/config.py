@@ -40,6 +40,8 @@ class SAMNetConfig:
     #: Channels of the network that adds what the surroundings of a cell tell
     #: to the projected feature, 0 for none; see :mod:`.context`.
     context: int = 0
+    #: Its layers that look around, each twice as far as the one before.
+    context_layers: int = 2
     #: Channels of a second projection, in which it is told whether two places
     #: show the same thing, 0 for none.
     likeness: int = 0
@@ -55,6 +57,7 @@ class SAMNetConfig:
     LIMITS: ClassVar[dict[str, tuple[int, int]]] = {
         'projection': (0, 4096),
         'context': (0, 1024),
+        'context_layers': (1, 5),
         'likeness': (0, 4096),
     }
 

@@ -18,23 +18,24 @@ from torch import Tensor, nn
 #: ones that a network learns from as fast as from others.
 SCALE = 20.0
 
-#: Distance in cells of what each layer looks at.
-DISTANCES = (1, 2)
-
 
 class ContextNetwork(nn.Module):
     """Residual of the projected feature, from all channels.
 
     ``channels``: of the feature that it sees. ``width``: of its layers.
     ``projected``: channels of the projected feature. It begins as nothing.
+    ``layers``: how many look around, each twice as far as the one before, the
+    first at the cells next to it.
     """
 
-    def __init__(self, channels: int, width: int, projected: int) -> None:
+    def __init__(
+        self, channels: int, width: int, projected: int, *, layers: int = 2
+    ) -> None:
         super().__init__()
         self.enter = nn.Conv2d(channels, width, 1)
         self.around = nn.ModuleList(
             nn.Conv2d(width, width, 3, padding=distance, dilation=distance)
-            for distance in DISTANCES
+            for distance in (2**layer for layer in range(layers))
         )
         self.leave = nn.Conv2d(width, projected, 1)
         nn.init.zeros_(self.leave.weight)

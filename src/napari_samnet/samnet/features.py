@@ -104,7 +104,8 @@ class VGGFeatures(nn.Module):
     ``mean`` and ``std`` travel with the weights: RGB in [0, 1] becomes
     ``(x - mean) / std`` before the first convolution. Zero padding as in the
     original network. ``projection`` is ``(channels, projected channels)``,
-    and the network of `context` channels adds to what is projected. To
+    and the network of `context` channels and `context_layers` adds to what is
+    projected. To
     `likeness` channels, if any, :meth:`likeness_feature` projects.
     """
 
@@ -123,6 +124,7 @@ class VGGFeatures(nn.Module):
         dilated: bool = False,
         projection: int = 0,
         context: int = 0,
+        context_layers: int = 2,
         likeness: int = 0,
     ) -> None:
         super().__init__()
@@ -169,7 +171,9 @@ class VGGFeatures(nn.Module):
         if context and not projection:
             raise ValueError('context is added to a projection: there is none')
         self.context = (
-            ContextNetwork(*shape[:1], context, projection)
+            ContextNetwork(
+                *shape[:1], context, projection, layers=context_layers
+            )
             if context
             else None
         )

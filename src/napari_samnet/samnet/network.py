@@ -59,6 +59,7 @@ class SAMNet(Comparison):
             dilated=self.config.dilated,
             projection=self.config.projection,
             context=self.config.context,
+            context_layers=self.config.context_layers,
             likeness=self.config.likeness,
         )
         if self.config.matcher == 'rtn':

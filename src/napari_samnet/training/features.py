@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -46,17 +45,17 @@ from napari_samnet.training.feature_store import (
     frozen_features,
     further_directions,
 )
+from napari_samnet.training.known_motions import known_warps, moving_objects
 from napari_samnet.training.loop import Run
 from napari_samnet.training.marked_points import read_marked_images
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.projection import find_projection, with_projection
 from napari_samnet.training.runs import WEIGHTS_NAME, Progress
-from napari_samnet.training.synthetic import synthetic_pair
 from napari_samnet.training.taught_examples import (
     Examples,
     KeypointExamples,
     LikenessExamples,
-    WarpExamples,
+    MotionExamples,
 )
 from napari_samnet.training.teaching import TaughtFeatures, teach
 
@@ -68,7 +67,10 @@ START_NAME = 'features.start.safetensors'
 STORE_NAME = 'features.npy'
 
 #: Weights of the terms beside the keypoints'.
-WARPS, LIKENESSES = 0.5, 0.5
+KNOWN, LIKENESSES = 0.5, 0.5
+
+#: Terms of known motions, and pairs of annotated images per pair of them.
+MOTIONS = {'warps': 4, 'objects': 6}
 
 #: Photographs on which the directions are found in which cells differ.
 PROJECTED_PHOTOGRAPHS = 128
@@ -157,11 +159,13 @@ def feature_stage(
     frozen = frozen_features(model, folder / WEIGHTS_NAME)
     start, basis = _start(model, frozen, folder, images, options)
     lists = _chosen(images, options)
-    warped, flow, valid = _warp_all(lists.warped, options)
+    motions = [known_warps(lists.warped, options)]
+    if options.feature_objects:
+        motions.append(moving_objects(options))
     readers: list[Callable[[], np.ndarray]] = [
         *(partial(view.read, options.size) for view in lists.annotated),
         *(partial(read_working, one, options.size) for one in lists.category),
-        *warped,
+        *(read for known in motions for read in known.readers),
     ]
 
     def tell(done: int) -> None:
@@ -178,13 +182,12 @@ def feature_stage(
     )
     first = len(lists.annotated)
     batch = options.feature_batch
-    sources: dict[str, tuple[Examples, int, float]] = {
-        'warps': (
-            WarpExamples(flow, valid, first + len(lists.category)),
-            max(1, batch // 4),
-            WARPS,
-        )
-    }
+    sources: dict[str, tuple[Examples, int, float]] = {}
+    begin = first + len(lists.category)
+    for (name, share), known in zip(MOTIONS.items(), motions, strict=False):
+        examples = MotionExamples(known.flow, known.weight, begin)
+        sources[name] = examples, max(1, batch // share), KNOWN
+        begin += len(known.readers)
     if lists.annotated:
         keypoints = _keypoints(lists.annotated, store.side)
         sources['keypoints'] = (keypoints, batch, 1.0)
@@ -240,7 +243,12 @@ def _context(
         return kept.in_directions(basis).requires_grad_(True)
     if not width:
         return None
-    return ContextNetwork(basis.shape[1], width, options.feature_channels)
+    return ContextNetwork(
+        basis.shape[1],
+        width,
+        options.feature_channels,
+        layers=options.feature_context_layers,
+    )
 
 
 def remove_store(folder: Path) -> None:
@@ -305,39 +313,6 @@ def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
         views,
         spread_images(unlabeled, options.feature_images, options.seed),
         [images[int(index)] for index in drawn],
-    )
-
-
-def _warp_all(
-    images: ImageList, options: TrainingOptions
-) -> tuple[list[Callable[[], np.ndarray]], Tensor, Tensor]:
-    """Readers of warps, then of their photographs, and the known fields."""
-
-    def pair(index: int) -> tuple[np.ndarray, ...]:
-        rng = np.random.default_rng((options.seed + 5, index))
-        photograph = read_working(images[index], options.size)
-        return synthetic_pair(photograph, rng)
-
-    flows, valids = [], []
-    for index in range(len(images)):
-        _, _, field, inside = pair(index)
-        flows.append(torch.from_numpy(field[..., ::-1].copy()).float())
-        valids.append(torch.from_numpy(inside).float())
-    flow = torch.stack(flows).permute(0, 3, 1, 2)
-    valid = F.avg_pool2d(torch.stack(valids)[:, None], STRIDE)
-
-    def side(index: int, which: int) -> np.ndarray:
-        return pair(index)[which]
-
-    readers: list[Callable[[], np.ndarray]] = [
-        partial(side, index, which)
-        for which in (0, 1)
-        for index in range(len(images))
-    ]
-    return (
-        readers,
-        F.avg_pool2d(flow, STRIDE) / STRIDE,
-        (valid > 0.9).float(),
     )
 
 

@@ -31,8 +31,10 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'feature_steps': (0, 1_000_000),
     'feature_images': (0, 100_000),
     'feature_warps': (1, 100_000),
+    'feature_objects': (0, 100_000),
     'feature_channels': (1, 4096),
     'feature_context': (0, 1024),
+    'feature_context_layers': (1, 5),
     'feature_batch': (1, 256),
     'feature_rate': (1e-6, 1e-1),
     'confidence_pairs': (0, 100_000),
@@ -89,6 +91,14 @@ class TrainingOptions:
     feature_warps : int
         Photographs whose known warps the features are taught by. Each takes
         2.6 MB of disk while the stage runs.
+    feature_objects : int
+        Pairs with an object that moves on its own, every other time before
+        another background, whose known motion the features are taught by, so
+        that what lies around an object says less of it than the object. Each
+        takes 2.6 MB of disk while the stage runs.
+    objects_root : str
+        Folder of these objects, as ``benchmark objects --root`` takes it.
+        Without it they are cut from the photographs of scikit-image.
     feature_channels : int
         Channels that the features are projected to, if they are not yet.
         Fewer make the iterations faster and the match less exact.
@@ -102,9 +112,13 @@ class TrainingOptions:
         it is made anew. More learn more, and take longer in training and in
         each match; 0 teaches the projection alone. With `feature_start`
         'kept', a network that has one keeps it.
+    feature_context_layers : int
+        Its layers, each of which looks twice as far as the one before: 2 see
+        3 cells in each direction, 3 see 7.
     feature_batch : int
-        Pairs of annotated images per step; a third as many category pairs
-        and a quarter as many known warps are learnt from beside them.
+        Pairs of annotated images per step; a third as many category pairs, a
+        quarter as many known warps, and a sixth as many moving objects are
+        learnt from beside them.
     feature_rate : float
         Largest learning rate of the features.
     keypoints : str
@@ -188,9 +202,12 @@ class TrainingOptions:
     feature_steps: int = 0
     feature_images: int = 600
     feature_warps: int = 80
+    feature_objects: int = 0
+    objects_root: str = ''
     feature_channels: int = 384
     feature_start: str = 'kept'
     feature_context: int = 128
+    feature_context_layers: int = 2
     feature_batch: int = 6
     feature_rate: float = 1e-3
     keypoints: str = ''

@@ -87,6 +87,7 @@ def with_projection(
         model.config,
         projection=projection.shape[1],
         context=0 if context is None else context.enter.out_channels,
+        context_layers=2 if context is None else len(context.around),
     )
     other = SAMNet(config)
     state = {

@@ -4,7 +4,8 @@ Three kinds of examples, all of one form: places in one image, and where they
 are in another:
 
 - *keypoints* that people marked on images of one kind;
-- *warps* by a known field, which keep exact what needs no semantics;
+- known motions: *warps* of photographs, which keep exact what needs no
+  semantics, and *objects* that move on their own;
 - *likenesses* of category pairs in the features before, so that what nobody
   annotated is still found as it was.
 """
@@ -31,10 +32,11 @@ from napari_samnet.training.feature_store import FeatureStore
 #: horse: the names of the keypoints are the same for all.
 ACROSS_GROUPS = 0.3
 
-#: Places that are learnt from per warped image and per category pair.
+#: Places that are learnt from per pair of known motion and per category pair.
 WARPED_PLACES, LIKE_PLACES = 96, 128
 
-#: Standard deviation in cells of where a keypoint and a warped place are.
+#: Standard deviation in cells of where a keypoint and a place that has moved
+#: are.
 KEYPOINT_SPREAD, WARP_SPREAD = 0.8, 0.6
 
 
@@ -142,23 +144,29 @@ class KeypointExamples:
 
 
 @dataclass(frozen=True)
-class WarpExamples:
-    """Photographs and their warps by known fields."""
+class MotionExamples:
+    """Pairs of images whose motion is known."""
 
-    #: ``(N, 2, H, W)`` from the warp to the photograph, in (x, y) cells.
+    #: ``(N, 2, H, W)`` from the first image to the second, in (x, y) cells.
     flow: Tensor
-    #: ``(N, 1, H, W)``, 1 where the flow ends inside the photograph.
-    valid: Tensor
-    #: Index in the store of the first warp; the first photograph follows the
-    #: last warp.
+    #: ``(N, 1, H, W)``, how often a cell is asked for.
+    weight: Tensor
+    #: Index in the store of the first image of the first pair; the second
+    #: images follow the first ones.
     first: int
 
     def draw(self, rng: np.random.Generator) -> Example:
-        """Draw places of one warped photograph."""
-        index = int(rng.integers(len(self.flow)))
+        """Draw places of one pair."""
+        shown = np.flatnonzero(self.weight.flatten(1).sum(1) > 0)
+        index = int(shown[rng.integers(len(shown))])
         width = self.flow.shape[-1]
-        inside = np.flatnonzero(self.valid[index].flatten() > 0)
-        cells = torch.from_numpy(rng.permutation(inside)[:WARPED_PLACES])
+        weight = self.weight[index].flatten().double().numpy()
+        count = min(WARPED_PLACES, int((weight > 0).sum()))
+        cells = torch.from_numpy(
+            rng.choice(
+                len(weight), count, replace=False, p=weight / weight.sum()
+            )
+        )
         places = torch.stack((cells % width, cells // width), 1).float()
         goals = places + self.flow[index].flatten(1).T[cells]
         return Example(

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.datasets.composites import Composite, CompositeParts
+from napari_samnet.datasets.composites import (
+    MEASURED,
+    Composite,
+    CompositeParts,
+)
 from napari_samnet.evaluation import draw
 from napari_samnet.evaluation.interfaces import (
     Answer,
@@ -18,9 +22,6 @@ from napari_samnet.evaluation.interfaces import (
 )
 
 SIDE = 256
-
-#: Pairs of a run without a limit.
-PAIRS = 60
 
 #: Pixels on either side of the outline that `epe_outline` is taken over.
 OUTLINE = 8
@@ -44,7 +45,7 @@ class Objects(Protocol):
         self._seed = seed
 
     def __len__(self) -> int:
-        return PAIRS
+        return MEASURED
 
     def settings(self) -> dict[str, Any]:
         return {
