@@ -113,6 +113,19 @@ class TestSameNumbers:
                 theirs(image), mine(image), rtol=1e-4, atol=1e-3
             )
 
+    @pytest.mark.parametrize('precision', PRECISIONS)
+    def test_surroundings(self, exact: SAMNet, precision: str) -> None:
+        other = load_model(backend='openvino', precision=precision)
+        mine, theirs = exact.features.context, other.features.context
+        assert mine is not None
+        assert theirs is not None
+        cells = torch.rand(2, exact.features.matching_channels, 12, 9)
+        with torch.inference_mode():
+            wanted = mine(cells / cells.norm(dim=1, keepdim=True))
+            found = theirs(cells / cells.norm(dim=1, keepdim=True))
+        near = 1e-5 if precision == 'fp32' else 0.02
+        assert (wanted - found).abs().max() < near * wanted.abs().max()
+
     @pytest.mark.slow
     @pytest.mark.parametrize('skip', [0.0, 0.5])
     def test_images(self, exact: SAMNet, skip: float) -> None:

@@ -9,7 +9,9 @@ In int8, every convolution but the first of W_F and the last of W_D, which
 face the image, multiplies whole numbers: its weights on 255 levels per
 output channel, its input on 256 levels from 0 to a limit that was found on
 training images beforehand, see :mod:`napari_samnet.runtime.int8`. The
-light network stays in fp32: it takes little time as it is.
+light network stays in fp32: it takes little time as it is. What looks at the
+surroundings computes in bf16 then, where the processor does: it adds a part of
+the matching feature, to whose last digits nothing is sensitive.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from napari_samnet.runtime.openvino_graphs import (
     ov,
 )
 from napari_samnet.samnet.attributes import DroplinkDecoder
+from napari_samnet.samnet.context import SCALE, ContextNetwork
 from napari_samnet.samnet.efficientnet_lite import (
     Block,
     LiteFeatures,
@@ -63,10 +66,15 @@ def use_openvino(
     is quantized. A part without stays in fp32.
     """
     hint = 'bf16' if precision == 'bf16' else 'f32'
-    light = model.features.light
+    light, context = model.features.light, model.features.context
     model.features = _as(OpenVINOFeatures, model.features, hint, features)
     if light is not None:
         model.features.light = _as(OpenVINOLite, light, 'f32', None)
+    if context is not None:
+        arithmetic = 'bf16' if precision in ('bf16', 'int8') else 'f32'
+        model.features.context = _as(
+            OpenVINOContext, context, arithmetic, None
+        )
     model.decoder = _as(OpenVINODecoder, model.decoder, hint, decoder)
     return model
 
@@ -190,6 +198,31 @@ class OpenVINOLite(LiteFeatures):
             outputs[f'lite{index}'] = x
         results = [channels_last(outputs[name]) for name in self.layers]
         return ov.Model(results, [entry], 'light')
+
+
+class OpenVINOContext(ContextNetwork):
+    """What looks at the surroundings on OpenVINO; see :func:`use_openvino`."""
+
+    graphs: Graphs
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to a projected feature, fp32."""
+        shape = tuple(features.shape)
+        graph = self.graphs.get(shape, lambda: self._build(shape))
+        return graph([features])[0]
+
+    def _build(self, shape: tuple[int, ...]) -> Any:
+        entry = entry_of(shape)
+        x = op.multiply(channels_first(entry), constant(SCALE))
+        x = op.relu(_convolve(x, self.enter, pad=0, whole=False))
+        for layer in self.around:
+            assert isinstance(layer, nn.Conv2d)
+            reach = int(layer.dilation[0])
+            y = _convolve(x, layer, pad=reach, whole=False, dilation=reach)
+            x = op.add(x, op.relu(y))
+        x = _convolve(x, self.leave, pad=0, whole=False)
+        x = op.multiply(x, constant(1 / SCALE))
+        return ov.Model([channels_last(x)], [entry], 'context')
 
 
 def _relu6(x: Any) -> Any:
