@@ -9,8 +9,9 @@ neighbors. This is not part of the paper.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from napari_samnet.samnet.evidence import window_mean
+from napari_samnet.samnet.evidence import argmax, window_mean
 from napari_samnet.samnet.field import flow_of, grid, resize_field
 from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.recurrence import Iteration
@@ -21,7 +22,7 @@ CELLS, BETA = 1.5, 50.0
 
 
 def at_peaks(similarities: PairSimilarities, state: Iteration) -> Iteration:
-    """Move each match to the mean of the likely cells around it.
+    """Move each match to the mean of the cells around the likeliest one.
 
     ``state``: both directions of a pair.
     Returns: the same state with another field. Matches beyond the edge and
@@ -34,7 +35,17 @@ def at_peaks(similarities: PairSimilarities, state: Iteration) -> Iteration:
     volume = torch.stack(
         (similarities.averaged.cosines, similarities.averaged.cosines.T)
     )
-    peaks = window_mean(volume, goals, points, cells=CELLS, beta=BETA)
+    # The likeliest cell first, so that of two peaks one is taken and not what
+    # lies between them.
+    away = _squared_distances(goals, points).div_(2 * CELLS**2)
+    likeliest = argmax(away.add_(volume, alpha=-BETA).neg_(), 2)
+    peaks = window_mean(
+        volume,
+        points[:, likeliest].transpose(0, 1),
+        points,
+        cells=CELLS,
+        beta=BETA,
+    )
     edge = goals.new_tensor(size[::-1]).view(2, 1) - 0.5
     inside = ((goals > -0.5) & (goals < edge)).all(1, keepdim=True)
     known = similarities.maps.flatten(2).square().sum(1, keepdim=True) > 0
@@ -43,3 +54,9 @@ def at_peaks(similarities: PairSimilarities, state: Iteration) -> Iteration:
     change[:, 4:] = step.view(2, 2, *size)
     change = resize_field(change, *state.field.shape[-2:])
     return state._replace(field=state.field + change)
+
+
+def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    """Squared distances of places ``(B, 2, n)`` and ``(2, m)``, (B, n, m)."""
+    squares = one.square().sum(1)[..., None] + other.square().sum(0)
+    return squares.sub_(2 * one.transpose(1, 2) @ other)
