@@ -103,7 +103,8 @@ def _card(
         'keypoints',
     ):
         given[key] = Path(given[key]).name
-    del given['validation_root'], given['keypoints_root']
+    for key in ('validation_root', 'keypoints_root', 'objects_root'):
+        del given[key]
     standard = asdict(TRAINING_DEFAULTS)
     card: dict[str, Any] = {
         'description': 'Trained by the user on own images.',
