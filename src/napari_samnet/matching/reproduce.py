@@ -53,7 +53,10 @@ def repeat(
         for name in ('source', 'target')
     }
     if saved.warped_labels is not None and labels is None:
-        raise InputError('the result holds warped labels: labels are needed')
+        raise InputError(
+            'the result holds warped labels: labels are needed, as they were '
+            'given then (--labels)'
+        )
     again = match(
         source,
         target,
