@@ -251,7 +251,9 @@ class PairRun:
             whole=self._recurrence.whole_numbers,
         ) or Reconsidered(state, before, 0.0)
         return better._replace(
-            state=at_peaks(self._similarities, better.state)
+            state=at_peaks(
+                self._similarities, better.state, better.probability
+            )
         )
 
     def picture(self, state: Iteration) -> FloatArray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from napari_samnet.samnet.candidates import CELL_SURE
 from napari_samnet.samnet.evidence import argmax, window_mean
 from napari_samnet.samnet.field import flow_of, grid, resize_field
 from napari_samnet.samnet.match_evidence import PairSimilarities
@@ -21,10 +22,17 @@ from napari_samnet.samnet.recurrence import Iteration
 CELLS, BETA = 1.5, 50.0
 
 
-def at_peaks(similarities: PairSimilarities, state: Iteration) -> Iteration:
-    """Move each match to the mean of the cells around the likeliest one.
+def at_peaks(
+    similarities: PairSimilarities, state: Iteration, probability: Tensor
+) -> Iteration:
+    """Move each match to the mean of the likely cells around it.
+
+    A doubtful one goes to the mean around the likeliest of them: of two peaks
+    one is taken, and not what lies between them.
 
     ``state``: both directions of a pair.
+    ``probability``: ``(2, 1, h, w)`` in the cells of the similarities, how
+    likely its matches are right.
     Returns: the same state with another field. Matches beyond the edge and
     cells that are left out, which look like nothing, stay.
     """
@@ -35,17 +43,14 @@ def at_peaks(similarities: PairSimilarities, state: Iteration) -> Iteration:
     volume = torch.stack(
         (similarities.averaged.cosines, similarities.averaged.cosines.T)
     )
-    # The likeliest cell first, so that of two peaks one is taken and not what
-    # lies between them.
     away = _squared_distances(goals, points).div_(2 * CELLS**2)
     likeliest = argmax(away.add_(volume, alpha=-BETA).neg_(), 2)
-    peaks = window_mean(
-        volume,
+    middles = torch.where(
+        probability.flatten(2) < CELL_SURE,
         points[:, likeliest].transpose(0, 1),
-        points,
-        cells=CELLS,
-        beta=BETA,
+        goals,
     )
+    peaks = window_mean(volume, middles, points, cells=CELLS, beta=BETA)
     edge = goals.new_tensor(size[::-1]).view(2, 1) - 0.5
     inside = ((goals > -0.5) & (goals < edge)).all(1, keepdim=True)
     known = similarities.maps.flatten(2).square().sum(1, keepdim=True) > 0
