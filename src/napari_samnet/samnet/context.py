@@ -14,6 +14,8 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_samnet.samnet.pointwise import pointwise
+
 #: Channels of a feature of unit length are small numbers; by this they become
 #: ones that a network learns from as fast as from others.
 SCALE = 20.0
@@ -48,11 +50,10 @@ class ContextNetwork(nn.Module):
         ``features``: ``(B, channels, H, W)`` of unit length along the
         channels. Returns: ``(B, projected, H, W)``.
         """
-        x = F.relu(self.enter(SCALE * features))
+        x = F.relu(_mixed(SCALE * features, self.enter))
         for layer in self.around:
             x = x + F.relu(layer(x))
-        y: Tensor = self.leave(x) / SCALE
-        return y
+        return _mixed(x, self.leave) / SCALE
 
     def in_directions(self, directions: Tensor) -> ContextNetwork:
         """The same network for features in other directions.
@@ -66,3 +67,8 @@ class ContextNetwork(nn.Module):
         other.enter.in_channels = weight.shape[1]
         other.enter.weight = nn.Parameter(weight[:, :, None, None])
         return other
+
+
+def _mixed(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """What a layer that looks at one cell says."""
+    return pointwise(x, layer.weight[:, :, 0, 0].T, layer.bias)

@@ -248,8 +248,10 @@ class VGGFeatures(nn.Module):
         ``images``: ``(B, 3, H, W)`` RGB in [0, 1].
         """
         wanted = {*self._wanted, *more}
-        maps = self.activations(self.prepare(images), wanted)
-        return maps if self.light is None else maps | self.light(images)
+        # The light one first: of two images that are described at once, the
+        # other's may wait for the cores that VGG has for itself.
+        light = {} if self.light is None else self.light(images)
+        return self.activations(self.prepare(images), wanted) | light
 
     def matching_feature(
         self, maps: dict[str, Tensor], *, project: bool = True
@@ -302,7 +304,7 @@ class VGGFeatures(nn.Module):
         """
         if self.likeness is None:
             return None
-        return normalize(pointwise(channels.float(), self.likeness.float()))
+        return normalize(pointwise(channels, self.likeness).float())
 
     def forward(
         self,

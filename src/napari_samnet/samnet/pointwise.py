@@ -11,17 +11,22 @@ from torch import Tensor
 BATCH = 16
 
 
-def pointwise(maps: Tensor, matrix: Tensor) -> Tensor:
+def pointwise(
+    maps: Tensor, matrix: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """Combine channels, the same way in every cell.
 
-    ``maps``: ``(B, C, H, W)``. ``matrix``: ``(C, D)``.
+    ``maps``: ``(B, C, H, W)``. ``matrix``: ``(C, D)``, in whose type it is
+    done. ``bias``: ``(D,)``.
     Returns: ``(B, D, H, W)``.
     """
     kernel = matrix.T[:, :, None, None]
+    maps = maps.to(kernel.dtype)
     batch, channels, height, width = maps.shape
     cells = batch * height * width
     if maps.device.type != 'cpu' or cells % BATCH:
-        return F.conv2d(maps, kernel)
+        return F.conv2d(maps, kernel, bias)
     parts = maps.permute(0, 2, 3, 1).reshape(BATCH, -1, 1, channels)
-    found = F.conv2d(parts.permute(0, 3, 1, 2), kernel).permute(0, 2, 3, 1)
-    return found.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+    found = F.conv2d(parts.permute(0, 3, 1, 2), kernel, bias)
+    found = found.permute(0, 2, 3, 1).reshape(batch, height, width, -1)
+    return found.permute(0, 3, 1, 2)
