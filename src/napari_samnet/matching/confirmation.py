@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import minimum_filter
+from scipy.special import expit
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
@@ -44,6 +45,9 @@ RETURNS = 1 / 64
 #: must be confirmed with it.
 PLACE, AROUND = 4, 3
 
+#: Pixels per point whose way there and back is followed.
+RETURNED = 2
+
 #: Share of the places whose match is right within 3 px of 256 where they are
 #: confirmed by ENOUGH or more: on eight bundled photographs with known warps
 #: and eight with an object that moves on its own.
@@ -65,20 +69,27 @@ def confirmed(
     Returns: (n // 4, n // 4): how far each place of the target is confirmed,
     from 0 to 1.
     """
-    shape = target.shape[0], target.shape[1]
-    everything = slice(0, shape[0])
-    alike = _alike(
-        source, target, Mapping(backward, shape, shape).positions(everything)
-    )
-    error, inside = round_trip(backward, forward, shape, everything)
-    error *= shape[0] / AGREED
+    side = target.shape[0]
+    at = Mapping(backward, (side, side), (side, side))
+    alike = _alike(source, target, at.positions(slice(0, side)))
+    # How far a point ends from its start changes slowly, so that every second
+    # one is enough of them.
+    half = side // RETURNED
+    error, inside = round_trip(backward, forward, 2 * (half,), slice(0, half))
+    error *= side / AGREED
     squared = np.square(error, out=error).sum(0)
-    certainty = np.exp(-squared / 2) / (1 + np.exp((ALIKE - alike) / SOFT))
-    certainty *= inside
-    rows, columns = (side // PLACE for side in shape)
-    places = certainty[: rows * PLACE, : columns * PLACE]
-    places = places.reshape(rows, PLACE, columns, PLACE).mean((1, 3))
+    returned = np.exp(squared / -2) * inside
+    places = returned[..., None] * _blocks(expit((alike - ALIKE) / SOFT), half)
+    places = _blocks(places.mean(-1), side // PLACE).mean(-1)
     return np.asarray(minimum_filter(places, AROUND), np.float32)
+
+
+def _blocks(values: FloatArray, count: int) -> FloatArray:
+    """The values (n, n) of so many squares a side, (count, count, K)."""
+    side = len(values) // count
+    parts = values[: count * side, : count * side]
+    parts = parts.reshape(count, side, count, side).swapaxes(1, 2)
+    return parts.reshape(count, count, side * side)
 
 
 def confirmed_shares(
