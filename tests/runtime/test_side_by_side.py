@@ -57,12 +57,20 @@ def test_one_after_the_other_beside_a_graphics_card(two_threads):
 def test_things_are_done_beside_in_their_order(two_threads):
     done = []
     with beside('cpu') as later:
-        first = later(lambda: done.append(1) or threading.get_ident())
         second = later(lambda: done.append(2) or all_threads())
+        first = later(
+            lambda: done.append(1) or threading.get_ident(), soon=True
+        )
         assert torch.get_num_threads() == 1
     assert done == [1, 2]
     assert first.result() != threading.get_ident()
     assert second.result() == torch.get_num_threads() == 2
+
+
+def test_what_nobody_has_begun_is_done_by_who_asks_for_it(two_threads):
+    with beside('cpu') as later:
+        waits = later(threading.get_ident)
+        assert waits.result() == threading.get_ident()
 
 
 def test_with_one_core_things_are_done_when_they_are_asked_for(monkeypatch):

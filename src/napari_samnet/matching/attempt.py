@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_samnet.color.classes import ColorClasses
+    from napari_samnet.labels.evidence import Evidence
     from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Iteration
@@ -128,8 +129,8 @@ class Attempt:
             )
             states = self.run.states()
         while True:
-            with self._stage('match'):
-                state = self._next(states)
+            with torch.inference_mode(), self._stage('match'):
+                state = next(states)
             self.changes.append(round(self.run.stride * state.change, 4))
             snapshot = partial(self.snapshot, state, tuple(self.changes))
             yield Step(
@@ -143,36 +144,22 @@ class Attempt:
                 return snapshot(transfer=job.transferred)
 
     def _oriented(self, model: SAMNet, encode: ImageEncoder) -> FloatArray:
-        """The target as it is compared; meanwhile both images are encoded.
-
-        Most often, it stands as it is to be compared.
-        """
+        """The target as it is compared; meanwhile the images are encoded."""
         import torch
 
-        def ahead() -> None:
+        def source() -> None:
             with torch.inference_mode():
-                for image in self.small:
-                    encode(image)
+                encode(self.small[0])
+
+        def target() -> FloatArray:
+            view = self._orient(model)
+            with torch.inference_mode():
+                encode(view)
+            return view
 
         if not encode.keeps or not has_room(self.place.device):
             return self._orient(model)
-        return side_by_side(ahead, partial(self._orient, model))[1]
-
-    def _next(self, states: Iterator[Iteration]) -> Iteration:
-        """The next iteration, and beside the first what does not need it."""
-        import torch
-
-        def compare() -> None:
-            with torch.inference_mode():
-                self.run.compare(self._views())
-
-        def iterate() -> Iteration:
-            with torch.inference_mode():
-                return next(states)
-
-        if self.changes or not has_room(self.place.device):
-            return iterate()
-        return side_by_side(compare, iterate)[1]
+        return side_by_side(source, target)[1]
 
     def _orient(self, model: SAMNet) -> FloatArray:
         """Choose how the target is seen, and see it so at working size."""
@@ -206,17 +193,18 @@ class Attempt:
 
         job = self.job
         with self._memory(), torch.inference_mode():
-            self.run.compare(self._views())
             fields, seen = self._fields(state)
         colored = transfer and job.options.attributes
         transferred = None
         with beside(self.place.device) as later:
             classes = (later if colored else PutOff)(self._classes)
+            judging = later(partial(self._judged, state))
+            finding = later(self._evidence)
             exact = self._exact(state, fields, later)
-            judge = partial(self._judged, state)
+            settle = partial(
+                self._settled, state, judging, finding, exact, seen
+            )
             # Colors take longest, and all else is done beside them.
-            judging = PutOff(judge) if colored else later(judge)
-            settle = partial(self._settled, state, judging, exact, seen)
             if colored:
                 settling = later(settle)
                 sure = seen * self.run.kept_shares(seen.shape[2:])
@@ -242,6 +230,7 @@ class Attempt:
         self,
         state: Iteration,
         judging: Result[Tensor | None],
+        finding: Result[Evidence | None],
         exact: Exact,
         confidence: FloatArray,
     ) -> Correspondence:
@@ -249,8 +238,7 @@ class Attempt:
         import torch
 
         job, frame = self.job, self.choice.frame
-        evidence, share = self.run.evidence, 0.0
-        better = None
+        better, share = None, 0.0
         if job.options.evidence:
             with self._stage('refine'):
                 exact = exact.confirmed_by(self.small)
@@ -269,6 +257,7 @@ class Attempt:
                 judged = on_samples(probability, (rows, columns))
             confidence = np.concatenate((confidence, judged[None]))
         confidence = confidence * self.run.kept_shares(confidence.shape[2:])
+        evidence = finding.result()
         if not frame.whole:
             confidence = np.stack(
                 [(there, frame.resampled(back)) for there, back in confidence]
@@ -309,6 +298,18 @@ class Attempt:
             return long_views(list(job.images.values()), size=self.size)
         return []
 
+    def _evidence(self) -> Evidence | None:
+        """What each cell of the target looks like, if that is wanted."""
+        import torch
+
+        with (
+            self._memory(),
+            torch.inference_mode(),
+            self.stages.timed('compare'),
+        ):
+            self.run.find_evidence(self._views())
+        return self.run.evidence
+
     def _judged(self, state: Iteration) -> Tensor | None:
         """How likely matches are right, if that was fitted."""
         import torch
@@ -325,6 +326,8 @@ class Attempt:
         """Fields down to the pixel, if these are the last ones."""
         options = self.job.options
         if not state.last or not options.fine:
+            # All that can wait may begin.
+            later(lambda: None, soon=True)
             return Exact(*fields)
         with self._stage('refine'):
             return exact_fields(

@@ -11,7 +11,7 @@ from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import shrunken, working_shape
 from napari_samnet.labels.similar import CellFeatures
-from napari_samnet.matching.pair import cell_features
+from napari_samnet.matching.pair import cell_features, tells_likeness
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import (
     out_of_memory_explained,
@@ -90,8 +90,13 @@ class Describer:
             batch = batch.to(place.device).contiguous(
                 memory_format=torch.channels_last
             )
-            found = model.encode(batch, skips=False, unprojected=True)
-            parts = cell_features(model, found.matching, found.unprojected)
+            found = model.encode(
+                batch,
+                skips=False,
+                project=not tells_likeness(model),
+                unprojected=True,
+            )
+            parts = cell_features(model, found)
             return CellFeatures(
                 *(part.astype(np.float16, order='C') for part in parts)
             )

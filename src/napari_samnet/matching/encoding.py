@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
@@ -46,25 +48,42 @@ class ImageEncoder:
         self._unproject = unproject
         #: Whether what was encoded is there when it is asked for again.
         self.keeps = bool(weights) and not options.reference
+        # What was encoded last, since finding it in the cache means reading
+        # the image.
+        self._last: list[tuple[FloatArray, bool, Features]] = []
 
-    def __call__(self, image: FloatArray) -> Features:
+    def __call__(self, image: FloatArray, *, project: bool = True) -> Features:
         """Features of one image, from the cache if they are there.
 
         Never two images at once: it needs half the memory, and the result
         does not depend on what was cached.
+
+        ``project``: whether the channels that the field is matched by are
+        wanted, where these are fewer. Without them, all channels are there.
         """
+        for known, projected, features in self._last:
+            if known is image and projected is project:
+                return features
+        features = self._encoded(image, project=project)
+        self._last = [(image, project, features), *self._last[:1]]
+        return features
+
+    def _encoded(self, image: FloatArray, *, project: bool) -> Features:
+        """The same, looked up by the content of the image."""
         import torch
 
         from napari_samnet.runtime.feature_cache import FEATURES
         from napari_samnet.runtime.precision import convolutions
 
-        digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
+        project = project and self._project
+        content = np.ascontiguousarray(image)
+        digest = hashlib.blake2b(content.data, digest_size=16).hexdigest()
         key = (
             digest,
             image.shape,
             self._weights,
             self.place,
-            self._project,
+            project,
             self._unproject,
         )
         features = None
@@ -81,7 +100,7 @@ class ImageEncoder:
                 features = self._model.encode(
                     batch,
                     skips=self.skips,
-                    project=self._project,
+                    project=project,
                     unprojected=self._unproject,
                 )
             except ValueError as error:

@@ -138,7 +138,7 @@ def refine(
                 motions = separate_motions((forward, backward), cells, device)
                 return motions and refined_layers(seen, motions, given_up)
 
-        begun = None if again else later(layered)
+        begun = None if again else later(layered, soon=True)
         found, believed = _solved(
             seen,
             torch.from_numpy(start).to(device),

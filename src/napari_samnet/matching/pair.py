@@ -13,6 +13,7 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.labels.similar import CellFeatures, most_similar
+from napari_samnet.matching.both_ways import both_ways, joined
 from napari_samnet.matching.region import (
     cell_shares,
     check_cells,
@@ -20,6 +21,7 @@ from napari_samnet.matching.region import (
 )
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import has_whole_products
+from napari_samnet.runtime.side_by_side import has_room
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -153,11 +155,15 @@ class PairRun:
         )
 
     def states(self) -> Iterator[Iteration]:
-        """Run the recurrence."""
+        """Run the recurrence.
+
+        Where there is a second core, :meth:`compare` is done beside it.
+        """
+        pair = self._source, self._target, self._recurrence, self._regions
         if not self._options.reference:
-            return self._model.iterate(
-                self._source, self._target, self._recurrence, self._regions
-            )
+            if self._recurrence.guided and has_room(self._encode.place.device):
+                return both_ways(self._model, *pair, self.compare)
+            return self._model.iterate(*pair)
         runs = [
             self._model.iterate(
                 self._source.part(one),
@@ -170,46 +176,59 @@ class PairRun:
                 (slice(1, 2), None),
             )
         ]
-        return (_joined(*pair) for pair in zip(*runs, strict=True))
+        return (joined(*pair) for pair in zip(*runs, strict=True))
 
-    def compare(self, views: Sequence[FloatArray] = ()) -> None:
-        """Compare all cells of both images, as far as it is asked for.
+    def find_evidence(self, views: Sequence[FloatArray] = ()) -> None:
+        """Find what each cell of the target looks like, if that is wanted.
 
         That is done once for all states, and at any time before
         :attr:`evidence` is used.
 
-        ``views`` (h, w, 3): source and target in their own proportions, for
-        the evidence. Without them the features of the match are taken, of
-        images squashed to squares.
+        ``views`` (h, w, 3): source and target in their own proportions.
+        Without them the features of the match are taken, of images squashed
+        to squares.
         """
-        if self._options.evidence and self.evidence is None:
-            source, target = self._cells(views)
-            whole = self._recurrence.whole_numbers
-            self.evidence = find_evidence(
-                target.channels,
-                [source.channels],
-                similarity=most_similar(
-                    target.likeness, [source.likeness], whole=whole
-                ),
-                whole=whole,
-            )
+        if not self._options.evidence or self.evidence is not None:
+            return
+        source, target = self._cells(views)
+        whole = self._recurrence.whole_numbers
+        self.evidence = find_evidence(
+            target.channels,
+            [source.channels],
+            similarity=most_similar(
+                target.likeness, [source.likeness], whole=whole
+            ),
+            whole=whole,
+        )
+
+    def compare(self) -> None:
+        """Compare all cells of both images, if the confidence needs it.
+
+        That is done once for all states, when one of them is judged if not
+        before.
+        """
         if self._confidence is not None and self._recurrence.guided:
             # Computed when it is looked at first.
             _ = self._similarities
 
     def _cells(self, views: Sequence[FloatArray]) -> list[CellFeatures]:
         """Features of the cells of source and target, for their evidence."""
+        from napari_samnet.samnet.features import Features
+
         if not views:
             matching = self._source.matching.split(1)
-            parts = zip(matching, self._unprojected, strict=True)
-            return [cell_features(self._model, *part) for part in parts]
-        seen = [
-            self._matched(self._encode(view), mask)
-            for view, mask in zip(views, self._masks, strict=True)
-        ]
-        return [
-            cell_features(self._model, f.matching, f.unprojected) for f in seen
-        ]
+            return [
+                cell_features(self._model, Features(part, part, (), channels))
+                for part, channels in zip(
+                    matching, self._unprojected, strict=True
+                )
+            ]
+        found = []
+        for view, mask in zip(views, self._masks, strict=True):
+            project = not tells_likeness(self._model)
+            seen = self._encode(view, project=project)
+            found.append(cell_features(self._model, self._matched(seen, mask)))
+        return found
 
     @cached_property
     def _similarities(self) -> PairSimilarities:
@@ -273,17 +292,30 @@ class PairRun:
         return picture
 
 
-def cell_features(
-    model: SAMNet, matching: Tensor, unprojected: Tensor | None
-) -> CellFeatures:
-    """Features of an image ``(1, C, h, w)``, row by row."""
-    channels, likeness = matching, None
-    if unprojected is not None:
-        channels = unprojected
-        likeness = model.features.likeness_feature(unprojected)
-    given = [channels, matching if likeness is None else likeness]
+def tells_likeness(model: SAMNet) -> bool:
+    """Whether likeness is told by all channels, so that they are enough."""
+    network = getattr(model, 'features', None)
+    return getattr(network, 'likeness', None) is not None
+
+
+def cell_features(model: SAMNet, features: Features) -> CellFeatures:
+    """Features of the cells of an image, row by row.
+
+    ``features``: of one image; all channels, if it has them, or the network
+    tells likeness by these.
+    """
+    matching, channels = features.matching, features.unprojected
+    if channels is None:
+        channels = matching
+    if tells_likeness(model) and not model.features.is_projected(channels):
+        likeness = model.features.likeness_feature(channels)
+        assert likeness is not None
+        matching = likeness
     return CellFeatures(
-        *(part[0].float().permute(1, 2, 0).cpu().numpy() for part in given)
+        *(
+            part[0].float().permute(1, 2, 0).cpu().numpy()
+            for part in (channels, matching)
+        )
     )
 
 
@@ -298,27 +330,3 @@ def _regions(samples: NDArray[Any], cells: tuple[int, int]) -> Tensor:
         np.stack([samples == value for value in largest]).astype(np.float32)
     )
     return F.adaptive_avg_pool2d(masks, cells)
-
-
-def _joined(one: Iteration, other: Iteration) -> Iteration:
-    """Two directions that ran on their own, as of one batch."""
-    import torch
-
-    from napari_samnet.samnet.recurrence import Clues, Iteration
-
-    return Iteration(
-        one.step,
-        torch.cat((one.field, other.field)),
-        torch.cat((one.correlation, other.correlation)),
-        torch.cat((one.alpha, other.alpha)),
-        (one.change + other.change) / 2,
-        one.last,
-        one.clues
-        and other.clues
-        and Clues(
-            *(
-                torch.cat(clue)
-                for clue in zip(one.clues, other.clues, strict=True)
-            )
-        ),
-    )

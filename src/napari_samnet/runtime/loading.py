@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_samnet.runtime.devices import (
     ExecutionTarget,
     resolve_execution_target,
+    resolve_precision,
 )
 from napari_samnet.runtime.int8 import find_limits
 from napari_samnet.runtime.weights import Weights, get_weights, read_model
@@ -55,7 +56,14 @@ def _on_openvino(
                 'decoder': model.decoder,
             },
         )
-    return use_openvino(model, precision, **limits)
+    model = use_openvino(model, precision, **limits)
+    likeness = model.features.likeness
+    narrow = precision == 'int8' and resolve_precision('auto', 'cpu') == 'bf16'
+    if likeness is not None and narrow:
+        # In half the time. It is compared in whole numbers, to which features
+        # are rounded more.
+        model.features.likeness = likeness.bfloat16()
+    return model
 
 
 def load_model(

@@ -6,10 +6,12 @@ single one badly, and a part each well.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from threading import Condition, Thread
+from typing import Any, Generic, Protocol, TypeVar
 
 from napari_samnet.arrays.tiles import cores
 
@@ -53,14 +55,25 @@ class Result(Protocol[C]):
 class Later(Protocol):
     """A way to put something off, until it is asked for or done beside."""
 
-    def __call__(self, work: Callable[[], A], /) -> Result[A]:
-        """Put it off. It runs in another thread, or when it is asked for."""
+    def __call__(
+        self, work: Callable[[], A], /, *, soon: bool = False
+    ) -> Result[A]:
+        """Put it off. It runs in another thread, or when it is asked for.
+
+        ``soon``: before all that can wait longer, none of which is begun
+        before something that is wanted soon.
+        """
 
 
 class PutOff(Generic[A]):
     """Something that is done when it is asked for, and not if it never is."""
 
-    def __init__(self, work: Callable[[], A]) -> None:
+    def __init__(
+        self,
+        work: Callable[[], A],
+        *,
+        soon: bool = False,  # noqa: ARG002
+    ) -> None:
         self._work = work
 
     def result(self) -> A:
@@ -68,12 +81,82 @@ class PutOff(Generic[A]):
         return self._work()
 
 
+class _Beside(Generic[A]):
+    """Something that another thread does, if it comes to it in time."""
+
+    def __init__(self, work: Callable[[], A]) -> None:
+        self._work = work
+        self._future: Future[A] = Future()
+
+    def do(self) -> None:
+        """Do it, unless that was begun elsewhere."""
+        if not self._future.set_running_or_notify_cancel():
+            return
+        try:
+            self._future.set_result(self._work())
+        except BaseException as error:  # noqa: BLE001
+            self._future.set_exception(error)
+
+    def result(self) -> A:
+        """What it returned; done here where it has not been begun."""
+        if self._future.cancel():
+            return self._work()
+        return self._future.result()
+
+
+class _SecondThread:
+    """Does what it is given, what is wanted soon before all else."""
+
+    def __init__(self) -> None:
+        self._soon: deque[_Beside[Any]] = deque()
+        self._other: deque[_Beside[Any]] = deque()
+        # Set once something was wanted soon, and at the end.
+        self._begun = self._ends = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name='beside')
+        self._thread.start()
+
+    def __call__(
+        self, work: Callable[[], A], /, *, soon: bool = False
+    ) -> Result[A]:
+        beside = _Beside(work)
+        with self._changed:
+            (self._soon if soon else self._other).append(beside)
+            self._begun |= soon
+            self._changed.notify()
+        return beside
+
+    def end(self) -> None:
+        """Wait until all is done."""
+        with self._changed:
+            self._begun = self._ends = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            work.do()
+
+    def _next(self) -> _Beside[Any] | None:
+        with self._changed:
+            while True:
+                if self._soon:
+                    return self._soon.popleft()
+                if self._begun and self._other:
+                    return self._other.popleft()
+                if self._ends:
+                    return None
+                self._changed.wait()
+
+
 @contextmanager
 def beside(device: str) -> Iterator[Later]:
     """Have things done on a second core, one after the other.
 
-    ``device``: where all compute; on another than the CPU, and where there is
-    one core, things are done when they are asked for.
+    What the second core has not come to is done when it is asked for, and so
+    is all on another device than the CPU, and where there is one core.
+
+    ``device``: where all compute.
 
     Within, each of the two threads has half of the cores. It ends when all is
     done that was put off.
@@ -84,16 +167,16 @@ def beside(device: str) -> Iterator[Later]:
         yield PutOff
         return
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(1) as pool:
-        # Threads that begin now take this number over.
-        _before.append(threads)
-        torch.set_num_threads(threads // 2)
-        try:
-            yield pool.submit
-        finally:
-            pool.shutdown()
-            torch.set_num_threads(threads)
-            _before.remove(threads)
+    # Threads that begin now take this number over.
+    _before.append(threads)
+    torch.set_num_threads(threads // 2)
+    second = _SecondThread()
+    try:
+        yield second
+    finally:
+        second.end()
+        torch.set_num_threads(threads)
+        _before.remove(threads)
 
 
 def side_by_side(
@@ -112,7 +195,7 @@ def side_by_side(
     if not has_room(device):
         return first(), second()
     with beside(device) as later:
-        other = later(first)
+        other = later(first, soon=True)
         result = second()
         return other.result(), result
 

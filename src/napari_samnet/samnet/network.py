@@ -23,8 +23,13 @@ from napari_samnet.samnet.field import flow_of, identity_field
 from napari_samnet.samnet.global_affine import global_affine
 from napari_samnet.samnet.kernels.cuda_graph import recording_for
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
-from napari_samnet.samnet.recurrence import Iteration, Recurrence, schedule
-from napari_samnet.samnet.start import Start, guided_start
+from napari_samnet.samnet.recurrence import (
+    Iteration,
+    Recurrence,
+    is_last,
+    schedule,
+)
+from napari_samnet.samnet.start import Gathered, Start, guided_start
 
 
 def _can_record(features: Tensor, options: Recurrence) -> bool:
@@ -119,6 +124,7 @@ class SAMNet(Comparison):
         target: Tensor,
         options: Recurrence,
         regions: Tensor | None = None,
+        found: Gathered | None = None,
     ) -> Start:
         """T^0, and what the fits of all iterations need.
 
@@ -129,8 +135,9 @@ class SAMNet(Comparison):
         options : Recurrence
             Its `init`, `motions` and `alikeness` say how.
         regions : Tensor, optional
-            See :func:`~.start.guided_start`; not looked at with round
-            windows.
+            See :func:`~.start.gathered`; not looked at with round windows.
+        found : Gathered, optional
+            What that returns, where it is there already.
 
         Returns
         -------
@@ -139,7 +146,7 @@ class SAMNet(Comparison):
         """
         if not options.guided:
             return Start(self.start(source, target, options.init))
-        return guided_start(source, target, options, regions)
+        return guided_start(source, target, options, regions, found)
 
     def iterate(
         self,
@@ -147,6 +154,7 @@ class SAMNet(Comparison):
         target: Features,
         options: Recurrence,
         regions: Tensor | None = None,
+        found: Gathered | None = None,
     ) -> Iterator[Iteration]:
         """Run the recurrence (6), (7), yielding after each iteration.
 
@@ -159,6 +167,8 @@ class SAMNet(Comparison):
         regions : Tensor, optional
             ``(K, H, W)``: shares of the first source's cells that are of
             regions which move as one each, see :mod:`.regions`.
+        found : Gathered, optional
+            See :meth:`begin`.
 
         Yields
         ------
@@ -171,7 +181,9 @@ class SAMNet(Comparison):
                 f'{tuple(source.matching.shape)} and '
                 f'{tuple(target.matching.shape)}'
             )
-        start = self.begin(source.matching, target.matching, options, regions)
+        start = self.begin(
+            source.matching, target.matching, options, regions, found
+        )
         if _can_record(source.matching, options):
             yield from self._iterate_recorded(source, target, start, options)
             return
@@ -186,7 +198,7 @@ class SAMNet(Comparison):
             )
             field = field + residual
             change = float(_mean_motion(residual))
-            last = _is_last(index, change, options)
+            last = is_last(index, change, options)
             if options.reference:
                 transferred = self._next(
                     source, target, field, alpha, index, options
@@ -248,7 +260,7 @@ class SAMNet(Comparison):
                     index, (field, transferred)
                 )
                 change = float(moved)
-                last = _is_last(index, change, options)
+                last = is_last(index, change, options)
                 yield Iteration(
                     index, field, volume, alpha, change, last, start.clues
                 )
@@ -276,11 +288,3 @@ class SAMNet(Comparison):
 def _mean_motion(residual: Tensor) -> Tensor:
     """Mean change of f in cells, a scalar."""
     return flow_of(residual).detach().norm(dim=1).mean()
-
-
-def _is_last(index: int, change: float, options: Recurrence) -> bool:
-    """Whether the recurrence ends with this iteration, (7)."""
-    if index + 1 == options.iterations:
-        return True
-    converged = change < options.tolerance
-    return converged and index >= options.coarse_iterations

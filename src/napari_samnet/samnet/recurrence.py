@@ -100,3 +100,11 @@ class Iteration(NamedTuple):
     last: bool
     #: Of the start; None with a round window.
     clues: Clues | None = None
+
+
+def is_last(index: int, change: float, options: Recurrence) -> bool:
+    """Whether the recurrence ends with this iteration, (7)."""
+    if index + 1 == options.iterations:
+        return True
+    converged = change < options.tolerance
+    return converged and index >= options.coarse_iterations

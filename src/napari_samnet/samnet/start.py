@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ from napari_samnet.samnet.hypotheses import (
 )
 from napari_samnet.samnet.least_squares import FIT_SIGMA, Guide
 from napari_samnet.samnet.recurrence import Clues, Recurrence
-from napari_samnet.samnet.regions import region_maps
+from napari_samnet.samnet.regions import RegionMaps, region_maps
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,37 @@ class Start:
         return Start(field, guide, coarse_guide, self.clues)
 
 
-def guided_start(
+class Gathered(NamedTuple):
+    """What a start is made of, each pair of a batch on its own from here."""
+
+    #: Features of the sources, ``(B, C, h, w)``; see :func:`few_cells`.
+    few: Tensor
+    #: Matches of their cells.
+    evidence: Evidence
+    #: Motions of regions that are known.
+    regions: RegionMaps | None
+
+    def part(self, pairs: slice) -> Gathered:
+        """That of some pairs of the batch, as views."""
+        regions = self.regions
+        return Gathered(
+            self.few[pairs],
+            Evidence(*(part[pairs] for part in self.evidence)),
+            regions
+            and RegionMaps(
+                [field[pairs] for field in regions.fields],
+                regions.leads[pairs],
+            ),
+        )
+
+
+def gathered(
     source: Tensor,
     target: Tensor,
     options: Recurrence,
     regions: Tensor | None = None,
-) -> Start:
-    """Start of a recurrence whose fits follow the object.
+) -> Gathered:
+    """Compare all pairs of cells.
 
     ``source``, ``target``: matching features ``(B, C, H, W)`` of unit length
     along C.
@@ -90,11 +115,34 @@ def guided_start(
     are of regions which move as one each; not looked at with one motion. The
     second of a batch is then the same pair the other way round.
     """
+    few = few_cells(source.float())
+    evidence = gather_evidence(
+        few, few_cells(target.float()), whole=options.whole_numbers
+    )
+    maps = None
+    if regions is not None and options.motions > 1:
+        maps = region_maps(evidence, _few(regions, few))
+    return Gathered(few, evidence, maps)
+
+
+def guided_start(
+    source: Tensor,
+    target: Tensor,
+    options: Recurrence,
+    regions: Tensor | None = None,
+    found: Gathered | None = None,
+) -> Start:
+    """Start of a recurrence whose fits follow the object.
+
+    ``source``, ``target``, ``regions``: the same that :func:`gathered` takes.
+    ``found``: what that returns, where it is there already.
+    """
     size = source.shape[-2:]
     alikeness = options.alikeness
-    few = few_cells(source.float())
+    if found is None:
+        found = gathered(source, target, options, regions)
+    few, evidence, known = found
     whole = options.whole_numbers
-    evidence = gather_evidence(few, few_cells(target.float()), whole=whole)
     cosines = all_pairs(few, few, whole=whole).flatten(3).flatten(1, 2)
     window = bilateral_window(
         few, sigma=FIT_SIGMA, alikeness=alikeness, cosines=cosines
@@ -113,7 +161,7 @@ def guided_start(
                 cosines=cosines,
             ),
             options.motions,
-            None if regions is None else _few(regions, few),
+            known,
         )
         field = resize_field(chosen.field, *size)
         support, choice = chosen.support, chosen.margin
@@ -147,7 +195,7 @@ def _hypotheses(
     window: BilateralWindow,
     label_window: BilateralWindow,
     count: int,
-    regions: Tensor | None,
+    regions: RegionMaps | None,
 ) -> Hypotheses:
     """Motions of a pair and the one of each cell, on few cells."""
     local = supported(evidence, window)
@@ -160,7 +208,7 @@ def _hypotheses(
         local,
         evidence,
         (exp_(label_window.strips[0]), agreed),
-        None if regions is None else region_maps(evidence, regions),
+        regions,
     )
 
 
