@@ -156,7 +156,7 @@ def beside(device: str) -> Iterator[Later]:
     What the second core has not come to is done when it is asked for, and so
     is all on another device than the CPU, and where there is one core.
 
-    ``device``: where all compute.
+    ``device``: where all parts compute.
 
     Within, each of the two threads has half of the cores. It ends when all is
     done that was put off.

@@ -168,7 +168,7 @@ class SAMNet(Comparison):
             ``(K, H, W)``: shares of the first source's cells that are of
             regions which move as one each, see :mod:`.regions`.
         found : Gathered, optional
-            See :meth:`begin`.
+            What :meth:`begin` takes of the cells that were compared already.
 
         Yields
         ------
