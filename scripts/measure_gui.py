@@ -50,7 +50,7 @@ WINDOW = (1440, 900)
 LARGE, LARGE_LABELS = 4096, 2048
 
 #: Planes of a film.
-FRAMES = 12
+FRAMES = 60
 
 
 class Measuring:
@@ -168,7 +168,7 @@ class Measuring:
         self.do('source and target are swapped', self.widget.panel.swap.click)
         self.do('and back', self.widget.panel.swap.click)
         slider = self.widget.panel.confidence_slider
-        self.do('unsure labels are hidden', partial(slider.setValue, 60))
+        self.do('unsure labels are hidden', partial(self.hide, slider))
         self.do('click to ask', partial(self.ask, True))
         self.do('no longer', partial(self.ask, False))
         self.cancel()
@@ -181,7 +181,7 @@ class Measuring:
         labels = sample_layers('coffee')[1][0]
         rolled = [np.roll(source, 3 * n, 1) for n in range(FRAMES)]
         self.viewer.add_image(np.stack(rolled), rgb=True, name='film')
-        drawn = np.zeros((FRAMES, *labels.shape), labels.dtype)
+        drawn = np.zeros((FRAMES, *labels.shape), np.int32)
         drawn[0] = labels
         self.viewer.add_labels(drawn, name='drawn')
         self.viewer.dims.set_point(0, 0)
@@ -238,7 +238,7 @@ class Measuring:
             lambda: self.widget.panel.drop.files_dropped.emit([str(path)]),
         )
         slider = self.widget.panel.confidence_slider
-        self.do('unsure labels are hidden', partial(slider.setValue, 60))
+        self.do('unsure labels are hidden', partial(self.hide, slider))
         self.do(
             'another target is chosen',
             partial(self.choose, 'target', 'big like big 2'),
@@ -281,6 +281,11 @@ class Measuring:
         """Begin or end asking by clicks."""
         self.widget.panel.asking.setChecked(on)
         self.live(1.0)
+
+    def hide(self, slider: Any) -> None:
+        """Move the slider of unsure labels, and wait for what it does."""
+        slider.setValue(60)
+        self.live(4.0)
 
     def cancel(self) -> None:
         """Cancel a run after its first report."""

@@ -188,10 +188,12 @@ def _copied_planes(data: Any, planes: Iterable[Index] | None) -> Any:
     """Copy the planes that are needed, where they are in memory."""
     if not is_loaded(data):
         return data
-    if planes is None or data.ndim == 2:
+    if data.ndim == 2:
         return data.copy()
-    # Pages of zeros that nobody writes to take no memory.
+    # Pages of zeros that nobody writes to take neither memory nor time.
     copied = np.zeros(data.shape, data.dtype)
-    for index in planes:
-        copied[index] = data[index]
+    for index in np.ndindex(data.shape[:-2]) if planes is None else planes:
+        plane = data[index]
+        if plane.any():
+            copied[index] = plane
     return copied
