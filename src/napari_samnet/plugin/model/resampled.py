@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index
 
-#: Rows that are looked up at a time, which bounds the memory.
-BAND = 512
+#: Rows that are looked up at a time. Few, since memory that was not used
+#: before takes longer to get than to fill.
+BAND = 64
 
 #: Shares of two planes that must overlap for one to lie on the other.
 OVERLAP = 0.5
