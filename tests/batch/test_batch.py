@@ -641,3 +641,33 @@ class TestWorkers:
         # What dask computes from then on is not given to nobody.
         with pytest.raises(ValueError, match='No clients found'):
             distributed.default_client()
+
+
+def test_pairs_that_are_not_to_be_used_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a single match says of itself, a list of thousands says too."""
+    Image.new('RGB', (9, 9)).save(folder / 'black.png')
+    Image.new('L', (SIDE, SIDE)).save(folder / 'nothing.png')
+    rows = [
+        'source.png,source.png,labels.png,same',
+        'source.png,black.png,labels.png,dark',
+        'source.png,target0.png,nothing.png,bare',
+    ]
+    pairs = listed(folder, rows, 'source,target,labels,name')
+    command = ['batch', pairs, '--out', str(tmp_path / 'out'), *QUICK, *FEW]
+    for _ in range(2):
+        # The second run finds them all there.
+        assert main(command) == 0
+        told = capsys.readouterr().out
+        assert 'do not use: dark: the target shows nothing' in told
+        assert 'do not use: same' not in told
+    with open(tmp_path / 'out' / 'summary.csv', newline='') as file:
+        lines = {line['name']: line for line in csv.DictReader(file)}
+    assert lines['same']['verdict'] == 'good'
+    assert lines['dark']['verdict'] == 'bad'
+    assert 'shows nothing' in lines['dark']['reason']
+    assert 'holds no label' in lines['bare']['notices']
+    assert main([*command, '--json']) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert list(facts['verdicts']['bad']) == ['dark']

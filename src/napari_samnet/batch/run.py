@@ -30,11 +30,17 @@ _COLUMNS = (
     'name',
     'source',
     'target',
+    'verdict',
+    'reason',
     'iterations_used',
     'mean_consistency_px',
     'mean_confidence',
     'seconds',
+    'notices',
 )
+
+#: Verdicts on pairs, the worst first.
+VERDICTS = ('bad', 'look', 'good')
 
 
 class Batch:
@@ -139,8 +145,24 @@ class Batch:
         if record is None:
             return None
         figures = {**record, **record.get('figures', {})}
+        figures['notices'] = '; '.join(figures.get('notices', ()))
         files = (str(pair.source), str(pair.target))
         return (pair.name, *files, *(figures.get(key) for key in _COLUMNS[3:]))
+
+    def verdicts(self) -> dict[str, dict[str, str]]:
+        """What was said of the pairs that are there.
+
+        Returns: by verdict, the worst first, the names of its pairs and why.
+        Pairs of earlier versions of the program have none.
+        """
+        said: dict[str, dict[str, str]] = {level: {} for level in VERDICTS}
+        for pair in self._pairs:
+            record = read_record(self._settings.out / pair.name) or {}
+            figures = record.get('figures', {})
+            if figures.get('verdict') in said:
+                why = str(figures.get('reason', ''))
+                said[figures['verdict']][pair.name] = why
+        return said
 
 
 def write_table(

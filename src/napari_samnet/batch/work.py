@@ -171,6 +171,7 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     from napari_samnet.io.image_files import read_picture
     from napari_samnet.matching.match import match
     from napari_samnet.outputs.folder import Products, needs_transferred
+    from napari_samnet.outputs.verdict import judge
     from napari_samnet.runtime.feature_cache import FEATURES
 
     source = _source(pair, settings.source)
@@ -193,7 +194,10 @@ def _make(pair: BatchPair, settings: BatchSettings) -> dict[str, Any]:
     about = about_files(source.image, target)
     result.metadata['files'] = about
     error = result.mean_consistency()
+    verdict = judge(result, source.labels, points=source.image.points)
     figures = {
+        'verdict': verdict.level,
+        'reason': verdict.reason,
         'iterations_used': result.metadata['iterations_used'],
         'mean_consistency_px': round(error, 4) if isfinite(error) else None,
         'mean_confidence': round(

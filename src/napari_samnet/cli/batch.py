@@ -238,6 +238,11 @@ def _run_folders(arguments: argparse.Namespace, options: MatchOptions) -> int:
 
 def _folder_text(facts: dict[str, Any]) -> str:
     """What is printed of a folder, the images to look at first."""
+    if not facts['targets']:
+        return (
+            'nothing to do: all images of the folder of targets are '
+            'annotated, or are labels\n'
+        )
     lines = [
         f'{facts["targets"]} images from {facts["annotated"]} annotated '
         f'ones, {facts["failed"]} failed; look here first:'
@@ -270,6 +275,7 @@ def _facts(batch: Any, total: int, skipped: int) -> dict[str, Any]:
             {'name': result.pair.name, 'error': result.error}
             for result in batch.failed
         ],
+        'verdicts': batch.verdicts(),
         'workers': len(workers),
         'threads_per_pair': next((w.threads for w in workers), None),
         'images_encoded': batch.encoded,
@@ -288,6 +294,19 @@ def _text(facts: dict[str, Any]) -> str:
             f'{facts["pairs_per_second"]:.3f} pairs per second by '
             f'{facts["workers"]} workers'
         )
+    said = facts['verdicts']
+    if any(said.values()):
+        lines.append(
+            f'{len(said["good"])} good, {len(said["look"])} to be looked at, '
+            f'{len(said["bad"])} not to be used'
+        )
+    lines += [
+        f'do not use: {name}: {why}'
+        for name, why in list(said['bad'].items())[:PRINTED_FAILURES]
+    ]
+    if len(said['bad']) > PRINTED_FAILURES:
+        more = len(said['bad']) - PRINTED_FAILURES
+        lines.append(f'and {more} more, see summary.csv')
     lines += [
         f'failed: {failure["name"]}: {failure["error"]}'
         for failure in facts['failures'][:PRINTED_FAILURES]
