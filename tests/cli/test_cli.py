@@ -441,3 +441,30 @@ class TestDemo:
         assert status == 2
         assert 'coffee' in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
+
+
+def test_points_and_landmarks_that_lie_elsewhere_are_told(
+    tmp_path, capsys
+) -> None:
+    image = tmp_path / 'a.png'
+    Image.fromarray(
+        np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
+    ).save(image)
+    for name, row in (('in', 20), ('out', 900)):
+        (tmp_path / f'{name}.csv').write_text(f'row,column\n{row},30\n')
+    (tmp_path / 'none.csv').write_text('row,column\n')
+
+    def told(*flags: str) -> str:
+        arguments = ['transfer', str(image), str(image), *flags]
+        quick = ['--size', '64', '--iterations', '1', '--outputs', 'flow']
+        assert main([*arguments, *quick, '--out', str(tmp_path / 'o')]) == 0
+        return capsys.readouterr().err
+
+    inside, outside, none = (
+        str(tmp_path / f'{name}.csv') for name in ('in', 'out', 'none')
+    )
+    said = '1 of 1 points of out.csv lies outside a.png, which has 50 rows'
+    assert said in told('--points', outside)
+    assert said in told('--landmarks', inside, outside)
+    assert 'outside' not in told('--points', inside)
+    assert 'none.csv holds no point' in told('--points', none)

@@ -218,3 +218,30 @@ def test_output_may_be_read_in_part(film: Path, tmp_path: Path) -> None:
         assert process.wait() == 0
     assert 'Error' not in told
     assert (tmp_path / 'out' / 'report.csv').is_file()
+
+
+def test_planes_on_two_axes_are_told(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [imread(film / f'frame{k}.png')[..., 0] for k in (8, 9, 10)]
+    stack = np.stack([np.stack([frame, frame]) for frame in frames])
+    file, out = tmp_path / 'tz.tif', tmp_path / 'out'
+    axes = {'axes': 'TZYX'}
+    tifffile.imwrite(file, stack, imagej=True, metadata=axes)
+    command = ['propagate', str(file), '--labels', f'0={tmp_path}/mask.png']
+    assert main([*command, '--out', str(out), *QUICK]) == 0
+    told = capsys.readouterr().err
+    assert 'tz.tif has 3 × 2 planes on the axes T, Z' in told
+
+
+def test_ids_that_no_plane_shows_are_told(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = f'0={tmp_path}/mask.png'
+    command = ['propagate', str(film), '--labels', mask, *QUICK]
+    out = ['--out', str(tmp_path / 'out')]
+    assert main([*command, *out, '--ids', '2,3,30']) == 0
+    told = capsys.readouterr().err
+    assert 'no annotated plane shows 3, 30; there are 2, 300' in told
+    assert main([*command, *out, '--ids', '2']) == 0
+    assert '--ids' not in capsys.readouterr().err

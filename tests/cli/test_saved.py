@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from napari_samnet.io.flo import read_flo
 from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.io.label_files import read_label_picture, read_labels
 from napari_samnet.io.points_csv import read_points, write_points
+from napari_samnet.outputs.export import ENDINGS
 
 SOURCE, TARGET = (40, 60), (32, 60)
 RNG = np.random.default_rng(0)
@@ -269,3 +272,89 @@ class TestExport:
             x, y = moved.TransformPoint([float(column), float(row)])
             expected = found.warp_points([[row, column]], to='source')[0]
             np.testing.assert_allclose((y, x), expected, atol=1e-4)
+
+
+#: Exports one field to every kind of file, none of which may grow beyond
+#: 4 kB, as on a full disk, and prints the status of each.
+_WITHOUT_ROOM = """
+import resource, sys
+from napari_samnet.cli.main import main
+from napari_samnet.outputs.export import ENDINGS
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for ending in ENDINGS:
+    print(ending, main(['export', sys.argv[1], sys.argv[2] + ending]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='has no such limit')
+def test_a_field_that_finds_no_room_leaves_no_file(
+    saved: Path, tmp_path: Path
+) -> None:
+    """ITK does not tell that of every kind of file."""
+    pytest.importorskip('itk')
+    shift = RNG.normal(0, 0.1, (40, 60, 2)).astype(np.float32)
+    sure = np.ones((40, 60), np.float32)
+    Correspondence(
+        forward=shift,
+        backward=shift,
+        forward_cell_confidence=sure,
+        backward_cell_confidence=sure,
+        source_shape=SOURCE,
+        target_shape=TARGET,
+    ).save(saved)
+    folder = tmp_path / 'out'
+    folder.mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, '-c', _WITHOUT_ROOM),
+            *(str(saved), str(folder / 'field')),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    statuses = dict(line.split() for line in done.stdout.splitlines())
+    assert statuses == dict.fromkeys(ENDINGS, '2')
+    assert done.stderr.count('napari-samnet: cannot write') == len(ENDINGS)
+    assert 'Traceback' not in done.stderr
+    assert not list(folder.iterdir())
+
+
+def test_a_header_names_its_file_of_numbers(
+    saved: Path, tmp_path: Path
+) -> None:
+    itk = pytest.importorskip('itk')
+    file = tmp_path / 'field.mhd'
+    assert main(['export', str(saved), str(file)]) == 0
+    assert (tmp_path / 'field.raw').is_file()
+    moved = tmp_path / 'elsewhere'
+    moved.mkdir()
+    for name in ('field.mhd', 'field.raw'):
+        (tmp_path / name).rename(moved / name)
+    read = itk.array_from_image(itk.imread(str(moved / 'field.mhd')))
+    flow = Correspondence.load(saved).backward_flow
+    np.testing.assert_allclose(read, flow[..., ::-1])
+
+
+@pytest.mark.skipif(
+    not Path('/proc/self').is_dir(), reason='has no folder of the system'
+)
+@pytest.mark.parametrize('ending', ['npy', 'h5', 'mha'])
+def test_a_folder_that_takes_nothing_is_said_in_one_line(
+    ending: str, saved: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if ending != 'npy':
+        pytest.importorskip('itk')
+    assert main(['export', str(saved), f'/proc/field.{ending}']) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith('napari-samnet: cannot write')
+
+
+def test_points_that_lie_elsewhere_are_told(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_points(tmp_path / 'p.csv', np.array([[10.0, 20.0], [4000.0, 20.0]]))
+    out = ['--out', str(tmp_path / 'out')]
+    assert main(['apply', str(saved), str(tmp_path / 'p.csv'), *out]) == 0
+    told = capsys.readouterr().err
+    assert '1 of 2 points of p.csv lies outside the grid of the match' in told

@@ -671,3 +671,15 @@ def test_no_label_at_all(tmp_path: Path, kind: str) -> None:
     write_label_format(path, nothing, kind, image='a.png')
     read = read_label_format(path, (20, 30), image='a.png')
     np.testing.assert_array_equal(read.labels, nothing)
+
+
+@pytest.mark.parametrize('kind', ['Q', 'q', '>i4', '<u8'])
+def test_whole_numbers_of_any_name_go_to_ome_zarr(
+    kind: str, tmp_path: Path
+) -> None:
+    """numpy has two names for those of 64 bits; files of TIFF give either."""
+    labels = (LABELS == 3).astype(kind) * np.array(2**30 + 1, kind)
+    path = tmp_path / 'ids.ome.zarr'
+    write_label_format(path, labels, 'ome-zarr', image='a.png')
+    read = read_label_format(path, SHAPE, image='a.png')
+    np.testing.assert_array_equal(read.labels, labels)

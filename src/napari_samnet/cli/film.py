@@ -69,7 +69,7 @@ class Film:
 def open_film(arguments: argparse.Namespace) -> Film:
     """The planes of a folder or of one file."""
     from napari_samnet.batch.folders import find_unlabeled
-    from napari_samnet.io.planes import count_planes
+    from napari_samnet.io.planes import about_axes, count_planes
 
     path = Path(arguments.film)
     if path.is_dir():
@@ -83,6 +83,7 @@ def open_film(arguments: argparse.Namespace) -> Film:
             f'FILM must be a folder of images or a file of several planes, '
             f'{path} holds one picture'
         )
+    tell_notices(about_axes(path))
     return Film([path] * count, True, arguments.channel)
 
 

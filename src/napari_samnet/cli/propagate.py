@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_samnet.cli.arguments import (
     add_json_option,
@@ -147,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     annotations = given.labels
     if not annotations:
         raise InputError('--labels hold no label: all pixels are 0')
+    tell_notices(_not_there(ids, annotations))
     first = film.picture(min(annotations))
     tell_notices(first.notices)
     steps = propagate_steps(
@@ -261,6 +265,26 @@ def _ids(text: str | None) -> list[int] | None:
         raise InputError(
             f'--ids must be whole numbers with commas, got {text!r}'
         ) from None
+
+
+def _not_there(
+    ids: Collection[int] | None, annotations: Mapping[int, NDArray[Any]]
+) -> tuple[str, ...]:
+    """What to say of ids that are asked for and that no plane shows."""
+    if ids is None:
+        return ()
+    there = {
+        number
+        for labels in annotations.values()
+        for number in np.unique(labels).tolist()
+    }
+    missing = sorted(set(ids) - there)
+    if not missing or len(missing) == len(set(ids)):
+        return ()
+    return (
+        f'--ids: no annotated plane shows {", ".join(map(str, missing))}; '
+        f'there are {", ".join(map(str, sorted(there - {0})))}',
+    )
 
 
 def _tell(step: Any, film: Film) -> None:

@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     labels = None if source.labels is None else source.labels.labels
     axes = (source.picture.channel_axis, target.channel_axis)
-    landmarks = _read_landmarks(arguments.landmarks)
+    landmarks = _read_landmarks(arguments, source, target)
     masks = {
         'region': _read_masks(arguments.region, arguments.target_region),
         'leave_out': _read_masks(
@@ -270,18 +270,34 @@ def _read_masks(*files: str | None) -> tuple[Any, ...]:
     return tuple(masks)
 
 
-def _read_landmarks(files: list[str] | None) -> Any:
+def _read_landmarks(
+    arguments: argparse.Namespace, source: AnnotatedImage, target: Picture
+) -> Any:
     """Pairs of points that the match shall meet; None without files."""
+    files = arguments.landmarks
     if not files:
         return None
+    from napari_samnet.images.rgb import check_image
     from napari_samnet.io.landmarks_csv import read_landmarks
+    from napari_samnet.io.points_csv import about_places
 
     if len(files) > 2:
         raise InputError(
             f'landmarks must be one file of pairs, or two files of points, '
             f'got {len(files)} files'
         )
-    return read_landmarks(*files).used
+    pairs = read_landmarks(*files).used
+    for points, picture, image, file in zip(
+        pairs,
+        (source.picture, target),
+        (arguments.source, arguments.target),
+        (files[0], files[-1]),
+        strict=True,
+    ):
+        shape = check_image(picture.pixels, channel_axis=picture.channel_axis)
+        names = (Path(file).name, Path(image).name)
+        tell_notices(about_places(points, shape, *names))
+    return pairs
 
 
 def _tell_result(

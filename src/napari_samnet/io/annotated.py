@@ -21,7 +21,11 @@ from napari_samnet.io.image_files import read_picture
 from napari_samnet.io.label_files import read_label_picture
 from napari_samnet.io.picture import LabelPicture, Picture, upright
 from napari_samnet.io.pixel_size import read_pixel_size
-from napari_samnet.io.points_csv import PointTable, read_point_table
+from napari_samnet.io.points_csv import (
+    PointTable,
+    about_places,
+    read_point_table,
+)
 
 #: What an EXIF orientation does, for people.
 _TURNED = {
@@ -96,7 +100,7 @@ def read_annotated(
             pixel_size=pixel_size or read_pixel_size(path),
             unit=label_unit,
         )
-        check_labels('labels', read.labels, shape)
+        check_labels(f'labels of {Path(labels).name}', read.labels, shape)
     elif labels is not None:
         read = read_label_picture(labels, page=chosen)
         read = align_orientation(
@@ -105,11 +109,18 @@ def read_annotated(
             shape,
             names=(Path(labels).name, Path(path).name),
         )
-        check_labels('labels', read.labels, shape)
+        check_labels(f'labels of {Path(labels).name}', read.labels, shape)
     if read is not None and not read.labels.any():
-        told = f'{Path(str(labels)).name} holds no label: all pixels are 0'
-        read = replace(read, notices=(*read.notices, told))
+        empty = f'{Path(str(labels)).name} holds no label: all pixels are 0'
+        read = replace(read, notices=(*read.notices, empty))
     placed = None if points is None else read_point_table(points, chosen)
+    told = (
+        ()
+        if placed is None
+        else about_places(
+            placed.points, shape, Path(str(points)).name, Path(path).name
+        )
+    )
     if placed is not None and picture.orientation != 1:
         notice = _turned(Path(path).name, picture.orientation)
         picture = replace(
@@ -119,6 +130,7 @@ def read_annotated(
                 f'{notice}; points are taken as placed on the upright picture',
             ),
         )
+    picture = replace(picture, notices=(*picture.notices, *told))
     return AnnotatedImage(picture=picture, labels=read, table=placed)
 
 

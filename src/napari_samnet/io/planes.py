@@ -14,7 +14,7 @@ from napari_samnet.io.file_kinds import existing_file, file_kind
 from napari_samnet.io.npy import read_npy
 from napari_samnet.io.pillow_files import PILLOW_FORMATS
 from napari_samnet.io.size_limits import check_pages
-from napari_samnet.io.tiff_planes import pictures_of, places_of
+from napari_samnet.io.tiff_planes import leading_axes, pictures_of, places_of
 
 
 def count_planes(path: str | os.PathLike[str], *, name: str = 'stack') -> int:
@@ -53,3 +53,25 @@ def _of_tiff(file: Path, name: str) -> int:
             # Written without being told what its planes are.
             return int(first.shape[0])
         return count
+
+
+def about_axes(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """What to say of a file whose planes lie on more than one axis.
+
+    ``path``: a file that :func:`count_planes` has counted.
+    Returns: one line; nothing where there is one order of the planes.
+    """
+    file = Path(path)
+    if file_kind(file, 'stack') != 'tiff':
+        return ()
+    with tifffile.TiffFile(file) as content:
+        axes = leading_axes(pictures_of(content)[0])
+    if len(axes) < 2:
+        return ()
+    sizes = ' × '.join(str(size) for _, _, size in axes)
+    names = ', '.join(name for _, name, _ in axes)
+    return (
+        f'{file.name} has {sizes} planes on the axes {names}; they are taken '
+        f'one after the other, the last axis first: save a file for each '
+        f'step of the others if that is no film',
+    )

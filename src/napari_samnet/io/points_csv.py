@@ -96,6 +96,32 @@ def read_point_table(
     )
 
 
+def about_places(
+    points: npt.NDArray[np.float64],
+    shape: tuple[int, int],
+    file: str,
+    image: str,
+) -> tuple[str, ...]:
+    """What to say of points that do not lie in their image.
+
+    ``points`` (N, 2): row and column. ``shape``: rows and columns of the
+    image. ``file``, ``image``: names of both files.
+    Returns: one line; nothing where all points lie in the image.
+    """
+    if not len(points):
+        return (f'{file} holds no point',)
+    beyond = (points < -0.5) | (points > np.array(shape) - 0.5)
+    count = int(beyond.any(axis=1).sum())
+    if not count:
+        return ()
+    lie = 'lies' if count == 1 else 'lie'
+    return (
+        f'{count} of {len(points)} points of {file} {lie} outside {image}, '
+        f'which has {shape[0]} rows and {shape[1]} columns: points must be '
+        f'in pixels of it',
+    )
+
+
 def _places(header: list[str], file: Path) -> tuple[int, int]:
     """Columns of the row and the column: of napari's axes the last two."""
     axes = _axes(header)

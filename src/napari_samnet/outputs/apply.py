@@ -22,7 +22,11 @@ from napari_samnet.io.image_files import (
 )
 from napari_samnet.io.label_files import read_label_picture, write_labels
 from napari_samnet.io.picture import WHOLE_FILE, LabelPicture, PlaneChoice
-from napari_samnet.io.points_csv import read_point_table, write_points
+from napari_samnet.io.points_csv import (
+    about_places,
+    read_point_table,
+    write_points,
+)
 from napari_samnet.outputs.written import WrittenFiles
 
 if TYPE_CHECKING:
@@ -66,7 +70,13 @@ class Carrier:
             carried = self.correspondence.warp_points(table.points)
             self._check(file, path)
             write_points(path, carried, table)
-            return self._noted([path]), ()
+            told = about_places(
+                table.points,
+                self.correspondence.source_shape,
+                file.name,
+                'the grid of the match',
+            )
+            return self._noted([path]), told
         return self._labels(file) if kind == 'labels' else self._image(file)
 
     def _kind_of(self, file: Path) -> str:

@@ -172,7 +172,8 @@ def write_ome_zarr(
                 *(1 for _ in values.shape[:-2]),
                 *(min(CHUNK, side) for side in values.shape[-2:]),
             ),
-            dtype=values.dtype,
+            # zarr knows one of numpy's two names of 64-bit numbers.
+            dtype=np.dtype(values.dtype.str),
             dimension_names=tuple(_AXES[-values.ndim :]),
         )
         for index in np.ndindex(values.shape[:-2]):
