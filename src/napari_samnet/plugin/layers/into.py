@@ -19,10 +19,13 @@ from napari_samnet.plugin.model.grids import Grid, Index
 from napari_samnet.plugin.model.request import Product
 
 
-def check_into(layer: Any, target: Grid, top: int = 0) -> None:
+def check_into(
+    layer: Any, target: Grid, ids: tuple[int, int] = (0, 0)
+) -> None:
     """Refuse labels that carried ones cannot be written into.
 
-    ``top``: largest id that is to be written, where it is known.
+    ``ids``: smallest and largest id that are to be written, where they are
+    known.
     Raises InputError if the layer is locked, not in memory, of another shape,
     or cannot hold the ids.
     """
@@ -44,12 +47,14 @@ def check_into(layer: Any, target: Grid, top: int = 0) -> None:
         )
     if existing.dtype == bool:
         return
-    limit = np.iinfo(existing.dtype).max
-    if top > limit:
-        raise InputError(
-            f'{layer.name!r} holds ids up to {limit} ({existing.dtype}), '
-            f'the mask has {top}; choose a new layer'
-        )
+    limits = np.iinfo(existing.dtype)
+    for number in ids:
+        if not limits.min <= number <= limits.max:
+            raise InputError(
+                f'{layer.name!r} holds ids from {limits.min} to {limits.max} '
+                f'({existing.dtype}), the mask has {number}; choose a new '
+                'layer'
+            )
 
 
 def add_into(
@@ -69,7 +74,7 @@ def add_into(
         data = hide_unsure(
             data, Warped(product.full, product.correspondences, threshold)
         )
-    check_into(layer, target, int(data.max()) if data.size else 0)
+    check_into(layer, target, id_range(data))
     existing = layer.data
     flat = existing.ndim == 2
     if flat and data.size != existing.size:
@@ -102,6 +107,13 @@ def add_into(
             yield where, values.astype(existing.dtype)
 
     return write_labels(layer, pieces())
+
+
+def id_range(labels: NDArray[Any]) -> tuple[int, int]:
+    """Smallest and largest id of labels; 0 and 0 where there are none."""
+    if not labels.size:
+        return 0, 0
+    return int(labels.min()), int(labels.max())
 
 
 def _offset(grid: Grid, target: Grid) -> Index:

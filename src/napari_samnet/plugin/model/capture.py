@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
-from napari_samnet.plugin.model.resampled import ResampledLabels
 
 #: Where our part of a layer's metadata is.
 METADATA = 'napari-samnet'
@@ -96,8 +95,6 @@ def data_of(layer: Any) -> Any:
 
 def is_loaded(data: Any) -> bool:
     """Whether the values are in memory, so that looking at them is free."""
-    if isinstance(data, ResampledLabels):
-        data = data.data
     return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
 
 

@@ -200,7 +200,6 @@ class Inputs:
         masks: Sequence[Any] | None = None,
         outputs: Iterable[str] | None = None,
         refused: list[InputError] | None = None,
-        planes: Sequence[Index] | None = None,
     ) -> Request:
         """Capture a run.
 
@@ -225,8 +224,6 @@ class Inputs:
         for layer in masks:
             try:
                 read, needed = self._planes_read(plan, layer)
-                if planes is not None:
-                    read = needed = [*planes]
                 mask = self.capture(layer, read)
                 check_content(mask, needed)
             except InputError as error:
