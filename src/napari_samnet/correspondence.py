@@ -18,6 +18,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.checks import (
     as_array,
+    check_flag,
     check_labels,
     check_share,
     check_transferred,
@@ -213,6 +214,7 @@ class Correspondence(FieldPair):
             Fields, shapes and evidence as
             :func:`napari_samnet.labels.kernel.label_kernel` takes them.
         """
+        check_flag('evidence', evidence)
         return LabelField(
             self.source_shape,
             self.target_shape,
@@ -317,8 +319,7 @@ class Correspondence(FieldPair):
         Parameters
         ----------
         path : path-like
-            By custom it ends in ``.npz``, and numpy can read it. It appears
-            whole or not at all.
+            Of ending ``.npz``; whole or not at all. numpy can read it.
 
         Returns
         -------
@@ -357,7 +358,7 @@ class Correspondence(FieldPair):
         Raises
         ------
         InputError
-            If it is not such a file, or damaged.
+            If it is no such file, or damaged.
         """
         known = (*MEMBERS, *(EVIDENCE + name for name in EVIDENCE_PARTS))
         header, arrays = npz.read(path, needed=known[:4], allowed=known[4:])

@@ -13,10 +13,35 @@ from typing import BinaryIO
 
 import platformdirs
 
-from napari_samnet.errors import cannot
+from napari_samnet.errors import InputError, cannot
 
 #: Environment variable that names another folder for the user's own files.
 HOME_VARIABLE = 'NAPARI_SAMNET_HOME'
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path that was given; raises InputError if it is none.
+
+    An integer would be one of the numbers of open files.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise InputError(
+            f'expected the path of a file, got {path!r}'
+        ) from None
+
+
+def as_path_with(path: str | os.PathLike[str], ending: str) -> Path:
+    """A path to write to that has an ending, or none.
+
+    Raises InputError if it has another one, such as that of a picture which
+    would be replaced.
+    """
+    file = as_path(path)
+    if file.suffix.lower() not in ('', ending):
+        raise InputError(f'expected a file ending with {ending}, got {file}')
+    return file
 
 
 def make_folder(folder: Path) -> None:
@@ -41,7 +66,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Yields: to be written to; open for reading and seeking too.
     Raises InputError if the file cannot be written.
     """
-    final = Path(os.path.realpath(path))
+    final = Path(os.path.realpath(as_path(path)))
     part = final.with_name(f'.{final.name[:80]}.{uuid.uuid4().hex[:8]}.part')
     try:
         with open(part, 'x+b') as file:

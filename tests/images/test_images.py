@@ -10,6 +10,7 @@ import pytest
 from skimage import data, transform
 
 from napari_samnet.errors import InputError
+from napari_samnet.images.blank import why_blank
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import check_image, to_rgb, to_working
 
@@ -358,3 +359,20 @@ def test_extreme_sizes(shape: tuple[int, int]) -> None:
     assert small.shape == (64, 64, 3)
     assert small.flags.c_contiguous
     np.testing.assert_allclose(small, 128 / 255, rtol=1e-5)
+
+
+@pytest.mark.parametrize('scale', [1e-9, 1e-3, 0.04])
+def test_small_numbers_show_what_others_show(scale: float) -> None:
+    """Heights in meters, or counts over the largest one of their type."""
+    image = np.random.default_rng(0).integers(0, 60_000, (24, 30), np.uint16)
+    as_float = image / 60_000 * scale
+    assert why_blank(Plane.of(as_float), to_working(as_float, size=64)) == ''
+    np.testing.assert_allclose(
+        to_rgb(as_float), to_rgb(image), atol=1e-4, rtol=0
+    )
+
+
+def test_rounding_shows_nothing() -> None:
+    noise = 1e-9 * np.random.default_rng(0).random((24, 30))
+    image = 0.03 * (1 + noise)
+    assert why_blank(Plane.of(image), to_working(image, size=64))

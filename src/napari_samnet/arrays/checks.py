@@ -16,6 +16,9 @@ from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 
+#: Names of the row and the column in tables of points.
+POINT_COLUMNS = (('axis-0', 'axis-1'), ('row', 'column'), ('y', 'x'))
+
 #: Displacements beyond this many sides of an image are damage, not motion.
 LARGEST_DISPLACEMENT = 1e6
 
@@ -144,10 +147,15 @@ def checked_points(points: Any) -> npt.NDArray[np.float64]:
     ``points`` (N, 2): what the user gave; must be finite. Returns: (N, 2): a
     copy only where the type had to change.
     """
+    if hasattr(points, 'columns'):
+        points = _of_table(points)
     try:
         at = np.asarray(points, np.float64)
     except (TypeError, ValueError):
-        raise InputError('points must be numbers') from None
+        raise InputError(
+            f'points must be numbers, rows and columns of shape (N, 2), got '
+            f'a {type(points).__name__} of others'
+        ) from None
     if at.shape == (0,):
         return at.reshape(0, 2)
     if at.ndim != 2 or at.shape[1] != 2:
@@ -159,6 +167,24 @@ def checked_points(points: Any) -> npt.NDArray[np.float64]:
     if not np.isfinite(at).all():
         raise InputError('points must be finite, got NaN or infinity')
     return at
+
+
+def _of_table(table: Any) -> Any:
+    """Rows and columns of a table of pandas, by the names of its columns.
+
+    Names that are numbers say nothing, and the columns are taken as they are.
+    """
+    names = list(table.columns)
+    for wanted in POINT_COLUMNS:
+        if set(wanted) <= set(names):
+            return table[list(wanted)]
+    if all(isinstance(name, (int, np.integer)) for name in names):
+        return table
+    raise InputError(
+        f'points must have the columns '
+        f'{", or ".join(" and ".join(pair) for pair in POINT_COLUMNS)}, got '
+        f'{", ".join(map(str, names))}'
+    )
 
 
 def checked_image(
@@ -191,11 +217,57 @@ def _channels_around(
     )
 
 
-def check_share(name: str, value: float) -> float:
+def check_share(name: str, value: Any) -> Any:
     """Refuse what is not from 0 to 1, such as a percentage; else return it."""
-    if not 0 <= value <= 1:
-        raise InputError(f'{name} must be from 0 to 1, got {value:g}')
+    if not (isinstance(value, (float, int, np.number)) and 0 <= value <= 1):
+        raise InputError(f'{name} must be from 0 to 1, got {value!r}')
     return value
+
+
+def check_count(name: str, value: Any) -> None:
+    """Refuse what is no whole number from 1 on."""
+    if not (isinstance(value, (int, np.integer)) and value >= 1):
+        raise InputError(
+            f'{name} must be a whole number of at least 1, got {value!r}'
+        )
+
+
+def listed(name: str, given: Any) -> list[Any]:
+    """Whatever holds several things, as a list of them."""
+    try:
+        return list(given)
+    except TypeError:
+        raise InputError(
+            f'{name} must be a list, with an entry for each annotated image, '
+            f'got {given!r}'
+        ) from None
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False: a word would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f'{name} must be True or False, got {value!r}')
+
+
+def check_function(name: str, value: Any) -> None:
+    """Refuse what cannot be called, before the work and not after it."""
+    if value is not None and not callable(value):
+        raise InputError(f'{name} must be a function or None, got {value!r}')
+
+
+def check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse a value that an image of a type cannot hold."""
+    kind = dtype.kind
+    fits = isinstance(fill, (float, int, np.number, np.bool_))
+    if fits and kind == 'b':
+        fits = fill in (0, 1)
+    elif fits and kind in 'iu':
+        about = np.iinfo(dtype)
+        fits = about.min <= fill <= about.max and fill == int(fill)
+    if not fits:
+        raise InputError(
+            f'fill must be a number that {dtype} holds, got {fill!r}'
+        )
 
 
 def check_transferred(image: Any, shape: tuple[int, int]) -> None:
@@ -211,6 +283,20 @@ def check_transferred(image: Any, shape: tuple[int, int]) -> None:
         )
 
 
+def is_marked(mask: Any, name: str) -> Any:
+    """Where a mask is not 0; NaN is nothing, as in masks of other programs.
+
+    Raises InputError if it does not hold numbers.
+    """
+    if mask.dtype.kind not in 'biuf':
+        raise InputError(
+            f'{name} must be a mask of bool or numbers, got {mask.dtype}'
+        )
+    there = mask != 0
+    # Only NaN differs from itself.
+    return there & (mask == mask) if mask.dtype.kind == 'f' else there
+
+
 def check_labels(name: str, labels: Any, shape: tuple[int, int]) -> None:
     """Refuse labels that are not whole numbers on the expected grid."""
     if labels.dtype.kind not in 'biu':
@@ -219,7 +305,24 @@ def check_labels(name: str, labels: Any, shape: tuple[int, int]) -> None:
             f'{name} must be integer or bool, got {labels.dtype}{hint}'
         )
     if tuple(labels.shape) != shape:
+        given = tuple(labels.shape)
         raise InputError(
             f'{name} must have the shape of their image, {shape}, got '
-            f'{tuple(labels.shape)}'
+            f'{given}{_why_other(given, shape)}'
         )
+
+
+def _why_other(given: tuple[int, ...], shape: tuple[int, int]) -> str:
+    """What to do with labels of another shape than their image."""
+    if len(given) != 2:
+        return ': give one plane of rows and columns'
+    if given == shape[::-1]:
+        return ': rows and columns are exchanged, transpose or turn them'
+    # Whole pixels: the shorter side may be off by half of one.
+    ratio = given[0] / shape[0]
+    if min(given) and abs(given[1] - ratio * shape[1]) <= max(1, ratio):
+        return (
+            ': they are of another resolution, resize them to the image '
+            'without interpolation'
+        )
+    return ': were they drawn on another image, or on a part of this one?'

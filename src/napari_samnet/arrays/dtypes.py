@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from napari_samnet.errors import InputError
 
+#: Floats from 0 to less than this are not meant as light from 0 to 1.
+DIM = 0.1
+
 
 def check_limits(limits: tuple[float, float], name: str) -> Any:
     """Contrast limits as two floats.
@@ -40,7 +43,11 @@ def value_range(values: npt.NDArray[Any]) -> tuple[float, float]:
         for value in (values.min(), values.max())
     )
     if values.dtype.kind == 'f' and low >= 0 and high <= 1:
-        return 0.0, 1.0
+        # Heights in meters, or counts over the largest of their type, use so
+        # little of it that nothing would be seen. Less than rounding is none.
+        dim = high < DIM and high - low > 1e-6 * high
+        if not dim:
+            return 0.0, 1.0
     if low == high:
         half = max(0.5, abs(low) * 1e-6)
         return low - half, high + half

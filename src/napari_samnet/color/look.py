@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.checks import as_array, check_share
 from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.color.classes import ColorClasses
-from napari_samnet.errors import InputError
-from napari_samnet.files import atomic_write
+from napari_samnet.errors import InputError, refused
+from napari_samnet.files import as_path, as_path_with, atomic_write
 from napari_samnet.images.plane import Plane
 
 Array = npt.NDArray[np.float64]
@@ -196,7 +195,7 @@ class Look:
             'glass': self.glass,
             'notes': list(self.notes),
         }
-        with atomic_write(path) as file:
+        with atomic_write(as_path_with(path, '.json')) as file:
             file.write((json.dumps(content, indent=1) + '\n').encode())
 
     @classmethod
@@ -218,11 +217,10 @@ class Look:
         InputError
             If the file cannot be read or holds something else.
         """
-        name = Path(path).name
-        try:
-            content = json.loads(Path(path).read_text(encoding='utf-8'))
-        except (OSError, ValueError) as error:
-            raise InputError(f'{name} cannot be read: {error}') from error
+        file = as_path(path)
+        name = file.name
+        with refused(f'{name} cannot be read'):
+            content = json.loads(file.read_text(encoding='utf-8'))
         if not isinstance(content, dict) or content.get('format') != FORMAT:
             raise InputError(
                 f'{name} is no look: expected a file that Look.save has '
@@ -236,7 +234,7 @@ class Look:
             glass = bool(content['glass'])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f'{name} is damaged: {error}') from error
-        count = len(centers)
+        count = centers.size // 3
         sound = (
             centers.shape == (count, 3)
             and maps.shape == (count, 4, 3)

@@ -30,10 +30,11 @@ def find_channel_axis(
     Raises InputError if it is no 2-D image, or has no such axis.
     """
     if channel_axis is not None:
-        if len(shape) != 3 or not -3 <= channel_axis < 3:
+        whole = isinstance(channel_axis, (int, np.integer))
+        if len(shape) != 3 or not (whole and -3 <= channel_axis < 3):
             raise InputError(
                 f'{name} must have three axes, one of them '
-                f'channel_axis={channel_axis}, got shape {shape}'
+                f'channel_axis={channel_axis!r}, got shape {shape}'
             )
         return channel_axis % 3
     if len(shape) == 2:

@@ -31,6 +31,10 @@ from napari_samnet.images.channels import (
 #: Less opacity than this does not make a color change larger.
 LEAST_OPACITY = np.float32(0.1)
 
+#: Modes of pictures of Pillow whose numbers are light; those of others are
+#: places in a palette, ink, or other spaces of color.
+PILLOW_MODES = ('1', 'L', 'LA', 'I', 'F', 'I;16', 'I;16B', 'RGB', 'RGBA')
+
 #: Values looked at to find the range of an image.
 SAMPLE_VALUES = 1 << 22
 
@@ -67,6 +71,13 @@ class Plane:
         """
         if isinstance(array, cls):
             return array
+        # Memory maps have a mode as well.
+        mode = array.mode if hasattr(array, 'getbands') else 'RGB'
+        if mode not in PILLOW_MODES:
+            raise InputError(
+                f'{name} must be gray or RGB, got a picture of Pillow of '
+                f"mode {mode}: use .convert('RGB')"
+            )
         array = as_array(array, name)
         if array.dtype.kind not in 'biuf':
             hint = (
@@ -178,10 +189,11 @@ class Plane:
         """Values of each channel that become 0 and 1: two arrays (C,).
 
         The given contrast limits; else 0 to 1 for bool and for floats within
-        it; 0 to 255 for uint8; else the range of the finite values, or of
-        the central 99.8 % of them where a few outliers would take up more
-        than half of it. The colors of an RGB image share one range, the
-        channels of a multi-channel image have their own.
+        it, unless they use less than a tenth of it; 0 to 255 for uint8; else
+        the range of the finite values, or of the central 99.8 % of them where
+        a few outliers would take up more than half of it. The colors of an
+        RGB image share one range, the channels of a multi-channel image have
+        their own.
         """
         ones = np.ones(self.channels)
         if self.contrast_limits is not None:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.errors import InputError, cannot, in_one_line
-from napari_samnet.files import atomic_write
+from napari_samnet.files import as_path, as_path_with, atomic_write
 from napari_samnet.io.npy import read_npy_header
 from napari_samnet.io.size_limits import check_claim
 
@@ -67,11 +67,12 @@ def write(
     except (TypeError, ValueError) as error:
         raise InputError(f'metadata must be JSON: {error}') from None
     members = {HEADER: np.frombuffer(text.encode(), np.uint8), **arrays}
-    with atomic_write(path) as file:
+    final = as_path_with(path, '.npz')
+    with atomic_write(final) as file:
         # It writes no times, so that equal contents give equal files.
         savez: Any = np.savez
         savez(file, **members)
-    return Path(path)
+    return final
 
 
 @contextmanager
@@ -101,8 +102,9 @@ def read(
     Returns: ``header``: as it was given; ``arrays``: as they were given.
     Raises InputError if the file is missing, of another kind, or damaged.
     """
+    file_path = as_path(path)
     with _readable(path, 'a saved correspondence'):
-        with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
+        with open(file_path, 'rb') as file, zipfile.ZipFile(file) as archive:
             _check_members(archive, os.fstat(file.fileno()).st_size)
             members = {
                 info.filename.removesuffix('.npy'): _array(archive, info)

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.arrays.checks import as_array, check_labels
+from napari_samnet.arrays.checks import (
+    as_array,
+    check_count,
+    check_labels,
+    listed,
+)
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.tiles import Tile, run_tiles, tiles
 from napari_samnet.arrays.types import FloatArray
@@ -93,14 +98,14 @@ class LabelCarrier:
         leave_outs: Sequence[Any] | None = None,
         describer: Describer | None = None,
     ) -> None:
-        if best < 1:
-            raise InputError(f'best must be at least 1, got {best}')
+        check_count('best', best)
+        references = listed('references', references)
         axes, inside, outside = (
             _one_each(name, given, len(references))
             for name, given in (
-                ('channel_axes', channel_axes),
-                ('regions', regions),
-                ('leave_outs', leave_outs),
+                ('reference_channel_axes', channel_axes),
+                ('reference_regions', regions),
+                ('reference_leave_outs', leave_outs),
             )
         )
         if not references:
@@ -249,6 +254,7 @@ def _one_each(
     """An entry for each reference; Raises InputError if some lack one."""
     if given is None:
         return [None] * count
+    given = listed(name, given)
     if len(given) != count:
         raise InputError(
             f'{name} must hold one entry for each of the {count} references, '

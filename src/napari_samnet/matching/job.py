@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.arrays.checks import check_labels
+from napari_samnet.arrays.checks import (
+    check_flag,
+    check_labels,
+)
 from napari_samnet.arrays.types import FloatArray
+from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
 from napari_samnet.images.rgb import to_working
 from napari_samnet.labels.kernel import sample_labels
@@ -41,6 +45,8 @@ class MatchJob:
         carried: bool = False,
     ) -> None:
         self.started = time.perf_counter()
+        check_options(options)
+        check_flag('transferred', transferred)
         if features is not None:
             options = checked_for_features(features, options)
         self.features = features
@@ -76,3 +82,12 @@ class MatchJob:
     def working(self, name: str, size: int) -> FloatArray:
         """An image of the pair at a working size."""
         return to_working(self.images[name], size=size)
+
+
+def check_options(options: Any) -> None:
+    """Refuse what is not a set of options, such as a dict of them."""
+    if not isinstance(options, MatchOptions):
+        raise InputError(
+            f'options must be MatchOptions, as in MatchOptions(size=128), '
+            f'got a {type(options).__name__}'
+        )

@@ -11,6 +11,7 @@ from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.look import Look, fit_look
 from napari_samnet.images.rgb import to_working
+from napari_samnet.matching.job import check_options
 from napari_samnet.matching.match import match
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.fields import Mapping
@@ -61,6 +62,7 @@ def learn_look(
     >>> look = learn_look(pair.source, pair.target)  # doctest: +SKIP
     >>> image = look.apply(pair.source)  # doctest: +SKIP
     """
+    check_options(options)
     result = match(
         source,
         target,

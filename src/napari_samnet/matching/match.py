@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.arrays.checks import as_array
+from napari_samnet.arrays.checks import as_array, check_function
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.images.plane import Plane
@@ -244,6 +244,7 @@ tolerance, reference
     >>> result.flow.shape
     (64, 64, 2)
     """
+    check_function('on_step', on_step)
     options = MatchOptions(
         window=window,
         iterations=iterations,

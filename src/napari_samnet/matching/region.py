@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.arrays.checks import as_array
+from napari_samnet.arrays.checks import as_array, is_marked
 from napari_samnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def kept_part(
                 f'{name} must have the shape of the {image}, {shape}, got '
                 f'{one.shape}'
             )
-        one = (one != 0) if name == 'region' else (one == 0)
+        there = is_marked(one, name)
+        one = there if name == 'region' else ~there
         mask = one if mask is None else mask & one
     if mask is not None and not mask.any():
         raise InputError(
@@ -83,8 +84,11 @@ def kept_part(
 
 def _of_both(value: Any) -> tuple[Any, Any]:
     """A value for source and target, which may be given for one."""
-    if isinstance(value, tuple) and len(value) == 2:
-        return value[0], value[1]
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        # A list may also be one mask, of two rows.
+        masks = [part is None or np.ndim(part) == 2 for part in value]
+        if isinstance(value, tuple) or all(masks):
+            return value[0], value[1]
     return value, None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.checks import as_array
 from napari_samnet.errors import InputError
 from napari_samnet.io.label_numbers import smallest_dtype
 
@@ -19,12 +20,19 @@ def by_plane(annotations: Any, length: int) -> dict[int, npt.NDArray[Any]]:
     Raises InputError if they do not fit the series, or there are none.
     """
     if isinstance(annotations, Mapping):
-        drawn = {int(i): np.asarray(x) for i, x in annotations.items()}
+        drawn = {
+            _plane_number(i): np.asarray(
+                as_array(x, f'annotations of plane {i}')
+            )
+            for i, x in annotations.items()
+        }
     else:
-        if len(annotations) != length:
+        annotations = as_array(annotations, 'annotations')
+        if not annotations.ndim or len(annotations) != length:
             raise InputError(
                 f'annotations must have one plane for each of the {length} '
-                f'planes, got {len(annotations)}'
+                f'planes, or be a mapping such as {{0: labels}}, got shape '
+                f'{annotations.shape}'
             )
         drawn = {i: np.asarray(annotations[i]) for i in range(length)}
     for index, labels in drawn.items():
@@ -44,6 +52,31 @@ def by_plane(annotations: Any, length: int) -> dict[int, npt.NDArray[Any]]:
             'no plane is annotated: draw labels on at least one plane'
         )
     return drawn
+
+
+def _plane_number(index: Any) -> int:
+    """Number of a plane, which is whole."""
+    if not isinstance(index, (int, np.integer)):
+        raise InputError(
+            f'annotations must be mapped from numbers of planes, as in '
+            f'{{0: labels}}, got {index!r}'
+        )
+    return int(index)
+
+
+def checked_ids(ids: Any) -> set[int]:
+    """Ids to carry; raises InputError if they are no whole numbers."""
+    try:
+        wanted = list(ids)
+    except TypeError:
+        wanted = [None]
+    if isinstance(ids, (str, bytes)) or not all(
+        isinstance(number, (int, np.integer)) for number in wanted
+    ):
+        raise InputError(
+            f'ids must be whole numbers, as in [1, 2], got {ids!r}'
+        )
+    return {int(number) for number in wanted}
 
 
 def as_places(
@@ -67,13 +100,18 @@ def as_places(
         i: np.unique(labels).astype(dtype) for i, labels in annotations.items()
     }
     numbers = {int(name) for here in present.values() for name in here} - {0}
+    there = ', '.join(map(str, sorted(numbers)))
     if ids is not None:
-        numbers &= {int(number) for number in ids}
+        numbers &= checked_ids(ids)
     names = np.array(sorted(numbers), dtype)
     if not names.size:
         raise InputError(
             'there are no labels to carry'
-            + ('' if ids is None else f' with the ids {sorted(ids)}')
+            + (
+                ''
+                if ids is None
+                else f' with the ids {sorted(ids)}; there are {there}'
+            )
         )
     drawn, known = {}, {}
     for index, labels in annotations.items():

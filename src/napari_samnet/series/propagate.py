@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.brief import brief
+from napari_samnet.arrays.checks import check_flag, check_function
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.series.annotations import as_places, by_plane, whole_type
@@ -240,7 +241,10 @@ def propagate(
     >>> film.labels.shape
     (2, 64, 64)
     """
-    drawn = by_plane(annotations, len(planes))
+    check_function('on_plane', on_plane)
+    check_flag('fast', fast)
+    length = _length(planes)
+    drawn = by_plane(annotations, length)
     options = MatchOptions(
         size=DEFAULTS.size if size is None else size,
         device=device,
@@ -252,7 +256,7 @@ def propagate(
     )
     steps = propagate_steps(
         lambda index: np.asarray(planes[index]),
-        len(planes),
+        length,
         drawn,
         options,
         ids=ids,
@@ -261,11 +265,11 @@ def propagate(
         channel_axis=channel_axis,
         adapt_size=size is None,
         fast=fast,
-        kept=kept_planes(region, leave_out, len(planes)),
+        kept=kept_planes(region, leave_out, length),
     )
     first = next(iter(drawn.values()))
     dtype = whole_type([*drawn.values()])
-    labels = np.zeros((len(planes), *first.shape), dtype)
+    labels = np.zeros((length, *first.shape), dtype)
     reports = {
         index: PlaneReport(index, 'annotated', quality=1.0) for index in drawn
     }
@@ -278,3 +282,17 @@ def propagate(
             steps.close()
             break
     return Series(labels, tuple(reports[index] for index in sorted(reports)))
+
+
+def _length(planes: Any) -> int:
+    """Number of planes of a film, which has at least one."""
+    try:
+        length = len(planes)
+    except TypeError:
+        length = 0
+    if not length:
+        raise InputError(
+            f'planes must be a film (T, H, W), or a list of images, got '
+            f'{"none" if hasattr(planes, "__len__") else repr(planes)}'
+        )
+    return length

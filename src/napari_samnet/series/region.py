@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.checks import as_array, is_marked
 from napari_samnet.errors import InputError
 from napari_samnet.labels.similar import kept_cells
 from napari_samnet.series.encode import Cells, EncodedPlane
@@ -33,20 +34,21 @@ def kept_planes(region: Any, leave_out: Any, length: int) -> Kept | None:
     for name, mask in (('region', region), ('leave_out', leave_out)):
         if mask is None:
             continue
-        array = np.asarray(mask)
+        array = as_array(mask, name)
         if array.ndim != 2 and (array.ndim != 3 or len(array) != length):
             raise InputError(
                 f'{name} must have the shape of a plane, or one plane for '
                 f'each of the {length}, got shape {array.shape}'
             )
-        given.append((array, name == 'region'))
+        given.append((array, name))
     if not given:
         return None
 
     def kept(index: int) -> Mask:
         parts = [
-            ((a if a.ndim == 2 else a[index]) != 0) == inside
-            for a, inside in given
+            is_marked(a if a.ndim == 2 else np.asarray(a[index]), name)
+            == (name == 'region')
+            for a, name in given
         ]
         mask: Mask = np.logical_and.reduce(parts)
         return mask

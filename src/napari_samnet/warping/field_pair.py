@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.checks import (
+    check_fill,
     checked_confidence,
     checked_field,
     checked_image,
@@ -157,6 +158,7 @@ class FieldPair:
         _, grid, shape = self._direction(to)
         displacement, *_ = self._direction(_other(to))
         image, axis = checked_image(image, shape, _other(to))
+        check_fill(fill, image.dtype)
         expected = [*grid]
         if axis is not None:
             expected.insert(axis, image.shape[axis])
