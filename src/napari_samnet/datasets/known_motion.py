@@ -15,6 +15,9 @@ from scipy import ndimage
 
 Array = NDArray[np.float64]
 
+#: Pixels by which places still move when they are found.
+SETTLED = 1e-11
+
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticWarp:
@@ -68,6 +71,7 @@ class SyntheticWarp:
         """Where points of the source went in the look-alike.
 
         ``points`` (..., 2): rows and columns in the source, in pixels.
+        ``rounds``: in which each place is found, at most.
         Returns: (..., 2): rows and columns in the look-alike, in pixels.
         """
         middle = (np.array(self.target_shape) - 1) / 2
@@ -75,11 +79,14 @@ class SyntheticWarp:
         ends = np.broadcast_to(middle, points.shape)
         for _ in range(rounds):
             straight = points - origin - self._bending(ends)
-            ends = (
+            before, ends = (
+                ends,
                 middle
                 + np.array(self.shift)
-                + self.zoom * (straight @ self._turn)
+                + self.zoom * (straight @ self._turn),
             )
+            if not points.size or np.abs(ends - before).max() < SETTLED:
+                break
         return ends
 
     def _grid(self, shape: tuple[int, int]) -> Array:

@@ -17,7 +17,10 @@ from napari_samnet.plugin.layers.edits import (
     keep_pristine,
 )
 from napari_samnet.plugin.layers.into import add_into
-from napari_samnet.plugin.layers.label_writes import update_labels
+from napari_samnet.plugin.layers.label_writes import (
+    update_labels,
+    write_labels,
+)
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import Product
@@ -230,11 +233,16 @@ def test_an_undone_edit_is_none(viewer: ViewerModel) -> None:
 
 def test_our_own_changes_are_no_edits(viewer: ViewerModel) -> None:
     (layer,) = Results(viewer).show([product('labels')])
+    pixel = np.array([3]), np.array([4])
     with keep_pristine(layer):
-        paint(layer)
+        write_labels(layer, [(pixel, np.array([9]))])
+    assert layer.data[3, 4] == 9
     assert not is_edited(layer)
     layer.undo()
     assert not is_edited(layer)
+    with keep_pristine(layer):
+        paint(layer)
+    assert is_edited(layer)
 
 
 @pytest.mark.parametrize('lock', ['editable', 'preserve_labels'])

@@ -16,7 +16,11 @@ from napari_samnet.plugin.layers.arrows import (
     arrow_style,
     arrows_of,
 )
-from napari_samnet.plugin.layers.confidence import set_threshold
+from napari_samnet.plugin.layers.confidence import (
+    set_threshold,
+    threshold_steps,
+)
+from napari_samnet.plugin.layers.edits import is_edited
 from napari_samnet.plugin.layers.into import add_into
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.capture import METADATA
@@ -331,6 +335,40 @@ class TestConfidence:
         set_threshold(layer, warped, 0.5)
         layer.undo()
         assert (layer.data == 70_000).all()
+
+    def test_large_labels_are_hidden_in_steps(
+        self, viewer: ViewerModel, make_found: Any
+    ) -> None:
+        sure = np.repeat([[0.2] * 4 + [0.9] * 4], 8, axis=0)
+        shape = (700, 600)
+        found = make_found(shape, shape, confidence=sure)
+        full = np.full(shape, 3, np.int32)
+        results = Results(viewer)
+        (layer,) = results.show(
+            [
+                product(
+                    'labels',
+                    full.copy(),
+                    full=full,
+                    correspondences={(): found},
+                )
+            ]
+        )
+        steps = threshold_steps(layer, results.warped_of(layer), 0.5)
+        next(steps)
+        assert not layer.data[0, 0]
+        assert layer.data[-1, 0] == 3
+        # What is painted between two steps stays, and is the user's.
+        layer.data_setitem((np.array([690]), np.array([0])), 7)
+        assert len([*steps]) > 1
+        assert layer.data[690, 0] == 7
+        assert not layer.data[600:690, :200].any()
+        assert is_edited(layer)
+
+    def test_steps_count_as_one_edit_of_ours(self, half: Any) -> None:
+        layer, warped = half
+        assert [*threshold_steps(layer, warped, 0.5)]
+        assert not is_edited(layer)
 
     def test_new_labels_come_with_the_threshold(
         self, viewer: ViewerModel, make_found: Any

@@ -210,6 +210,31 @@ def test_labels_at_half_the_resolution_cover_the_image(shift: float) -> None:
     captured = capture_mask(labels, grid_of(image))
     wanted = np.kron(half, np.ones((2, 2), int))
     np.testing.assert_array_equal(captured.plane(()), wanted)
+    assert not captured.is_blank(())
+    # It is looked up later, as it was.
+    labels.data = 0 * half
+    np.testing.assert_array_equal(captured.plane(()), wanted)
+
+
+def test_flat_labels_on_disk_are_looked_up() -> None:
+    da = pytest.importorskip('dask.array')
+    half = da.from_array(np.arange(30 * 40).reshape(30, 40))
+    labels = Labels(half, scale=(2, 2))
+    captured = capture_mask(labels, grid_of(Image(np.zeros((60, 80)))))
+    wanted = np.kron(np.asarray(half), np.ones((2, 2), int))
+    np.testing.assert_array_equal(captured.plane(()), wanted)
+
+
+def test_labels_that_are_blank_where_the_image_is() -> None:
+    data = np.zeros((30, 40), int)
+    data[:, 30:] = 5
+    labels = Labels(data, scale=(2, 2))
+    left, right = Image(np.zeros((60, 50))), Image(np.zeros((60, 70)))
+    assert capture_mask(labels, grid_of(left)).is_blank(())
+    assert not capture_mask(labels, grid_of(right)).is_blank(())
+    assert capture_mask(labels, grid_of(right), ids=[4]).is_blank(())
+    assert capture_mask(labels, grid_of(right), ids=[0]).is_blank(())
+    assert not capture_mask(labels, grid_of(right), ids=[5]).is_blank(())
 
 
 def test_labels_on_disk_are_looked_up_plane_by_plane() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image as Picture
 from qtpy.QtCore import QMimeData, Qt, QUrl
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.transfer import mask_reading
 
 WAIT = 60.0
 
@@ -156,6 +158,7 @@ class TestResample:
         path = tmp_path / 'double.tif'
         tifffile.imwrite(path, mask.repeat(2, axis=0).repeat(2, axis=1))
         assert drop(ready.panel.drop, files(path))
+        ready.wait(WAIT)
         assert 'Labels: double.tif is 160 × 200, the source 80 × 100' in (
             ready.panel.drop.reason
         )
@@ -165,12 +168,40 @@ class TestResample:
         np.testing.assert_array_equal(made.data, mask)
         assert 'other ← double' in ready.viewer.layers
 
+    def test_files_are_read_while_the_window_lives(
+        self,
+        ready: Any,
+        mask: Any,
+        tmp_path: Path,
+        drop: Any,
+        monkeypatch: Any,
+    ) -> None:
+        threads = []
+        read = mask_reading.read_mask
+
+        def noted(*what: Any, **how: Any) -> Any:
+            threads.append(threading.current_thread())
+            return read(*what, **how)
+
+        monkeypatch.setattr(mask_reading, 'read_mask', noted)
+        paths = [tmp_path / 'a.tif', tmp_path / 'none.tif']
+        tifffile.imwrite(paths[0], mask)
+        drop(ready.panel.drop, files(*paths))
+        assert ready.running
+        ready.wait(WAIT)
+        assert len(threads) == 2
+        assert threading.main_thread() not in threads
+        assert 'other ← a' in ready.viewer.layers
+        assert ready.labels.name == 'a'
+        assert 'no file none.tif' in ready.panel.drop.reason
+
     def test_other_proportions_have_no_button(
         self, ready: Any, mask: Any, tmp_path: Path, drop: Any
     ) -> None:
         path = tmp_path / 'wide.tif'
         tifffile.imwrite(path, mask.repeat(2, axis=1))
         drop(ready.panel.drop, files(path))
+        ready.wait(WAIT)
         assert 'expected a mask of the source' in ready.panel.drop.reason
         assert not ready.panel.drop_remedy.isVisible()
 
@@ -200,6 +231,7 @@ class TestResample:
         tifffile.imwrite(planes, stack, photometric='minisblack')
         panel = ready.panel
         drop(panel.drop, files(small, planes))
+        ready.wait(WAIT)
         assert panel.drop_remedy.text() == 'Resample'
         press(panel.drop_remedy)
         ready.wait(WAIT)
@@ -237,6 +269,7 @@ class TestPlanes:
         planes = np.stack([mask, 0 * mask, 0 * mask, mask, mask])
         tifffile.imwrite(path, planes, photometric='minisblack')
         drop(ready.panel.drop, files(path))
+        ready.wait(WAIT)
         assert 'has more planes than one' in ready.panel.drop.reason
         assert ready.panel.drop_remedy.text() == 'Use this plane'
         press(ready.panel.drop_remedy)
@@ -284,6 +317,7 @@ def test_files_are_named_without_their_folder(
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in (folder, note)])
     assert drop(ready.panel.drop, mime)
+    ready.wait(WAIT)
     first, second = ready.panel.drop.reason.splitlines()
     assert first.startswith('Labels: a folder is a folder')
     assert second.startswith('Labels: note.txt cannot be read')
@@ -295,6 +329,7 @@ def test_a_table_of_points_is_to_be_opened_first(
     table = tmp_path / 'dots.csv'
     table.write_text('index,axis-0,axis-1\n0,10,20\n')
     assert drop(ready.panel.drop, files(table))
+    ready.wait(WAIT)
     said = ready.panel.drop.reason
     assert said.startswith('Labels: dots.csv is a table: open it with File')
 

@@ -658,6 +658,7 @@ class TestDrop:
         mime.setUrls([QUrl.fromLocalFile(str(path))])
         before = len(viewer.layers)
         assert drop(ready.panel.drop, mime)
+        ready.wait(WAIT)
         assert ready.panel.drop.reason
         assert len(viewer.layers) == before
 

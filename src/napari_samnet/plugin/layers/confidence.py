@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.layers.edits import keep_pristine
 from napari_samnet.plugin.layers.label_writes import (
     Indices,
     is_one_of,
-    write_labels,
+    without_pause,
+    write_steps,
 )
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.request import Product
+
+#: Pixels that are hidden or shown at a time. napari takes a third of a
+#: microsecond for each that changes.
+BAND = 1 << 17
 
 
 @dataclass
@@ -117,33 +123,53 @@ def hide_unsure(labels: NDArray[Any], warped: Warped) -> NDArray[Any]:
     return hidden
 
 
-def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
+def threshold_steps(
+    layer: Any, warped: Warped, threshold: float
+) -> Generator[None, None, int]:
     """Hide what is below a confidence, and show what no longer is.
 
     Only what a run wrote is hidden, and only what was hidden comes back:
     labels the user painted or erased meanwhile stay as they are. It can be
     undone like any other edit.
 
-    ``threshold``: smallest confidence to show, from 0 to 1. Returns: number of
-    pixels changed.
+    ``threshold``: smallest confidence to show, from 0 to 1.
+    Yields: after some rows, so that the window can breathe. Returns: number
+    of pixels changed.
     """
     before, warped.threshold = warped.threshold, threshold
 
     def pieces() -> Iterator[tuple[Indices, NDArray[Any]]]:
         for index, correspondence in warped.correspondences.items():
             full = warped.full[index]
-            shown = np.asarray(layer.data[index])
-            confidence = correspondence.backward_confidence
-            hide = (confidence < threshold) & (shown == full) & (full != 0)
-            back = (
-                (confidence >= threshold)
-                & (confidence < before)
-                & (shown == 0)
-            )
-            back &= full != 0
-            at = np.nonzero(hide | back)
-            plane = (np.full(at[0].size, place) for place in index)
-            yield (*plane, *at), np.where(hide, 0, full)[at]
+            for rows, confidence in _bands(correspondence):
+                written, shown = full[rows], np.asarray(layer.data[index])
+                shown = shown[rows]
+                hide = (confidence < threshold) & (shown == written)
+                back = (confidence >= threshold) & (confidence < before)
+                back &= shown == 0
+                at = np.nonzero((hide | back) & (written != 0))
+                values = np.where(hide, 0, written)[at]
+                at = (at[0] + rows.start, *at[1:])
+                plane = (np.full(at[0].size, place) for place in index)
+                yield (*plane, *at), values
 
     with keep_pristine(layer):
-        return write_labels(layer, pieces()).pixels
+        written = yield from write_steps(layer, pieces())
+    return written.pixels
+
+
+def set_threshold(layer: Any, warped: Warped, threshold: float) -> int:
+    """Do :func:`threshold_steps` without a pause."""
+    return without_pause(threshold_steps(layer, warped, threshold))
+
+
+def _bands(
+    correspondence: Correspondence,
+) -> Iterator[tuple[slice, NDArray[np.floating[Any]]]]:
+    """Confidence of the target's pixels, some rows at a time."""
+    height, width = shape = correspondence.target_shape
+    upsampler = Upsampler(correspondence.backward_cell_confidence, shape)
+    step = max(1, BAND // width)
+    for start in range(0, height, step):
+        rows = slice(start, min(start + step, height))
+        yield rows, np.clip(upsampler.rows(rows)[0], 0, 1)

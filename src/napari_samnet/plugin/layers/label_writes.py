@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ BLOCK = 4_000_000
 LISTED_IDS = 8
 
 Indices = tuple[NDArray[np.integer[Any]], ...]
+Result = TypeVar('Result')
 
 
 @dataclass(frozen=True)
@@ -46,29 +47,48 @@ class Written:
         return f'wrote {shown} ({count}) into {self.name!r}'
 
 
-def write_labels(
+def write_steps(
     layer: Any, pieces: Iterable[tuple[Indices, NDArray[Any]]]
-) -> Written:
-    """Write labels as one step of undo.
+) -> Generator[None, None, Written]:
+    """Write labels as one step of undo, with pauses.
 
     ``pieces``: what to write: one index array for each axis, and as many
-    values. Returns: ids and number of pixels.
+    values.
+    Yields: after each piece, so that the window can breathe. Returns: ids and
+    number of pixels.
     """
     layer = getattr(layer, '__wrapped__', layer)
     ids: set[int] = set()
     count = 0
     with layer.block_history():
         for indices, values in pieces:
-            if not values.size:
-                continue
-            # Half the memory of numpy's own indices, in the history too.
-            small = tuple(axis.astype(np.int32) for axis in indices)
-            layer.data_setitem(small, values, refresh=False)
-            ids.update(int(value) for value in pd.unique(values))
-            count += values.size
+            if values.size:
+                # Half the memory of numpy's own indices, in the history too.
+                small = tuple(axis.astype(np.int32) for axis in indices)
+                layer.data_setitem(small, values, refresh=False)
+                ids.update(int(value) for value in pd.unique(values))
+                count += values.size
+            yield
     if count:
         layer.refresh()
     return Written(layer.name, tuple(sorted(ids - {0})), count)
+
+
+def write_labels(
+    layer: Any, pieces: Iterable[tuple[Indices, NDArray[Any]]]
+) -> Written:
+    """Do :func:`write_steps` without a pause."""
+    return without_pause(write_steps(layer, pieces))
+
+
+def without_pause(steps: Generator[Any, None, Result]) -> Result:
+    """Do all steps at once. Returns: what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -104,7 +124,10 @@ def update_labels(
                 if ids is not None:
                     rest = np.where(is_one_of(before, ids), 0, before)
                     after = np.where(after != 0, after, rest)
-                at = np.nonzero(before != after)
+                differs = before != after
+                if not differs.any():
+                    continue
+                at = np.nonzero(differs)
                 values = after[at]
                 at = (at[0] + block.start, *at[1:])
                 yield (*_constant(index, values.size), *at), values

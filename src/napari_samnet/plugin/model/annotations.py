@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,9 @@ def _labels_on(
     looked_up = ResampledLabels(data, grid, source, shown)
     if not is_loaded(data):
         return looked_up
-    if not source.leading:
-        return looked_up[()]
+    if data.ndim == 2 and not source.leading:
+        # The worker looks up what it needs; painting does not change it.
+        return replace(looked_up, data=data.copy())
     copied = np.zeros(source.shape, looked_up.dtype)
     for index in np.ndindex(source.leading) if planes is None else planes:
         copied[index] = looked_up[index]
@@ -186,10 +188,12 @@ def _copied_planes(data: Any, planes: Iterable[Index] | None) -> Any:
     """Copy the planes that are needed, where they are in memory."""
     if not is_loaded(data):
         return data
-    if planes is None or data.ndim == 2:
+    if data.ndim == 2:
         return data.copy()
-    # Pages of zeros that nobody writes to take no memory.
+    # Pages of zeros that nobody writes to take neither memory nor time.
     copied = np.zeros(data.shape, data.dtype)
-    for index in planes:
-        copied[index] = data[index]
+    for index in np.ndindex(data.shape[:-2]) if planes is None else planes:
+        plane = data[index]
+        if plane.any():
+            copied[index] = plane
     return copied

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of
+from napari_samnet.plugin.model.resampled import ResampledLabels
 
 #: Where our part of a layer's metadata is.
 METADATA = 'napari-samnet'
@@ -95,6 +96,8 @@ def data_of(layer: Any) -> Any:
 
 def is_loaded(data: Any) -> bool:
     """Whether the values are in memory, so that looking at them is free."""
+    if isinstance(data, ResampledLabels):
+        data = data.data
     return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
 
 

@@ -7,7 +7,7 @@ correspondence, and put together again for a new layer.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.model.grids import Grid, Index
+from napari_samnet.plugin.model.resampled import BAND, ResampledLabels
 
 Coordinates = NDArray[np.floating[Any]]
 
@@ -43,6 +44,9 @@ class Mask(Protocol):
 
     def is_empty(self, plane: Any) -> bool:
         """Tell whether there is nothing on a plane."""
+
+    def is_blank(self, index: Index) -> bool:
+        """Tell whether there is nothing on a plane, reading little of it."""
 
     def carry(
         self,
@@ -83,7 +87,7 @@ class LabelsMask:
     def plane(self, index: Index) -> NDArray[Any]:
         """Read one plane, with the chosen ids alone."""
         flat = len(self.data.shape) == 2
-        plane = np.array(self.data if flat else self.data[index])
+        plane = np.array(self.data[() if flat else index])
         if self.ids is None:
             return plane
         plane[~np.isin(plane, list(self.ids))] = 0
@@ -92,6 +96,24 @@ class LabelsMask:
     def is_empty(self, plane: NDArray[Any]) -> bool:
         """Tell whether a plane has no label."""
         return not plane.any()
+
+    def is_blank(self, index: Index) -> bool:
+        """Tell whether a plane has no label, up to the first that it has."""
+        for band in self._bands(index):
+            ids = band if self.ids is None else np.isin(band, [*self.ids])
+            if ids.any() and (self.ids is None or band[ids].any()):
+                return False
+        return True
+
+    def _bands(self, index: Index) -> Iterator[NDArray[Any]]:
+        """Some rows of a plane at a time, not copied where they are there."""
+        if isinstance(self.data, ResampledLabels):
+            yield from self.data.bands(index)
+            return
+        flat = len(self.data.shape) == 2
+        plane = np.asarray(self.data if flat else self.data[index])
+        for start in range(0, len(plane), BAND):
+            yield plane[start : start + BAND]
 
     def carry(
         self,
@@ -173,6 +195,14 @@ class _LocatedMask:
     def is_empty(self, plane: _Located) -> bool:
         """Tell whether nothing lies on a plane."""
         return not len(plane.rows)
+
+    def is_blank(self, index: Index) -> bool:
+        """Tell whether nothing lies on a plane."""
+        return self.is_empty(self.plane(index))
+
+    def plane(self, index: Index) -> _Located:
+        """Read what lies on one plane of the source."""
+        raise NotImplementedError
 
     def carry(
         self,

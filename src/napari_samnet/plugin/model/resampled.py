@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.grids import Grid, Index
 
-#: Rows that are looked up at a time, which bounds the memory.
-BAND = 512
+#: Rows that are looked up at a time. Few, since memory that was not used
+#: before takes longer to get than to fill.
+BAND = 64
 
 #: Shares of two planes that must overlap for one to lie on the other.
 OVERLAP = 0.5
@@ -101,41 +104,93 @@ class ResampledLabels:
         return len(self.image.shape)
 
     @property
+    def size(self) -> int:
+        """Number of pixels of the image."""
+        return math.prod(self.image.shape)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Number type of the labels."""
         return np.dtype(self.data.dtype)
 
+    #: The plane that was read last, since a run reads it several times.
+    _last: dict[Index, NDArray[Any]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
     def __getitem__(self, index: Index) -> NDArray[Any]:
         """Labels on one plane of the image; 0 where there are none."""
+        plane = self._last.get(index)
+        if plane is None:
+            plane = np.concatenate([*self.bands(index)])
+            self._last.clear()
+            self._last[index] = plane
+        return plane
+
+    def bands(self, index: Index) -> Iterator[NDArray[Any]]:
+        """Labels on one plane of the image, some rows at a time."""
         rows, cols = self.image.plane_shape
-        plane = np.zeros((rows, cols), self.dtype)
         known: dict[Index, NDArray[Any]] = {}
         for start in range(0, rows, BAND):
             stop = min(start + BAND, rows)
-            at = np.stack(
-                np.meshgrid(
-                    *[[float(place)] for place in index],
-                    np.arange(start, stop, dtype=float),
-                    np.arange(cols, dtype=float),
-                    indexing='ij',
-                ),
-                axis=-1,
-            ).reshape(-1, self.ndim)
-            band = self._lookup(at, known)
-            plane[start:stop] = band.reshape(stop - start, cols)
-        return plane
+            places = (np.arange(start, stop), np.arange(cols))
+            band = self._straight(index, places, known)
+            if band is None:
+                at = _lattice(index, *places)
+                band = self._lookup(at, known).reshape(stop - start, cols)
+            yield band
+
+    def _straight(
+        self,
+        index: Index,
+        places: tuple[NDArray[np.intp], NDArray[np.intp]],
+        known: dict[Index, NDArray[Any]],
+    ) -> NDArray[Any] | None:
+        """Look up rows and columns apart, a tenth of the work.
+
+        Returns: None where that is not all, as the two grids are turned.
+        """
+        rows, cols = places
+        down = self._nearest(_lattice(index, rows, cols[:1]))
+        across = self._nearest(_lattice(index, rows[:1], cols))
+        far = self._nearest(_lattice(index, rows[-1:], cols[-1:]))[0]
+        own = [*range(len(self.grid.shape))]
+        if (
+            np.ptp(down[:, [*own[:-2], own[-1]]], axis=0).any()
+            or np.ptp(across[:, own[:-1]], axis=0).any()
+            or (far != [*down[-1, :-1], across[-1, -1]]).any()
+        ):
+            return None
+        band = np.zeros((len(rows), len(cols)), self.dtype)
+        lead = down[0, :-2]
+        if not ((lead >= 0) & (lead < self.grid.leading)).all():
+            return band
+        key = tuple(int(number) for number in lead)
+        if key not in known:
+            known[key] = np.asarray(self.data[key])
+        height, width = self.grid.plane_shape
+        there = (down[:, -2] >= 0) & (down[:, -2] < height)
+        beside = (across[:, -1] >= 0) & (across[:, -1] < width)
+        band[np.ix_(there, beside)] = known[key][
+            np.ix_(down[there, -2], across[beside, -1])
+        ]
+        return band
+
+    def _nearest(self, at: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Pixels of the labels nearest to data coordinates of the image."""
+        coords = self.grid.from_grid(at, self.image)
+        surplus = len(self.grid.shape) - self.ndim
+        if surplus > 0:
+            coords[:, :surplus] = self.shown[:surplus]
+        # Half way between two pixels it is the first, whichever the side.
+        return np.ceil(np.round(coords, 6) - 0.5).astype(np.int64)
 
     def _lookup(
         self, at: NDArray[np.float64], known: dict[Index, NDArray[Any]]
     ) -> NDArray[Any]:
         """Labels at data coordinates of the image."""
         values = np.zeros(len(at), self.dtype)
-        coords = self.grid.from_grid(at, self.image)
-        surplus = len(self.grid.shape) - self.ndim
-        if surplus > 0:
-            coords[:, :surplus] = self.shown[:surplus]
-        # Half way between two pixels it is the first, whichever the side.
-        nearest = np.ceil(np.round(coords, 6) - 0.5).astype(np.int64)
+        nearest = self._nearest(at)
         inside = (nearest >= 0) & (nearest < np.array(self.grid.shape))
         rows = np.flatnonzero(inside.all(axis=1))
         if not len(rows):
@@ -148,3 +203,12 @@ class ResampledLabels:
             here = rows[(lead == place).all(axis=1)]
             values[here] = known[key][nearest[here, -2], nearest[here, -1]]
         return values
+
+
+def _lattice(
+    index: Index, rows: NDArray[np.intp], cols: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Data coordinates of some rows and columns of a plane, one by one."""
+    axes = [*[np.array([float(place)]) for place in index], rows, cols]
+    at = np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1)
+    return at.reshape(-1, len(axes)).astype(float)

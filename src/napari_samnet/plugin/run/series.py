@@ -7,8 +7,8 @@ from plane to plane by fields, see :mod:`.propagate`.
 
 from __future__ import annotations
 
-import hashlib
 import time
+import zlib
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -63,7 +63,8 @@ def plane_digest(plane: NDArray[Any]) -> str:
     Returns: changes with any pixel.
     """
     data = np.ascontiguousarray(plane)
-    return hashlib.blake2b(data.tobytes(), digest_size=8).hexdigest()
+    # Several times as fast as other hashes; the window waits for a film's.
+    return f'{zlib.crc32(data.reshape(-1).view(np.uint8).data):08x}'
 
 
 @dataclass

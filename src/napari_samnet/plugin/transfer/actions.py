@@ -12,16 +12,16 @@ from napari.utils.notifications import show_info
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
+from napari_samnet.io.picture import LabelPicture
 from napari_samnet.plugin.layers.arrange import SideBySide
 from napari_samnet.plugin.layers.into import check_into, id_range
-from napari_samnet.plugin.layers.maskfiles import read_mask
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.capture import is_loaded
-from napari_samnet.plugin.model.conversion import displayable, label_table
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.choices import Choices
+from napari_samnet.plugin.transfer.mask_reading import MaskFile
 from napari_samnet.plugin.transfer.showing import Showing
 from napari_samnet.plugin.transfer.status import Status
 
@@ -207,34 +207,37 @@ class Actions(Choices):
 
     def _open_mask(self, path: str, **how: Any) -> Labels:
         """Add a mask file as labels on the source."""
+        file = self._mask_file(path, **how)
+        return self._add_mask(file, file.read())
+
+    def _mask_file(self, path: str, **how: Any) -> MaskFile:
+        """A mask file of the source, not yet read."""
         source, _ = self._inputs.stacks()
         layer = self.source
         opened = None if layer is None else layer.source.path
         how.setdefault('image', Path(str(opened or source.name)).name)
-        read = displayable(read_mask(path, source.grid, **how))
-        data, grid = read.labels, source.grid
+        return MaskFile(path, source.grid, source.uid, how)
+
+    def _add_mask(self, file: MaskFile, read: LabelPicture) -> Labels:
+        """Add what was read of a file, and say what is to be said of it."""
         for notice in read.notices:
             show_info(notice)
-        if data.shape != grid.shape:
-            grid = grid.plane()
-        layer = Labels(
-            data, name=Path(path).stem, **label_table(read), **grid.spatial
-        )
-        self._results.add_beside(layer, source.uid)
+        layer = file.layer_of(read)
+        self._results.add_beside(layer, file.owner)
         return layer
 
     @staticmethod
     def _check_into(layer: Any, request: Request) -> None:
         """Refuse labels to write into before the run, if that cannot be."""
+        masks = [x for x in request.masks if isinstance(x, LabelsMask)]
+        if layer is None or not masks:
+            return
         ranges = [
-            id_range(mask.data)
-            for mask in request.masks
-            if isinstance(mask, LabelsMask) and is_loaded(mask.data)
+            id_range(mask.data[()]) for mask in masks if is_loaded(mask.data)
         ]
-        if layer is not None and 'labels' in {m.kind for m in request.masks}:
-            lowest = min((low for low, _ in ranges), default=0)
-            highest = max((high for _, high in ranges), default=0)
-            check_into(layer, request.target.grid, (lowest, highest))
+        lowest = min((low for low, _ in ranges), default=0)
+        highest = max((high for _, high in ranges), default=0)
+        check_into(layer, request.target.grid, (lowest, highest))
 
     def _start(
         self,

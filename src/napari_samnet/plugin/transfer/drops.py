@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Labels, Layer
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_error, show_info
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.capture import kind_of
@@ -24,7 +24,14 @@ from napari_samnet.plugin.model.remedies import (
     Remedy,
     remedies_of,
 )
+from napari_samnet.plugin.run.tasks import Task, TaskQueue
+from napari_samnet.plugin.run.worker import Failure
 from napari_samnet.plugin.transfer.actions import Actions
+from napari_samnet.plugin.transfer.mask_reading import (
+    MaskFile,
+    MasksRead,
+    reading_steps,
+)
 from napari_samnet.plugin.transfer.sentences import sentence
 
 
@@ -34,6 +41,23 @@ class Drops(Actions):
     #: What the zone says, and the folders that names in it go without.
     _refused: Sequence[InputError] = ()
     _folders: Collection[str] = ()
+    #: Reads files, also while something else runs.
+    _reading: TaskQueue
+
+    @property
+    def running(self) -> bool:
+        """Whether a task runs, or a file is read."""
+        return super().running or self._reading.busy
+
+    def cancel(self) -> None:
+        """Stop after the current step and keep what is done."""
+        self._reading.cancel()
+        super().cancel()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until nothing runs; see :meth:`run` for what it raises."""
+        self._reading.wait(timeout)
+        super().wait(timeout)
 
     def use_as_labels(self, layer: Layer | str) -> Labels:
         """Make labels of the source out of a layer that is none.
@@ -73,6 +97,8 @@ class Drops(Actions):
 
     def _connect_drops(self) -> None:
         panel = self.panel
+        self._reading = TaskQueue(self)
+        self._reading.failed.connect(self._on_unread)
         panel.drop.layers_dropped.connect(self._on_layers_dropped)
         panel.drop.files_dropped.connect(self._on_files_dropped)
         panel.drop.refused.connect(self._on_rows_refused)
@@ -89,8 +115,12 @@ class Drops(Actions):
         # Whoever dropped them knows where they are, and names are short.
         folders = {str(Path(path).parent) + os.sep for path in paths}
         self._carry_made(
-            [partial(self._open_mask, path) for path in paths], folders
+            [partial(self._mask_file, path) for path in paths], folders
         )
+
+    @staticmethod
+    def _on_unread(task: Task, failure: Failure) -> None:  # noqa: ARG004
+        show_error(sentence(failure.message))
 
     def _on_read(self) -> None:
         """Forget what was refused, as its reason is gone."""
@@ -125,21 +155,23 @@ class Drops(Actions):
             for remedy in remedies:
                 if remedy.subject is None:
                     self.set_planes('current')
-                else:
-                    self._mended(remedy)
+                    continue
+                made = self._mended(remedy)
+                if isinstance(made, MaskFile):
+                    self._add_mask(made, made.read())
         except InputError as error:
             self._status.refuse(error)
         else:
             self._status.say('')
 
     def _mended(self, remedy: Remedy) -> Any:
-        """Labels that take the place of what was refused."""
+        """Labels, or a file of them, in the place of what was refused."""
         if not isinstance(remedy.subject, str):
             return self.use_as_labels(remedy.subject)
         if remedy.kind == PLANE:
             shown = self._inputs.index_of(self._inputs.stacks()[0].grid)
-            return self._open_mask(remedy.subject, page=(*shown, 0)[0])
-        return self._open_mask(remedy.subject, resample=True)
+            return self._mask_file(remedy.subject, page=(*shown, 0)[0])
+        return self._mask_file(remedy.subject, resample=True)
 
     def _carry_made(
         self,
@@ -151,12 +183,59 @@ class Drops(Actions):
 
         ``left``: what was refused before and still is.
         """
-        layers, refused = [], [*left]
+        made: list[Any] = []
+        refused = [*left]
         for make in makes:
             try:
-                layers.append(make())
+                made.append(make())
             except InputError as error:
                 refused.append(error)
+        files = [each for each in made if isinstance(each, MaskFile)]
+        if not files:
+            self._choose_and_carry(made, refused, folders)
+            return
+        names = ', '.join(Path(file.path).name for file in files)
+        self._reading.add(
+            Task(
+                f'Reading {names}',
+                reading_steps(files),
+                partial(self._carry_read, made, refused, folders),
+            )
+        )
+
+    def _carry_read(
+        self,
+        made: Sequence[Any],
+        refused: list[InputError],
+        folders: Collection[str],
+        outcome: MasksRead,
+    ) -> Iterator[Any]:
+        """Add labels that were read, and carry them with others.
+
+        ``made``: layers and files, in the order in which they were dropped.
+        Yields: after each layer, so that the window can breathe.
+        """
+        masks = iter(outcome.masks)
+        layers = []
+        for each in made:
+            if not isinstance(each, MaskFile):
+                layers.append(each)
+                continue
+            read = next(masks, None)
+            if isinstance(read, InputError):
+                refused.append(read)
+            elif read is not None:
+                layers.append(self._add_mask(each, read))
+                yield layers[-1]
+        self._choose_and_carry(layers, refused, folders)
+
+    def _choose_and_carry(
+        self,
+        layers: Sequence[Any],
+        refused: list[InputError],
+        folders: Collection[str],
+    ) -> None:
+        """Carry layers that were made, the last of which is chosen."""
         if layers:
             self.panel.labels.choose(layers[-1])
         self._carry(layers, refused, folders)

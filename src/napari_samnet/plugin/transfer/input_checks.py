@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.capture import data_of, is_loaded
@@ -48,7 +49,7 @@ def check_content(mask: Mask, planes: Sequence[Index]) -> None:
         not is_loaded(data) or data.size > MOST_LOOKED_AT
     ):
         return
-    if not all(mask.is_empty(mask.plane(index)) for index in planes):
+    if not all(mask.is_blank(index) for index in planes):
         return
     what = {'labels': 'label', 'points': 'point'}.get(mask.kind, 'shape')
     where = f'no {what} on the source'
@@ -94,7 +95,7 @@ def remarks_on(
     there = {
         number
         for index in planes
-        for number in np.unique(mask.plane(index)).tolist()
+        for number in pd.unique(mask.plane(index).ravel()).tolist()
     }
     missing = sorted(ids - there)
     if not missing or len(missing) > MOST_NAMED:

@@ -200,6 +200,7 @@ class Inputs:
         masks: Sequence[Any] | None = None,
         outputs: Iterable[str] | None = None,
         refused: list[InputError] | None = None,
+        planes: Sequence[Index] | None = None,
     ) -> Request:
         """Capture a run.
 
@@ -224,6 +225,8 @@ class Inputs:
         for layer in masks:
             try:
                 read, needed = self._planes_read(plan, layer)
+                if planes is not None:
+                    read = needed = [*planes]
                 mask = self.capture(layer, read)
                 check_content(mask, needed)
             except InputError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, QTimer
 from napari_samnet.arrays.checks import check_share
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.ask import Asked
-from napari_samnet.plugin.layers.confidence import set_threshold
+from napari_samnet.plugin.layers.confidence import threshold_steps
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.preview import MODES, start_preview
 from napari_samnet.plugin.model.request import Outcome
@@ -36,6 +36,10 @@ class ResultInspection(Control):
         self._warped_layer: Any = None
         self._sure_timer = self._timer(self._apply_sure)
         self._mix_timer = self._timer(self._apply_mix)
+        # Hides labels in steps, between which the window can breathe.
+        self._hiding: Generator[None, None, int] | None = None
+        self._breath = QTimer(panel, singleShot=True, interval=0)
+        self._breath.timeout.connect(self._hide_more)
         panel.confidence_slider.valueChanged.connect(self._on_confidence)
         panel.amount.valueChanged.connect(self._mix_timer.start)
         panel.preview.activated.connect(self._on_preview)
@@ -69,7 +73,15 @@ class ResultInspection(Control):
         check_share('confidence', value)
         self._panel.confidence_slider.setValue(round(100 * value))
         self._sure_timer.stop()
+        self.finish()
         self._apply_sure()
+        self.finish()
+
+    def finish(self) -> None:
+        """Hide what is still to be hidden, before others write labels."""
+        while self._hiding is not None:
+            self._hide_more()
+        self._breath.stop()
 
     def threshold_for(self, pair: tuple[Any, ...]) -> float:
         """Confidence below which new labels of a pair are hidden.
@@ -121,14 +133,29 @@ class ResultInspection(Control):
         self._sure_timer.start()
 
     def _apply_sure(self) -> None:
+        if self._hiding is not None:
+            # Not before the last move of the slider is done with.
+            self._sure_timer.start()
+            return
         layer = self._warped_layer
         if layer is None or layer not in self._viewer.layers:
             return
         warped = self._results.warped_of(layer)
         if warped is not None:
-            set_threshold(
-                layer, warped, self._panel.confidence_slider.value() / 100
-            )
+            threshold = self._panel.confidence_slider.value() / 100
+            self._hiding = threshold_steps(layer, warped, threshold)
+            self._hide_more()
+
+    def _hide_more(self) -> None:
+        """Hide or show some more labels."""
+        if self._hiding is None:
+            return
+        try:
+            next(self._hiding)
+        except StopIteration:
+            self._hiding = None
+        else:
+            self._breath.start()
 
     def _on_preview(self, index: int) -> None:  # noqa: ARG002
         if self.mode != 'off' and self._current() is None:

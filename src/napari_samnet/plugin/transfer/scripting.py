@@ -118,10 +118,10 @@ class Scripting(GivenPairs):
         result = self._propagated(layer)
         axis = axis_of(result, max(0, self.panel.axis.currentIndex()))
         self.set_planes('propagate', axis=axis)
-        request = self._inputs.request([result], outputs=())
-        at = list(request.pairs[0].source)
+        stack, _ = self._inputs.stacks()
+        at = list(self._inputs.index_of(stack.grid))
         if plane is not None:
-            last = request.source.grid.leading[axis] - 1
+            last = stack.grid.leading[axis] - 1
             if not 0 <= plane <= last:
                 raise InputError(
                     f'plane must be from 0 to {last}, got {plane}'
@@ -130,6 +130,12 @@ class Scripting(GivenPairs):
         course = plan_course(
             result, tuple(at), axis, direction=direction, ids=ids
         )
+        # The others will be found again: they need not be copied.
+        planes = [
+            (*at[:axis], place, *at[axis + 1 :])
+            for place in sorted(course.annotated or ())
+        ]
+        request = self._inputs.request([result], outputs=(), planes=planes)
         self._start(request, course=course, onto=result)
         self._waited(wait, timeout)
 

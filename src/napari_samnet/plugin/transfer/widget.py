@@ -288,7 +288,7 @@ class SemanticTransfer(Scripting):
         self._status.attempt(self.lay_back if back else self.lay_side_by_side)
 
     def _on_run(self) -> None:
-        if not self.running:
+        if not self._tasks.busy:
             self._status.attempt(self.run)
 
     def _on_restore(self) -> None:
