@@ -24,6 +24,7 @@ from napari_samnet.matching.loaded import loaded
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import PairRun
 from napari_samnet.matching.provenance import provenance
+from napari_samnet.matching.reconsidering import likelier_matches
 from napari_samnet.matching.refinement import Exact, exact_fields
 from napari_samnet.matching.region import matched_shares, small_masks
 from napari_samnet.matching.stages import Stages
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from napari_samnet.color.classes import ColorClasses
     from napari_samnet.labels.evidence import Evidence
-    from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Iteration
 
@@ -235,22 +235,24 @@ class Attempt:
         confidence: FloatArray,
     ) -> Correspondence:
         """The result without its picture, its metadata those of this part."""
-        import torch
-
         job, frame = self.job, self.choice.frame
-        better, share = None, 0.0
-        if job.options.evidence:
+        probability, share = judging.result(), 0.0
+        free = job.options.candidates and probability is not None
+        if job.options.evidence or free:
             with self._stage('refine'):
                 exact = exact.confirmed_by(self.small)
-        probability = judging.result()
-        if exact.about is None:
-            # No pixels confirm the field, so that it is free to change.
-            better = self._reconsidered(state, probability)
-        if better is not None:
-            state, probability, share = better
-            with self._memory(), torch.inference_mode():
-                fields, confidence = self._fields(state)
-            exact = Exact(*fields)
+        if free:
+            assert probability is not None
+            with self._stage('reconsider'):
+                exact, probability, share, seen = likelier_matches(
+                    self.run,
+                    state,
+                    probability,
+                    exact,
+                    self._fields,
+                    upright=frame.whole,
+                )
+            confidence = confidence if seen is None else seen
         if probability is not None:
             rows, columns = state.field.shape[-2:]
             with self._memory():
@@ -279,17 +281,6 @@ class Attempt:
         labels, about = self._labeled(result)
         found = {'refined': exact.about, 'reconsidered': round(share, 3)}
         return replace(result, warped_labels=labels, metadata=found | about)
-
-    def _reconsidered(
-        self, state: Iteration, probability: Tensor | None
-    ) -> Reconsidered | None:
-        """The state with likelier matches, if there are and may be any."""
-        import torch
-
-        if not self.job.options.candidates or probability is None:
-            return None
-        with torch.inference_mode(), self._stage('reconsider'):
-            return self.run.reconsidered(state, probability)
 
     def _views(self) -> list[FloatArray]:
         """Both images in their own proportions, if evidence needs them."""

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 #: Labels at most that are each a hypothesis of the start, the largest ones.
 REGIONS = 8
 
+#: Where the pixels confirm a part of two images, other cells may take another
+#: match: those confirmed by no more than this, whose match moves by more than
+#: so many cells, and whose new one leads back to within so many.
+CONFIRMED, MOVED, RETURNS = 0.1, 0.5, 2.0
+
 
 class PairRun:
     """Both directions of a pair as one batch of two.
@@ -257,11 +262,42 @@ class PairRun:
 
         ``before``: how likely each match is, of :meth:`match_probability`.
         """
-        from napari_samnet.samnet.candidates import Reconsidered, reconsidered
         from napari_samnet.samnet.peaks import at_peaks
 
+        better = self._likelier(state, before)
+        return better._replace(
+            state=at_peaks(
+                self._similarities, better.state, better.probability
+            )
+        )
+
+    def partly_reconsidered(
+        self, state: Iteration, before: Tensor, confirmed: Tensor
+    ) -> tuple[Reconsidered, Tensor]:
+        """The same where the pixels do not confirm the field.
+
+        ``confirmed``: ``(2, 1, h, w)``, how far they do in each cell.
+        Returns: the state with likelier matches, and ``(2, 1, h, w)``, how far
+        each cell shall take them: those that come back to where they started,
+        since what is hidden in one of the images has no better match there.
+        """
+        from napari_samnet.samnet.field import flow_of, warp
+
+        sure = before.maximum((confirmed > CONFIRMED).float())
+        better = self._likelier(state, sure)
+        flow = flow_of(better.state.field)
+        moved = (flow - flow_of(state.field)).norm(dim=1, keepdim=True)
+        error = (flow + warp(flow.flip(0), flow)).norm(dim=1, keepdim=True)
+        gained = better.probability > before
+        taken = (moved > MOVED) & (error < RETURNS) & gained
+        return better, taken * (1 - confirmed)
+
+    def _likelier(self, state: Iteration, before: Tensor) -> Reconsidered:
+        """The state with the likelier candidates."""
+        from napari_samnet.samnet.candidates import Reconsidered, reconsidered
+
         assert self._confidence is not None
-        better = reconsidered(
+        return reconsidered(
             self._confidence,
             self._similarities,
             state,
@@ -269,11 +305,6 @@ class PairRun:
             alikeness=self._options.alikeness,
             whole=self._recurrence.whole_numbers,
         ) or Reconsidered(state, before, 0.0)
-        return better._replace(
-            state=at_peaks(
-                self._similarities, better.state, better.probability
-            )
-        )
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""

@@ -1,0 +1,79 @@
+"""Likelier matches where no pixels confirm the field that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_samnet.arrays.types import FloatArray
+from napari_samnet.matching.refinement import Exact
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_samnet.matching.pair import PairRun
+    from napari_samnet.samnet.recurrence import Iteration
+
+#: Fields between the images as they came, and confidence (9), of a state.
+FieldsOf = Callable[
+    ['Iteration'], tuple[tuple[FloatArray, FloatArray], FloatArray]
+]
+
+
+class Likelier(NamedTuple):
+    """Fields with likelier matches, if there are any."""
+
+    exact: Exact
+    #: ``(2, 1, h, w)`` in [0, 1], how likely the matches are right.
+    probability: Tensor
+    #: Share of the cells of both images that took another match.
+    share: float = 0.0
+    #: Confidence (9) of all matches, where all were free to change.
+    seen: FloatArray | None = None
+
+
+def likelier_matches(
+    run: PairRun,
+    state: Iteration,
+    probability: Tensor,
+    exact: Exact,
+    fields_of: FieldsOf,
+    *,
+    upright: bool,
+) -> Likelier:
+    """Take likelier matches where the pixels confirm nothing.
+
+    Where they confirm nothing at all, the whole field is free to change. Where
+    they confirm a part, as of a background that stands still, the rest of it
+    is: a small thing that moves there is easily missed by a field.
+
+    ``probability``: ``(2, 1, h, w)``, how likely the matches of the state are
+    right.
+    ``exact``: its fields, down to the pixel where that could be had.
+    ``upright``: whether the target was seen as it is. If not, a part of the
+    field is not changed.
+    """
+    import torch
+
+    with torch.inference_mode():
+        if exact.about is None:
+            better = run.reconsidered(state, probability)
+            fields, seen = fields_of(better.state)
+            return Likelier(
+                Exact(*fields), better.probability, better.share, seen
+            )
+        if exact.confirmed is None or not upright:
+            return Likelier(exact, probability)
+        rows, columns = state.field.shape[-2:]
+        confirmed = torch.from_numpy(exact.confirmed_shares((rows, columns)))
+        better, taken = run.partly_reconsidered(
+            state, probability, confirmed[:, None].to(probability)
+        )
+        if not taken.any():
+            return Likelier(exact, probability)
+        fields, _ = fields_of(better.state)
+        return Likelier(
+            exact.mixed_with(fields, taken[:, 0].cpu().numpy()),
+            probability + taken * (better.probability - probability),
+            float(taken.mean()),
+        )
