@@ -50,8 +50,9 @@ class Timetable:
                 AMONG * MATCHED * matched * steps + 2 * PAIR * seen
             )
         if options.matcher_steps:
-            checked = options.checked
-            pairs = options.pairs + checked
+            moving = options.matcher_objects
+            checked = options.checked * (2 if moving else 1)
+            pairs = options.pairs + moving + checked
             self._parts['pairs'] = PAIR * area * pairs
             matched = options.matcher_batch * options.iterations
             step = MATCHED * area * matched

@@ -1,8 +1,9 @@
-"""Pairs whose motion is known, that the matching features are taught by."""
+"""Pairs whose motion is known, that features and W_G are taught by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,10 @@ from napari_samnet.datasets.composites import (
 from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.errors import InputError
 from napari_samnet.samnet.config import STRIDE
-from napari_samnet.training.data import read_working
+from napari_samnet.samnet.features import VGGFeatures
+from napari_samnet.training.data import read_working, to_tensor
 from napari_samnet.training.options import TrainingOptions
-from napari_samnet.training.synthetic import synthetic_pair
+from napari_samnet.training.synthetic import CachedPairs, synthetic_pair
 
 #: Smallest and largest longest side of an object that moves on its own, in
 #: shares of the image's side.
@@ -32,6 +34,9 @@ OBJECT_SHARES = (0.3, 0.75)
 
 #: How much more often than all others places of the object are asked for.
 OBJECT_WEIGHT = 2.0
+
+#: One object of so many is held out, where some are.
+HELD_OUT_OF = 20
 
 #: Share of a cell's pixels that must belong to one thing.
 WHOLE = 0.95
@@ -75,21 +80,33 @@ def known_warps(images: ImageList, options: TrainingOptions) -> KnownMotions:
     )
 
 
-def moving_objects(options: TrainingOptions) -> KnownMotions:
+def moving_objects(
+    options: TrainingOptions, count: int, *, held_out: bool | None = None
+) -> KnownMotions:
     """Objects that move on their own, every other one elsewhere.
 
-    Objects that are measured with are not among them. Raises InputError if
-    there are no others.
+    Objects that are measured with are not among them.
+
+    ``count``: how many pairs.
+    ``held_out``: of every twentieth object, or of all but these. Of all
+    objects by default.
+    Raises InputError if there are no such objects.
     """
     root = options.objects_root
     parts = horse_parts(Path(root)) if root else bundled_parts()
-    count = len(parts.objects)
+    all_of_them = len(parts.objects)
     parts = parts.learnt_from()
     if not parts.objects:
         raise InputError(
-            f'{root} holds {count} objects with masks, and the first '
-            f'{MEASURED} are measured with; feature_objects needs more'
+            f'{root} holds {all_of_them} objects with masks, and the first '
+            f'{MEASURED} are measured with; objects that move need more'
         )
+    apart = list(parts.objects[::HELD_OUT_OF])
+    if held_out:
+        parts = replace(parts, objects=apart)
+    elif held_out is not None and len(parts.objects) > len(apart):
+        rest = [item for item in parts.objects if item not in apart]
+        parts = replace(parts, objects=rest)
 
     def pair(index: int) -> Composite:
         return parts.pair(
@@ -104,7 +121,7 @@ def moving_objects(options: TrainingOptions) -> KnownMotions:
         image: NDArray[np.float32] = np.asarray(pair(index)[which], np.float32)
         return image
 
-    made = [pair(index) for index in range(options.feature_objects)]
+    made = [pair(index) for index in range(count)]
     valid = _cells([one.valid for one in made])
     inside = _cells([one.inside for one in made])
     # Where two motions meet in a cell, it has neither.
@@ -122,6 +139,37 @@ def moving_objects(options: TrainingOptions) -> KnownMotions:
         flow,
         weights[0] + OBJECT_WEIGHT * weights[1],
     )
+
+
+@torch.no_grad()
+def cache_motions(
+    features: VGGFeatures,
+    known: KnownMotions,
+    *,
+    batch: int = 4,
+    bf16: bool = True,
+) -> Iterator[CachedPairs]:
+    """Encode pairs whose motion is known, in order.
+
+    ``bf16``: compute the convolutions in bf16.
+    """
+    device = next(features.parameters()).device
+    count = len(known.flow)
+    # On average, a cell that is asked for counts as one of a warp does.
+    asked = (known.weight > 0).sum((1, 2, 3), keepdim=True)
+    total = known.weight.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    valid = known.weight * asked / total
+    for start in range(0, count, batch):
+        part = slice(start, start + batch)
+        images = [
+            read()
+            for side in (known.readers[:count], known.readers[count:])
+            for read in side[part]
+        ]
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            encoded = features.match_only(to_tensor(images).to(device))
+        source, target = encoded.to(torch.bfloat16).cpu().chunk(2)
+        yield CachedPairs(source, target, known.flow[part], valid[part])
 
 
 def _both_sides(

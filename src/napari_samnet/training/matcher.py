@@ -80,14 +80,16 @@ def begin(
         )
 
 
-def renew_learned_part(model: SAMNet) -> None:
+def renew_learned_part(model: SAMNet, *, anew: bool = False) -> None:
     """Let the residual of W_G begin anew, on the fit that matches take.
 
     One that was learned in round windows says nothing there. Networks whose
     W_G is not of that kind stay as they are.
+
+    ``anew``: also where it was learned on that fit.
     """
-    if isinstance(model.matcher, ResidualMatching) and not (
-        model.config.guided
+    if isinstance(model.matcher, ResidualMatching) and (
+        anew or not model.config.guided
     ):
         model.matcher.forget()
         model.config = replace(model.config, guided=True)
@@ -144,15 +146,25 @@ def learning_iterations(
 
 
 def train_matcher(
-    model: SAMNet, pairs: CachedPairs, run: Run, *, iterations: int, batch: int
+    model: SAMNet,
+    pairs: CachedPairs,
+    run: Run,
+    *,
+    iterations: int,
+    batch: int,
+    moving: CachedPairs | None = None,
 ) -> Generator[Progress, None, None]:
     """Train W_G on cached features.
 
+    ``pairs``: of smooth, one-to-one fields.
+    ``batch``: pairs per step.
+    ``moving``: pairs with things that move on their own, a third of a step.
     Yields: the progress after every step.
     """
+    count = 0 if moving is None else max(1, batch // 3)
 
     def losses() -> dict[str, Tensor]:
-        drawn = pairs.draw(batch, run.generator)
+        drawn = pairs.draw(max(1, batch - count), run.generator)
         # Seldom from no motion: that start must not be unlearnt where the
         # residual is added to it.
         chance = torch.rand((), generator=run.generator)
@@ -161,6 +173,11 @@ def train_matcher(
         # Backwards as well: the inverse of a smooth field is known too.
         if torch.rand((), generator=run.generator) < 0.5:
             drawn = drawn.swapped()
+        if moving is not None:
+            # These not: what an object covers has no way back.
+            drawn = CachedPairs.joined(
+                [drawn, moving.draw(count, run.generator)]
+            )
         attributes = bool(torch.rand((), generator=run.generator) < 0.5)
         losses_by_iteration = {}
         for index, state in enumerate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from napari_samnet.datasets.image_lists import ImageList
@@ -12,6 +12,7 @@ from napari_samnet.files import write_text
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.judging import evaluating, with_held_out
+from napari_samnet.training.known_motions import cache_motions, moving_objects
 from napari_samnet.training.loop import Run
 from napari_samnet.training.matcher import endpoint_errors, train_matcher
 from napari_samnet.training.options import TrainingOptions
@@ -40,21 +41,42 @@ def matcher_stage(
     Yields: the progress after every step.
     """
     began = time.perf_counter()
-    count = options.checked
-    total = count + options.pairs
+    checks = [options.checked]
+    if options.matcher_objects:
+        checks.append(options.checked)
+    total = sum(checks) + options.pairs + options.matcher_objects
+    made = 0
 
-    def tell(done: int) -> None:
-        watch(Progress('pairs', done, total, {}, time.perf_counter() - began))
+    def gathered(parts: Iterator[CachedPairs]) -> CachedPairs:
+        nonlocal made
+        found = []
+        for part in parts:
+            found.append(part)
+            made += len(part)
+            seconds = time.perf_counter() - began
+            watch(Progress('pairs', made, total, {}, seconds))
+        return CachedPairs.joined(found)
 
-    checked = _gather(
-        model,
-        held_out or images,
-        count,
-        options,
-        seed=options.seed + 1,
-        bf16=bf16,
-        tell=tell,
-    )
+    def warps(among: ImageList, count: int, seed: int) -> CachedPairs:
+        return gathered(
+            cache_pairs(
+                model.features,
+                among,
+                count=count,
+                size=options.size,
+                seed=seed,
+                bf16=bf16,
+            )
+        )
+
+    def objects(count: int, *, held_out: bool) -> CachedPairs:
+        known = moving_objects(options, count, held_out=held_out)
+        return gathered(cache_motions(model.features, known, bf16=bf16))
+
+    checked = warps(held_out or images, checks[0], options.seed + 1)
+    if options.matcher_objects:
+        moved = objects(checks[1], held_out=True)
+        checked = CachedPairs.joined([checked, moved])
     before = endpoint_errors(model, checked, iterations=options.iterations)
     untrained = {
         key: value.clone() for key, value in model.matcher.state_dict().items()
@@ -71,21 +93,17 @@ def matcher_stage(
             held_out=STRIDE * before[-1],
         )
     )
-    pairs = _gather(
-        model,
-        images,
-        options.pairs,
-        options,
-        seed=options.seed + 2,
-        bf16=bf16,
-        tell=lambda done: tell(count + done),
-    )
+    pairs = warps(images, options.pairs, options.seed + 2)
+    moving = None
+    if options.matcher_objects:
+        moving = objects(options.matcher_objects, held_out=False)
     steps = train_matcher(
         model,
         pairs,
         run,
         iterations=options.iterations,
         batch=options.matcher_batch,
+        moving=moving,
     )
 
     def held_out_error() -> float:
@@ -120,28 +138,3 @@ def _record(path: Path, before: list[float], after: list[float]) -> None:
         'kept': kept[-1] < first[-1],
     }
     write_text(path, json.dumps(record, indent=2))
-
-
-def _gather(
-    model: SAMNet,
-    images: ImageList,
-    count: int,
-    options: TrainingOptions,
-    *,
-    seed: int,
-    bf16: bool,
-    tell: Callable[[int], None],
-) -> CachedPairs:
-    """Features of so many synthetic pairs."""
-    parts: list[CachedPairs] = []
-    for part in cache_pairs(
-        model.features,
-        images,
-        count=count,
-        size=options.size,
-        seed=seed,
-        bf16=bf16,
-    ):
-        parts.append(part)
-        tell(sum(map(len, parts)))
-    return CachedPairs.joined(parts)

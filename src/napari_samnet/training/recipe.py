@@ -149,9 +149,12 @@ def train_steps(
             model.to(device)
             _save(model, folder, options)
             remove_store(folder)
-        if options.matcher_steps or options.category_steps:
-            renew_learned_part(model)
         made = made_steps(folder).get('matcher', 0)
+        if options.matcher_steps or options.category_steps:
+            anew = options.matcher_start == 'nothing' and made == 0
+            renew_learned_part(
+                model, anew=anew and bool(options.matcher_steps)
+            )
         if made < options.matcher_steps:
             run = Run(
                 stage='matcher',

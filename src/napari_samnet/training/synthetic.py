@@ -39,7 +39,8 @@ class CachedPairs:
     target: Tensor
     #: ``(N, 2, H, W)`` in (x, y) cells.
     flow: Tensor
-    #: ``(N, 1, H, W)``, 1 where the flow ends inside the target.
+    #: ``(N, 1, H, W)``, above 0 where the flow ends inside the target, and how
+    #: much a cell counts.
     valid: Tensor
 
     def __len__(self) -> int:
