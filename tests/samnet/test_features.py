@@ -10,9 +10,9 @@ import torch
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import (
     VGGFeatures,
-    layer_plan,
     normalize,
 )
+from napari_samnet.samnet.vgg_plan import layer_plan
 
 
 @pytest.fixture(scope='module')

@@ -194,6 +194,8 @@ def test_what_was_learnt_in_round_windows_is_not_gone_on_with(
     torch.nn.init.ones_(network.matcher.network.last.weight)
     renew_learned_part(network)
     assert network.matcher.network.last.weight.all()
+    renew_learned_part(network, anew=True)
+    assert not network.matcher.network.last.weight.any()
 
 
 def test_the_inverse_of_a_flow_leads_back() -> None:

@@ -20,6 +20,7 @@ from napari_samnet.datasets.image_lists import TrainingImage, read_images
 from napari_samnet.errors import InputError
 from napari_samnet.runtime.weights import get_weights, read_model, save_model
 from napari_samnet.samnet.context import ContextNetwork
+from napari_samnet.samnet.taught_blocks import TaughtBlocks
 from napari_samnet.training.annotated import (
     AnnotatedImage,
     AnnotatedView,
@@ -27,6 +28,7 @@ from napari_samnet.training.annotated import (
     views_of,
 )
 from napari_samnet.training.categorystage import spread_images
+from napari_samnet.training.data import to_tensor
 from napari_samnet.training.feature_store import (
     FeatureStore,
     further_directions,
@@ -202,7 +204,7 @@ class TestExamples:
         examples = KeypointExamples(
             ['a', 'a'], ['one', 'other'], places, visible, SIDE, first=7
         )
-        drawn = examples.draw(np.random.default_rng(0))
+        (drawn,) = examples.draw(np.random.default_rng(0), 1)
         assert {drawn.source, drawn.target} == {7, 8}
         assert drawn.back is not None
         assert len(drawn.there.places) == 3
@@ -212,6 +214,23 @@ class TestExamples:
         torch.testing.assert_close(
             goals_of(drawn.there.label), drawn.back.places, atol=0.5, rtol=0
         )
+
+    def test_all_images_of_a_step_are_compared(self) -> None:
+        groups = ['cat', 'cat', 'horse', 'horse', 'sheep']
+        names = [f'image {index}' for index in range(5)]
+        places = [np.full((4, 2), index + 1.0) for index in range(5)]
+        visible = [np.ones(4, dtype=bool)] * 5
+        examples = KeypointExamples(groups, names, places, visible, SIDE)
+        rng = np.random.default_rng(0)
+        for _ in range(10):
+            drawn = examples.draw(rng, 2)
+            used = {k for one in drawn for k in (one.source, one.target)}
+            assert len({groups[k] for k in used}) == 2
+            # Two by two, or the only sheep beside two others.
+            assert len(drawn) == len(used) * (len(used) - 1) / 2
+            for one in drawn:
+                same = groups[one.source] == groups[one.target]
+                assert (one.weight == 1) == same
 
     @pytest.mark.parametrize('photographs', [['one', 'other'], ['one'] * 2])
     def test_nothing_in_common_is_an_error(
@@ -224,14 +243,15 @@ class TestExamples:
             ['a', 'a'], photographs, [np.zeros((4, 2))] * 2, visible, SIDE
         )
         with pytest.raises(InputError, match='3 keypoints in common'):
-            examples.draw(np.random.default_rng(0))
+            examples.draw(np.random.default_rng(0), 1)
 
     def test_warps_lead_where_the_flow_does(self) -> None:
         flow = torch.zeros(1, 2, SIDE, SIDE)
         flow[:, 0], flow[:, 1] = 1.5, -0.5
         valid = torch.zeros(1, 1, SIDE, SIDE)
         valid[..., 3:6, 2:8] = 1
-        drawn = MotionExamples(flow, valid, 3).draw(np.random.default_rng(0))
+        examples = MotionExamples(flow, valid, 3)
+        (drawn,) = examples.draw(np.random.default_rng(0), 1)
         assert (drawn.source, drawn.target) == (3, 4)
         assert len(drawn.there.places) == 18
         assert drawn.back is None
@@ -246,14 +266,14 @@ class TestExamples:
         weight = torch.zeros(3, 1, SIDE, SIDE)
         weight[1, 0, 2, 3:7] = torch.tensor([1.0, 0.0, 5.0, 5.0])
         examples = MotionExamples(torch.zeros(3, 2, SIDE, SIDE), weight, 0)
-        drawn = examples.draw(np.random.default_rng(0))
+        (drawn,) = examples.draw(np.random.default_rng(0), 1)
         assert (drawn.source, drawn.target) == (1, 4)
         asked_for = {tuple(place) for place in drawn.there.places.tolist()}
         assert asked_for == {(3, 2), (5, 2), (6, 2)}
 
     def test_moving_objects_lead_where_they_go(self) -> None:
-        options = replace(OPTIONS, feature_objects=2, size=256)
-        known = moving_objects(options)
+        options = replace(OPTIONS, size=256)
+        known = moving_objects(options, 2)
         assert len(known.readers) == 4
         assert known.flow.shape == (2, 2, 32, 32)
         images = [read() for read in known.readers]
@@ -283,8 +303,10 @@ class TestExamples:
         moved = np.roll(cells, 1, axis=1)
         both = np.stack([cells, moved]).reshape(2, SIDE * SIDE, 24)
         store = FeatureStore(both.astype(np.float16), torch.eye(24), SIDE)
-        examples = LikenessExamples(store, unit, [0, 1], ['a', 'a'])
-        drawn = examples.draw(np.random.default_rng(1))
+        examples = LikenessExamples(
+            store, lambda maps, _: unit(maps), [0, 1], ['a', 'a']
+        )
+        (drawn,) = examples.draw(np.random.default_rng(1), 1)
         step = 1 if drawn.source == 0 else -1
         goals = goals_of(drawn.there.label)
         inside = (drawn.there.places[:, 0] + step) % SIDE
@@ -471,6 +493,68 @@ class TestStage:
         for name, value in before.items():
             same = bool(torch.equal(after[name], value))
             assert same != name.startswith(taught), name
+
+    @pytest.mark.parametrize('backend', ['openvino', 'torch'])
+    def test_blocks_of_the_light_network_learn_beside_it(
+        self,
+        annotated: Path,
+        tmp_path: Path,
+        backend: str,
+    ) -> None:
+        options = replace(
+            OPTIONS,
+            keypoints=str(annotated),
+            feature_start='directions',
+            feature_blocks='taught',
+        )
+        images = read_images(annotated.parent)
+        folder = tmp_path / 'run'
+        steps = train_steps(images, folder, options)
+        assert [next(steps).step for _ in range(2)] == [1, 2]
+        steps.close()
+        assert [one.step for one in train_steps(images, folder, options)] == [
+            3,
+            4,
+        ]
+        assert not list(folder.glob('features*.npy'))
+        model = read_model(folder / WEIGHTS_NAME)
+        taught, light = model.features.taught, model.features.light
+        assert model.config.taught_blocks
+        assert taught is not None
+        assert light is not None
+        copied = TaughtBlocks.copy_of(light).state_dict()
+        assert any(
+            not torch.equal(value, copied[name])
+            for name, value in taught.state_dict().items()
+        )
+        image = np.random.default_rng(0).random((96, 96, 3))
+        batch = to_tensor([image.astype(np.float32)])
+        with torch.inference_mode():
+            exact = model.features.match_only(batch)
+            if backend == 'openvino':
+                pytest.importorskip('openvino')
+                from napari_samnet.runtime.openvino_modules import use_openvino
+
+                other = use_openvino(model, 'fp32').features
+                torch.testing.assert_close(
+                    other.match_only(batch), exact, atol=1e-3, rtol=0
+                )
+                return
+            for block in taught.parameters():
+                block.zero_()
+            assert not torch.allclose(model.features.match_only(batch), exact)
+        # What was taught is taught further.
+        again = replace(
+            options,
+            start=str(folder / WEIGHTS_NAME),
+            feature_start='kept',
+            feature_blocks='frozen',
+            feature_steps=1,
+        )
+        assert len(list(train_steps(images, tmp_path / 'again', again))) == 1
+        assert read_model(tmp_path / 'again' / WEIGHTS_NAME).config == (
+            model.config
+        )
 
     def test_directions_do_not_depend_on_what_was_there(
         self, annotated: Path, tmp_path: Path

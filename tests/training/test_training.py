@@ -20,13 +20,15 @@ from napari_samnet.cli.main import main
 from napari_samnet.datasets.image_lists import read_images, split
 from napari_samnet.errors import InputError, WeightsError
 from napari_samnet.runtime.weights import read_model, save_model
-from napari_samnet.samnet.features import VGGFeatures, layer_plan
+from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.vgg_plan import layer_plan
 from napari_samnet.training.backbone import load_backbone, scale_activations
 from napari_samnet.training.data import batches
 from napari_samnet.training.loop import Run, cosine_rate
 from napari_samnet.training.options import TrainingOptions
 from napari_samnet.training.recipe import WEIGHTS_NAME, train_steps
+from napari_samnet.training.runs import Progress
 from napari_samnet.training.synthetic import synthetic_pair
 
 pytestmark = pytest.mark.slow
@@ -302,6 +304,29 @@ class TestRecipe:
         assert isinstance(model, SAMNet)
         # A finished run has nothing left to do.
         assert list(train_steps(images, out, options)) == []
+
+    def test_what_moves_on_its_own_is_learnt_from_beside_warps(
+        self, photographs: Path, tmp_path: Path
+    ) -> None:
+        images = read_images(photographs)
+        given = SMALL | {'decoder_steps': 0, 'matcher_batch': 3}
+        options = TrainingOptions(
+            **given, matcher_objects=3, matcher_start='nothing'
+        )
+        made: list[Progress] = []
+        done = list(
+            train_steps(images, tmp_path / 'run', options, watch=made.append)
+        )
+        assert [one.step for one in done] == [1, 2]
+        pairs = [one for one in made if one.stage == 'pairs']
+        # Learnt from, and measured with, of either kind.
+        assert [one.total for one in pairs[-1:]] == [2 + 3 + 8 + 8]
+        assert pairs[-1].step == pairs[-1].total
+        assert all(
+            np.isfinite(list(one.losses.values())).all() for one in done
+        )
+        model = read_model(tmp_path / 'run' / WEIGHTS_NAME)
+        assert model.config.guided
 
     def test_another_recipe_needs_another_folder(
         self, photographs: Path, tmp_path: Path

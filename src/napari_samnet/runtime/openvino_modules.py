@@ -9,9 +9,10 @@ In int8, every convolution but the first of W_F and the last of W_D, which
 face the image, multiplies whole numbers: its weights on 255 levels per
 output channel, its input on 256 levels from 0 to a limit that was found on
 training images beforehand, see :mod:`napari_samnet.runtime.int8`. The
-light network stays in fp32: it takes little time as it is. What looks at the
-surroundings computes in bf16 then, where the processor does: it adds a part of
-the matching feature, to whose last digits nothing is sensitive.
+light network stays in fp32: it takes little time as it is. Its taught blocks
+and what looks at the surroundings compute in bf16 then, where the processor
+does: they add a part of the matching feature, to whose last digits nothing is
+sensitive.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from napari_samnet.samnet.efficientnet_lite import (
     same_padding,
 )
 from napari_samnet.samnet.features import VGGFeatures
+from napari_samnet.samnet.taught_blocks import TaughtBlocks
 
 if TYPE_CHECKING:
     from napari_samnet.samnet.network import SAMNet
@@ -67,13 +69,18 @@ def use_openvino(
     """
     hint = 'bf16' if precision == 'bf16' else 'f32'
     light, context = model.features.light, model.features.context
+    taught = model.features.taught
     model.features = _as(OpenVINOFeatures, model.features, hint, features)
     if light is not None:
         model.features.light = _as(OpenVINOLite, light, 'f32', None)
+    arithmetic = 'bf16' if precision in ('bf16', 'int8') else 'f32'
     if context is not None:
-        arithmetic = 'bf16' if precision in ('bf16', 'int8') else 'f32'
         model.features.context = _as(
             OpenVINOContext, context, arithmetic, None
+        )
+    if taught is not None:
+        model.features.taught = _as(
+            OpenVINOTaughtBlocks, taught, arithmetic, None
         )
     model.decoder = _as(OpenVINODecoder, model.decoder, hint, decoder)
     return model
@@ -178,7 +185,7 @@ class OpenVINOLite(LiteFeatures):
         return {
             name: parts[0] if len(parts) == 1 else torch.cat(parts)
             for name, parts in zip(
-                self.layers, zip(*runs, strict=True), strict=True
+                self.given, zip(*runs, strict=True), strict=True
             )
         }
 
@@ -188,16 +195,31 @@ class OpenVINOLite(LiteFeatures):
         x = _relu6(_strided(op.subtract(x, constant(127 / 128)), self.stem))
         outputs = {}
         for index, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
-            y = x
-            if block.widen is not None:
-                y = _relu6(_convolve(y, block.widen, pad=0, whole=False))
-            y = _relu6(_strided(y, block.filter))
-            y = _convolve(y, block.narrow, pad=0, whole=False)
-            x = op.add(x, y) if block.residual else y
-            outputs[f'lite{index}'] = x
-        results = [channels_last(outputs[name]) for name in self.layers]
+            x = outputs[f'lite{index}'] = _bottleneck(x, block)
+        results = [channels_last(outputs[name]) for name in self.given]
         return ov.Model(results, [entry], 'light')
+
+
+class OpenVINOTaughtBlocks(TaughtBlocks):
+    """Taught blocks on OpenVINO; see :func:`use_openvino`."""
+
+    graphs: Graphs
+
+    def maps(self, entry: Tensor) -> list[Tensor]:
+        """Outputs of the layers, fp32."""
+        shape = tuple(entry.shape)
+        graph = self.graphs.get(shape, lambda: self._build(shape))
+        return graph([entry])
+
+    def _build(self, shape: tuple[int, ...]) -> Any:
+        entry = entry_of(shape)
+        x = channels_first(entry)
+        results = []
+        for name, block in self.blocks.items():
+            x = _bottleneck(x, block)
+            if name in self.layers:
+                results.append(channels_last(x))
+        return ov.Model(results, [entry], 'taught')
 
 
 class OpenVINOContext(ContextNetwork):
@@ -227,6 +249,17 @@ class OpenVINOContext(ContextNetwork):
 
 def _relu6(x: Any) -> Any:
     return op.clamp(x, 0.0, 6.0)
+
+
+def _bottleneck(x: Any, block: nn.Module) -> Any:
+    """One block of the light network."""
+    assert isinstance(block, Block)
+    y = x
+    if block.widen is not None:
+        y = _relu6(_convolve(y, block.widen, pad=0, whole=False))
+    y = _relu6(_strided(y, block.filter))
+    y = _convolve(y, block.narrow, pad=0, whole=False)
+    return op.add(x, y) if block.residual else y
 
 
 def _strided(x: Any, layer: nn.Conv2d) -> Any:

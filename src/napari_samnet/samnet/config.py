@@ -42,6 +42,9 @@ class SAMNetConfig:
     context: int = 0
     #: Its layers that look around, each twice as far as the one before.
     context_layers: int = 2
+    #: Whether that network also sees blocks of the light network that were
+    #: taught with it; see :mod:`.taught_blocks`.
+    taught_blocks: bool = False
     #: Channels of a second projection, in which it is told whether two places
     #: show the same thing, 0 for none.
     likeness: int = 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,10 +61,14 @@ class ContextNetwork(nn.Module):
 
         ``directions``: ``(channels, D)``, orthonormal columns or rows.
         Returns: a copy that sees the D coordinates of a feature f, f @
-        directions, as far as it lies in them.
+        directions, as far as it lies in them. Further channels, beyond those
+        of the directions, stay as they are.
         """
         other = copy.deepcopy(self)
-        weight = self.enter.weight.detach()[:, :, 0, 0] @ directions
+        weight = self.enter.weight.detach()[:, :, 0, 0]
+        count = len(directions)
+        turned = weight[:, :count] @ directions
+        weight = torch.cat((turned, weight[:, count:]), 1)
         other.enter.in_channels = weight.shape[1]
         other.enter.weight = nn.Parameter(weight[:, :, None, None])
         return other

@@ -119,17 +119,24 @@ class LiteFeatures(nn.Module):
     def __init__(self, layers: Iterable[str]) -> None:
         super().__init__()
         self.layers = tuple(layers)
+        #: Further layers that are given beside those.
+        self.also: tuple[str, ...] = ()
         last = max(list(LITE_CHANNELS).index(layer) for layer in self.layers)
         self.stem = nn.Conv2d(3, _STEM_CHANNELS, 3, 2)
         self.blocks = nn.ModuleList(
             Block(plan) for plan in block_plan()[: last + 1]
         )
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """All layers that an encoding gives."""
+        return (*self.layers, *self.also)
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Encode images.
 
         ``images``: ``(B, 3, H, W)`` RGB in [0, 1]. Returns:
-        ``(B, C, H/S, W/S)`` for each layer, of S = 8 to 32.
+        ``(B, C, H/S, W/S)`` for each layer given, of S = 8 to 32.
         """
         # 127 of 255 is what the network was trained with as zero.
         x = (images.to(self.stem.weight.dtype) * 255 - 127) / 128
@@ -138,6 +145,6 @@ class LiteFeatures(nn.Module):
         for index, block in enumerate(self.blocks):
             x = block(x)
             name = f'lite{index}'
-            if name in self.layers:
+            if name in self.given:
                 maps[name] = x
         return maps

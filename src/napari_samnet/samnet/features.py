@@ -26,10 +26,8 @@ from torch import Tensor, nn
 from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS, LiteFeatures
 from napari_samnet.samnet.pointwise import pointwise
-
-#: Convolutions per block and their channels (Simonyan & Zisserman, 2015).
-_DEPTHS = {'vgg16': (2, 2, 3, 3, 3), 'vgg19': (2, 2, 4, 4, 4)}
-_CHANNELS = (64, 128, 256, 512, 512)
+from napari_samnet.samnet.taught_blocks import ENTRY, TaughtBlocks
+from napari_samnet.samnet.vgg_plan import layer_plan
 
 CONTENT_LAYER = 'relu4_1'
 SKIP_LAYERS = ('relu3_1', 'relu2_1', 'relu1_1')
@@ -71,25 +69,6 @@ def normalize(features: Tensor, eps: float = 1e-6) -> Tensor:
     return features / torch.maximum(length, floor.clamp_min(1e-30))
 
 
-def layer_plan(backbone: str) -> list[tuple[str, int]]:
-    """Name and channels of every convolution, in order.
-
-    Names are those of the activations, ``relu1_1`` to ``relu5_3``
-    (``relu5_4`` for VGG-19).
-    """
-    if backbone not in _DEPTHS:
-        raise ValueError(
-            f'backbone must be one of {", ".join(_DEPTHS)}, got {backbone!r}'
-        )
-    return [
-        (f'relu{block}_{index}', channels)
-        for block, (depth, channels) in enumerate(
-            zip(_DEPTHS[backbone], _CHANNELS, strict=True), start=1
-        )
-        for index in range(1, depth + 1)
-    ]
-
-
 class VGGFeatures(nn.Module):
     """VGG-16 or VGG-19 up to the deepest layer that is asked for.
 
@@ -105,8 +84,8 @@ class VGGFeatures(nn.Module):
     ``(x - mean) / std`` before the first convolution. Zero padding as in the
     original network. ``projection`` is ``(channels, projected channels)``,
     and the network of `context` channels and `context_layers` adds to what is
-    projected. To
-    `likeness` channels, if any, :meth:`likeness_feature` projects.
+    projected; with `taught_blocks` it sees these as well. To `likeness`
+    channels, if any, :meth:`likeness_feature` projects.
     """
 
     mean: Tensor
@@ -125,6 +104,7 @@ class VGGFeatures(nn.Module):
         projection: int = 0,
         context: int = 0,
         context_layers: int = 2,
+        taught_blocks: bool = False,
         likeness: int = 0,
     ) -> None:
         super().__init__()
@@ -170,9 +150,18 @@ class VGGFeatures(nn.Module):
         )
         if context and not projection:
             raise ValueError('context is added to a projection: there is none')
+        self.taught = TaughtBlocks(light) if taught_blocks else None
+        if self.taught is not None:
+            if self.light is None or not context:
+                raise ValueError(
+                    'taught blocks continue the light network and are seen '
+                    'by the context: both must be there'
+                )
+            self.light.also = (ENTRY,)
+        further = 0 if self.taught is None else self.taught.channels
         self.context = (
             ContextNetwork(
-                *shape[:1], context, projection, layers=context_layers
+                shape[0] + further, context, projection, layers=context_layers
             )
             if context
             else None
@@ -268,7 +257,8 @@ class VGGFeatures(nn.Module):
             normalize(maps[layer].float()) for layer in self.matching_layers
         ]
         if project and self.context is not None:
-            return self.projected(self.matching_feature(maps, project=False))
+            channels = self.matching_feature(maps, project=False)
+            return self.projected(channels, maps)
         if project and self.projection is not None:
             # It commutes with the interpolation, which then has less to do.
             matrices = self.projection.split(self.layer_channels)
@@ -280,16 +270,24 @@ class VGGFeatures(nn.Module):
         parts = [_resized(part, size) for part in parts]
         return normalize(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
 
-    def projected(self, channels: Tensor) -> Tensor:
+    def projected(
+        self, channels: Tensor, maps: dict[str, Tensor] | None = None
+    ) -> Tensor:
         """Project a matching feature that has all channels.
 
         ``channels``: ``(B, C, H, W)`` of unit length along C.
+        ``maps``: of :meth:`layers`, for the blocks that were taught.
         Returns: of unit length along its channels.
         """
         assert self.projection is not None
         y = pointwise(channels, self.projection)
         if self.context is not None:
-            y = y + self.context(channels)
+            seen = channels
+            if self.taught is not None:
+                assert maps is not None
+                more = self.taught(maps[ENTRY], channels.shape[-2:])
+                seen = torch.cat((channels, more), 1)
+            y = y + self.context(seen)
         return normalize(y.float())
 
     def likeness_feature(self, channels: Tensor) -> Tensor | None:
@@ -331,7 +329,7 @@ class VGGFeatures(nn.Module):
         return Features(
             self.matching_feature(maps, project=project)
             if channels is None
-            else self.projected(channels),
+            else self.projected(channels, maps),
             maps[CONTENT_LAYER],
             tuple(maps[name] for name in kept),
             channels if unprojected else None,

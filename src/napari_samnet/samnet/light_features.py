@@ -30,7 +30,8 @@ def telling_features(model: SAMNet, images: Tensor) -> Tensor:
     if light is None:
         layers = [model.encode(images, skips=False).matching.float()]
     else:
-        layers = [layer.float() for layer in light(images).values()]
+        maps = light(images)
+        layers = [maps[name].float() for name in light.layers]
     size = layers[0].shape[-2:]
     parts = []
     for layer in layers:

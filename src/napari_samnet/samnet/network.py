@@ -65,6 +65,7 @@ class SAMNet(Comparison):
             projection=self.config.projection,
             context=self.config.context,
             context_layers=self.config.context_layers,
+            taught_blocks=self.config.taught_blocks,
             likeness=self.config.likeness,
         )
         if self.config.matcher == 'rtn':

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from napari_samnet.errors import WeightsError
 from napari_samnet.runtime.weights import get_weights, read_model
-from napari_samnet.samnet.features import VGGFeatures, layer_plan
+from napari_samnet.samnet.features import VGGFeatures
+from napari_samnet.samnet.vgg_plan import layer_plan
 
 #: Mean color that Oxford's networks subtract, RGB, of 255.
 _OXFORD_MEAN = (123.68, 116.779, 103.939)

@@ -23,8 +23,10 @@ from napari_samnet.errors import DeviceError
 from napari_samnet.files import write_text
 from napari_samnet.runtime.int8 import find_limits
 from napari_samnet.runtime.weights import get_weights, read_model
+from napari_samnet.samnet.efficientnet_lite import LITE_CHANNELS
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.taught_blocks import ENTRY
 from napari_samnet.training.data import to_tensor
 
 #: Images that are encoded between two notes of how far the file is filled.
@@ -41,6 +43,9 @@ class FeatureStore:
     basis: Tensor
     #: Cells along one side of the square that the images are resized to.
     side: int
+    #: ``(N, 80, h, w)``, mapped: what taught blocks start from; None if there
+    #: are none.
+    entries: NDArray[np.float16] | None = None
 
     @classmethod
     def fill(
@@ -51,6 +56,7 @@ class FeatureStore:
         *,
         basis: Tensor,
         side: int,
+        entries: bool = False,
         tell: Callable[[int], None] = lambda _: None,
     ) -> FeatureStore:
         """Encode images into a file, or the rest of them after a break.
@@ -61,24 +67,38 @@ class FeatureStore:
         order must be the same when a file is filled further.
         ``basis``: ``(channels, directions)``, orthonormal columns.
         ``side``: cells along one side: the images' size in pixels by 8.
+        ``entries``: keep what taught blocks start from as well, in a second
+        file beside it.
         """
-        shape = (len(images), side * side, basis.shape[1])
+        half = -(-side // 2)
+        shapes: list[tuple[int, ...]] = [
+            (len(images), side * side, basis.shape[1])
+        ]
+        files = [path]
+        if entries:
+            shapes.append((len(images), LITE_CHANNELS[ENTRY], half, half))
+            files.append(entries_path(path))
         note, done = path.with_suffix('.json'), 0
-        if path.is_file() and note.is_file():
-            array = np.lib.format.open_memmap(path, mode='r+')
-            if array.shape == shape:
+        if note.is_file() and all(file.is_file() for file in files):
+            arrays = [np.lib.format.open_memmap(one, 'r+') for one in files]
+            if [array.shape for array in arrays] == shapes:
                 done = int(json.loads(note.read_text(encoding='utf-8')))
         if done == 0:
-            array = np.lib.format.open_memmap(
-                path, mode='w+', dtype=np.float16, shape=shape
-            )
+            arrays = [
+                np.lib.format.open_memmap(one, 'w+', np.float16, shape)
+                for one, shape in zip(files, shapes, strict=True)
+            ]
         for index in range(done, len(images)):
-            array[index] = _encode(features, images[index](), basis)
+            encoded = _encode(features, images[index](), basis)
+            for array, part in zip(arrays, encoded, strict=False):
+                array[index] = part
             if (index + 1) % NOTED_EVERY == 0 or index + 1 == len(images):
-                array.flush()
+                for array in arrays:
+                    array.flush()
                 write_text(note, json.dumps(index + 1))
                 tell(index + 1)
-        return cls(np.load(path, mmap_mode='r'), basis, side)
+        kept = [np.load(file, mmap_mode='r') for file in files]
+        return cls(kept[0], basis, side, *kept[1:])
 
     def cells(self, index: int) -> Tensor:
         """Feature of one image at its cells, ``(N, directions)``, fp32."""
@@ -89,15 +109,36 @@ class FeatureStore:
         cells = self.cells(index)
         return cells.T.reshape(-1, self.side, self.side)
 
+    def seen(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """What features that are learnt see of some images.
+
+        Returns: ``(B, directions, H, W)``, and ``(B, 80, h, w)`` if there are
+        taught blocks.
+        """
+        maps = torch.stack([self.whole(index) for index in indices])
+        if self.entries is None:
+            return maps, None
+        entries = np.stack([self.entries[index] for index in indices])
+        return maps, torch.from_numpy(entries).float()
+
+
+def entries_path(path: Path) -> Path:
+    """File beside a store that holds what taught blocks start from."""
+    return path.with_suffix('.entries.npy')
+
 
 @torch.inference_mode()
 def _encode(
     features: VGGFeatures, image: np.ndarray, basis: Tensor
-) -> NDArray[np.float16]:
+) -> list[NDArray[np.float16]]:
+    """Feature in the directions, and what taught blocks start from."""
     batch = to_tensor([image]).contiguous(memory_format=torch.channels_last)
-    encoded = features.match_only(batch, project=False)[0].cpu()
-    cells: NDArray[np.float16] = (encoded.flatten(1).T @ basis).half().numpy()
-    return cells
+    maps = features.layers(batch)
+    encoded = features.matching_feature(maps, project=False)[0].cpu()
+    parts = [encoded.flatten(1).T @ basis]
+    if ENTRY in maps:
+        parts.append(maps[ENTRY][0].float().cpu())
+    return [part.half().numpy() for part in parts]
 
 
 @torch.inference_mode()

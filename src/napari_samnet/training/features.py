@@ -32,6 +32,7 @@ from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.taught_blocks import ENTRY, TaughtBlocks
 from napari_samnet.training.annotated import (
     AnnotatedImage,
     AnnotatedView,
@@ -42,6 +43,7 @@ from napari_samnet.training.categorystage import category_of, spread_images
 from napari_samnet.training.data import read_some, read_working
 from napari_samnet.training.feature_store import (
     FeatureStore,
+    entries_path,
     frozen_features,
     further_directions,
 )
@@ -157,11 +159,14 @@ def feature_stage(
     """
     began = time.perf_counter()
     frozen = frozen_features(model, folder / WEIGHTS_NAME)
+    blocks = _blocks(model, options)
+    if blocks is not None and frozen.light is not None:
+        frozen.light.also = (ENTRY,)
     start, basis = _start(model, frozen, folder, images, options)
     lists = _chosen(images, options)
     motions = [known_warps(lists.warped, options)]
     if options.feature_objects:
-        motions.append(moving_objects(options))
+        motions.append(moving_objects(options, options.feature_objects))
     readers: list[Callable[[], np.ndarray]] = [
         *(partial(view.read, options.size) for view in lists.annotated),
         *(partial(read_working, one, options.size) for one in lists.category),
@@ -178,6 +183,7 @@ def feature_stage(
         frozen,
         basis=basis,
         side=options.size // STRIDE,
+        entries=blocks is not None,
         tell=tell,
     )
     first = len(lists.annotated)
@@ -193,8 +199,8 @@ def feature_stage(
         sources['keypoints'] = (keypoints, batch, 1.0)
     inside = store.basis.T @ start
     torch.manual_seed(options.seed)
-    context = _context(model, store.basis, options)
-    before = TaughtFeatures(inside, copy.deepcopy(context))
+    context = _context(model, store.basis, options, blocks)
+    before = copy.deepcopy(TaughtFeatures(inside, context, blocks))
     likenesses = LikenessExamples(
         store,
         before.requires_grad_(False),
@@ -203,12 +209,13 @@ def feature_stage(
     )
     if len(likenesses):
         sources['likenesses'] = (likenesses, max(1, batch // 3), LIKENESSES)
-    taught = TaughtFeatures(inside, context)
+    taught = TaughtFeatures(inside, context, blocks)
     run = Run(
         stage=STAGE,
         trained=taught,
         total=options.feature_steps,
         rate=options.feature_rate,
+        rates=taught.rates(),
         folder=folder,
         seed=options.seed,
     )
@@ -231,24 +238,45 @@ def taught_model(
         model,
         basis @ taught.projection.detach(),
         None if context is None else context.in_directions(basis.T),
+        taught.blocks,
     )
 
 
 def _context(
-    model: SAMNet, basis: Tensor, options: TrainingOptions
+    model: SAMNet,
+    basis: Tensor,
+    options: TrainingOptions,
+    blocks: TaughtBlocks | None,
 ) -> ContextNetwork | None:
     """Network for the surroundings: that of the network, or a new one."""
     kept, width = model.features.context, options.feature_context
-    if options.feature_start == 'kept' and kept is not None:
+    if kept is not None and _keeps_context(model, options):
         return kept.in_directions(basis).requires_grad_(True)
     if not width:
         return None
     return ContextNetwork(
-        basis.shape[1],
+        basis.shape[1] + (0 if blocks is None else blocks.channels),
         width,
         options.feature_channels,
         layers=options.feature_context_layers,
     )
+
+
+def _keeps_context(model: SAMNet, options: TrainingOptions) -> bool:
+    """Whether what stands beside the projection is taught further."""
+    kept = model.features.context is not None
+    return kept and options.feature_start == 'kept'
+
+
+def _blocks(model: SAMNet, options: TrainingOptions) -> TaughtBlocks | None:
+    """Blocks that are taught: those of the network, or a copy."""
+    features = model.features
+    if _keeps_context(model, options):
+        kept: TaughtBlocks | None = copy.deepcopy(features.taught)
+        return None if kept is None else kept.float().requires_grad_(True)
+    if options.feature_blocks == 'frozen' or features.light is None:
+        return None
+    return TaughtBlocks.copy_of(features.light).float().requires_grad_(True)
 
 
 def remove_store(folder: Path) -> None:
@@ -258,6 +286,7 @@ def remove_store(folder: Path) -> None:
     """
     store = folder / STORE_NAME
     store.unlink(missing_ok=True)
+    entries_path(store).unlink(missing_ok=True)
     store.with_suffix('.json').unlink(missing_ok=True)
 
 
@@ -281,7 +310,7 @@ def _start(
         )
     seen, context = start, model.features.context
     if options.feature_start == 'kept' and context is not None:
-        weight = context.enter.weight.detach()[:, :, 0, 0]
+        weight = context.enter.weight.detach()[:, : len(start), 0, 0]
         seen = torch.cat((start, weight.T), 1)
     basis = further_directions(
         frozen, seen, photographs[:BASIS_PHOTOGRAPHS], FURTHER

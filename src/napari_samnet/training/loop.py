@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Run:
     folder: Path | None = None
     #: Of the random generator.
     seed: int = 0
+    #: Shares of the rate of some of them; 1 for the others.
+    rates: Mapping[nn.Parameter, float] = field(default_factory=dict)
     #: Number of steps between two checkpoints.
     every: int = 100
     clip: float = 1.0
@@ -61,8 +63,18 @@ class Run:
         process_seed = self.seed + 1_000_003 * rank()
         self.generator = torch.Generator().manual_seed(process_seed)
         torch.manual_seed(self.seed)
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in self._parameters():
+            groups.setdefault(self.rates.get(parameter, 1.0), []).append(
+                parameter
+            )
         self.optimizer = torch.optim.AdamW(
-            self._parameters(), lr=self.rate, weight_decay=1e-4
+            [
+                {'params': group, 'share': share}
+                for share, group in groups.items()
+            ],
+            lr=self.rate,
+            weight_decay=1e-4,
         )
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -134,8 +146,10 @@ class Run:
         try:
             while self.step < self.total:
                 for group in self.optimizer.param_groups:
-                    group['lr'] = self.rate * cosine_rate(
-                        self.step, self.total
+                    group['lr'] = (
+                        group['share']
+                        * self.rate
+                        * cosine_rate(self.step, self.total)
                     )
                 terms = losses()
                 total = torch.stack(list(terms.values())).sum()

@@ -16,6 +16,7 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'decoder_steps': (0, 1_000_000),
     'matcher_steps': (0, 1_000_000),
     'pairs': (1, 100_000),
+    'matcher_objects': (0, 100_000),
     'iterations': (1, 20),
     # Less than nine cells, the search window, do not do.
     'size': (96, 1024),
@@ -48,6 +49,8 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     'preprocessing': ('oxford', 'torchvision'),
     'category_feedback': ('feature', 'image'),
     'feature_start': ('kept', 'directions'),
+    'feature_blocks': ('frozen', 'taught'),
+    'matcher_start': ('kept', 'nothing'),
     'loss': ('attribute', 'matching'),
     'storage': ('fp32', 'fp16'),
 }
@@ -67,6 +70,15 @@ class TrainingOptions:
     pairs : int
         Synthetic pairs whose features are kept. Each takes 4 MB of memory at
         size 256.
+    matcher_start : {'kept', 'nothing'}
+        What the matching network begins as: that of `start`, or a residual of
+        nothing on the parameter-free estimate. One that was learned in round
+        windows always begins as nothing.
+    matcher_objects : int
+        Pairs with an object that moves on its own, every other time before
+        another background, which the matching network learns from beside
+        those, so that it bends no object to what lies around it. A third of
+        each step is of them. Each takes as much memory as a synthetic pair.
     iterations : int
         Matching iterations L in training.
     size : int
@@ -97,8 +109,9 @@ class TrainingOptions:
         that what lies around an object says less of it than the object. Each
         takes 2.6 MB of disk while the stage runs.
     objects_root : str
-        Folder of these objects, as ``benchmark objects --root`` takes it.
-        Without it they are cut from the photographs of scikit-image.
+        Folder of the objects of `feature_objects` and `matcher_objects`, as
+        ``benchmark objects --root`` takes it. Without it they are cut from
+        the photographs of scikit-image.
     feature_channels : int
         Channels that the features are projected to, if they are not yet.
         Fewer make the iterations faster and the match less exact.
@@ -115,8 +128,14 @@ class TrainingOptions:
     feature_context_layers : int
         Its layers, each of which looks twice as far as the one before: 2 see
         3 cells in each direction, 3 see 7.
+    feature_blocks : {'frozen', 'taught'}
+        Whether a copy of the last blocks of the light network learns too, and
+        what it says is seen by the network for the surroundings, if that is
+        made anew. It learns more from the same examples; a step takes half as
+        long again.
     feature_batch : int
-        Pairs of annotated images per step; a third as many category pairs, a
+        Views of annotated images per step of each of two groups; all of them
+        are compared with one another. A third as many category pairs, a
         quarter as many known warps, and a sixth as many moving objects are
         learnt from beside them.
     feature_rate : float
@@ -192,6 +211,8 @@ class TrainingOptions:
     decoder_steps: int = 3600
     matcher_steps: int = 1500
     pairs: int = 1200
+    matcher_start: str = 'kept'
+    matcher_objects: int = 0
     iterations: int = 4
     size: int = 256
     crop: int = 128
@@ -208,6 +229,7 @@ class TrainingOptions:
     feature_start: str = 'kept'
     feature_context: int = 128
     feature_context_layers: int = 2
+    feature_blocks: str = 'frozen'
     feature_batch: int = 6
     feature_rate: float = 1e-3
     keypoints: str = ''

@@ -22,6 +22,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
+from napari_samnet.samnet.taught_blocks import TaughtBlocks
 from napari_samnet.training.data import to_tensor
 
 #: Directions that are kept.
@@ -76,28 +77,34 @@ def find_projection(
 
 
 def with_projection(
-    model: SAMNet, projection: Tensor, context: ContextNetwork | None = None
+    model: SAMNet,
+    projection: Tensor,
+    context: ContextNetwork | None = None,
+    blocks: TaughtBlocks | None = None,
 ) -> SAMNet:
     """The same network, with that projection of its matching features.
 
     ``projection``: ``(matching channels, channels)``, the new projection.
-    ``context``: what is added to it, seeing all matching channels.
+    ``context``: what is added to it, seeing all matching channels, and what
+    the ``blocks`` say, if there are any.
     """
     config = replace(
         model.config,
         projection=projection.shape[1],
         context=0 if context is None else context.enter.out_channels,
         context_layers=2 if context is None else len(context.around),
+        taught_blocks=blocks is not None,
     )
     other = SAMNet(config)
     state = {
         name: value
         for name, value in model.state_dict().items()
-        if not name.startswith('features.context')
+        if not name.startswith(('features.context', 'features.taught'))
     }
     state['features.projection'] = projection
-    if context is not None:
-        for name, value in context.state_dict().items():
-            state[f'features.context.{name}'] = value
+    for part, module in (('context', context), ('taught', blocks)):
+        if module is not None:
+            for name, value in module.state_dict().items():
+                state[f'features.{part}.{name}'] = value
     other.load_state_dict(state)
     return other.eval().requires_grad_(False)

@@ -28,9 +28,12 @@ from napari_samnet.samnet.match_direction import TEMPERATURE
 from napari_samnet.training.annotated import FEWEST_POINTS
 from napari_samnet.training.feature_store import FeatureStore
 
-#: Share of keypoint pairs whose images are of two groups, such as a cat and a
-#: horse: the names of the keypoints are the same for all.
-ACROSS_GROUPS = 0.3
+#: Weight of pairs whose images are of two groups, such as a cat and a horse:
+#: the names of the keypoints are the same for all.
+ACROSS_GROUPS = 0.4
+
+#: Draws of images after which it is given up to find keypoints in common.
+ATTEMPTS = 1000
 
 #: Places that are learnt from per pair of known motion and per category pair.
 WARPED_PLACES, LIKE_PLACES = 96, 128
@@ -60,13 +63,15 @@ class Example(NamedTuple):
     there: Question
     #: From target to source; None if that is not asked.
     back: Question | None = None
+    #: How much it counts.
+    weight: float = 1.0
 
 
 class Examples(Protocol):
     """A source of examples."""
 
-    def draw(self, rng: np.random.Generator) -> Example:
-        """Draw one example."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
+        """Draw the examples of a step."""
         ...
 
 
@@ -108,38 +113,59 @@ class KeypointExamples:
         for index, group in enumerate(self.groups):
             self._members.setdefault(group, []).append(index)
 
-    def draw(self, rng: np.random.Generator) -> Example:
-        """Draw two images that show keypoints in common."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
+        """Draw images of two groups, and compare all that show the same.
+
+        An image is encoded once and compared with all others, which costs
+        little more than with one of them.
+
+        ``count``: images of each group; twice as many of a single one.
+        """
         names = sorted(self._members)
-        for _ in range(1000):
-            one = other = names[rng.integers(len(names))]
-            if rng.random() < ACROSS_GROUPS:
-                other = names[rng.integers(len(names))]
-            a, b = (
-                self._members[name][rng.integers(len(self._members[name]))]
-                for name in (one, other)
-            )
-            common = self.visible[a] & self.visible[b]
-            if (
-                self.photographs[a] != self.photographs[b]
-                and common.sum() >= FEWEST_POINTS
-            ):
-                places, goals = (
-                    torch.from_numpy(self.places[k][common]).float()
-                    for k in (a, b)
-                )
-                question = partial(
-                    asked, side=self.side, spread=KEYPOINT_SPREAD
-                )
-                return Example(
-                    self.first + a,
-                    self.first + b,
-                    question(places, goals),
-                    question(goals, places),
-                )
+        if len(names) == 1:
+            count *= 2
+        for _ in range(ATTEMPTS):
+            drawn = [
+                int(index)
+                for name in rng.permutation(len(names))[:2]
+                for index in self._some(names[name], count, rng)
+            ]
+            examples = [
+                example
+                for number, a in enumerate(drawn)
+                for b in drawn[:number]
+                if (example := self._example(a, b)) is not None
+            ]
+            if examples:
+                return examples
         raise InputError(
             f'no two of the annotated images show {FEWEST_POINTS} keypoints '
             f'in common'
+        )
+
+    def _some(
+        self, name: str, count: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """So many different images of a group, or all of them."""
+        members = self._members[name]
+        return rng.choice(members, min(count, len(members)), replace=False)
+
+    def _example(self, a: int, b: int) -> Example | None:
+        """Two images, if they show keypoints in common."""
+        common = self.visible[a] & self.visible[b]
+        same = self.photographs[a] == self.photographs[b]
+        if same or common.sum() < FEWEST_POINTS:
+            return None
+        places, goals = (
+            torch.from_numpy(self.places[k][common]).float() for k in (a, b)
+        )
+        question = partial(asked, side=self.side, spread=KEYPOINT_SPREAD)
+        return Example(
+            self.first + a,
+            self.first + b,
+            question(places, goals),
+            question(goals, places),
+            1.0 if self.groups[a] == self.groups[b] else ACROSS_GROUPS,
         )
 
 
@@ -155,16 +181,23 @@ class MotionExamples:
     #: images follow the first ones.
     first: int
 
-    def draw(self, rng: np.random.Generator) -> Example:
-        """Draw places of one pair."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
+        """Draw places of so many pairs."""
+        return [self._example(rng) for _ in range(count)]
+
+    def _example(self, rng: np.random.Generator) -> Example:
+        """Places of one pair."""
         shown = np.flatnonzero(self.weight.flatten(1).sum(1) > 0)
         index = int(shown[rng.integers(len(shown))])
         width = self.flow.shape[-1]
         weight = self.weight[index].flatten().double().numpy()
-        count = min(WARPED_PLACES, int((weight > 0).sum()))
+        places_asked = min(WARPED_PLACES, int((weight > 0).sum()))
         cells = torch.from_numpy(
             rng.choice(
-                len(weight), count, replace=False, p=weight / weight.sum()
+                len(weight),
+                places_asked,
+                replace=False,
+                p=weight / weight.sum(),
             )
         )
         places = torch.stack((cells % width, cells // width), 1).float()
@@ -179,14 +212,14 @@ class MotionExamples:
 class LikenessExamples:
     """Category pairs, and how likely the features before match their cells.
 
-    ``before``: those features, from ``(1, directions, H, W)`` of the store.
+    ``before``: those features, from what the store says of an image.
     ``indices``: of the images in the store. ``categories``: of each of them.
     """
 
     def __init__(
         self,
         store: FeatureStore,
-        before: Callable[[Tensor], Tensor],
+        before: Callable[..., Tensor],
         indices: Sequence[int],
         categories: Sequence[str],
     ) -> None:
@@ -200,14 +233,16 @@ class LikenessExamples:
     def __len__(self) -> int:
         return len(self._groups)
 
+    def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
+        """Draw places of so many pairs, the surest ones most often."""
+        return [self._example(rng) for _ in range(count)]
+
     @torch.no_grad()
-    def draw(self, rng: np.random.Generator) -> Example:
-        """Draw places of one pair, the surest ones most often."""
+    def _example(self, rng: np.random.Generator) -> Example:
+        """Places of one pair."""
         group = self._groups[rng.integers(len(self._groups))]
         source, target = (int(k) for k in rng.choice(group, 2, replace=False))
-        maps = [
-            self._before(self._store.whole(k)[None]) for k in (source, target)
-        ]
+        maps = [self._before(*self._store.seen([k])) for k in (source, target)]
         cosines = consensus(*maps).flatten(3).flatten(1, 2)[0] / TEMPERATURE
         likely = cosines.softmax(1) * cosines.softmax(0)
         sure = likely.max(1).values.sqrt().double().numpy()

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_samnet.samnet.context import ContextNetwork
+from napari_samnet.samnet.taught_blocks import TaughtBlocks
 from napari_samnet.training.feature_store import FeatureStore
 from napari_samnet.training.loop import Run
 from napari_samnet.training.runs import Progress
@@ -36,6 +37,9 @@ from napari_samnet.training.taught_examples import (
 #: logarithm is learnt.
 START_BETA, BETA_SPEED = 25.0, 10.0
 
+#: Share of the learning rate at which blocks learn that know images already.
+BLOCKS_RATE = 0.4
+
 #: Weight of the squared distance from the start, relative to its length.
 PULL = 1.0
 
@@ -46,16 +50,21 @@ class TaughtFeatures(nn.Module):
     ``start``: ``(directions, C)`` in the basis of the store: what the
     projection begins as and is pulled back to.
     ``context``: what is added to it, in the same basis.
+    ``blocks``: what the context sees beside the feature.
     """
 
     start: Tensor
 
     def __init__(
-        self, start: Tensor, context: ContextNetwork | None = None
+        self,
+        start: Tensor,
+        context: ContextNetwork | None = None,
+        blocks: TaughtBlocks | None = None,
     ) -> None:
         super().__init__()
         self.projection = nn.Parameter(start.detach().clone())
         self.context = context
+        self.blocks = blocks
         self.log_beta = nn.Parameter(
             torch.tensor(math.log(START_BETA) / BETA_SPEED)
         )
@@ -71,14 +80,24 @@ class TaughtFeatures(nn.Module):
         distance = (self.projection - self.start).square().sum()
         return PULL * distance / self.start.square().sum()
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Matching features of ``(B, directions, H, W)``.
+    def rates(self) -> dict[nn.Parameter, float]:
+        """Shares of the learning rate, where they are not 1."""
+        blocks = [] if self.blocks is None else self.blocks.parameters()
+        return dict.fromkeys(blocks, BLOCKS_RATE)
 
+    def forward(self, maps: Tensor, entries: Tensor | None = None) -> Tensor:
+        """Matching features of images.
+
+        ``maps``, ``entries``: of :meth:`~.feature_store.FeatureStore.seen`.
         Returns: ``(B, C, H, W)`` of unit length along C.
         """
         y = F.conv2d(maps, self.projection.T[:, :, None, None])
         if self.context is not None:
-            y = y + self.context(maps)
+            seen = maps
+            if self.blocks is not None and entries is not None:
+                more = self.blocks(entries, maps.shape[-2:])
+                seen = torch.cat((maps, more), 1)
+            y = y + self.context(seen)
         return F.normalize(y.float(), dim=1)
 
 
@@ -92,8 +111,8 @@ def teach(
 ) -> Generator[Progress, None, None]:
     """Optimize features on examples, yielding after every step.
 
-    ``sources``: by the name of their term: what to draw from, how many
-    examples per step, and the weight of the term.
+    ``sources``: by the name of their term: what to draw from, the number that
+    it draws by, and the weight of the term.
     ``bf16``: compute the convolutions in bf16.
     Yields: the losses of each step, when it was made.
     """
@@ -104,7 +123,7 @@ def teach(
         seed = int(torch.randint(2**31 - 1, (), generator=run.generator))
         rng = np.random.default_rng(seed)
         drawn = {
-            name: [examples.draw(rng) for _ in range(count)]
+            name: examples.draw(rng, count)
             for name, (examples, count, _) in sources.items()
         }
         used = sorted(
@@ -115,9 +134,9 @@ def teach(
                 for index in (one.source, one.target)
             }
         )
-        maps = torch.stack([store.whole(index) for index in used])
+        seen = store.seen(used)
         with torch.autocast('cpu', torch.bfloat16, enabled=bf16):
-            features = taught(maps)
+            features = taught(*seen)
         known = dict(zip(used, features, strict=True))
         terms = {'pull': taught.pull()}
         for name, (_, _, weight) in sources.items():
@@ -137,15 +156,19 @@ def contrastive_loss(
     ``beta``: inverse temperature of the softmax.
     ``features``: ``(C, H, W)`` of unit length along C, by the index of their
     image.
-    Returns: mean over the places of a question, then over the questions.
+    Returns: mean over the places of a question, then over the questions, by
+    the weights of the examples.
     """
-    values = []
+    values: list[Tensor] = []
+    weights: list[float] = []
     for example in examples:
         one, other = features[example.source], features[example.target]
         values.append(_entropy(beta, one, other, example.there))
         if example.back is not None:
             values.append(_entropy(beta, other, one, example.back))
-    return torch.stack(values).mean()
+        weights += [example.weight] * (len(values) - len(weights))
+    by = values[0].new_tensor(weights)
+    return (torch.stack(values) * by).sum() / by.sum()
 
 
 def _entropy(
