@@ -29,6 +29,7 @@ from ablation_parts import (
     SETS,
     MeasuredSet,
     StartAlone,
+    UnlearnedFit,
     kept,
     whole_table,
     with_features_before,
@@ -155,6 +156,7 @@ def part_rows(
         *get_methods(['identity', 'nearest'], options),
         Samnet('default', options),
         *(Samnet(title, changed) for title, changed in named.items()),
+        UnlearnedFit('W_G without what was learned', options),
         StartAlone('no W_G', options),
         *(
             Samnet(name, replace(options, weights=file))

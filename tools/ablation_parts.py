@@ -82,6 +82,25 @@ class StartAlone(Samnet):
             return super().trace(pair, iterations)
 
 
+class UnlearnedFit(Samnet):
+    """The default with the parameter-free part of W_G alone."""
+
+    def trace(self, pair: Pair, iterations: Sequence[int]) -> Answer:
+        with _without_learned():
+            return super().trace(pair, iterations)
+
+
+@contextmanager
+def _without_learned() -> Iterator[None]:
+    forward = ResidualMatching.forward
+
+    def fit(*given: Any, **how: Any) -> torch.Tensor:
+        return forward(*given, **how | {'learned': False})
+
+    with mock.patch.object(ResidualMatching, 'forward', fit):
+        yield
+
+
 @contextmanager
 def _without_matching() -> Iterator[None]:
     def stay(_: ResidualMatching, *given: Any, **__: Any) -> torch.Tensor:
@@ -108,13 +127,14 @@ def with_features_before(weights: str, path: Path) -> None:
             whole.config,
             projection=whole.config.likeness,
             context=0,
+            taught_blocks=False,
             likeness=whole.config.likeness,
         )
     )
     state = {
         name: value
         for name, value in whole.state_dict().items()
-        if not name.startswith('features.context')
+        if not name.startswith(('features.context', 'features.taught'))
     }
     model.load_state_dict(state | {'features.projection': likeness})
     save_model(model, path)

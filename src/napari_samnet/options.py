@@ -132,9 +132,8 @@ class MatchOptions:
         to 2. Smaller values keep outlines apart better and smooth less. 0
         takes all neighbors around alike, as in a round window, and `motions`
         does not count. So it is with `init` 'identity'. What a network has
-        learned on top is added in the windows that it was learned in: round
-        ones with the packaged network, those of alike neighbors with one
-        that was fine-tuned.
+        learned on top is added in the windows that it was learned in: those
+        of alike neighbors with the packaged network.
     orientation : str or float
         How the target is turned before it is matched. 'auto' tries
         reflections and turns, and takes another than upright only where the

@@ -54,14 +54,18 @@ def test_all_parts_in_one_table_are_measured_once(tmp_path, capsys) -> None:
     found = tmp_path / 'synthetic.json'
     measured = found.stat().st_mtime_ns
     methods = json.loads(found.read_text(encoding='utf-8'))['methods']
-    assert {'default', 'no W_G', 'features before', 'paper'} <= set(methods)
+    fields = (
+        'default',
+        'W_G without what was learned',
+        'no W_G',
+        'features before',
+        'paper',
+    )
+    assert {*fields} <= set(methods)
     assert {'iterations: 10', 'round windows'} <= set(methods)
     # Each of these is another field.
-    errors = [
-        methods[name]['epe']
-        for name in ('default', 'no W_G', 'features before', 'paper')
-    ]
-    assert len(set(errors)) == 4
+    errors = [methods[name]['epe'] for name in fields]
+    assert len(set(errors)) == len(fields)
     assert '| synthetic, 1: EPE, px |' in table
     assert all(f'\n| {name} |' in table for name in methods)
     assert (tmp_path / 'table.md').read_text(encoding='utf-8') == table
