@@ -116,10 +116,18 @@ def _features(matching: torch.Tensor) -> Features:
 
 @pytest.fixture
 def renewed(model: SAMNet) -> SAMNet:
-    """A network as fine-tuning begins with it, some of it learnt."""
+    """A network that has learned one thing on the fit of the object."""
     network = copy.deepcopy(model)
-    renew_learned_part(network)
+    renew_learned_part(network, anew=True)
     torch.nn.init.constant_(network.matcher.network.last.bias, 0.2)
+    return network
+
+
+@pytest.fixture
+def rounded(model: SAMNet) -> SAMNet:
+    """The packaged network as if it had learned in round windows."""
+    network = copy.deepcopy(model)
+    network.config = replace(network.config, guided=False)
     return network
 
 
@@ -129,17 +137,17 @@ def test_every_loss_has_a_name_that_can_be_chosen() -> None:
 
 @pytest.mark.parametrize('attributes', [True, False])
 @pytest.mark.parametrize(
-    'kind', [pytest.param('packaged', marks=pytest.mark.slow), 'fine-tuned']
+    'kind', [pytest.param('round', marks=pytest.mark.slow), 'packaged']
 )
 def test_training_runs_the_recurrence_that_matching_runs(
     kind: str,
     attributes: bool,
     model: SAMNet,
-    renewed: SAMNet,
+    rounded: SAMNet,
     cached: CachedPairs,
 ) -> None:
     network, alikeness = (
-        (model, 0.0) if kind == 'packaged' else (renewed, Recurrence.alikeness)
+        (rounded, 0.0) if kind == 'round' else (model, Recurrence.alikeness)
     )
     part = cached.part(slice(0, 2))
     learnt = learning_iterations(
@@ -159,7 +167,7 @@ def test_training_runs_the_recurrence_that_matching_runs(
 
 
 def test_a_match_by_default_takes_what_fine_tuning_has_taught(
-    model: SAMNet, renewed: SAMNet, cached: CachedPairs
+    renewed: SAMNet, cached: CachedPairs
 ) -> None:
     part = cached.part(slice(0, 2))
     pair = _features(part.source), _features(part.target)
@@ -172,7 +180,10 @@ def test_a_match_by_default_takes_what_fine_tuning_has_taught(
         return state.field
 
     default = Recurrence.alikeness
-    taught = field(renewed, default) - field(model, default)
+    plain = copy.deepcopy(renewed)
+    plain.matcher.forget()
+    torch.nn.init.zeros_(plain.matcher.network.last.bias)
+    taught = field(renewed, default) - field(plain, default)
     torch.testing.assert_close(
         taught, torch.full_like(taught, 0.2), atol=1e-4, rtol=0
     )
@@ -184,10 +195,10 @@ def test_a_match_by_default_takes_what_fine_tuning_has_taught(
 
 
 def test_what_was_learnt_in_round_windows_is_not_gone_on_with(
-    model: SAMNet,
+    rounded: SAMNet,
 ) -> None:
-    network = copy.deepcopy(model)
-    assert not network.config.guided
+    network = rounded
+    torch.nn.init.ones_(network.matcher.network.last.weight)
     renew_learned_part(network)
     assert network.config.guided
     assert not network.matcher.network.last.weight.any()
