@@ -119,12 +119,24 @@ class TestSameNumbers:
         mine, theirs = exact.features.context, other.features.context
         assert mine is not None
         assert theirs is not None
-        cells = torch.rand(2, exact.features.matching_channels, 12, 9)
+        cells = torch.rand(2, mine.enter.in_channels, 12, 9)
         with torch.inference_mode():
             wanted = mine(cells / cells.norm(dim=1, keepdim=True))
             found = theirs(cells / cells.norm(dim=1, keepdim=True))
         near = 1e-5 if precision == 'fp32' else 0.02
         assert (wanted - found).abs().max() < near * wanted.abs().max()
+
+    @pytest.mark.parametrize('precision', PRECISIONS)
+    def test_taught_blocks(self, exact: SAMNet, precision: str) -> None:
+        other = load_model(backend='openvino', precision=precision)
+        mine, theirs = exact.features.taught, other.features.taught
+        assert mine is not None
+        assert theirs is not None
+        entry = torch.randn(2, 80, 6, 5)
+        with torch.inference_mode():
+            wanted, found = mine(entry, (12, 10)), theirs(entry, (12, 10))
+        near = 1e-4 if precision == 'fp32' else 0.05
+        assert (wanted - found).abs().max() < near
 
     @pytest.mark.slow
     @pytest.mark.parametrize('skip', [0.0, 0.5])

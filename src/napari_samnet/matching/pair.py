@@ -276,17 +276,21 @@ class PairRun:
     ) -> tuple[Reconsidered, Tensor]:
         """The same where the pixels do not confirm the field.
 
-        ``confirmed``: ``(2, 1, h, w)``, how far they do in each cell.
+        ``before``, ``confirmed``: ``(2, 1, h, w)``, how likely each match is,
+        and how far the pixels confirm it.
         Returns: the state with likelier matches, and ``(2, 1, h, w)``, how far
         each cell shall take them: those that come back to where they started,
         since what is hidden in one of the images has no better match there.
         """
-        from napari_samnet.samnet.field import flow_of, warp
+        from napari_samnet.samnet.field import flow_of, resize_field, warp
 
         sure = before.maximum((confirmed > CONFIRMED).float())
         better = self._likelier(state, sure)
-        flow = flow_of(better.state.field)
-        moved = (flow - flow_of(state.field)).norm(dim=1, keepdim=True)
+        old, flow = (
+            flow_of(resize_field(one.field.float(), *before.shape[-2:]))
+            for one in (state, better.state)
+        )
+        moved = (flow - old).norm(dim=1, keepdim=True)
         error = (flow + warp(flow.flip(0), flow)).norm(dim=1, keepdim=True)
         gained = better.probability > before
         taken = (moved > MOVED) & (error < RETURNS) & gained

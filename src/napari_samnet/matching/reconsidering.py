@@ -64,7 +64,7 @@ def likelier_matches(
             )
         if exact.confirmed is None or not upright:
             return Likelier(exact, probability)
-        rows, columns = state.field.shape[-2:]
+        rows, columns = probability.shape[-2:]
         confirmed = torch.from_numpy(exact.confirmed_shares((rows, columns)))
         better, taken = run.partly_reconsidered(
             state, probability, confirmed[:, None].to(probability)
