@@ -97,7 +97,7 @@ class TestSteps:
         self, source: np.ndarray, target: np.ndarray, once: Correspondence
     ) -> None:
         steps = match_steps(source, target, MatchOptions(**SMALL))
-        snapshots = []
+        snapshots, finals = [], []
         while True:
             try:
                 step = next(steps)
@@ -106,11 +106,14 @@ class TestSteps:
                 break
             if step.snapshot is not None:
                 snapshots.append(step.snapshot())
+                finals.append(step.snapshot(final=True))
         assert same(snapshots[-1], result)
         assert not same(snapshots[0], result)
         used = [shot.metadata['iterations_used'] for shot in snapshots]
         assert used == [1, 2]
-        assert same(snapshots[0], once)
+        # What is shown on the way is not yet down to the pixel.
+        assert same(finals[0], once)
+        assert same(finals[1], result)
 
     def test_true_stops_and_keeps_what_there_is(
         self, source: np.ndarray, target: np.ndarray, once: Correspondence

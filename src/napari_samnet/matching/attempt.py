@@ -187,6 +187,7 @@ class Attempt:
         changes: tuple[float, ...],
         *,
         transfer: bool = True,
+        final: bool = False,
     ) -> Correspondence:
         """What is found after an iteration."""
         import torch
@@ -200,7 +201,7 @@ class Attempt:
             classes = (later if colored else PutOff)(self._classes)
             judging = later(partial(self._judged, state))
             finding = later(self._evidence)
-            exact = self._exact(state, fields, later)
+            exact = self._exact(fields, later, final=final or state.last)
             settle = partial(
                 self._settled, state, judging, finding, exact, seen
             )
@@ -310,13 +311,14 @@ class Attempt:
 
     def _exact(
         self,
-        state: Iteration,
         fields: tuple[FloatArray, FloatArray],
         later: Later,
+        *,
+        final: bool,
     ) -> Exact:
         """Fields down to the pixel, if these are the last ones."""
         options = self.job.options
-        if not state.last or not options.fine:
+        if not final or not options.fine:
             # All that can wait may begin.
             later(lambda: None, soon=True)
             return Exact(*fields)

@@ -341,6 +341,6 @@ def _run(
                     'on_step stopped the match before its first iteration, '
                     'when there is no result yet'
                 )
-            stopped: Correspondence = step.snapshot()
+            stopped: Correspondence = step.snapshot(final=True)
             steps.close()
             return stopped

@@ -26,7 +26,8 @@ class Step:
     snapshot : callable or None
         Gives the :class:`~napari_samnet.Correspondence` so far; None while
         preparing. ``snapshot(transfer=False)`` leaves out the transferred
-        image, which takes longer than an iteration.
+        image, which takes longer than an iteration; ``snapshot(final=True)``
+        is the result of a match that ends here, down to the pixel.
     """
 
     index: int

@@ -83,7 +83,8 @@ class TaughtBlocks(nn.Module):
 
         ``entry``: ``(B, 80, h, w)``, what :data:`ENTRY` gives.
         ``size``: rows and columns of the cells.
-        Returns: ``(B, channels, *size)``.
+        Returns: ``(B, channels, *size)``, what each layer says one after the
+        other, each of length LENGTH.
         """
         wide = [
             F.interpolate(

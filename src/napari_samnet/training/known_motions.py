@@ -87,7 +87,7 @@ def moving_objects(
 
     Objects that are measured with are not among them.
 
-    ``count``: how many pairs.
+    ``count``: how many pairs are made.
     ``held_out``: of every twentieth object, or of all but these. Of all
     objects by default.
     Raises InputError if there are no such objects.

@@ -88,7 +88,8 @@ class TaughtFeatures(nn.Module):
     def forward(self, maps: Tensor, entries: Tensor | None = None) -> Tensor:
         """Matching features of images.
 
-        ``maps``, ``entries``: of :meth:`~.feature_store.FeatureStore.seen`.
+        ``maps``, ``entries``: what :meth:`~.feature_store.FeatureStore.seen`
+        gives of them.
         Returns: ``(B, C, H, W)`` of unit length along C.
         """
         y = F.conv2d(maps, self.projection.T[:, :, None, None])

@@ -97,7 +97,7 @@ def started_again(
                 again: Correspondence = end.value
                 return again
             if stop.is_set() and step.snapshot is not None:
-                stopped: Correspondence = step.snapshot()
+                stopped: Correspondence = step.snapshot(final=True)
                 steps.close()
                 return stopped
 

@@ -113,7 +113,7 @@ def match_pair(
             if partial and step.snapshot is not None:
                 text = f'stopped after iteration {step.index}, making results'
                 yield Report(step.index, step.total, text, stopped=True)
-                result = step.snapshot()
+                result = step.snapshot(final=True)
             steps.close()
             return result
 
