@@ -83,6 +83,7 @@ def with_layers(weights: str, layers: Sequence[str], path: Path) -> None:
             matching_layers=tuple(layers),
             projection=0,
             context=0,
+            taught_blocks=False,
             likeness=0,
         )
     )

@@ -91,8 +91,6 @@ def moved(found: Any) -> np.ndarray:
 @pytest.mark.slow
 def test_a_second_one_is_left_out(scene: Any) -> None:
     source, target, twin, _ = scene
-    misled = match(source, target, **FAST)
-    assert moved(misled)[1] > 60
     for how in ({'leave_out': (None, twin)}, {'region': (None, ~twin)}):
         found = match(source, target, **how, **FAST)
         np.testing.assert_allclose(moved(found), (0, 16), atol=5)

@@ -157,7 +157,7 @@ def train_matcher(
     """Train W_G on cached features.
 
     ``pairs``: of smooth, one-to-one fields.
-    ``batch``: pairs per step.
+    ``batch``: pairs that a step learns from.
     ``moving``: pairs with things that move on their own, a third of a step.
     Yields: the progress after every step.
     """
