@@ -40,8 +40,12 @@ REGIONS = 8
 
 #: Where the pixels confirm a part of two images, other cells may take another
 #: match: those confirmed by no more than this, whose match moves by more than
-#: so many cells, and whose new one leads back to within so many.
-CONFIRMED, MOVED, RETURNS = 0.1, 0.5, 2.0
+#: so many cells, and whose new one leads back to within so many. Nothing is
+#: done for fewer cells than the last number.
+CONFIRMED, MOVED, RETURNS, FEWEST = 0.1, 0.5, 2.0, 12
+
+#: Distance in cells from which a place is elsewhere.
+ELSEWHERE = 3.0
 
 
 class PairRun:
@@ -282,19 +286,48 @@ class PairRun:
         each cell shall take them: those that come back to where they started,
         since what is hidden in one of the images has no better match there.
         """
+        import torch
+
+        from napari_samnet.samnet.candidates import Reconsidered
         from napari_samnet.samnet.field import flow_of, resize_field, warp
 
         sure = before.maximum((confirmed > CONFIRMED).float())
+        size = before.shape[-2:]
+        old = flow_of(resize_field(state.field.float(), *size))
+        if self._free_cells(sure, old) < FEWEST:
+            nothing = Reconsidered(state, before, 0.0)
+            return nothing, torch.zeros_like(before)
         better = self._likelier(state, sure)
-        old, flow = (
-            flow_of(resize_field(one.field.float(), *before.shape[-2:]))
-            for one in (state, better.state)
-        )
+        flow = flow_of(resize_field(better.state.field.float(), *size))
         moved = (flow - old).norm(dim=1, keepdim=True)
         error = (flow + warp(flow.flip(0), flow)).norm(dim=1, keepdim=True)
         gained = better.probability > before
         taken = (moved > MOVED) & (error < RETURNS) & gained
         return better, taken * (1 - confirmed)
+
+    def _free_cells(self, sure: Tensor, flow: Tensor) -> int:
+        """Cells of both images that could take another match.
+
+        ``sure``: ``(2, 1, h, w)``, how likely each match is. ``flow``:
+        ``(2, 2, h, w)``, where it leads.
+        Returns: how many doubtful ones and places elsewhere are most alike.
+        """
+        from napari_samnet.samnet.candidates import CELL_SURE
+        from napari_samnet.samnet.field import grid
+
+        seen = self._similarities
+        points = grid(*seen.size, sure).flatten(1)
+        free = 0
+        for chance, step, there, back in (
+            (sure[0], flow[0], seen.best, seen.back),
+            (sure[1], flow[1], seen.back, seen.best),
+        ):
+            error = (points[:, back[there]] - points).norm(dim=0)
+            away = (points[:, there] - points - step.flatten(1)).norm(dim=0)
+            doubtful = chance.flatten() < CELL_SURE
+            mutual = (error < RETURNS) & (away > ELSEWHERE)
+            free += int((doubtful & mutual).sum())
+        return free
 
     def _likelier(self, state: Iteration, before: Tensor) -> Reconsidered:
         """The state with the likelier candidates."""
