@@ -72,8 +72,8 @@ class TrainingOptions:
         size 256.
     matcher_start : {'kept', 'nothing'}
         What the matching network begins as: that of `start`, or a residual of
-        nothing on the parameter-free estimate: its last layer is forgotten. One that was learned in round
-        windows always begins as nothing.
+        nothing on the parameter-free estimate, by forgetting its last layer.
+        One that was learned in round windows always begins as nothing.
     matcher_objects : int
         Pairs with an object that moves on its own, every other time before
         another background, which the matching network learns from beside
