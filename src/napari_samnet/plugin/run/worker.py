@@ -18,7 +18,14 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, QThreadPool, Signal
+from qtpy.QtCore import (
+    QCoreApplication,
+    QEvent,
+    QObject,
+    QThreadPool,
+    Signal,
+)
+from qtpy.QtWidgets import QApplication
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.request import Report
@@ -135,15 +142,35 @@ LAST_WAIT = 20_000
 
 @atexit.register
 def _end_all() -> None:
-    """Let runs end before the interpreter does, which crashes below them.
+    """Let runs and windows end before the interpreter does.
 
-    A script that ends without the loop of napari closes no window.
+    A script that ends without the loop of napari closes no window, and both
+    would crash. A run would go on below the interpreter's feet.
     """
     stops = [*_RUNNING]
     for stop in stops:
         stop.ask()
     if stops:
         QThreadPool.globalInstance().waitForDone(LAST_WAIT)
+    _close_windows()
+
+
+def _close_windows() -> None:
+    """Close the windows with something of ours, as a person does.
+
+    PyQt would delete them while it goes through its table of all objects.
+    What listens to objects that go adds some to that table, which moves when
+    it is full, and PyQt reads on where it was. Nothing is added once a window
+    is gone.
+    """
+    if QApplication.instance() is None:
+        return
+    for window in QApplication.topLevelWidgets():
+        if window.parent() is None and window.findChildren(Runner):
+            window.close()
+            # One that was never shown is not told to close.
+            window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 class _Worker(GeneratorWorker):
