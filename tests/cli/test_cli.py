@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -468,3 +470,33 @@ def test_points_and_landmarks_that_lie_elsewhere_are_told(
     assert said in told('--landmarks', inside, outside)
     assert 'outside' not in told('--points', inside)
     assert 'none.csv holds no point' in told('--points', none)
+
+
+PRESSED = """
+import os, signal, sys
+
+def press(event, arguments):
+    if event == 'import' and arguments[0] == {module!r}:
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(press)
+from napari_samnet.cli.main import main
+
+sys.exit(main(['info']))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != 'posix', reason='sends itself a signal')
+@pytest.mark.parametrize('module', ['argparse', 'numpy', 'torch._C'])
+def test_interrupted_from_the_first_moment_on(module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, '-c', PRESSED.format(module=module)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.stderr == 'napari-samnet: interrupted\n'
+    assert ended.returncode == 130
+    assert ended.stdout == ''

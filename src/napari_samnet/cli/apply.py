@@ -27,7 +27,7 @@ KINDS = ('auto', 'labels', 'image', 'points')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Carry every FILE on the grid of the source, such as '
         'another channel, a heat map, labels or points, to the target, and '

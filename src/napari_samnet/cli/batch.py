@@ -27,7 +27,7 @@ PRINTED_FAILURES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Match every pair of PAIRS.csv and write, into a folder '
         'of DIR for each, what transfer writes. Pairs that are there already, '

@@ -53,7 +53,7 @@ nearest and all of these
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = _DESCRIPTION
     add = parser.add_argument
     add('protocol', metavar='PROTOCOL', help='protocol or data set')

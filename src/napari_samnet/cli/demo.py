@@ -10,7 +10,7 @@ from napari_samnet.datasets import DEMO_PAIR
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Open napari with a bundled pair, run, and show the '
         'layers. Without a display, or with --headless, write overview.png.'

@@ -10,7 +10,7 @@ from napari_samnet.cli.arguments import check_new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Write the field of CORRESPONDENCE.npz to FILE. Its '
         'ending says how: .flo (Middlebury), .mha, .nrrd or .nii.gz '

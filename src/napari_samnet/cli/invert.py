@@ -9,7 +9,7 @@ from napari_samnet.cli.arguments import check_new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Write to OUT.npz what leads from the target to the '
         'source. Both directions were found by the match; nothing is '

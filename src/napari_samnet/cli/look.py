@@ -26,7 +26,7 @@ from napari_samnet.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Learn how colors change from one image to another that '
         'shows something alike, and give that look to any number of images.'

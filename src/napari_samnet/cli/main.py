@@ -2,46 +2,17 @@
 
 Standard output carries the result, one JSON object if asked for; progress
 and messages go to standard error. What a user can put right ends with one
-line and status 2.
-
-Each command is a module, imported when it is called. ``add_arguments(parser)``
-describes it and adds its arguments; ``run(arguments)`` takes what the parser
-read, and returns the exit status or raises an `InputError`.
+line and status 2, and so does Ctrl-C, with 130, from the first moment on:
+nothing is imported here before somebody is there to catch it.
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import sys
-import warnings
-from contextlib import suppress
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING
 
-from napari_samnet.cli.arguments import OneLineParser
-from napari_samnet.errors import InputError, in_one_line
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: What each command does; its module has the same name.
-_COMMANDS = {
-    'transfer': 'match two images and write everything found',
-    'demo': 'show what it does on a bundled pair of images',
-    'info': 'print versions, devices and the packaged weights',
-    'apply': 'carry further files by a saved correspondence',
-    'invert': 'swap source and target of a saved correspondence',
-    'export': 'write the field of a saved correspondence for other programs',
-    'benchmark': 'measure the accuracy on published and synthetic sets',
-    'train': 'train the network, or fine-tune it on your images',
-    'batch': 'do many pairs, on all cores or on many computers',
-    'propagate': 'carry labels of some planes to all others of a film',
-    'look': 'learn a change of stain or color, and give it to many images',
-    'repeat': 'make a saved result again and compare',
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,50 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns: exit status: 0 done, 1 done in part, 2 wrong input, 130
     interrupted.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    # What decoders say of a damaged file is said once, by the error.
-    logging.getLogger('tifffile').addHandler(logging.NullHandler())
-    warnings.filterwarnings('ignore', module=r'PIL\.')
     try:
-        arguments = _parser(words).parse_args(words)
-        status: int = arguments.run(arguments)
-        sys.stdout.flush()
-    except InputError as error:
-        sys.stderr.write(f'napari-samnet: {in_one_line(error, None)}\n')
-        return 2
-    except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does. What the
-        # interpreter still holds of it goes nowhere.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        from napari_samnet.cli.interrupts import after_imports
+
+        with after_imports():
+            from napari_samnet.cli.commands import run_command
+
+            return run_command(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         sys.stderr.write('napari-samnet: interrupted\n')
         return 130
-    return status
-
-
-def _parser(words: list[str]) -> argparse.ArgumentParser:
-    parser = OneLineParser(
-        prog='napari-samnet',
-        description='Find what corresponds in two images that show something '
-        'alike, and carry labels and appearance across.',
-    )
-    parser.add_argument(
-        '--version',
-        action='version',
-        version=f'%(prog)s {version("napari-samnet")}',
-    )
-    commands = parser.add_subparsers(
-        metavar='COMMAND', required=True, title='commands'
-    )
-    chosen = next((word for word in words if not word.startswith('-')), '')
-    for name, text in _COMMANDS.items():
-        if name == chosen:
-            command = import_module(f'napari_samnet.cli.{name}')
-            chosen_parser = commands.add_parser(name, help=text)
-            command.add_arguments(chosen_parser)
-            chosen_parser.set_defaults(run=command.run)
-        else:
-            commands.add_parser(name, help=text, add_help=False)
-    return parser

@@ -48,7 +48,7 @@ gets no file, and the exit status is 1 then.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = _DESCRIPTION
     add = parser.add_argument
     add('film', metavar='FILM', help='folder of images, or one file of planes')

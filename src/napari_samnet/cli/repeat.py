@@ -14,7 +14,7 @@ from napari_samnet.cli.pages import add_page_options, read_page_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Match SOURCE with TARGET as it was done for RESULT, a '
         'correspondence.npz, and compare every array. Status 0 if all are '

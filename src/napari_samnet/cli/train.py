@@ -25,7 +25,7 @@ AVERAGED = 25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes; see :mod:`napari_samnet.cli.main`."""
+    """Say what the command takes; see :mod:`napari_samnet.cli.commands`."""
     parser.description = (
         'Train the decoder as an auto-encoder and the matching network '
         'on synthetic pairs of photographs and on pairs of one category. '
