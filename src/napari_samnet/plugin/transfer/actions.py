@@ -22,6 +22,7 @@ from napari_samnet.plugin.model.request import Request
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.choices import Choices
 from napari_samnet.plugin.transfer.mask_reading import MaskFile
+from napari_samnet.plugin.transfer.masks_opened import MasksOpened
 from napari_samnet.plugin.transfer.showing import Showing
 from napari_samnet.plugin.transfer.status import Status
 
@@ -30,6 +31,7 @@ class Actions(Choices):
     """Runs, drops, and what arranges their results."""
 
     _results: Results
+    _masks_opened: MasksOpened
     _side_by_side: SideBySide
     _status: Status
     _showing: Showing
@@ -219,11 +221,26 @@ class Actions(Choices):
         return MaskFile(path, source.grid, source.uid, how)
 
     def _add_mask(self, file: MaskFile, read: LabelPicture) -> Labels:
-        """Add what was read of a file, and say what is to be said of it."""
+        """Add what was read of a file, and say what is to be said of it.
+
+        Returns: the layer that holds it already, if there is one.
+        """
+        same, other = self._masks_opened.of(file, read, self.viewer.layers)
+        if same is not None:
+            return same
         for notice in read.notices:
             show_info(notice)
         layer = file.layer_of(read)
+        if other is not None:
+            layer.name = f'{layer.name}, read again'
         self._results.add_beside(layer, file.owner)
+        self._masks_opened.note(file, layer)
+        if other is not None:
+            name = Path(file.path).name
+            show_info(
+                f'{other.name!r} was edited, or {name} changed since: both '
+                f'are there, the file as {layer.name!r}'
+            )
         return layer
 
     @staticmethod

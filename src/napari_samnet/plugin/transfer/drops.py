@@ -225,8 +225,10 @@ class Drops(Actions):
             if isinstance(read, InputError):
                 refused.append(read)
             elif read is not None:
-                layers.append(self._add_mask(each, read))
-                yield layers[-1]
+                layer = self._add_mask(each, read)
+                if layer not in layers:
+                    layers.append(layer)
+                yield layer
         self._choose_and_carry(layers, refused, folders)
 
     def _choose_and_carry(

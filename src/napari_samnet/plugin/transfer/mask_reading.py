@@ -30,6 +30,12 @@ class MaskFile:
     #: What :func:`.read_mask` is told besides.
     how: Mapping[str, Any]
 
+    @property
+    def identity(self) -> Hashable:
+        """What is the same when the same is asked for again."""
+        chosen = self.how.get('page'), self.how.get('resample')
+        return Path(self.path).resolve(), self.owner, chosen
+
     def read(self) -> LabelPicture:
         """Labels of the file, and what is to be said of them.
 

@@ -42,6 +42,7 @@ from napari_samnet.plugin.transfer.images_shown import ImagesShown
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.judging import ResultInspection
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
+from napari_samnet.plugin.transfer.masks_opened import MasksOpened
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.references import ReferenceControl
@@ -74,6 +75,7 @@ class SemanticTransfer(Scripting):
         self._inputs = Inputs(napari_viewer, self.panel)
         self._cache = CorrespondenceCache()
         self._results = Results(napari_viewer)
+        self._masks_opened = MasksOpened()
         self._side_by_side = SideBySide(napari_viewer)
         self._images = ImagesShown(
             self.panel, self._inputs, self._side_by_side
