@@ -350,3 +350,40 @@ def test_labels_that_nobody_chose_follow_the_images(
     widget.set_labels('mask')
     press(widget.panel.swap)
     assert 'does not lie on the source' in widget.reason
+
+
+class TestBeside:
+    """A result that lies under the other image."""
+
+    def test_it_is_brought_into_sight(self, ready: Any, press: Any) -> None:
+        remedy, layers = ready.panel.footer.remedy, ready.viewer.layers
+        ready.run(wait=True, timeout=WAIT)
+        # The target is above the source, and everything is seen.
+        assert not remedy.isVisible()
+        layers.move(layers.index('photo'), len(layers))
+        ready.run(wait=True, timeout=WAIT)
+        assert remedy.text() == 'Lay side by side'
+        said = ready.panel.message.text()
+        press(remedy)
+        left, right = layers['photo'], layers['other']
+        assert right.extent.world[0, 1] > left.extent.world[1, 1]
+        assert not remedy.isVisible()
+        assert ready.panel.message.text() == said
+        ready.run(wait=True, timeout=WAIT)
+        assert not remedy.isVisible()
+
+    def test_the_button_goes_when_it_is_done_elsewhere(
+        self, ready: Any, press: Any
+    ) -> None:
+        remedy, layers = ready.panel.footer.remedy, ready.viewer.layers
+        layers.move(layers.index('photo'), len(layers))
+        ready.run(wait=True, timeout=WAIT)
+        assert remedy.isVisible()
+        ready.lay_side_by_side()
+        assert not remedy.isVisible()
+        ready.lay_back()
+        ready.run(wait=True, timeout=WAIT)
+        assert remedy.isVisible()
+        ready.panel.swap.click()
+        # Something else stands in the way then: the labels are smaller.
+        assert remedy.text() == 'Resample'

@@ -28,6 +28,15 @@ def overlap(source: Any, target: Any) -> bool:
     return max(here.share_on(there), there.share_on(here)) >= OVERLAP
 
 
+def covers(viewer: Any, source: Any, target: Any) -> bool:
+    """Whether the source hides the target and what lies on it."""
+    order = [layer.unique_id for layer in viewer.layers]
+    if getattr(viewer, 'canvas', viewer).grid.enabled or not source.visible:
+        return False
+    above = order.index(source.unique_id) > order.index(target.unique_id)
+    return above and overlap(source, target)
+
+
 def _box(layer: Any, units: Any) -> Box:
     """First and last row and column of a layer, in the viewer's world."""
     corners = np.asarray(layer.extent.world, float)[:, -2:]

@@ -1,4 +1,4 @@
-"""What a button can do about a refusal."""
+"""What a button can do about a refusal, or a result that is not seen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from napari_samnet.errors import InputError
 CONVERT = 'Convert to labels'
 PLANE = 'Use this plane'
 RESAMPLE = 'Resample'
+BESIDE = 'Lay side by side'
 
 #: What a button of each kind does.
 TIPS = {
@@ -20,6 +21,10 @@ TIPS = {
         'painted colors as one id each. The image stays.'
     ),
     PLANE: 'Take the plane that is shown, and none of the others.',
+    BESIDE: (
+        'The source covers the target with what was added there: move the '
+        'target to its right. Lay back undoes it.'
+    ),
     RESAMPLE: (
         'Add a copy of the labels on the pixels of the source, nearest '
         'neighbor, so that they cover all of it. The original stays.'
@@ -29,12 +34,12 @@ TIPS = {
 
 @dataclass(frozen=True)
 class Remedy:
-    """The next step after a refusal, as a button can take it."""
+    """The next step, as a button can take it."""
 
     #: What is done, which is the text of the button.
     kind: str
     #: The layer that was refused, or the path of a file; None where it is the
-    #: choice of planes.
+    #: choice of planes, or the target.
     subject: Any = None
 
     @property

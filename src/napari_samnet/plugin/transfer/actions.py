@@ -169,6 +169,7 @@ class Actions(Choices):
         if self._side_by_side.is_beside(self.target):
             raise InputError('the target lies beside the source already')
         self._side_by_side.lay(self.source, self.target)
+        self._status.suggest(None)
         self.refresh()
 
     def lay_back(self) -> None:

@@ -18,6 +18,7 @@ from napari_samnet.plugin.model.conversion import (
     resampled_labels,
 )
 from napari_samnet.plugin.model.remedies import (
+    BESIDE,
     CONVERT,
     PLANE,
     RefusalError,
@@ -153,6 +154,9 @@ class Drops(Actions):
     def _on_remedies(self, remedies: Sequence[Remedy]) -> None:
         try:
             for remedy in remedies:
+                if remedy.kind == BESIDE:
+                    self.lay_side_by_side()
+                    return
                 if remedy.subject is None:
                     self.set_planes('current')
                     continue

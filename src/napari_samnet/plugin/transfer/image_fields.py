@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samnet.plugin.layers.reopened import is_result
+from napari_samnet.plugin.model.remedies import BESIDE
 from napari_samnet.plugin.model.request import MODES
 from napari_samnet.plugin.transfer.ids import IdsField
 from napari_samnet.plugin.transfer.region_fields import RegionFields
@@ -170,7 +171,7 @@ class ImageFields:
         ``back``: whether the target was laid beside the source before.
         """
         self.image_rows.setRowVisible(self.beside, offered)
-        self.beside.setText('Lay back' if back else 'Lay side by side')
+        self.beside.setText('Lay back' if back else BESIDE)
         self.beside.setToolTip(
             tooltip(
                 'Move the target, and what lies on it, back to where it was.'

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.plugin.layers.arrange import bring_into_view
+from napari_samnet.plugin.layers.arrange import bring_into_view, covers
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.model.masks import LabelsMask
+from napari_samnet.plugin.model.remedies import BESIDE, Remedy
 from napari_samnet.plugin.model.request import Outcome, Product, Request
 from napari_samnet.plugin.run.series import Course, series_key
 from napari_samnet.plugin.transfer.control import Control, DockParts
@@ -66,7 +68,22 @@ class Showing(Control):
             yield layer
         self._judging.results_changed(layers)
         self._panel.restore.setVisible(bool(self._results.restorable))
+        self._suggest_beside(request, layers)
         self._select_propagated(request)
+
+    def _suggest_beside(self, request: Request, layers: list[Any]) -> None:
+        """Offer to move the target, where nobody sees what was added on it."""
+        source, target = self._panel.source.layer, self._panel.target.layer
+        if source is None or target is None:
+            return
+        pair = source.unique_id, target.unique_id
+        there = {about_layer(layer).get('on') for layer in layers}
+        if (
+            request.images == pair
+            and target.unique_id in there
+            and covers(self._viewer, source, target)
+        ):
+            self._status.suggest(Remedy(BESIDE))
 
     def _select_propagated(self, request: Request) -> None:
         """Let the brush correct the labels of all planes, not the drawn ones.

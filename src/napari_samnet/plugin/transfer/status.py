@@ -8,7 +8,7 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_samnet.errors import InputError
 from napari_samnet.options import MatchOptions
-from napari_samnet.plugin.model.remedies import remedies_of
+from napari_samnet.plugin.model.remedies import Remedy, remedies_of
 from napari_samnet.plugin.model.request import Outcome, Report
 from napari_samnet.plugin.run.tasks import Task, TaskQueue
 from napari_samnet.plugin.run.worker import Failure
@@ -107,6 +107,8 @@ class Status(FooterStatus):
         #: What stands in the way of a run, and what was refused last.
         self._in_the_way: InputError | None = None
         self._refused: InputError | None = None
+        #: What helps to see what a run added.
+        self._suggested: Remedy | None = None
         self._options: MatchOptions | None = None
         tasks.idle.connect(self._on_idle)
 
@@ -116,13 +118,18 @@ class Status(FooterStatus):
 
     def say(self, text: str) -> None:
         """Show a line until something else happens."""
-        self._refused = None
+        self._refused = self._suggested = None
         super().say(text)
+
+    def suggest(self, remedy: Remedy | None) -> None:
+        """Offer a next step below the line, until something else happens."""
+        self._suggested = remedy
+        self.show()
 
     def refuse(self, error: InputError) -> None:
         """Say why something cannot be, with a button where one helps."""
         self._text = sentence(str(error))
-        self._refused = error
+        self._refused, self._suggested = error, None
         self.show()
 
     def attempt(self, action: Callable[[], object]) -> None:
@@ -139,8 +146,10 @@ class Status(FooterStatus):
         """Bring buttons, bar and line up to date."""
         super().show()
         error = self._in_the_way or self._refused
-        errors = [] if error is None or self._tasks.busy else [error]
-        self._footer.remedy.offer(remedies_of(errors))
+        remedies = [] if error is None else remedies_of([error])
+        if error is None and self._suggested is not None:
+            remedies = [self._suggested]
+        self._footer.remedy.offer([] if self._tasks.busy else remedies)
 
     def _on_idle(self) -> None:
         self._panel.watch(False)
@@ -153,7 +162,7 @@ class Status(FooterStatus):
             self.say('')
 
     def _on_started(self, task: Task) -> None:
-        self._refused = None
+        self._refused = self._suggested = None
         # A run that recalls a match reports no steps: nothing old may stay.
         if not task.quiet:
             self._panel.view.setVisible(False)
