@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from npe2 import PluginManifest
 from qtpy.QtCore import QMimeData, QUrl
 
 WAIT = 60.0
@@ -88,3 +89,28 @@ def test_a_layer_that_is_gone_is_made_anew(
     ready.viewer.layers.remove('cells')
     assert 'cells' in give(cells)
     assert ready.labels is ready.viewer.layers['cells']
+
+
+def test_what_napari_has_opened_is_used(
+    ready: Any, give: Any, cells: Path, npe2pm: Any
+) -> None:
+    npe2pm.register(PluginManifest.from_distribution('napari'))
+    (opened,) = ready.viewer.open(
+        str(cells), layer_type='labels', plugin='napari'
+    )
+    names = give(cells)
+    assert ready.labels is opened
+    assert 'cells [1]' not in names
+    assert 'other ← cells' in names
+    opened.data[50:60, 20:40] = 8
+    assert 'cells, read again' in give(cells)
+    assert opened.data[50, 20] == 8
+
+
+def test_a_layer_that_lies_elsewhere_is_not_meant(
+    ready: Any, give: Any, cells: Path
+) -> None:
+    give(cells)
+    ready.viewer.layers['cells'].translate = (0, 500)
+    assert 'cells [1]' in give(cells)
+    assert ready.labels is ready.viewer.layers['cells [1]']

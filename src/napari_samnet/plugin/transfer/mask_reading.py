@@ -33,8 +33,16 @@ class MaskFile:
     @property
     def identity(self) -> Hashable:
         """What is the same when the same is asked for again."""
-        chosen = self.how.get('page'), self.how.get('resample')
-        return Path(self.path).resolve(), self.owner, chosen
+        return Path(self.path).resolve(), self.owner, self._chosen
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether all of it is read, and nothing is changed."""
+        return self._chosen == (None, False)
+
+    @property
+    def _chosen(self) -> tuple[int | None, bool]:
+        return self.how.get('page'), self.how.get('resample', False)
 
     def read(self) -> LabelPicture:
         """Labels of the file, and what is to be said of them.
