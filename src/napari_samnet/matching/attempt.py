@@ -21,10 +21,10 @@ from napari_samnet.matching.encoding import ImageEncoder
 from napari_samnet.matching.job import MatchJob
 from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.loaded import loaded
+from napari_samnet.matching.missed_motions import nothing_missed
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import PairRun
 from napari_samnet.matching.provenance import provenance
-from napari_samnet.matching.reconsidering import likelier_matches
 from napari_samnet.matching.refinement import Exact, exact_fields
 from napari_samnet.matching.region import matched_shares, small_masks
 from napari_samnet.matching.stages import Stages
@@ -236,24 +236,22 @@ class Attempt:
         confidence: FloatArray,
     ) -> Correspondence:
         """The result without its picture, its metadata those of this part."""
+        import torch
+
         job, frame = self.job, self.choice.frame
-        probability, share = judging.result(), 0.0
-        free = job.options.candidates and probability is not None
-        if job.options.evidence or free:
+        if job.options.evidence:
             with self._stage('refine'):
                 exact = exact.confirmed_by(self.small)
-        if free:
-            assert probability is not None
-            with self._stage('reconsider'):
-                exact, probability, share, seen = likelier_matches(
-                    self.run,
-                    state,
-                    probability,
-                    exact,
-                    self._fields,
-                    upright=frame.whole,
+        probability, share = judging.result(), 0.0
+        free = exact.about is None and job.options.candidates
+        if free and probability is not None:
+            # No pixels confirm the field, so that it may change.
+            with torch.inference_mode(), self._stage('reconsider'):
+                state, probability, share = self.run.reconsidered(
+                    state, probability
                 )
-            confidence = confidence if seen is None else seen
+                fields, confidence = self._fields(state)
+            exact = Exact(*fields)
         if probability is not None:
             rows, columns = state.field.shape[-2:]
             with self._memory():
@@ -322,6 +320,9 @@ class Attempt:
             # All that can wait may begin.
             later(lambda: None, soon=True)
             return Exact(*fields)
+        # Cells are those of the target as it was seen.
+        upright = self.choice.frame.whole
+        missed = self.run.missed_motions if upright else nothing_missed
         with self._stage('refine'):
             return exact_fields(
                 self.small,
@@ -331,6 +332,7 @@ class Attempt:
                 longest=max(max(shape) for shape in self.job.shapes),
                 at_size=self.job.working,
                 later=later,
+                missed=missed,
             )
 
     def _labeled(self, result: Correspondence) -> tuple[Any, dict[str, Any]]:

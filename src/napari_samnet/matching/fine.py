@@ -42,6 +42,8 @@ from napari_samnet.matching.lucas_kanade import (
     shrunk,
     still_places,
 )
+from napari_samnet.matching.missed_motions import Missed, nothing_missed
+from napari_samnet.matching.motion_composition import composed_of
 from napari_samnet.matching.motion_layers import (
     Layers,
     refined_layers,
@@ -74,16 +76,6 @@ UNKNOWN, SPECIMEN = Belief(0.4, 0.2), Belief(0.1, 0.05)
 #: Pixels of the images per pixel at which this is judged.
 JUDGED = 2
 
-#: Layers of motion are taken where the difference of the images is at most
-#: this many times what it is without them. They have less freedom, and end
-#: where things do: on 60 objects of the benchmark `objects`, the error inside
-#: falls from 2.9 px at .98 to 2.6.
-BETTER = 1.06
-
-#: Least belief by layers: where what moves also changes, as an animal does,
-#: its pixels cannot be compared, and less is believed.
-CLEAR = 0.5
-
 
 class Refined(NamedTuple):
     """Fields with a cell for every few pixels, or more as they came."""
@@ -107,6 +99,7 @@ def refine(
     again: bool = False,
     device: str = 'cpu',
     later: Later = PutOff,
+    missed: Missed = nothing_missed,
 ) -> Refined | None:
     """Refine the fields of two images.
 
@@ -120,6 +113,7 @@ def refine(
     the coarsest level is left out.
     ``device``: where it is computed.
     ``later``: how a part is done beside the rest.
+    ``missed``: finds motions of parts from which the fields lead away.
     Returns: None where the images do not show the same scene.
     """
     import torch
@@ -135,7 +129,10 @@ def refine(
         def layered() -> Layers | None:
             # Of another thread, perhaps, which has modes of its own.
             with torch.inference_mode():
-                motions = separate_motions((forward, backward), cells, device)
+                fields = forward, backward
+                motions = separate_motions(
+                    fields, cells, device, missed(fields)
+                )
                 return motions and refined_layers(seen, motions, given_up)
 
         begun = None if again else later(layered, soon=True)
@@ -150,7 +147,9 @@ def refine(
             return None
         layers = None if begun is None else begun.result()
         if layers is not None:
-            better = _layered(seen, layers, found, belief)
+            better = composed_of(
+                layers, found, _judged(seen), partial(_believed, belief=belief)
+            )
             if better is not None:
                 composed, believed = better
                 change = (composed - still_places(composed)).cpu().numpy()
@@ -239,30 +238,6 @@ def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
     believed = believed * torch.exp(-squared / 2)
     believed = believed * shrunk(inside, inside.shape[-1] // places.shape[-1])
     return blurred(believed, REGION / 2)
-
-
-def _layered(
-    images: Descriptions, layers: Layers, places: Tensor, belief: Belief
-) -> tuple[Tensor, Tensor] | None:
-    """Places by layers of motion for every two pixels, and their belief.
-
-    None where they explain the images no better than the places do, or where
-    little is believed.
-    """
-    one = _judged(images)
-    believed = _believed(one, layers.composed(places.shape[-1]), belief)
-    if float(believed.mean()) < CLEAR:
-        return None
-    composed = layers.composed(one.shape[-1])
-    wrong = []
-    for which in (places, composed):
-        seen, inside = seen_through(one.flip(0), which)
-        squared = (one - seen).square().mean(1, keepdim=True)
-        cost = inside * squared / (squared + 1) + (1 - inside)
-        wrong.append(float(cost.mean()))
-    if wrong[1] > BETTER * wrong[0]:
-        return None
-    return composed, believed[:, 0]
 
 
 def _correlation(

@@ -4,19 +4,15 @@ Where something moves against its background, the field has a border between
 two motions, a few pixels off the outline. Cells whose affine maps go on into
 each other make a layer; each layer's motion is continued over the whole image
 and refined there by the pixels that are its own; and each pixel takes the
-layer by which it looks most alike in the other image. The likeness is
-filtered along the outlines of the image before the layers are compared, as
-for other labels of pixels [1]_. Only for two images of one scene, where
-pixels can be compared at all. This is not part of the paper.
-
-References
-----------
-.. [1] Rhemann, Hosni, Bleyer, Rother, Gelautz. Fast cost-volume filtering for
-   visual correspondence and beyond. CVPR 2011.
+layer by which it looks most alike in the other image, see
+:mod:`.memberships`. Only for two images of one scene, where pixels can be
+compared at all. This is not part of the paper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +34,8 @@ from napari_samnet.matching.lucas_kanade import (
     shrunk,
     slopes,
 )
+from napari_samnet.matching.memberships import NEARBY, memberships
+from napari_samnet.matching.missed_motions import MissedMotion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,17 +53,6 @@ SAME, LEAST, MOST = 0.2, 6, 5
 #: the nearest ones count wherever there are any.
 WIDTHS = ((1.0, 1.0), (3.0, 1e-2), (8.0, 1e-5))
 
-#: Difference of descriptions that costs half, weight of the colors' cost, and
-#: their squared difference, over the usual one, that costs half.
-DIFFERENCE, COLOR, UNUSUAL = 2.0, 4.0, 9.0
-
-#: Cost of leaving the image, and of a place far from all cells of the layer,
-#: with the width of that in cells.
-OUTSIDE, ELSEWHERE, NEARBY = 0.5, 0.2, 2.0
-
-#: Radius in pixels and regularization of the filter along outlines.
-RADIUS, SOFT = 4, 1e-4
-
 #: Levels of which the layers are labeled anew after each.
 LABELED = LEVELS[:2]
 
@@ -80,13 +67,15 @@ class Layers(NamedTuple):
     #: ``(K, 1, m, m)``: which places are its own; those of all layers of an
     #: image add up to 1.
     membership: Tensor
+    #: How many layers are of the fields; the others are parts that they have
+    #: missed, each as a layer of the first image and one of the second.
+    known: int
 
-    def composed(self, side: int) -> Tensor:
-        """Where each place's own layer leads, ``(2, 2, side, side)``."""
+    def chosen(self, side: int) -> Tensor:
+        """Number of each place's own layer, ``(2, 1, side, side)``."""
         import torch
         import torch.nn.functional as F
 
-        places = _resampled(self.places, side)
         membership = self.membership
         if side < membership.shape[-1]:
             membership = shrunk(membership, membership.shape[-1] // side)
@@ -96,12 +85,15 @@ class Layers(NamedTuple):
             )
         parts = []
         for image in (0, 1):
-            chosen = self.image == image
-            first = (
-                membership[chosen].argmax(0, keepdim=True).expand(1, 2, -1, -1)
-            )
-            parts.append(places[chosen].gather(0, first))
-        return torch.cat(parts)
+            (own,) = torch.nonzero(self.image == image, as_tuple=True)
+            parts.append(own[membership[own].argmax(0)])
+        return torch.stack(parts)
+
+    def composed(self, side: int) -> Tensor:
+        """Where each place's own layer leads, ``(2, 2, side, side)``."""
+        chosen = self.chosen(side)[:, None].expand(-1, 1, 2, -1, -1)
+        places = resampled(self.places, side)
+        return places[None].expand(2, -1, -1, -1, -1).gather(1, chosen)[:, 0]
 
 
 def layers_of(field: FloatArray) -> tuple[Array, NDArray[np.intp]]:
@@ -182,7 +174,10 @@ def _cell_maps(field: FloatArray) -> Array:
 
 
 def separate_motions(
-    fields: tuple[FloatArray, FloatArray], cells: int, device: str
+    fields: tuple[FloatArray, FloatArray],
+    cells: int,
+    device: str,
+    missed: Sequence[MissedMotion] = (),
 ) -> Layers | None:
     """Layers of two fields, each continued over its whole image.
 
@@ -190,12 +185,15 @@ def separate_motions(
     backward, of squares.
     ``cells``: cells a side of the layers.
     ``device``: where they are computed.
-    Returns: None where both fields are of one motion.
+    ``missed``: motions of parts from which the fields lead away, each a layer.
+    Returns: None where both fields are of one motion and nothing was missed.
     """
     import torch
     import torch.nn.functional as F
 
-    image, places, memberships = [], [], []
+    image, places, members = [], [], []
+    at = (torch.arange(cells, device=device) + 0.5) / cells
+    y, x = torch.meshgrid(at, at, indexing='ij')
     for number, field in enumerate(fields):
         maps, layer = layers_of(field)
         side = len(layer)
@@ -216,10 +214,8 @@ def separate_motions(
                 mode='bilinear',
                 align_corners=False,
             )[0]
-            at = (torch.arange(cells, device=device) + 0.5) / cells
-            y, x = torch.meshgrid(at, at, indexing='ij')
             places.append(torch.stack((a * x + b * y + p, c * x + d * y + q)))
-            memberships.append(
+            members.append(
                 F.interpolate(
                     stack[:, 6:],
                     size=(cells, cells),
@@ -228,12 +224,31 @@ def separate_motions(
                 )[0]
             )
             image.append(number)
-    if len(image) == len(fields):
+    count = len(image)
+    if count == len(fields) and not missed:
         return None
+    for motion, number in product(missed, range(len(fields))):
+        matrix, where = motion.seen_from(number)
+        part = torch.from_numpy(matrix).to(device, torch.float32)
+        a, b, p, c, d, q = part.flatten()
+        places.append(torch.stack((a * x + b * y + p, c * x + d * y + q)))
+        own = F.interpolate(
+            torch.from_numpy(where[None, None]).to(device, torch.float32),
+            size=(cells, cells),
+            mode='bilinear',
+            align_corners=False,
+        )[0]
+        members = [
+            one * (1 - own) if of == number else one
+            for one, of in zip(members, image, strict=True)
+        ]
+        members.append(own)
+        image.append(number)
     return Layers(
         torch.tensor(image, device=device),
         torch.stack(places),
-        torch.stack(memberships),
+        torch.stack(members),
+        count,
     )
 
 
@@ -250,7 +265,7 @@ def refined_layers(
     import torch
     import torch.nn.functional as F
 
-    image, places, membership = start
+    image, places, membership, known = start
     right, down = slopes(places)
     cells = images.images.shape[-1] // CELL
     near = blurred(membership, NEARBY)
@@ -282,99 +297,12 @@ def refined_layers(
             )
         if given_up.is_set():
             return None
-        now = Layers(image, moved(), membership)
-        membership = _memberships(small, maps, now, near)
+        membership = memberships(small, maps, image, moved(), near)
         near = (near + blurred(shrunk(membership, side // cells), NEARBY)) / 2
-    return Layers(image, moved(), membership)
+    return Layers(image, moved(), membership, known)
 
 
-def _memberships(
-    small: Tensor, maps: Tensor, layers: Layers, near: Tensor
-) -> Tensor:
-    """1 where a pixel looks most alike by a layer, else 0."""
-    import torch
-    import torch.nn.functional as F
-
-    image, places, _ = layers
-    seen, inside = seen_through(torch.cat((maps, small), 1)[1 - image], places)
-    count = maps.shape[1]
-    wrong = (maps[image] - seen[:, :count]).square().mean(1, keepdim=True)
-    far = 1 - F.interpolate(
-        near, size=wrong.shape[-2:], mode='bilinear', align_corners=False
-    )
-    memberships = torch.zeros_like(wrong)
-    for number in (0, 1):
-        (chosen,) = torch.nonzero(image == number, as_tuple=True)
-        weight = inside[chosen[:1]] / (1 + wrong[chosen[:1]])
-        color = _color_differences(
-            small[number], seen[chosen, count:], weight[0]
-        )
-        cost = wrong[chosen] / (wrong[chosen] + DIFFERENCE)
-        cost = cost + COLOR * color / (color + UNUSUAL)
-        cost = torch.where(inside[chosen] > 0, cost / (1 + COLOR), OUTSIDE)
-        cost = cost + ELSEWHERE * far[chosen]
-        radius = RADIUS * small.shape[-1] // (CELL * near.shape[-1])
-        cost = _along_outlines(small[number], cost, max(1, radius))
-        best = cost.argmin(0)
-        memberships[chosen] = (
-            F.one_hot(best, len(chosen)).permute(3, 0, 1, 2).to(cost)
-        )
-    return memberships
-
-
-def _color_differences(
-    image: Tensor, seen: Tensor, confidence: Tensor
-) -> Tensor:
-    """Squared differences of color, over the usual one, ``(K, 1, h, w)``.
-
-    After the affine map of colors that brings the image to what the first
-    layer sees of the other one: light and camera may differ.
-    """
-    import torch
-
-    colors = torch.cat((image, torch.ones_like(image[:1]))).flatten(1)
-    there = seen.flatten(2)
-    weight = first = confidence.flatten()
-    eye = torch.eye(4, device=image.device)
-    usual = seen.new_tensor(1.0)
-    matrix = eye[:3]
-    for _ in range(3):
-        pull = 1e-3 * weight.sum().clamp_min(1.0)
-        normal = (colors * weight) @ colors.T + pull * eye
-        right = (there[0] * weight) @ colors.T + pull * eye[:3]
-        matrix = torch.linalg.solve(normal, right.T).T
-        error = (there[0] - matrix @ colors).square().sum(0)
-        usual = error[first > 0].median() if bool((first > 0).any()) else usual
-        weight = first / (1 + error / (2 * usual + 1e-6))
-    error = (there - matrix @ colors).square().sum(1)
-    return (error / (usual + 1e-3)).view(len(seen), 1, *image.shape[1:])
-
-
-def _along_outlines(image: Tensor, maps: Tensor, radius: int) -> Tensor:
-    """Guided filter (He, Sun and Tang, ECCV 2010) of maps ``(K, 1, h, w)``."""
-    import torch
-
-    from napari_samnet.color.smoothing import box_mean
-
-    def mean(values: Tensor) -> Tensor:
-        return box_mean(values, 2 * radius + 1)
-
-    colors = image[None]
-    middle = mean(colors)
-    products = torch.einsum('bihw,bjhw->ijhw', colors, colors)
-    spread = mean(products)
-    spread = spread - torch.einsum('bihw,bjhw->ijhw', middle, middle)
-    spread = spread.permute(2, 3, 0, 1) + SOFT * torch.eye(
-        3, device=image.device
-    )
-    average = mean(maps)
-    shared = mean(colors * maps) - middle * average
-    slope = torch.einsum('hwij,kjhw->kihw', torch.linalg.inv(spread), shared)
-    offset = average - (slope * middle).sum(1, keepdim=True)
-    return (mean(slope) * colors).sum(1, keepdim=True) + mean(offset)
-
-
-def _resampled(places: Tensor, side: int) -> Tensor:
+def resampled(places: Tensor, side: int) -> Tensor:
     """Places on another grid, the slope going on beyond the border."""
     import torch.nn.functional as F
 

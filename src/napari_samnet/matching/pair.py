@@ -14,6 +14,11 @@ from napari_samnet.errors import InputError
 from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.labels.similar import CellFeatures, most_similar
 from napari_samnet.matching.both_ways import both_ways, joined
+from napari_samnet.matching.missed_motions import (
+    CellMatches,
+    MissedMotion,
+    missed_motions,
+)
 from napari_samnet.matching.region import (
     cell_shares,
     check_cells,
@@ -37,15 +42,6 @@ if TYPE_CHECKING:
 
 #: Labels at most that are each a hypothesis of the start, the largest ones.
 REGIONS = 8
-
-#: Where the pixels confirm a part of two images, other cells may take another
-#: match: those confirmed by no more than this, whose match moves by more than
-#: so many cells, and whose new one leads back to within so many. Nothing is
-#: done for fewer cells than the last number.
-CONFIRMED, MOVED, RETURNS, FEWEST = 0.1, 0.5, 2.0, 12
-
-#: Distance in cells from which a place is elsewhere.
-ELSEWHERE = 3.0
 
 
 class PairRun:
@@ -266,75 +262,11 @@ class PairRun:
 
         ``before``: how likely each match is, of :meth:`match_probability`.
         """
+        from napari_samnet.samnet.candidates import Reconsidered, reconsidered
         from napari_samnet.samnet.peaks import at_peaks
 
-        better = self._likelier(state, before)
-        return better._replace(
-            state=at_peaks(
-                self._similarities, better.state, better.probability
-            )
-        )
-
-    def partly_reconsidered(
-        self, state: Iteration, before: Tensor, confirmed: Tensor
-    ) -> tuple[Reconsidered, Tensor]:
-        """The same where the pixels do not confirm the field.
-
-        ``before``, ``confirmed``: ``(2, 1, h, w)``, how likely each match is,
-        and how far the pixels confirm it.
-        Returns: the state with likelier matches, and ``(2, 1, h, w)``, how far
-        each cell shall take them: those that come back to where they started,
-        since what is hidden in one of the images has no better match there.
-        """
-        import torch
-
-        from napari_samnet.samnet.candidates import Reconsidered
-        from napari_samnet.samnet.field import flow_of, resize_field, warp
-
-        sure = before.maximum((confirmed > CONFIRMED).float())
-        size = before.shape[-2:]
-        old = flow_of(resize_field(state.field.float(), *size))
-        if self._free_cells(sure, old) < FEWEST:
-            nothing = Reconsidered(state, before, 0.0)
-            return nothing, torch.zeros_like(before)
-        better = self._likelier(state, sure)
-        flow = flow_of(resize_field(better.state.field.float(), *size))
-        moved = (flow - old).norm(dim=1, keepdim=True)
-        error = (flow + warp(flow.flip(0), flow)).norm(dim=1, keepdim=True)
-        gained = better.probability > before
-        taken = (moved > MOVED) & (error < RETURNS) & gained
-        return better, taken * (1 - confirmed)
-
-    def _free_cells(self, sure: Tensor, flow: Tensor) -> int:
-        """Cells of both images that could take another match.
-
-        ``sure``: ``(2, 1, h, w)``, how likely each match is. ``flow``:
-        ``(2, 2, h, w)``, where it leads.
-        Returns: how many doubtful ones and places elsewhere are most alike.
-        """
-        from napari_samnet.samnet.candidates import CELL_SURE
-        from napari_samnet.samnet.field import grid
-
-        seen = self._similarities
-        points = grid(*seen.size, sure).flatten(1)
-        free = 0
-        for chance, step, there, back in (
-            (sure[0], flow[0], seen.best, seen.back),
-            (sure[1], flow[1], seen.back, seen.best),
-        ):
-            error = (points[:, back[there]] - points).norm(dim=0)
-            away = (points[:, there] - points - step.flatten(1)).norm(dim=0)
-            doubtful = chance.flatten() < CELL_SURE
-            mutual = (error < RETURNS) & (away > ELSEWHERE)
-            free += int((doubtful & mutual).sum())
-        return free
-
-    def _likelier(self, state: Iteration, before: Tensor) -> Reconsidered:
-        """The state with the likelier candidates."""
-        from napari_samnet.samnet.candidates import Reconsidered, reconsidered
-
         assert self._confidence is not None
-        return reconsidered(
+        better = reconsidered(
             self._confidence,
             self._similarities,
             state,
@@ -342,6 +274,25 @@ class PairRun:
             alikeness=self._options.alikeness,
             whole=self._recurrence.whole_numbers,
         ) or Reconsidered(state, before, 0.0)
+        return better._replace(
+            state=at_peaks(
+                self._similarities, better.state, better.probability
+            )
+        )
+
+    def missed_motions(
+        self, fields: tuple[FloatArray, FloatArray]
+    ) -> list[MissedMotion]:
+        """Motions that alike cells show, and from which the fields lead away.
+
+        ``fields`` (h, w, 2): normalized displacements (row, column), forward
+        and backward.
+        """
+        seen = self._similarities
+        matches = CellMatches(
+            seen.size, seen.best.cpu().numpy(), seen.back.cpu().numpy()
+        )
+        return missed_motions(matches, fields)
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""
