@@ -73,6 +73,25 @@ def test_what_nobody_has_begun_is_done_by_who_asks_for_it(two_threads):
         assert waits.result() == threading.get_ident()
 
 
+def test_who_waits_does_meanwhile_what_else_is_put_off(two_threads):
+    begun, helped = threading.Event(), threading.Event()
+
+    def long() -> bool:
+        begun.set()
+        return helped.wait(timeout=20)
+
+    def other() -> int:
+        helped.set()
+        return threading.get_ident()
+
+    with beside('cpu') as later:
+        waited = later(long, soon=True)
+        done = later(other)
+        assert begun.wait(timeout=20)
+        assert waited.result()
+    assert done.result() == threading.get_ident()
+
+
 def test_with_one_core_things_are_done_when_they_are_asked_for(monkeypatch):
     monkeypatch.setattr('napari_samnet.runtime.side_by_side.cores', lambda: 1)
     done = []

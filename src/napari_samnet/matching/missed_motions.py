@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_samnet.arrays.resize import Upsampler
 from napari_samnet.arrays.types import FloatArray
@@ -27,18 +28,20 @@ Places = NDArray[np.intp]
 MUTUAL, AWAY = 1.5, 1.5
 
 #: Cells from the middle of a guess to those that it is made of, by which
-#: their motions may differ, and how many there must be.
-REACH, ALIKE, FEWEST = 3, 2.5, 5
+#: their motions may differ, how many there must be, and about how many guesses
+#: there are at most.
+REACH, ALIKE, FEWEST, GUESSES = 3, 2.5, 5, 200
 
 #: Cells by which a match may miss a motion, and how often a motion is solved
 #: for again by the matches that do not.
 MISS, ROUNDS = 1.0, 4
 
 #: Matches that the field misses and a motion must explain, and most motions.
-LEAST, MOST = 4, 5
+LEAST, MOST = 4, 3
 
-#: Least and largest area that an area of 1 may become.
-AREAS = 0.2, 5.0
+#: Cells next to each other that one thing shows, and the least and largest
+#: area that an area of 1 may become.
+PATCH, AREAS = 5, (0.3, 3.0)
 
 
 class CellMatches(NamedTuple):
@@ -99,6 +102,8 @@ def missed_motions(
             break
         matrix, chosen = found
         missed = missed & ~chosen
+        if _largest_patch(chosen.reshape(size)) < PATCH:
+            continue
         second = np.zeros(rows * columns, bool)
         second[matches.there[chosen]] = True
         matrix = matrix.copy()
@@ -108,6 +113,12 @@ def missed_motions(
             MissedMotion(matrix, chosen.reshape(size), second.reshape(size))
         )
     return motions
+
+
+def _largest_patch(cells: Mask) -> int:
+    """How many of the cells touch each other."""
+    patches, count = ndimage.label(cells, np.ones((3, 3)))
+    return int(np.bincount(patches.ravel())[1:].max()) if count else 0
 
 
 def _at_cells(field: FloatArray, size: tuple[int, int]) -> Array:
@@ -120,8 +131,10 @@ def _guesses(
     points: Array, motion: Array, mutual: Mask, missed: Mask
 ) -> Array:
     """Affine maps of the surroundings of missed matches, ``(K, 2, 3)``."""
-    near = np.abs(points[missed, None] - points[mutual]).max(2) <= REACH
-    apart = np.linalg.norm(motion[missed, None] - motion[mutual], axis=2)
+    middles = np.flatnonzero(missed)
+    middles = middles[:: 1 + len(middles) // GUESSES]
+    near = np.abs(points[middles, None] - points[mutual]).max(2) <= REACH
+    apart = np.linalg.norm(motion[middles, None] - motion[mutual], axis=2)
     weights = (near & (apart < ALIKE)).astype(np.float64)
     weights = weights[weights.sum(1) >= FEWEST]
     return _affine(points[mutual], motion[mutual], weights)

@@ -84,8 +84,13 @@ class PutOff(Generic[A]):
 class _Beside(Generic[A]):
     """Something that another thread does, if it comes to it in time."""
 
-    def __init__(self, work: Callable[[], A]) -> None:
+    def __init__(
+        self,
+        work: Callable[[], A],
+        waiting: Callable[[], _Beside[Any] | None],
+    ) -> None:
         self._work = work
+        self._waiting = waiting
         self._future: Future[A] = Future()
 
     def do(self) -> None:
@@ -98,9 +103,14 @@ class _Beside(Generic[A]):
             self._future.set_exception(error)
 
     def result(self) -> A:
-        """What it returned; done here where it has not been begun."""
+        """What it returned; done here where it has not been begun.
+
+        While the other thread is at it, this one does what else is put off.
+        """
         if self._future.cancel():
             return self._work()
+        while not self._future.done() and (other := self._waiting()):
+            other.do()
         return self._future.result()
 
 
@@ -119,12 +129,19 @@ class _SecondThread:
     def __call__(
         self, work: Callable[[], A], /, *, soon: bool = False
     ) -> Result[A]:
-        beside = _Beside(work)
+        beside = _Beside(work, self._waiting)
         with self._changed:
             (self._soon if soon else self._other).append(beside)
             self._begun |= soon
             self._changed.notify()
         return beside
+
+    def _waiting(self) -> _Beside[Any] | None:
+        """What is to be done next, if there is anything."""
+        with self._changed:
+            if self._soon:
+                return self._soon.popleft()
+            return self._other.popleft() if self._other else None
 
     def end(self) -> None:
         """Wait until all is done."""
