@@ -6,15 +6,18 @@ napari's own tools is told to whoever draws them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from napari.layers import Points
-from pandas import DataFrame
+from pandas import DataFrame, isna
 
 from napari_samnet.plugin.layers.edits import (
+    about_layer,
     find_result,
     mark_written,
 )
@@ -68,6 +71,9 @@ class PairDots:
         self._viewer = viewer
         self._moved = moved
         self._removed = removed
+        #: Tells its layers from those of a dock that was closed.
+        self._mark = uuid4().hex
+        self._sides: dict[Hashable, str] = {}
         self._rows: dict[Hashable, list[Row]] = {}
         self._drawn: dict[Hashable, tuple[list[Row], list[Any]]] = {}
         self._drawing = False
@@ -85,6 +91,41 @@ class PairDots:
                 ('target', target, source),
             ):
                 self._draw_side(side, stack, other, pairs)
+
+    def adopt(
+        self, source: Stack, target: Stack
+    ) -> dict[tuple[Index, Index], dict[int, PointPair]]:
+        """Take over the pairs that another dock has left in its layers.
+
+        Returns: the pairs of each two planes, by number.
+        """
+        found: dict[Row, PointPair] = {}
+        gone: set[Row] = set()
+        for side, stack, other in (
+            ('source', source, target),
+            ('target', target, source),
+        ):
+            layer = self.layer_of(stack, other)
+            about = {} if layer is None else about_layer(layer)
+            left = about.get('pairs', ())
+            if about.get('dock') in (None, self._mark):
+                continue
+            self._listen(layer, side)
+            self._mark_drawn(layer, side, stack, other, left)
+            self._rows[layer.unique_id] = [row for row, _ in left]
+            ids = _ids_of(layer)
+            for number, (row, pair) in enumerate(left):
+                if number in ids:
+                    # It may have been moved while there was no dock.
+                    at = _spot(layer.data[ids.index(number)])
+                    found[row] = replace(found.get(row, pair), **{side: at})
+                else:
+                    gone.add(row)
+        pairs: dict[tuple[Index, Index], dict[int, PointPair]] = {}
+        for planes, number in found.keys() - gone:
+            pair = found[planes, number]
+            pairs.setdefault(planes, {})[number] = pair
+        return pairs
 
     def prepare(self, source: Stack, target: Stack) -> Iterator[None]:
         """Make the layers ahead of the first question.
@@ -154,10 +195,8 @@ class PairDots:
             layer.selected_data = set()
             self._drawn[layer.unique_id] = rows, looks
         self._rows[layer.unique_id] = rows
-        mark_written(
-            layer,
-            {**_ABOUT[side], 'key': _key(stack, other), 'on': stack.uid},
-        )
+        left = tuple(zip(rows, shown, strict=True))
+        self._mark_drawn(layer, side, stack, other, left)
 
     @staticmethod
     def _set_looks(
@@ -198,8 +237,7 @@ class PairDots:
             },
             **stack.grid.spatial,
         )
-        key = _key(stack, other)
-        mark_written(layer, {**_ABOUT[side], 'key': key, 'on': stack.uid})
+        self._mark_drawn(layer, side, stack, other, ())
         layers = self._viewer.layers
         place = len(layers)
         if getattr(self._viewer, 'canvas', self._viewer).grid.enabled:
@@ -212,10 +250,26 @@ class PairDots:
             place = here[0] + 1 if here else place
         # Else on top, where labels and pictures do not cover it.
         layers.insert(place, layer)
-        layer.events.data.connect(
-            lambda event: self._on_data(layer, side, event)
-        )
+        self._listen(layer, side)
         return layer
+
+    def _listen(self, layer: Any, side: str) -> None:
+        """Hear of napari's own tools, as long as somebody holds this."""
+        self._sides[layer.unique_id] = side
+        layer.events.data.connect(self._on_data)
+
+    def _mark_drawn(
+        self,
+        layer: Any,
+        side: str,
+        stack: Stack,
+        other: Stack,
+        pairs: Sequence[tuple[Row, PointPair]],
+    ) -> None:
+        """Record what a layer shows, for the next dock if this one goes."""
+        about = {'key': _key(stack, other), 'on': stack.uid}
+        drawn = {'dock': self._mark, 'pairs': pairs}
+        mark_written(layer, {**_ABOUT[side], **about, **drawn})
 
     def layer_of(self, stack: Stack, other: Stack) -> Any:
         """The layer of points on an image; None if there is none."""
@@ -270,22 +324,28 @@ class PairDots:
         finally:
             self._drawing = before
 
-    def _on_data(self, layer: Any, side: str, event: Any) -> None:
+    def _on_data(self, event: Any) -> None:
         """Tell what was done with napari's own tools."""
+        layer = event.source
+        if about_layer(layer).get('dock') != self._mark:
+            # Another dock has taken it over.
+            return
+        side = self._sides[layer.unique_id]
         action = str(getattr(event, 'action', '')).rsplit('.', 1)[-1].lower()
         if self._drawing or action not in ('added', 'changed', 'removed'):
             return
         self._drawn.pop(layer.unique_id, None)
         rows = self._rows.get(layer.unique_id, [])
         data = np.asarray(layer.data)
-        ids = [int(value) for value in layer.features['row']]
+        ids = _ids_of(layer)
         if action == 'removed':
             for gone in [r for n, r in enumerate(rows) if n not in ids]:
                 self._removed(gone[0], gone[1])
         elif action == 'changed':
             for index in getattr(event, 'data_indices', ()):
-                planes, number = rows[ids[index]]
-                self._moved(planes, number, side, _spot(data[index]))
+                if 0 <= ids[index] < len(rows):
+                    planes, number = rows[ids[index]]
+                    self._moved(planes, number, side, _spot(data[index]))
         elif rows and len(data) > len(rows):
             self._moved(rows[0][0], 0, side, _spot(data[-1]))
 
@@ -293,6 +353,18 @@ class PairDots:
 def _spot(coords: Any) -> Spot:
     """Row and column of a point."""
     return float(coords[-2]), float(coords[-1])
+
+
+def _ids_of(layer: Any) -> list[int]:
+    """Row that each point was drawn for; -1 for one that was added since.
+
+    napari gives a new point the row of another one, or none.
+    """
+    ids: list[int] = []
+    for value in layer.features['row']:
+        row = -1 if isna(value) else int(value)
+        ids.append(-1 if row in ids else row)
+    return ids
 
 
 def _key(stack: Stack, other: Stack) -> str:

@@ -36,8 +36,8 @@ class PointPair:
 class LandmarkPairs:
     """All pairs of points that were placed in two planes, by number."""
 
-    def __init__(self) -> None:
-        self._pairs: dict[int, PointPair] = {}
+    def __init__(self, pairs: Mapping[int, PointPair] | None = None) -> None:
+        self._pairs: dict[int, PointPair] = {**(pairs or {})}
         self._history: list[dict[int, PointPair]] = []
 
     @property

@@ -211,6 +211,8 @@ class LandmarkControl(Control):
     def refresh(self) -> None:
         """Show the landmarks of the planes that are shown."""
         shown = self.shown()
+        if shown is not None and _key_of(shown) not in self._held:
+            self._adopt(shown)
         held = None if shown is None else self._held.get(_key_of(shown))
         rows: list[PairRow] = []
         if held is not None:
@@ -220,6 +222,12 @@ class LandmarkControl(Control):
             can_undo=held is not None and held.can_undo,
             possible=shown is not None,
         )
+
+    def _adopt(self, shown: Shown) -> None:
+        """Go on with what was placed in a dock that was closed since."""
+        images = shown[0].uid, shown[1].uid
+        for planes, pairs in self._dots.adopt(*shown[:2]).items():
+            self._held.setdefault((*images, *planes), LandmarkPairs(pairs))
 
     def forget_others(self, present: Collection[Hashable]) -> None:
         """Let go of landmarks whose images are gone."""
