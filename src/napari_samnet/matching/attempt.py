@@ -25,6 +25,7 @@ from napari_samnet.matching.missed_motions import nothing_missed
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import PairRun
 from napari_samnet.matching.provenance import provenance
+from napari_samnet.matching.reconsidering import likelier_matches
 from napari_samnet.matching.refinement import Exact, exact_fields
 from napari_samnet.matching.region import matched_shares, small_masks
 from napari_samnet.matching.stages import Stages
@@ -236,22 +237,25 @@ class Attempt:
         confidence: FloatArray,
     ) -> Correspondence:
         """The result without its picture, its metadata those of this part."""
-        import torch
 
         job, frame = self.job, self.choice.frame
-        if job.options.evidence:
+        probability, share = judging.result(), 0.0
+        free = job.options.candidates and probability is not None
+        if job.options.evidence or free:
             with self._stage('refine'):
                 exact = exact.confirmed_by(self.small)
-        probability, share = judging.result(), 0.0
-        free = exact.about is None and job.options.candidates
-        if free and probability is not None:
-            # No pixels confirm the field, so that it may change.
-            with torch.inference_mode(), self._stage('reconsider'):
-                state, probability, share = self.run.reconsidered(
-                    state, probability
+        if free:
+            assert probability is not None
+            with self._stage('reconsider'):
+                exact, probability, share, seen = likelier_matches(
+                    self.run,
+                    state,
+                    probability,
+                    exact,
+                    self._fields,
+                    upright=frame.whole,
                 )
-                fields, confidence = self._fields(state)
-            exact = Exact(*fields)
+            confidence = confidence if seen is None else seen
         if probability is not None:
             rows, columns = state.field.shape[-2:]
             with self._memory():

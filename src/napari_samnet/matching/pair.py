@@ -280,6 +280,18 @@ class PairRun:
             )
         )
 
+    def free_cells(self, sure: Tensor, field: Tensor) -> int:
+        """Cells of both images that could take a match elsewhere.
+
+        ``sure``: ``(2, 1, h, w)``, how likely each match is, or confirmed.
+        ``field``: ``(2, 6, H, W)``, where it leads.
+        Returns: how many doubtful ones are most alike to a place elsewhere,
+        there and back.
+        """
+        from napari_samnet.samnet.candidates import free_cells
+
+        return free_cells(self._similarities, sure, field)
+
     def missed_motions(
         self, fields: tuple[FloatArray, FloatArray]
     ) -> list[MissedMotion]:

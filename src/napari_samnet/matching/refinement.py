@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
@@ -103,6 +104,36 @@ class Exact(NamedTuple):
 
         places = confirmed(small[0], small[1], self.forward, self.backward)
         return self._replace(confirmed=places)
+
+    def confirmed_shares(self, shape: tuple[int, int]) -> FloatArray:
+        """How far the pixels confirm the matches of cells of both images.
+
+        ``shape``: rows and columns of the cells. Returns: (2, rows, columns):
+        from 0 to 1; 0 where that was not asked.
+        """
+        from napari_samnet.matching.confirmation import confirmed_shares
+
+        if self.confirmed is None:
+            return np.zeros((2, *shape), np.float32)
+        return confirmed_shares(
+            self.confirmed, self.forward, self.backward, shape
+        )
+
+    def mixed_with(
+        self, fields: Sequence[FloatArray], shares: FloatArray
+    ) -> Exact:
+        """The same with shares of other fields.
+
+        ``fields`` (h, w, 2): displacements forward and backward, in normalized
+        units. ``shares`` (2, rows, columns): of cells of both images.
+        """
+        mixed = []
+        for mine, other, share in zip(self[:2], fields, shares, strict=True):
+            size = mine.shape[:2]
+            by = resized(share[..., None], *size)
+            change = by * (resized(other, *size) - mine)
+            mixed.append((mine + change).astype(np.float32))
+        return self._replace(forward=mixed[0], backward=mixed[1])
 
     def on_grid(self, confidence: FloatArray) -> FloatArray:
         """Confidences ``(..., h, w)`` on the grid of the fields."""

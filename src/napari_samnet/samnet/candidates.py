@@ -26,6 +26,10 @@ from napari_samnet.samnet.recurrence import Iteration
 #: Confidence of a cell from which on its match stays.
 CELL_SURE = 0.6
 
+#: Cells by which the most similar ones may miss each other there and back, and
+#: from which on a place is elsewhere.
+RETURNS, ELSEWHERE = 2.0, 3.0
+
 #: Width in cells of the window in which the field is bent to what was chosen.
 FIT_SIGMA = 2.0
 
@@ -105,6 +109,28 @@ def reconsidered(
         gained * after + (1 - gained) * before,
         float((gained * better).mean()),
     )
+
+
+def free_cells(
+    similarities: PairSimilarities, sure: Tensor, field: Tensor
+) -> int:
+    """How many doubtful cells could take a match elsewhere.
+
+    ``sure``: ``(2, 1, h, w)``, how likely each match is right. ``field``:
+    ``(2, 6, H, W)``, that the matches are of.
+    """
+    size = similarities.size
+    flow = flow_of(resize_field(field.float(), *size)).flatten(2)
+    points = grid(*size, sure).flatten(1)
+    ways = similarities.best, similarities.back
+    free = 0
+    for one, (there, back) in enumerate((ways, ways[::-1])):
+        error = (points[:, back[there]] - points).norm(dim=0)
+        away = (points[:, there] - points - flow[one]).norm(dim=0)
+        doubtful = sure[one].flatten() < CELL_SURE
+        elsewhere = (error < RETURNS) & (away > ELSEWHERE)
+        free += int((doubtful & elsewhere).sum())
+    return free
 
 
 def _mean(maps: Tensor, side: int) -> Tensor:
