@@ -6,6 +6,7 @@ import torch
 
 from napari_samnet.samnet.candidates import (
     Reconsidered,
+    free_cells,
     reconsidered,
 )
 from napari_samnet.samnet.confidence import MatchConfidence
@@ -102,3 +103,18 @@ def test_maps_of_other_sizes_are_bent_as_well() -> None:
     rows, columns = (slice(2 * a + 6, 2 * b - 6) for a, b in BAND)
     inner = flow[rows, columns]
     assert (inner - 2 * SHIFT).abs().mean() < 1.0
+
+
+def test_free_are_doubtful_cells_that_find_each_other_elsewhere() -> None:
+    similarities = PairSimilarities.of(moved_band())
+    still = identity_field(2, SIDE, SIDE, like=similarities.maps)
+    doubtful = torch.zeros(2, 1, SIDE, SIDE)
+    free = free_cells(similarities, doubtful, still)
+    # Of both images, the cells of the band that are seen in the other.
+    band = (LAST - FIRST) * (SIDE - SHIFT)
+    assert band < free < 3 * band
+    assert free_cells(similarities, doubtful + 1, still) == 0
+    moved = still.clone()
+    moved[0, 4, FIRST:LAST] = SHIFT
+    moved[1, 4, FIRST:LAST] = -SHIFT
+    assert free_cells(similarities, doubtful, moved) < band / 2
