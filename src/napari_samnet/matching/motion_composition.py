@@ -23,7 +23,7 @@ CLEAR = 0.5
 
 #: A part that the field has missed is taken where its own pixels then differ
 #: by at most this many times what they did, and are believed by so much.
-GAIN, BELIEVED = 0.85, 0.2
+GAIN, BELIEVED = 0.85, 0.3
 
 #: How far places of both images are believed, ``(2, 1, n, n)``, from how these
 #: are described and the places.

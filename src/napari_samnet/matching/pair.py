@@ -285,8 +285,8 @@ class PairRun:
 
         ``sure``: ``(2, 1, h, w)``, how likely each match is, or confirmed.
         ``field``: ``(2, 6, H, W)``, where it leads.
-        Returns: how many doubtful ones are most alike to a place elsewhere,
-        there and back.
+        Returns: how many doubtful ones are most alike to doubtful ones
+        elsewhere, there and back.
         """
         from napari_samnet.samnet.candidates import free_cells
 

@@ -22,7 +22,7 @@ FieldsOf = Callable[
 #: Where pixels confirm a part of two images, other cells, confirmed by less
 #: than this, may take matches that are away from theirs by more than so many
 #: cells. Where fewer cells than the last number could, nothing is done.
-CONFIRMED, MOVED, FEWEST = 0.1, 1.5, 12
+CONFIRMED, MOVED, FEWEST = 0.1, 3.0, 28
 
 
 class Likelier(NamedTuple):

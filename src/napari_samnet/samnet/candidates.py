@@ -114,12 +114,13 @@ def reconsidered(
 def free_cells(
     similarities: PairSimilarities, sure: Tensor, field: Tensor
 ) -> int:
-    """How many doubtful cells could take a match elsewhere.
+    """How many doubtful cells find another doubtful one elsewhere.
 
     ``sure``: ``(2, 1, h, w)``, how likely each match is right. ``field``:
     ``(2, 6, H, W)``, that the matches are of.
     """
     size = similarities.size
+    doubtful = (sure < CELL_SURE).flatten(1)
     flow = flow_of(resize_field(field.float(), *size)).flatten(2)
     points = grid(*size, sure).flatten(1)
     ways = similarities.best, similarities.back
@@ -127,9 +128,9 @@ def free_cells(
     for one, (there, back) in enumerate((ways, ways[::-1])):
         error = (points[:, back[there]] - points).norm(dim=0)
         away = (points[:, there] - points - flow[one]).norm(dim=0)
-        doubtful = sure[one].flatten() < CELL_SURE
         elsewhere = (error < RETURNS) & (away > ELSEWHERE)
-        free += int((doubtful & elsewhere).sum())
+        both = doubtful[one] & doubtful[1 - one][there]
+        free += int((both & elsewhere).sum())
     return free
 
 
