@@ -391,6 +391,7 @@ def test_info_as_json(capsys) -> None:
     assert facts['packages']['torch']
     assert facts['devices']['available'][0] == 'cpu'
     assert len(facts['weights']['samnet']['sha256']) == 64
+    assert next(iter(facts['weights'])) == 'samnet'
 
 
 def test_a_folder_without_a_name_is_not_this_one(

@@ -41,7 +41,8 @@ def collect() -> dict[str, Any]:
     """Collect what a report of a problem should say.
 
     Returns: versions of Python and packages, system, devices, and for each
-    packaged or own network its file's hash and its model card.
+    packaged or own network, the default one first, its file's hash and its
+    model card.
     """
     return {
         'python': platform.python_version(),
@@ -96,10 +97,13 @@ def _version(name: str) -> str | None:
 
 def _weights() -> dict[str, Any]:
     from napari_samnet.errors import WeightsError
+    from napari_samnet.options import DEFAULTS
     from napari_samnet.runtime.weights import available_weights, get_weights
 
     networks: dict[str, Any] = {}
-    for name in available_weights():
+    # The network of a match without options first.
+    names = sorted(available_weights(), key=DEFAULTS.weights.__ne__)
+    for name in names:
         try:
             weights = get_weights(name)
         except WeightsError as error:
