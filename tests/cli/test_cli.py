@@ -476,6 +476,9 @@ def test_points_and_landmarks_that_lie_elsewhere_are_told(
 PRESSED = """
 import os, signal, sys
 
+# Tests may run in the background, where shells ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def press(event, arguments):
     if event == 'import' and arguments[0] == {module!r}:
         os.kill(os.getpid(), signal.SIGINT)
