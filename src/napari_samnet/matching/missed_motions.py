@@ -90,8 +90,9 @@ def missed_motions(
     goals = points[matches.there]
     round_trip = points[matches.back[matches.there]] - points
     mutual = np.linalg.norm(round_trip * cells, axis=1) <= MUTUAL
-    led = goals - points - _at_cells(fields[0], size)
-    missed = mutual & (np.linalg.norm(led * cells, axis=1) > AWAY)
+    led = at_cells(fields[0], size).reshape(2, -1).T
+    apart = (goals - points) * cells - led
+    missed = mutual & (np.linalg.norm(apart, axis=1) > AWAY)
     if missed.sum() < LEAST:
         return []
     maps = _guesses(points * cells, (goals - points) * cells, mutual, missed)
@@ -121,10 +122,18 @@ def _largest_patch(cells: Mask) -> int:
     return int(np.bincount(patches.ravel())[1:].max()) if count else 0
 
 
-def _at_cells(field: FloatArray, size: tuple[int, int]) -> Array:
-    """Displacements (x, y) of a field at cells, row by row, ``(N, 2)``."""
-    at = Upsampler(field, size, extrapolate=True).rows(slice(0, size[0]))
-    return np.stack((at[1], at[0]), -1).reshape(-1, 2).astype(np.float64)
+def at_cells(field: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """A field at the centers of cells.
+
+    ``field`` (h, w, 2): normalized displacements (row, column). ``size``: rows
+    and columns of the cells. Returns: (2, rows, columns): displacement in
+    (x, y) cells.
+    """
+    rows, columns = size
+    down, right = Upsampler(field, size, extrapolate=True).rows(
+        slice(0, rows)
+    )[:2]
+    return np.stack((columns * right, rows * down))
 
 
 def _guesses(

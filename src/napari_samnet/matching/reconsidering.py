@@ -24,6 +24,10 @@ FieldsOf = Callable[
 #: cells. Where fewer cells than the last number could, nothing is done.
 CONFIRMED, MOVED, FEWEST = 0.1, 3.0, 28
 
+#: Cells of a square of nine that must take another match for its middle to,
+#: and cells by which pixels have moved the match of one that may not any more.
+TOGETHER, FOLLOWED = 5, 1.5
+
 
 class Likelier(NamedTuple):
     """Fields with likelier matches, if there are any."""
@@ -78,8 +82,9 @@ def likelier_matches(
         if run.free_cells(probability.maximum(known), state.field) < FEWEST:
             return Likelier(exact, probability)
         better = run.reconsidered(state, probability)
-        taken = _left_over(state, better.state, confirmed)
+        taken = _left_over(state, better.state, exact, confirmed)
         taken = taken * (better.probability > probability)
+        taken = taken * (_around(taken > 0) >= TOGETHER)
         fields, _ = fields_of(better.state)
         return Likelier(
             exact.mixed_with(fields, taken[:, 0].cpu().numpy()),
@@ -89,19 +94,32 @@ def likelier_matches(
 
 
 def _left_over(
-    state: Iteration, better: Iteration, confirmed: Tensor
+    state: Iteration, better: Iteration, exact: Exact, confirmed: Tensor
 ) -> Tensor:
     """How far each cell shall take the better match, ``(2, 1, h, w)``.
 
     As far as the pixels confirm neither the cell nor the place that it would
-    then lead to, by a match elsewhere.
+    then lead to, by a match elsewhere; not at all where the pixels have led
+    elsewhere already.
     """
+    import torch
+
     from napari_samnet.samnet.field import flow_of, resize_field, warp
 
+    rows, columns = confirmed.shape[-2:]
     old, new = (
-        flow_of(resize_field(one.field.float(), *confirmed.shape[-2:]))
+        flow_of(resize_field(one.field.float(), rows, columns))
         for one in (state, better)
     )
+    now = torch.from_numpy(exact.at_cells((rows, columns))).to(old)
     moved = (new - old).norm(dim=1, keepdim=True) > MOVED
+    moved &= (now - old).norm(dim=1, keepdim=True) < FOLLOWED
     there = warp(confirmed.flip(0), new).clamp(0, 1)
     return moved * (1 - confirmed) * (1 - there)
+
+
+def _around(cells: Tensor) -> Tensor:
+    """How many of the nine cells around each one are such ones."""
+    import torch.nn.functional as F
+
+    return (9 * F.avg_pool2d(cells.float(), 3, 1, 1)).round()

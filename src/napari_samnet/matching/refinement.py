@@ -11,7 +11,11 @@ from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
-from napari_samnet.matching.missed_motions import Missed, nothing_missed
+from napari_samnet.matching.missed_motions import (
+    Missed,
+    at_cells,
+    nothing_missed,
+)
 from napari_samnet.runtime.side_by_side import Later, PutOff
 from napari_samnet.warping.fields import full_map
 
@@ -104,6 +108,14 @@ class Exact(NamedTuple):
 
         places = confirmed(small[0], small[1], self.forward, self.backward)
         return self._replace(confirmed=places)
+
+    def at_cells(self, size: tuple[int, int]) -> FloatArray:
+        """Both fields at the centers of cells.
+
+        ``size``: rows and columns of the cells. Returns: (2, 2, rows,
+        columns): of forward and backward, displacement in (x, y) cells.
+        """
+        return np.stack([at_cells(one, size) for one in self[:2]])
 
     def confirmed_shares(self, shape: tuple[int, int]) -> FloatArray:
         """How far the pixels confirm the matches of cells of both images.
