@@ -153,6 +153,19 @@ def test_labels_of_any_grid_are_looked_up_nearest(
         assert seen[tuple(at)] == (data[near] if inside else 0)
 
 
+def test_labels_that_are_hardly_turned_are_looked_up_one_by_one() -> None:
+    # Corners of the plane lie in one row of the labels, its middle in two.
+    image = Image(np.zeros((9, 9)))
+    labels = np.arange(1, 82).reshape(9, 9)
+    turned = np.array([[1.1, 0.03, -0.213], [0.03, 1, 0.0], [0, 0, 1]])
+    layer = Labels(labels, affine=np.linalg.inv(turned))
+    seen = ResampledLabels(labels, grid_of(layer), grid_of(image))[()]
+    for at in np.ndindex(9, 9):
+        row, col = (round(x) for x in (turned @ [*at, 1])[:2])
+        inside = row < 9 and col < 9
+        assert seen[at] == (labels[row, col] if inside else 0), at
+
+
 @pytest.mark.slow
 @FEW
 @given(there=geometries(3), plane=st.integers(0, 4))

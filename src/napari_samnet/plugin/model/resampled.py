@@ -16,6 +16,10 @@ from napari_samnet.plugin.model.grids import Grid, Index
 #: before takes longer to get than to fill.
 BAND = 64
 
+#: Pixels by which rows and columns may be turned over a whole plane and still
+#: count as straight: what rounding of numbers leaves.
+STRAIGHT = 1e-6
+
 #: Shares of two planes that must overlap for one to lie on the other.
 OVERLAP = 0.5
 
@@ -151,17 +155,26 @@ class ResampledLabels:
         Returns: None where that is not all, as the two grids are turned.
         """
         rows, cols = places
-        down = self._nearest(_lattice(index, rows, cols[:1]))
-        across = self._nearest(_lattice(index, rows[:1], cols))
-        far = self._nearest(_lattice(index, rows[-1:], cols[-1:]))[0]
+        down = self._coords(_lattice(index, rows, cols[:1]))
+        across = self._coords(_lattice(index, rows[:1], cols))
         own = [*range(len(self.grid.shape))]
+        # Of what is turned by ever so little, some pixel in the middle may
+        # lie nearer to another one, where those at the rim do not.
         if (
-            np.ptp(down[:, [*own[:-2], own[-1]]], axis=0).any()
-            or np.ptp(across[:, own[:-1]], axis=0).any()
-            or (far != [*down[-1, :-1], across[-1, -1]]).any()
+            np.ptp(down[:, [*own[:-2], own[-1]]], axis=0).max() > STRAIGHT
+            or np.ptp(across[:, own[:-1]], axis=0).max() > STRAIGHT
         ):
             return None
-        band = np.zeros((len(rows), len(cols)), self.dtype)
+        return self._read(_rounded(down), _rounded(across), known)
+
+    def _read(
+        self,
+        down: NDArray[np.int64],
+        across: NDArray[np.int64],
+        known: dict[Index, NDArray[Any]],
+    ) -> NDArray[Any]:
+        """Labels at rows and columns; 0 where there are none."""
+        band = np.zeros((len(down), len(across)), self.dtype)
         lead = down[0, :-2]
         if not ((lead >= 0) & (lead < self.grid.leading)).all():
             return band
@@ -176,21 +189,20 @@ class ResampledLabels:
         ]
         return band
 
-    def _nearest(self, at: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Pixels of the labels nearest to data coordinates of the image."""
+    def _coords(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Data coordinates of the labels at some of the image."""
         coords = self.grid.from_grid(at, self.image)
         surplus = len(self.grid.shape) - self.ndim
         if surplus > 0:
             coords[:, :surplus] = self.shown[:surplus]
-        # Half way between two pixels it is the first, whichever the side.
-        return np.ceil(np.round(coords, 6) - 0.5).astype(np.int64)
+        return coords
 
     def _lookup(
         self, at: NDArray[np.float64], known: dict[Index, NDArray[Any]]
     ) -> NDArray[Any]:
         """Labels at data coordinates of the image."""
         values = np.zeros(len(at), self.dtype)
-        nearest = self._nearest(at)
+        nearest = _rounded(self._coords(at))
         inside = (nearest >= 0) & (nearest < np.array(self.grid.shape))
         rows = np.flatnonzero(inside.all(axis=1))
         if not len(rows):
@@ -203,6 +215,12 @@ class ResampledLabels:
             here = rows[(lead == place).all(axis=1)]
             values[here] = known[key][nearest[here, -2], nearest[here, -1]]
         return values
+
+
+def _rounded(coords: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The pixels that are nearest to data coordinates."""
+    # Half way between two pixels it is the first, whichever the side.
+    return np.ceil(np.round(coords, 6) - 0.5).astype(np.int64)
 
 
 def _lattice(
