@@ -234,6 +234,37 @@ class TestConfidence:
         viewer.layers.selection.active = viewer.layers['other ← two']
         assert done.panel.confidence_slider.value() == 60
 
+    def test_a_slider_that_has_not_rested_was_moved_first(
+        self, done: Any, viewer: ViewerModel, mask: np.ndarray
+    ) -> None:
+        layer = viewer.layers['other ← mask']
+        full = layer.data.copy()
+        sure = done.correspondence.backward_confidence
+        level = float(np.round(np.median(sure), 2))
+        some = viewer.add_labels(np.full_like(mask, 3), name='some')
+        done.panel.confidence_slider.setValue(round(100 * level))
+        done.transfer(some, into=layer, wait=True, timeout=WAIT)
+        # One step for what was put there, one for what was hidden.
+        layer.undo()
+        hidden = np.where(sure >= level, full, 0)
+        np.testing.assert_array_equal(layer.data, hidden)
+        layer.undo()
+        np.testing.assert_array_equal(layer.data, full)
+
+    def test_a_slider_counts_for_the_layer_it_was_moved_for(
+        self, done: Any, viewer: ViewerModel
+    ) -> None:
+        layer = viewer.layers['other ← mask']
+        viewer.add_labels(np.ones((80, 100), np.uint8), name='two')
+        done.transfer('two', wait=True, timeout=WAIT)
+        two = viewer.layers['other ← two'].data.copy()
+        viewer.layers.selection.active = layer
+        done.panel.confidence_slider.setValue(100)
+        viewer.layers.selection.active = viewer.layers['other ← two']
+        assert not layer.data.any()
+        assert done.panel.confidence_slider.value() == 0
+        np.testing.assert_array_equal(viewer.layers['other ← two'].data, two)
+
     def test_a_removed_layer_is_left_alone(
         self, done: Any, viewer: ViewerModel
     ) -> None:

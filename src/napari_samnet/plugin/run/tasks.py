@@ -39,6 +39,8 @@ class TaskQueue(QObject):
 
     #: A task began: Task.
     started = Signal(object)
+    #: A task returned, and what it made is about to be shown.
+    showing = Signal()
     #: A task returned, and what it made is on screen: Task, Outcome.
     succeeded = Signal(object, object)
     #: A task went wrong: Task, Failure.
@@ -122,6 +124,7 @@ class TaskQueue(QObject):
     def _on_returned(self, outcome: Outcome) -> None:
         assert self._task is not None
         self._outcome = outcome
+        self.showing.emit()
         self._showing = iter(self._task.done(outcome))
         self._breath.start(0)
 

@@ -43,6 +43,8 @@ class ResultInspection(Control):
         panel.confidence_slider.valueChanged.connect(self._on_confidence)
         panel.amount.valueChanged.connect(self._mix_timer.start)
         panel.preview.activated.connect(self._on_preview)
+        # A step of undo holds what one action wrote, in the order of actions.
+        self._tasks.showing.connect(self.finish)
 
     def _timer(self, callback: Callable[[], None]) -> QTimer:
         timer = QTimer(self._panel, singleShot=True, interval=REST)
@@ -72,13 +74,23 @@ class ResultInspection(Control):
         """Hide warped labels below a confidence; see the widget."""
         check_share('confidence', value)
         self._panel.confidence_slider.setValue(round(100 * value))
-        self._sure_timer.stop()
-        self.finish()
-        self._apply_sure()
+        # Also where the slider says so already.
+        self._sure_timer.start()
         self.finish()
 
     def finish(self) -> None:
-        """Hide what is still to be hidden, before others write labels."""
+        """Hide what is still to be hidden, before others write labels.
+
+        A slider that has not yet rested was moved before them, too.
+        """
+        self._hide_all()
+        if self._sure_timer.isActive():
+            self._sure_timer.stop()
+            self._apply_sure()
+            self._hide_all()
+
+    def _hide_all(self) -> None:
+        """Hide at once what was to be hidden in steps."""
         while self._hiding is not None:
             self._hide_more()
         self._breath.stop()
@@ -97,6 +109,7 @@ class ResultInspection(Control):
 
     def pair_changed(self) -> None:
         """Begin without a threshold: it was set for another pair."""
+        self.finish()
         self._warped_layer = None
         self._show_threshold(0.0)
 
@@ -125,6 +138,8 @@ class ResultInspection(Control):
         active = self._viewer.layers.selection.active
         warped = None if active is None else self._results.warped_of(active)
         if warped is not None:
+            # The slider was moved for the one before.
+            self.finish()
             self._warped_layer = active
             self._show_threshold(warped.threshold)
 

@@ -43,7 +43,6 @@ class Showing(Control):
         carried ones are written into.
         Yields: after each part, so that the window can breathe.
         """
-        self._judging.finish()
         pair = request.images
         if not {*pair} & {layer.unique_id for layer in self._viewer.layers}:
             self._status.note('both images were removed: nothing was added')
@@ -112,7 +111,6 @@ class Showing(Control):
         reached without the labels.
         Yields: after each part, so that the window can breathe.
         """
-        self._judging.finish()
         self._matches.take(request, outcome)
         verdict = self._worst.verdict
         about = {} if verdict is None else {'verdict': verdict.as_dict()}
