@@ -429,7 +429,7 @@ class TestList:
     @pytest.mark.parametrize(
         ('head', 'row', 'message'),
         [
-            ('source,labels', 'a,b', 'needs the columns source, target'),
+            ('source,labels', 'a,b', 'it lacks target and begins with source'),
             ('source,target', 'a', 'line 2: expected 2 values, got 1'),
             ('source,target', ',b', 'line 2: source is empty'),
             ('source,target,name', 'a,b,../c', 'name must be fit'),
@@ -518,8 +518,8 @@ class TestPoints:
     @pytest.mark.parametrize(
         ('text', 'message'),
         [
-            ('a,b\n1,2\n', 'must have the columns'),
-            ('y,x\n1,two\n', 'must be numbers'),
+            ('a,b\n1,2\n', 'names of the columns: axis-0'),
+            ('y,x\n1,two\n', 'must be finite numbers'),
             ('y,x\n1,nan\n', 'must be finite'),
             ('y,x\n1\n', 'must have 2 values'),
         ],

@@ -278,6 +278,14 @@ class TestBadInput:
     def test_missing_file(self, refused) -> None:
         assert 'there is no file nowhere.png' in refused(source='nowhere.png')
 
+    def test_a_name_that_begins_like_an_option(
+        self, refused, tmp_path, monkeypatch
+    ) -> None:
+        (tmp_path / '-a.png').touch()
+        monkeypatch.chdir(tmp_path)
+        said = refused(source='-a.png')
+        assert '-a.png is taken for an option; write ./-a.png' in said
+
     def test_folder(self, refused, tmp_path) -> None:
         assert 'is a folder' in refused(target=str(tmp_path))
 

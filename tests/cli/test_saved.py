@@ -187,7 +187,9 @@ class TestApply:
         for kind in ('image', 'labels'):
             out = ['--out', str(tmp_path), '--as', kind]
             assert main([*arguments, *out]) == 2
-            assert '(40, 60)' in capsys.readouterr().err
+            said = capsys.readouterr().err
+            assert 'a.tif' in said
+            assert '(40, 60)' in said
 
 
 class TestInvert:

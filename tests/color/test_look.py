@@ -185,6 +185,9 @@ class TestFile:
 
     def test_text_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / 'stain.json'
-        path.write_text('stain')
-        with pytest.raises(InputError, match='cannot be read'):
-            Look.load(path)
+        for other in (b'stain', b'\x89PNG\r\n', b'[1]'):
+            path.write_bytes(other)
+            with pytest.raises(InputError, match='is no look: expected a JS'):
+                Look.load(path)
+        with pytest.raises(InputError, match=r'cannot read none\.json: No'):
+            Look.load(tmp_path / 'none.json')

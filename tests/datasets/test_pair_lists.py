@@ -102,7 +102,10 @@ def test_bad_rows_name_their_line(two_images, write_list, row, message):
 def test_missing_file_columns_and_rows(tmp_path, write_list):
     with pytest.raises(InputError, match=r'cannot read.*none\.csv'):
         read_images(tmp_path / 'none.csv', tmp_path)
-    with pytest.raises(InputError, match=r'target_mask not among source'):
+    with pytest.raises(
+        InputError,
+        match='it lacks target_mask and begins',
+    ):
         read_mask_pairs(
             write_list('source,target,source_mask', 'a,b,c'), tmp_path
         )
@@ -114,3 +117,8 @@ def test_missing_file_columns_and_rows(tmp_path, write_list):
     binary.write_bytes(b'\x89PNG\r\n\xff\xfe')
     with pytest.raises(InputError, match='not a CSV text file'):
         read_images(binary, tmp_path)
+    binary.write_bytes(b'\x89PNG\r\n\0\0')
+    with pytest.raises(InputError, match='is no text; expected a CSV file'):
+        read_images(binary, tmp_path)
+    with pytest.raises(InputError, match='is a folder, expected a CSV file'):
+        read_images(tmp_path, tmp_path)

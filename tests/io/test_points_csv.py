@@ -43,11 +43,13 @@ def test_the_last_axes_of_a_stack_are_row_and_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('row:column\n1:2\n', 'got row:column'),
-        ('', 'got none'),
+        ('row:column\n1:2\n', 'begins with row:column'),
+        ('{"a": "' + 'b' * 900 + '"}', 'begins with .{,31}$'),
+        ('', 'begins with nothing'),
         ('row,column\n1\n', 'line 2 of .* must have 2 values'),
-        ('row,column\n1,nan\n', 'finite'),
-        ('row,column\n1,two\n', 'numbers'),
+        ('row,column\n\n1,nan\n', "finite numbers; line 3 has 'nan'"),
+        ('row,column\n1,2\n1,two\n', "line 3 has 'two': correct the line"),
+        ('row;column\n1,5;\n', "line 2 has ''"),
     ],
 )
 def test_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
@@ -78,7 +80,7 @@ def test_as_spreadsheets_write_it(
 def test_a_picture_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / 'points.csv'
     path.write_bytes(b'\x89PNG\r\n\x1a\n')
-    with pytest.raises(InputError, match='must be a CSV file'):
+    with pytest.raises(InputError, match='is not a CSV text file'):
         read_points(path)
 
 

@@ -247,6 +247,12 @@ class TestFiles:
         np.testing.assert_array_equal(found.source, [[20, 10]])
         np.testing.assert_array_equal(found.target, [[40, 30]])
 
+    def test_a_line_may_end_before_active(self, tmp_path: Path) -> None:
+        head = 'source-row,source-column,target-row,target-column,active\n'
+        (tmp_path / 'x.csv').write_text(head + '1,2,3,4\n5,6,7,8,false\n')
+        found = read_landmarks(tmp_path / 'x.csv')
+        np.testing.assert_array_equal(found.active, [True, False])
+
     def test_two_files_of_points(self, tmp_path: Path) -> None:
         for name, rows in (('a', '0,1.0,2.0\n'), ('b', '0,3.0,4.0\n')):
             (tmp_path / name).write_text('index,axis-0,axis-1\n' + rows)
@@ -261,7 +267,16 @@ class TestFiles:
             ('a,b\n1,2\n', 'begins with a, b'),
             (
                 'source-row,source-column,target-row,target-column\n1,2,3,x\n',
-                'must be numbers',
+                "finite numbers; line 2 has 'x'",
+            ),
+            (
+                'source-row,source-column,target-row,target-column\n1,2,3\n',
+                "line 2 has ''",
+            ),
+            ('"Pt-0","true","1","2","3"\n', 'begins with Pt-0, true'),
+            (
+                'Pt-0,true,1,2,3,4\nPt-1,true,1,2,3,\n',
+                "must be numbers; line 2 has ''",
             ),
         ],
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_samnet.arrays.checks import check_share
 from napari_samnet.cli.arguments import (
+    about_file,
     add_json_option,
     add_out_option,
     read_label_formats,
@@ -17,7 +18,7 @@ from napari_samnet.cli.arguments import (
     tell_notices,
 )
 from napari_samnet.cli.pages import add_page_options, read_page_option
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError
 from napari_samnet.io.formats.names import FORMATS
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
             files, told = carrier.carry(Path(file))
         except InputError as error:
             # One bad file does not stop the others.
-            failures[file] = str(error)
-            sys.stderr.write(f'napari-samnet: {in_one_line(error, None)}\n')
+            failures[file] = about_file(file, error)
+            sys.stderr.write(f'napari-samnet: {failures[file]}\n')
             continue
         written[file] = [str(path) for path in files]
         notices += told

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.io.formats.names import FORMATS
 from napari_samnet.options import (
     CHOICES,
@@ -33,8 +33,18 @@ SHORT = {'labels': 'warped_labels', 'points': 'warped_points'}
 class OneLineParser(argparse.ArgumentParser):
     """Parser whose errors are one line, without the usage before it."""
 
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Remember the words, which an error may have to name."""
+        self._words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """End the program with status 2."""
+        for word in self._words:
+            if word.startswith('-') and Path(word).exists():
+                message = f'{word} is taken for an option; write ./{word}'
         self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
 
 
@@ -105,7 +115,11 @@ def add_json_option(
 def add_out_option(parser: argparse.ArgumentParser) -> None:
     """Add the folder for the results."""
     parser.add_argument(
-        '--out', metavar='DIR', required=True, help='folder for the results'
+        '--out',
+        metavar='DIR',
+        required=True,
+        help='folder for the results; files in it that were changed since a '
+        'run wrote them, or that none has written, are not overwritten',
     )
 
 
@@ -152,6 +166,12 @@ def check_new_file(
         [file.name], read=map(Path, read), otherwise='choose another name'
     )
     return ours
+
+
+def about_file(file: str, error: InputError) -> str:
+    """What is wrong with one file of many, in a line that names it."""
+    text = in_one_line(error, None)
+    return text if Path(file).name in text else f'{file}: {text}'
 
 
 def status_of(done: int, failed: int) -> int:

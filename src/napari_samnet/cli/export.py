@@ -17,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '(displacement field of ITK), .h5 or .tfm (transform of ITK, which '
         'elastix, ANTs and 3D Slicer apply), or .npy.'
     )
-    parser.add_argument('correspondence', metavar='CORRESPONDENCE.npz')
+    parser.add_argument(
+        'correspondence',
+        metavar='CORRESPONDENCE.npz',
+        help='what transfer has written',
+    )
     parser.add_argument('file', metavar='FILE', help='file to write')
     parser.add_argument(
         '--grid',

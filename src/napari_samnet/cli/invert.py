@@ -15,8 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'source. Both directions were found by the match; nothing is '
         'computed.'
     )
-    parser.add_argument('correspondence', metavar='CORRESPONDENCE.npz')
-    parser.add_argument('out', metavar='OUT.npz')
+    parser.add_argument(
+        'correspondence',
+        metavar='CORRESPONDENCE.npz',
+        help='what transfer has written',
+    )
+    parser.add_argument('out', metavar='OUT.npz', help='file to write')
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_samnet.cli.arguments import (
+    about_file,
     add_json_option,
     add_match_options,
+    add_out_option,
     check_new_file,
     read_match_options,
     status_of,
@@ -38,9 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description='Match SOURCE with TARGET and write the change of color '
         'from one to the other into LOOK.json.',
     )
-    learn.add_argument('source', metavar='SOURCE')
-    learn.add_argument('target', metavar='TARGET')
-    learn.add_argument('look', metavar='LOOK.json')
+    learn.add_argument(
+        'source', metavar='SOURCE', help='image whose colors are to change'
+    )
+    learn.add_argument(
+        'target', metavar='TARGET', help='image that has the colors wanted'
+    )
+    learn.add_argument('look', metavar='LOOK.json', help='file to write')
     add_page_options(learn)
     add_match_options(learn)
     apply = parts.add_parser(
@@ -50,9 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'name, in its own size and number type. An image that cannot be read '
         'does not keep the others from being done.',
     )
-    apply.add_argument('look', metavar='LOOK.json')
-    apply.add_argument('images', metavar='IMAGE', nargs='+')
-    apply.add_argument('--out', metavar='DIR', required=True)
+    apply.add_argument(
+        'look', metavar='LOOK.json', help='what "look learn" has written'
+    )
+    apply.add_argument(
+        'images', metavar='IMAGE', nargs='+', help='images that get the look'
+    )
+    add_out_option(apply)
     apply.add_argument(
         '--strength',
         metavar='S',
@@ -157,5 +167,5 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
             ours.note(out.name)
             written.append(str(out))
         except InputError as error:
-            failed[str(path)] = str(error)
+            failed[str(path)] = about_file(str(path), error)
     return {'written': written, 'notes': list(look.notes), 'failed': failed}

@@ -21,7 +21,7 @@ from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.checks import as_array, check_share
 from napari_samnet.arrays.tiles import run_tiles
 from napari_samnet.color.classes import ColorClasses
-from napari_samnet.errors import InputError, refused
+from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import as_path, as_path_with, atomic_write
 from napari_samnet.images.plane import Plane
 
@@ -219,12 +219,17 @@ class Look:
         """
         file = as_path(path)
         name = file.name
-        with refused(f'{name} cannot be read'):
+        try:
             content = json.loads(file.read_text(encoding='utf-8'))
+        except OSError as error:
+            raise cannot(f'read {name}', error) from None
+        except ValueError:
+            # A picture, or the file of another program.
+            content = None
         if not isinstance(content, dict) or content.get('format') != FORMAT:
             raise InputError(
-                f'{name} is no look: expected a file that Look.save has '
-                f'written, of format {FORMAT!r}'
+                f'{name} is no look: expected a JSON file that Look.save or '
+                '"look learn" has written'
             )
         try:
             centers = np.array(content['centers'], np.float64)

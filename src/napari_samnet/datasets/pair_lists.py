@@ -120,6 +120,11 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
     Raises InputError if the file is missing, is not text, lacks a column, has
     no rows, or a line has another number of values than there are columns.
     """
+    if path.is_dir():
+        raise InputError(
+            f'{path} is a folder, expected a CSV file with the columns '
+            f'{", ".join(required)}'
+        )
     try:
         content = read_csv(path)
     except OSError as error:
@@ -135,8 +140,9 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[Row]:
     ]
     if missing:
         raise InputError(
-            f'{path}: needs the columns {", ".join(required)}; '
-            f'{", ".join(missing)} not among {", ".join(header) or "none"}'
+            f'{path} must have a first line with the names of the columns: '
+            f'{", ".join(required)}; it lacks {", ".join(missing)} and '
+            f'begins with {content.shown_header}'
         )
     if len(content.lines) < 2:
         raise InputError(f'{path} lists no pairs')

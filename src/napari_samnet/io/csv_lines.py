@@ -5,11 +5,18 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_samnet.errors import InputError, in_one_line
+
+#: Names of columns that a message shows, and letters of each.
+SHOWN_NAMES, SHOWN_LETTERS = 8, 30
 
 #: What stands between values. Where a comma is the sign of decimals, a
 #: spreadsheet puts semicolons there.
@@ -32,11 +39,50 @@ class CsvLines:
             [name.strip() for name in self.lines[0][1]] if self.lines else []
         )
 
+    @property
+    def shown_header(self) -> str:
+        """The first line for a message, however long it is."""
+        names = [name[:SHOWN_LETTERS] for name in self.header]
+        more = ['…'] if len(names) > SHOWN_NAMES else []
+        return ', '.join([*names[:SHOWN_NAMES], *more]) or 'nothing'
+
     def number(self, text: str) -> float:
         """Value of a cell; raises ValueError if it is no number."""
         if self.separator != ',':
             text = text.replace(',', '.')
         return float(text)
+
+    def numbers(
+        self,
+        places: Sequence[int],
+        what: str,
+        *,
+        after: int = 1,
+        finite: bool = True,
+    ) -> npt.NDArray[np.float64]:
+        """Values of some columns.
+
+        ``places``: the columns. ``what``: what is read, and from which file,
+        for messages. ``after``: lines at the beginning that have none.
+        Returns: (N, columns). Raises InputError at the first line that lacks
+        one, or where one is no number, or, if wanted so, no finite one.
+        """
+        rows = []
+        for line, cells in self.lines[after:]:
+            for place in places:
+                cell = cells[place].strip() if place < len(cells) else ''
+                try:
+                    value = self.number(cell)
+                except ValueError:
+                    value = None
+                if value is None or (finite and not isfinite(value)):
+                    raise InputError(
+                        f'{what} must be {"finite " * finite}numbers; line '
+                        f'{line} has {cell[:SHOWN_LETTERS]!r}: correct the '
+                        f'line, or leave it out'
+                    )
+                rows.append(value)
+        return np.array(rows, float).reshape(-1, len(places))
 
 
 def read_csv(path: Path) -> CsvLines:
@@ -60,9 +106,18 @@ def read_csv(path: Path) -> CsvLines:
             ],
             separator,
         )
-    except (UnicodeError, csv.Error) as error:
+    except UnicodeError:
+        if b'\0' in content:
+            raise InputError(
+                f'{path} is no text; expected a CSV file'
+            ) from None
         raise InputError(
-            f'{path} is not a CSV text file in UTF-8: {in_one_line(error)}'
+            f'{path} is not a CSV text file in UTF-8; if it is text, save it '
+            'again as "CSV UTF-8"'
+        ) from None
+    except csv.Error as error:
+        raise InputError(
+            f'{path} cannot be read as a CSV file: {in_one_line(error)}'
         ) from None
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import write_text
 from napari_samnet.io.csv_lines import CsvLines, place_of, read_csv
 from napari_samnet.io.points_csv import read_points
@@ -69,10 +68,10 @@ def read_landmarks(
         raise InputError(f'landmarks: there is no file {file}')
     try:
         content = read_csv(file)
-    except (OSError, InputError) as error:
-        raise InputError(
-            f'landmarks: {file} cannot be read: {error}'
-        ) from None
+    except OSError as error:
+        raise cannot(f'read the landmarks of {file}', error) from None
+    except InputError as error:
+        raise InputError(f'landmarks: {error}') from None
     header = content.header
     at = [place_of(header, name) for name in COLUMNS]
     places = [place for place in at if place is not None]
@@ -86,25 +85,29 @@ def read_landmarks(
     raise InputError(
         f'landmarks must have the columns {", ".join(COLUMNS)}, or be a 2-D '
         f'landmark file of BigWarp; {file} begins with '
-        f'{", ".join(header[:6]) or "nothing"}'
+        f'{content.shown_header}'
     )
 
 
 def _by_columns(content: CsvLines, places: list[int], file: Path) -> Landmarks:
     """Read our own rows; ``places``: columns of the coordinates."""
     rows = [row for _, row in content.lines[1:]]
-    values = _numbers(content, rows, places, file)
+    values = content.numbers(places, f'landmarks of {file}')
     active = np.ones(len(rows), bool)
     place = place_of(content.header, 'active')
     if place is not None:
-        active = np.array([_is_true(row[place]) for row in rows], bool)
+        # A line that ends before it says nothing of it.
+        cells = [[*row, 'true'][min(place, len(row))] for row in rows]
+        active = np.array([_is_true(cell) for cell in cells], bool)
     return Landmarks(values[:, :2], values[:, 2:], active)
 
 
 def _bigwarp(content: CsvLines, file: Path) -> Landmarks:
     """Read rows of BigWarp, which writes x before y."""
     rows = [row for _, row in content.lines]
-    values = _numbers(content, rows, range(2, 6), file, complete=False)
+    values = content.numbers(
+        range(2, 6), f'landmarks of {file}', after=0, finite=False
+    )
     active = np.array([_is_true(row[1]) for row in rows], bool)
     # A point that was set in one image alone is at infinity in the other.
     complete = np.isfinite(values).all(1)
@@ -114,27 +117,6 @@ def _bigwarp(content: CsvLines, file: Path) -> Landmarks:
 
 def _is_true(text: str) -> bool:
     return text.strip().lower() in ('true', '1', 'yes')
-
-
-def _numbers(
-    content: CsvLines,
-    rows: list[list[str]],
-    places: Sequence[int],
-    file: Path,
-    *,
-    complete: bool = True,
-) -> Points:
-    """Four numbers a row."""
-    try:
-        values = np.array(
-            [[content.number(row[k]) for k in places] for row in rows],
-            dtype=np.float64,
-        ).reshape(-1, 4)
-    except (ValueError, IndexError):
-        raise InputError(f'landmarks must be numbers in {file}') from None
-    if complete and not np.isfinite(values).all():
-        raise InputError(f'landmarks must be finite numbers in {file}')
-    return values
 
 
 def write_landmarks(

@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import write_text
-from napari_samnet.io.csv_lines import csv_text, place_of, read_csv
+from napari_samnet.io.csv_lines import (
+    CsvLines,
+    csv_text,
+    place_of,
+    read_csv,
+)
 
 #: Names of the row and the column.
 NAMES = (('row', 'column'), ('y', 'x'))
@@ -60,13 +65,12 @@ def read_point_table(
         raise InputError(f'points: there is no file {file}')
     try:
         content = read_csv(file)
-    except (OSError, InputError) as error:
-        raise InputError(
-            f'points: {file} must be a CSV file with a line of column names, '
-            f'but cannot be read as text: {in_one_line(error)}'
-        ) from None
+    except OSError as error:
+        raise cannot(f'read the points of {file}', error) from None
+    except InputError as error:
+        raise InputError(f'points: {error}') from None
     header = content.header
-    places = _places(header, file)
+    places = _places(content, file)
     leading = _leading(header, places)
     for number, row in content.lines:
         if len(row) != len(header):
@@ -75,18 +79,7 @@ def read_point_table(
                 f'values, as its first line has'
             )
     rows = [row for _, row in content.lines[1:]]
-    try:
-        values = np.array(
-            [
-                [content.number(row[k]) for k in (*leading, *places)]
-                for row in rows
-            ],
-            float,
-        ).reshape(len(rows), len(leading) + 2)
-    except ValueError:
-        raise InputError(f'points must be numbers in {file}') from None
-    if not np.isfinite(values).all():
-        raise InputError(f'points must be finite numbers in {file}')
+    values = content.numbers((*leading, *places), f'points of {file}')
     kept = _on_plane(values[:, :-2], page, file)
     others = [k for k in range(len(header)) if k not in (*leading, *places)]
     return PointTable(
@@ -122,8 +115,9 @@ def about_places(
     )
 
 
-def _places(header: list[str], file: Path) -> tuple[int, int]:
+def _places(content: CsvLines, file: Path) -> tuple[int, int]:
     """Columns of the row and the column: of napari's axes the last two."""
+    header = content.header
     axes = _axes(header)
     if len(axes) >= 2:
         return axes[-2], axes[-1]
@@ -132,8 +126,9 @@ def _places(header: list[str], file: Path) -> tuple[int, int]:
         if row is not None and column is not None:
             return row, column
     raise InputError(
-        f'points must have the columns axis-0 and axis-1, row and column, or '
-        f'y and x, got {", ".join(header) or "none"} in {file}'
+        f'points must have a first line with the names of the columns: '
+        f'axis-0 and axis-1, row and column, or y and x; {file} begins with '
+        f'{content.shown_header}'
     )
 
 

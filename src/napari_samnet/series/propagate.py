@@ -16,7 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.brief import brief
-from napari_samnet.arrays.checks import check_flag, check_function
+from napari_samnet.arrays.checks import (
+    check_flag,
+    check_function,
+    check_labels,
+)
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.series.annotations import as_places, by_plane, whole_type
@@ -138,11 +142,7 @@ def propagate_steps(
     first = chains[0].source if chains else min(drawn)
     shape = planes(first).shape
     for index, labels in drawn.items():
-        if labels.shape != shape:
-            raise InputError(
-                f'labels of plane {index} have shape {labels.shape}, the '
-                f'planes {shape}'
-            )
+        check_labels(f'labels of plane {index}', labels, shape)
     memory = Memory(planes.closely, drawn, known, len(names))
     run = Propagation(planes, memory, names, outlines=options.outlines)
     done = 0
