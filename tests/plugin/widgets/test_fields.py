@@ -6,7 +6,7 @@ import html
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Qt
 
 from napari_samnet.errors import InputError
 from napari_samnet.options import (
@@ -22,6 +22,7 @@ from napari_samnet.plugin.widgets.fields import (
     MAIN,
     OptionFields,
 )
+from napari_samnet.plugin.widgets.orientation_field import ORIENTATIONS
 
 
 @pytest.fixture
@@ -77,10 +78,40 @@ def test_a_weights_file_can_be_chosen(fields: OptionFields) -> None:
     assert heard == [True]
 
 
+def test_an_orientation_is_chosen_or_written(
+    qtbot: Any, fields: OptionFields
+) -> None:
+    field = fields.native('orientation')
+    qtbot.addWidget(field)
+    field.show()
+    heard: list[str] = []
+    fields.changed.connect(lambda: heard.append(field.value))
+    for row in range(field.count()):
+        field.setCurrentIndex(row)
+        said = field.itemText(row)
+        assert fields.options().orientation == said
+        assert MatchOptions(orientation=said).orientation == said
+        assert field.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert heard == [field.itemText(row) for row in range(1, field.count())]
+    field.lineEdit().selectAll()
+    qtbot.keyClicks(field.lineEdit(), '1')
+    # Nothing is completed while an angle is written.
+    assert field.value == '1'
+    qtbot.keyClicks(field.lineEdit(), '5')
+    qtbot.keyClick(field.lineEdit(), Qt.Key.Key_Return)
+    assert fields.options().orientation == '15'
+    assert field.count() == len(ORIENTATIONS)
+    qtbot.keyClicks(field.lineEdit(), 'x')
+    with pytest.raises(InputError, match='orientation must be auto'):
+        fields.options()
+    fields.show({'orientation': 'auto'})
+    assert fields.options() == DEFAULTS
+
+
 def test_wheel_scrolls_the_dock_and_changes_nothing(
     qtbot: Any, fields: OptionFields
 ) -> None:
-    from qtpy.QtCore import QPoint, QPointF, Qt
+    from qtpy.QtCore import QPoint, QPointF
     from qtpy.QtGui import QWheelEvent
     from qtpy.QtWidgets import QApplication
 

@@ -42,6 +42,7 @@ from napari_samnet.options import (
     parameter_text,
     visible_options,
 )
+from napari_samnet.plugin.widgets.orientation_field import OrientationField
 from napari_samnet.runtime.weights import available_weights
 
 #: Names on the screen. A parameter without one shows its own name.
@@ -221,6 +222,8 @@ def _make(name: str, plan: FieldPlan) -> Any:
     text = plan.labels.get(name, name)
     if name == plan.weights:
         return WeightsField()
+    if name == 'orientation':
+        return OrientationField(default)
     if name in plan.choices:
         choices = _devices() if name == 'device' else plan.choices[name]
         return ComboBox(name=name, choices=choices, value=default)
