@@ -286,6 +286,29 @@ class TestBadInput:
         said = refused(source='-a.png')
         assert '-a.png is taken for an option; write ./-a.png' in said
 
+    @pytest.mark.parametrize(
+        ('words', 'says'),
+        [
+            (['--lables', 'm.png'], 'did you mean --labels?'),
+            (['--lables=m.png'], 'did you mean --labels?'),
+            (['more.png'], 'unrecognized arguments: more.png (see napari'),
+            (['--zzz'], 'unrecognized arguments: --zzz (see napari'),
+        ],
+    )
+    def test_words_that_it_does_not_know(self, refused, words, says) -> None:
+        line = refused(*words)
+        assert says in line
+        assert '(see napari-samnet transfer --help)' in line
+
+    @pytest.mark.parametrize('flag', ['--region', '--target-leave-out'])
+    def test_a_mask_is_called_by_its_flag(
+        self, refused, tmp_path, coffee, flag
+    ) -> None:
+        Image.fromarray(coffee.source).save(tmp_path / 'photo.png')
+        line = refused(flag, str(tmp_path / 'photo.png'))
+        assert f'mask of {flag}: ' in line
+        assert 'labels' not in line
+
     def test_folder(self, refused, tmp_path) -> None:
         assert 'is a folder' in refused(target=str(tmp_path))
 

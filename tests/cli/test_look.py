@@ -54,3 +54,14 @@ def test_learn_once_apply_to_many(
     )
     change = np.abs(first.mean(axis=(0, 1)) - violet).sum()
     assert change < 0.5 * np.abs(brown - violet).sum()
+
+
+def test_an_unknown_word_is_told_by_the_part(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ['look', 'learn', 'a.png', 'b.png', 'look.json', '--sise', '64']
+    with pytest.raises(SystemExit, match='2'):
+        main(words)
+    said = capsys.readouterr().err
+    assert said.startswith('napari-samnet look learn: there is no option')
+    assert 'did you mean --size?' in said

@@ -122,3 +122,24 @@ def test_points_need_a_folder_of_images(
     words = ['train', str(listed), '--points', str(images)]
     assert main([*words, '--out', str(tmp_path / 'run')]) == 2
     assert 'the images must be a folder' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('points', ['none', 'empty'])
+def test_points_that_are_not_there_begin_no_run(
+    images: Path, points: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images.parent / 'empty').mkdir()
+    out = images.parent / 'run'
+    command = ['train', str(images), '--out', str(out)]
+    command += ['--points', str(images.parent / points)]
+    assert main(command) == 2
+    assert 'points must lie in' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_run_cannot_go_into_a_file(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ['train', str(images), '--out', str(images / 'one.png')]
+    assert main(command) == 2
+    assert 'is a file, expected a folder' in capsys.readouterr().err

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,12 +41,26 @@ class OneLineParser(argparse.ArgumentParser):
         self._words = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
+    @property
+    def flags(self) -> list[str]:
+        """All options that there are."""
+        return list(self._option_string_actions)
+
     def error(self, message: str) -> NoReturn:
         """End the program with status 2."""
         for word in self._words:
             if word.startswith('-') and Path(word).exists():
                 message = f'{word} is taken for an option; write ./{word}'
         self.exit(2, f'{self.prog}: {message} (see {self.prog} --help)\n')
+
+
+def unknown_words(parser: OneLineParser, words: Sequence[str]) -> str:
+    """What to say of words that a command does not know."""
+    for word in words:
+        near = get_close_matches(word.partition('=')[0], parser.flags, 1, 0.75)
+        if word.startswith('-') and near:
+            return f'there is no option {word}; did you mean {near[0]}?'
+    return f'unrecognized arguments: {" ".join(words)}'
 
 
 def add_match_options(

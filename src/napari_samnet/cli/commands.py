@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 
-from napari_samnet.cli.arguments import OneLineParser
+from napari_samnet.cli.arguments import OneLineParser, unknown_words
 from napari_samnet.errors import InputError, in_one_line
 
 #: What each command does; its module has the same name.
@@ -45,7 +45,7 @@ def run_command(words: list[str]) -> int:
     logging.getLogger('tifffile').addHandler(logging.NullHandler())
     warnings.filterwarnings('ignore', module=r'PIL\.')
     try:
-        arguments = _parser(words).parse_args(words)
+        arguments = _parsed(words)
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except InputError as error:
@@ -58,6 +58,14 @@ def run_command(words: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
+
+
+def _parsed(words: list[str]) -> argparse.Namespace:
+    """What the words ask for; ends the program where they make no sense."""
+    arguments, unknown = _parser(words).parse_known_args(words)
+    if unknown:
+        arguments.parser.error(unknown_words(arguments.parser, unknown))
+    return arguments
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
@@ -80,7 +88,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
             command = import_module(f'napari_samnet.cli.{name}')
             chosen_parser = commands.add_parser(name, help=text)
             command.add_arguments(chosen_parser)
-            chosen_parser.set_defaults(run=command.run)
+            chosen_parser.set_defaults(run=command.run, parser=chosen_parser)
         else:
             commands.add_parser(name, help=text, add_help=False)
     return parser

@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_page_options(apply, images='')
     for part in (learn, apply):
         add_json_option(part)
+        part.set_defaults(parser=part)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,16 +32,18 @@ def add_page_options(
 
 
 def read_page_options(
-    arguments: argparse.Namespace,
+    arguments: argparse.Namespace, images: str = 'source and target'
 ) -> tuple[PlaneChoice, PlaneChoice]:
     """Pages and channels from parsed flags.
 
+    ``images``: what two numbers with a comma are for; empty where only one is
+    taken.
     Raises InputError if a value is no number from 0 on.
     """
-    pages = _two_numbers('--page', arguments.page, words=('all',))
+    pages = _two_numbers('--page', arguments.page, images, words=('all',))
     channels = [
         None if channel is None else int(channel)
-        for channel in _two_numbers('--channel', arguments.channel)
+        for channel in _two_numbers('--channel', arguments.channel, images)
     ]
     source, target = map(PlaneChoice, pages, channels)
     return source, target
@@ -52,16 +54,19 @@ def read_page_option(arguments: argparse.Namespace) -> PlaneChoice:
 
     Raises InputError if a value is no number from 0 on, or there are two.
     """
-    plane, other = read_page_options(arguments)
-    if plane != other:
-        raise InputError(
-            '--page and --channel must be one number for all images'
-        )
-    return plane
+    for flag, text in (
+        ('--page', arguments.page),
+        ('--channel', arguments.channel),
+    ):
+        if ',' in (text or ''):
+            raise InputError(
+                f'{flag} must be one number for all images, got {text!r}'
+            )
+    return read_page_options(arguments, '')[0]
 
 
 def _two_numbers(
-    flag: str, text: str | None, words: tuple[str, ...] = ()
+    flag: str, text: str | None, images: str, words: tuple[str, ...] = ()
 ) -> list[int | str | None]:
     """A number for each of two images from one or two of them."""
     if text is None:
@@ -74,10 +79,9 @@ def _two_numbers(
         choices = 'a whole number from 0 on'
         if words:
             choices += f' or {" or ".join(words)}'
-        raise InputError(
-            f'{flag} must be {choices}, or two of them with a comma for '
-            f'source and target, got {text!r}'
-        )
+        if images:
+            choices += f', or two of them with a comma for {images}'
+        raise InputError(f'{flag} must be {choices}, got {text!r}')
     values: list[int | str | None] = [
         part if part in words else int(part) for part in parts
     ]

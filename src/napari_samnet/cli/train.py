@@ -82,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     from tqdm import tqdm
 
+    from napari_samnet.outputs.folder import check_folder
+
+    check_folder(args.out)
     options = _read_options(args)
     plane = read_page_option(args)
     if args.name:
@@ -95,6 +98,11 @@ def run(args: argparse.Namespace) -> int:
     from napari_samnet.training.runs import WEIGHTS_NAME
 
     images = read_images(args.images, root=args.root, plane=plane)
+    if args.points is not None:
+        from napari_samnet.training.marked_points import read_marked_images
+
+        # Before the folder is made, which would hold a run with these.
+        read_marked_images(args.images, args.points)
     if args.json_lines:
         from napari_samnet.training.process import run_child
 

@@ -131,10 +131,11 @@ def run(arguments: argparse.Namespace) -> int:
     axes = (source.picture.channel_axis, target.channel_axis)
     landmarks = _read_landmarks(arguments, source, target)
     masks = {
-        'region': _read_masks(arguments.region, arguments.target_region),
-        'leave_out': _read_masks(
-            arguments.leave_out, arguments.target_leave_out
-        ),
+        name: (
+            _read_mask(arguments, name),
+            _read_mask(arguments, f'target_{name}'),
+        )
+        for name in ('region', 'leave_out')
     }
     with MatchProgress() as progress:
         result = match(
@@ -258,16 +259,17 @@ def _read_images(
     return source, further, target
 
 
-def _read_masks(*files: str | None) -> tuple[Any, ...]:
-    """Masks of source and target, None without a file."""
+def _read_mask(arguments: argparse.Namespace, name: str) -> Any:
+    """Mask of an option, None where it is not given."""
     from napari_samnet.io.label_files import read_label_picture
 
-    masks = []
-    for file in files:
-        picture = None if file is None else read_label_picture(file)
-        tell_notices([] if picture is None else list(picture.notices))
-        masks.append(None if picture is None else picture.labels)
-    return tuple(masks)
+    file = getattr(arguments, name)
+    if file is None:
+        return None
+    flag = '--' + name.replace('_', '-')
+    picture = read_label_picture(file, name=f'mask of {flag}')
+    tell_notices(picture.notices)
+    return picture.labels
 
 
 def _read_landmarks(

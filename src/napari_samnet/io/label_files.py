@@ -181,7 +181,11 @@ def _labels(stored: Stored, name: str, file: Path) -> LabelPicture:
     if colors.dtype == np.uint16:
         colors = colors >> 8
     return painted(
-        np.ascontiguousarray(colors).astype(np.uint8), glass, stored, file
+        np.ascontiguousarray(colors).astype(np.uint8),
+        glass,
+        stored,
+        name,
+        file,
     )
 
 
@@ -212,7 +216,7 @@ def _one_number(stored: Stored, name: str, file: Path) -> LabelPicture:
     if stored.palette is not None and is_painted_palette(stored):
         colors = stored.palette[np.minimum(pixels, len(stored.palette) - 1)]
         return painted(
-            np.ascontiguousarray(colors[..., :3]), None, stored, file
+            np.ascontiguousarray(colors[..., :3]), None, stored, name, file
         )
     if stored.nodata:
         empty = pixels == stored.nodata

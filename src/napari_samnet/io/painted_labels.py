@@ -36,6 +36,7 @@ def painted(
     colors: NDArray[np.uint8],
     glass: NDArray[np.bool_] | None,
     stored: Stored,
+    name: str,
     file: Path,
 ) -> LabelPicture:
     """Make labels of painted colors.
@@ -63,7 +64,7 @@ def painted(
                 else 'is a color picture'
             )
             raise InputError(
-                f'labels: {file} {reason}: {len(present):,} colors found, and '
+                f'{name}: {file} {reason}: {len(present):,} colors found, and '
                 f'none stand out; paint each object in one color, without '
                 f'smooth edges, and save it as PNG'
             )
