@@ -110,7 +110,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     'points as words': (
         lambda: FOUND.warp_points('points.csv'),
-        'points must be numbers, .* got a str',
+        "points must be numbers, .* got '",
     ),
     'a table without rows and columns': (
         lambda: FOUND.warp_points(pd.DataFrame({'x': [1], 'z': [2]})),

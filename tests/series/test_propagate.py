@@ -331,6 +331,17 @@ def test_what_does_not_fit_is_said(
         propagate(np.zeros((2, 64, 64)), annotations, size=64, **options)
 
 
+def test_a_film_is_no_path_and_no_image() -> None:
+    drawn = {0: np.ones((8, 8), int)}
+    for planes, said in (
+        ('film.tif', r'got the path film\.tif: read it first'),
+        (np.zeros((8, 8)), r'got one image, of shape \(8, 8\)'),
+        (['a.png', 'b.png'], r'plane 0 must be .* the path a\.png: read the'),
+    ):
+        with pytest.raises(InputError, match=said):
+            propagate(planes, drawn, size=64)
+
+
 class TestRegion:
     """A part of the planes that labels are carried in."""
 

@@ -18,14 +18,15 @@ def brief(result: Any) -> str:
     ``result``: an instance, whose class takes this for its ``__repr__``.
     """
     told = ', '.join(
-        f'{field.name}={_told(getattr(result, field.name))}'
+        f'{field.name}={in_brief(getattr(result, field.name))}'
         for field in fields(result)
         if field.repr
     )
     return f'{type(result).__name__}({told})'
 
 
-def _told(value: Any) -> str:
+def in_brief(value: Any) -> str:
+    """A value, or of what is large its kind and size."""
     if isinstance(value, np.ndarray):
         return f'<{value.shape} {value.dtype}>'
     text = '' if isinstance(value, Mapping) else repr(value)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.brief import in_brief
 from napari_samnet.arrays.lazy import new_array
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
@@ -154,7 +155,7 @@ def checked_points(points: Any) -> npt.NDArray[np.float64]:
     except (TypeError, ValueError):
         raise InputError(
             f'points must be numbers, rows and columns of shape (N, 2), got '
-            f'a {type(points).__name__} of others'
+            f'{in_brief(points)}'
         ) from None
     if at.shape == (0,):
         return at.reshape(0, 2)

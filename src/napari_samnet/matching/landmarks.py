@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_samnet.arrays.brief import in_brief
 from napari_samnet.arrays.checks import checked_points
 from napari_samnet.arrays.resize import centers
 from napari_samnet.correspondence import Correspondence
@@ -36,8 +37,8 @@ def checked_landmarks(landmarks: Any) -> tuple[Points, Points]:
         source, target = landmarks
     except (TypeError, ValueError):
         raise InputError(
-            'landmarks must be two lists of points, (source_points, '
-            'target_points)'
+            f'landmarks must be two lists of points, (source_points, '
+            f'target_points), got {in_brief(landmarks)}'
         ) from None
     one, other = checked_points(source), checked_points(target)
     if len(one) != len(other) or not len(one):

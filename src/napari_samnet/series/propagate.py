@@ -8,6 +8,7 @@ ends, and each plane says how it went.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.checks import (
+    as_array,
     check_flag,
     check_function,
     check_labels,
@@ -255,7 +257,7 @@ def propagate(
         window=3,
     )
     steps = propagate_steps(
-        lambda index: np.asarray(planes[index]),
+        lambda index: np.asarray(as_array(planes[index], f'plane {index}')),
         length,
         drawn,
         options,
@@ -286,6 +288,18 @@ def propagate(
 
 def _length(planes: Any) -> int:
     """Number of planes of a film, which has at least one."""
+    if isinstance(planes, (str, os.PathLike)):
+        raise InputError(
+            f'planes must be a film (T, H, W), or a list of images, got the '
+            f'path {planes!s}: read it first, with skimage.io.imread, or use '
+            f'the command "propagate"'
+        )
+    shape = getattr(planes, 'shape', None)
+    if shape is not None and len(shape) == 2:
+        raise InputError(
+            f'planes must be a film (T, H, W), or a list of images, got one '
+            f'image, of shape {tuple(shape)}'
+        )
     try:
         length = len(planes)
     except TypeError:
