@@ -27,6 +27,8 @@ def test_shares_of_other_fields_are_mixed_in() -> None:
     np.testing.assert_allclose(mixed.forward[:, 20:], 0, atol=1e-6)
     np.testing.assert_allclose(mixed.backward, 0, atol=1e-6)
     assert mixed.forward.dtype == np.float32
+    # Between two motions there is no third one.
+    assert set(np.unique(mixed.forward.round(5))) == {0, 0.5}
 
 
 def test_nothing_is_confirmed_where_that_was_not_asked() -> None:
@@ -34,20 +36,41 @@ def test_nothing_is_confirmed_where_that_was_not_asked() -> None:
     assert not Exact(zero, zero).confirmed_shares((4, 4)).any()
 
 
+FACE = 72
+
+
+def _scene(face: FloatArray, row: int, column: int) -> FloatArray:
+    """A cat's face before a still background."""
+    image = resize(data.coffee(), (SIDE, SIDE), anti_aliasing=True)
+    y, x = np.mgrid[:FACE, :FACE] - (FACE - 1) / 2
+    inside = (np.hypot(x, y) < 32).astype(float)
+    share = gaussian_filter(inside, 1)[..., None]
+    there = image[row : row + FACE, column : column + FACE]
+    there[:] = share * face + (1 - share) * there
+    return image.astype(np.float32)
+
+
 @pytest.fixture(scope='module')
-def images() -> tuple[FloatArray, FloatArray]:
-    """A cat's face before a still background, once here and once there."""
-    behind = resize(data.coffee(), (SIDE, SIDE), anti_aliasing=True)
-    cat = resize(data.chelsea()[:, 80:400], (72, 72), anti_aliasing=True)
-    y, x = np.mgrid[:72, :72] - 35.5
-    share = gaussian_filter((np.hypot(x, y) < 32).astype(float), 1)[..., None]
-    both = []
-    for (top, left), face in (((20, 20), cat), ((160, 150), cat[:, ::-1])):
-        image = behind.copy()
-        there = image[top : top + 72, left : left + 72]
-        there[:] = share * face + (1 - share) * there
-        both.append(image.astype(np.float32))
-    return both[0], both[1]
+def face() -> FloatArray:
+    """A cat's face."""
+    cat = data.chelsea()[:, 80:400]
+    return resize(cat, (FACE, FACE), anti_aliasing=True)
+
+
+@pytest.fixture(scope='module')
+def images(face: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The face once here and once there, mirrored."""
+    return _scene(face, 20, 20), _scene(face[:, ::-1], 160, 150)
+
+
+def test_what_moves_far_before_a_still_background_is_found(
+    face: FloatArray,
+) -> None:
+    start, end = np.array([20, 150]), np.array([150, 30])
+    result = match(_scene(face, *start), _scene(face, *end), attributes=False)
+    at = np.mgrid[16:56:8, 16:56:8].reshape(2, -1).T
+    misses = result.warp_points(at + start, to='target') - (at + end)
+    assert np.median(np.linalg.norm(misses, axis=1)) < 10
 
 
 def test_only_what_the_pixels_do_not_confirm_may_change(

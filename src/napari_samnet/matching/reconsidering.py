@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
 
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.refinement import Exact
@@ -22,11 +25,15 @@ FieldsOf = Callable[
 #: Where pixels confirm a part of two images, other cells, confirmed by less
 #: than this, may take matches that are away from theirs by more than so many
 #: cells. Where fewer cells than the last number could, nothing is done.
-CONFIRMED, MOVED, FEWEST = 0.1, 3.0, 28
+CONFIRMED, MOVED, FEWEST = 0.1, 2.0, 14
 
-#: Cells of a square of nine that must take another match for its middle to,
-#: and cells by which pixels have moved the match of one that may not any more.
-TOGETHER, FOLLOWED = 5, 1.5
+#: By how much more likely such a match must be, and where pixels have led the
+#: one in its place by more than so many cells.
+LIKELIER, FOLLOWED, LIKELIER_THERE = 0.02, 3.0, 0.1
+
+#: Cells next to each other that must take such matches for any of them to, and
+#: the share of another match from which on a cell counts as one of them.
+TOGETHER, COUNTED = 10, 0.3
 
 
 class Likelier(NamedTuple):
@@ -75,51 +82,85 @@ def likelier_matches(
             )
         if exact.confirmed is None or not upright:
             return Likelier(exact, probability)
-        rows, columns = probability.shape[-2:]
-        confirmed = torch.from_numpy(exact.confirmed_shares((rows, columns)))
-        confirmed = confirmed[:, None].to(probability)
-        known = (confirmed > CONFIRMED).to(probability)
-        if run.free_cells(probability.maximum(known), state.field) < FEWEST:
-            return Likelier(exact, probability)
-        better = run.reconsidered(state, probability)
-        taken = _left_over(state, better.state, exact, confirmed)
-        taken = taken * (better.probability > probability)
-        taken = taken * (_around(taken > 0) >= TOGETHER)
-        fields, _ = fields_of(better.state)
-        return Likelier(
-            exact.mixed_with(fields, taken[:, 0].cpu().numpy()),
-            probability + taken * (better.probability - probability),
-            float((taken > 0).float().mean()),
-        )
+        return _left_over(run, state, probability, exact, fields_of)
 
 
 def _left_over(
-    state: Iteration, better: Iteration, exact: Exact, confirmed: Tensor
+    run: PairRun,
+    state: Iteration,
+    probability: Tensor,
+    exact: Exact,
+    fields_of: FieldsOf,
+) -> Likelier:
+    """Take likelier matches of what a confirmed part leaves over."""
+    import torch
+
+    rows, columns = probability.shape[-2:]
+    confirmed = torch.from_numpy(exact.confirmed_shares((rows, columns)))
+    confirmed = confirmed[:, None].to(probability)
+    sure = probability.maximum((confirmed > CONFIRMED).to(probability))
+    # Small maps are compared on more cells than they have.
+    finer = max(1.0, confirmed[0].numel() / state.field[0, 0].numel())
+    if run.free_cells(sure, state.field) < FEWEST * finer:
+        return Likelier(exact, probability)
+    refined = _refined(state, exact)
+    now = run.match_probability(refined)
+    assert now is not None
+    better = run.reconsidered(refined, now)
+    gain = better.probability - now
+    taken = _taken((state, refined, better.state), gain, confirmed)
+    least = round(TOGETHER * finer)
+    shares = np.stack([_together(one, least) for one in taken.cpu().numpy()])
+    fields, _ = fields_of(better.state)
+    return Likelier(
+        exact.mixed_with(fields, shares),
+        now + torch.from_numpy(shares)[:, None].to(gain) * gain,
+        float((shares > 0).mean()),
+    )
+
+
+def _refined(state: Iteration, exact: Exact) -> Iteration:
+    """The state whose matches are those that the pixels have led to."""
+    import torch
+
+    linear, size = state.field[:, :4], state.field.shape[-2:]
+    flow = torch.from_numpy(exact.at_cells((size[0], size[1]))).to(linear)
+    return state._replace(field=torch.cat((linear, flow), 1))
+
+
+def _taken(
+    states: Sequence[Iteration], gain: Tensor, confirmed: Tensor
 ) -> Tensor:
-    """How far each cell shall take the better match, ``(2, 1, h, w)``.
+    """How far each cell shall take the better match, ``(2, h, w)``.
 
     As far as the pixels confirm neither the cell nor the place that it would
-    then lead to, by a match elsewhere; not at all where the pixels have led
-    elsewhere already.
+    then lead to, by a likelier match elsewhere.
+
+    ``states``: as it came, refined by pixels, and with better matches.
+    ``gain``: ``(2, 1, h, w)``, by how much likelier the latter are.
     """
     import torch
 
     from napari_samnet.samnet.field import flow_of, resize_field, warp
 
     rows, columns = confirmed.shape[-2:]
-    old, new = (
+    came, now, new = (
         flow_of(resize_field(one.field.float(), rows, columns))
-        for one in (state, better)
+        for one in states
     )
-    now = torch.from_numpy(exact.at_cells((rows, columns))).to(old)
-    moved = (new - old).norm(dim=1, keepdim=True) > MOVED
-    moved &= (now - old).norm(dim=1, keepdim=True) < FOLLOWED
+    led = (now - came).norm(dim=1, keepdim=True) > FOLLOWED
+    moved = (new - now).norm(dim=1, keepdim=True) > MOVED
+    moved &= gain > torch.where(led, LIKELIER_THERE, LIKELIER)
     there = warp(confirmed.flip(0), new).clamp(0, 1)
-    return moved * (1 - confirmed) * (1 - there)
+    return (moved * (1 - confirmed) * (1 - there))[:, 0]
 
 
-def _around(cells: Tensor) -> Tensor:
-    """How many of the nine cells around each one are such ones."""
-    import torch.nn.functional as F
+def _together(shares: FloatArray, least: int) -> FloatArray:
+    """Shares of cells that take another match, less those of few cells.
 
-    return (9 * F.avg_pool2d(cells.float(), 3, 1, 1)).round()
+    ``shares`` (h, w): from 0 to 1. ``least``: cells that are not few.
+    """
+    patches, _ = ndimage.label(shares > COUNTED, np.ones((3, 3)))
+    many = np.bincount(patches.ravel()) >= least
+    many[0] = False
+    return np.where(many[patches], shares, np.float32(0))

@@ -85,6 +85,10 @@ def _refine_large(
     return refined.forward, refined.backward, about
 
 
+#: Share of another field from which on a place takes it.
+EVEN = 0.5
+
+
 class Exact(NamedTuple):
     """Fields in normalized units, refined where the pixels allow for it."""
 
@@ -134,7 +138,7 @@ class Exact(NamedTuple):
     def mixed_with(
         self, fields: Sequence[FloatArray], shares: FloatArray
     ) -> Exact:
-        """The same with shares of other fields.
+        """The same with other fields where these have half a share or more.
 
         ``fields`` (h, w, 2): displacements forward and backward, in normalized
         units. ``shares`` (2, rows, columns): of cells of both images.
@@ -142,9 +146,12 @@ class Exact(NamedTuple):
         mixed = []
         for mine, other, share in zip(self[:2], fields, shares, strict=True):
             size = mine.shape[:2]
-            by = resized(share[..., None], *size)
-            change = by * (resized(other, *size) - mine)
-            mixed.append((mine + change).astype(np.float32))
+            shares_here = resized(share[..., None], *size)
+            # Of those cells alone, so that no two motions are blended.
+            cells = resized(other, *share.shape)
+            there = resized(cells * share[..., None], *size)
+            there /= np.maximum(shares_here, EVEN)
+            mixed.append(np.where(shares_here >= EVEN, there, mine))
         return self._replace(forward=mixed[0], backward=mixed[1])
 
     def on_grid(self, confidence: FloatArray) -> FloatArray:
