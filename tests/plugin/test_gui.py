@@ -107,6 +107,24 @@ def test_commands_work_from_the_selection(
     assert 'other ← two' in layers
 
 
+def test_what_was_opened_last_is_the_pair_that_the_dock_holds(
+    docked: Any, window: Any, npe2pm: Any
+) -> None:
+    layers, run = window.layers, f'{NAME}.run'
+    for chosen in ({'other'}, {'photo', 'other'}):
+        docked.set_source('photo')
+        layers.selection = {layers[name] for name in chosen}
+        npe2pm.commands.execute(run, kwargs={'viewer': window})
+        docked.wait(WAIT)
+        assert (docked.source.name, docked.target.name) == ('photo', 'other')
+        # The other way round, as the user has put it.
+        docked.set_labels(None)
+        docked.set_source('other')
+        npe2pm.commands.execute(run, kwargs={'viewer': window})
+        docked.wait(WAIT)
+        assert (docked.source.name, docked.target.name) == ('other', 'photo')
+
+
 def test_commands_say_what_is_missing(
     docked: Any, window: Any, npe2pm: Any, monkeypatch: Any
 ) -> None:
@@ -120,10 +138,14 @@ def test_commands_say_what_is_missing(
     window.add_image(np.zeros((9, 9)))
     window.layers.selection = {x for x in window.layers if x.name != 'mask'}
     npe2pm.commands.execute(f'{NAME}.run', kwargs=kwargs)
+    window.layers.selection = {window.layers[-1]}
+    npe2pm.commands.execute(f'{NAME}.run', kwargs=kwargs)
     assert said == [
         'Select Labels, Points or Shapes to transfer',
         'Select two images, not 3',
+        'Select two images, not 1',
     ]
+    assert docked.source.name == 'photo'
 
 
 def test_a_row_of_the_layer_list_is_dropped(

@@ -347,6 +347,11 @@ def test_labels_that_nobody_chose_follow_the_images(
     assert (widget.labels, widget.reason) == (None, '')
     press(widget.panel.swap)
     assert widget.labels.name == 'mask'
+    # A script and the commands of napari choose as well.
+    widget.set_source('last')
+    assert (widget.labels, widget.reason) == (None, '')
+    widget.set_target('last')
+    assert widget.labels.name == 'mask'
     widget.set_labels('mask')
     press(widget.panel.swap)
     assert 'does not lie on the source' in widget.reason

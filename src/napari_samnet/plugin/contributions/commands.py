@@ -14,28 +14,35 @@ from napari.utils.notifications import show_error
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.transfer.docks import open_dock
+from napari_samnet.plugin.widgets.choosers import unwrapped
 
 
 def _selected(viewer: Any, kinds: tuple[type, ...]) -> list[Any]:
     chosen = viewer.layers.selection
-    return [x for x in viewer.layers if x in chosen and isinstance(x, kinds)]
+    return [
+        unwrapped(x)
+        for x in viewer.layers
+        if x in chosen and isinstance(x, kinds)
+    ]
 
 
 def match_selected(viewer: napari.viewer.Viewer) -> None:
     """Match the two selected images.
 
-    ``viewer``: its lower selected image is the source, the upper the target.
-    Selected labels are carried along.
+    ``viewer``: its lower selected image is the source, the upper the target,
+    unless the dock holds the two already. napari selects what was opened last:
+    one image of that pair alone means the pair. Selected labels are carried
+    along.
     """
     images = _selected(viewer, (Image,))
     labels = _selected(viewer, (Labels,))
     widget = open_dock(viewer)
     try:
-        if len(images) > 2:
-            raise InputError(f'Select two images, not {len(images)}')
-        if images:
+        held = {widget.source, widget.target}
+        if not held.issuperset(images):
+            if len(images) != 2:
+                raise InputError(f'Select two images, not {len(images)}')
             widget.set_source(images[0])
-        if len(images) == 2:
             widget.set_target(images[1])
         if labels:
             widget.set_labels(labels[0])

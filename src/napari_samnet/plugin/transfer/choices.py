@@ -101,6 +101,7 @@ class Choices(Dock):
         if channel_axis is not None:
             self._inputs.channels.choose(chooser.layer, channel_axis)
             self.refresh()
+        self._follow_pair()
 
     def set_labels(self, layer: Layer | str | None) -> None:
         """Choose the source's labels, by layer or name, or none.
@@ -230,6 +231,10 @@ class Choices(Dock):
 
     def refresh(self, *_: Any) -> None:
         """Bring the panel up to date with viewer and fields."""
+        raise NotImplementedError
+
+    def _follow_pair(self) -> None:
+        """Let labels that nobody chose follow the images."""
         raise NotImplementedError
 
     def _layer(self, layer: Layer | str) -> Any:

@@ -224,6 +224,9 @@ class SemanticTransfer(Scripting):
 
     def _on_pair_activated(self, index: int = 0) -> None:  # noqa: ARG002
         self._pair_set = True
+        self._follow_pair()
+
+    def _follow_pair(self) -> None:
         labels, source = self.labels, self.source
         if self._labels_set or source is None:
             return
