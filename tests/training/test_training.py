@@ -370,6 +370,22 @@ class TestRecipe:
         assert Path(found['weights']).is_file()
         assert found['losses']['decoder']['pixel'] > 0
 
+    def test_the_command_line_shows_what_is_made_before_the_first_step(
+        self,
+        photographs: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        given = SMALL | {'matcher_steps': 1, 'decoder_steps': 0}
+        words = ['train', str(photographs), '--out', str(tmp_path / 'run')]
+        for name, value in given.items():
+            words += ['--option', f'{name}={value}']
+        assert main(words) == 0
+        shown = capsys.readouterr().err
+        assert 'pairs for the matching network: 100%' in shown
+        assert 'matcher: 100%' in shown
+        assert shown.index('pairs for') < shown.index('matcher:')
+
     def test_unknown_options_are_one_clear_line(
         self,
         photographs: Path,

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,10 @@ def run(args: argparse.Namespace) -> int:
         return run_child(images, args.out, options, name=args.name)
     with processes():
         bar = tqdm(file=sys.stderr, unit='step', disable=rank() > 0)
-        last = _show(bar, train_steps(images, args.out, options))
+        steps = train_steps(
+            images, args.out, options, watch=partial(_show_made, bar)
+        )
+        last = _show(bar, steps)
         if rank():
             return 0
     path = args.out / WEIGHTS_NAME
@@ -129,12 +133,36 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+#: What is made before a stage can begin, by its name, and what is counted.
+MADE = {
+    'encoded': ('features of the images', 'image'),
+    'pairs': ('pairs for the matching network', 'pair'),
+    'confidence': ('pairs for the confidence', 'pair'),
+}
+
+
+def _show_made(bar: Any, progress: Progress) -> None:
+    """Show how much of what a stage needs has been made."""
+    if progress.stage not in MADE:
+        return
+    text, unit = MADE[progress.stage]
+    if bar.unit != unit:
+        bar.unit = unit
+        bar.reset()
+        bar.total = progress.total or None
+        bar.set_postfix({}, refresh=False)
+    bar.set_description_str(text, refresh=False)
+    bar.n = progress.step
+    bar.refresh()
+
+
 def _show(bar: Any, steps: Iterable[Progress]) -> dict[str, dict[str, float]]:
     """Train, show how far it is, and return each stage's last mean losses."""
     last: dict[str, dict[str, float]] = {}
     mean: dict[str, float] = {}
     for progress in steps:
         if progress.stage not in last:
+            bar.unit = 'step'
             bar.reset(progress.total)
             bar.set_description_str(progress.stage)
             mean = {}
