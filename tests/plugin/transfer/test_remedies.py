@@ -323,17 +323,6 @@ def test_files_are_named_without_their_folder(
     assert second.startswith('Labels: note.txt cannot be read')
 
 
-def test_a_table_of_points_is_to_be_opened_first(
-    ready: Any, drop: Any, tmp_path: Path
-) -> None:
-    table = tmp_path / 'dots.csv'
-    table.write_text('index,axis-0,axis-1\n0,10,20\n')
-    assert drop(ready.panel.drop, files(table))
-    ready.wait(WAIT)
-    said = ready.panel.drop.reason
-    assert said.startswith('Labels: dots.csv is a table: open it with File')
-
-
 def test_labels_that_nobody_chose_follow_the_images(
     viewer: Any, photos: Any, mask: np.ndarray, make_widget: Any, press: Any
 ) -> None:

@@ -47,11 +47,6 @@ def read_mask(
     Raises InputError if it is not a mask, or one of another image.
     """
     read = None
-    if Path(path).suffix.lower() == '.csv':
-        raise InputError(
-            f'labels: {Path(path).name} is a table: open it with File › Open, '
-            'and drop the layer of points or shapes'
-        )
     if grid.leading and page is None:
         read = _read_stack(path, grid)
     if read is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Labels, Layer
+from napari.layers import Labels, Layer, Points
 from napari.utils.notifications import show_info
 
 from napari_samnet.correspondence import Correspondence
@@ -15,6 +15,11 @@ from napari_samnet.errors import InputError
 from napari_samnet.io.picture import LabelPicture
 from napari_samnet.plugin.layers.arrange import SideBySide
 from napari_samnet.plugin.layers.into import check_into, id_range
+from napari_samnet.plugin.layers.pointfiles import (
+    is_table,
+    read_points_layer,
+    same_points,
+)
 from napari_samnet.plugin.layers.results import Results
 from napari_samnet.plugin.model.capture import is_loaded
 from napari_samnet.plugin.model.masks import LabelsMask
@@ -186,32 +191,47 @@ class Actions(Choices):
         self.refresh()
 
     def transfer_file(self, path: str, **keywords: Any) -> None:
-        """Carry a mask file of the source to the target.
+        """Carry a file of labels or points of the source to the target.
 
         Parameters
         ----------
         path : str
-            Image file of labels.
+            Image file of labels, or a table of points (``.csv``).
         **keywords
             The same as in :meth:`transfer`.
 
         Raises
         ------
         InputError
-            If it is no mask, or not one of this source.
+            If it holds neither, or not those of this source.
         """
-        layer = self._open_mask(path)
-        self.panel.labels.choose(layer)
+        layer = self._open_file(path)
+        if isinstance(layer, Labels):
+            self.panel.labels.choose(layer)
         self.transfer(layer, **keywords)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until nothing runs; see :meth:`run` for what it raises."""
         self._tasks.wait(timeout)
 
-    def _open_mask(self, path: str, **how: Any) -> Labels:
-        """Add a mask file as labels on the source."""
-        file = self._mask_file(path, **how)
+    def _open_file(self, path: str) -> Labels | Points:
+        """Add a file as labels or points on the source."""
+        if is_table(path):
+            return self._open_points(path)
+        file = self._mask_file(path)
         return self._add_mask(file, file.read())
+
+    def _open_points(self, path: str) -> Points:
+        """Add a table as points on the source, unless they are there."""
+        source, _ = self._inputs.stacks()
+        layer, notices = read_points_layer(path, source.grid, source.name)
+        there = same_points(layer, source.grid, self.viewer.layers)
+        if there is not None:
+            return there
+        for notice in notices:
+            show_info(notice)
+        self._results.add_beside(layer, source.uid)
+        return layer
 
     def _mask_file(self, path: str, **how: Any) -> MaskFile:
         """A mask file of the source, not yet read."""

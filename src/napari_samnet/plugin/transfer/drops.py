@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error, show_info
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.pointfiles import is_table
 from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.conversion import (
     labels_of_image,
@@ -116,7 +117,14 @@ class Drops(Actions):
         # Whoever dropped them knows where they are, and names are short.
         folders = {str(Path(path).parent) + os.sep for path in paths}
         self._carry_made(
-            [partial(self._mask_file, path) for path in paths], folders
+            [
+                partial(
+                    self._open_points if is_table(path) else self._mask_file,
+                    path,
+                )
+                for path in paths
+            ],
+            folders,
         )
 
     @staticmethod
@@ -241,9 +249,10 @@ class Drops(Actions):
         refused: list[InputError],
         folders: Collection[str],
     ) -> None:
-        """Carry layers that were made, the last of which is chosen."""
-        if layers:
-            self.panel.labels.choose(layers[-1])
+        """Carry layers that were made; the last labels are chosen."""
+        labels = [layer for layer in layers if isinstance(layer, Labels)]
+        if labels:
+            self.panel.labels.choose(labels[-1])
         self._carry(layers, refused, folders)
 
     def _carry(

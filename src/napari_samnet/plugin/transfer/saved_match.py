@@ -18,6 +18,7 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.ask import Asked
 from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.pointfiles import is_table
 from napari_samnet.plugin.model.capture import Stack, kind_of, stack_of
 from napari_samnet.plugin.model.grids import Grid, Index, grid_of, sizes
 from napari_samnet.plugin.model.masks import INHERITED
@@ -44,7 +45,7 @@ class SavedMatch(Control):
 
     ``current``: gives the match of the planes shown, or None.
     ``carry``: carries a layer of annotations by it.
-    ``open_mask``: adds a file of labels on the source.
+    ``open_file``: adds a file of labels or points on the source.
     """
 
     def __init__(
@@ -55,14 +56,14 @@ class SavedMatch(Control):
         *,
         current: Callable[[], Asked | None],
         carry: Callable[[Any], None],
-        open_mask: Callable[[str], Any],
+        open_file: Callable[[str], Any],
     ) -> None:
         super().__init__(dock)
         self._cache = cache
         self._showing = showing
         self._current = current
         self._carry = carry
-        self._open_mask = open_mask
+        self._open_file = open_file
         #: A match that was opened without its images, and its name.
         self._alone: tuple[Correspondence, str] | None = None
         attempt = self._status.attempt
@@ -238,12 +239,12 @@ class SavedMatch(Control):
         from napari_samnet.io.formats.registry import format_of
         from napari_samnet.io.image_files import read_picture, read_stored
 
-        labels = bool(format_of(file))
-        if not labels:
+        known = is_table(str(file)) or bool(format_of(file))
+        if not known:
             stored = read_stored(file, 'file', None)
-            labels = stored.space == 'palette' or stored.pixels.dtype == bool
-        if labels and self._current() is not None:
-            self._carry(self._open_mask(str(file)))
+            known = stored.space == 'palette' or stored.pixels.dtype == bool
+        if known and self._current() is not None:
+            self._carry(self._open_file(str(file)))
             return
         picture = read_picture(file, name='file')
         axis = picture.channel_axis

@@ -116,7 +116,7 @@ class SemanticTransfer(Scripting):
             self._showing,
             current=self._current_match,
             carry=self._carry_known,
-            open_mask=self._open_mask,
+            open_file=self._open_file,
         )
         self._tasks.succeeded.connect(self._on_succeeded)
         self._wire()

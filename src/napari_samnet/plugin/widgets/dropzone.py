@@ -36,8 +36,8 @@ _FROM_TOP = (
 )
 
 _HELP = (
-    '<p>Drag a layer from the layer list, or a mask file from a folder, and '
-    'drop it here: it is carried to the target at once.</p>'
+    '<p>Drag a layer from the layer list, or a file of a mask or of points '
+    'from a folder, and drop it here: it is carried to the target at once.</p>'
 )
 
 PROMPT = 'Drop a mask here\nLabels, Points, Shapes or a file'
