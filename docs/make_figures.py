@@ -324,7 +324,7 @@ def mirrored() -> list[Panel]:
         pair.source,
         np.ascontiguousarray(pair.source[:, ::-1]),
         np.where(np.indices(pair.labels.shape)[1] < 250, pair.labels, 0),
-        ('Mirrored, taken as upright', 'left stays left'),
+        ('Mirrored, taken as upright', 'one eye lands in two places'),
         orientation='upright',
     )
 
