@@ -15,13 +15,13 @@ from napari_samnet.matching.refinement import Exact
 SIDE = 256
 
 
-def test_shares_of_other_fields_are_mixed_in() -> None:
+def test_cells_of_other_fields_are_mixed_in() -> None:
     zero = np.zeros((32, 32, 2), np.float32)
     exact = Exact(zero, zero, {'side': SIDE, 'share': 1.0})
     other = np.full((64, 64, 2), 0.5, np.float32)
-    shares = np.zeros((2, 8, 8), np.float32)
-    shares[0, :, :4] = 1
-    mixed = exact.mixed_with((other, -other), shares)
+    taken = np.zeros((2, 8, 8), bool)
+    taken[0, :, :4] = True
+    mixed = exact.mixed_with((other, -other), taken)
     assert mixed.about == exact.about
     np.testing.assert_allclose(mixed.forward[:, :12], 0.5, atol=1e-6)
     np.testing.assert_allclose(mixed.forward[:, 20:], 0, atol=1e-6)

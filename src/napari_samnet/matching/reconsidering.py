@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_samnet.arrays.types import FloatArray
@@ -32,8 +33,8 @@ CONFIRMED, MOVED, FEWEST = 0.1, 2.0, 14
 LIKELIER, FOLLOWED, LIKELIER_THERE = 0.02, 3.0, 0.1
 
 #: Cells next to each other that must take such matches for any of them to, and
-#: the share of another match from which on a cell counts as one of them.
-TOGETHER, COUNTED = 10, 0.3
+#: from which share on, of what is confirmed neither here nor there, one does.
+TOGETHER, FREE = 10, 0.5
 
 
 class Likelier(NamedTuple):
@@ -110,12 +111,13 @@ def _left_over(
     gain = better.probability - now
     taken = _taken((state, refined, better.state), gain, confirmed)
     least = round(TOGETHER * finer)
-    shares = np.stack([_together(one, least) for one in taken.cpu().numpy()])
+    patches = np.stack([_together(one, least) for one in taken.cpu().numpy()])
     fields, _ = fields_of(better.state)
+    there = torch.from_numpy(patches)[:, None].to(gain.device)
     return Likelier(
-        exact.mixed_with(fields, shares),
-        now + torch.from_numpy(shares)[:, None].to(gain) * gain,
-        float((shares > 0).mean()),
+        exact.mixed_with(fields, patches),
+        torch.where(there, better.probability, now),
+        float(patches.mean()),
     )
 
 
@@ -131,10 +133,10 @@ def _refined(state: Iteration, exact: Exact) -> Iteration:
 def _taken(
     states: Sequence[Iteration], gain: Tensor, confirmed: Tensor
 ) -> Tensor:
-    """How far each cell shall take the better match, ``(2, h, w)``.
+    """Which cells shall take the better match, ``(2, h, w)``.
 
-    As far as the pixels confirm neither the cell nor the place that it would
-    then lead to, by a likelier match elsewhere.
+    Those that have a likelier one elsewhere, where the pixels confirm neither
+    the cell nor the place that it would then lead to.
 
     ``states``: as it came, refined by pixels, and with better matches.
     ``gain``: ``(2, 1, h, w)``, by how much likelier the latter are.
@@ -152,15 +154,12 @@ def _taken(
     moved = (new - now).norm(dim=1, keepdim=True) > MOVED
     moved &= gain > torch.where(led, LIKELIER_THERE, LIKELIER)
     there = warp(confirmed.flip(0), new).clamp(0, 1)
-    return (moved * (1 - confirmed) * (1 - there))[:, 0]
+    return (moved & ((1 - confirmed) * (1 - there) >= FREE))[:, 0]
 
 
-def _together(shares: FloatArray, least: int) -> FloatArray:
-    """Shares of cells that take another match, less those of few cells.
-
-    ``shares`` (h, w): from 0 to 1. ``least``: cells that are not few.
-    """
-    patches, _ = ndimage.label(shares > COUNTED, np.ones((3, 3)))
+def _together(cells: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """Cells (h, w) of which so many or more lie next to each other."""
+    patches, _ = ndimage.label(cells, np.ones((3, 3)))
     many = np.bincount(patches.ravel()) >= least
     many[0] = False
-    return np.where(many[patches], shares, np.float32(0))
+    return np.asarray(many[patches])

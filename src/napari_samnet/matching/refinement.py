@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_samnet.arrays.resize import resized
 from napari_samnet.arrays.types import FloatArray
@@ -18,6 +19,9 @@ from napari_samnet.matching.missed_motions import (
 )
 from napari_samnet.runtime.side_by_side import Later, PutOff
 from napari_samnet.warping.fields import full_map
+
+#: Share of the nearest cells that must take another field for a place to.
+EVEN = 0.5
 
 #: Pixels of the longer side per pixel at working size from which the field
 #: is refined at twice of it.
@@ -85,10 +89,6 @@ def _refine_large(
     return refined.forward, refined.backward, about
 
 
-#: Share of another field from which on a place takes it.
-EVEN = 0.5
-
-
 class Exact(NamedTuple):
     """Fields in normalized units, refined where the pixels allow for it."""
 
@@ -136,22 +136,23 @@ class Exact(NamedTuple):
         )
 
     def mixed_with(
-        self, fields: Sequence[FloatArray], shares: FloatArray
+        self, fields: Sequence[FloatArray], taken: NDArray[np.bool_]
     ) -> Exact:
-        """The same with other fields where these have half a share or more.
+        """The same with other fields in some cells.
 
         ``fields`` (h, w, 2): displacements forward and backward, in normalized
-        units. ``shares`` (2, rows, columns): of cells of both images.
+        units. ``taken`` (2, rows, columns): cells of both images that take
+        them.
         """
         mixed = []
-        for mine, other, share in zip(self[:2], fields, shares, strict=True):
+        for mine, other, cells in zip(self[:2], fields, taken, strict=True):
             size = mine.shape[:2]
-            shares_here = resized(share[..., None], *size)
+            share = cells[..., None].astype(np.float32)
+            near = resized(share, *size)
             # Of those cells alone, so that no two motions are blended.
-            cells = resized(other, *share.shape)
-            there = resized(cells * share[..., None], *size)
-            there /= np.maximum(shares_here, EVEN)
-            mixed.append(np.where(shares_here >= EVEN, there, mine))
+            there = resized(share * resized(other, *cells.shape), *size)
+            there /= np.maximum(near, EVEN)
+            mixed.append(np.where(near >= EVEN, there, mine))
         return self._replace(forward=mixed[0], backward=mixed[1])
 
     def on_grid(self, confidence: FloatArray) -> FloatArray:
