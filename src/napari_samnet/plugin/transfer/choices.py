@@ -9,9 +9,13 @@ from napari.layers import Layer
 
 from napari_samnet.errors import InputError, no_such
 from napari_samnet.options import MatchOptions
+from napari_samnet.plugin.layers.reopened import is_result
+from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import MODES, OUTPUTS
+from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.transfer.docks import Dock
 from napari_samnet.plugin.transfer.inputs import Inputs
+from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
 
@@ -23,6 +27,7 @@ class Choices(Dock):
     _inputs: Inputs
     _labels_set: bool
     _pair_set: bool
+    _matches: Matches
 
     @property
     def source(self) -> Layer | None:
@@ -233,9 +238,40 @@ class Choices(Dock):
         """Bring the panel up to date with viewer and fields."""
         raise NotImplementedError
 
+    def _suggest_labels(self) -> None:
+        """Choose labels that lie on the source, until the user has chosen.
+
+        Where there are only labels of the target, and nobody has chosen the
+        pair, the target is the image that is annotated: the two are swapped.
+        """
+        source, target = self.source, self.target
+        if self._labels_set or self.labels is not None or source is None:
+            return
+        known = self.panel.labels.layers
+        free = [x for x in known if not is_result(x, self.viewer.layers)]
+        for layer in free:
+            if lies_on(grid_of(layer), grid_of(source)):
+                self.panel.labels.choose(layer)
+                return
+        if target is None or self._pair_set or self._matches:
+            return
+        for layer in free:
+            if lies_on(grid_of(layer), grid_of(target)):
+                self.panel.pair.swap()
+                self.panel.labels.choose(layer)
+                return
+
     def _follow_pair(self) -> None:
         """Let labels that nobody chose follow the images."""
-        raise NotImplementedError
+        labels, source = self.labels, self.source
+        if self._labels_set or source is None:
+            return
+        # What was chosen for the user follows the image that he chose.
+        if labels is not None and not lies_on(
+            grid_of(labels), grid_of(source)
+        ):
+            self.panel.labels.choose(None)
+        self._suggest_labels()
 
     def _layer(self, layer: Layer | str) -> Any:
         if isinstance(layer, str):

@@ -26,11 +26,8 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.arrange import SideBySide
 from napari_samnet.plugin.layers.ask import Asked
-from napari_samnet.plugin.layers.reopened import is_result
 from napari_samnet.plugin.layers.results import Results
-from napari_samnet.plugin.model.grids import grid_of
 from napari_samnet.plugin.model.request import Request
-from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 from napari_samnet.plugin.run.job import run_steps
 from napari_samnet.plugin.run.series import Course, series_key, series_steps
@@ -199,43 +196,9 @@ class SemanticTransfer(Scripting):
             self._pair_set = True
             self.panel.pair.prefer(images)
 
-    def _suggest_labels(self) -> None:
-        """Choose labels that lie on the source, until the user has chosen.
-
-        Where there are only labels of the target, and nobody has chosen the
-        pair, the target is the image that is annotated: the two are swapped.
-        """
-        source, target = self.source, self.target
-        if self._labels_set or self.labels is not None or source is None:
-            return
-        known = self.panel.labels.layers
-        free = [x for x in known if not is_result(x, self.viewer.layers)]
-        for layer in free:
-            if lies_on(grid_of(layer), grid_of(source)):
-                self.panel.labels.choose(layer)
-                return
-        if target is None or self._pair_set or self._matches:
-            return
-        for layer in free:
-            if lies_on(grid_of(layer), grid_of(target)):
-                self.panel.pair.swap()
-                self.panel.labels.choose(layer)
-                return
-
     def _on_pair_activated(self, index: int = 0) -> None:  # noqa: ARG002
         self._pair_set = True
         self._follow_pair()
-
-    def _follow_pair(self) -> None:
-        labels, source = self.labels, self.source
-        if self._labels_set or source is None:
-            return
-        # What was chosen for the user follows the image that he chose.
-        if labels is not None and not lies_on(
-            grid_of(labels), grid_of(source)
-        ):
-            self.panel.labels.choose(None)
-        self._suggest_labels()
 
     def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
         self._labels_set = True
