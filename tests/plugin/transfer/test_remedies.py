@@ -342,7 +342,7 @@ def test_labels_that_nobody_chose_follow_the_images(
     widget.set_target('last')
     assert widget.labels.name == 'mask'
     widget.set_labels('mask')
-    press(widget.panel.swap)
+    widget.set_source('last')
     assert 'does not lie on the source' in widget.reason
 
 
@@ -378,6 +378,6 @@ class TestBeside:
         ready.lay_back()
         ready.run(wait=True, timeout=WAIT)
         assert remedy.isVisible()
-        ready.panel.swap.click()
+        ready.set_source('other')
         # Something else stands in the way then: the labels are smaller.
         assert remedy.text() == 'Resample'

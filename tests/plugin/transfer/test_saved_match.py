@@ -88,7 +88,8 @@ class TestWithItsImages:
             opened.correspondence.warp_points(start),
             match.inverse().warp_points(start),
         )
-        assert "'mask'" in opened.message
+        # Labels follow their image, which is the target now.
+        assert opened.labels is None
         opened.save_match(tmp_path / 'back.npz')
         opened.panel.swap.click()
         opened.open_match(tmp_path / 'back.npz', wait=True, timeout=WAIT)

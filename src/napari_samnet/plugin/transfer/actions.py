@@ -76,6 +76,9 @@ class Actions(Choices):
         self._check_into(into, request)
         for error in refused:
             self._status.note(str(error))
+        self._labels_kept.keep(
+            self.source, self.labels, by_user=self._labels_set
+        )
         self._start(request, into)
         return self._waited(wait, timeout)
 

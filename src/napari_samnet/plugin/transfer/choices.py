@@ -15,6 +15,7 @@ from napari_samnet.plugin.model.request import MODES, OUTPUTS
 from napari_samnet.plugin.model.resampled import lies_on
 from napari_samnet.plugin.transfer.docks import Dock
 from napari_samnet.plugin.transfer.inputs import Inputs
+from napari_samnet.plugin.transfer.labels_kept import LabelsKept
 from napari_samnet.plugin.transfer.matches import Matches
 from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.widgets.choosers import LayerChooser, unwrapped
@@ -25,6 +26,7 @@ class Choices(Dock):
 
     panel: Panel
     _inputs: Inputs
+    _labels_kept: LabelsKept
     _labels_set: bool
     _pair_set: bool
     _matches: Matches
@@ -248,7 +250,16 @@ class Choices(Dock):
         if self._labels_set or self.labels is not None or source is None:
             return
         known = self.panel.labels.layers
-        free = [x for x in known if not is_result(x, self.viewer.layers)]
+        kept, _ = self._labels_kept.of(source)
+        if kept in known:
+            self.panel.labels.choose(kept)
+            return
+        free = [
+            layer
+            for layer in known
+            if not is_result(layer, self.viewer.layers)
+            and not self._labels_kept.is_of_another(layer, source)
+        ]
         for layer in free:
             if lies_on(grid_of(layer), grid_of(source)):
                 self.panel.labels.choose(layer)
@@ -260,6 +271,27 @@ class Choices(Dock):
                 self.panel.pair.swap()
                 self.panel.labels.choose(layer)
                 return
+
+    def _exchanged(self) -> None:
+        """Let what belongs to an image follow it: the two were swapped.
+
+        Where they lie does not tell: two images of one size cover each other.
+        """
+        source, target, panel = self.source, self.target, self.panel
+        if source is None or target is None:
+            return
+        self._pair_set = True
+        self._labels_kept.keep(target, self.labels, by_user=self._labels_set)
+        labels, by_user = self._labels_kept.of(source)
+        if labels not in panel.labels.layers:
+            labels, by_user = None, by_user and labels is None
+        panel.labels.choose(labels)
+        self._labels_set = by_user
+        panel.region.exchange()
+        # What was to be filled belongs to what is the source now.
+        panel.into.choose(None)
+        self._suggest_labels()
+        self.refresh()
 
     def _follow_pair(self) -> None:
         """Let labels that nobody chose follow the images."""

@@ -85,6 +85,13 @@ class RegionFields:
     def _chosen(self) -> tuple[bool, str]:
         return list(USES)[self.use.currentIndex()]
 
+    def exchange(self) -> None:
+        """Let the region follow its image, where the two were swapped."""
+        leave_out, image = self._chosen
+        if image in IMAGES[:2]:
+            other = IMAGES[1 - IMAGES.index(image)]
+            self.choose(leave_out=leave_out, image=other)
+
     def choose(self, *, leave_out: bool, image: str) -> None:
         """Set what is done with the region, and in which image.
 

@@ -158,7 +158,9 @@ class SavedMatch(Control):
             show_info(f'Inverted {name}')
             return
         match = self._match()
-        self._panel.pair.swap()
+        self._check_mode()
+        # What belongs to an image follows it, as after a click.
+        self._panel.swap.click()
         self._use(match.inverse(), 'Inverted the match')
 
     def layers(self) -> list[Any]:
@@ -209,10 +211,13 @@ class SavedMatch(Control):
             'there is no match: Run makes one, or open one that was saved'
         )
 
-    def _use(self, match: Correspondence, text: str) -> None:
-        """Show a match of the planes shown, with all that a run adds."""
+    def _check_mode(self) -> None:
         if self._inputs.mode != 'current':
             raise InputError('choose Current plane at Planes: it is of one')
+
+    def _use(self, match: Correspondence, text: str) -> None:
+        """Show a match of the planes shown, with all that a run adds."""
+        self._check_mode()
         refused: list[InputError] = []
         try:
             request = self._inputs.request(refused=refused)

@@ -38,6 +38,7 @@ from napari_samnet.plugin.transfer.going_on import locked_planes
 from napari_samnet.plugin.transfer.images_shown import ImagesShown
 from napari_samnet.plugin.transfer.inputs import Inputs
 from napari_samnet.plugin.transfer.judging import ResultInspection
+from napari_samnet.plugin.transfer.labels_kept import LabelsKept
 from napari_samnet.plugin.transfer.landmarks import LandmarkControl, Shown
 from napari_samnet.plugin.transfer.masks_opened import MasksOpened
 from napari_samnet.plugin.transfer.matches import Matches
@@ -81,6 +82,7 @@ class SemanticTransfer(Scripting):
         self._images.changed.connect(self.refresh)
         self._series = SeriesView(napari_viewer, self.panel, self._inputs)
         self._matches = Matches()
+        self._labels_kept = LabelsKept()
         self._labels_set = False
         self._pair_set = False
         self._status = Status(self.panel, self._tasks, self._refusal)
@@ -130,7 +132,7 @@ class SemanticTransfer(Scripting):
         for chooser in (panel.source, panel.target):
             chooser.chosen.connect(self._on_pair)
             chooser.activated.connect(self._on_pair_activated)
-        panel.swap.clicked.connect(self._on_pair_activated)
+        panel.swap.clicked.connect(self._exchanged)
         panel.options.changed.connect(self.refresh)
         panel.outputs.changed.connect(self._status.show)
         for combo in (panel.mode, panel.axis):
@@ -198,7 +200,12 @@ class SemanticTransfer(Scripting):
 
     def _on_pair_activated(self, index: int = 0) -> None:  # noqa: ARG002
         self._pair_set = True
-        self._follow_pair()
+        kept, _ = self._labels_kept.of(self.target)
+        if kept is not None and kept is self.labels:
+            # The image that they were used with became the target.
+            self._exchanged()
+        else:
+            self._follow_pair()
 
     def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
         self._labels_set = True

@@ -1,0 +1,118 @@
+"""What belongs to an image follows it when source and target are swapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+WAIT = 60.0
+BOX = np.array([[10.0, 20.0], [10.0, 60.0], [50.0, 60.0], [50.0, 20.0]])
+
+pytestmark = pytest.mark.usefixtures('shared_matches')
+
+
+@pytest.fixture
+def covering(viewer: Any, photos: Any, mask: Any, make_widget: Any) -> Any:
+    """Two images of one size that lie on each other, labels of the first."""
+    viewer.add_image(photos[0], name='first')
+    viewer.add_labels(mask, name='of the first')
+    viewer.add_image(255 - photos[0], name='second')
+    return make_widget(viewer)
+
+
+@pytest.fixture
+def swap(covering: Any, qtbot: Any) -> Any:
+    """Press the button."""
+
+    def do() -> None:
+        qtbot.mouseClick(covering.panel.swap, Qt.MouseButton.LeftButton)
+
+    return do
+
+
+def chosen(widget: Any) -> tuple[str, str | None]:
+    labels = widget.labels
+    return widget.source.name, None if labels is None else labels.name
+
+
+def choose(combo: Any, text: str) -> None:
+    """Choose a row as a user does."""
+    row = combo.findText(text)
+    combo.setCurrentIndex(row)
+    combo.activated.emit(row)
+
+
+@pytest.mark.parametrize('by_hand', [False, True])
+def test_labels_follow_their_image(
+    covering: Any, swap: Any, mask: Any, by_hand: bool
+) -> None:
+    if by_hand:
+        choose(covering.panel.labels, 'of the first')
+    assert chosen(covering) == ('first', 'of the first')
+    swap()
+    assert chosen(covering) == ('second', None)
+    assert covering.reason == ''
+    # What is drawn now is of the second image.
+    covering.viewer.add_labels(mask // 2, name='of the second')
+    assert chosen(covering) == ('second', 'of the second')
+    for _ in range(2):
+        swap()
+        assert chosen(covering) == ('first', 'of the first')
+        swap()
+        assert chosen(covering) == ('second', 'of the second')
+    covering.viewer.layers.remove('of the first')
+    swap()
+    assert chosen(covering) == ('first', None)
+
+
+def test_that_an_image_has_none_is_remembered(
+    covering: Any, swap: Any, mask: Any
+) -> None:
+    covering.viewer.add_labels(mask, name='notes')
+    choose(covering.panel.labels, 'none')
+    swap()
+    swap()
+    assert chosen(covering) == ('first', None)
+
+
+def test_labels_follow_where_the_source_is_chosen_instead(
+    covering: Any,
+) -> None:
+    """Before a run, choosing images says nothing of whose the labels are."""
+    choose(covering.panel.source, 'second')
+    assert chosen(covering) == ('second', 'of the first')
+    choose(covering.panel.source, 'first')
+    covering.run(wait=True, timeout=WAIT)
+    choose(covering.panel.source, 'second')
+    assert covering.target.name == 'first'
+    assert chosen(covering) == ('second', None)
+    choose(covering.panel.source, 'first')
+    assert chosen(covering) == ('first', 'of the first')
+
+
+def test_nothing_is_written_into_labels_of_the_source(
+    covering: Any, swap: Any, mask: Any
+) -> None:
+    """Those of the target became those of the source."""
+    mine = covering.viewer.add_labels(np.zeros_like(mask), name='mine')
+    covering.panel.into.choose(mine)
+    swap()
+    assert covering.panel.into.layer is None
+
+
+def test_a_region_follows_its_image(covering: Any, swap: Any) -> None:
+    covering.viewer.add_shapes([BOX], name='damage')
+    for leave_out, image, other in (
+        (True, 'source', 'target'),
+        (False, 'target', 'source'),
+        (False, 'both', 'both'),
+    ):
+        covering.set_region('damage', leave_out=leave_out, image=image)
+        swap()
+        assert covering.panel.region.leave_out is leave_out
+        expected = ('source', 'target') if other == 'both' else (other,)
+        assert covering.panel.region.images == expected
+        swap()
