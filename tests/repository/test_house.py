@@ -24,6 +24,10 @@ BRITISH = re.compile(
 FOREIGN = {'labelled', 'cancelled', 'rgb2grey'}
 
 
+#: Lines that a file of code has at most. Tests list cases, and may be longer.
+LONGEST = {'src': 400, 'tools': 400, 'docs': 400, 'tests': 900}
+
+
 def rooms() -> dict[str, int]:
     """Every room and its floor, from the contract of layers."""
     text = (ROOT / 'pyproject.toml').read_text(encoding='utf-8')
@@ -53,6 +57,18 @@ def test_contracts_of_the_imports_hold(
 def test_the_house_stays_small() -> None:
     assert len(rooms()) <= 26
     assert max(rooms().values()) < 11
+
+
+@pytest.mark.parametrize('folder', LONGEST)
+def test_files_stay_short(folder: str) -> None:
+    """One idea each: what has grown beyond that is divided."""
+    lengths = {
+        str(file.relative_to(ROOT)): len(file.read_bytes().splitlines())
+        for file in (ROOT / folder).rglob('*.py')
+    }
+    assert lengths
+    limit = LONGEST[folder]
+    assert {name: n for name, n in lengths.items() if n > limit} == {}
 
 
 def test_the_page_names_every_room() -> None:
