@@ -81,6 +81,24 @@ def test_a_stack_by_direction_and_ids(film: Path, tmp_path: Path) -> None:
     assert not (out / 'stack_00002_labels.tif').exists()
 
 
+def test_a_corrected_file_stays_where_other_ids_are_carried(
+    film: Path, tmp_path: Path
+) -> None:
+    """Its labels lead nothing then, and nothing is written over them."""
+    out, mask = tmp_path / 'out', tmp_path / 'mask.png'
+    command = ['propagate', str(film), '--labels', f'frame9={mask}', *QUICK]
+    assert main([*command, '--out', str(out)]) == 0
+    file = out / 'frame10_labels.tif'
+    corrected = np.where(imread(file) == 2, 0, imread(file))
+    tifffile.imwrite(file, corrected)
+    command += ['--labels', f'frame10={file}', '--ids', '2']
+    assert main([*command, '--out', str(out)]) == 0
+    np.testing.assert_array_equal(imread(file), corrected)
+    assert set(np.unique(imread(out / 'frame8_labels.tif'))) == {0, 2}
+    states = {row['index']: row['state'] for row in table(out)}
+    assert states['1'] == states['2'] == 'annotated'
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [

@@ -193,6 +193,15 @@ class TestChoice:
             assert set(np.unique(found.labels[plane])) == {0, 9}
         np.testing.assert_array_equal(found.labels[2], truth[2])
 
+    def test_annotated_planes_without_the_ids_stay(self, two: Any) -> None:
+        frames, truth = two
+        other = np.where(truth[4] == 9, 0, truth[4])
+        drawn = {1: truth[1], 4: other}
+        found = propagate(frames, drawn, ids=[9], size=SIZE)
+        np.testing.assert_array_equal(found.labels[4], other)
+        assert found.reports[4].state == 'annotated'
+        assert set(np.unique(found.labels[3])) == {0, 9}
+
     def test_only_forwards_from_a_plane(self, two: Any) -> None:
         frames, truth = two
         drawn = {0: truth[0], 2: truth[2]}

@@ -132,8 +132,10 @@ def propagate_steps(
         If there is nothing to carry, or something does not fit.
     """
     drawn, names, known = as_places(annotations, ids)
+    # Also those that show none of the ids stay as they were given.
+    given = {index for index, each in annotations.items() if np.any(each)}
     chains = plan_chains(
-        length, drawn, start=start, direction=direction, skip=skip
+        length, drawn, start=start, direction=direction, skip={*skip, *given}
     )
     total = sum(len(chain.planes) for chain in chains)
     if adapt_size:

@@ -24,6 +24,7 @@ from napari_samnet.plugin.layers.confidence import (
 )
 from napari_samnet.plugin.layers.edits import (
     about_layer,
+    digests_written,
     find_result,
     is_edited,
     is_moved,
@@ -315,6 +316,8 @@ class Results:
             about['partial'] = True
         if product.planes is not None:
             about = _with_other_planes(about_layer(layer), about)
+            if product.kind == 'labels' and 'annotated' in about:
+                about['digests'] = digests_written(layer, product.planes)
         if product.kind in ('image', 'vectors'):
             about['look'] = LookSeen.of(layer).text
         mark_written(layer, about)
@@ -373,8 +376,6 @@ def _with_other_planes(
 ) -> dict[str, Any]:
     """What metadata say of planes that a new run has not covered."""
     joined = dict(about)
-    if 'digests' in about:
-        joined['digests'] = {**before.get('digests', {}), **about['digests']}
     if 'axis' not in about or before.get('axis') != about['axis']:
         return joined
     reports = {

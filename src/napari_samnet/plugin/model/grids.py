@@ -288,6 +288,11 @@ class Grid:
         return float(((there >= -0.5) & (there <= limits)).all(1).mean())
 
 
+def at_place(at: Index, axis: int, place: int) -> Index:
+    """The same position on another plane along an axis."""
+    return (*at[:axis], place, *at[axis + 1 :])
+
+
 def shape_of(layer: Any) -> tuple[int, ...]:
     """Shape of a layer's data without color channels, level 0 if several."""
     data = layer.data[0] if getattr(layer, 'multiscale', False) else layer.data

@@ -8,14 +8,12 @@ from plane to plane by fields, see :mod:`.propagate`.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from threading import Event
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.outputs.verdict import judge_planes
@@ -53,18 +51,10 @@ class Course:
     annotated: frozenset[int] | None = None
     #: Planes that are not visited, such as locked ones.
     skip: frozenset[int] = frozenset()
+    #: Annotated planes that the result to go on from does not have yet.
+    taken: frozenset[int] = frozenset()
     #: Hash of each plane of the result to go on from, when it was captured.
     captured: Mapping[int, str] = field(default_factory=dict, compare=False)
-
-
-def plane_digest(plane: NDArray[Any]) -> str:
-    """Hash of the labels of a plane, by which a correction is noticed.
-
-    Returns: changes with any pixel.
-    """
-    data = np.ascontiguousarray(plane)
-    # Several times as fast as other hashes; the window waits for a film's.
-    return f'{zlib.crc32(data.reshape(-1).view(np.uint8).data):08x}'
 
 
 @dataclass
@@ -100,7 +90,7 @@ def series_steps(
     reports: list[PlaneReport] = []
     for mask in labels:
         carried = yield from _carry(request, mask, axis, stop, course)
-        if carried.planes:
+        if carried.planes or course.taken:
             products.append(_product(request, axis, carried))
         reports += carried.reports.values()
         text = summarize(
@@ -209,6 +199,7 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
     stack, mask = request.source, carried.mask
     weights = get_weights(request.options.weights)
     options = asdict(request.options)
+    ids = getattr(mask, 'ids', None)
     about: dict[str, Any] = {
         'role': 'labels propagated',
         'source': stack.name,
@@ -219,10 +210,8 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         'axis': axis,
         'anchor': list(_at(request, axis, min(carried.drawn))),
         'annotated': sorted(carried.drawn),
-        'digests': {
-            ','.join(map(str, _at(request, axis, place))): plane_digest(plane)
-            for place, plane in {**carried.drawn, **carried.planes}.items()
-        },
+        'of': mask.uid,
+        'ids': None if ids is None else sorted(ids),
         'planes': [
             carried.reports[place].as_dict()
             for place in sorted(carried.reports)

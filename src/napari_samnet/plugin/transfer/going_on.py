@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from napari_samnet.errors import InputError
-from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.edits import (
+    about_layer,
+    digests_written,
+    plane_digest,
+)
 from napari_samnet.plugin.layers.label_writes import Written, update_labels
 from napari_samnet.plugin.model.capture import METADATA, kind_of
-from napari_samnet.plugin.model.grids import Index, grid_of
+from napari_samnet.plugin.model.grids import Index, at_place, grid_of
 from napari_samnet.plugin.model.request import Product
-from napari_samnet.plugin.run.series import Course, plane_digest
+from napari_samnet.plugin.run.series import Course
+from napari_samnet.plugin.transfer.annotated_since import (
+    NOTHING,
+    AnnotatedSince,
+)
 from napari_samnet.series.schedule import DIRECTIONS, Direction
 
 #: What the metadata of a propagated result say it is.
@@ -76,11 +84,6 @@ def axis_of(layer: Any, axis: int) -> int:
     return int(about_layer(layer).get('axis', axis))
 
 
-def _at(at: Index, axis: int, place: int) -> Index:
-    """The same position on another plane along an axis."""
-    return (*at[:axis], place, *at[axis + 1 :])
-
-
 def _corrected(
     layer: Any, axis: int, at: Index, captured: Mapping[int, str]
 ) -> set[int]:
@@ -88,14 +91,12 @@ def _corrected(
 
     ``captured``: hash of each plane as it is now.
     """
-    known: Mapping[str, str] = about_layer(layer).get('digests', {})
+    known = about_layer(layer).get('digests', {})
     changed = set()
     for place, now in captured.items():
-        index = _at(at, axis, place)
-        digest = known.get(','.join(map(str, index)))
-        if (digest is None and np.any(layer.data[index])) or (
-            digest is not None and digest != now
-        ):
+        index = at_place(at, axis, place)
+        written = known.get(','.join(map(str, index)), ())
+        if now not in written and (written or np.any(layer.data[index])):
             changed.add(place)
     return changed
 
@@ -107,15 +108,17 @@ def plan_course(
     *,
     direction: Direction = 'both',
     ids: Collection[int] | None = None,
+    since: AnnotatedSince = NOTHING,
 ) -> Course:
     """Plan to go on from a plane of a propagated result.
 
     ``at``: plane to go on from, which counts as annotated from now on.
     ``axis``: that it was propagated along.
     ``ids``: the only labels to carry again. By default all are.
+    ``since``: what the annotation says of the planes by now.
     Returns: all planes that were annotated or corrected are kept, and so are
     those that are locked. Of a result that was opened from a file it is not
-    known which were.
+    known which were corrected.
     Raises InputError if the plane has no labels, or there is no such
     direction.
     """
@@ -125,23 +128,34 @@ def plan_course(
             f'{direction!r}'
         )
     about = about_layer(layer)
-    if not np.asarray(layer.data[at]).any():
+    if at[axis] not in since.drawn and not np.asarray(layer.data[at]).any():
         raise InputError(
             f'{layer.name!r} has no labels on plane {at[axis]} to go on from'
         )
     captured = {
-        place: plane_digest(layer.data[_at(at, axis, place)])
+        place: plane_digest(layer.data[at_place(at, axis, place)])
         for place in range(layer.data.shape[axis])
     }
-    annotated = {*map(int, about.get('annotated', ())), at[axis]}
+    corrected = set()
     if is_known(layer):
-        annotated |= _corrected(layer, axis, at, captured)
+        corrected = _corrected(layer, axis, at, captured)
+    locked = frozenset(map(int, about.get('locked', ())))
+    taken = {p: x for p, x in since.drawn.items() if p not in locked}
+    annotated = {*map(int, about.get('annotated', ())), at[axis]}
+    annotated |= corrected | since.kept | taken.keys()
+    # Where all was erased, nothing is to be seen and led on.
+    erased = {
+        place
+        for place in corrected - taken.keys()
+        if not np.any(layer.data[at_place(at, axis, place)])
+    }
     return Course(
         start=at[axis],
         direction=direction,
         ids=None if ids is None else frozenset(map(int, ids)),
         annotated=frozenset(annotated),
-        skip=frozenset(map(int, about.get('locked', ()))),
+        skip=locked | erased,
+        taken=frozenset(taken),
         captured=captured,
     )
 
@@ -198,35 +212,33 @@ def write_back(
     shape or type of number now.
     """
     axis = int(product.about['axis'])
-    kept = (course.annotated or frozenset()) | course.skip | spared
+    annotated = course.annotated or frozenset()
+    kept = (annotated - course.taken) | course.skip | spared
     kept |= {int(place) for place in about_layer(layer).get('locked', ())}
     planes = [p for p in product.planes or () if p[axis] not in kept]
     written = update_labels(layer, product.data, planes, course.ids)
     if written is None:
         return None
     about = dict(about_layer(layer))
-    digests = dict(about.get('digests', {}))
     if not is_known(layer):
         # From now on it is.
         about |= {key: product.about[key] for key in ('role', 'axis')}
         about['on'] = product.owner
         anchor = product.about['anchor']
         planes = [
-            _at(anchor, axis, place)
+            at_place(anchor, axis, place)
             for place in range(layer.data.shape[axis])
-            if place not in spared
+            if place not in spared | annotated - course.taken
         ]
-    for index in planes:
-        digests[','.join(map(str, index))] = plane_digest(layer.data[index])
     reports = {plane['index']: plane for plane in about.get('planes', ())}
     for plane in product.about['planes']:
         if plane['index'] not in kept:
             reports[plane['index']] = plane
-    annotated = (course.annotated or frozenset()) | spared
+    annotated |= spared
     for place in annotated:
         reports.pop(place, None)
     about |= {
-        'digests': digests,
+        'digests': digests_written(layer, planes),
         'planes': [reports[place] for place in sorted(reports)],
         'annotated': sorted(annotated),
         'verdict': product.about.get('verdict'),

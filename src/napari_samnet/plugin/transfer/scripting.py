@@ -16,6 +16,10 @@ from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError, no_such
 from napari_samnet.outputs.verdict import Verdict
 from napari_samnet.plugin.model.request import OUTPUTS
+from napari_samnet.plugin.transfer.annotated_since import (
+    annotated_since,
+    find_annotation,
+)
 from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.given_pairs import GivenPairs
 from napari_samnet.plugin.transfer.going_on import (
@@ -94,7 +98,8 @@ class Scripting(GivenPairs):
         """Propagate again from a plane of a result that was corrected.
 
         Planes that were annotated, corrected since, or locked stay as they
-        are and lead the others; what changes is one step of undo.
+        are and lead the others, and what was drawn in the annotation since
+        is taken along; what changes is one step of undo.
 
         Parameters
         ----------
@@ -127,8 +132,14 @@ class Scripting(GivenPairs):
                     f'plane must be from 0 to {last}, got {plane}'
                 )
             at[axis] = plane
+        since = annotated_since(
+            result,
+            find_annotation(self.viewer, result, self.labels),
+            tuple(at),
+            axis,
+        )
         course = plan_course(
-            result, tuple(at), axis, direction=direction, ids=ids
+            result, tuple(at), axis, direction=direction, ids=ids, since=since
         )
         # The others will be found again: they need not be copied.
         planes = [
@@ -136,6 +147,7 @@ class Scripting(GivenPairs):
             for place in sorted(course.annotated or ())
         ]
         request = self._inputs.request([result], outputs=(), planes=planes)
+        request = since.put_on(request, tuple(at), axis)
         self._start(request, course=course, onto=result)
         self._waited(wait, timeout)
 

@@ -144,18 +144,35 @@ class Showing(Control):
                         f'{planes} of {onto.name!r} changed during the run '
                         f'and stayed as you left them'
                     )
-                if written is not None and not known:
-                    self._status.note(
-                        f'{onto.name!r} was opened from a file, which does '
-                        f'not say what was corrected: plane {course.start} '
-                        f'and locked ones stayed as they were'
-                    )
+                if written is not None:
+                    self._say_what_stayed(onto, course, known=known)
             if written is None:
                 # It was removed or changed during the run.
                 yield from self._results.show([product])
                 continue
             self._status.note(str(written))
             yield onto
+
+    def _say_what_stayed(
+        self, layer: Any, course: Course, *, known: bool
+    ) -> None:
+        """Say which planes no run has changed, besides where it began.
+
+        ``known``: whether it is known what the user has corrected.
+        """
+        if course.taken:
+            planes = named_planes(sorted(course.taken))
+            self._status.note(f'{planes} as you annotated since')
+        annotated = course.annotated or frozenset()
+        kept = sorted(annotated - course.taken - {course.start})
+        if kept:
+            self._status.note(f'{named_planes(kept)} kept as annotated')
+        if not known:
+            self._status.note(
+                f'{layer.name!r} was opened from a file, which does not say '
+                f'what was corrected: plane {course.start}, annotated and '
+                f'locked ones stayed as they were'
+            )
 
     def _where_images_are(
         self, request: Request, products: Sequence[Product]
