@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari_samnet.cli.arguments import add_json_option, tell_facts
+from napari_samnet.runtime.versions import installed_versions
 
 _PACKAGES = (
     'napari-samnet',
@@ -47,7 +47,7 @@ def collect() -> dict[str, Any]:
     return {
         'python': platform.python_version(),
         'system': platform.platform(),
-        'packages': {name: _version(name) for name in _PACKAGES},
+        'packages': dict.fromkeys(_PACKAGES) | installed_versions(_PACKAGES),
         'devices': _devices(),
         'weights': _weights(),
     }
@@ -86,13 +86,6 @@ def _card_lines(card: dict[str, Any], depth: int) -> list[str]:
         else:
             lines.append(f'{label}: {value}')
     return lines
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _weights() -> dict[str, Any]:

@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from napari_samnet.evaluation.interfaces import (
     Protocol,
     Scores,
 )
+from napari_samnet.runtime.versions import installed_versions
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,6 @@ def spread(count: int, limit: int | None) -> list[int]:
     if limit < 1:
         raise InputError(f'limit must be at least 1, got {limit}')
     return [index * count // limit for index in range(limit)]
-
-
-def package_versions(names: Sequence[str]) -> dict[str, str]:
-    """Look up which versions are installed.
-
-    Returns: version by name, without those that are not installed.
-    """
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def run_benchmark(
@@ -116,7 +102,7 @@ def run_benchmark(
                 'seconds_per_pair': round(
                     seconds[method.name] / len(chosen), 4
                 ),
-                'versions': package_versions(method.packages),
+                'versions': installed_versions(method.packages),
                 **method.details(),
             }
             for method in methods
@@ -124,7 +110,7 @@ def run_benchmark(
         'settings': protocol.settings(),
         'versions': {
             'python': platform.python_version(),
-            **package_versions(('napari-samnet', 'numpy', 'scikit-image')),
+            **installed_versions(('napari-samnet', 'numpy', 'scikit-image')),
         },
     }
     return BenchmarkRun(result, names, chosen, scores)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_samnet.runtime.versions import installed_versions
 
 #: Packages that compute.
 _PACKAGES = ('napari-samnet', 'torch', 'numpy', 'scipy', 'openvino')
@@ -66,9 +66,5 @@ def _environment(device: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _versions() -> tuple[tuple[str, str], ...]:
-    versions = []
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            versions.append((name, version(name)))
-    return tuple(versions)
+def _versions() -> dict[str, str]:
+    return installed_versions(_PACKAGES)

@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_samnet.errors import WeightsError
 from napari_samnet.files import atomic_write
+from napari_samnet.runtime.weights import PACKAGED_FOLDER
 
 if TYPE_CHECKING:
     from napari_samnet.runtime.weights import Weights
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.config import SAMNetConfig
 
 #: The one that was fitted to the packaged network.
-_SHIPPED = Path(__file__).parent.parent / 'weights' / 'samnet.confidence.npz'
+_SHIPPED = PACKAGED_FOLDER / 'samnet.confidence.npz'
 
 
 def confidence_path(weights: str | os.PathLike[str]) -> Path:

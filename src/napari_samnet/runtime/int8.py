@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samnet.errors import DeviceError, WeightsError
+from napari_samnet.runtime.weights import PACKAGED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +99,8 @@ def digest_of(part: nn.Module) -> str:
 def _known(weights: Weights) -> Iterator[Calibration]:
     """Calibrations that may be of these weights: their own, then ours."""
     beside = calibration_path(weights)
-    shipped = Path(__file__).parent.parent / 'weights'
-    for path in dict.fromkeys([beside, *sorted(shipped.glob('*.int8.json'))]):
+    shipped = sorted(PACKAGED_FOLDER.glob('*.int8.json'))
+    for path in dict.fromkeys([beside, *shipped]):
         calibration = read_calibration(path)
         if calibration is not None:
             yield calibration

@@ -13,13 +13,13 @@ import platform
 import sys
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_samnet.errors import DeviceError, InputError
 from napari_samnet.files import user_folder, write_text
 from napari_samnet.runtime.int8 import find_limits
+from napari_samnet.runtime.versions import installed_versions
 from napari_samnet.runtime.weights import read_model
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ def _picture() -> Tensor:
 
 def _key(digest: str) -> str:
     """Name for weights, OpenVINO and processor together."""
-    try:
-        library = version('openvino')
-    except PackageNotFoundError:
-        library = ''
+    library = installed_versions(['openvino']).get('openvino', '')
     about = (digest, library, platform.machine(), _processor_name())
     return hashlib.sha256('|'.join(about).encode()).hexdigest()[:32]
 

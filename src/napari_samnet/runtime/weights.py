@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from napari_samnet.samnet.config import SAMNetConfig
     from napari_samnet.samnet.network import SAMNet
 
-_FOLDER = Path(__file__).parent.parent / 'weights'
+#: Where the packaged networks lie, with their cards and what else was found
+#: of them.
+PACKAGED_FOLDER = Path(__file__).parent.parent / 'weights'
 FORMAT = 'napari-samnet-1'
 #: Entry of the header that names a packaged network of which the file lacks
 #: what both have in common.
@@ -55,7 +57,9 @@ class Weights:
 
 def packaged_weights() -> tuple[str, ...]:
     """Names of the networks that come with the package."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob('*.safetensors')))
+    return tuple(
+        sorted(path.stem for path in PACKAGED_FOLDER.glob('*.safetensors'))
+    )
 
 
 def available_weights() -> tuple[str, ...]:
@@ -106,7 +110,7 @@ def get_weights(name: str | os.PathLike[str]) -> Weights:
     path = Path(str(name))
     if str(name) in available_weights():
         packaged = str(name) in packaged_weights()
-        folder = _FOLDER if packaged else user_folder('weights')
+        folder = PACKAGED_FOLDER if packaged else user_folder('weights')
         path = folder / f'{name}.safetensors'
     if not path.is_file():
         raise WeightsError(

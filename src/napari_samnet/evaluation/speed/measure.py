@@ -24,7 +24,7 @@ from napari_samnet.arrays.tiles import cores
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.datasets.metrics import psnr
 from napari_samnet.errors import DeviceError, InputError
-from napari_samnet.evaluation.benchmark import package_versions, spread
+from napari_samnet.evaluation.benchmark import spread
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.registry import get_methods
 from napari_samnet.evaluation.speed.many import batch_rate, series_rate
@@ -39,6 +39,7 @@ from napari_samnet.evaluation.speed.scaling import scaling
 from napari_samnet.images.rgb import to_rgb
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.devices import resolve_execution_target
+from napari_samnet.runtime.versions import installed_versions
 
 #: Other packages that run on the same pairs.
 BASELINES = ('tvl1', 'ilk', 'dis', 'elastix')
@@ -329,7 +330,7 @@ def _setting(
         },
         'versions': {
             'python': platform.python_version(),
-            **package_versions(
+            **installed_versions(
                 ('napari-samnet', 'torch', 'numpy', 'openvino', 'nncf')
             ),
         },
