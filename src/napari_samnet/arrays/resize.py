@@ -10,6 +10,7 @@ everywhere ("align_corners=False").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,16 @@ def centers(size: int) -> npt.NDArray[np.float64]:
     the side, from 0 to 1.
     """
     return (np.arange(size) + 0.5) / size
+
+
+def center_grid(shape: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Normalized coordinates of the centers of a grid's cells.
+
+    ``shape``: rows and columns; further axes do not count. Returns: (rows,
+    columns, 2): row and column of each center, in shares of the sides.
+    """
+    sides = map(centers, shape[:2])
+    return np.stack(np.meshgrid(*sides, indexing='ij'), axis=-1)
 
 
 class Upsampler:

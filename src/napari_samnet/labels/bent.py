@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.resize import center_grid
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.warping.boundaries import sample_displacement
@@ -29,14 +29,14 @@ def follow_field(
     if len(evidence.reference_cells) != 1:
         return evidence
     cells = np.asarray(evidence.reference_cells[0], int)
-    sides = [centers(side) for side in evidence.shape]
-    grid = np.stack(np.meshgrid(*sides, indexing='ij'))
+    grid = center_grid(evidence.shape)
+    at = np.moveaxis(grid, -1, 0)
     # The fields may be finer than the evidence.
     old, new = (
-        np.moveaxis(sample_displacement(field, grid), 0, -1)
+        np.moveaxis(sample_displacement(field, at), 0, -1)
         for field in (before, after)
     )
-    led_to = (np.moveaxis(grid, 0, -1) + new) * cells - 0.5
+    led_to = (grid + new) * cells - 0.5
     shift = np.linalg.norm((new - old) * cells, axis=-1)
     index = np.asarray(evidence.index, np.int64)
     weight = np.asarray(evidence.weight, np.float64)

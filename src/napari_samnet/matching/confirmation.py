@@ -17,7 +17,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter
 from scipy.special import expit
 
-from napari_samnet.arrays.resize import resized
+from napari_samnet.arrays.resize import center_grid, resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.matching.lucas_kanade import described
 from napari_samnet.warping.fields import Mapping, round_trip, sample_field
@@ -112,13 +112,7 @@ def confirmed_shares(
     """
     rows, columns = shape
     places = np.minimum(confirmation / ENOUGH, 1)[..., None]
-    here = np.stack(
-        np.meshgrid(
-            (np.arange(rows) + 0.5) / rows,
-            (np.arange(columns) + 0.5) / columns,
-            indexing='ij',
-        )
-    )
+    here = np.moveaxis(center_grid((rows, columns)), -1, 0)
     step = sample_field(forward, here)
     there = here + step
     inside = np.all((there >= 0) & (there < 1), axis=0)

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.brief import in_brief
-from napari_samnet.arrays.checks import checked_points
-from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.resize import center_grid
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.errors import InputError
 from napari_samnet.warping.fields import sample_field
-from napari_samnet.warping.landmarks import fit_affine
+from napari_samnet.warping.landmarks import checked_pairs, fit_affine
 
 Points = npt.NDArray[np.float64]
 Matrix = npt.NDArray[np.float64]
@@ -40,13 +39,7 @@ def checked_landmarks(landmarks: Any) -> tuple[Points, Points]:
             f'landmarks must be two lists of points, (source_points, '
             f'target_points), got {in_brief(landmarks)}'
         ) from None
-    one, other = checked_points(source), checked_points(target)
-    if len(one) != len(other) or not len(one):
-        raise InputError(
-            f'landmarks must be pairs: got {len(one)} points of the source '
-            f'and {len(other)} of the target'
-        )
-    return one, other
+    return checked_pairs(source, target)
 
 
 def match_from_landmarks(
@@ -108,10 +101,10 @@ def _affine(like: Correspondence, motion: Matrix) -> Correspondence:
     inverse = _inverse(motion)
     fields = []
     for cells, matrix in (
-        (like.forward.shape[:2], motion),
-        (like.backward.shape[:2], inverse),
+        (like.forward.shape, motion),
+        (like.backward.shape, inverse),
     ):
-        grid = _grid(cells)
+        grid = center_grid(cells)
         fields.append(_moved(grid, matrix) - grid)
     return replace(
         like,
@@ -127,9 +120,9 @@ def _composed(
     again: Correspondence, motion: Matrix, first: Correspondence
 ) -> Correspondence:
     """A match with the moved target, expressed in the target as given."""
-    grid = _grid(again.forward.shape[:2])
+    grid = center_grid(again.forward.shape)
     forward = _moved(grid + again.forward, motion) - grid
-    there = _grid(first.backward.shape[:2])
+    there = center_grid(first.backward.shape)
     moved = _moved(there, _inverse(motion))
     at = np.moveaxis(moved, -1, 0)
     back = moved + np.moveaxis(sample_field(again.backward, at), 0, -1) - there
@@ -156,12 +149,6 @@ def _composed(
         evidence=evidence,
         warped_labels=None,
     )
-
-
-def _grid(cells: tuple[int, ...]) -> Matrix:
-    """Normalized positions of cell centers, (h, w, 2)."""
-    sides = [centers(side) for side in cells[:2]]
-    return np.stack(np.meshgrid(*sides, indexing='ij'), -1)
 
 
 def _moved(at: Matrix, motion: Matrix) -> Matrix:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samnet.arrays.resize import centers
+from napari_samnet.arrays.resize import center_grid
 from napari_samnet.arrays.types import FloatArray, Shape
 from napari_samnet.warping.fields import sample_field
 
@@ -149,7 +149,7 @@ class Frame:
         ``field`` (h, w, 2): normalized displacement from another image to the
         view. Returns: (h, w, 2): the same to the image.
         """
-        start = _centers(field.shape[:2])
+        start = center_grid(field.shape)
         there = (start + field) @ self.linear.T + self.offset
         return np.asarray(there - start, np.float32)
 
@@ -161,7 +161,7 @@ class Frame:
         Returns: (h, w, 2): normalized displacement from the image. Beyond the
         view, an affine motion that is fitted to the whole field goes on.
         """
-        start = _centers(field.shape[:2])
+        start = center_grid(field.shape)
         within = self._within(start)
         cells = np.concatenate([start, np.ones((*start.shape[:2], 1))], -1)
         motion = np.linalg.lstsq(
@@ -179,7 +179,7 @@ class Frame:
         ``values`` (h, w, ...): of any number of axes. Returns: shape and dtype
         of `values`; 0 beyond the view.
         """
-        within = self._within(_centers(values.shape[:2]))
+        within = self._within(center_grid(values.shape))
         at = np.moveaxis(np.clip(within, 0, 1), -1, 0)
         flat = values.reshape(*values.shape[:2], -1).astype(np.float32)
         samples = np.moveaxis(sample_field(flat, at), 0, -1).clip(0)
@@ -194,7 +194,7 @@ class Frame:
         ``shape``: rows and columns of the cells of both. Returns:
         ``rows, columns``: (h, w): beyond the view the cell at its border.
         """
-        at = np.floor(self._within(_centers(shape)) * shape).astype(np.intp)
+        at = np.floor(self._within(center_grid(shape)) * shape).astype(np.intp)
         rows, columns = (
             at[..., axis].clip(0, side - 1) for axis, side in enumerate(shape)
         )
@@ -204,12 +204,6 @@ class Frame:
         """Points of the image in the view, all normalized."""
         inverse = np.linalg.inv(self.linear)
         return np.asarray((points - self.offset) @ inverse.T)
-
-
-def _centers(shape: Sequence[int]) -> Array:
-    """Normalized cell centers (h, w, 2), row and column."""
-    grid = np.meshgrid(*map(centers, shape), indexing='ij')
-    return np.stack(grid, axis=-1)
 
 
 def shrunk(images: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.checks import checked_points
-from napari_samnet.arrays.resize import Upsampler, centers, resized
+from napari_samnet.arrays.resize import Upsampler, center_grid, resized
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.warping.boundaries import sample_displacement
 from napari_samnet.warping.fields import round_trip, sample_field
@@ -64,8 +64,7 @@ def _by_evidence(
     cells = resized(shown[..., None], rows, columns)
     share = (evidence.matrix() @ cells.reshape(-1)).reshape(evidence.shape)
     labeled = share > LABELED
-    sides = [centers(side) for side in evidence.shape]
-    at = np.stack(np.meshgrid(*sides, indexing='ij'))
+    at = np.moveaxis(center_grid(evidence.shape), -1, 0)
     there = at + sample_displacement(result.backward, at)
     inside = ((there >= 0) & (there <= 1)).all(0)
     led = sample_field(cells, there.clip(0, 1))[0] * inside > LABELED
@@ -153,7 +152,7 @@ def figures_of(
     elif points is not None and len(np.asarray(points)):
         figures |= _lands_elsewhere(result, checked_points(points))
     residual = np.where(inside & (weight > 0), length, 0.0)
-    grid = np.stack(np.meshgrid(centers(GRID), centers(GRID), indexing='ij'))
+    grid = np.moveaxis(center_grid((GRID, GRID)), -1, 0)
     places: list[DoubtfulPlace] = []
     while len(places) < MOST_PLACES:
         row, column = np.unravel_index(int(residual.argmax()), residual.shape)

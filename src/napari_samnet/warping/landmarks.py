@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.checks import checked_points
-from napari_samnet.arrays.resize import centers, resized
+from napari_samnet.arrays.resize import center_grid, resized
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.warping.boundaries import sample_displacement
@@ -82,6 +82,23 @@ class Bent:
     restarted: bool
 
 
+def checked_pairs(
+    source_points: Any, target_points: Any
+) -> tuple[Points, Points]:
+    """Check pairs of points.
+
+    ``source_points``, ``target_points`` (K, 2): row and column in pixels.
+    Raises InputError if there are not as many points of both images, or none.
+    """
+    source, target = map(checked_points, (source_points, target_points))
+    if len(source) != len(target) or not len(source):
+        raise InputError(
+            f'landmarks must be pairs: got {len(source)} points of the source '
+            f'and {len(target)} of the target'
+        )
+    return source, target
+
+
 def fit_affine(start: Points, end: Points) -> npt.NDArray[np.float64]:
     """Affine motion of pairs of points.
 
@@ -110,11 +127,6 @@ def _sampled(field: npt.NDArray[Any], at: Points) -> Points:
     return np.asarray(sample_field(field, at.T).T, np.float64)
 
 
-def _grid(shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Normalized positions of cell centers, (h, w, 2)."""
-    return np.stack(np.meshgrid(*map(centers, shape), indexing='ij'), -1)
-
-
 def _distances(
     shape: tuple[int, int], at: Points, guide: FloatArray | None
 ) -> npt.NDArray[np.float64]:
@@ -122,7 +134,7 @@ def _distances(
 
     With a picture, the way around its edges counts.
     """
-    grid = _grid(shape)
+    grid = center_grid(shape)
     straight = np.linalg.norm(grid[None] - at[:, None, None], axis=-1)
     if guide is None:
         return straight
@@ -154,7 +166,7 @@ def _distances(
 
 def _areas(field: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """What a unit of area becomes, between the cells."""
-    at = _grid((field.shape[0], field.shape[1])) + field
+    at = center_grid(field.shape) + field
     down = np.diff(at, axis=0)
     along = np.diff(at, axis=1)
     rows, columns = field.shape[:2]
@@ -259,12 +271,7 @@ def bend_both(
     which of them are met.
     Raises InputError if there are not as many points of both images, or none.
     """
-    ends = [checked_points(source_points), checked_points(target_points)]
-    if len(ends[0]) != len(ends[1]) or not len(ends[0]):
-        raise InputError(
-            f'landmarks must be pairs: got {len(ends[0])} points of the '
-            f'source and {len(ends[1])} of the target'
-        )
+    ends = checked_pairs(source_points, target_points)
     start, end = (
         (points + 0.5) / np.array(shape)
         for points, shape in zip(
@@ -345,7 +352,7 @@ def _led_by(
     from scipy.interpolate import RBFInterpolator
 
     motion = fit_affine(start, end)
-    grid = _grid(shape)
+    grid = center_grid(shape)
     affine = grid @ motion[:, :2].T + motion[:, 2] - grid
     lacking = end - start @ motion[:, :2].T - motion[:, 2]
     for smoothing in SMOOTHINGS:

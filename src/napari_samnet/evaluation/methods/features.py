@@ -17,6 +17,7 @@ from skimage.measure import ransac
 from skimage.transform import AffineTransform
 
 from napari_samnet.arrays.recently_used import RecentlyUsed
+from napari_samnet.arrays.resize import center_grid
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
 from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.images.rgb import to_working
@@ -36,12 +37,6 @@ TRIALS = 1000
 CACHED_IMAGES = 64
 
 
-def _centers(height: int, width: int) -> Array:
-    """Normalized centers of cells, (height * width, 2) row, column."""
-    rows, columns = np.mgrid[:height, :width] + 0.5
-    return np.stack([rows / height, columns / width], axis=-1).reshape(-1, 2)
-
-
 def nearest_fields(
     forward: NDArray[np.integer],
     backward: NDArray[np.integer],
@@ -54,7 +49,7 @@ def nearest_fields(
     Returns: ``forward, backward``: displacements in normalized units, constant
     over a cell.
     """
-    centers = _centers(*shape)
+    centers = center_grid(shape).reshape(-1, 2)
     fields = []
     for best in (forward, backward):
         field = (centers[best] - centers).reshape(*shape, 2)
@@ -77,7 +72,7 @@ def affine_fields(
     still = np.zeros((*shape, 2))
     cells = np.arange(forward.size)
     mutual = backward[forward] == cells
-    centers = _centers(*shape)
+    centers = center_grid(shape).reshape(-1, 2)
     start, end = centers[mutual], centers[forward[mutual]]
     if len(start) < 3:
         return still, still

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from napari_samnet.arrays.resize import center_grid
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.evaluation.interfaces import (
     Answer,
@@ -115,12 +115,12 @@ class ImageTurn:
         """
         match = answer.correspondence
         size = np.array(self.turned_shape(shape))
-        start = cell_centers(match.forward.shape[:2])
+        start = center_grid(match.forward.shape).reshape(-1, 2)
         ends = (start + match.forward.reshape(-1, 2)) * size - 0.5
         forward = (self.move_back(ends, shape) + 0.5) / shape - start
         # As many cells as before, on a canvas that may have other sides.
         cells = match.backward.shape[:2]
-        upright = cell_centers(cells)
+        upright = center_grid(cells).reshape(-1, 2)
         turned = self.move(upright * shape - 0.5, shape)
         share = (turned + 0.5) / size
         back = sample_displacement(match.backward, share.T).T
@@ -158,15 +158,6 @@ class ImageTurn:
 def _pixels(shape: tuple[int, int]) -> Points:
     """All pixels of an image, (rows * columns, 2)."""
     return np.moveaxis(np.indices(shape, float), 0, -1).reshape(-1, 2)
-
-
-def cell_centers(cells: Sequence[int]) -> Points:
-    """Centers of cells in shares of the sides.
-
-    ``cells``: rows and columns of the grid of cells. Returns: (rows * columns,
-    2): row and column of each center, from 0 to 1, row by row.
-    """
-    return (_pixels((cells[0], cells[1])) + 0.5) / np.array(cells)
 
 
 #: The 24 rotations by multiples of 15 degrees, and the four mirrored ones.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_samnet.arrays.resize import center_grid
 from napari_samnet.errors import InputError
 from napari_samnet.evaluation.interfaces import (
     Answer,
@@ -19,7 +20,6 @@ from napari_samnet.evaluation.interfaces import (
 from napari_samnet.evaluation.protocols.image_turn import (
     TURN_SETS,
     ImageTurn,
-    cell_centers,
     residual_turn,
 )
 from napari_samnet.evaluation.protocols.keypoints import Keypoints
@@ -127,7 +127,7 @@ class Orientation(Protocol):
             moved, truth = self._inner.moved_points(upright, answer)
             return residual_turn(truth, moved)
         match = answer.correspondence
-        start = cell_centers(match.forward.shape[:2])
+        start = center_grid(match.forward.shape).reshape(-1, 2)
         size = np.array(match.target_shape)
         return residual_turn(
             start * size,
