@@ -17,11 +17,14 @@ from napari_samnet.color.smoothing import blurred, resized, sobel
 FIT_SIDE = 128
 GRID = 64
 
-#: Width in pixels of the neighborhoods of the fit, the whole image first,
+#: Widths in pixels of the neighborhoods of the fit, the whole image first,
 #: and the variance of color below which each leaves the gain to the former.
 NARROW = 1.0
+NEIGHBORHOODS = (None, 8.0, NARROW)
+PLAIN = 1e-4
+
+#: Steepness, as a difference of color per pixel, at which a pixel counts half.
 EDGE = 0.05
-NEIGHBORHOODS = ((None, 1e-4), (8.0, 1e-4), (NARROW, 1e-4))
 
 #: Where :func:`.products` has products of colors before, 1 and colors after.
 _PLACES = places(4, 7)
@@ -86,7 +89,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
     edges = steep.square().sum((0, 1))
     moments = products(both, 4) / (1 + edges / EDGE**2)
     gain = torch.eye(3, dtype=torch.float64).reshape(9, 1, 1)
-    for width, pull in NEIGHBORHOODS:
+    for width in NEIGHBORHOODS:
         if width is None:
             near = moments.mean((1, 2), keepdim=True)
         else:
@@ -101,7 +104,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
         mean = shares[[_PLACES[min(k, 3), max(k, 3)] for k in _COLORS]]
         spread = shares[[_PLACES[pair] for pair in _SPREAD]]
         spread -= mean[_FIRST] * mean[_SECOND]
-        gain = _solved(spread, pull, gain)
+        gain = _solved(spread, gain)
     mean += MIDDLE
     offset = mean[3:] - (mean[:3, None] * gain.view(3, 3, *size)).sum(0)
     maps = torch.cat((gain, offset))
@@ -111,7 +114,7 @@ def fitted_maps(before: Tensor, after: Tensor) -> Tensor:
     return maps.view(4, 3, *maps.shape[1:]).transpose(0, 1)
 
 
-def _solved(spread: Tensor, pull: float, gain: Tensor) -> Tensor:
+def _solved(spread: Tensor, gain: Tensor) -> Tensor:
     """Gains ``(9, r, c)``, drawn to others, from covariances.
 
     By cofactors: thousands of tiny systems take LAPACK longer than the sums.
@@ -120,8 +123,8 @@ def _solved(spread: Tensor, pull: float, gain: Tensor) -> Tensor:
     c)``, gains of a wider neighborhood.
     """
     rows, columns = gain.shape[1:]
-    right = (spread[6:] + pull * gain).view(3, 3, rows, columns)
-    spread[[0, 3, 5]] += pull
+    right = (spread[6:] + PLAIN * gain).view(3, 3, rows, columns)
+    spread[[0, 3, 5]] += PLAIN
     a, b, c, d, e, f = spread[:6]
     cofactors = (
         (d * f - e * e, c * e - b * f, b * e - c * d),

@@ -13,6 +13,12 @@ Array = npt.NDArray[np.float64]
 ROUNDS = 8
 STEP = 2
 
+#: Pull of the map of a class towards the map of all colors, in shares of the
+#: mean mass of a class, and of this towards no change, as a variance: less
+#: does not tell a map from a shift.
+CLASS_PULL = 0.02
+PLAIN = 1e-3
+
 
 @dataclass(frozen=True, eq=False)
 class ColorClasses:
@@ -52,6 +58,31 @@ class ColorClasses:
         apart = apart.min(axis=-1, keepdims=True) - apart
         share = np.exp(apart / (2 * self.width))
         return np.asarray(share / share.sum(axis=-1, keepdims=True))
+
+
+def plain_moments() -> Array:
+    """What pulls maps (4, 3) towards no change, added to moments (4, 4)."""
+    return PLAIN * np.diag([1, 1, 1, 1e-3])
+
+
+def class_maps(moments: Array) -> Array:
+    """Affine map of color of each class, drawn to the one of all colors.
+
+    ``moments`` (K, 4, 7): sums over the pixels of each class of the products
+    of ``r, g, b, 1`` before with these and with ``r, g, b`` after.
+    Returns: (K, 4, 3): ``[r, g, b, 1] @ map`` is the color after.
+    """
+    every = moments.sum(axis=0)
+    plain = plain_moments()
+    overall = np.linalg.solve(
+        every[:, :4] + plain, every[:, 4:] + plain @ np.eye(4, 3)
+    )
+    pull = (CLASS_PULL * every[:, :4] + plain) / len(moments)
+    return np.asarray(
+        np.linalg.solve(
+            moments[..., :4] + pull, moments[..., 4:] + pull @ overall
+        )
+    )
 
 
 def _means(colors: Array, centers: Array) -> Array:

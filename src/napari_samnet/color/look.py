@@ -20,7 +20,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.brief import brief
 from napari_samnet.arrays.checks import as_array, check_share
 from napari_samnet.arrays.tiles import run_tiles
-from napari_samnet.color.classes import ColorClasses
+from napari_samnet.color.classes import ColorClasses, class_maps
 from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import as_path, as_path_with, atomic_write
 from napari_samnet.images.plane import Plane
@@ -30,11 +30,6 @@ FORMAT = 'napari-samnet-look-1'
 
 #: Classes of alike colors.
 CLASSES = 8
-
-#: Pull of the map of a class towards the map of all colors, and of this
-#: towards no change, in shares of the mean mass of a class and as a variance.
-CLASS_PULL = 0.02
-PLAIN = 1e-3
 
 #: Rounds of reweighting, and the color error at which a pixel counts half.
 ROUNDS = 3
@@ -335,21 +330,11 @@ def _unchanged(notes: tuple[str, ...]) -> Look:
 def _fit_maps(
     before: Array, after: Array, member: Array, share: Array
 ) -> Array:
-    """Affine map (K, 4, 3) of each class, drawn to the one of all colors."""
+    """Affine map (K, 4, 3) of each class, by the pixels that belong to it."""
     one = np.concatenate([before, np.ones_like(before[..., :1])], axis=-1)
     weight = share / max(float(share.mean()), 1e-12)
     both = np.concatenate([one, after], axis=-1)
     moments = np.einsum(
         'hwk,hw,hwc,hwd->kcd', member, weight, one, both, optimize=True
-    ) / (share.size)
-    every = moments.sum(axis=0)
-    plain = PLAIN * np.diag([1, 1, 1, 1e-3])
-    overall = np.linalg.solve(
-        every[:, :4] + plain, every[:, 4:] + plain @ np.eye(4, 3)
     )
-    pull = (CLASS_PULL * every[:, :4] + plain) / len(moments)
-    return np.asarray(
-        np.linalg.solve(
-            moments[..., :4] + pull, moments[..., 4:] + pull @ overall
-        )
-    )
+    return class_maps(moments / share.size)

@@ -40,8 +40,13 @@ import torch
 from torch import Tensor
 
 from napari_samnet.arrays.types import FloatArray
-from napari_samnet.color.affine_fit import kept_maps
-from napari_samnet.color.classes import ColorClasses
+from napari_samnet.color.affine_fit import FIT_SIDE, kept_maps
+from napari_samnet.color.classes import (
+    PLAIN,
+    ColorClasses,
+    class_maps,
+    plain_moments,
+)
 from napari_samnet.color.local_statistics import statistical_pictures
 from napari_samnet.color.lucas_kanade import aligned, sampled
 from napari_samnet.color.moments import products, unpacked
@@ -51,9 +56,6 @@ from napari_samnet.warping.fields import Mapping
 
 Array = npt.NDArray[np.float64]
 
-#: The model is fitted to images of at most this many pixels a side.
-FIT_SIDE = 128
-
 #: Classes of alike colors, and cells a side of the grid of their maps.
 CLASSES = 8
 CELLS = 16
@@ -61,13 +63,9 @@ CELLS = 16
 #: Width of the neighborhood of a map, in cells.
 NEIGHBORHOOD = 1.0
 
-#: Pull towards the map of the class in the whole image, and of this towards
-#: the map of all colors, in shares of the mean mass of a cell or class.
+#: Pull towards the map of the class in the whole image, in shares of the mean
+#: mass of a cell.
 LOCAL_PULL = 0.05
-CLASS_PULL = 0.02
-
-#: Variance of color below which a map is not told apart from a shift.
-PLAIN = 1e-3
 
 #: Correction: width in pixels of the fit, error at which a pixel counts half,
 #: and the confidence at which half of it is made.
@@ -349,22 +347,11 @@ def _maps(
 
 def _solved(whole: Array, near: Array) -> Array:
     """Maps (r, c, K, 4, 3) from moments of the image and of cells."""
-    count = len(whole)
-    every = whole.sum(axis=0)
-    plain = PLAIN * np.diag([1, 1, 1, 1e-3])
-    start = np.eye(4, 3)
-    overall = np.linalg.solve(
-        every[:, :4] + plain, every[:, 4:] + plain @ start
-    )
-    pull = (CLASS_PULL * every[:, :4] + plain) / count
-    of_class = np.linalg.solve(
-        whole[..., :4] + pull, whole[..., 4:] + pull @ overall
-    )
     mass = np.maximum(whole[:, 3:, 3:4], 1e-6)
-    pull = (LOCAL_PULL * whole[..., :4] / mass + 0.1 * plain) / count
-    return np.asarray(
-        np.linalg.solve(near[..., :4] + pull, near[..., 4:] + pull @ of_class)
-    )
+    pull = LOCAL_PULL * whole[..., :4] / mass + 0.1 * plain_moments()
+    pull /= len(whole)
+    right = near[..., 4:] + pull @ class_maps(whole)
+    return np.asarray(np.linalg.solve(near[..., :4] + pull, right))
 
 
 def _apply(maps: Tensor, member: Tensor, image: Tensor) -> Tensor:
