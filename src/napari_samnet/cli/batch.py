@@ -20,6 +20,7 @@ from napari_samnet.cli.arguments import (
 )
 from napari_samnet.cli.pages import add_page_options, read_page_options
 from napari_samnet.errors import InputError
+from napari_samnet.labels.references import BEST
 from napari_samnet.options import MatchOptions
 
 #: Failures that are printed; all of them are in the table.
@@ -67,9 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--best',
         metavar='K',
         type=int,
-        default=5,
+        default=BEST,
         help='annotated images that each target takes: those that look most '
-        'like it. Default: 5.',
+        f'like it. Default: {BEST}.',
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

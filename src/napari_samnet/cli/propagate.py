@@ -32,6 +32,7 @@ from napari_samnet.cli.film_report import REPORTS, records_of, write_report
 from napari_samnet.errors import InputError
 from napari_samnet.options import DEFAULTS, parameter_text
 from napari_samnet.outputs.written import WrittenFiles
+from napari_samnet.series.working_size import LARGEST
 
 #: Parameters of a match that a propagation looks at, besides the size.
 _OPTIONS = ('device', 'precision', 'backend', 'weights', 'outlines')
@@ -103,8 +104,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--size',
         metavar='N',
         type=int,
-        help=f'{text} Default: from {DEFAULTS.size} to 384, by the size of '
-        f'the labels.',
+        help=f'{text} Default: from {DEFAULTS.size} to {LARGEST}, by the '
+        f'size of the labels.',
     )
     add(
         '--fast',
@@ -138,8 +139,6 @@ def run(arguments: argparse.Namespace) -> int:
     adapt_size = arguments.size is None
     if adapt_size:
         arguments.size = DEFAULTS.size
-    # A propagation does not look at it; it must fit the size.
-    arguments.window = 3
     options = read_match_options(arguments)
     folder = check_folder(arguments.out)
     ours = WrittenFiles(folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from napari_samnet.arrays.types import Labels
@@ -46,13 +44,11 @@ def label_quality(
     where = brought.places.ravel()
     counts = np.bincount(where, minlength=len(values) + 1)
     sums = np.bincount(where, confidence.ravel(), minlength=len(values) + 1)
-    measured: dict[Any, LabelMeasures] = {}
+    measured: dict[int, LabelMeasures] = {}
     if scores is None:
         scores = score_labels(samples, field, None)
     if scores is not None and field.evidence is not None:
-        measured = dict(
-            zip(scores.values.tolist(), scores.measures, strict=True)
-        )
+        measured = scores.measures_by_label()
     qualities = []
     for label, count, total in zip(
         values.tolist(), counts, sums, strict=False

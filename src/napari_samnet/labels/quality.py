@@ -141,6 +141,20 @@ def image_quality(labels: list[LabelQuality]) -> float:
     return float(np.mean([label.predicted_iou for label in labels]))
 
 
+def quality_record(labels: list[LabelQuality]) -> dict[str, Any]:
+    """What the metadata of a result say of its labels.
+
+    Returns: what JSON can hold: 'labels', one entry for each; 'predicted_iou',
+    None without labels; 'likely_absent'.
+    """
+    estimate = image_quality(labels)
+    return {
+        'labels': [item.as_record() for item in labels],
+        'predicted_iou': None if np.isnan(estimate) else round(estimate, 4),
+        'likely_absent': is_likely_absent(estimate),
+    }
+
+
 def is_likely_absent(quality: float) -> bool:
     """Tell whether what was annotated is probably not in the image.
 

@@ -29,6 +29,9 @@ from napari_samnet.labels.similar import (
 )
 from napari_samnet.labels.tables import LabelTable, resolved_labels
 
+#: References that are asked for each target, unless another number is given.
+BEST = 5
+
 #: Difference of cosine similarity at which one set of references counts e
 #: times as much as another.
 SET_TEMPERATURE = 0.1

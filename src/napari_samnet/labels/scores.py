@@ -74,6 +74,10 @@ class LabelScores:
     #: Of each label that takes part.
     measures: list[LabelMeasures]
 
+    def measures_by_label(self) -> dict[int, LabelMeasures]:
+        """The measures of each label that takes part, by its id."""
+        return dict(zip(self.values.tolist(), self.measures, strict=True))
+
     @property
     def needs_colors(self) -> bool:
         """Whether the scores depend on the colors of the image."""

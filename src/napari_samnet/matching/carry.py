@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.arrays.checks import (
@@ -33,11 +32,11 @@ from napari_samnet.labels.kernel import (
 from napari_samnet.labels.painter import LabelPainter
 from napari_samnet.labels.quality import (
     LabelQuality,
-    image_quality,
-    is_likely_absent,
     predicted_iou,
+    quality_record,
 )
 from napari_samnet.labels.references import (
+    BEST,
     AnnotatedFeatures,
     common_dtype,
     mean_feature,
@@ -51,9 +50,6 @@ from napari_samnet.matching.describe import Describer
 from napari_samnet.matching.region import kept_part
 from napari_samnet.options import DEFAULTS, MatchOptions
 from napari_samnet.warping.warp import SourceArray
-
-#: References that are asked for each target.
-BEST = 5
 
 
 class LabelCarrier:
@@ -223,9 +219,7 @@ class LabelCarrier:
             tuple(chosen),
             {
                 'references': chosen,
-                'labels': [item.as_record() for item in quality],
-                'predicted_iou': _rounded(image_quality(quality)),
-                'likely_absent': is_likely_absent(image_quality(quality)),
+                **quality_record(quality),
                 **place._asdict(),
                 'size': self._options.size,
                 'weights': {
@@ -263,11 +257,6 @@ def _one_each(
     return given
 
 
-def _rounded(value: float) -> float | None:
-    """For JSON, which knows no NaN."""
-    return None if np.isnan(value) else round(value, 4)
-
-
 def _paint(painter: LabelPainter, labels: npt.NDArray[Any]) -> None:
     """Fill labels block by block, on all cores."""
 
@@ -282,11 +271,7 @@ def _qualities(
     table: LabelTable, scores: LabelScores | None
 ) -> list[LabelQuality]:
     """Estimates for all ids; those that took no part have vanished."""
-    measured = {}
-    if scores is not None:
-        measured = dict(
-            zip(scores.values.tolist(), scores.measures, strict=True)
-        )
+    measured = {} if scores is None else scores.measures_by_label()
     qualities = []
     for label in table.values.tolist():
         if not label:
@@ -378,7 +363,6 @@ def carry(
         backend=backend,
         weights=weights,
         outlines=outlines,
-        window=min(DEFAULTS.window, 2 * (size // 16) - 1),
     )
     carrier = LabelCarrier(
         references,

@@ -256,7 +256,6 @@ def propagate(
         backend=backend,
         weights=weights,
         outlines=outlines,
-        window=3,
     )
     steps = propagate_steps(
         lambda index: np.asarray(as_array(planes[index], f'plane {index}')),
