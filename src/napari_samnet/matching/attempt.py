@@ -237,7 +237,6 @@ class Attempt:
         confidence: FloatArray,
     ) -> Correspondence:
         """The result without its picture, its metadata those of this part."""
-
         job, frame = self.job, self.choice.frame
         probability, share = judging.result(), 0.0
         free = job.options.candidates and probability is not None

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from napari_samnet.matching.lucas_kanade import (
     Descriptions,
     Level,
-    blurred,
     moved_step,
     seen_through,
     slopes,
+    spread_out,
     still_places,
 )
 
@@ -32,10 +32,6 @@ SURE, RISE = 0.5, 0.1
 #: How often motion is continued, the share of cells worth trying it for, and
 #: the rise of the mean belief below which it ends.
 ROUNDS, WORTH, LEAST_RISE = 5, 0.01, 0.002
-
-#: Widths in cells over which motion is continued, and their weights: the
-#: nearest cells count wherever there are any.
-WIDTHS = ((1.0, 1.0), (3.0, 1e-2), (8.0, 1e-5))
 
 #: Sums of weights below this are none.
 FAINT = 1e-12
@@ -119,8 +115,6 @@ def continued(places: Tensor, weight: Tensor) -> Tensor:
     right, down = (part * places.shape[-1] for part in slopes(places))
     rest = places - right * at[:, :1] - down * at[:, 1:]
     maps = torch.cat((right, down, rest, torch.ones_like(weight)), 1) * weight
-    total = 1e-9 * maps.mean((2, 3), keepdim=True)
-    for width, share in WIDTHS:
-        total = total + share * blurred(maps, width)
+    total = spread_out(maps)
     right, down, rest = (total[:, :6] / (total[:, 6:] + FAINT)).split(2, 1)
     return right * at[:, :1] + down * at[:, 1:] + rest

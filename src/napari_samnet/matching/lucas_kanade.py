@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 #: Pixels of the images per cell of the refined fields.
 CELL = 4
 
+#: Widths in cells over which motion is continued to where it is not known, and
+#: their weights: the nearest cells count wherever there are any.
+WIDTHS = ((1.0, 1.0), (3.0, 1e-2), (8.0, 1e-5))
+
 
 class Level(NamedTuple):
     """One step from coarse to fine."""
@@ -229,3 +233,15 @@ def blurred(maps: Tensor, width: float) -> Tensor:
 
     reach = max(1, round(2 * width))
     return smoothing.blurred(maps, width, truncate=reach / width)
+
+
+def spread_out(maps: Tensor) -> Tensor:
+    """Sums of the nearest cells with weight, everywhere.
+
+    ``maps``: ``(B, C, h, w)``: values times weights, and the weights. Returns:
+    the same shape: a ratio of two channels is the mean of the nearest cells.
+    """
+    total = 1e-9 * maps.mean((2, 3), keepdim=True)
+    for width, weight in WIDTHS:
+        total = total + weight * blurred(maps, width)
+    return total

@@ -33,6 +33,7 @@ from napari_samnet.matching.lucas_kanade import (
     seen_through,
     shrunk,
     slopes,
+    spread_out,
 )
 from napari_samnet.matching.memberships import NEARBY, memberships
 from napari_samnet.matching.missed_motions import MissedMotion
@@ -48,10 +49,6 @@ SIDE = 32
 #: How far the maps of two neighbors may lead apart, in cells, halfway between
 #: them; least cells of a layer, and most layers.
 SAME, LEAST, MOST = 0.2, 6, 5
-
-#: Widths in cells over which a layer's maps are continued, and their weights:
-#: the nearest ones count wherever there are any.
-WIDTHS = ((1.0, 1.0), (3.0, 1e-2), (8.0, 1e-5))
 
 #: Levels of which the layers are labeled anew after each.
 LABELED = LEVELS[:2]
@@ -205,9 +202,7 @@ def separate_motions(
             stack = torch.from_numpy(
                 np.moveaxis(flat * mask[..., None], -1, 0)[None]
             ).to(device, torch.float32)
-            total = 1e-9 * stack.mean((2, 3), keepdim=True)
-            for width, weight in WIDTHS:
-                total = total + weight * blurred(stack, width)
+            total = spread_out(stack)
             a, b, p, c, d, q = F.interpolate(
                 total[:, :6] / total[:, 6:],
                 size=(cells, cells),

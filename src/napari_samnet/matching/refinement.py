@@ -28,67 +28,6 @@ EVEN = 0.5
 WORTH_TWICE = 1.5
 
 
-def _refine_large(
-    small: Sequence[FloatArray],
-    fields: tuple[FloatArray, FloatArray],
-    *,
-    specimen: bool,
-    device: str,
-    longest: int,
-    at_size: Callable[[str, int], FloatArray],
-    later: Later = PutOff,
-    missed: Missed = nothing_missed,
-) -> tuple[FloatArray, FloatArray, dict[str, Any] | None]:
-    """Refine both fields, twice where the images have many more pixels.
-
-    The second time the images are looked at with twice the working size;
-    never with all of their pixels, so that time and memory are bounded.
-
-    ``small`` (H, W, 3): source and target at working size.
-    ``fields`` (h, w, 2): displacements forward and backward, in normalized
-    units.
-    ``specimen``: whether both images show a specimen on a plain ground.
-    ``device``: where the match ran. Metal does not have all the operations, so
-    that the CPU does them there.
-    ``longest``: longest side of the two images in pixels.
-    ``at_size``: gives 'source' or 'target' at a working size.
-    ``later``: how a part is done beside the rest.
-    ``missed``: finds motions of parts from which the fields lead away.
-    Returns: ``forward, backward``: the refined fields, or those given if they
-    cannot be refined; ``about``: working size and the share of cells that
-    were refined; None if none.
-    """
-    device = device if device.startswith('cuda') else 'cpu'
-    refined = refine(
-        small[0],
-        small[1],
-        *fields,
-        specimen=specimen,
-        device=device,
-        later=later,
-        missed=missed,
-    )
-    if refined is None:
-        return (*fields, None)
-    side = small[0].shape[0]
-    if longest >= WORTH_TWICE * side:
-        again = refine(
-            at_size('source', 2 * side),
-            at_size('target', 2 * side),
-            refined.forward,
-            refined.backward,
-            specimen=specimen,
-            again=True,
-            device=device,
-            later=later,
-        )
-        if again is not None:
-            refined, side = again, 2 * side
-    share = round(float(refined.believed.mean()), 3)
-    about = {'side': side, 'share': share}
-    return refined.forward, refined.backward, about
-
-
 class Exact(NamedTuple):
     """Fields in normalized units, refined where the pixels allow for it."""
 
@@ -188,11 +127,59 @@ class Exact(NamedTuple):
 def exact_fields(
     small: Sequence[FloatArray],
     fields: tuple[FloatArray, FloatArray],
-    **how: Any,
+    *,
+    specimen: bool,
+    device: str,
+    longest: int,
+    at_size: Callable[[str, int], FloatArray],
+    later: Later = PutOff,
+    missed: Missed = nothing_missed,
 ) -> Exact:
-    """Fields down to the pixel; nothing is confirmed yet.
+    """Refine both fields, twice where the images have many more pixels.
 
-    ``small``, ``fields``: the same that :func:`_refine_large` takes.
-    ``how``: what else :func:`_refine_large` takes.
+    The second time the images are looked at with twice the working size;
+    never with all of their pixels, so that time and memory are bounded.
+
+    ``small`` (n, n, 3): source and target at working size.
+    ``fields`` (h, w, 2): displacements forward and backward, in normalized
+    units.
+    ``specimen``: whether both images are known to show one scene or specimen.
+    ``device``: where the match ran. Metal does not have all the operations, so
+    that the CPU does them there.
+    ``longest``: longest side of the two images in pixels.
+    ``at_size``: gives 'source' or 'target' at a working size.
+    ``later``: how a part is done beside the rest.
+    ``missed``: finds motions of parts from which the fields lead away.
+    Returns: the fields as they came where they cannot be refined; nothing is
+    confirmed yet.
     """
-    return Exact(*_refine_large(small, fields, **how))
+    device = device if device.startswith('cuda') else 'cpu'
+    refined = refine(
+        small[0],
+        small[1],
+        *fields,
+        specimen=specimen,
+        device=device,
+        later=later,
+        missed=missed,
+    )
+    if refined is None:
+        return Exact(*fields)
+    side = small[0].shape[0]
+    if longest >= WORTH_TWICE * side:
+        again = refine(
+            at_size('source', 2 * side),
+            at_size('target', 2 * side),
+            refined.forward,
+            refined.backward,
+            specimen=specimen,
+            again=True,
+            device=device,
+            later=later,
+        )
+        if again is not None:
+            refined, side = again, 2 * side
+    share = round(float(refined.believed.mean()), 3)
+    return Exact(
+        refined.forward, refined.backward, {'side': side, 'share': share}
+    )

@@ -10,7 +10,6 @@ F^{s<-t,0} = F^s, and after the last there is none unless it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +20,11 @@ from napari_samnet.samnet.config import STRIDE, SAMNetConfig
 from napari_samnet.samnet.features import Features, VGGFeatures
 from napari_samnet.samnet.field import flow_of, identity_field
 from napari_samnet.samnet.global_affine import global_affine
-from napari_samnet.samnet.kernels.cuda_graph import recording_for
+from napari_samnet.samnet.kernels.cuda_graph import (
+    Capture,
+    capture_cuda,
+    recording_for,
+)
 from napari_samnet.samnet.matching import ResidualMatching, RTNMatching
 from napari_samnet.samnet.recurrence import (
     Iteration,
@@ -221,9 +224,13 @@ class SAMNet(Comparison):
         target: Features,
         start: Start,
         options: Recurrence,
-        **how: Any,
+        *,
+        capture: Capture = capture_cuda,
     ) -> Iterator[Iteration]:
-        """The recurrence with each iteration recorded as a CUDA graph."""
+        """The recurrence with each iteration recorded as a CUDA graph.
+
+        ``capture``: how a graph is recorded.
+        """
         parts = [(f.matching, f.content, *f.skips) for f in (source, target)]
         count = len(parts[0])
 
@@ -254,7 +261,7 @@ class SAMNet(Comparison):
         field, transferred = start.field, source.matching
         fixed = [*parts[0], *parts[1], *start.tensors()]
         with recording_for(
-            self, iteration_fn, fixed, options, **how
+            self, iteration_fn, fixed, options, capture=capture
         ) as recording:
             for index in range(options.iterations):
                 volume, field, alpha, moved, transferred = recording(
