@@ -20,13 +20,10 @@ from napari_samnet.io.file_kinds import natural_order
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 from napari_samnet.labels.references import propose_next
 from napari_samnet.options import MatchOptions
-from napari_samnet.outputs.written import WrittenFiles
+from napari_samnet.outputs.written import LABELS_ENDING, WrittenFiles
 
 #: Name of the table of results, worst first.
 RANKING = 'ranking.csv'
-
-#: What the name of a file with labels ends in.
-ENDING = '_labels.tif'
 
 _COLUMNS = (
     'rank',
@@ -85,7 +82,9 @@ def find_unlabeled(folder: Path, labels: Iterable[Path]) -> list[Path]:
         path
         for path in find_images(folder)
         if path.resolve() not in given
-        and not (path.name.endswith(ENDING) and ours.has_written(path.name))
+        and not (
+            path.name.endswith(LABELS_ENDING) and ours.has_written(path.name)
+        )
     ]
     if not images:
         raise InputError(f'{folder} must hold images, found only labels in it')
@@ -251,6 +250,6 @@ def _names(targets: Sequence[Path]) -> list[str]:
     """Files of labels, one for each target; equal stems get their suffix."""
     stems = [path.stem.casefold() for path in targets]
     return [
-        (path.stem if stems.count(stem) == 1 else path.name) + ENDING
+        (path.stem if stems.count(stem) == 1 else path.name) + LABELS_ENDING
         for path, stem in zip(targets, stems, strict=True)
     ]

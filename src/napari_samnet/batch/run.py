@@ -21,6 +21,7 @@ from napari_samnet.batch.workers import WorkerInfo, WorkerPool
 from napari_samnet.errors import InputError, cannot
 from napari_samnet.files import write_text
 from napari_samnet.io.csv_lines import csv_text
+from napari_samnet.outputs.verdict import LEVELS
 from napari_samnet.outputs.written import WrittenFiles
 
 FAILURES = 'failures.csv'
@@ -40,7 +41,7 @@ _COLUMNS = (
 )
 
 #: Verdicts on pairs, the worst first.
-VERDICTS = ('bad', 'look', 'good')
+VERDICTS = tuple(reversed([*LEVELS]))
 
 
 class Batch:

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from napari_samnet.cli.arguments import tell_notices
 from napari_samnet.errors import InputError
+from napari_samnet.outputs.written import LABELS_ENDING
 
 if TYPE_CHECKING:
     from napari_samnet.io.picture import Picture
-
-#: What the name of a file with labels ends in.
-_ENDING = '_labels.tif'
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class Film:
 
     def output(self, index: int) -> str:
         """Name of the file for the labels of a plane."""
-        stem = self.files[index].stem
-        return f'{stem}_{index:05}{_ENDING}' if self.stack else stem + _ENDING
+        number = f'_{index:05}' if self.stack else ''
+        return f'{self.files[index].stem}{number}{LABELS_ENDING}'
 
 
 def open_film(arguments: argparse.Namespace) -> Film:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from napari_samnet.arrays.checks import check_share
 from napari_samnet.cli.arguments import (
     about_file,
     add_json_option,
@@ -136,10 +137,7 @@ def _apply(arguments: argparse.Namespace) -> dict[str, Any]:
     from napari_samnet.outputs.folder import check_folder
     from napari_samnet.outputs.written import WrittenFiles
 
-    if not 0 <= arguments.strength <= 1:
-        raise InputError(
-            f'strength must be from 0 to 1, got {arguments.strength:g}'
-        )
+    check_share('--strength', arguments.strength)
     plane = read_page_option(arguments)
     look = Look.load(arguments.look)
     folder = check_folder(arguments.out)

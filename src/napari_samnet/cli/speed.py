@@ -15,6 +15,7 @@ from napari_samnet.options import LIMITS, SIZE_STEP, MatchOptions
 if TYPE_CHECKING:
     from napari_samnet.evaluation.interfaces import Protocol
 
+#: Rounds and pairs, and the working sizes that are compared.
 REPEATS = 3
 SIZES = (128, 256, 512, 1024)
 

@@ -32,8 +32,13 @@ def carried_labels(
     pixels = SourceArray.of(labels)
     kernel = label_kernel(field, pixels, image=image)
     carried = checked_output(None, field.target_shape, np.dtype(labels.dtype))
-    canvas = Destination(carried)
-    warp(pixels, field.source_shape, field.backward, canvas, kernel)
+    warp(
+        pixels,
+        field.source_shape,
+        field.backward,
+        Destination(carried),
+        kernel,
+    )
     scores = None
     if isinstance(kernel, ScoredLabels):
         scores = kernel.painter.scores

@@ -59,7 +59,8 @@ LEAST_AGREEMENT = 0.25
 #: than others are, for the object to be there.
 LEAST_LEAD = 0.0
 
-#: How a level begins, and the color of its sign: red, green, blue.
+#: How a level begins, and the color of its sign: red, green, blue. The best
+#: level first.
 LEVELS: Mapping[Level, tuple[str, tuple[int, int, int]]] = {
     'good': ('Good', (46, 158, 91)),
     'look': ('Look at these places', (217, 140, 0)),

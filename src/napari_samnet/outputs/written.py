@@ -21,6 +21,10 @@ from napari_samnet.files import replace_folder
 #: is known however it ends.
 NOTES = '.napari-samnet-written'
 
+#: What the name of a file with labels ends in, where it is called after its
+#: image.
+LABELS_ENDING = '_labels.tif'
+
 _OTHER_FOLDER = 'choose another folder with --out'
 
 

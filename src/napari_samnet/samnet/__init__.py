@@ -1,1 +1,1 @@
-"""The network of the paper, Fig. 3. Torch only; no numpy, Qt or napari."""
+"""The network of the paper, Fig. 3, in torch; nothing else of the package."""

@@ -32,7 +32,7 @@ from napari_samnet.series.outlines import labels_from_evidence
 from napari_samnet.series.pieces import drop_far_pieces
 from napari_samnet.series.positions import shared_by_position
 from napari_samnet.series.schedule import Chain
-from napari_samnet.series.verdicts import PlaneReport
+from napari_samnet.series.verdicts import PlaneReport, State
 
 
 class _Likeness(NamedTuple):
@@ -278,7 +278,7 @@ class Propagation:
 
     def _verdict(
         self, quality: float, missing: npt.NDArray[Any], *, blurred: bool
-    ) -> tuple[Any, str]:
+    ) -> tuple[State, str]:
         """State of a plane, and in one line why."""
         if len(missing) == len(self._ids):
             return 'empty', 'nothing that was annotated is seen here'

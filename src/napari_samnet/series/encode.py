@@ -22,6 +22,7 @@ from napari_samnet.runtime.devices import (
 from napari_samnet.runtime.loading import load_model
 from napari_samnet.runtime.precision import convolutions
 from napari_samnet.runtime.weights import get_weights
+from napari_samnet.samnet.config import STRIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 #: Rows and columns of cells.
 Region = tuple[slice, slice]
-
-#: Pixels of the working size per cell of the whole network.
-CELL = 8
 
 #: Planes with more pixels are compared pixel by pixel on a coarser grid.
 MOST_PIXELS = 1 << 20
@@ -185,7 +183,9 @@ class PlaneEncoder:
             glance,
             None,
             side.reshape(-1, side.shape[-1]),
-            glance.grid if self.at_once else (rows // CELL, columns // CELL),
+            glance.grid
+            if self.at_once
+            else (rows // STRIDE, columns // STRIDE),
             read.shape,
             _bounded(picture),
             _histogram(small),
@@ -207,8 +207,8 @@ class PlaneEncoder:
         assert plane.small is not None
         rows, columns = region or (slice(0, side) for side in plane.cells)
         part = plane.small[
-            rows.start * CELL : rows.stop * CELL,
-            columns.start * CELL : columns.stop * CELL,
+            rows.start * STRIDE : rows.stop * STRIDE,
+            columns.start * STRIDE : columns.stop * STRIDE,
         ]
         cells = self._cells(part, light=False)
         index = np.arange(plane.cells[0] * plane.cells[1])

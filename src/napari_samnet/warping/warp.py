@@ -229,24 +229,25 @@ def warp(
     pixels: SourceArray,
     shape: Shape,
     field: FloatArray,
-    canvas: Destination,
+    destination: Destination,
     kernel: Kernel,
 ) -> None:
     """Fill a grid with samples of another, on all cores.
 
     ``pixels``: image or labels that are sampled.
     ``field`` (h, w, 2): normalized displacement, from the grid that is filled.
+    ``destination``: the grid that is filled.
     ``kernel``: how a block is filled from the pixels.
     """
-    filling = _BlockWarper(pixels, shape, field, canvas.shape, kernel)
-    parts = list(canvas.tiles(pixels))
+    warper = _BlockWarper(pixels, shape, field, destination.shape, kernel)
+    parts = list(destination.tiles(pixels))
     for _, columns in parts:
-        filling.mapping(columns)
+        warper.mapping(columns)
 
     def work(tile: Tile) -> None:
-        block = canvas.block(tile)
-        filling.fill(tile, block)
-        canvas.put(tile, block)
+        block = destination.block(tile)
+        warper.fill(tile, block)
+        destination.put(tile, block)
 
     run_tiles(work, parts)
 
@@ -268,8 +269,8 @@ def warp_bilinear(
     ``fill``: value outside of the image, which ends half a pixel beyond the
     outermost centers.
     """
-    canvas = Destination(out, channel_axis)
-    warp(pixels, shape, field, canvas, Bilinear(shape, fill))
+    destination = Destination(out, channel_axis)
+    warp(pixels, shape, field, destination, Bilinear(shape, fill))
 
 
 def _channels_last(

@@ -46,14 +46,14 @@ class SpeedRequest:
     #: Brings the pairs and scores them.
     protocol: Protocol
     #: Rounds at least; every pair has one. More make medians steadier.
-    repeats: int = 3
+    repeats: int
     #: How many pairs, evenly spread over the protocol's.
-    pairs: int = 3
+    pairs: int
     #: Working sizes that are compared.
-    sizes: tuple[int, ...] = (128, 256, 512, 1024)
+    sizes: tuple[int, ...]
     #: A few seconds instead of minutes: fewer and smaller runs, and of the
     #: baselines TV-L1 alone.
-    quick: bool = False
+    quick: bool
 
 
 class TimedRun(NamedTuple):

@@ -22,22 +22,15 @@ def as_text(result: Mapping[str, Any]) -> str:
         _rows('stages, ms', _stages(result)),
         _rows('iterations, s', result['iterations']),
         _rows('size, s', result['sizes']),
-        _fresh(result),
-        ', '.join(f'{name} {value}' for name, value in setting.items()) + '\n',
     ]
     if result['pixels_exponent'] is not None:
-        parts.insert(
-            4,
+        parts.append(
             f'The default takes time as pixels to the power of '
-            f'{result["pixels_exponent"]}, at three iterations.\n',
+            f'{result["pixels_exponent"]}, at three iterations.\n'
         )
-    parts.insert(
-        -2,
-        _rows(
-            'device, s',
-            {name: row or {} for name, row in result['devices'].items()},
-        ),
-    )
+    devices = {name: row or {} for name, row in result['devices'].items()}
+    told = ', '.join(f'{name} {value}' for name, value in setting.items())
+    parts += [_rows('device, s', devices), _fresh(result), f'{told}\n']
     return '\n'.join(parts)
 
 
