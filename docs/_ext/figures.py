@@ -1,8 +1,9 @@
 """Tables made from the files that hold the figures, when pages are built.
 
-``model-card`` shows what is known of the packaged weights, ``figures`` what
-the benchmark command wrote into ``docs/figures``, ``gallery`` the examples,
-and ``states`` the screenshots. No figure is typed twice.
+``model-card`` shows what is known of the packaged weights, ``int8-bounds`` how
+int8 deviates with them, ``figures`` what the benchmark command wrote into
+``docs/figures``, ``gallery`` the examples, and ``states`` the screenshots. No
+figure is typed twice.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from napari_samnet.evaluation.report import markdown
+from napari_samnet.runtime.int8 import BOUNDS, read_calibration
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / 'figures'
@@ -141,6 +143,30 @@ class ModelCard(Generated):
         return lines
 
 
+class Int8Bounds(Generated):
+    """What int8 may change, and what it does with the default weights."""
+
+    def text(self) -> list[str]:
+        path = WEIGHTS / 'samnet.int8.json'
+        self.env.note_dependency(str(path))
+        calibration = read_calibration(path)
+        assert calibration is not None
+        lines = [
+            '| | at most or least | shipped weights |',
+            '|---|---|---|',
+        ]
+        for name, what, sign, unit in (
+            ('mean_px', 'the field changes on average by', '≤', 'px'),
+            ('epe_change_px', 'its end-point error grows by', '≤', 'px'),
+            ('psnr_db', 'PSNR of the transferred image', '≥', 'dB'),
+        ):
+            lines.append(
+                f'| {what} | {sign} {BOUNDS[name]:g} {unit} | '
+                f'{calibration.deviation[name]:.3g} {unit} |'
+            )
+        return lines
+
+
 class Figures(Generated):
     """Results of the benchmark command, from the files it wrote."""
 
@@ -204,6 +230,7 @@ class States(Generated):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known."""
     app.add_directive('model-card', ModelCard)
+    app.add_directive('int8-bounds', Int8Bounds)
     app.add_directive('figures', Figures)
     app.add_directive('gallery', Gallery)
     app.add_directive('states', States)
