@@ -133,3 +133,59 @@ def test_shapes_stay_shapes(tmp_path: Path) -> None:
     assert list(about['shape_type']) == ['polygon', 'path']
     for before, after in zip(shapes, data, strict=True):
         np.testing.assert_allclose(after, before + 2.5, atol=1e-4)
+
+
+#: Predictions of a film, and what was marked by hand on two of its frames.
+PREDICTED = (
+    'scorer,net,net,net,net,net,net\n'
+    'bodyparts,nose,nose,nose,tail,tail,tail\n'
+    'coords,x,y,likelihood,x,y,likelihood\n'
+    '0,150.5,100.25,0.99,200,120,0.2\n'
+    '1,151,101,0.9,,,\n'
+)
+MARKED = (
+    'scorer,,,me,me,me,me\n'
+    'individuals,,,one,one,two,two\n'
+    'bodyparts,,,nose,nose,nose,nose\n'
+    'coords,,,x,y,x,y\n'
+    'labeled-data,film2,img007.png,150.5,100.25,200,120\n'
+    'labeled-data,film2,img012.png,NaN,NaN,201,121\n'
+)
+
+
+def test_tables_of_deeplabcut(tmp_path: Path) -> None:
+    """A line is a frame there, x comes first, and gaps are no points."""
+    path = written(tmp_path, PREDICTED)
+    first = read_point_table(path, 0)
+    np.testing.assert_array_equal(first.points, [[100.25, 150.5], [120, 200]])
+    assert first.columns == ('name', 'likelihood')
+    assert first.rows == [['nose', '0.99'], ['tail', '0.2']]
+    np.testing.assert_array_equal(
+        read_point_table(path, 1).points, [[101, 151]]
+    )
+    with pytest.raises(InputError, match=r'lie on 2 planes of a stack \(0, 1'):
+        read_points(path)
+    path = written(tmp_path, MARKED)
+    assert read_point_table(path, 7).rows == [['one nose'], ['two nose']]
+    second = read_point_table(path, 12)
+    np.testing.assert_array_equal(second.points, [[121, 201]])
+    # One frame alone needs no number.
+    path = written(tmp_path, PREDICTED.replace('1,151,101,0.9,,,\n', ''))
+    assert len(read_points(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ('before', 'after', 'message'),
+    [
+        ('coords,x,y', 'coords,a,b', '"coords" with x and y'),
+        ('151,101', '151,here', "numbers; line 5 has 'here'"),
+    ],
+)
+def test_broken_tables_of_deeplabcut(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    text = PREDICTED.replace(',200,120,0.2', ',,,')
+    text = text.replace('likelihood,x,y', 'likelihood,c,d')
+    path = written(tmp_path, text.replace(before, after))
+    with pytest.raises(InputError, match=message):
+        read_points(path)

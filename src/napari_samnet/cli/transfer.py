@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--points',
         metavar='CSV',
-        help='points of SOURCE as napari saves them, or with the columns '
-        'row and column',
+        help='points of SOURCE as napari saves them, with the columns row '
+        'and column, or of DeepLabCut',
     )
     parser.add_argument(
         '--landmarks',

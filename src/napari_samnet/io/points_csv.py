@@ -19,6 +19,7 @@ from napari_samnet.io.csv_lines import (
     place_of,
     read_csv,
 )
+from napari_samnet.io.deeplabcut import is_deeplabcut, one_line_each
 
 #: Names of the row and the column.
 NAMES = (('row', 'column'), ('y', 'x'))
@@ -54,8 +55,8 @@ def read_point_table(
 ) -> PointTable:
     """Read points or shapes of one image, with all that their file says.
 
-    ``path``: CSV file as napari saves a points or shapes layer, or with the
-    columns row and column, or y and x.
+    ``path``: CSV file as napari saves a points or shapes layer, with the
+    columns row and column, or y and x, or one of DeepLabCut.
     ``page``: plane of a stack; points of other planes are left out.
     Raises InputError if there is no such file, it holds no points, or they
     lie on several planes of which none is chosen.
@@ -69,6 +70,11 @@ def read_point_table(
         raise cannot(f'read the points of {file}', error) from None
     except InputError as error:
         raise InputError(f'points: {error}') from None
+    if is_deeplabcut(content):
+        try:
+            content = one_line_each(content)
+        except InputError as error:
+            raise InputError(f'points: {file}: {error}') from None
     header = content.header
     places = _places(content, file)
     leading = _leading(header, places)

@@ -1,0 +1,79 @@
+"""Tables of DeepLabCut: one line for each frame, columns for each point."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from pathlib import PurePath
+
+from napari_samnet.errors import InputError
+from napari_samnet.io.csv_lines import SHOWN_LETTERS, CsvLines
+
+#: What its lines of names begin with, in order; individuals are optional.
+HEADS = ('scorer', 'individuals', 'bodyparts', 'coords')
+
+
+def is_deeplabcut(content: CsvLines) -> bool:
+    """Whether a table begins with the names of scorers and body parts."""
+    heads = [cells[0].strip() for _, cells in content.lines[:4] if cells]
+    return heads[:1] == [HEADS[0]] and 'bodyparts' in heads[1:3]
+
+
+def one_line_each(content: CsvLines) -> CsvLines:
+    """Write a table of DeepLabCut with one line for each point.
+
+    Returns: columns plane, row, column, name and, of predictions, likelihood.
+    The plane is the number of the frame, or the last number in the name of its
+    image. Points that were not marked are left out.
+    Raises InputError if a coordinate is no number, or there are none.
+    """
+    names = {
+        cells[0].strip(): [cell.strip() for cell in cells]
+        for _, cells in content.lines[: len(HEADS)]
+        if cells[0].strip() in HEADS
+    }
+    coords = names.get('coords', [])
+    if 'x' not in coords or 'y' not in coords:
+        raise InputError(
+            'those of DeepLabCut must have a line "coords" with x and y'
+        )
+    first = coords.index('x')
+    sure = 'likelihood' in coords
+    lines: list[tuple[int, list[str]]] = []
+    for order, (number, cells) in enumerate(content.lines[len(names) :]):
+        plane = _plane(cells[:first], order)
+        points: dict[str, dict[str, str]] = {}
+        for place in range(first, len(coords)):
+            cell = cells[place].strip() if place < len(cells) else ''
+            points.setdefault(_name(names, place), {})[coords[place]] = cell
+        for name, point in points.items():
+            at = [point.get('y', ''), point.get('x', '')]
+            if all(_is_there(content, cell, number) for cell in at):
+                rest = [point.get('likelihood', '')] if sure else []
+                lines.append((number, [plane, *at, name, *rest]))
+    header = ['plane', 'row', 'column', 'name', *['likelihood'] * sure]
+    return CsvLines([(1, header), *lines], content.separator)
+
+
+def _name(names: dict[str, list[str]], place: int) -> str:
+    """Name of the point that a column belongs to."""
+    rows = (names.get('individuals'), names['bodyparts'])
+    parts = [row[place] for row in rows if row is not None]
+    return ' '.join(part for part in parts if part and part != 'single')
+
+
+def _plane(index: list[str], order: int) -> str:
+    """Number of a frame, by what stands before the points of a line."""
+    numbers = re.findall(r'\d+', PurePath(index[-1]).stem) if index else []
+    return str(int(numbers[-1])) if numbers else str(order)
+
+
+def _is_there(content: CsvLines, cell: str, line: int) -> bool:
+    """Whether a coordinate was marked."""
+    try:
+        return bool(cell) and isfinite(content.number(cell))
+    except ValueError:
+        raise InputError(
+            f'those of DeepLabCut must be numbers; line {line} has '
+            f'{cell[:SHOWN_LETTERS]!r}: correct the line, or leave it out'
+        ) from None
