@@ -148,3 +148,46 @@ def test_after_runs_for_one_id_each(done: Any) -> None:
     assert (taken[ROWS, COLUMNS] == 2).all()
     assert (taken == 1).any()
     assert result.metadata[METADATA]['annotated'] == [0, 1, 3]
+
+
+def test_planes_at_other_times_are_others(
+    viewer: Any, make_widget: Any
+) -> None:
+    """What was annotated at one time says nothing of the same depth later."""
+    film = np.stack(
+        [[picture(z)[0] for z in range(3)], [picture(z)[0] for z in range(3)]]
+    )
+    labels = np.zeros(film.shape, np.int32)
+    labels[0, 1] = picture(1)[1]
+    viewer.add_image(film, name='film', scale=(1, 5, 1, 1))
+    viewer.add_labels(labels, name='mask', scale=(1, 5, 1, 1))
+    widget = make_widget(viewer, size=96)
+    widget.set_labels('mask')
+    widget.set_planes('propagate', axis=1)
+    viewer.dims.set_current_step(0, 0)
+    viewer.dims.set_current_step(1, 1)
+    widget.run(wait=True, timeout=WAIT)
+    widget.go_on(0, wait=True, timeout=WAIT)
+    result = made(widget)
+    first = result.data[0].copy()
+    at = np.nonzero(picture(2)[1])
+    result.data_setitem((*np.array([[1, 2]]).T.repeat(at[0].size, 1), *at), 1)
+    viewer.dims.set_current_step(0, 1)
+    widget.go_on(2, wait=True, timeout=WAIT)
+    assert result.data[1].any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(result.data[0], first)
+    assert 'kept as annotated' not in widget.message
+    # What was annotated before still counts where it was.
+    viewer.dims.set_current_step(0, 0)
+    widget.go_on(1, wait=True, timeout=WAIT)
+    assert 'Plane 0 kept as annotated' in widget.message
+
+
+def test_one_that_was_removed_meanwhile_comes_back_by_its_name(
+    done: Any,
+) -> None:
+    result = made(done)
+    done.go_on(2)
+    done.viewer.layers.remove(result)
+    done.wait(WAIT)
+    assert made(done) is not result

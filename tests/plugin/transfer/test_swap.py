@@ -116,3 +116,27 @@ def test_a_region_follows_its_image(covering: Any, swap: Any) -> None:
         expected = ('source', 'target') if other == 'both' else (other,)
         assert covering.panel.region.images == expected
         swap()
+
+
+def test_a_choice_goes_with_the_image_that_it_was_made_for(
+    covering: Any, photos: Any, mask: Any
+) -> None:
+    """The next pair is as good as the first one."""
+    choose(covering.panel.labels, 'of the first')
+    covering.viewer.layers.clear()
+    covering.viewer.add_image(photos[0], name='third')
+    covering.viewer.add_image(photos[1], name='fourth')
+    covering.viewer.add_labels(mask, name='of the third')
+    assert chosen(covering) == ('third', 'of the third')
+
+
+def test_a_dock_that_is_not_shown_yet_takes_labels(
+    viewer: Any, photos: Any, mask: Any, make_widget: Any
+) -> None:
+    widget = make_widget(viewer)
+    widget.hide()
+    viewer.add_image(photos[0], name='first')
+    viewer.add_labels(mask, name='of the first')
+    viewer.add_image(photos[1], name='second')
+    widget.run(wait=True, timeout=WAIT)
+    assert 'second ← of the first' in viewer.layers

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.plugin.model.capture import METADATA, kind_of
-from napari_samnet.plugin.model.grids import Index, grid_of
+from napari_samnet.plugin.model.grids import Index, grid_of, index_key
 
 #: What counts as an edit, by kind. The look of images and arrows does not:
 #: an update leaves it as it is.
@@ -125,10 +125,22 @@ def digests_written(
     """
     digests = dict(about_layer(layer).get('digests', {}))
     for index in planes:
-        key = ','.join(map(str, index))
+        key = index_key(index)
         digest = plane_digest(layer.data[index])
         digests[key] = (*digests.get(key, ()), digest)
     return digests
+
+
+def planes_drawn(
+    layer: Any, planes: Iterable[Index], drawn: Iterable[str]
+) -> list[str]:
+    """Planes of a result that are the user's, by their index as text.
+
+    ``planes``: those that were written just now, of which ``drawn`` are the
+    user's. What is known of others stays.
+    """
+    before = set(about_layer(layer).get('drawn', ()))
+    return sorted(before - {index_key(plane) for plane in planes} | {*drawn})
 
 
 def mark_written(layer: Any, about: Mapping[str, Any]) -> None:

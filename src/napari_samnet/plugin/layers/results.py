@@ -29,6 +29,7 @@ from napari_samnet.plugin.layers.edits import (
     is_edited,
     is_moved,
     mark_written,
+    planes_drawn,
     release,
 )
 from napari_samnet.plugin.layers.label_writes import update_labels
@@ -318,6 +319,9 @@ class Results:
             about = _with_other_planes(about_layer(layer), about)
             if product.kind == 'labels' and 'annotated' in about:
                 about['digests'] = digests_written(layer, product.planes)
+                about['drawn'] = planes_drawn(
+                    layer, product.planes, about['drawn']
+                )
         if product.kind in ('image', 'vectors'):
             about['look'] = LookSeen.of(layer).text
         mark_written(layer, about)

@@ -293,6 +293,11 @@ def at_place(at: Index, axis: int, place: int) -> Index:
     return (*at[:axis], place, *at[axis + 1 :])
 
 
+def index_key(index: Index) -> str:
+    """A plane as a key of metadata."""
+    return ','.join(map(str, index))
+
+
 def shape_of(layer: Any) -> tuple[int, ...]:
     """Shape of a layer's data without color channels, level 0 if several."""
     data = layer.data[0] if getattr(layer, 'multiscale', False) else layer.data

@@ -7,6 +7,7 @@ from plane to plane by fields, see :mod:`.propagate`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from napari_samnet.outputs.verdict import judge_planes
 from napari_samnet.plugin.layers.products import make_mask_product
 from napari_samnet.plugin.model.capture import Stack
-from napari_samnet.plugin.model.grids import Index
+from napari_samnet.plugin.model.grids import Index, index_key
 from napari_samnet.plugin.model.masks import Mask
 from napari_samnet.plugin.model.request import (
     Outcome,
@@ -210,6 +211,9 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         'axis': axis,
         'anchor': list(_at(request, axis, min(carried.drawn))),
         'annotated': sorted(carried.drawn),
+        'drawn': [
+            index_key(_at(request, axis, place)) for place in carried.drawn
+        ],
         'of': mask.uid,
         'ids': None if ids is None else sorted(ids),
         'planes': [
@@ -227,12 +231,16 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
         _at(request, axis, place): plane
         for place, plane in {**carried.drawn, **carried.planes}.items()
     }
+    name = f'{stack.name} ← {mask.name} propagated'
+    if re.search(r' propagated(, run \d+)?$', mask.name):
+        # What was gone on from keeps its name.
+        name = mask.name
     return make_mask_product(
         mask,
         planes,
         stack.grid,
         key=series_key(mask, stack),
-        name=f'{stack.name} ← {mask.name} propagated',
+        name=name,
         owner=stack.uid,
         about=about,
         correspondences={},

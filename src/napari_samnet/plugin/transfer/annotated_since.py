@@ -13,7 +13,7 @@ from napari_samnet.errors import InputError
 from napari_samnet.plugin.layers.edits import about_layer, plane_digest
 from napari_samnet.plugin.layers.into import id_range
 from napari_samnet.plugin.layers.label_writes import is_one_of
-from napari_samnet.plugin.model.grids import Index, at_place
+from napari_samnet.plugin.model.grids import Index, at_place, index_key
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Request
 
@@ -93,7 +93,7 @@ def annotated_since(
             labels = np.where(labels != 0, labels, others)
         is_ours = not there.any()
         if written is not None:
-            ours = written.get(','.join(map(str, index)), ())
+            ours = written.get(index_key(index), ())
             is_ours |= plane_digest(there) in ours
         if is_ours and not np.array_equal(labels, there):
             drawn[place] = labels

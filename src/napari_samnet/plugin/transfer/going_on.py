@@ -13,10 +13,16 @@ from napari_samnet.plugin.layers.edits import (
     about_layer,
     digests_written,
     plane_digest,
+    planes_drawn,
 )
 from napari_samnet.plugin.layers.label_writes import Written, update_labels
 from napari_samnet.plugin.model.capture import METADATA, kind_of
-from napari_samnet.plugin.model.grids import Index, at_place, grid_of
+from napari_samnet.plugin.model.grids import (
+    Index,
+    at_place,
+    grid_of,
+    index_key,
+)
 from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.annotated_since import (
@@ -95,7 +101,7 @@ def _corrected(
     changed = set()
     for place, now in captured.items():
         index = at_place(at, axis, place)
-        written = known.get(','.join(map(str, index)), ())
+        written = known.get(index_key(index), ())
         if now not in written and (written or np.any(layer.data[index])):
             changed.add(place)
     return changed
@@ -141,8 +147,14 @@ def plan_course(
         corrected = _corrected(layer, axis, at, captured)
     locked = frozenset(map(int, about.get('locked', ())))
     taken = {p: x for p, x in since.drawn.items() if p not in locked}
-    annotated = {*map(int, about.get('annotated', ())), at[axis]}
-    annotated |= corrected | since.kept | taken.keys()
+    # Along the other axes of the stack, other planes were annotated.
+    drawn = set(about.get('drawn', ()))
+    annotated = {
+        place
+        for place in captured
+        if index_key(at_place(at, axis, place)) in drawn
+    }
+    annotated |= {at[axis]} | corrected | since.kept | taken.keys()
     # Where all was erased, nothing is to be seen and led on.
     erased = {
         place
@@ -216,6 +228,7 @@ def write_back(
     kept = (annotated - course.taken) | course.skip | spared
     kept |= {int(place) for place in about_layer(layer).get('locked', ())}
     planes = [p for p in product.planes or () if p[axis] not in kept]
+    anchor = product.about['anchor']
     written = update_labels(layer, product.data, planes, course.ids)
     if written is None:
         return None
@@ -224,7 +237,6 @@ def write_back(
         # From now on it is.
         about |= {key: product.about[key] for key in ('role', 'axis')}
         about['on'] = product.owner
-        anchor = product.about['anchor']
         planes = [
             at_place(anchor, axis, place)
             for place in range(layer.data.shape[axis])
@@ -235,12 +247,14 @@ def write_back(
         if plane['index'] not in kept:
             reports[plane['index']] = plane
     annotated |= spared
+    drawn = [index_key(at_place(anchor, axis, each)) for each in annotated]
     for place in annotated:
         reports.pop(place, None)
     about |= {
         'digests': digests_written(layer, planes),
         'planes': [reports[place] for place in sorted(reports)],
         'annotated': sorted(annotated),
+        'drawn': planes_drawn(layer, planes, drawn),
         'verdict': product.about.get('verdict'),
     }
     layer.metadata = {**layer.metadata, METADATA: about}

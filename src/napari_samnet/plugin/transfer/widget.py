@@ -178,8 +178,12 @@ class SemanticTransfer(Scripting):
 
     def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
         fresh = self.source is None or self.target is None
+        before = self.source
         for chooser in self.panel.choosers:
             chooser.refresh()
+        if self.source is not before and self.labels is None:
+            # What was chosen went with the image that it was chosen for.
+            self._labels_set &= before is None
         if fresh:
             self._prefer_selected()
         self._suggest_labels()
@@ -284,6 +288,7 @@ class SemanticTransfer(Scripting):
         if not self._listening:
             for chooser in self.panel.choosers:
                 chooser.refresh()
+            self._suggest_labels()
 
     def _start(
         self,
