@@ -62,7 +62,7 @@ def test_what_was_annotated_since_is_taken_along(done: Any) -> None:
     np.testing.assert_array_equal(result.data[3], mask.data[3])
     np.testing.assert_array_equal(result.data[1], mask.data[1])
     assert (result.data[4] == 5).sum() > 200
-    assert 'Plane 3 as you annotated since' in done.message
+    assert 'Plane 3 taken from the annotation' in done.message
     assert 'Plane 1 kept as annotated' in done.message
     assert result.metadata[METADATA]['annotated'] == [1, 2, 3]
     # One step of undo, after which it can be done once more.

@@ -55,6 +55,7 @@ def test_labels_follow_their_image(
     swap()
     assert chosen(covering) == ('second', None)
     assert covering.reason == ''
+    assert "'of the first' stays with its image, which is" in covering.message
     # What is drawn now is of the second image.
     covering.viewer.add_labels(mask // 2, name='of the second')
     assert chosen(covering) == ('second', 'of the second')

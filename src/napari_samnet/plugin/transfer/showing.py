@@ -162,7 +162,7 @@ class Showing(Control):
         """
         if course.taken:
             planes = named_planes(sorted(course.taken))
-            self._status.note(f'{planes} as you annotated since')
+            self._status.note(f'{planes} taken from the annotation')
         annotated = course.annotated or frozenset()
         kept = sorted(annotated - course.taken - {course.start})
         if kept:

@@ -132,7 +132,7 @@ class SemanticTransfer(Scripting):
         for chooser in (panel.source, panel.target):
             chooser.chosen.connect(self._on_pair)
             chooser.activated.connect(self._on_pair_activated)
-        panel.swap.clicked.connect(self._exchanged)
+        panel.swap.clicked.connect(self._on_swap)
         panel.options.changed.connect(self.refresh)
         panel.outputs.changed.connect(self._status.show)
         for combo in (panel.mode, panel.axis):
@@ -207,9 +207,18 @@ class SemanticTransfer(Scripting):
         kept, _ = self._labels_kept.of(self.target)
         if kept is not None and kept is self.labels:
             # The image that they were used with became the target.
-            self._exchanged()
+            self._on_swap()
         else:
             self._follow_pair()
+
+    def _on_swap(self) -> None:
+        labels = self.labels
+        self._exchanged()
+        if labels is not None and self.labels is None:
+            self._status.say(
+                f'{labels.name!r} stays with its image, which is the target '
+                f'now; choose labels of the source at Labels if there are any'
+            )
 
     def _on_labels_activated(self, index: int) -> None:  # noqa: ARG002
         self._labels_set = True
