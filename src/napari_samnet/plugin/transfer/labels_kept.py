@@ -21,7 +21,8 @@ class LabelsKept:
     def keep(self, image: Any, labels: Any, *, by_user: bool) -> None:
         """Remember what was chosen with an image.
 
-        ``labels`` (napari.layers.Labels or None): its labels.
+        ``labels`` (napari.layers.Labels or None): layer that annotates it;
+        None if there was none.
         ``by_user``: whether the user has chosen them, or that there are none.
         """
         self._of[image] = (None if labels is None else ref(labels), by_user)
