@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from scipy.ndimage import map_coordinates
 from skimage import data, io
 from skimage.transform import resize
@@ -29,6 +31,10 @@ from napari_samnet.training.annotated import (
 )
 from napari_samnet.training.categorystage import spread_images
 from napari_samnet.training.data import to_tensor
+from napari_samnet.training.feature_images import (
+    confidence_images,
+    taught_images,
+)
 from napari_samnet.training.feature_store import (
     FeatureStore,
     further_directions,
@@ -36,8 +42,6 @@ from napari_samnet.training.feature_store import (
 from napari_samnet.training.features import (
     START_NAME,
     STORE_NAME,
-    confidence_images,
-    taught_images,
     taught_model,
 )
 from napari_samnet.training.known_motions import moving_objects
@@ -408,6 +412,66 @@ class TestLoss:
             )
 
 
+class TestPartOfTheWay:
+    @pytest.fixture
+    def start(self) -> TaughtFeatures:
+        light = read_model(get_weights('samnet').path).features.light
+        assert light is not None
+        torch.manual_seed(0)
+        blocks = TaughtBlocks.copy_of(light).float().requires_grad_(True)
+        context = ContextNetwork(16 + blocks.channels, 6, 8)
+        return TaughtFeatures(
+            torch.linalg.qr(torch.randn(16, 8))[0], context, blocks
+        )
+
+    @staticmethod
+    def learnt_from(start: TaughtFeatures) -> TaughtFeatures:
+        end = copy.deepcopy(start)
+        with torch.no_grad():
+            for parameter in end.parameters():
+                parameter += 0.05 * torch.randn(parameter.shape)
+        return end
+
+    @staticmethod
+    def seen() -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.randn(2, 16, 6, 6), torch.randn(2, 80, 3, 3)
+
+    def test_its_ends_are_the_start_and_what_was_taught(
+        self, start: TaughtFeatures
+    ) -> None:
+        end, seen = self.learnt_from(start), self.seen()
+        with torch.no_grad():
+            for share, same in ((0.0, start), (1.0, end)):
+                between = end.part_of_the_way(start, share, share)
+                torch.testing.assert_close(between(*seen), same(*seen))
+
+    def test_what_knows_something_goes_back_to_what_it_knew(
+        self, start: TaughtFeatures
+    ) -> None:
+        known = self.learnt_from(start)
+        end, seen = self.learnt_from(known), self.seen()
+        with torch.no_grad():
+            between = end.part_of_the_way(known, 0.0, 0.0)
+            torch.testing.assert_close(between(*seen), known(*seen))
+
+    def test_what_is_added_to_the_start_shrinks(
+        self, start: TaughtFeatures
+    ) -> None:
+        end = self.learnt_from(start)
+        between = end.part_of_the_way(start, 0.25)
+        torch.testing.assert_close(
+            between.projection - start.projection,
+            0.25 * (end.projection - start.projection).detach(),
+        )
+        assert between.context is not None
+        assert end.context is not None
+        maps = torch.randn(1, between.context.enter.in_channels, 4, 4)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                between.context(maps), 0.25 * end.context(maps)
+            )
+
+
 class TestStore:
     def test_it_holds_what_the_network_gives_and_goes_on(
         self, tmp_path: Path
@@ -557,6 +621,46 @@ class TestStage:
         assert read_model(tmp_path / 'again' / WEIGHTS_NAME).config == (
             model.config
         )
+
+    def test_likeness_is_taught_by_the_same_examples_and_goes_on(
+        self, annotated: Path, tmp_path: Path
+    ) -> None:
+        images = read_images(annotated.parent)
+        options = replace(
+            OPTIONS,
+            keypoints=str(annotated),
+            feature_start='directions',
+            feature_channels=12,
+            feature_steps=1,
+            likeness_steps=2,
+        )
+        folder = tmp_path / 'run'
+        steps = train_steps(images, folder, options)
+        made = [next(steps) for _ in range(2)]
+        steps.close()
+        made += list(train_steps(images, folder, options))
+        assert [(one.stage, one.step) for one in made] == [
+            ('features', 1),
+            ('likeness', 1),
+            ('likeness', 2),
+        ]
+        assert not list(folder.glob('features*.npy'))
+        features = read_model(folder / WEIGHTS_NAME).features
+        start = load_file(folder / START_NAME)['projection']
+        assert features.likeness is not None
+        assert features.likeness.shape == start.shape
+        moved = (features.likeness - start).norm() / start.norm()
+        assert 1e-4 < moved < 0.1
+        whole = replace(options, likeness_share=1.0)
+        list(train_steps(images, tmp_path / 'whole', whole))
+        end = read_model(tmp_path / 'whole' / WEIGHTS_NAME).features.likeness
+        torch.testing.assert_close(
+            features.likeness - start, 0.4 * (end - start), atol=1e-5, rtol=0
+        )
+
+    def test_likeness_begins_in_the_directions(self) -> None:
+        with pytest.raises(InputError, match='feature_start=directions'):
+            replace(OPTIONS, likeness_steps=2)
 
     def test_directions_do_not_depend_on_what_was_there(
         self, annotated: Path, tmp_path: Path

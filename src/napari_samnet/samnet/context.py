@@ -45,6 +45,10 @@ class ContextNetwork(nn.Module):
         assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
 
+    def says_nothing(self) -> bool:
+        """Whether it adds nothing yet, whatever it sees."""
+        return not any(bool(p.any()) for p in self.leave.parameters())
+
     def forward(self, features: Tensor) -> Tensor:
         """Add to a projected feature.
 

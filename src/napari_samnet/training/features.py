@@ -22,10 +22,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from napari_samnet.datasets.animal_pose import is_kept_back
 from napari_samnet.datasets.image_lists import ImageList
-from napari_samnet.datasets.left_out import is_left_out
-from napari_samnet.datasets.reading import read_image
 from napari_samnet.files import atomic_write
 from napari_samnet.runtime.devices import resolve_precision
 from napari_samnet.samnet.config import STRIDE
@@ -33,14 +30,13 @@ from napari_samnet.samnet.context import ContextNetwork
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.taught_blocks import ENTRY, TaughtBlocks
-from napari_samnet.training.annotated import (
-    AnnotatedImage,
-    AnnotatedView,
-    read_annotated_images,
-    views_of,
-)
-from napari_samnet.training.categorystage import category_of, spread_images
+from napari_samnet.training.annotated import AnnotatedView
+from napari_samnet.training.categorystage import category_of
 from napari_samnet.training.data import read_some, read_working
+from napari_samnet.training.feature_images import (
+    FeatureImages,
+    feature_images,
+)
 from napari_samnet.training.feature_store import (
     FeatureStore,
     entries_path,
@@ -49,9 +45,12 @@ from napari_samnet.training.feature_store import (
 )
 from napari_samnet.training.known_motions import known_warps, moving_objects
 from napari_samnet.training.loop import Run
-from napari_samnet.training.marked_points import read_marked_images
 from napari_samnet.training.options import TrainingOptions
-from napari_samnet.training.projection import find_projection, with_projection
+from napari_samnet.training.projection import (
+    find_projection,
+    with_likeness,
+    with_projection,
+)
 from napari_samnet.training.runs import WEIGHTS_NAME, Progress
 from napari_samnet.training.taught_examples import (
     Examples,
@@ -61,12 +60,29 @@ from napari_samnet.training.taught_examples import (
 )
 from napari_samnet.training.teaching import TaughtFeatures, teach
 
-STAGE = 'features'
+STAGE, LIKENESS_STAGE = 'features', 'likeness'
 #: Projection that the stage starts from.
 START_NAME = 'features.start.safetensors'
 #: Features of all images; removed when the network has been written, so that
 #: the stage is not done while it is there.
 STORE_NAME = 'features.npy'
+
+#: By the name of a term: what its examples are drawn from, the number that it
+#: draws by, and its weight.
+Sources = dict[str, tuple[Examples, int, float]]
+
+
+class _Material(NamedTuple):
+    """What the features are taught by."""
+
+    store: FeatureStore
+    #: Those that need no features from before.
+    sources: Sources
+    #: Indices in the store of the images of which category pairs are made,
+    #: and the category of each.
+    category: range
+    categories: list[str]
+
 
 #: Weights of the terms beside the keypoints'.
 KNOWN, LIKENESSES = 0.5, 0.5
@@ -82,68 +98,6 @@ PROJECTED_PHOTOGRAPHS = 128
 FURTHER, BASIS_PHOTOGRAPHS = 256, 64
 
 
-class _Lists(NamedTuple):
-    """The images of the store, in its order."""
-
-    annotated: list[AnnotatedView]
-    category: ImageList
-    warped: ImageList
-
-
-def taught_images(options: TrainingOptions) -> list[AnnotatedImage]:
-    """Annotated images that the features may be taught by.
-
-    ``options``: names the file with the keypoints; none by default.
-    Returns: without those that are left out for measuring, see
-    :func:`~napari_samnet.datasets.left_out.is_left_out`, and those that the
-    confidence is fitted on, see :func:`confidence_images`.
-    """
-    return [
-        image
-        for image in _annotated(options)
-        if not _keeps_back(image.path, options)
-    ]
-
-
-def confidence_images(options: TrainingOptions) -> list[AnnotatedImage]:
-    """Annotated images that the confidence is fitted on.
-
-    They must not be among those that the features are taught by, on which
-    matches are better than on others.
-
-    ``options``: names the file with the keypoints; none by default. Returns: a
-    tenth of all, by the hash of the file's name; none of the user's own where
-    no confidence is fitted.
-    """
-    return [
-        image
-        for image in _annotated(options)
-        if _keeps_back(image.path, options)
-    ]
-
-
-def _keeps_back(path: Path, options: TrainingOptions) -> bool:
-    wanted = options.confidence_pairs > 0 or 'animal-pose' in path.parts
-    return wanted and is_kept_back(path)
-
-
-def _annotated(options: TrainingOptions) -> list[AnnotatedImage]:
-    if not options.keypoints:
-        return []
-    listed = Path(options.keypoints)
-    root = options.keypoints_root
-    read = (
-        read_marked_images(Path(root or listed), listed)
-        if listed.is_dir()
-        else read_annotated_images(listed, Path(root or listed.parent))
-    )
-    return [
-        image
-        for image in read
-        if not is_left_out(image.path) and image.path.is_file()
-    ]
-
-
 def feature_stage(
     model: SAMNet,
     folder: Path,
@@ -154,22 +108,74 @@ def feature_stage(
 ) -> Generator[Progress, None, SAMNet]:
     """Teach the features of a network, yielding after every step.
 
+    First those that are matched, then the projection in which it is told
+    whether the object is there, from the same examples.
+
     ``watch``: told of images encoded, as stage 'encoded'. Yields: after every
     step.
     """
-    began = time.perf_counter()
     frozen = frozen_features(model, folder / WEIGHTS_NAME)
     blocks = _blocks(model, options)
     if blocks is not None and frozen.light is not None:
         frozen.light.also = (ENTRY,)
     start, basis = _start(model, frozen, folder, images, options)
-    lists = _chosen(images, options)
-    motions = [known_warps(lists.warped, options)]
+    material = _material(
+        frozen,
+        folder,
+        feature_images(images, options),
+        options,
+        basis=basis,
+        entries=blocks is not None,
+        watch=watch,
+    )
+    inside = basis.T @ start
+    if options.feature_steps:
+        torch.manual_seed(options.seed)
+        context = _context(model, basis, options, blocks)
+        before = TaughtFeatures(inside, context, blocks)
+        taught = yield from _lesson(
+            STAGE,
+            options.feature_steps,
+            before,
+            material,
+            folder,
+            options,
+            share=options.feature_share,
+            blocks_share=options.feature_blocks_share,
+        )
+        model = taught_model(model, taught, basis)
+    if options.likeness_steps:
+        taught = yield from _lesson(
+            LIKENESS_STAGE,
+            options.likeness_steps,
+            TaughtFeatures(inside),
+            material,
+            folder,
+            options,
+            share=options.likeness_share,
+        )
+        model = with_likeness(model, basis @ taught.projection.detach())
+    return model
+
+
+def _material(
+    frozen: VGGFeatures,
+    folder: Path,
+    images: FeatureImages,
+    options: TrainingOptions,
+    *,
+    basis: Tensor,
+    entries: bool,
+    watch: Callable[[Progress], None],
+) -> _Material:
+    """Encode the images, and say what is known of them."""
+    began = time.perf_counter()
+    motions = [known_warps(images.warped, options)]
     if options.feature_objects:
         motions.append(moving_objects(options, options.feature_objects))
     readers: list[Callable[[], np.ndarray]] = [
-        *(partial(view.read, options.size) for view in lists.annotated),
-        *(partial(read_working, one, options.size) for one in lists.category),
+        *(partial(view.read, options.size) for view in images.annotated),
+        *(partial(read_working, one, options.size) for one in images.category),
         *(read for known in motions for read in known.readers),
     ]
 
@@ -183,37 +189,50 @@ def feature_stage(
         frozen,
         basis=basis,
         side=options.size // STRIDE,
-        entries=blocks is not None,
+        entries=entries,
         tell=tell,
     )
-    first = len(lists.annotated)
+    first = len(images.annotated)
+    begin = first + len(images.category)
     batch = options.feature_batch
-    sources: dict[str, tuple[Examples, int, float]] = {}
-    begin = first + len(lists.category)
+    sources: Sources = {}
     for (name, share), known in zip(MOTIONS.items(), motions, strict=False):
         examples = MotionExamples(known.flow, known.weight, begin)
         sources[name] = examples, max(1, batch // share), KNOWN
         begin += len(known.readers)
-    if lists.annotated:
-        keypoints = _keypoints(lists.annotated, store.side)
+    if images.annotated:
+        keypoints = _keypoints(images.annotated, store.side)
         sources['keypoints'] = (keypoints, batch, 1.0)
-    inside = store.basis.T @ start
-    torch.manual_seed(options.seed)
-    context = _context(model, store.basis, options, blocks)
-    before = copy.deepcopy(TaughtFeatures(inside, context, blocks))
+    indices = range(first, first + len(images.category))
+    categories = [category_of(image) for image in images.category]
+    return _Material(store, sources, indices, categories)
+
+
+def _lesson(
+    stage: str,
+    steps: int,
+    start: TaughtFeatures,
+    material: _Material,
+    folder: Path,
+    options: TrainingOptions,
+    *,
+    share: float,
+    blocks_share: float = 1.0,
+) -> Generator[Progress, None, TaughtFeatures]:
+    """Teach by the examples, from the start and part of the way."""
+    taught = copy.deepcopy(start)
+    start.requires_grad_(False)
     likenesses = LikenessExamples(
-        store,
-        before.requires_grad_(False),
-        range(first, first + len(lists.category)),
-        [category_of(image) for image in lists.category],
+        material.store, start, material.category, material.categories
     )
+    sources = dict(material.sources)
     if len(likenesses):
-        sources['likenesses'] = (likenesses, max(1, batch // 3), LIKENESSES)
-    taught = TaughtFeatures(inside, context, blocks)
+        count = max(1, options.feature_batch // 3)
+        sources['likenesses'] = (likenesses, count, LIKENESSES)
     run = Run(
-        stage=STAGE,
+        stage=stage,
         trained=taught,
-        total=options.feature_steps,
+        total=steps,
         rate=options.feature_rate,
         rates=taught.rates(),
         folder=folder,
@@ -221,9 +240,10 @@ def feature_stage(
     )
     run.resume()
     bf16 = resolve_precision(options.precision, 'cpu') == 'bf16'
-    with closing(teach(taught, store, sources, run, bf16=bf16)) as steps:
-        yield from steps
-    return taught_model(model, taught, store.basis)
+    lesson = teach(taught, material.store, sources, run, bf16=bf16)
+    with closing(lesson) as each:
+        yield from each
+    return taught.part_of_the_way(start, share, blocks_share)
 
 
 def taught_model(
@@ -319,30 +339,6 @@ def _start(
     with atomic_write(path) as file:
         file.write(save(content))
     return start, basis
-
-
-def _chosen(images: ImageList, options: TrainingOptions) -> _Lists:
-    """Annotated images, images for category pairs, and photographs."""
-    annotated = taught_images(options)
-    kept_back = {image.path for image in confidence_images(options)}
-    images = [image for image in images if image.path not in kept_back]
-    # People's keypoints say more of these than the features before.
-    learnt = {image.path for image in annotated}
-    unlabeled = [image for image in images if image.path not in learnt]
-    rng = np.random.default_rng(options.seed + 4)
-    drawn = rng.choice(
-        len(images), min(options.feature_warps, len(images)), replace=False
-    )
-    views = [
-        view
-        for image in annotated
-        for view in views_of(image, read_image(image.path).shape[:2], rng)
-    ]
-    return _Lists(
-        views,
-        spread_images(unlabeled, options.feature_images, options.seed),
-        [images[int(index)] for index in drawn],
-    )
 
 
 def _keypoints(views: Sequence[AnnotatedView], side: int) -> KeypointExamples:

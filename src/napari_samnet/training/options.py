@@ -38,6 +38,10 @@ TRAINING_LIMITS: dict[str, tuple[float, float]] = {
     'feature_context_layers': (1, 5),
     'feature_batch': (1, 256),
     'feature_rate': (1e-6, 1e-1),
+    'feature_share': (0, 1),
+    'feature_blocks_share': (0, 1),
+    'likeness_steps': (0, 1_000_000),
+    'likeness_share': (0, 1),
     'confidence_pairs': (0, 100_000),
     'seed': (0, 2**31 - 1),
 }
@@ -140,6 +144,20 @@ class TrainingOptions:
         learnt from beside them.
     feature_rate : float
         Largest learning rate of the features.
+    feature_share : float
+        How much of the way from their start to what they were taught the
+        features go in the end, without the blocks. Less keeps more of what
+        was known before of things that nobody taught, and loses some of what
+        was.
+    feature_blocks_share : float
+        The same of the blocks.
+    likeness_steps : int
+        Steps in which a second projection is taught, by the same examples and
+        from the same start: the one in which it is told whether the object is
+        there at all. 0 leaves it as it is. With `feature_start` 'directions'.
+    likeness_share : float
+        How much of the way it goes in the end: by the whole of it, parts of
+        other things look like parts of what was taught.
     keypoints : str
         JSON file with keypoints of images, which the features are taught by:
         "images" holds, per file, "kp", a list of x, y and whether it is
@@ -232,6 +250,10 @@ class TrainingOptions:
     feature_blocks: str = 'frozen'
     feature_batch: int = 6
     feature_rate: float = 1e-3
+    feature_share: float = 1.0
+    feature_blocks_share: float = 1.0
+    likeness_steps: int = 0
+    likeness_share: float = 0.4
     keypoints: str = ''
     keypoints_root: str = ''
     confidence_pairs: int = 0
@@ -266,6 +288,12 @@ class TrainingOptions:
                 f'not larger than size, got size {self.size} and crop '
                 f'{self.crop}'
             )
+        if self.likeness_steps and self.feature_start != 'directions':
+            raise InputError(
+                'likeness_steps begin in the directions in which cells '
+                f'differ, got feature_start {self.feature_start!r}; give '
+                'feature_start=directions as well'
+            )
         for name, allowed in TRAINING_CHOICES.items():
             # Device and precision are resolved where the training runs.
             if name in ('device', 'precision'):
@@ -282,6 +310,7 @@ class TrainingOptions:
         steps = {
             'decoder': self.decoder_steps,
             'features': self.feature_steps,
+            'likeness': self.likeness_steps,
             'matcher': self.matcher_steps,
             'category': self.category_steps,
         }

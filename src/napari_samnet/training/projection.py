@@ -108,3 +108,16 @@ def with_projection(
                 state[f'features.{part}.{name}'] = value
     other.load_state_dict(state)
     return other.eval().requires_grad_(False)
+
+
+def with_likeness(model: SAMNet, projection: Tensor) -> SAMNet:
+    """The same network, with directions in which things are compared.
+
+    ``projection``: ``(matching channels, channels)``, for
+    :meth:`~napari_samnet.samnet.features.VGGFeatures.likeness_feature`.
+    """
+    other = SAMNet(replace(model.config, likeness=projection.shape[1]))
+    other.load_state_dict(
+        {**model.state_dict(), 'features.likeness': projection}
+    )
+    return other.eval().requires_grad_(False)

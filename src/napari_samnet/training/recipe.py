@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from napari_samnet.datasets.composites import horse_parts
 from napari_samnet.datasets.image_lists import ImageList, split
 from napari_samnet.datasets.left_out import is_left_out
 from napari_samnet.errors import InputError
@@ -48,13 +49,15 @@ from napari_samnet.training.confidence import (
 from napari_samnet.training.data import batches
 from napari_samnet.training.decoder import train_decoder
 from napari_samnet.training.distributed import folder_of_process
+from napari_samnet.training.feature_images import (
+    confidence_images,
+    taught_images,
+)
 from napari_samnet.training.feature_store import frozen_features
 from napari_samnet.training.features import (
     STORE_NAME,
-    confidence_images,
     feature_stage,
     remove_store,
-    taught_images,
 )
 from napari_samnet.training.known_pairs import known_pairs
 from napari_samnet.training.loop import Run
@@ -137,10 +140,7 @@ def train_steps(
                 bf16=bf16,
             )
             _save(model, folder, options)
-        if (
-            made_steps(folder).get('features', 0) < options.feature_steps
-            or (folder / STORE_NAME).is_file()
-        ):
+        if _features_to_teach(folder, options):
             # The stage reads the frozen networks from there.
             _save(model, folder, options)
             model = yield from feature_stage(
@@ -177,6 +177,16 @@ def train_steps(
     finally:
         # Whoever stops early has what was learnt so far.
         _save(model, folder, options)
+
+
+def _features_to_teach(folder: Path, options: TrainingOptions) -> bool:
+    """Whether the stage of the features has begun, or is to begin."""
+    made = made_steps(folder)
+    return (
+        made.get('features', 0) < options.feature_steps
+        or made.get('likeness', 0) < options.likeness_steps
+        or (folder / STORE_NAME).is_file()
+    )
 
 
 def _save(model: SAMNet, folder: Path, options: TrainingOptions) -> None:
@@ -225,7 +235,7 @@ def _fit_confidence(
     pairs = known_pairs(
         annotated,
         [image for image in images if image.path not in shown],
-        None,
+        horse_parts(Path(root)) if (root := options.objects_root) else None,
         pairs=options.confidence_pairs,
         size=options.size,
         seed=options.seed,

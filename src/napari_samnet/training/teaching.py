@@ -14,6 +14,7 @@ taught stay as they are.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Generator, Mapping, Sequence
 
@@ -84,6 +85,43 @@ class TaughtFeatures(nn.Module):
         """Shares of the learning rate, where they are not 1."""
         blocks = [] if self.blocks is None else self.blocks.parameters()
         return dict.fromkeys(blocks, BLOCKS_RATE)
+
+    def part_of_the_way(
+        self, start: TaughtFeatures, share: float, blocks_share: float = 1.0
+    ) -> TaughtFeatures:
+        """Features between a start and these, as in robust fine-tuning.
+
+        What was taught is learnt best at the end of the way, and what was
+        known before is best kept at its start; between the two, things that
+        nobody taught are found nearly as well as before, and those that were
+        taught no worse, for the last steps are those that only the examples
+        profit by. M. Wortsman et al., Robust fine-tuning of zero-shot models,
+        CVPR 2022, https://doi.org/10.1109/CVPR52688.2022.00780.
+
+        ``start``: what these began as. ``share``: how much of the way the
+        projection goes, and what the context says. ``blocks_share``: the same
+        of the blocks.
+        """
+        between = copy.deepcopy(self).requires_grad_(False)
+        ways: list[tuple[Tensor, Tensor, float]] = [
+            (between.projection, start.projection, share)
+        ]
+        modules: list[tuple[nn.Module, nn.Module, float]] = []
+        if between.context is not None and start.context is not None:
+            context, before = between.context, start.context
+            if before.says_nothing():
+                # The layers under the last one lead from nowhere.
+                modules.append((context.leave, before.leave, share))
+            else:
+                modules.append((context, before, share))
+        if between.blocks is not None and start.blocks is not None:
+            modules.append((between.blocks, start.blocks, blocks_share))
+        for end, begin, part in modules:
+            pairs = zip(end.parameters(), begin.parameters(), strict=True)
+            ways += [(one, other, part) for one, other in pairs]
+        for taught, known, part in ways:
+            taught.copy_(known.lerp(taught, part))
+        return between
 
     def forward(self, maps: Tensor, entries: Tensor | None = None) -> Tensor:
         """Matching features of images.
