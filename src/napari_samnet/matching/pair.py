@@ -16,8 +16,6 @@ from napari_samnet.labels.similar import CellFeatures, most_similar
 from napari_samnet.matching.both_ways import both_ways, joined
 from napari_samnet.matching.missed_motions import (
     CellMatches,
-    MissedMotion,
-    missed_motions,
 )
 from napari_samnet.matching.region import (
     cell_shares,
@@ -292,19 +290,12 @@ class PairRun:
 
         return free_cells(self._similarities, sure, field)
 
-    def missed_motions(
-        self, fields: tuple[FloatArray, FloatArray]
-    ) -> list[MissedMotion]:
-        """Motions that alike cells show, and from which the fields lead away.
-
-        ``fields`` (h, w, 2): normalized displacements (row, column), forward
-        and backward.
-        """
+    def cell_matches(self) -> CellMatches:
+        """The most alike cells of both images, there and back."""
         seen = self._similarities
-        matches = CellMatches(
+        return CellMatches(
             seen.size, seen.best.cpu().numpy(), seen.back.cpu().numpy()
         )
-        return missed_motions(matches, fields)
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""

@@ -13,9 +13,9 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
 from napari_samnet.matching.missed_motions import (
-    Missed,
+    MatchesOf,
     at_cells,
-    nothing_missed,
+    no_matches,
 )
 from napari_samnet.runtime.side_by_side import Later, PutOff
 from napari_samnet.warping.fields import full_map
@@ -133,7 +133,7 @@ def exact_fields(
     longest: int,
     at_size: Callable[[str, int], FloatArray],
     later: Later = PutOff,
-    missed: Missed = nothing_missed,
+    matches_of: MatchesOf = no_matches,
 ) -> Exact:
     """Refine both fields, twice where the images have many more pixels.
 
@@ -149,7 +149,8 @@ def exact_fields(
     ``longest``: longest side of the two images in pixels.
     ``at_size``: gives 'source' or 'target' at a working size.
     ``later``: how a part is done beside the rest.
-    ``missed``: finds motions of parts from which the fields lead away.
+    ``matches_of``: gives the most alike cells of both images, see
+    :func:`.fine.refine`.
     Returns: the fields as they came where they cannot be refined; nothing is
     confirmed yet.
     """
@@ -161,7 +162,7 @@ def exact_fields(
         specimen=specimen,
         device=device,
         later=later,
-        missed=missed,
+        matches_of=matches_of,
     )
     if refined is None:
         return Exact(*fields)
