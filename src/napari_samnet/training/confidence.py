@@ -314,7 +314,7 @@ def _fit(args: argparse.Namespace) -> None:
         known_pairs(
             annotated,
             photographs,
-            horse_parts(args.data),
+            horse_parts(args.data).learnt_from(),
             pairs=args.pairs,
             size=DEFAULTS.size,
             tell=tell,

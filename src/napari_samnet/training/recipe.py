@@ -230,12 +230,12 @@ def _fit_confidence(
         seconds = time.perf_counter() - began
         watch(Progress('confidence', done, 0, {}, seconds))
 
-    annotated = confidence_images(options)
+    annotated, root = confidence_images(options), options.objects_root
     shown = {image.path for image in (*annotated, *taught_images(options))}
     pairs = known_pairs(
         annotated,
         [image for image in images if image.path not in shown],
-        horse_parts(Path(root)) if (root := options.objects_root) else None,
+        horse_parts(Path(root)).learnt_from() if root else None,
         pairs=options.confidence_pairs,
         size=options.size,
         seed=options.seed,
