@@ -18,6 +18,7 @@ from napari_samnet.matching.lucas_kanade import (
     sample,
     seen_through,
     shrunk,
+    spread_out,
     still_places,
 )
 from napari_samnet.matching.missed_motions import CellMatches
@@ -43,11 +44,9 @@ ROUNDS, WIDE, NARROW = 6, 1 / 16, 1 / 128
 #: Pull of the motion towards none, relative to the sums of the fit.
 PULL = 1e-4
 
-#: Widths in cells over which sure cells are looked for, and their weights: the
-#: nearest ones count wherever there are any. What they leave of the motion
-#: fades where the weights sum to less than the last number.
-WIDTHS = ((1.0, 1.0), (3.0, 1e-2), (8.0, 1e-4))
-FAINT = 1e-6
+#: What the nearest sure cells leave of the motion fades where their weights
+#: sum to less than this.
+FAINT = 1e-7
 
 #: Share of the sure cells around one that must agree for the motion to go on.
 AROUND = 0.5
@@ -86,7 +85,7 @@ def continued_motion(
     motion, agrees = _motion(coarse, weight)
     if float((weight * agrees).sum()) < MOST * float(weight.sum()):
         return places
-    own = _around(torch.cat((weight * agrees, weight), 1))
+    own = spread_out(torch.cat((weight * agrees, weight), 1))
     left = _motion_left(coarse - motion(cells), weight * agrees)
     side = places.shape[-1]
     further = motion(side) + resampled(left, side)
@@ -167,17 +166,11 @@ def _motion(places: Tensor, weight: Tensor) -> tuple[_Quadratic, Tensor]:
     return _Quadratic(found), (error < 2 * NARROW).view_as(weight)
 
 
-def _around(maps: Tensor) -> Tensor:
-    """Sums over the surroundings, in which the nearest cells count."""
-    parts = [weight * blurred(maps, width) for width, weight in WIDTHS]
-    return parts[0] + parts[1] + parts[2]
-
-
 def _motion_left(rest: Tensor, weight: Tensor) -> Tensor:
     """What cells with weight leave of the motion, continued around them."""
     import torch
 
-    sums = _around(torch.cat((rest * weight, weight), 1))
+    sums = spread_out(torch.cat((rest * weight, weight), 1))
     return sums[:, :2] / (sums[:, 2:] + FAINT)
 
 
