@@ -13,6 +13,7 @@ from napari_samnet.matching.match import match
 from napari_samnet.matching.missed_motions import (
     CellMatches,
     missed_motions,
+    nothing_missed,
 )
 
 SIDE = 24
@@ -78,6 +79,7 @@ def test_matches_at_random_show_no_motion() -> None:
     ).reshape(SIDE, SIDE, 2)
     # Cells that were drawn next to each other lead apart.
     assert not missed_motions(matches_of(goals), still())
+    assert not nothing_missed(still())
 
 
 @pytest.mark.parametrize('index', [2, 12])

@@ -21,7 +21,7 @@ from napari_samnet.matching.encoding import ImageEncoder
 from napari_samnet.matching.job import MatchJob
 from napari_samnet.matching.labeled import labeled
 from napari_samnet.matching.loaded import loaded
-from napari_samnet.matching.missed_motions import no_matches
+from napari_samnet.matching.missed_motions import nothing_missed
 from napari_samnet.matching.orientation_search import Choice, choose
 from napari_samnet.matching.pair import PairRun
 from napari_samnet.matching.provenance import provenance
@@ -325,7 +325,7 @@ class Attempt:
             return Exact(*fields)
         # Cells are those of the target as it was seen.
         upright = self.choice.frame.whole
-        matches_of = self.run.cell_matches if upright else no_matches
+        missed = self.run.missed_motions if upright else nothing_missed
         with self._stage('refine'):
             return exact_fields(
                 self.small,
@@ -335,7 +335,7 @@ class Attempt:
                 longest=max(max(shape) for shape in self.job.shapes),
                 at_size=self.job.working,
                 later=later,
-                matches_of=matches_of,
+                missed=missed,
             )
 
     def _labeled(self, result: Correspondence) -> tuple[Any, dict[str, Any]]:

@@ -37,24 +37,18 @@ from napari_samnet.matching.lucas_kanade import (
     Descriptions,
     Level,
     blurred,
-    correlation,
     sample,
     seen_through,
     shrunk,
     still_places,
 )
-from napari_samnet.matching.missed_motions import (
-    MatchesOf,
-    missed_motions,
-    no_matches,
-)
+from napari_samnet.matching.missed_motions import Missed, nothing_missed
 from napari_samnet.matching.motion_composition import composed_of
 from napari_samnet.matching.motion_layers import (
     Layers,
     refined_layers,
     separate_motions,
 )
-from napari_samnet.matching.smooth_motion import continued_motion
 from napari_samnet.runtime.side_by_side import Later, PutOff
 
 if TYPE_CHECKING:
@@ -105,7 +99,7 @@ def refine(
     again: bool = False,
     device: str = 'cpu',
     later: Later = PutOff,
-    matches_of: MatchesOf = no_matches,
+    missed: Missed = nothing_missed,
 ) -> Refined | None:
     """Refine the fields of two images.
 
@@ -119,8 +113,7 @@ def refine(
     the coarsest level is left out.
     ``device``: where it is computed.
     ``later``: how a part is done beside the rest.
-    ``matches_of``: gives the most alike cells of both images, by which parts
-    are found that the fields have missed, and what of the scene is seen.
+    ``missed``: finds motions of parts from which the fields lead away.
     Returns: None where the images do not show the same scene.
     """
     import torch
@@ -136,9 +129,10 @@ def refine(
         def layered() -> Layers | None:
             # Of another thread, perhaps, which has modes of its own.
             with torch.inference_mode():
-                fields, matches = (forward, backward), matches_of()
-                missed = matches and missed_motions(matches, fields)
-                motions = separate_motions(fields, cells, device, missed or ())
+                fields = forward, backward
+                motions = separate_motions(
+                    fields, cells, device, missed(fields)
+                )
                 return motions and refined_layers(seen, motions, given_up)
 
         begun = None if again else later(layered, soon=True)
@@ -152,24 +146,19 @@ def refine(
             given_up.set()
             return None
         layers = None if begun is None else begun.result()
-        described = _judged(seen)
-        better = None
         if layers is not None:
             better = composed_of(
-                layers, found, described, partial(_believed, belief=belief)
+                layers, found, _judged(seen), partial(_believed, belief=belief)
             )
-        if better is not None:
-            found, believed = better
-        if (matches := matches_of()) is not None:
-            found = continued_motion(found, described, matches, cells)
-        if better is not None:
-            change = (found - still_places(found)).cpu().numpy()
-            change = np.moveaxis(change[:, ::-1], 1, -1)
-            return Refined(
-                np.ascontiguousarray(change[0]),
-                np.ascontiguousarray(change[1]),
-                believed.cpu().numpy(),
-            )
+            if better is not None:
+                composed, believed = better
+                change = (composed - still_places(composed)).cpu().numpy()
+                change = np.moveaxis(change[:, ::-1], 1, -1)
+                return Refined(
+                    np.ascontiguousarray(change[0]),
+                    np.ascontiguousarray(change[1]),
+                    believed.cpu().numpy(),
+                )
         # Back from (x, y) to (row, column).
         change = found.cpu().numpy() - start
         change = np.moveaxis(change[:, ::-1], 1, -1)
@@ -241,7 +230,7 @@ def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
 
     side = one.shape[-1] * JUDGED
     seen, inside = seen_through(one.flip(0), places)
-    likeness = correlation(one, seen, inside, places.shape[-1], REGION)
+    likeness = _correlation(one, seen, inside, places.shape[-1])
     back = sample(places.flip(0) - still_places(places), places)
     error = (places + back - still_places(places)) * side
     squared = error.square().sum(1, keepdim=True) / AGREED**2
@@ -249,3 +238,19 @@ def _believed(one: Tensor, places: Tensor, belief: Belief) -> Tensor:
     believed = believed * torch.exp(-squared / 2)
     believed = believed * shrunk(inside, inside.shape[-1] // places.shape[-1])
     return blurred(believed, REGION / 2)
+
+
+def _correlation(
+    one: Tensor, seen: Tensor, inside: Tensor, cells: int
+) -> Tensor:
+    """Correlation of two descriptions around each cell, ``(B, 1, h, w)``."""
+    import torch
+
+    parts = (one * seen, one * one, seen * seen)
+    sums = torch.cat(
+        [(inside * part).sum(1, keepdim=True) for part in parts], 1
+    )
+    both, of_one, of_seen = blurred(
+        shrunk(sums, one.shape[-1] // cells), REGION
+    ).split(1, 1)
+    return both / (of_one * of_seen).sqrt().clamp_min(1e-3)

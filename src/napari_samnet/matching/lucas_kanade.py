@@ -245,23 +245,3 @@ def spread_out(maps: Tensor) -> Tensor:
     for width, weight in WIDTHS:
         total = total + weight * blurred(maps, width)
     return total
-
-
-def correlation(
-    one: Tensor, seen: Tensor, inside: Tensor, cells: int, width: float
-) -> Tensor:
-    """Correlation of two descriptions around each cell, ``(B, 1, n, n)``.
-
-    ``one``, ``seen``: ``(B, C, m, m)``. ``inside``: ``(B, 1, m, m)``, what is
-    not beyond the border. ``width``: of the surroundings, in cells.
-    """
-    import torch
-
-    parts = (one * seen, one * one, seen * seen)
-    sums = torch.cat(
-        [(inside * part).sum(1, keepdim=True) for part in parts], 1
-    )
-    both, of_one, of_seen = blurred(
-        shrunk(sums, one.shape[-1] // cells), width
-    ).split(1, 1)
-    return both / (of_one * of_seen).sqrt().clamp_min(1e-3)

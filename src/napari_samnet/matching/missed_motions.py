@@ -9,7 +9,7 @@ not part of the paper.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,15 +53,6 @@ class CellMatches(NamedTuple):
     #: of the first, and of each of the second, row by row.
     there: Places
     back: Places
-
-
-#: Gives the matches of a pair; None where there are no cells to tell them.
-MatchesOf = Callable[[], CellMatches | None]
-
-
-def no_matches() -> CellMatches | None:
-    """None, where there are no cells."""
-    return None
 
 
 class MissedMotion(NamedTuple):
@@ -202,3 +193,14 @@ def _largest(
         (matrix,) = _affine(points, goals - points, weights[None])
     area = np.linalg.det(matrix[:, :2])
     return (matrix, chosen) if AREAS[0] < area < AREAS[1] else None
+
+
+#: Finds what two fields have missed.
+Missed = Callable[[tuple[FloatArray, FloatArray]], Sequence[MissedMotion]]
+
+
+def nothing_missed(
+    _fields: tuple[FloatArray, FloatArray],
+) -> Sequence[MissedMotion]:
+    """No motions, where there are no cells to tell them."""
+    return ()

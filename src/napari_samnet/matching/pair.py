@@ -16,6 +16,8 @@ from napari_samnet.labels.similar import CellFeatures, most_similar
 from napari_samnet.matching.both_ways import both_ways, joined
 from napari_samnet.matching.missed_motions import (
     CellMatches,
+    MissedMotion,
+    missed_motions,
 )
 from napari_samnet.matching.region import (
     cell_shares,
@@ -290,12 +292,19 @@ class PairRun:
 
         return free_cells(self._similarities, sure, field)
 
-    def cell_matches(self) -> CellMatches:
-        """The most alike cells of both images, there and back."""
+    def missed_motions(
+        self, fields: tuple[FloatArray, FloatArray]
+    ) -> list[MissedMotion]:
+        """Motions that alike cells show, and from which the fields lead away.
+
+        ``fields`` (h, w, 2): normalized displacements (row, column), forward
+        and backward.
+        """
         seen = self._similarities
-        return CellMatches(
+        matches = CellMatches(
             seen.size, seen.best.cpu().numpy(), seen.back.cpu().numpy()
         )
+        return missed_motions(matches, fields)
 
     def picture(self, state: Iteration) -> FloatArray:
         """I^{s<-t} at working size, float32 ``(size, size, 3)``."""

@@ -13,9 +13,9 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.labels.evidence import Evidence
 from napari_samnet.matching.fine import refine
 from napari_samnet.matching.missed_motions import (
-    MatchesOf,
+    Missed,
     at_cells,
-    no_matches,
+    nothing_missed,
 )
 from napari_samnet.runtime.side_by_side import Later, PutOff
 from napari_samnet.warping.fields import full_map
@@ -133,7 +133,7 @@ def exact_fields(
     longest: int,
     at_size: Callable[[str, int], FloatArray],
     later: Later = PutOff,
-    matches_of: MatchesOf = no_matches,
+    missed: Missed = nothing_missed,
 ) -> Exact:
     """Refine both fields, twice where the images have many more pixels.
 
@@ -149,8 +149,7 @@ def exact_fields(
     ``longest``: longest side of the two images in pixels.
     ``at_size``: gives 'source' or 'target' at a working size.
     ``later``: how a part is done beside the rest.
-    ``matches_of``: gives the most alike cells of both images, see
-    :func:`.fine.refine`.
+    ``missed``: finds motions of parts from which the fields lead away.
     Returns: the fields as they came where they cannot be refined; nothing is
     confirmed yet.
     """
@@ -162,7 +161,7 @@ def exact_fields(
         specimen=specimen,
         device=device,
         later=later,
-        matches_of=matches_of,
+        missed=missed,
     )
     if refined is None:
         return Exact(*fields)
