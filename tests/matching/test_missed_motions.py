@@ -82,7 +82,7 @@ def test_matches_at_random_show_no_motion() -> None:
     assert not nothing_missed(still())
 
 
-@pytest.mark.parametrize('index', [2, 12])
+@pytest.mark.parametrize('index', [0, 2])
 def test_an_object_that_a_field_misses_is_followed(index: int) -> None:
     pair = bundled_parts().pair(index, 7, 256)
     found = match(pair.source, pair.target, attributes=False, device='cpu')
