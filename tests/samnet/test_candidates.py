@@ -9,10 +9,10 @@ from napari_samnet.samnet.candidates import (
     free_cells,
     reconsidered,
 )
+from napari_samnet.samnet.cell_matches import GLOBAL_CELLS
 from napari_samnet.samnet.confidence import MatchConfidence
-from napari_samnet.samnet.evidence import GLOBAL_CELLS
+from napari_samnet.samnet.confidence_measures import PairSimilarities
 from napari_samnet.samnet.field import flow_of, identity_field
-from napari_samnet.samnet.match_evidence import PairSimilarities
 from tests.samnet.test_confidence import smooth_features, state_of
 
 SIDE = GLOBAL_CELLS

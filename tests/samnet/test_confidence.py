@@ -1,4 +1,4 @@
-"""Evidence for and against matches, and the probability made from it."""
+"""Measures of matches, and the probability made from them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_samnet.samnet.cell_matches import GLOBAL_CELLS
 from napari_samnet.samnet.confidence import MatchConfidence
-from napari_samnet.samnet.evidence import GLOBAL_CELLS
-from napari_samnet.samnet.field import identity_field
-from napari_samnet.samnet.match_evidence import (
-    MATCH_EVIDENCE,
+from napari_samnet.samnet.confidence_measures import (
+    MEASURES,
     PairSimilarities,
-    match_evidence,
+    confidence_measures,
 )
+from napari_samnet.samnet.field import identity_field
 from napari_samnet.samnet.recurrence import Clues, Iteration
 
 SIDE = 12
@@ -44,13 +44,13 @@ def answers_of(
     field[1, 4] -= shift
     state = state_of(field)
     assert state.clues is not None
-    answers = match_evidence(features, field, state.clues, state.alpha)
-    assert answers.shape == (2, len(MATCH_EVIDENCE), *2 * [GLOBAL_CELLS])
+    answers = confidence_measures(features, field, state.clues, state.alpha)
+    assert answers.shape == (2, len(MEASURES), *2 * [GLOBAL_CELLS])
     assert answers.isfinite().all()
-    return dict(zip(MATCH_EVIDENCE, answers[0], strict=True))
+    return dict(zip(MEASURES, answers[0], strict=True))
 
 
-def test_the_right_match_has_more_evidence_than_a_wrong_one() -> None:
+def test_the_right_match_measures_better_than_a_wrong_one() -> None:
     one = smooth_features(1)
     right = answers_of(one.expand(2, -1, -1, -1), 0)
     wrong = answers_of(one.expand(2, -1, -1, -1), 4)
@@ -69,7 +69,7 @@ def test_the_right_match_has_more_evidence_than_a_wrong_one() -> None:
         assert wrong[name][inner].mean() > right[name][inner].mean() + 0.1
 
 
-def test_another_image_has_less_evidence() -> None:
+def test_another_image_measures_worse() -> None:
     one, other = smooth_features(1), smooth_features(1, seed=1)
     right = answers_of(one.expand(2, -1, -1, -1), 0)
     wrong = answers_of(torch.cat((one, other)), 0)
@@ -80,12 +80,12 @@ def test_another_image_has_less_evidence() -> None:
 def test_ways_that_do_not_lead_back_are_told() -> None:
     features = smooth_features(1).expand(2, -1, -1, -1)
     field = identity_field(2, SIDE, SIDE, like=features)
-    index = MATCH_EVIDENCE.index('round trip')
+    index = MEASURES.index('round trip')
     state = state_of(field)
     assert state.clues is not None
-    same = match_evidence(features, field, state.clues, state.alpha)
+    same = confidence_measures(features, field, state.clues, state.alpha)
     field[0, 4] += 3
-    missed = match_evidence(features, field, state.clues, state.alpha)
+    missed = confidence_measures(features, field, state.clues, state.alpha)
     assert (missed[0, index, :, :-12] > same[0, index, :, :-12] + 1).all()
 
 
@@ -95,7 +95,7 @@ def test_maps_of_any_size(sides: tuple[int, int]) -> None:
     field = identity_field(2, *sides, like=features)
     state = state_of(field)
     assert state.clues is not None
-    answers = match_evidence(features, field, state.clues, state.alpha)
+    answers = confidence_measures(features, field, state.clues, state.alpha)
     assert max(answers.shape[-2:]) == GLOBAL_CELLS
     similarities = PairSimilarities.of(features)
     probability = MatchConfidence(2, 4).of_field(similarities, field, state)
@@ -114,6 +114,6 @@ def test_without_clues_nothing_is_said() -> None:
         )
 
 
-def test_only_known_evidence_can_be_read() -> None:
+def test_only_known_measures_can_be_read() -> None:
     with pytest.raises(ValueError, match='taste'):
         MatchConfidence(names=('row', 'taste'))

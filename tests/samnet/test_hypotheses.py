@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from napari_samnet.samnet.evidence import (
+from napari_samnet.samnet.cell_matches import (
     consensus,
     few_cells,
-    gather_evidence,
+    match_cells,
 )
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import affine_field, flow_of, grid
@@ -69,12 +69,12 @@ def test_both_directions_at_once_are_the_same_as_apart(
     smooth: Smooth,
 ) -> None:
     source, target, _, _ = moving_object(smooth)
-    both = gather_evidence(
+    both = match_cells(
         torch.cat((source, target)), torch.cat((target, source))
     )
     apart = [
-        gather_evidence(source, target),
-        gather_evidence(target, source),
+        match_cells(source, target),
+        match_cells(target, source),
     ]
     for name in ('volume', 'motion', 'confidence'):
         torch.testing.assert_close(

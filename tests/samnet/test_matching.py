@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from napari_samnet.samnet.cell_matches import GLOBAL_CELLS
 from napari_samnet.samnet.correlation import (
     center_index,
     local_correlation,
     window_offsets,
 )
-from napari_samnet.samnet.evidence import GLOBAL_CELLS
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import (
     affine_field,

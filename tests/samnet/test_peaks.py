@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from napari_samnet.samnet.evidence import GLOBAL_CELLS
+from napari_samnet.samnet.cell_matches import GLOBAL_CELLS
+from napari_samnet.samnet.confidence_measures import PairSimilarities
 from napari_samnet.samnet.field import flow_of, identity_field
-from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.peaks import at_peaks
 from tests.samnet.test_confidence import smooth_features, state_of
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from napari_samnet.samnet.evidence import Evidence
+from napari_samnet.samnet.cell_matches import CellMatches
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import affine_field, flow_of, grid
 from napari_samnet.samnet.recurrence import Recurrence
@@ -27,12 +27,12 @@ def square(first: int, last: int) -> Tensor:
     return region
 
 
-def matches(region: Tensor, batch: int = 1) -> Evidence:
+def matches(region: Tensor, batch: int = 1) -> CellMatches:
     """Matches that follow MAP inside a region, and stay outside."""
     flow = flow_of(affine_field(MAP, SIDE, SIDE)) * region
     shape = (batch, 1, SIDE, SIDE)
     count = SIDE * SIDE
-    return Evidence(
+    return CellMatches(
         torch.zeros(batch, count, count),
         flow.expand(batch, 2, SIDE, SIDE),
         torch.full(shape, 0.3),

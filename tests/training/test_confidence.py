@@ -19,8 +19,8 @@ from napari_samnet.runtime.confidence import (
 )
 from napari_samnet.runtime.weights import Weights, get_weights, read_model
 from napari_samnet.samnet.confidence import MatchConfidence
+from napari_samnet.samnet.confidence_measures import MEASURES
 from napari_samnet.samnet.config import SAMNetConfig
-from napari_samnet.samnet.match_evidence import MATCH_EVIDENCE
 from napari_samnet.training.annotated import AnnotatedImage
 from napari_samnet.training.confidence import (
     Matches,
@@ -35,14 +35,14 @@ CONFIG = SAMNetConfig(projection=384)
 
 def made_up(count: int = 4000) -> Matches:
     generator = torch.Generator().manual_seed(0)
-    evidence = torch.randn(count, len(MATCH_EVIDENCE), generator=generator)
-    evidence[:, 1] = 5 + 3 * evidence[:, 1]
-    chance = torch.sigmoid(2 * evidence[:, 0] - 0.5 * (evidence[:, 1] - 5))
+    measures = torch.randn(count, len(MEASURES), generator=generator)
+    measures[:, 1] = 5 + 3 * measures[:, 1]
+    chance = torch.sigmoid(2 * measures[:, 0] - 0.5 * (measures[:, 1] - 5))
     right = (torch.rand(count, generator=generator) < chance).float()
     kinds = np.array(['a'] * count)
     groups = np.array(['one', 'two', 'three', 'four'] * (count // 4))
     return Matches(
-        evidence, right, torch.ones(count), kinds, groups, np.arange(count)
+        measures, right, torch.ones(count), kinds, groups, np.arange(count)
     )
 
 
@@ -69,8 +69,8 @@ def test_a_file_beside_the_weights_says_what_it_is_for(tmp_path: Path) -> None:
     found = find_confidence(weights, CONFIG)
     assert found is not None
     assert found.names == ('row', 'dual')
-    evidence = torch.randn(7, len(MATCH_EVIDENCE))
-    torch.testing.assert_close(found(evidence), fitted(evidence))
+    measures = torch.randn(7, len(MEASURES))
+    torch.testing.assert_close(found(measures), fitted(measures))
     other = SAMNetConfig(matching_layers=('relu4_1',), projection=0)
     assert find_confidence(weights, other) is None
     path.write_bytes(b'no archive')

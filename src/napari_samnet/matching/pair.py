@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from napari_samnet.matching.encoding import ImageEncoder
     from napari_samnet.samnet.candidates import Reconsidered
     from napari_samnet.samnet.confidence import MatchConfidence
+    from napari_samnet.samnet.confidence_measures import PairSimilarities
     from napari_samnet.samnet.features import Features
-    from napari_samnet.samnet.match_evidence import PairSimilarities
     from napari_samnet.samnet.network import SAMNet
     from napari_samnet.samnet.recurrence import Feedback, Iteration
 
@@ -238,7 +238,7 @@ class PairRun:
     @cached_property
     def _similarities(self) -> PairSimilarities:
         """Of all cells of both images."""
-        from napari_samnet.samnet.match_evidence import PairSimilarities
+        from napari_samnet.samnet.confidence_measures import PairSimilarities
 
         return PairSimilarities.of(
             self._source.matching, whole=self._recurrence.whole_numbers

@@ -18,9 +18,9 @@ from torch import Tensor
 from napari_samnet.samnet.bilateral import bilateral_fit
 from napari_samnet.samnet.bilateral_window import bilateral_window
 from napari_samnet.samnet.confidence import MatchConfidence
+from napari_samnet.samnet.confidence_measures import PairSimilarities
 from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.field import flow_of, grid, resize_field
-from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.recurrence import Iteration
 
 #: Confidence of a cell from which on its match stays.

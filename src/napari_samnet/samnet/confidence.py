@@ -1,9 +1,9 @@
 """How likely a match is right, from what speaks for and against it.
 
-A few small networks of two hidden layers read the evidence of
-:mod:`.match_evidence` for each cell; the mean of what they say, as log-odds,
-is the confidence. They were fitted to keypoints, known warps and pairs
-without the object, of training images. That is not in the paper.
+A few small networks of two hidden layers read the
+:mod:`.confidence_measures` of each cell; the mean of what they say, as
+log-odds, is the confidence. They were fitted to keypoints, known warps and
+pairs without the object, of training images. That is not in the paper.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_samnet.samnet.match_evidence import (
-    MATCH_EVIDENCE,
+from napari_samnet.samnet.confidence_measures import (
+    MEASURES,
     PairSimilarities,
 )
 from napari_samnet.samnet.recurrence import Iteration
 
-#: Deviations from the mean beyond which evidence says no more: what lies
+#: Deviations from the mean beyond which a measure says no more: what lies
 #: farther out than all that was fitted to must not be extrapolated.
 FARTHEST = 3.0
 
 
 class MatchConfidence(nn.Module):
-    """Small networks from the evidence of a cell to log-odds.
+    """Small networks from the measures of a match to log-odds.
 
     ``members``: how many networks are averaged. More of them vary less with
     what they were fitted to.
@@ -40,17 +40,17 @@ class MatchConfidence(nn.Module):
         self,
         members: int = 4,
         width: int = 16,
-        names: tuple[str, ...] = MATCH_EVIDENCE,
+        names: tuple[str, ...] = MEASURES,
     ) -> None:
         super().__init__()
-        unknown = sorted(set(names) - set(MATCH_EVIDENCE))
+        unknown = sorted(set(names) - set(MEASURES))
         if unknown:
-            raise ValueError(f'there is no evidence {", ".join(unknown)}')
+            raise ValueError(f'there is no measure {", ".join(unknown)}')
         self.names = tuple(names)
         count = len(self.names)
         self.register_buffer('mean', torch.zeros(count))
         self.register_buffer('deviation', torch.ones(count))
-        places = [MATCH_EVIDENCE.index(name) for name in self.names]
+        places = [MEASURES.index(name) for name in self.names]
         self.register_buffer('index', torch.tensor(places), persistent=False)
         self.first = nn.Parameter(torch.randn(members, count, width))
         self.first_bias = nn.Parameter(torch.zeros(members, 1, width))
@@ -67,13 +67,13 @@ class MatchConfidence(nn.Module):
         """All parameters but the biases; what goes past the layers last."""
         return self.first, self.second, self.last, self.direct
 
-    def forward(self, evidence: Tensor) -> Tensor:
+    def forward(self, measures: Tensor) -> Tensor:
         """Log-odds of each member.
 
-        ``evidence``: ``(N, len(MATCH_EVIDENCE))``, of N cells. Returns:
+        ``measures``: ``(N, len(MEASURES))``, of N cells. Returns:
         ``(members, N)``; their mean is what is believed.
         """
-        chosen = evidence[:, self.index]
+        chosen = measures[:, self.index]
         standard = (chosen - self.mean) / self.deviation
         standard = standard.clamp(-FARTHEST, FARTHEST)
         hidden = torch.tanh(standard @ self.first + self.first_bias)
@@ -92,9 +92,9 @@ class MatchConfidence(nn.Module):
         """
         if state.clues is None:
             raise ValueError('the confidence needs the clues of the start')
-        evidence = similarities.evidence(field, state.clues, state.alpha)
-        cells = evidence.flatten(2).transpose(1, 2).flatten(0, 1)
-        odds = self(cells).mean(0).view(2, 1, *evidence.shape[-2:])
+        measures = similarities.measures(field, state.clues, state.alpha)
+        cells = measures.flatten(2).transpose(1, 2).flatten(0, 1)
+        odds = self(cells).mean(0).view(2, 1, *measures.shape[-2:])
         return odds.sigmoid()
 
     @classmethod

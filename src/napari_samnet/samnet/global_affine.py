@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from napari_samnet.samnet.evidence import (
+from napari_samnet.samnet.cell_matches import (
     PEAK_CELLS,
-    Evidence,
+    CellMatches,
     argmax,
     consensus,
     few_cells,
@@ -42,7 +42,7 @@ def global_affine(
     source: Tensor,
     target: Tensor,
     *,
-    evidence: Evidence | None = None,
+    matches: CellMatches | None = None,
     rounds: int = 8,
 ) -> Tensor:
     """T^0 from all pairs of cells: one robust affine map per image.
@@ -51,8 +51,8 @@ def global_affine(
     so that time and memory do not grow with the square of the pixels.
 
     ``source``, ``target``: ``(B, C, H, W)`` of unit length along C.
-    ``evidence``: of their :func:`~.evidence.few_cells`, where it is there
-    already.
+    ``matches``: of their :func:`~.cell_matches.few_cells`, where they are
+    there already.
     Returns: ``(B, 6, H, W)`` field.
     """
     height, width = source.shape[-2:]
@@ -61,8 +61,8 @@ def global_affine(
     grid_of_target = target.shape[-2], target.shape[-1]
     volume = (
         consensus(source, target).flatten(3).flatten(1, 2)
-        if evidence is None
-        else evidence.volume
+        if matches is None
+        else matches.volume
     )
     positions, mutual = _mutual_matches(volume, grid_of_target)
     cells = grid(rows, columns, source).view(2, -1)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from napari_samnet.samnet.bilateral import bilateral_fit
 from napari_samnet.samnet.bilateral_window import BilateralWindow
-from napari_samnet.samnet.evidence import Evidence, window_mean
+from napari_samnet.samnet.cell_matches import CellMatches, window_mean
 from napari_samnet.samnet.field import (
     affine_field,
     flow_of,
@@ -85,7 +85,7 @@ class Hypotheses(NamedTuple):
 
 def refine(
     field: Tensor,
-    evidence: Evidence,
+    matches: CellMatches,
     window: BilateralWindow,
     *,
     rounds: int = 1,
@@ -93,8 +93,10 @@ def refine(
 ) -> Tensor:
     """Let a motion bend to the likely matches near it.
 
-    ``field``: ``(B, 6, h, w)``. ``evidence``: similarities of all pairs of
-    cells. ``window``: neighbors of each cell. Returns: ``(B, 6, h, w)``.
+    ``field``: ``(B, 6, h, w)``.
+    ``matches``: of single cells.
+    ``window``: neighbors of each cell.
+    Returns: ``(B, 6, h, w)``.
     """
     height, width = field.shape[-2:]
     points = grid(height, width, field)
@@ -102,29 +104,29 @@ def refine(
     start = field
     for _ in range(rounds):
         there = (points + flow_of(field)).flatten(2)
-        seen = window_mean(evidence.volume, there, flat, cells=cells)
+        seen = window_mean(matches.volume, there, flat, cells=cells)
         motion = seen.view(-1, 2, height, width) - points
         field = bilateral_fit(
-            window, motion, evidence.confidence, field, start
+            window, motion, matches.confidence, field, start
         ).field
     return field
 
 
-def supported(evidence: Evidence, window: BilateralWindow) -> Tensor:
+def supported(matches: CellMatches, window: BilateralWindow) -> Tensor:
     """Local maps through the best match of each cell, ``(B, 6, h, w)``.
 
     Each starts from its own match as a shift; neighbors with features alike
     and matches that agree then draw it to themselves.
     """
-    batch, _, height, width = evidence.motion.shape
-    field = identity_field(batch, height, width, evidence.motion)
-    field[:, 4:] = evidence.motion
+    batch, _, height, width = matches.motion.shape
+    field = identity_field(batch, height, width, matches.motion)
+    field[:, 4:] = matches.motion
     start = field
     for cells in (1.5 * RESIDUAL_CELLS, RESIDUAL_CELLS):
         field = bilateral_fit(
             window,
-            evidence.motion,
-            evidence.confidence,
+            matches.motion,
+            matches.confidence,
             field,
             start,
             residual_cells=cells,
@@ -134,7 +136,7 @@ def supported(evidence: Evidence, window: BilateralWindow) -> Tensor:
 
 def further_affines(
     first: Tensor,
-    evidence: Evidence,
+    matches: CellMatches,
     agreed: Tensor,
     *,
     count: int,
@@ -147,15 +149,15 @@ def further_affines(
     that agrees with it, by iteratively reweighted least squares.
 
     ``first``: the global map, ``(B, 6, h, w)``.
-    ``evidence``: matches of single cells.
+    ``matches``: of single cells.
     ``agreed``: ``(B, N, N)``, with how much weight and confidence the match of
     the second cell agrees with the local map of the first.
     ``count``: number of affines at most.
     Returns: fields ``(B, 6, h, w)``.
     """
-    motion = evidence.motion
+    motion = matches.motion
     batch, _, height, width = motion.shape
-    confidence = evidence.confidence.flatten(1)
+    confidence = matches.confidence.flatten(1)
     points = grid(height, width, motion).flatten(1).T
     scale = max(height, width) / 2
     middle = points.mean(0)
@@ -208,7 +210,7 @@ def choose(
     maps: list[Tensor],
     leads: list[float],
     local: Tensor,
-    evidence: Evidence,
+    matches: CellMatches,
     weights: tuple[Tensor, Tensor],
     regions: RegionMaps | None = None,
 ) -> Hypotheses:
@@ -217,7 +219,7 @@ def choose(
     ``maps``: motions ``(B, 6, h, w)`` of large regions, the global one first.
     ``leads``: what is added to the support of each of them.
     ``local``: the supported local maps, ``(B, 6, h, w)``, without a lead.
-    ``evidence``: matches of single cells.
+    ``matches``: of single cells.
     ``weights``: ``(B, N, N)``: of the neighbors in the labels' window, and how
     much of it, times confidence, agrees with the local map.
     ``regions``: motions of regions that are known, with leads of their own.
@@ -226,8 +228,8 @@ def choose(
     window, agreed = weights
     known = regions.fields if regions else []
     maps = [*maps, *known]
-    confidence = evidence.confidence.flatten(1).unsqueeze(-1)
-    near = [_near(field, evidence.motion).unsqueeze(-1) for field in maps]
+    confidence = matches.confidence.flatten(1).unsqueeze(-1)
+    near = [_near(field, matches.motion).unsqueeze(-1) for field in maps]
     columns = torch.cat([confidence * part for part in near], -1)
     total = _sums(window, confidence)
     shares = torch.cat(

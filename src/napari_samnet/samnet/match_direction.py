@@ -1,4 +1,4 @@
-"""One direction of a pair, as the evidence of its matches needs it."""
+"""One direction of a pair, as the measures of its matches need it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from napari_samnet.samnet.cell_matches import TEMPERATURE
 from napari_samnet.samnet.exponentials import exp_
-
-#: Temperature of the softmax over all cells.
-TEMPERATURE = 0.03
 
 
 class Volume(NamedTuple):

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from napari_samnet.samnet.candidates import CELL_SURE
-from napari_samnet.samnet.evidence import argmax, window_mean
+from napari_samnet.samnet.cell_matches import argmax, window_mean
+from napari_samnet.samnet.confidence_measures import PairSimilarities
 from napari_samnet.samnet.field import flow_of, grid, resize_field
-from napari_samnet.samnet.match_evidence import PairSimilarities
 from napari_samnet.samnet.recurrence import Iteration
 
 #: Standard deviation in cells of the window around a match, and the inverse

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from napari_samnet.samnet.evidence import Evidence
+from napari_samnet.samnet.cell_matches import CellMatches
 from napari_samnet.samnet.field import affine_field, flow_of, grid
 from napari_samnet.samnet.robust_affine import robust_affine
 
@@ -44,18 +44,18 @@ class RegionMaps(NamedTuple):
     leads: Tensor
 
 
-def region_maps(evidence: Evidence, regions: Tensor) -> RegionMaps:
+def region_maps(matches: CellMatches, regions: Tensor) -> RegionMaps:
     """Fit a map to each region.
 
-    ``evidence``: matches of single cells: of the image that the regions lie
+    ``matches``: of single cells: of the image that the regions lie
     in, and of the other one if there are two.
     ``regions``: ``(K, h, w)``, which share of each cell is of the region.
     Returns: without regions that are too small, or whose matches do not agree.
     """
-    batch, _, height, width = evidence.motion.shape
-    confidence = evidence.confidence[0].flatten()
-    cells = grid(height, width, evidence.motion).flatten(1)
-    positions = cells + evidence.motion[:1].flatten(2)
+    batch, _, height, width = matches.motion.shape
+    confidence = matches.confidence[0].flatten()
+    cells = grid(height, width, matches.motion).flatten(1)
+    positions = cells + matches.motion[:1].flatten(2)
     fields, leads = [], []
     for share in regions.flatten(1):
         inside = share > FILLED
@@ -74,7 +74,7 @@ def region_maps(evidence: Evidence, regions: Tensor) -> RegionMaps:
         if not AREAS[0] < area < AREAS[1]:
             continue
         there = affine_field(matrix[None], height, width)
-        apart = (flow_of(there) - evidence.motion[:1]).square().sum(1)
+        apart = (flow_of(there) - matches.motion[:1]).square().sum(1)
         close = torch.exp(-apart.flatten() / (2 * RESIDUAL_CELLS**2))
         if float(weight @ close) < LEAST_SUPPORT * float(weight.sum()):
             continue

@@ -13,6 +13,9 @@ DAMPING = 0.01
 #: cells.
 FIRST, SHRINK, LAST = 0.5, 0.7, 0.12
 
+#: Rounds of the fit.
+ROUNDS = 8
+
 
 def robust_affine(
     cells: Tensor,
@@ -21,12 +24,9 @@ def robust_affine(
     *,
     middle: Tensor,
     scale: float,
-    rounds: int = 8,
+    rounds: int = ROUNDS,
 ) -> Tensor:
-    """Fit affine maps by iteratively reweighted least squares.
-
-    Residuals count by the square of Cauchy's weight. A weak prior for "no
-    motion" keeps the fit sound without matches.
+    """Fit affine maps to matches of cells, see :func:`reweighted_affine`.
 
     ``cells``: ``(2, N)`` in (x, y), the same of all images.
     ``positions``: ``(B, 2, N)``: where each of them matches.
@@ -37,11 +37,45 @@ def robust_affine(
     larger one bears matches that are further off.
     Returns: ``(B, 2, 3)`` from (x, y, 1) to (x, y).
     """
-    x = ((cells - middle) / scale).expand_as(positions)
+    matrix, _ = reweighted_affine(
+        ((cells - middle) / scale).expand_as(positions),
+        (positions - middle) / scale,
+        weights,
+        damping=DAMPING * weights.sum(1).clamp_min(1.0),
+        last=LAST,
+        rounds=rounds,
+    )
+    linear = matrix[:, :, :2]
+    shift = scale * matrix[:, :, 2:] + middle - linear @ middle
+    return torch.cat((linear, shift), 2)
+
+
+def reweighted_affine(
+    x: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    *,
+    damping: Tensor,
+    last: float,
+    rounds: int = ROUNDS,
+) -> tuple[Tensor, Tensor]:
+    """Fit affine maps by iteratively reweighted least squares.
+
+    Residuals count by the square of Cauchy's weight, in a width that shrinks
+    from round to round. A weak prior for "no motion" keeps the fit sound
+    without matches.
+
+    ``x``, ``y``: ``(B, 2, N)``: places that match, in any unit of length, with
+    the middle at 0.
+    ``weights``: ``(B, N)``, at least 0: how far each match is believed.
+    ``damping``: ``(B,)``: weight of the prior, above 0.
+    ``last``: least width of a residual, in units of the places.
+    Returns: ``(B, 2, 3)`` from (x, 1) to y; and the weights ``(B, N)`` of the
+    matches that are left after the last round.
+    """
     x = torch.cat((x, torch.ones_like(x[:, :1])), 1)
-    y = (positions - middle) / scale
     prior = torch.eye(2, 3, device=x.device)
-    damping = DAMPING * weights.sum(1).clamp_min(1.0).view(-1, 1, 1)
+    damping = damping.view(-1, 1, 1)
     square = damping * torch.eye(3, device=x.device)
     current = weights
     matrix = prior.expand(len(y), 2, 3)
@@ -52,8 +86,6 @@ def robust_affine(
             x @ weighted + square, right.transpose(1, 2)
         ).result.transpose(1, 2)
         error = (y - matrix @ x).square().sum(1)
-        width = max(FIRST * SHRINK**index, LAST)
+        width = max(FIRST * SHRINK**index, last)
         current = weights / (1 + error / width**2) ** 2
-    linear = matrix[:, :, :2]
-    shift = scale * matrix[:, :, 2:] + middle - linear @ middle
-    return torch.cat((linear, shift), 2)
+    return matrix, current

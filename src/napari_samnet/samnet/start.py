@@ -15,12 +15,12 @@ from napari_samnet.samnet.bilateral_window import (
     BilateralWindow,
     bilateral_window,
 )
-from napari_samnet.samnet.correlation import all_pairs
-from napari_samnet.samnet.evidence import (
-    Evidence,
+from napari_samnet.samnet.cell_matches import (
+    CellMatches,
     few_cells,
-    gather_evidence,
+    match_cells,
 )
+from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.exponentials import exp_
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import resize_field
@@ -83,7 +83,7 @@ class Gathered(NamedTuple):
     #: Features of the sources, ``(B, C, h, w)``; see :func:`few_cells`.
     few: Tensor
     #: Matches of their cells.
-    evidence: Evidence
+    matches: CellMatches
     #: Motions of regions that are known.
     regions: RegionMaps | None
 
@@ -92,7 +92,7 @@ class Gathered(NamedTuple):
         regions = self.regions
         return Gathered(
             self.few[pairs],
-            Evidence(*(part[pairs] for part in self.evidence)),
+            CellMatches(*(part[pairs] for part in self.matches)),
             regions
             and RegionMaps(
                 [field[pairs] for field in regions.fields],
@@ -116,13 +116,13 @@ def gathered(
     second of a batch is then the same pair the other way round.
     """
     few = few_cells(source.float())
-    evidence = gather_evidence(
+    matches = match_cells(
         few, few_cells(target.float()), whole=options.whole_numbers
     )
     maps = None
     if regions is not None and options.motions > 1:
-        maps = region_maps(evidence, _few(regions, few))
-    return Gathered(few, evidence, maps)
+        maps = region_maps(matches, _few(regions, few))
+    return Gathered(few, matches, maps)
 
 
 def guided_start(
@@ -141,18 +141,18 @@ def guided_start(
     alikeness = options.alikeness
     if found is None:
         found = gathered(source, target, options, regions)
-    few, evidence, known = found
+    few, matches, known = found
     whole = options.whole_numbers
     cosines = all_pairs(few, few, whole=whole).flatten(3).flatten(1, 2)
     window = bilateral_window(
         few, sigma=FIT_SIGMA, alikeness=alikeness, cosines=cosines
     )
-    support = choice = torch.ones_like(evidence.confidence)
-    field = global_affine(source, target, evidence=evidence)
+    support = choice = torch.ones_like(matches.confidence)
+    field = global_affine(source, target, matches=matches)
     if options.motions > 1:
         chosen = _hypotheses(
             resize_field(field, *few.shape[-2:]),
-            evidence,
+            matches,
             window,
             bilateral_window(
                 few,
@@ -167,7 +167,7 @@ def guided_start(
         support, choice = chosen.support, chosen.margin
     guide = Guide.of(
         source,
-        evidence.confidence,
+        matches.confidence,
         alikeness=alikeness,
         window=window if few.shape == source.shape else None,
         whole=whole,
@@ -176,14 +176,14 @@ def guided_start(
     if options.coarse_iterations:
         pooled = normalize(F.avg_pool2d(source, 2))
         coarse = Guide.of(
-            pooled, evidence.confidence, alikeness=alikeness, whole=whole
+            pooled, matches.confidence, alikeness=alikeness, whole=whole
         )
     clues = Clues(
         *(
             F.interpolate(
                 clue, size=size, mode='bilinear', align_corners=False
             )
-            for clue in (evidence.confidence.square(), support, choice)
+            for clue in (matches.confidence.square(), support, choice)
         )
     )
     return Start(field, guide, coarse, clues)
@@ -191,22 +191,22 @@ def guided_start(
 
 def _hypotheses(
     first: Tensor,
-    evidence: Evidence,
+    matches: CellMatches,
     window: BilateralWindow,
     label_window: BilateralWindow,
     count: int,
     regions: RegionMaps | None,
 ) -> Hypotheses:
     """Motions of a pair and the one of each cell, on few cells."""
-    local = supported(evidence, window)
-    confidence = evidence.confidence.flatten(1).unsqueeze(1)
-    agreed = agreement(label_window, evidence.motion, local) * confidence
-    further = further_affines(first, evidence, agreed, count=count - 1)
+    local = supported(matches, window)
+    confidence = matches.confidence.flatten(1).unsqueeze(1)
+    agreed = agreement(label_window, matches.motion, local) * confidence
+    further = further_affines(first, matches, agreed, count=count - 1)
     return choose(
-        [refine(first, evidence, window), *further],
+        [refine(first, matches, window), *further],
         [GLOBAL_LEAD, *[AFFINE_LEAD] * len(further)],
         local,
-        evidence,
+        matches,
         (exp_(label_window.strips[0]), agreed),
         regions,
     )

@@ -19,14 +19,14 @@ from napari_samnet.errors import (
 )
 from napari_samnet.runtime.side_by_side import has_room, side_by_side
 from napari_samnet.series.encode import EncodedPlane
-from napari_samnet.series.evidence import (
+from napari_samnet.series.following import follow_labels
+from napari_samnet.series.held_planes import HeldPlanes
+from napari_samnet.series.label_evidence import (
     Reference,
     carried_back,
     label_shares,
     likeness,
 )
-from napari_samnet.series.following import follow_labels
-from napari_samnet.series.held_planes import HeldPlanes
 from napari_samnet.series.memory import Memory
 from napari_samnet.series.outlines import labels_from_evidence
 from napari_samnet.series.pieces import drop_far_pieces

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_samnet.series.encode import EncodedPlane
-from napari_samnet.series.evidence import Reference
+from napari_samnet.series.label_evidence import Reference
 from napari_samnet.series.rigid import Followed, follow_label
 
 #: Cells around the evidence in which the pixels of a label are looked for.

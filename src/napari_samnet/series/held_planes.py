@@ -13,7 +13,7 @@ from napari_samnet.arrays.types import FloatArray
 from napari_samnet.errors import InputError
 from napari_samnet.series.closely import region_around, wanted_cells
 from napari_samnet.series.encode import EncodedPlane, PlaneEncoder, Region
-from napari_samnet.series.evidence import Reference, gather_evidence
+from napari_samnet.series.label_evidence import Reference, label_evidence
 from napari_samnet.series.region import Kept, within
 
 #: Encoded planes held besides the memory.
@@ -98,7 +98,7 @@ class HeldPlanes:
         Returns: the plane with the cells that were looked at, and the evidence
         on its grid.
         """
-        glance = gather_evidence(
+        glance = label_evidence(
             plane, references, biases=biases, at_a_glance=True
         )
         if self._encoder.at_once:
@@ -116,6 +116,6 @@ class HeldPlanes:
         else:
             looked = self._encoder.closely(plane, region)
         plane = within(looked, plane.kept)
-        return plane, gather_evidence(
+        return plane, label_evidence(
             plane, references, biases=biases, wanted=wanted
         )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.series.encode import EncodedPlane
-from napari_samnet.series.evidence import Reference, label_shares
+from napari_samnet.series.label_evidence import Reference, label_shares
 
 #: Annotated planes that are asked for one plane.
 ANNOTATED_ASKED = 3

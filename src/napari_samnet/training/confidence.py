@@ -1,4 +1,4 @@
-"""Fit the confidence: how often matches with such evidence are right.
+"""Fit the confidence: how often matches with such measures are right.
 
 Pairs of :mod:`.known_pairs` are matched as `match` does by default, and small
 networks are fitted to whether their places came out right. A pair whose kind
@@ -34,10 +34,10 @@ from napari_samnet.options import DEFAULTS
 from napari_samnet.runtime.confidence import confidence_path, save_confidence
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.confidence import MatchConfidence
+from napari_samnet.samnet.confidence_measures import confidence_measures
 from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import Features, VGGFeatures
 from napari_samnet.samnet.field import flow_of
-from napari_samnet.samnet.match_evidence import match_evidence
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.training.annotated import read_annotated_images
@@ -58,7 +58,7 @@ KIND_WEIGHTS = {
 PLACES = 12
 
 #: Steps, matches a step, largest rate, pull of the weights towards 0, and
-#: noise that is added to the evidence, in its deviations.
+#: noise that is added to the measures, in its deviations.
 STEPS, BATCH, RATE, DECAY, NOISE = 400, 512, 1e-2, 1e-3, 0.15
 
 #: Groups of pairs that are left out in turn.
@@ -68,8 +68,8 @@ FOLDS = 5
 class Matches(NamedTuple):
     """Matches whose truth is known."""
 
-    #: ``(N, len(MATCH_EVIDENCE))``, of N matches.
-    evidence: Tensor
+    #: ``(N, len(MEASURES))``, of N matches.
+    measures: Tensor
     #: ``(N,)``, 1 where the match is right and 0 where it is wrong.
     right: Tensor
     #: ``(N,)``, how much each counts.
@@ -84,7 +84,7 @@ class Matches(NamedTuple):
         """Some of them."""
         at = torch.from_numpy(np.flatnonzero(chosen))
         return Matches(
-            self.evidence[at],
+            self.measures[at],
             self.right[at],
             self.weight[at],
             self.kinds[chosen],
@@ -101,7 +101,7 @@ def collect_matches(
 
     Raises InputError if there are no pairs.
     """
-    evidence, right, weight = [], [], []
+    measures, right, weight = [], [], []
     kinds: list[str] = []
     groups: list[str] = []
     numbers: list[int] = []
@@ -123,7 +123,7 @@ def collect_matches(
             moved = places + _at(flow[way], places).numpy()
             with np.errstate(invalid='ignore'):
                 error = np.linalg.norm((moved - goals) * scale, axis=1)
-            evidence.append(sampled)
+            measures.append(sampled)
             right.append(torch.from_numpy(error <= 1).float())
             share = min(1.0, PLACES / len(places))
             share *= KIND_WEIGHTS.get(pair.kind, 1.0)
@@ -131,13 +131,13 @@ def collect_matches(
             kinds += [pair.kind] * len(places)
             groups += [pair.group] * len(places)
             numbers += [number] * len(places)
-    if not evidence:
+    if not measures:
         raise InputError(
             'the confidence needs pairs to be fitted to, got none; name a '
             'file with keypoints'
         )
     return Matches(
-        torch.cat(evidence),
+        torch.cat(measures),
         torch.cat(right),
         torch.cat(weight),
         np.array(kinds),
@@ -147,7 +147,7 @@ def collect_matches(
 
 
 def _matched(model: SAMNet, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Evidence and flow of both directions of a pair."""
+    """Measures and flow of both directions of a pair."""
     none = maps.new_zeros(2, 0, 1, 1)
     options = Recurrence(
         window=model.config.window, tolerance=DEFAULTS.tolerance / STRIDE
@@ -159,7 +159,7 @@ def _matched(model: SAMNet, maps: Tensor) -> tuple[Tensor, Tensor]:
         last = state
     assert last is not None
     assert last.clues is not None
-    answers = match_evidence(maps, last.field, last.clues, last.alpha)
+    answers = confidence_measures(maps, last.field, last.clues, last.alpha)
     return answers, flow_of(last.field)
 
 
@@ -188,7 +188,7 @@ def fit_confidence(
     ``steps``: steps of the fit; too few leave it where it began. Raises
     InputError if all of the matches are right, or all are wrong.
     """
-    evidence, right = matches.evidence.float(), matches.right
+    measures, right = matches.measures.float(), matches.right
     if right.min() == right.max():
         raise InputError(
             'the confidence needs right and wrong matches to be fitted to, '
@@ -198,7 +198,7 @@ def fit_confidence(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = MatchConfidence(members, width)
-    chosen = evidence[:, model.index]
+    chosen = measures[:, model.index]
     model.mean = chosen.mean(0)
     model.deviation = chosen.std(0).clamp_min(1e-3)
     share = matches.weight / matches.weight.mean()
@@ -208,11 +208,11 @@ def fit_confidence(
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, RATE, total_steps=steps
     )
-    noise = NOISE * evidence.std(0)
+    noise = NOISE * measures.std(0)
     for _ in range(steps):
         at = torch.randint(len(right), (BATCH,), generator=generator)
-        seen = evidence[at] + noise * torch.randn(
-            BATCH, evidence.shape[1], generator=generator
+        seen = measures[at] + noise * torch.randn(
+            BATCH, measures.shape[1], generator=generator
         )
         odds = model(seen)
         loss = F.binary_cross_entropy_with_logits(
@@ -246,7 +246,7 @@ def judge_left_out(
             matches.part(~out), members=1, steps=steps, seed=seed
         )
         with torch.inference_mode():
-            odds = model(matches.part(out).evidence).mean(0)
+            odds = model(matches.part(out).measures).mean(0)
         said[out] = odds.sigmoid().numpy()
     truth = matches.right.numpy() > 0
     judged = {}

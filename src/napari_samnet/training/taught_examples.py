@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_samnet.errors import InputError
-from napari_samnet.samnet.evidence import consensus
-from napari_samnet.samnet.match_direction import TEMPERATURE
+from napari_samnet.samnet.cell_matches import TEMPERATURE, consensus
 from napari_samnet.training.annotated import FEWEST_POINTS
 from napari_samnet.training.feature_store import FeatureStore
 

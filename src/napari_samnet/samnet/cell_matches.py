@@ -6,6 +6,7 @@ maps: time and memory must not grow with the square of the pixels.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -32,8 +33,8 @@ PEAK_CELLS = 1.5
 NOT_MUTUAL = 0.2
 
 
-class Evidence(NamedTuple):
-    """Matches of single cells, among all cells of the other image."""
+class CellMatches(NamedTuple):
+    """Best match of each cell among all cells of the other image."""
 
     #: ``(B, h*w, h*w)``, cosines of all pairs, averaged over 3 x 3 equal
     #: displacements.
@@ -86,6 +87,24 @@ def consensus_of(volume: Tensor) -> Tensor:
             total[tuple(here)] += volume[tuple(there)]
         volume = total
     return volume.mul_(1 / 9) if not volume.requires_grad else volume / 9
+
+
+def consensus_inside(volume: Tensor) -> Tensor:
+    """The same, averaged over the displacements inside both images alone.
+
+    ``volume``: ``(B, h, w, h, w)``, cosines of all pairs of cells of two
+    images of one size.
+    """
+    return consensus_of(volume) / _inside(*volume.shape[1:3], volume.device)
+
+
+# Kept tensors must serve training too, whoever asked for them first.
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _inside(height: int, width: int, device: torch.device) -> Tensor:
+    """Share of the 3 x 3 displacements that stay inside both images."""
+    ones = torch.ones(1, height, width, height, width, device=device)
+    return consensus_of(ones)
 
 
 def argmax(values: Tensor, axis: int) -> Tensor:
@@ -188,10 +207,10 @@ def _both_ways(volume: Tensor) -> Tensor:
     return both
 
 
-def gather_evidence(
+def match_cells(
     source: Tensor, target: Tensor, *, whole: bool = False
-) -> Evidence:
-    """Compare all pairs of cells.
+) -> CellMatches:
+    """Match each cell of the source with the likeliest of the target.
 
     ``source``, ``target``: ``(B, C, h, w)`` of unit length along C, see
     :func:`few_cells`.
@@ -219,7 +238,7 @@ def gather_evidence(
     peaks = points[:, index].transpose(0, 1)
     positions = window_mean(volume, peaks, points, cells=PEAK_CELLS)
     motion = positions - grid(height, width, volume).flatten(1)
-    return Evidence(
+    return CellMatches(
         volume,
         motion.view(-1, 2, height, width),
         confidence.view(-1, 1, height, width),

@@ -115,7 +115,7 @@ def likeness(plane: EncodedPlane, other: EncodedPlane) -> float:
     return float(alike) + HISTOGRAM_WEIGHT * shared
 
 
-def gather_evidence(
+def label_evidence(
     plane: EncodedPlane,
     references: Sequence[Reference],
     *,

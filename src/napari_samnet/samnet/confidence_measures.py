@@ -1,4 +1,4 @@
-"""What speaks for and against each match of a pair.
+"""Measures of how far each match of a pair can be trusted.
 
 The paper's confidence (9) compares the cells of a window with one another: it
 is high wherever a field fits its surroundings, also where the object is
@@ -10,20 +10,20 @@ how hard the pair is. That is not in the paper.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_samnet.samnet.correlation import all_pairs
-from napari_samnet.samnet.evidence import (
+from napari_samnet.samnet.cell_matches import (
     GLOBAL_CELLS,
+    TEMPERATURE,
     argmax,
-    consensus_of,
+    consensus_inside,
     few_cells,
 )
+from napari_samnet.samnet.correlation import all_pairs
 from napari_samnet.samnet.features import normalize
 from napari_samnet.samnet.field import (
     flow_of,
@@ -33,7 +33,6 @@ from napari_samnet.samnet.field import (
     warp,
 )
 from napari_samnet.samnet.match_direction import (
-    TEMPERATURE,
     Direction,
     Volume,
 )
@@ -104,8 +103,8 @@ _STANDING_OUT = ('dual of 3x3', 'cosine', 'mean distance')
 #: down: small where poses differ, negative where left and right are exchanged.
 _ORDER = ('order of columns', 'order of rows')
 
-#: Names of the channels of :func:`match_evidence`, in their order.
-MATCH_EVIDENCE = (
+#: Names of the channels of :func:`confidence_measures`, in their order.
+MEASURES = (
     *_CELL,
     *(f'{name}, object' for name in _OBJECT),
     'size, object',
@@ -157,7 +156,9 @@ class PairSimilarities(NamedTuple):
         """
         maps = _many_cells(few_cells(features.float()))
         cosines = all_pairs(maps[:1], maps[1:], whole=whole)
-        averaged = Volume.of(_averaged(cosines))
+        averaged = Volume.of(
+            consensus_inside(cosines)[0].flatten(2).flatten(0, 1)
+        )
         best = argmax(averaged.cosines, 1)
         back = argmax(averaged.cosines.T.contiguous(), 1)
         means = maps.mean((2, 3))
@@ -176,8 +177,8 @@ class PairSimilarities(NamedTuple):
         """Rows and columns of the cells."""
         return self.maps.shape[-2], self.maps.shape[-1]
 
-    def evidence(self, field: Tensor, clues: Clues, alpha: Tensor) -> Tensor:
-        """What speaks for and against a field; see :func:`match_evidence`."""
+    def measures(self, field: Tensor, clues: Clues, alpha: Tensor) -> Tensor:
+        """Measures of a field's matches; see :func:`confidence_measures`."""
         height, width = self.size
         known = torch.cat((*clues, alpha), 1).float()
         if known.shape[-2:] != self.size:
@@ -210,20 +211,20 @@ class PairSimilarities(NamedTuple):
         return torch.stack(directions).view(2, -1, height, width)
 
 
-def match_evidence(
+def confidence_measures(
     features: Tensor, field: Tensor, clues: Clues, alpha: Tensor
 ) -> Tensor:
-    """Gather what speaks for and against the matches, in both directions.
+    """Measures of all matches of a field, in both directions.
 
     ``features``: matching features of the two images, ``(2, C, H, W)`` of unit
     length along C.
     ``field``: ``(2, 6, H, W)``, from the first image to the second and back.
     ``clues``: what is known of the start, ``(2, 1, H, W)`` each.
     ``alpha``: ``(2, 1, H, W)`` of (9).
-    Returns: ``(2, len(MATCH_EVIDENCE), h, w)`` for the cells of either image;
+    Returns: ``(2, len(MEASURES), h, w)`` for the cells of either image;
     the larger of h and w is `GLOBAL_CELLS`.
     """
-    return PairSimilarities.of(features).evidence(field, clues, alpha)
+    return PairSimilarities.of(features).measures(field, clues, alpha)
 
 
 def _many_cells(maps: Tensor) -> Tensor:
@@ -240,22 +241,6 @@ def _many_cells(maps: Tensor) -> Tensor:
         maps, size=size, mode='bilinear', align_corners=False
     )
     return normalize(larger)
-
-
-def _averaged(cosines: Tensor) -> Tensor:
-    """Cosines over 3 x 3 equal displacements, of those inside, ``(N, N)``."""
-    height, width = cosines.shape[1:3]
-    total = consensus_of(cosines)[0].flatten(2).flatten(0, 1)
-    return total / _inside(height, width, cosines.device)
-
-
-# Kept tensors must serve training too, whoever asked for them first.
-@lru_cache(maxsize=4)
-@torch.inference_mode(False)
-def _inside(height: int, width: int, device: torch.device) -> Tensor:
-    """Share of the 3 x 3 displacements that stay inside both images."""
-    ones = torch.ones(1, height, width, height, width, device=device)
-    return consensus_of(ones)[0].flatten(2).flatten(0, 1)
 
 
 def _gathered(
