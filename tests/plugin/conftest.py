@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_samnet.correspondence import Correspondence
+from napari_samnet.files import HOME_VARIABLE
 from napari_samnet.plugin.run.cache import CorrespondenceCache
 
 #: Options of a run that takes a second.
@@ -65,6 +67,16 @@ def _own_settings(request: pytest.FixtureRequest, npe2pm: Any) -> None:
         request.getfixturevalue('plugin_settings')
     manifest = PluginManifest.from_distribution('napari-samnet')
     npe2pm.register(manifest)
+
+
+@pytest.fixture(autouse=True)
+def own_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder for what is noted of the user's results."""
+    home = tmp_path_factory.mktemp('home')
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+    return home
 
 
 @pytest.fixture

@@ -171,7 +171,12 @@ def run(arguments: argparse.Namespace) -> int:
         ),
     )
     reports = {
-        index: PlaneReport(index, 'annotated', quality=1.0)
+        index: PlaneReport(
+            index,
+            'annotated',
+            'corrected by hand' if index in corrected else '',
+            quality=1.0,
+        )
         for index in corrected | set(annotations)
     }
     labeled = set(reports)

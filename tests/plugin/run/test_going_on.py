@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,10 +107,11 @@ def test_an_erased_plane_stays_empty(done: Any) -> None:
     assert 'Planes 1 and 3 kept as annotated' in done.message
 
 
-def test_one_that_was_opened_from_a_file_keeps_annotated_planes(
-    done: Any,
+def test_one_of_which_nothing_is_known_keeps_annotated_planes(
+    done: Any, own_home: Path
 ) -> None:
     mask, result = done.viewer.layers['mask'], made(done)
+    shutil.rmtree(own_home)
     saved, name = result.data.astype(np.uint16), result.name
     done.viewer.layers.remove(result)
     opened = done.viewer.add_labels(saved.copy(), name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -427,10 +428,16 @@ class TestPropagate:
         assert viewer.layers.selection.active is drawn
 
     def test_a_saved_result_is_gone_on_from_another_day(
-        self, annotated: Any, viewer: ViewerModel, tmp_path: Path
+        self,
+        annotated: Any,
+        viewer: ViewerModel,
+        tmp_path: Path,
+        own_home: Path,
     ) -> None:
         annotated.run(wait=True, timeout=WAIT)
         made = results(viewer)['labels propagated']
+        # On a computer that knows nothing of it.
+        shutil.rmtree(own_home)
         file = tmp_path / f'{made.name}.tif'
         tifffile.imwrite(file, made.data)
         viewer.layers.remove(made)

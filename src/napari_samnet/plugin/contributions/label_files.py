@@ -124,3 +124,27 @@ def _unit(unit: Any) -> str:
     """Name of a unit of length; empty for pixels."""
     name = str(unit)
     return '' if name in ('pixel', 'dimensionless') else name
+
+
+@shown_refusals()
+def write_series(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a propagated result with what was annotated and corrected.
+
+    ``data``, ``meta``: the labels, and what napari keeps of the layer.
+    Returns: the file, as napari wants it.
+    Raises InputError if it is no propagated result.
+    """
+    from napari_samnet.plugin.layers.series_memory import (
+        record_of,
+        write_record,
+    )
+
+    about = meta.get('metadata', {}).get(METADATA, {})
+    record = record_of(np.asarray(data), about)
+    if record is None:
+        raise InputError(
+            f'{meta.get("name", "the layer")!r} is no result of a '
+            f'propagation: save it as plain labels'
+        )
+    write_record(Path(path), np.asarray(data), record)
+    return [path]

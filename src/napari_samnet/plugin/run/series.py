@@ -54,6 +54,8 @@ class Course:
     skip: frozenset[int] = frozenset()
     #: Annotated planes that the result to go on from does not have yet.
     taken: frozenset[int] = frozenset()
+    #: Planes of that result that the user has corrected since.
+    corrected: frozenset[int] = frozenset()
     #: Hash of each plane of the result to go on from, when it was captured.
     captured: Mapping[int, str] = field(default_factory=dict, compare=False)
 
@@ -215,6 +217,7 @@ def _product(request: Request, axis: int, carried: _Carried) -> Product:
             index_key(_at(request, axis, place)) for place in carried.drawn
         ],
         'of': mask.uid,
+        'annotation': mask.name,
         'ids': None if ids is None else sorted(ids),
         'planes': [
             carried.reports[place].as_dict()

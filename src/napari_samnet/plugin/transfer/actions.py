@@ -21,6 +21,7 @@ from napari_samnet.plugin.layers.pointfiles import (
     same_points,
 )
 from napari_samnet.plugin.layers.results import Results
+from napari_samnet.plugin.layers.series_memory import as_known, read_record
 from napari_samnet.plugin.model.capture import is_loaded
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.request import Request
@@ -255,6 +256,9 @@ class Actions(Choices):
         for notice in read.notices:
             show_info(notice)
         layer = file.layer_of(read)
+        record = read_record(file.path)
+        if record is not None and record['shape'] == list(layer.data.shape):
+            as_known(layer, record, file.owner)
         if other is not None:
             layer.name = f'{layer.name}, read again'
         self._results.add_beside(layer, file.owner)

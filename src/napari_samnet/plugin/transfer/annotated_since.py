@@ -57,6 +57,11 @@ def find_annotation(viewer: Any, result: Any, chosen: Any) -> Any:
     if 'of' in about:
         there = {each.unique_id: each for each in viewer.layers}
         layer = there.get(about['of'])
+    elif chosen is not None and chosen.name != about.get(
+        'annotation', chosen.name
+    ):
+        # Of another day it is known by its name.
+        layer = None
     if layer is None or layer is result or about_layer(layer):
         return None
     fits = isinstance(layer.data, np.ndarray)

@@ -12,7 +12,9 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error, show_info
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.pointfiles import is_table
+from napari_samnet.plugin.layers.series_memory import ROLE
 from napari_samnet.plugin.model.capture import kind_of
 from napari_samnet.plugin.model.conversion import (
     labels_of_image,
@@ -35,6 +37,7 @@ from napari_samnet.plugin.transfer.mask_reading import (
     reading_steps,
 )
 from napari_samnet.plugin.transfer.sentences import sentence
+from napari_samnet.plugin.transfer.series_reopened import opened_again
 
 
 class Drops(Actions):
@@ -250,10 +253,23 @@ class Drops(Actions):
         folders: Collection[str],
     ) -> None:
         """Carry layers that were made; the last labels are chosen."""
+        layers, results = self._without_results(layers)
         labels = [layer for layer in layers if isinstance(layer, Labels)]
         if labels:
             self.panel.labels.choose(labels[-1])
         self._carry(layers, refused, folders)
+        if results and not layers:
+            self.viewer.layers.selection.active = results[-1]
+            self._status.say(opened_again(results[-1]))
+
+    def _without_results(
+        self, layers: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """Layers to carry, and propagated results, which are gone on from."""
+        results = []
+        if self._inputs.mode == 'propagate':
+            results = [x for x in layers if about_layer(x).get('role') == ROLE]
+        return [x for x in layers if x not in results], results
 
     def _carry(
         self,

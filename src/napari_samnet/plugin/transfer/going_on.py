@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -16,23 +15,17 @@ from napari_samnet.plugin.layers.edits import (
     planes_drawn,
 )
 from napari_samnet.plugin.layers.label_writes import Written, update_labels
-from napari_samnet.plugin.model.capture import METADATA, kind_of
-from napari_samnet.plugin.model.grids import (
-    Index,
-    at_place,
-    grid_of,
-    index_key,
-)
+from napari_samnet.plugin.layers.series_memory import ROLE, remember
+from napari_samnet.plugin.model.capture import METADATA
+from napari_samnet.plugin.model.grids import Index, at_place, index_key
 from napari_samnet.plugin.model.request import Product
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.annotated_since import (
     NOTHING,
     AnnotatedSince,
 )
+from napari_samnet.plugin.transfer.series_reopened import is_named_result
 from napari_samnet.series.schedule import DIRECTIONS, Direction
-
-#: What the metadata of a propagated result say it is.
-ROLE = 'labels propagated'
 
 
 def find_propagated(viewer: Any, source: Any) -> Any:
@@ -50,28 +43,14 @@ def find_propagated(viewer: Any, source: Any) -> Any:
         if about.get('role') == ROLE and about.get('on') == source.unique_id:
             return getattr(layer, '__wrapped__', layer)
     for layer in layers:
-        if _is_reopened(layer, source):
+        if is_named_result(layer, source):
             return getattr(layer, '__wrapped__', layer)
     raise InputError(
         'there is no propagated result to go on from: propagate labels '
-        'first; one that was opened from a file is taken if its name still '
-        'ends with "propagated" and it lies on the stack, with its scale'
+        'first; one that was opened from a file is taken if its planes or '
+        'its name, which ends with "propagated", are those of a result and '
+        'it lies on the stack, with its scale'
     )
-
-
-def _is_reopened(layer: Any, source: Any) -> bool:
-    """Whether labels are a propagated result that was opened from a file."""
-    if kind_of(layer) != 'labels' or about_layer(layer).get('role'):
-        return False
-    if re.search(r' propagated( \[\d+\])?$', layer.name) is None:
-        return False
-    image = source.data[0] if source.multiscale else source.data
-    shape = image.shape[:-1] if source.rgb else image.shape
-    if not isinstance(layer.data, np.ndarray) or layer.data.shape != shape:
-        return False
-    # Many files keep no scale; it is read by planes of the world.
-    there, here = (grid_of(x, shape).to_world() for x in (layer, source))
-    return bool(np.allclose(there, here))
 
 
 def is_known(layer: Any) -> bool:
@@ -168,6 +147,7 @@ def plan_course(
         annotated=frozenset(annotated),
         skip=locked | erased,
         taken=frozenset(taken),
+        corrected=frozenset(corrected - taken.keys()),
         captured=captured,
     )
 
@@ -179,6 +159,7 @@ def lock_planes(layer: Any, planes: Iterable[int], *, locked: bool) -> None:
     after = before | set(planes) if locked else before - set(planes)
     about['locked'] = sorted(after)
     layer.metadata = {**layer.metadata, METADATA: about}
+    remember(layer)
 
 
 def locked_planes(layer: Any, axis: int) -> frozenset[int]:
@@ -235,7 +216,8 @@ def write_back(
     about = dict(about_layer(layer))
     if not is_known(layer):
         # From now on it is.
-        about |= {key: product.about[key] for key in ('role', 'axis')}
+        for key in ('role', 'axis', 'anchor', 'source', 'target'):
+            about[key] = product.about[key]
         about['on'] = product.owner
         planes = [
             at_place(anchor, axis, place)
@@ -255,7 +237,17 @@ def write_back(
         'planes': [reports[place] for place in sorted(reports)],
         'annotated': sorted(annotated),
         'drawn': planes_drawn(layer, planes, drawn),
+        'corrected': sorted(
+            {
+                *about.get('corrected', ()),
+                *(
+                    index_key(at_place(anchor, axis, place))
+                    for place in course.corrected | spared
+                ),
+            }
+        ),
         'verdict': product.about.get('verdict'),
     }
     layer.metadata = {**layer.metadata, METADATA: about}
+    remember(layer)
     return written

@@ -123,6 +123,8 @@ class ImageFields:
         rows.addRow(label('Direction'), self.direction)
         rows.addRow('', self.go_on)
         self.series = PlaneTable()
+        #: Whether there is a propagated result to go on from.
+        self.series_offered = False
         rows.addRow(self.series)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
@@ -147,6 +149,7 @@ class ImageFields:
 
     def show_series(self, *, offered: bool) -> None:
         """Show the planes of a propagated result."""
+        self.series_offered = offered
         self.image_rows.setRowVisible(self.series, offered)
 
     def show_channels(

@@ -11,6 +11,7 @@ import numpy as np
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.plugin.layers.arrange import bring_into_view, covers
 from napari_samnet.plugin.layers.edits import about_layer
+from napari_samnet.plugin.layers.series_memory import remember
 from napari_samnet.plugin.model.masks import LabelsMask
 from napari_samnet.plugin.model.remedies import BESIDE, Remedy
 from napari_samnet.plugin.model.request import Outcome, Product, Request
@@ -64,6 +65,7 @@ class Showing(Control):
         layers = []
         for layer in self._put(products, threshold, partial=outcome.partial):
             layers.append(layer)
+            remember(layer)
             yield layer
         self._judging.results_changed(layers)
         self._panel.restore.setVisible(bool(self._results.restorable))

@@ -16,6 +16,12 @@ from napari_samnet.plugin.transfer.panel import Panel
 from napari_samnet.plugin.transfer.sentences import sentence
 from napari_samnet.plugin.widgets.parts import Footer
 
+#: What can be done with a result where no labels are chosen.
+TO_GO_ON = (
+    'Correct a plane of the result and go on from here, or choose labels to '
+    'propagate anew'
+)
+
 
 class FooterStatus:
     """Keeps a footer true to what is going on.
@@ -55,7 +61,11 @@ class FooterStatus:
         footer.cancel.setEnabled(busy and not canceling)
         footer.cancel.setText('Cancelling…' if canceling else 'Cancel')
         footer.bar.setVisible(busy)
-        footer.message.setText(reason or self._text)
+        footer.message.setText(self._line(reason))
+
+    def _line(self, reason: str) -> str:
+        """What is said while nothing runs; ``reason``: why nothing can."""
+        return reason or self._text
 
     def _on_started(self, task: Task) -> None:
         self._before = self._text
@@ -120,6 +130,13 @@ class Status(FooterStatus):
         """Show a line until something else happens."""
         self._refused = self._suggested = None
         super().say(text)
+
+    def _line(self, reason: str) -> str:
+        """Why nothing can run, unless a result is there to go on from."""
+        panel = self._panel
+        if reason and panel.series_offered and panel.labels.layer is None:
+            return self._text or TO_GO_ON
+        return super()._line(reason)
 
     def suggest(self, remedy: Remedy | None) -> None:
         """Offer a next step below the line, until something else happens."""

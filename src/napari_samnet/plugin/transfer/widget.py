@@ -165,6 +165,7 @@ class SemanticTransfer(Scripting):
         super().hideEvent(event)
         if followed:
             self._landmarks.stop()
+            self._series.stop()
 
     def refresh(self, *_: Any) -> None:
         """Bring the panel up to date with viewer and fields."""
