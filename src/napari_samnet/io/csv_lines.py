@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError, in_one_line
+from napari_samnet.errors import InputError, cannot, in_one_line
 
 #: Names of columns that a message shows, and letters of each.
 SHOWN_NAMES, SHOWN_LETTERS = 8, 30
@@ -119,6 +119,23 @@ def read_csv(path: Path) -> CsvLines:
         raise InputError(
             f'{path} cannot be read as a CSV file: {in_one_line(error)}'
         ) from None
+
+
+def read_csv_of(what: str, path: Path) -> CsvLines:
+    """Read a file like :func:`read_csv`, saying what it was to hold.
+
+    ``what``: such as 'points', which each message begins with.
+    Raises InputError if there is no such file, it cannot be opened, or it is
+    no such text.
+    """
+    if not path.is_file():
+        raise InputError(f'{what}: there is no file {path}')
+    try:
+        return read_csv(path)
+    except OSError as error:
+        raise cannot(f'read the {what} of {path}', error) from None
+    except InputError as error:
+        raise InputError(f'{what}: {error}') from None
 
 
 def csv_text(lines: Iterable[Iterable[object]], end: str = '\r\n') -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError, cannot
+from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
-from napari_samnet.io.csv_lines import CsvLines, place_of, read_csv
+from napari_samnet.io.csv_lines import CsvLines, place_of, read_csv_of
 from napari_samnet.io.points_csv import read_points
 
 #: Columns of our own files.
@@ -64,14 +64,7 @@ def read_landmarks(
             )
         return Landmarks(*ends, np.ones(len(ends[0]), bool))
     file = Path(path)
-    if not file.is_file():
-        raise InputError(f'landmarks: there is no file {file}')
-    try:
-        content = read_csv(file)
-    except OSError as error:
-        raise cannot(f'read the landmarks of {file}', error) from None
-    except InputError as error:
-        raise InputError(f'landmarks: {error}') from None
+    content = read_csv_of('landmarks', file)
     header = content.header
     at = [place_of(header, name) for name in COLUMNS]
     places = [place for place in at if place is not None]

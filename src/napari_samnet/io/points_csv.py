@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_samnet.errors import InputError, cannot
+from napari_samnet.errors import InputError
 from napari_samnet.files import write_text
 from napari_samnet.io.csv_lines import (
     CsvLines,
     csv_text,
     place_of,
-    read_csv,
+    read_csv_of,
 )
 from napari_samnet.io.deeplabcut import is_deeplabcut, one_line_each
 
@@ -62,14 +62,7 @@ def read_point_table(
     lie on several planes of which none is chosen.
     """
     file = Path(path)
-    if not file.is_file():
-        raise InputError(f'points: there is no file {file}')
-    try:
-        content = read_csv(file)
-    except OSError as error:
-        raise cannot(f'read the points of {file}', error) from None
-    except InputError as error:
-        raise InputError(f'points: {error}') from None
+    content = read_csv_of('points', file)
     if is_deeplabcut(content):
         try:
             content = one_line_each(content)
