@@ -36,9 +36,7 @@ def transfer_colors(
     transferred_small: npt.ArrayLike,
     residual: FloatArray | None = None,
     *,
-    name: str = 'source',
     channel_axis: int | None = None,
-    contrast_limits: tuple[float, float] | None = None,
 ) -> npt.NDArray[Any]:
     """A transferred image in the size, dtype and channels of the source.
 
@@ -51,12 +49,7 @@ def transfer_colors(
     Returns: shape and dtype of `image`.
     Raises InputError if the shapes do not fit, or the image is none.
     """
-    plane = Plane.of(
-        image,
-        name=name,
-        channel_axis=channel_axis,
-        contrast_limits=contrast_limits,
-    )
+    plane = Plane.of(image, name='source', channel_axis=channel_axis)
     recolor = _recoloring(source_small, transferred_small, plane.shape)
     finer = None if residual is None else Upsampler(residual, plane.shape)
     out, pixels = plane.empty()

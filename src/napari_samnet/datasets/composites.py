@@ -115,7 +115,6 @@ def compose(
     rng: np.random.Generator,
     *,
     side: int = 256,
-    ranges: WarpRanges | None = None,
     shares: tuple[float, float] = OBJECT_SIDE,
     elsewhere: Image | None = None,
 ) -> Composite:
@@ -127,8 +126,6 @@ def compose(
     ``mask`` (h, w): the object in `image`.
     ``rng``: source of randomness: the same state gives the same pair.
     ``side``: side of both images in pixels.
-    ``ranges``: how far the object goes, by default RTNs' ranges; the
-    background goes .4 of them.
     ``shares``: smallest and largest longest side of the object in the target,
     in shares of the image's side.
     ``elsewhere`` (H, W, 3): another photograph, before which the target shows
@@ -136,7 +133,7 @@ def compose(
     Returns: images with their truth; one of the two images is relit.
     Raises InputError if the mask is empty.
     """
-    ranges = ranges or WarpRanges()
+    ranges = WarpRanges()
     shape = (side, side)
     behind = _squashed(background, side)
     front, target_inside = _placed(image, mask, side, rng, shares)

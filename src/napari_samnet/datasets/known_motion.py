@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 #: Pixels by which places still move when they are found.
 SETTLED = 1e-11
 
+#: Rounds in which each place is found, at most.
+MOST_ROUNDS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticWarp:
@@ -67,17 +70,16 @@ class SyntheticWarp:
         origin = (np.array(self.source_shape) - 1) / 2
         return origin + moved / self.zoom + self._bending(points)
 
-    def to_target(self, points: Array, *, rounds: int = 60) -> Array:
+    def to_target(self, points: Array) -> Array:
         """Where points of the source went in the look-alike.
 
         ``points`` (..., 2): rows and columns in the source, in pixels.
-        ``rounds``: in which each place is found, at most.
         Returns: (..., 2): rows and columns in the look-alike, in pixels.
         """
         middle = (np.array(self.target_shape) - 1) / 2
         origin = (np.array(self.source_shape) - 1) / 2
         ends = np.broadcast_to(middle, points.shape)
-        for _ in range(rounds):
+        for _ in range(MOST_ROUNDS):
             straight = points - origin - self._bending(ends)
             before, ends = (
                 ends,

@@ -23,6 +23,9 @@ from napari_samnet.images.rgb import to_rgb
 Image = NDArray[np.float32]
 Field = NDArray[np.float64]
 
+#: Steps of the fixed-point iteration of :func:`inverse_flow`.
+INVERSE_ROUNDS = 16
+
 #: Photographs that come with scikit-image's wheel.
 BUNDLED = (
     'astronaut',
@@ -150,20 +153,20 @@ def warp_photograph(
     return source.astype(np.float32), np.all(valid, axis=0)
 
 
-def inverse_flow(flow: Field, *, rounds: int = 16) -> Field:
+def inverse_flow(flow: Field) -> Field:
     """Flow back from the image that a smooth flow leads to.
 
     ``flow`` (H, W, 2): from every pixel of one image to the other of the same
     size; between pixels it is bilinear, beyond the border it goes on as at the
     border.
-    ``rounds``: steps of the fixed-point iteration; each one shrinks the error
-    by the slope of the flow, which must be below 1.
+    Its slope must be below 1: each step of the fixed-point iteration shrinks
+    the error by that.
     Returns: (H, W, 2): on the grid of the other image, in pixels.
     """
     start = np.indices(flow.shape[:2], dtype=float)
     parts = np.moveaxis(flow, -1, 0)
     back = np.zeros_like(start)
-    for _ in range(rounds):
+    for _ in range(INVERSE_ROUNDS):
         back = -np.stack(
             [
                 map_coordinates(part, start + back, order=1, mode='nearest')

@@ -87,10 +87,8 @@ def lookup(
     codes: NDArray[Any],
     present: NDArray[Any],
     values: NDArray[Any],
-    *,
-    other: int = 0,
 ) -> NDArray[Any]:
-    """Replace numbers by values.
+    """Replace numbers by values, those without one by 0.
 
     ``codes`` (H, W): as :func:`codes_of` gives them.
     ``present`` (N,): numbers that have a value.
@@ -98,7 +96,7 @@ def lookup(
     Returns: (H, W): in the dtype of `values`.
     """
     size = 1 << (8 if codes.dtype == np.uint8 else 24)
-    table = np.full(size + 1, other, values.dtype)
+    table = np.zeros(size + 1, values.dtype)
     table[present] = values
     out = new_array(codes.shape, values.dtype)
     for rows in bands_of(codes):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_samnet.arrays.types import Labels
 from napari_samnet.labels.brought import field_labels
 from napari_samnet.labels.grids import on_grid
 from napari_samnet.labels.kernel import sample_labels
@@ -20,14 +19,12 @@ from napari_samnet.warping.warp import SourceArray
 
 def label_quality(
     field: LabelField,
-    pixels: SourceArray | None,
-    samples: Labels | None = None,
+    pixels: SourceArray,
     scores: LabelScores | None = None,
 ) -> list[LabelQuality]:
     """Estimate how well each label is carried.
 
-    ``pixels``: of the labels; not looked at with `samples`.
-    ``samples``: what :func:`sample_labels` gives, if it is known.
+    ``pixels``: of the labels.
     ``scores``: what :func:`~napari_samnet.labels.scores.score_labels` gives
     for the samples, with outlines moved or not, if it is known: most of the
     time goes there.
@@ -35,9 +32,7 @@ def label_quality(
     exactly where the field leads have its mean confidence there as their
     estimate.
     """
-    if samples is None:
-        assert pixels is not None
-        samples = sample_labels(pixels, field.source_shape)
+    samples = sample_labels(pixels, field.source_shape)
     values, places = np.unique(samples, return_inverse=True)
     brought = field_labels(values, places.reshape(samples.shape), field)
     confidence = on_grid(field.confidence, brought.places.shape)

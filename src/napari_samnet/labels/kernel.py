@@ -54,8 +54,8 @@ class ScoredLabels:
 def outline_guide(image: Plane) -> OutlineGuide:
     """Colors of the target on the grid of the scores.
 
-    ``image``: pixels of the target image. Returns: a guide to be given to
-    :func:`label_kernel`; it can be used again for other labels.
+    ``image``: pixels of the target image. Returns: a guide that can be used
+    again for other labels.
     """
     from napari_samnet.images.rgb import shrunken
 
@@ -68,7 +68,6 @@ def label_kernel(
     *,
     min_confidence: float = 0.0,
     image: Plane | None = None,
-    guide: OutlineGuide | None = None,
     samples: Labels | None = None,
 ) -> Kernel:
     """How labels of the source are put on the target's grid.
@@ -78,7 +77,6 @@ def label_kernel(
     ``min_confidence``: pixels that are matched with less confidence get 0.
     ``image``: the target, to whose edges outlines are moved; without it they
     stay.
-    ``guide``: what :func:`outline_guide` gives for `image`, if it is known.
     ``samples``: what :func:`sample_labels` gives, if it is known.
     """
     nearest = Nearest(
@@ -92,8 +90,7 @@ def label_kernel(
     if samples is None:
         assert pixels is not None
         samples = sample_labels(pixels, field.source_shape)
-    if image is not None and guide is None:
-        guide = outline_guide(image)
+    guide = None if image is None else outline_guide(image)
     scores = score_labels(samples, field, guide)
     if scores is None:
         return nearest

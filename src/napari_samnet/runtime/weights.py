@@ -219,13 +219,13 @@ def _shared(model: SAMNet, name: str, of: str) -> dict[str, Tensor]:
     }
 
 
-def share_packaged(model: SAMNet, name: str = 'samnet') -> None:
-    """Fill a network with what it has in common with a packaged one.
+def share_packaged(model: SAMNet) -> None:
+    """Fill a network with what it has in common with the packaged one.
 
     ``model``: changed in place: tensors with the same name and shape are
     copied.
     """
-    state = _shared(model, name, 'the new network')
+    state = _shared(model, 'samnet', 'the new network')
     model.load_state_dict(state, strict=False)
 
 

@@ -18,8 +18,11 @@ from napari_samnet.samnet.field import (
 #: N_i of (8), (11): a cell and its neighbors, as (dx, dy).
 NEIGHBORS = tuple((dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
+#: Confidence, in multiples of chance, from which on a match is sure.
+SURE = 3.0
 
-def matchable(alpha: Tensor, window: int, *, high: float = 3.0) -> Tensor:
+
+def matchable(alpha: Tensor, window: int) -> Tensor:
     """Gate of the blending: 0 where nothing matches, 1 where it surely does.
 
     (8) divides by the sum of alpha, so that a low confidence never lowers
@@ -30,7 +33,7 @@ def matchable(alpha: Tensor, window: int, *, high: float = 3.0) -> Tensor:
     ``1 / window**2``.
     """
     chance = 1.0 / (window * window)
-    gate = ((alpha - chance) / ((high - 1) * chance)).clamp(0, 1)
+    gate = ((alpha - chance) / ((SURE - 1) * chance)).clamp(0, 1)
     return F.avg_pool2d(gate, 3, 1, 1, count_include_pad=False)
 
 

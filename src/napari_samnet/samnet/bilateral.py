@@ -168,7 +168,6 @@ def bilateral_fit(
     start: Tensor,
     *,
     residual_cells: float = RESIDUAL_CELLS,
-    damping: float = DAMPING,
 ) -> BilateralFit:
     """Affine map of every cell by the matches of the neighbors like it.
 
@@ -194,18 +193,18 @@ def bilateral_fit(
     cxy = sxy - x * sy - y * sx + x * y * s
     cyy = syy - 2 * y * sy + y * y * s
     flat = start.flatten(2)
-    slope = 2 * damping * window.sigma**2
+    slope = 2 * DAMPING * window.sigma**2
     u0, v0 = flat[:, 4] + x, flat[:, 5] + y
-    matrix = (s + damping, cx, cy, cxx + slope, cxy, cyy + slope)
+    matrix = (s + DAMPING, cx, cy, cxx + slope, cxy, cyy + slope)
     u, ux, uy = _solve(
         matrix,
-        su + damping * u0,
+        su + DAMPING * u0,
         sxu - x * su + slope * (1 + flat[:, 0]),
         syu - y * su + slope * flat[:, 1],
     )
     v, vx, vy = _solve(
         matrix,
-        sv + damping * v0,
+        sv + DAMPING * v0,
         sxv - x * sv + slope * flat[:, 2],
         syv - y * sv + slope * (1 + flat[:, 3]),
     )
@@ -261,8 +260,6 @@ def agreement(
     window: BilateralWindow,
     matches: Tensor,
     field: Tensor,
-    *,
-    residual_cells: float = RESIDUAL_CELLS,
 ) -> Tensor:
     """Weights w_ij but for the confidence, as one matrix.
 
@@ -273,6 +270,6 @@ def agreement(
     height, width = matches.shape[-2:]
     ends = matches + centered(height, width, matches)
     _, powers = _columns(ends, torch.ones_like(ends[:, :1]), window.pooling)
-    scale = -0.5 / residual_cells**2
+    scale = -0.5 / RESIDUAL_CELLS**2
     coefficients = _residual(field)
     return exp_(torch.baddbmm(logits, coefficients, powers, alpha=scale))

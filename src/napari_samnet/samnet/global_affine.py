@@ -43,7 +43,6 @@ def global_affine(
     target: Tensor,
     *,
     matches: CellMatches | None = None,
-    rounds: int = 8,
 ) -> Tensor:
     """T^0 from all pairs of cells: one robust affine map per image.
 
@@ -76,6 +75,5 @@ def global_affine(
         mutual,
         middle=middle,
         scale=max(height, width) / 2,
-        rounds=rounds,
     )
     return affine_field(matrix, height, width)

@@ -58,6 +58,12 @@ LABEL_ROUNDS = 5
 #: Width of a match's residual, in cells, in the search for further maps.
 RESIDUAL_CELLS = 2.0
 
+#: Width in cells of the Gaussian around a motion in which it is refined.
+NEAR_CELLS = 3.0
+
+#: Rounds of reweighted least squares of each further map.
+ROUNDS = 3
+
 #: Width in cells of the region that a further map is first fitted to.
 REGION_CELLS = 8.0
 
@@ -87,9 +93,6 @@ def refine(
     field: Tensor,
     matches: CellMatches,
     window: BilateralWindow,
-    *,
-    rounds: int = 1,
-    cells: float = 3.0,
 ) -> Tensor:
     """Let a motion bend to the likely matches near it.
 
@@ -100,16 +103,14 @@ def refine(
     """
     height, width = field.shape[-2:]
     points = grid(height, width, field)
-    flat = points.flatten(1)
-    start = field
-    for _ in range(rounds):
-        there = (points + flow_of(field)).flatten(2)
-        seen = window_mean(matches.volume, there, flat, cells=cells)
-        motion = seen.view(-1, 2, height, width) - points
-        field = bilateral_fit(
-            window, motion, matches.confidence, field, start
-        ).field
-    return field
+    there = (points + flow_of(field)).flatten(2)
+    seen = window_mean(
+        matches.volume, there, points.flatten(1), cells=NEAR_CELLS
+    )
+    motion = seen.view(-1, 2, height, width) - points
+    return bilateral_fit(
+        window, motion, matches.confidence, field, field
+    ).field
 
 
 def supported(matches: CellMatches, window: BilateralWindow) -> Tensor:
@@ -140,7 +141,6 @@ def further_affines(
     agreed: Tensor,
     *,
     count: int,
-    rounds: int = 3,
 ) -> list[Tensor]:
     """Affine maps of the matches that the maps before do not explain.
 
@@ -173,7 +173,7 @@ def further_affines(
         weight = agreed[images, seed] * left
         apart = (points - points[seed].unsqueeze(1)).square().sum(-1)
         region = torch.exp(-apart / (4 * REGION_CELLS**2)) * left
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             weighted = x * weight.unsqueeze(-1)
             damping = 0.002 * weight.sum(1).clamp_min(1.0).view(-1, 1, 1)
             normal = weighted.transpose(1, 2) @ x

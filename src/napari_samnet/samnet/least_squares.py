@@ -20,6 +20,7 @@ from napari_samnet.samnet.bilateral_window import (
     BilateralWindow,
     bilateral_window,
 )
+from napari_samnet.samnet.cell_matches import PEAK_BETA, PEAK_CELLS
 from napari_samnet.samnet.correlation import (
     inside_window,
     window_offsets,
@@ -29,6 +30,18 @@ from napari_samnet.samnet.pooling import mean_around
 
 #: Width in cells of the window that follows the object.
 FIT_SIGMA = 4.0
+
+#: Width in cells of the round window of the fit, per iteration; the last one
+#: is kept for all that follow.
+SIGMAS = (6.0, 4.0, 3.0, 2.5)
+
+#: How far from the field matches are looked for with a guide, per iteration,
+#: as the width of a Gaussian in cells.
+REACHES = (3.0, 3.0, 2.0)
+
+#: In the round window: weight of "no motion", and rounds of iteratively
+#: reweighted least squares.
+DAMPING, ROUNDS = 0.02, 2
 
 
 class Peak(NamedTuple):
@@ -41,13 +54,10 @@ class Peak(NamedTuple):
     margin: Tensor
 
 
-def peak_of(
-    correlation: Tensor, *, beta: float = 40.0, sigma: float = 1.5
-) -> Peak:
+def peak_of(correlation: Tensor) -> Peak:
     """Kernel soft-argmax of a local correlation volume.
 
-    ``correlation``: ``(B, K*K, H, W)`` cosines. ``sigma``: width in cells of
-    the Gaussian that keeps it to one peak.
+    ``correlation``: ``(B, K*K, H, W)`` cosines.
     """
     _, count, height, width = correlation.shape
     window = round(count**0.5)
@@ -60,7 +70,7 @@ def peak_of(
     # Squared distance of every displacement to the best one, as a table.
     distance = (offsets[:, None] - offsets[None]).square().sum(-1)
     distance = distance[index[:, 0]].permute(0, 3, 1, 2)
-    logits = beta * (smooth - best) - distance / (2 * sigma**2)
+    logits = PEAK_BETA * (smooth - best) - distance / (2 * PEAK_CELLS**2)
     weights = logits.softmax(1)
     residual = torch.einsum('bkhw,kd->bdhw', weights, offsets)
     rival = smooth.detach().masked_fill(distance <= 2.0, -1.0)
@@ -68,9 +78,7 @@ def peak_of(
     return Peak(residual, (best - rival).clamp_min(0))
 
 
-def mean_displacement(
-    correlation: Tensor, *, cells: float, beta: float = 40.0
-) -> Tensor:
+def mean_displacement(correlation: Tensor, *, cells: float) -> Tensor:
     """Mean of the likely displacements around the center of the window.
 
     Unlike :func:`peak_of`, which follows the best wherever it is, this asks
@@ -86,7 +94,7 @@ def mean_displacement(
     offsets = window_offsets(window, correlation)
     smooth = mean_around(correlation.float())
     away = offsets.square().sum(1) / (2 * cells**2)
-    logits = beta * smooth - away.view(1, -1, 1, 1)
+    logits = PEAK_BETA * smooth - away.view(1, -1, 1, 1)
     inside = inside_window(height, width, window, correlation)
     weights = logits.masked_fill(~inside, -torch.inf).softmax(1)
     return torch.einsum('bkhw,kd->bdhw', weights, offsets)
@@ -180,27 +188,7 @@ class AnalyticMatching(nn.Module):
     over the iterations. With a guide, the window of the fit follows the
     object, see :mod:`.bilateral`; without one it is round.
 
-    ``sigmas``: width in cells of the round window of the fit, per iteration;
-    the last one is kept for all that follow.
-    ``rounds``: rounds of iteratively reweighted least squares in the round
-    window.
-    ``reaches``: how far from the field matches are looked for with a guide,
-    per iteration, as the width of a Gaussian in cells.
     """
-
-    def __init__(
-        self,
-        *,
-        sigmas: tuple[float, ...] = (6.0, 4.0, 3.0, 2.5),
-        damping: float = 0.02,
-        rounds: int = 2,
-        reaches: tuple[float, ...] = (3.0, 3.0, 2.0),
-    ) -> None:
-        super().__init__()
-        self.reaches = reaches
-        self.sigmas = sigmas
-        self.damping = damping
-        self.rounds = rounds
 
     def guided(
         self,
@@ -218,7 +206,7 @@ class AnalyticMatching(nn.Module):
         ``guide``: neighbors and confidence of the cells.
         Returns: ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
         """
-        cells = self.reaches[min(index, len(self.reaches) - 1)]
+        cells = REACHES[min(index, len(REACHES) - 1)]
         motion = flow_of(field) + mean_displacement(correlation, cells=cells)
         fit = bilateral_fit(
             guide.window, motion, guide.confidence, field, start
@@ -234,12 +222,12 @@ class AnalyticMatching(nn.Module):
         ``index``: number l of the iteration, from 0.
         Returns: ``T^{l+1} - T^l``, ``(B, 6, H, W)``.
         """
-        sigma = self.sigmas[min(index, len(self.sigmas) - 1)]
+        sigma = SIGMAS[min(index, len(SIGMAS) - 1)]
         motion = flow_of(field) - flow_of(start) + peak.residual
         mean = peak.margin.mean(dim=(2, 3), keepdim=True).clamp_min(1e-6)
         prior = (peak.margin / mean).clamp_max(4.0)
         residual = self._fit(motion, prior, sigma)
-        for _ in range(self.rounds):
+        for _ in range(ROUNDS):
             error = (motion - flow_of(residual)).square().sum(1, keepdim=True)
             weight = prior / (1.0 + error.detach())
             residual = self._fit(motion, weight, sigma)
@@ -249,7 +237,7 @@ class AnalyticMatching(nn.Module):
         """Damped local affine fit: ``m_j ~ df_i + dA_i (j - i)``."""
         moments = _moments(torch.cat((weight, weight * motion), 1), sigma)
         one = {power: moment[:, 0] for power, moment in moments.items()}
-        damping, slope = self.damping, 2 * self.damping * sigma**2
+        damping, slope = DAMPING, 2 * DAMPING * sigma**2
         rows = (
             (one[0, 0] + damping, one[1, 0], one[0, 1]),
             (one[1, 0], one[2, 0] + slope, one[1, 1]),

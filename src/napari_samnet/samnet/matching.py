@@ -19,6 +19,9 @@ from napari_samnet.samnet.least_squares import AnalyticMatching, Guide, peak_of
 MAX_FLOW_STEP = 4.0
 MAX_LINEAR_STEP = 0.5
 
+#: Iterations whose whole residual is taken.
+FULL_STEPS = 3
+
 
 def resize_window(correlation: Tensor, window: int) -> Tensor:
     """Crop or zero-pad a volume to the window that a network was built for.
@@ -36,25 +39,25 @@ def resize_window(correlation: Tensor, window: int) -> Tensor:
     return volume.reshape(batch, window * window, height, width)
 
 
-def limit_step(residual: Tensor, radius: float = MAX_FLOW_STEP) -> Tensor:
+def limit_step(residual: Tensor) -> Tensor:
     """Clamp a residual field to what the search window can have seen."""
     return torch.cat(
         (
             residual[:, :4].clamp(-MAX_LINEAR_STEP, MAX_LINEAR_STEP),
-            residual[:, 4:].clamp(-radius, radius),
+            residual[:, 4:].clamp(-MAX_FLOW_STEP, MAX_FLOW_STEP),
         ),
         1,
     )
 
 
-def step_size(index: int, full: int = 3) -> float:
+def step_size(index: int) -> float:
     """Share of the residual that is taken in iteration `index`.
 
-    1 for the first `full` iterations, which the paper needs to converge;
+    1 for the first `FULL_STEPS` iterations, which the paper needs to converge;
     then 1/2, 1/3, ..., which averages what later iterations find instead of
     following each in turn, so that the recurrence comes to rest.
     """
-    return 1.0 / max(index - full + 2, 1)
+    return 1.0 / max(index - FULL_STEPS + 2, 1)
 
 
 class _Block(nn.Sequential):

@@ -24,7 +24,6 @@ def robust_affine(
     *,
     middle: Tensor,
     scale: float,
-    rounds: int = ROUNDS,
 ) -> Tensor:
     """Fit affine maps to matches of cells, see :func:`reweighted_affine`.
 
@@ -43,7 +42,6 @@ def robust_affine(
         weights,
         damping=DAMPING * weights.sum(1).clamp_min(1.0),
         last=LAST,
-        rounds=rounds,
     )
     linear = matrix[:, :, :2]
     shift = scale * matrix[:, :, 2:] + middle - linear @ middle
@@ -57,7 +55,6 @@ def reweighted_affine(
     *,
     damping: Tensor,
     last: float,
-    rounds: int = ROUNDS,
 ) -> tuple[Tensor, Tensor]:
     """Fit affine maps by iteratively reweighted least squares.
 
@@ -79,7 +76,7 @@ def reweighted_affine(
     square = damping * torch.eye(3, device=x.device)
     current = weights
     matrix = prior.expand(len(y), 2, 3)
-    for index in range(rounds):
+    for index in range(ROUNDS):
         weighted = (x * current.unsqueeze(1)).transpose(1, 2)
         right = y @ weighted + damping * prior
         matrix = torch.linalg.solve_ex(

@@ -32,14 +32,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-#: Cells that are asked.
+#: Cells that are asked. More make smoother outlines and lose small labels.
 NEIGHBORS = 10
 
-#: Cosine by which likeness falls to 1/e.
+#: Cosine by which the weight of a cell falls to 1/e. Smaller values believe
+#: the most similar cell alone.
 TEMPERATURE = 0.03
 
 #: How far to each side of the same place a result is asked, as a share of the
-#: shorter side of the plane.
+#: shorter side of the plane. Smaller windows confuse less of what looks alike,
+#: and lose what moves fast.
 WINDOW = 0.42
 
 #: Weight of the histogram beside the features in how alike two planes are.
@@ -122,9 +124,6 @@ def label_evidence(
     biases: Sequence[float] | None = None,
     wanted: npt.NDArray[np.bool_] | None = None,
     at_a_glance: bool = False,
-    neighbors: int = NEIGHBORS,
-    temperature: float = TEMPERATURE,
-    window: float = WINDOW,
 ) -> FloatArray:
     """Evidence for each label in each cell of a plane.
 
@@ -134,13 +133,6 @@ def label_evidence(
     ``wanted`` (rows, columns): cells that are asked about; all that the plane
     describes by default. The others get no evidence.
     ``at_a_glance``: by the features of the glance, on its grid.
-    ``neighbors``: how many cells are asked. More make smoother outlines and
-    lose small labels.
-    ``temperature``: cosine by which the weight of a cell falls to 1/e. Smaller
-    values believe the most similar cell alone.
-    ``window``: how far to each side references that were found are asked, as a
-    share of the shorter side of the plane. Smaller windows confuse less of
-    what looks alike, and lose what moves fast.
     Returns: (L, rows, columns), from 0 to 1 for each label, without the
     background.
     """
@@ -148,7 +140,7 @@ def label_evidence(
 
     cells = plane.glance if at_a_glance else plane.deciding
     rows, columns = cells.grid
-    reach = round(window * min(rows, columns))
+    reach = round(WINDOW * min(rows, columns))
     chosen = np.arange(len(cells.places))
     if wanted is not None:
         chosen = np.flatnonzero(wanted.ravel()[cells.places])
@@ -169,7 +161,7 @@ def label_evidence(
         evidence = np.zeros((rows * columns, shares.shape[1]), np.float32)
         asked = cells.some(chosen)
         mutual = MUTUAL > 0 and not at_a_glance
-        count = max(neighbors, CANDIDATES) if mutual else neighbors
+        count = CANDIDATES if mutual else NEIGHBORS
 
         def alike(number: int) -> tuple[Tensor, Tensor, Tensor]:
             with torch.inference_mode():
@@ -178,7 +170,7 @@ def label_evidence(
                     others[number],
                     count,
                     None if references[number].annotated else reach,
-                    temperature if mutual else None,
+                    TEMPERATURE if mutual else None,
                 )
                 if biases:
                     values += biases[number]
@@ -199,8 +191,6 @@ def label_evidence(
                 shares,
                 known,
                 torch.cat(popular) if mutual else None,
-                neighbors=neighbors,
-                temperature=temperature,
             )
             evidence[asked.places[some]] = part.float().cpu().numpy()
     return np.ascontiguousarray(evidence.T).reshape(-1, rows, columns)
@@ -212,21 +202,18 @@ def _votes(
     shares: Tensor,
     known: Tensor,
     popular: Tensor | None,
-    *,
-    neighbors: int,
-    temperature: float,
 ) -> Tensor:
     """Mean of the shares of the most similar cells, (Q, L)."""
     import torch
 
-    count = neighbors if popular is None else max(neighbors, CANDIDATES)
+    count = NEIGHBORS if popular is None else CANDIDATES
     joined, among = cosine.topk(min(count, cosine.shape[1]), 1)
     asked = where.gather(1, among)
-    weight = ((joined - joined[:, :1]) / temperature).exp()
+    weight = ((joined - joined[:, :1]) / TEMPERATURE).exp()
     if popular is not None:
-        weight[:, neighbors:] = 0
+        weight[:, NEIGHBORS:] = 0
         weight /= weight.sum(1, keepdim=True)
-        both = ((2 * joined - popular[asked]) / temperature).softmax(1)
+        both = ((2 * joined - popular[asked]) / TEMPERATURE).softmax(1)
         weight = (1 - MUTUAL) * weight + MUTUAL * both
     weight = weight[..., None]
     votes = (weight * shares[asked]).sum(1)
@@ -243,9 +230,6 @@ def carried_back(
     reference: Reference,
     plane: EncodedPlane,
     shares: FloatArray,
-    *,
-    neighbors: int = NEIGHBORS,
-    temperature: float = TEMPERATURE,
 ) -> FloatArray:
     """How much of a reference's labels is found again from a result.
 
@@ -266,9 +250,9 @@ def carried_back(
     with torch.inference_mode():
         asked = cells.some(some)
         best, where = most_similar_cells(
-            asked, plane.deciding, neighbors, None
+            asked, plane.deciding, NEIGHBORS, None
         )
-        weights = ((best - best[:, :1]) / temperature).exp()
+        weights = ((best - best[:, :1]) / TEMPERATURE).exp()
         weights = weights / weights.sum(1, keepdim=True)
         there = torch.from_numpy(shares).to(where.device)
         true = reference.shares[torch.from_numpy(asked.places)]

@@ -42,8 +42,6 @@ class Memory:
         annotations: Mapping[int, npt.NDArray[np.int32]],
         known: Mapping[int, npt.NDArray[np.bool_]],
         count: int,
-        *,
-        recent: int = RECENT,
     ) -> None:
         self._encode = encode
         self._annotations = annotations
@@ -53,8 +51,7 @@ class Memory:
         self._annotated: RecentlyUsed[Reference] = RecentlyUsed(
             count=ANNOTATED_HELD
         )
-        self._recent: deque[Reference] = deque(maxlen=max(1, recent))
-        self._use_recent = recent > 0
+        self._recent: deque[Reference] = deque(maxlen=RECENT)
 
     def annotated(self, index: int) -> Reference:
         """One annotated plane; its features are encoded if need be."""
@@ -91,7 +88,7 @@ class Memory:
     @property
     def recent(self) -> list[Reference]:
         """The last results, the latest first."""
-        return list(reversed(self._recent)) if self._use_recent else []
+        return list(reversed(self._recent))
 
     def remember(
         self,

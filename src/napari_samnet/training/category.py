@@ -48,6 +48,8 @@ _CONSISTENT = 1.5
 _LEAST_TRUST = 0.3
 #: From this many cells on, a composed flow's error hardly counts any more.
 _ROBUST = 2.0
+#: Pairs that are matched at once, and checked by way of another image.
+_MATCHED_AT_ONCE, _CHECKED_AT_ONCE = 8, 4
 
 #: What pairs are compared by, by the names that the option `loss` has.
 PAIR_LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -141,13 +143,12 @@ def find_pairs(
     categories: Sequence[str],
     *,
     iterations: int,
-    batch: int = 8,
 ) -> CategoryPairs:
     """Pairs of similar views on which the network agrees with itself."""
     pairs = choose_pairs(images.target, categories)
     height, width = images.flow.shape[-2:]
     confidences = [torch.zeros(0, 2, height, width)]
-    for part in pairs.split(batch):
+    for part in pairs.split(_MATCHED_AT_ONCE):
         first = images.target[part[:, 0]].float()
         second = images.target[part[:, 1]].float()
         flow = _flows(
@@ -305,15 +306,15 @@ def train_category(
 
 @torch.no_grad()
 def consistency_errors(
-    model: SAMNet, pairs: CategoryPairs, *, iterations: int, batch: int = 4
+    model: SAMNet, pairs: CategoryPairs, *, iterations: int
 ) -> dict[str, float]:
     """Error in cells of W by way of another image, where it is trusted.
 
     Returns: ``bipath``, robust mean, and ``synthetic``, mean end-point error.
     """
     sums = {'bipath': 0.0, 'synthetic': 0.0}
-    for first in range(0, len(pairs), batch):
-        rows = slice(first, first + batch)
+    for first in range(0, len(pairs), _CHECKED_AT_ONCE):
+        rows = slice(first, first + _CHECKED_AT_ONCE)
         one = pairs.images.part(pairs.pairs[rows, 0])
         other = pairs.images.part(pairs.pairs[rows, 1])
         there = _flows(model, one.source, other.target, iterations)

@@ -179,7 +179,6 @@ def fit_confidence(
     matches: Matches,
     *,
     members: int = 2,
-    width: int = 16,
     steps: int = STEPS,
     seed: int = 0,
 ) -> MatchConfidence:
@@ -197,7 +196,7 @@ def fit_confidence(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = MatchConfidence(members, width)
+        model = MatchConfidence(members)
     chosen = measures[:, model.index]
     model.mean = chosen.mean(0)
     model.deviation = chosen.std(0).clamp_min(1e-3)
@@ -226,9 +225,7 @@ def fit_confidence(
     return model.eval().requires_grad_(False)
 
 
-def judge_left_out(
-    matches: Matches, *, steps: int = STEPS, seed: int = 0
-) -> dict[str, Any]:
+def judge_left_out(matches: Matches, *, steps: int = STEPS) -> dict[str, Any]:
     """How true the confidence is of pairs whose group was left out.
 
     Returns: per kind of pairs what
@@ -242,9 +239,7 @@ def judge_left_out(
         right = matches.right[torch.from_numpy(~out)]
         if not out.any() or right.min() == right.max():
             continue
-        model = fit_confidence(
-            matches.part(~out), members=1, steps=steps, seed=seed
-        )
+        model = fit_confidence(matches.part(~out), members=1, steps=steps)
         with torch.inference_mode():
             odds = model(matches.part(out).measures).mean(0)
         said[out] = odds.sigmoid().numpy()

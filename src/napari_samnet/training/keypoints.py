@@ -19,12 +19,14 @@ from napari_samnet.images.rgb import to_working
 from napari_samnet.samnet.features import Features
 from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.network import SAMNet
-from napari_samnet.samnet.recurrence import Recurrence
 from napari_samnet.training.data import to_tensor
 from napari_samnet.training.matcher import as_it_learns
 
 #: Tolerances in shares of the longest side of the keypoints' box.
 ALPHAS = (0.05, 0.10, 0.15)
+
+#: Pairs that are matched at once.
+BATCH = 8
 
 Points = NDArray[np.float64]
 
@@ -103,21 +105,17 @@ def _moved(
 
 @torch.no_grad()
 def keypoint_scores(
-    model: SAMNet,
-    cached: CachedKeypoints,
-    *,
-    options: Recurrence | None = None,
-    batch: int = 8,
+    model: SAMNet, cached: CachedKeypoints
 ) -> dict[str, float]:
     """PCK by the box of the target's keypoints, mean over the pairs.
 
     Returns: shares of keypoints by ``pck@0.05``, ``pck@0.10``, ``pck@0.15``.
     """
-    options = options or replace(as_it_learns(model), tolerance=0.05)
+    options = replace(as_it_learns(model), tolerance=0.05)
     device = next(model.parameters()).device
     sums = dict.fromkeys((f'pck@{alpha:.2f}' for alpha in ALPHAS), 0.0)
-    for first in range(0, len(cached.pairs), batch):
-        rows = slice(first, first + batch)
+    for first in range(0, len(cached.pairs), BATCH):
+        rows = slice(first, first + BATCH)
         part = cached.pairs[rows]
         source, target = (
             cached.features[[pair[side] for pair in part]].float().to(device)

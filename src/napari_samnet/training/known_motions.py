@@ -26,7 +26,11 @@ from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.training.data import read_working, to_tensor
 from napari_samnet.training.options import TrainingOptions
-from napari_samnet.training.synthetic import CachedPairs, synthetic_pair
+from napari_samnet.training.synthetic import (
+    ENCODED_AT_ONCE,
+    CachedPairs,
+    synthetic_pair,
+)
 
 #: Smallest and largest longest side of an object that moves on its own, in
 #: shares of the image's side.
@@ -146,7 +150,6 @@ def cache_motions(
     features: VGGFeatures,
     known: KnownMotions,
     *,
-    batch: int = 4,
     bf16: bool = True,
 ) -> Iterator[CachedPairs]:
     """Encode pairs whose motion is known, in order.
@@ -159,8 +162,8 @@ def cache_motions(
     asked = (known.weight > 0).sum((1, 2, 3), keepdim=True)
     total = known.weight.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
     valid = known.weight * asked / total
-    for start in range(0, count, batch):
-        part = slice(start, start + batch)
+    for start in range(0, count, ENCODED_AT_ONCE):
+        part = slice(start, start + ENCODED_AT_ONCE)
         images = [
             read()
             for side in (known.readers[:count], known.readers[count:])

@@ -22,11 +22,14 @@ from napari_samnet.files import atomic_write
 from napari_samnet.training.distributed import average, rank, share
 from napari_samnet.training.runs import CHECKPOINT, CURVE_NAME, Progress
 
+#: Steps of the warm-up at most.
+WARM_UP = 50
 
-def cosine_rate(step: int, total: int, *, warm: int = 50) -> float:
+
+def cosine_rate(step: int, total: int) -> float:
     """Factor of the learning rate: linear warm-up, then half a cosine."""
     # A short run spends at most a tenth of its steps on the warm-up.
-    warm = min(warm, max(1, total // 10))
+    warm = min(WARM_UP, max(1, total // 10))
     if step < warm:
         return (step + 1) / warm
     done = (step - warm) / max(total - warm, 1)
@@ -53,9 +56,13 @@ class Run:
     rates: Mapping[nn.Parameter, float] = field(default_factory=dict)
     #: Number of steps between two checkpoints.
     every: int = 100
+    #: Norm above which gradients are shortened to it.
     clip: float = 1.0
+    #: Draws what the steps learn from.
     generator: torch.Generator = field(init=False)
+    #: Of the parameters of `trained`.
     optimizer: torch.optim.AdamW = field(init=False)
+    #: Steps that are done.
     step: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:

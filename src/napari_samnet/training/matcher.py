@@ -24,6 +24,9 @@ from napari_samnet.training.synthetic import CachedPairs
 #: Weight of an iteration against the one that follows it.
 SEQUENCE = 0.8
 
+#: Pairs that are measured at once.
+BATCH = 8
+
 
 class IterationState(NamedTuple):
     """State after one iteration in training."""
@@ -204,12 +207,12 @@ def train_matcher(
 
 @torch.no_grad()
 def endpoint_errors(
-    model: SAMNet, pairs: CachedPairs, *, iterations: int, batch: int = 8
+    model: SAMNet, pairs: CachedPairs, *, iterations: int
 ) -> list[float]:
     """Mean end-point error in cells, of the start and of each iteration."""
     totals = torch.zeros(iterations + 1)
-    for first in range(0, len(pairs), batch):
-        part = pairs.part(slice(first, first + batch))
+    for first in range(0, len(pairs), BATCH):
+        part = pairs.part(slice(first, first + BATCH))
         flows = [flow_of(begin(model, part.source, part.target).field)]
         flows += [
             flow_of(state.field)

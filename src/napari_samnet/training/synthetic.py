@@ -29,6 +29,12 @@ from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.field import grid
 from napari_samnet.training.data import read_working, to_tensor
 
+#: Pairs whose images are encoded at once.
+ENCODED_AT_ONCE = 4
+
+#: Steps of the fixed-point iteration of :func:`inverse_flow`.
+INVERSE_ROUNDS = 20
+
 
 @dataclass(frozen=True)
 class CachedPairs:
@@ -99,7 +105,7 @@ def _sample(flow: Tensor, positions: Tensor) -> Tensor:
     )
 
 
-def inverse_flow(flow: Tensor, *, rounds: int = 20) -> Tensor:
+def inverse_flow(flow: Tensor) -> Tensor:
     """Flow that leads back, by fixed-point iteration.
 
     ``flow``: ``(B, 2, H, W)`` in (x, y) cells, smooth and one-to-one. Returns:
@@ -107,7 +113,7 @@ def inverse_flow(flow: Tensor, *, rounds: int = 20) -> Tensor:
     """
     points = grid(flow.shape[-2], flow.shape[-1], flow)
     inverse = -flow
-    for _ in range(rounds):
+    for _ in range(INVERSE_ROUNDS):
         # Half a step: a whole one oscillates where scales change much.
         back = -_sample(flow, points + inverse)
         inverse = (inverse + back) / 2
@@ -144,7 +150,6 @@ def cache_pairs(
     count: int,
     size: int,
     seed: int,
-    batch: int = 4,
     bf16: bool = True,
 ) -> Iterator[CachedPairs]:
     """Encode synthetic pairs, yielding batches as they are done.
@@ -154,9 +159,7 @@ def cache_pairs(
     """
     rng = np.random.default_rng(seed)
     drawn = [images[int(rng.integers(len(images)))] for _ in range(count)]
-    yield from cache_each(
-        features, drawn, size=size, rng=rng, batch=batch, bf16=bf16
-    )
+    yield from cache_each(features, drawn, size=size, rng=rng, bf16=bf16)
 
 
 @torch.no_grad()
@@ -166,7 +169,6 @@ def cache_each(
     *,
     size: int,
     rng: np.random.Generator,
-    batch: int = 4,
     bf16: bool = True,
     pixels: list[Tensor] | None = None,
 ) -> Iterator[CachedPairs]:
@@ -178,10 +180,10 @@ def cache_each(
     8-bit, sources before targets.
     """
     device = next(features.parameters()).device
-    for start in range(0, len(images), batch):
+    for start in range(0, len(images), ENCODED_AT_ONCE):
         made = [
             synthetic_pair(read_working(image, size), rng)
-            for image in images[start : start + batch]
+            for image in images[start : start + ENCODED_AT_ONCE]
         ]
         sources, targets, flows, valids = zip(*made, strict=True)
         both = to_tensor([*sources, *targets]).to(device)

@@ -20,6 +20,12 @@ from napari_samnet.samnet.global_affine import global_affine
 #: Cells per side of the layout that is compared.
 _LAYOUT = 4
 
+#: Largest error of the affine map there and back, see :func:`cycle_errors`.
+LARGEST_ERROR = 1.5
+
+#: Pairs that are compared at once.
+BATCH = 16
+
 
 @torch.no_grad()
 def _candidates(
@@ -69,24 +75,20 @@ def choose_pairs(
     categories: Sequence[str],
     *,
     per_image: int = 3,
-    limit: float = 1.5,
-    batch: int = 16,
 ) -> Tensor:
     """Pairs of images that show a similar view.
 
     ``features``: matching features of all images, ``(N, C, H, W)``.
     ``categories``: of every image. One and the same for all is fine.
-    ``limit``: largest error of the affine map there and back, see
-    :func:`cycle_errors`.
     Returns: ``(P, 2)`` indices, the first below the second.
     """
     pairs = torch.tensor(_candidates(features, categories, per_image))
     pairs = pairs.view(-1, 2).long()
     errors = [
         cycle_errors(features[part[:, 0]], features[part[:, 1]])
-        for part in pairs.split(batch)
+        for part in pairs.split(BATCH)
         if len(part)
     ]
     if not errors:
         return pairs
-    return pairs[torch.cat(errors).cpu() < limit]
+    return pairs[torch.cat(errors).cpu() < LARGEST_ERROR]

@@ -100,14 +100,14 @@ def stacked(parent: QWidget, *, spacing: int) -> QVBoxLayout:
     return layout
 
 
-def row(*widgets: Any, stretch: int = 0) -> QWidget:
-    """Widgets beside each other; one of them takes the space left."""
+def row(*widgets: Any) -> QWidget:
+    """Widgets beside each other; the first takes the space left."""
     box = QWidget()
     layout = QHBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
     for number, widget in enumerate(widgets):
-        layout.addWidget(widget, 1 if number == stretch else 0)
+        layout.addWidget(widget, 0 if number else 1)
     return box
 
 
