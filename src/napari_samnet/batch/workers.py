@@ -228,7 +228,7 @@ def _check_versions(pool: _DaskPool) -> None:
         versions = {worker.version for worker in pool.workers()}
     except ImportError as error:
         raise InputError(
-            f'the workers have no napari-samnet {here}: {error}'
+            f'the workers have no napari-samnet {here}: {in_one_line(error)}'
         ) from error
     if versions != {here}:
         raise InputError(

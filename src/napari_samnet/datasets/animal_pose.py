@@ -139,7 +139,7 @@ def _read(path: Path) -> list[_Animal]:
     except OSError as error:
         raise InputError(
             f'{path.parent.parent} does not hold Animal Pose: cannot read '
-            f'{LIST}: {error.strerror}'
+            f'{LIST}: {error.strerror or error}'
         ) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -30,7 +30,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 class Row:
     """One line of a list, which knows where it stands."""
 
+    #: Text of each column by the name in the first line.
     values: Mapping[str, str]
+    #: File and number of the line, for messages.
     where: str
 
     def get(self, name: str) -> str:
@@ -77,25 +79,38 @@ class Row:
 class ImageFile:
     """A single photograph of a list."""
 
+    #: File that holds it.
     file: Path
+    #: As the list writes it.
     name: str
+    #: Group of its scores; '' if the list has none.
     category: str
 
 
 @dataclass(frozen=True)
 class KeypointPair:
-    """Two images and the same points in both, ``(N, 2)`` row, column."""
+    """Two images and the same points in both."""
 
+    #: Name of the pair in reports.
     name: str
+    #: Group of its scores; '' if the list has none.
     category: str
+    #: ``source``, ``target``: files of the two images.
     source: Path
     target: Path
+    #: ``source_points``, ``target_points``: (N, 2), row and column in pixels
+    #: of an image of the shape below.
     source_points: NDArray[np.float64]
     target_points: NDArray[np.float64]
+    #: ``source_shape``, ``target_shape``: rows and columns that the points
+    #: belong to; None for those of the files.
     source_shape: tuple[int, int] | None = None
     target_shape: tuple[int, int] | None = None
+    #: ``target_box``, ``source_box``: x0, y0, x1, y1 of the object in the same
+    #: pixels; None if the list has none.
     target_box: tuple[float, float, float, float] | None = None
     source_box: tuple[float, float, float, float] | None = None
+    #: Where the list names it, for messages.
     where: str = field(default='', compare=False)
 
 
@@ -103,12 +118,17 @@ class KeypointPair:
 class MaskPair:
     """Two images and a mask or label map of each."""
 
+    #: Name of the pair in reports.
     name: str
+    #: Group of its scores; '' if the list has none.
     tag: str
+    #: ``source``, ``target``: files of the two images.
     source: Path
     target: Path
+    #: ``source_mask``, ``target_mask``: files of their masks or label maps.
     source_mask: Path
     target_mask: Path
+    #: Where the list names it, for messages.
     where: str = field(default='', compare=False)
 
 
@@ -311,8 +331,11 @@ def read_keypoint_pairs(path: Path, root: Path) -> list[KeypointPair]:
 class FlowPair:
     """A folder of the kit: two images, masks, and flows both ways."""
 
+    #: Part of the kit, such as 'JODS'.
     group: str
+    #: Name of the pair in its group.
     name: str
+    #: Holds image1.png, image2.png and their flows.
     folder: Path
 
     @property

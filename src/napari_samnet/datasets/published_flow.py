@@ -10,7 +10,7 @@ from napari_samnet.datasets.pair_lists import (
     first_below,
     read_rows,
 )
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 
 GROUPS = ('FG3DCar', 'JODS', 'PASCAL')
 
@@ -62,9 +62,7 @@ def _listed(path: Path) -> list[tuple[str, str]]:
         entries = json.loads(path.read_text(encoding='utf-8'))
         return [(str(item['group']), str(item['name'])) for item in entries]
     except OSError as error:
-        raise InputError(
-            f'cannot read the list of pairs {path}: {error.strerror}'
-        ) from None
+        raise cannot(f'read the list of pairs {path}', error) from None
     except (ValueError, KeyError, TypeError):
         raise InputError(
             f'{path} must be a JSON list of objects with group and name'

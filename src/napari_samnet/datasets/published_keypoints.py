@@ -22,7 +22,7 @@ from napari_samnet.datasets.pair_lists import (
     read_rows,
     resolve,
 )
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 
 #: Longest side to which PF-PASCAL's published coordinates belong.
 PF_PASCAL_SIDE = 300
@@ -83,7 +83,7 @@ def _mat_points(image: Path) -> np.ndarray:
     except Exception as error:  # noqa: BLE001
         # Damaged files raise nearly anything.
         raise InputError(
-            f'{path} is not a MATLAB file with pts_coord: {error}'
+            f'{path} is not a MATLAB file with pts_coord: {in_one_line(error)}'
         ) from None
     if points.ndim != 2 or points.shape[0] < 2 or not points.shape[1]:
         raise InputError(

@@ -65,7 +65,9 @@ def write(
     try:
         text = json.dumps({'format': FORMAT, 'version': VERSION, **header})
     except (TypeError, ValueError) as error:
-        raise InputError(f'metadata must be JSON: {error}') from None
+        raise InputError(
+            f'metadata must be JSON: {in_one_line(error)}'
+        ) from None
     members = {HEADER: np.frombuffer(text.encode(), np.uint8), **arrays}
     final = as_path_with(path, '.npz')
     with atomic_write(final) as file:

@@ -24,7 +24,7 @@ def label_quality(
 ) -> list[LabelQuality]:
     """Estimate how well each label is carried.
 
-    ``pixels``: of the labels.
+    ``pixels``: of the labels on the source's grid.
     ``scores``: what :func:`~napari_samnet.labels.scores.score_labels` gives
     for the samples, with outlines moved or not, if it is known: most of the
     time goes there.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samnet.errors import WeightsError
+from napari_samnet.errors import WeightsError, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.runtime.weights import PACKAGED_FOLDER
 
@@ -97,6 +97,7 @@ def _read(
         confidence = MatchConfidence.from_arrays(names, arrays)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f'{Path(path).name} is no confidence of a network: {error}'
+            f'{Path(path).name} is no confidence of a network: '
+            f'{in_one_line(error)}'
         ) from error
     return confidence, layers, projection

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samnet.errors import DeviceError, WeightsError
+from napari_samnet.errors import DeviceError, WeightsError, in_one_line
 from napari_samnet.runtime.weights import PACKAGED_FOLDER
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def read_calibration(path: Path) -> Calibration | None:
         dict(calibration.digests), dict(calibration.deviation)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
-            f'{path.name} is no int8 calibration: {error}'
+            f'{path.name} is no int8 calibration: {in_one_line(error)}'
         ) from error
     if not all(
         0 < limit < float('inf')

@@ -91,7 +91,9 @@ def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise WeightsError(f'{path.name} is no JSON file: {error}') from error
+        raise WeightsError(
+            f'{path.name} is no JSON file: {in_one_line(error)}'
+        ) from error
     if not isinstance(card, dict):
         raise WeightsError(
             f'{path.name} must hold a model card, got a {type(card).__name__}'
@@ -125,7 +127,9 @@ def get_weights(name: str | os.PathLike[str]) -> Weights:
         )
         card = _read_card(path.with_suffix('.json'))
     except OSError as error:
-        raise WeightsError(f'{path.name} cannot be read: {error}') from error
+        raise WeightsError(
+            f'{path.name} cannot be read: {in_one_line(error)}'
+        ) from error
     expected = str(card.get('sha256', digest))
     if expected != digest:
         raise WeightsError(
@@ -148,7 +152,7 @@ def _read_config(header: dict[str, str], name: str) -> SAMNetConfig:
         return SAMNetConfig.from_dict(json.loads(header['config']))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f'{name} has no usable network configuration: {error}'
+            f'{name} has no usable network configuration: {in_one_line(error)}'
         ) from error
 
 
@@ -177,7 +181,7 @@ def read_model(path: str | os.PathLike[str]) -> SAMNet:
             shares = (file.metadata() or {}).get(SHARES)
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f'{path.name} cannot be read as safetensors: {error}'
+            f'{path.name} cannot be read as safetensors: {in_one_line(error)}'
         ) from error
     try:
         # Drawing random weights first would take longer than reading these.

@@ -1,7 +1,8 @@
 """Labels of a plane from the most similar cells of all references.
 
-Every cell of the plane asks the `k` cells that look most like it, wherever
-they lie in the references, and takes the mean of their labels by likeness.
+Every cell of the plane asks the `NEIGHBORS` cells that look most like it,
+wherever they lie in the references, and takes the mean of their labels by
+likeness.
 References that were found by propagation themselves are asked only near the
 same place, since between neighboring planes things move a little (Jabri,
 Owens and Efros, *Space-time correspondence as a contrastive random walk*,
@@ -160,7 +161,7 @@ def label_evidence(
         )
         evidence = np.zeros((rows * columns, shares.shape[1]), np.float32)
         asked = cells.some(chosen)
-        mutual = MUTUAL > 0 and not at_a_glance
+        mutual = not at_a_glance
         count = CANDIDATES if mutual else NEIGHBORS
 
         def alike(number: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.datasets.reading import read_image
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, cannot
 from napari_samnet.images.rgb import to_working
 
 #: Keypoints that both images of a pair must show.
@@ -160,7 +160,7 @@ def read_annotated_images(path: Path, root: Path) -> list[AnnotatedImage]:
                 )
             )
     except OSError as error:
-        raise InputError(f'{path} cannot be read: {error.strerror}') from None
+        raise cannot(f'read {path}', error) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f'{path} must hold "images", each with "kp" (x, y, visible): '

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_samnet.errors import WeightsError
+from napari_samnet.errors import WeightsError, in_one_line
 from napari_samnet.runtime.weights import get_weights, read_model
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.vgg_plan import layer_plan
@@ -54,7 +54,8 @@ def _torchvision_state(backbone: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f'the ImageNet weights of {backbone} could not be downloaded '
-            f'from {url} ({error}); put them into a safetensors file '
+            f'from {url} ('
+            f'{in_one_line(error)}); put them into a safetensors file '
             f'yourself, and name it with backbone_weights'
         ) from error
     return state
@@ -68,7 +69,9 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f'{path} cannot be read: {error}') from error
+        raise WeightsError(
+            f'{path} cannot be read: {in_one_line(error)}'
+        ) from error
 
 
 def load_backbone(

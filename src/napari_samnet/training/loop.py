@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from napari_samnet.errors import WeightsError
+from napari_samnet.errors import WeightsError, in_one_line
 from napari_samnet.files import atomic_write
 from napari_samnet.training.distributed import average, rank, share
 from napari_samnet.training.runs import CHECKPOINT, CURVE_NAME, Progress
@@ -139,7 +139,8 @@ class Run:
             self.step = int(state['step'])
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise WeightsError(
-                f'{self.checkpoint.name} does not fit this run: {error}'
+                f'{self.checkpoint.name} does not fit this run: '
+                f'{in_one_line(error)}'
             ) from error
         return True
 

@@ -26,7 +26,7 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from napari_samnet.errors import InputError, TrainingError
+from napari_samnet.errors import InputError, TrainingError, in_one_line
 from napari_samnet.training.keeping import (
     HeldOut,
     keep_network,
@@ -244,7 +244,8 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
         )
     except OSError as error:
         raise TrainingError(
-            f'{sys.executable} cannot be started for training: {error}'
+            f'{sys.executable} cannot be started for training: '
+            f'{in_one_line(error)}'
         ) from error
 
 

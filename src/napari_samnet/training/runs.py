@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_samnet.errors import InputError
+from napari_samnet.errors import InputError, in_one_line
 from napari_samnet.files import user_folder
 from napari_samnet.training.options import TrainingOptions
 
@@ -68,7 +68,7 @@ def read_options(folder: Path) -> TrainingOptions | None:
         return TrainingOptions(**values)
     except (OSError, TypeError, ValueError) as error:
         raise InputError(
-            f'{path} does not hold the options of a run: {error}'
+            f'{path} does not hold the options of a run: {in_one_line(error)}'
         ) from error
 
 

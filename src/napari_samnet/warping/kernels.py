@@ -32,7 +32,9 @@ class Nearest:
     confidence: FloatArray | None = None
     #: Where it is below, the result is 0.
     min_confidence: float = 0.0
+    #: Value outside of the image.
     fill: float = 0.0
+    #: Confidence of strips of columns, by their first and last.
     _trust: dict[Shape, Upsampler] = field(default_factory=dict)
 
     def __call__(self, block: Block, target: npt.NDArray[Any]) -> None:

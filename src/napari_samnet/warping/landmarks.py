@@ -2,9 +2,9 @@
 
 The displacement that a pair lacks is added around it and falls off smoothly,
 along the picture rather than across its edges where one is given. Weights are
-solved for, so that each pair is met exactly by the bilinear field. What the
-paper has no word on is ours: pairs that contradict the field strongly replace
-it by their own motion, where it does not agree itself.
+solved for, so that each pair is met exactly by the bilinear field. Pairs that
+contradict the field strongly replace it by their own motion, wherever it does
+not agree with that. This is not part of the paper.
 """
 
 from __future__ import annotations

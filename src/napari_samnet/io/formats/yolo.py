@@ -66,7 +66,7 @@ def read_yolo(
                 ring = values.reshape(-1, 2)
         except ValueError as error:
             raise InputError(
-                f'labels: line {k} of {file} is damaged: {error}'
+                f'labels: line {k} of {file} is damaged: {in_one_line(error)}'
             ) from None
         if number < 0 or len(ring) < 3 or not np.isfinite(ring).all():
             raise InputError(
