@@ -317,13 +317,7 @@ class TestCalibration:
     ) -> None:
         """Whoever trains new weights must calibrate them again."""
         weights = get_weights('samnet')
-        limits = find_limits(
-            weights,
-            {
-                'features': exact.features.convolutions,
-                'decoder': exact.decoder,
-            },
-        )
+        limits = find_limits(weights, exact)
         assert set(limits) == {'features', 'decoder'}
         assert 'conv1_1' not in limits['features']
         assert 'conv5_1' in limits['features']

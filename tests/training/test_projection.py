@@ -90,7 +90,7 @@ class TestFinding:
     def test_no_images(self) -> None:
         model = read_model(get_weights('samnet').path)
         with pytest.raises(InputError, match='at least one image, got none'):
-            find_projection(model.features, [])
+            find_projection(model.features, [], 2)
 
 
 class TestNetworks:

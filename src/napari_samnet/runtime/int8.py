@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_samnet.runtime.weights import Weights
+    from napari_samnet.samnet.network import SAMNet
 
 #: What int8 may change for ``precision='auto'`` to take it, measured at
 #: calibration on held-out training images that were warped in a known way:
@@ -106,15 +107,22 @@ def _known(weights: Weights) -> Iterator[Calibration]:
             yield calibration
 
 
+def calibrated_parts(model: SAMNet) -> dict[str, nn.Module]:
+    """Parts of a network whose convolutions int8 is for, by their names."""
+    return {'features': model.features.convolutions, 'decoder': model.decoder}
+
+
 def find_limits(
-    weights: Weights, parts: dict[str, nn.Module]
+    weights: Weights, model: SAMNet
 ) -> dict[str, dict[str, float]]:
     """Limits of each part that some calibration was made for.
 
     Raises DeviceError if there are none for the features, which int8 is mostly
     for.
     """
-    digests = {name: digest_of(part) for name, part in parts.items()}
+    digests = {
+        name: digest_of(part) for name, part in calibrated_parts(model).items()
+    }
     limits: dict[str, dict[str, float]] = {}
     for calibration in _known(weights):
         for name, digest in digests.items():

@@ -93,12 +93,8 @@ def int8_agreement(weights: Weights) -> float:
     image = _picture()
     with torch.inference_mode():
         exact = model.features.match_only(image)
-        parts = {
-            'features': model.features.convolutions,
-            'decoder': model.decoder,
-        }
         try:
-            use_openvino(model, 'int8', **find_limits(weights, parts))
+            use_openvino(model, 'int8', **find_limits(weights, model))
             rough = model.features.match_only(image)
         except DeviceError:
             raise

@@ -49,13 +49,7 @@ def _on_openvino(
 
     limits = {}
     if precision == 'int8':
-        limits = find_limits(
-            Weights(path.stem, path, digest),
-            {
-                'features': model.features.convolutions,
-                'decoder': model.decoder,
-            },
-        )
+        limits = find_limits(Weights(path.stem, path, digest), model)
     model = use_openvino(model, precision, **limits)
     likeness = model.features.likeness
     narrow = precision == 'int8' and resolve_precision('auto', 'cpu') == 'bf16'

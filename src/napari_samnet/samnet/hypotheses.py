@@ -97,7 +97,7 @@ def refine(
     """Let a motion bend to the likely matches near it.
 
     ``field``: ``(B, 6, h, w)``.
-    ``matches``: of single cells.
+    ``matches``: best match of each single cell.
     ``window``: neighbors of each cell.
     Returns: ``(B, 6, h, w)``.
     """
@@ -149,7 +149,7 @@ def further_affines(
     that agrees with it, by iteratively reweighted least squares.
 
     ``first``: the global map, ``(B, 6, h, w)``.
-    ``matches``: of single cells.
+    ``matches``: best match of each single cell.
     ``agreed``: ``(B, N, N)``, with how much weight and confidence the match of
     the second cell agrees with the local map of the first.
     ``count``: number of affines at most.
@@ -219,7 +219,7 @@ def choose(
     ``maps``: motions ``(B, 6, h, w)`` of large regions, the global one first.
     ``leads``: what is added to the support of each of them.
     ``local``: the supported local maps, ``(B, 6, h, w)``, without a lead.
-    ``matches``: of single cells.
+    ``matches``: best match of each single cell.
     ``weights``: ``(B, N, N)``: of the neighbors in the labels' window, and how
     much of it, times confidence, agrees with the local map.
     ``regions``: motions of regions that are known, with leads of their own.

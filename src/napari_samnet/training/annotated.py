@@ -47,12 +47,14 @@ class AnnotatedImage:
 class AnnotatedView:
     """An annotated image as it is, mirrored, or a part of it."""
 
+    #: What it is a view of.
     image: AnnotatedImage
     #: Height and width of its file in pixels.
     shape: tuple[int, int]
     #: Left, top, right and bottom of the part in pixels of the file; None for
     #: all of it.
     part: tuple[int, int, int, int] | None = None
+    #: Whether left and right are exchanged.
     mirrored: bool = False
 
     def read(self, size: int) -> NDArray[np.float32]:

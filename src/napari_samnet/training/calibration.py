@@ -23,6 +23,7 @@ from napari_samnet.files import atomic_write
 from napari_samnet.options import MatchOptions
 from napari_samnet.runtime.int8 import (
     Calibration,
+    calibrated_parts,
     calibration_path,
     digest_of,
     read_calibration,
@@ -76,7 +77,7 @@ def find_limits_on(
 
     ``model``: in fp32 on the CPU.
     """
-    parts = {'features': model.features.convolutions, 'decoder': model.decoder}
+    parts = calibrated_parts(model)
     seen: dict[str, dict[str, _Histogram]] = {}
     layers = []
     for name, part in parts.items():
@@ -218,8 +219,9 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 
 def _digests(model: SAMNet) -> dict[str, str]:
-    parts = {'features': model.features.convolutions, 'decoder': model.decoder}
-    return {name: digest_of(part) for name, part in parts.items()}
+    return {
+        name: digest_of(part) for name, part in calibrated_parts(model).items()
+    }
 
 
 def _earlier(path: Path, model: SAMNet) -> Calibration | None:

@@ -85,7 +85,7 @@ class CategoryPairs:
     ) -> tuple[CachedPairs, CachedPairs, Tensor, Tensor | None]:
         """Random pairs, either way round.
 
-        Returns: ``own, other``: I and J with their warps; ``trust``:
+        Returns: ``one, other``: I and J with their warps; ``confidence``:
         ``(count, 2, H, W)`` of I to J and J to I; ``pixels``:
         ``(count, 3, 3, size, size)`` in [0, 1]: I', J and I.
         """
@@ -184,7 +184,8 @@ def category_losses(
 ) -> dict[str, Tensor]:
     """Terms of one step.
 
-    ``trust``: ``(B, 2, H, W)`` of I to J and J to I.
+    ``one``, ``other``: I and J with their warps.
+    ``confidence``: ``(B, 2, H, W)`` of I to J and J to I.
     ``pixels``: ``(B, 3, 3, size, size)``: I', J and I. With them, the
     transferred feature is that of the decoded image, and the decoder learns
     too.

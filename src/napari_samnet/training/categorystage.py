@@ -38,12 +38,10 @@ from napari_samnet.training.keypoints import (
 )
 from napari_samnet.training.loop import Run
 from napari_samnet.training.options import TrainingOptions
-from napari_samnet.training.runs import Progress
+from napari_samnet.training.runs import CATEGORY_NAME, Progress
 from napari_samnet.training.synthetic import CachedPairs, cache_each
 
 STAGE = 'category'
-#: What the stage found and decided.
-RECORD_NAME = 'category.json'
 #: What was trained, before it.
 START_NAME = 'category.start.safetensors'
 
@@ -69,18 +67,24 @@ def choose_images(
 
     ``count``: how many to take at most.
     """
-    rng = np.random.default_rng(seed)
+    groups = _by_category(images, np.random.default_rng(seed))
+    # Small categories seldom hold two similar views.
+    large = sorted(groups, key=len, reverse=True)
+    chosen: list[TrainingImage] = []
+    for group in large:
+        chosen += group[: min(_PER_CATEGORY, count - len(chosen))]
+    return chosen
+
+
+def _by_category(
+    images: ImageList, rng: np.random.Generator
+) -> list[list[TrainingImage]]:
+    """Images of each category that has at least two, in random order."""
     members: dict[str, list[TrainingImage]] = {}
     for index in rng.permutation(len(images)):
         image = images[int(index)]
         members.setdefault(category_of(image), []).append(image)
-    # Small categories seldom hold two similar views.
-    large = sorted(members.values(), key=len, reverse=True)
-    chosen: list[TrainingImage] = []
-    for group in large:
-        if len(group) > 1:
-            chosen += group[: min(_PER_CATEGORY, count - len(chosen))]
-    return chosen
+    return [group for group in members.values() if len(group) > 1]
 
 
 def spread_images(
@@ -94,11 +98,7 @@ def spread_images(
     are, the more alike are the views of its pairs.
     """
     rng = np.random.default_rng(seed)
-    members: dict[str, list[TrainingImage]] = {}
-    for index in rng.permutation(len(images)):
-        image = images[int(index)]
-        members.setdefault(category_of(image), []).append(image)
-    groups = [group for group in members.values() if len(group) > 1]
+    groups = _by_category(images, rng)
     shuffled = [groups[int(index)] for index in rng.permutation(len(groups))]
     chosen: list[TrainingImage] = []
     for group in sorted(shuffled, key=len, reverse=True):
@@ -313,4 +313,4 @@ def _record(
         'kept': kept,
     }
     text = json.dumps(record, indent=2)
-    write_text(folder / RECORD_NAME, text)
+    write_text(folder / CATEGORY_NAME, text)

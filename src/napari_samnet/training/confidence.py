@@ -45,6 +45,7 @@ from napari_samnet.training.commands import run_command
 from napari_samnet.training.data import to_tensor
 from napari_samnet.training.feature_store import frozen_features
 from napari_samnet.training.known_pairs import KnownPair, known_pairs
+from napari_samnet.training.sampling import sample_points
 
 #: How much a match counts, by the kind of its pair; 1 where it is not named.
 KIND_WEIGHTS = {
@@ -119,8 +120,8 @@ def collect_matches(
             back = pair.goals[known], pair.places[known], pair.back
             ways.append((1, *back))
         for way, places, goals, scale in ways:
-            sampled = _at(answers[way], places)
-            moved = places + _at(flow[way], places).numpy()
+            sampled = sample_points(answers[way], places)
+            moved = places + sample_points(flow[way], places).numpy()
             with np.errstate(invalid='ignore'):
                 error = np.linalg.norm((moved - goals) * scale, axis=1)
             measures.append(sampled)
@@ -161,18 +162,6 @@ def _matched(model: SAMNet, maps: Tensor) -> tuple[Tensor, Tensor]:
     assert last.clues is not None
     answers = confidence_measures(maps, last.field, last.clues, last.alpha)
     return answers, flow_of(last.field)
-
-
-def _at(maps: Tensor, places: NDArray[np.float64]) -> Tensor:
-    """Values ``(K, C)`` of a map ``(C, h, w)`` at (x, y) cells."""
-    size = np.array([maps.shape[-1], maps.shape[-2]])
-    at = torch.from_numpy((2 * places + 1) / size - 1).to(maps)
-    return F.grid_sample(
-        maps[None],
-        at.view(1, 1, -1, 2),
-        padding_mode='border',
-        align_corners=False,
-    )[0, :, 0].T
 
 
 def fit_confidence(

@@ -25,8 +25,11 @@ from napari_samnet.training.options import TrainingOptions
 class FeatureImages(NamedTuple):
     """The images of the stage, in the order of its store."""
 
+    #: Views with keypoints.
     annotated: list[AnnotatedView]
+    #: Of which pairs of one category are made.
     category: ImageList
+    #: Photographs that are warped.
     warped: ImageList
 
 

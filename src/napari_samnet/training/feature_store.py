@@ -179,11 +179,10 @@ def frozen_features(model: SAMNet, path: Path) -> VGGFeatures:
     these very features, which takes a third of the time; the model's own
     otherwise.
     """
-    parts = {'features': model.features.convolutions, 'decoder': model.decoder}
     if next(model.parameters()).is_cuda:
         return model.features
     try:
-        limits = find_limits(get_weights(path), parts)
+        limits = find_limits(get_weights(path), model)
         from napari_samnet.runtime.openvino_modules import use_openvino
     except (DeviceError, ImportError):
         return model.features

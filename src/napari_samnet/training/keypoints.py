@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from napari_samnet.samnet.field import flow_of
 from napari_samnet.samnet.network import SAMNet
 from napari_samnet.training.data import to_tensor
 from napari_samnet.training.matcher import as_it_learns
+from napari_samnet.training.sampling import sample_points
 
 #: Tolerances in shares of the longest side of the keypoints' box.
 ALPHAS = (0.05, 0.10, 0.15)
@@ -86,19 +86,11 @@ def _moved(
     other: tuple[int, int],
 ) -> Points:
     """Points of an image of that shape in the other one."""
-    height, width = flow.shape[-2:]
+    cells = np.array(flow.shape[-2:])
     share = (points + 0.5) / np.array(shape)
-    # grid_sample wants (x, y) in [-1, 1].
-    at = torch.from_numpy(2 * share[:, ::-1] - 1).to(flow)
-    sampled = F.grid_sample(
-        flow[None],
-        at.view(1, 1, -1, 2),
-        padding_mode='border',
-        align_corners=False,
-    )[0, :, 0].T.flip(1)
-    steps = sampled.cpu().numpy().astype(np.float64) / np.array(
-        (height, width)
-    )
+    at = (share * cells - 0.5)[:, ::-1].copy()
+    sampled = sample_points(flow, at).flip(1)
+    steps = sampled.cpu().numpy().astype(np.float64) / cells
     moved: Points = (share + steps) * np.array(other) - 0.5
     return moved
 

@@ -52,7 +52,6 @@ KINDS = {
 #: Places that are drawn of a known field.
 PLACES = 32
 
-
 #: Longest side in pixels of an animal that is set small before a background,
 #: at a working size of 256, and how often the background stays the same.
 SMALL, STAYS = (50, 110), 0.7
@@ -91,10 +90,15 @@ class KnownPair(NamedTuple):
 class _View:
     """An annotated image at working size."""
 
+    #: (size, size, 3): RGB from 0 to 1.
     image: Image
+    #: (K, 2): its keypoints, (x, y) in cells.
     points: Points
+    #: (K,): which of them it shows.
     visible: NDArray[np.bool_]
+    #: (2,): see :class:`KnownPair`.
     scale: NDArray[np.float64]
+    #: What it shows.
     group: str
 
 

@@ -322,7 +322,8 @@ class TrainingOptions:
         return max(8, min(40, self.pairs // 4))
 
 
-#: The recipe of the packaged weights.
+#: A new network around an ImageNet backbone; the options of the packaged
+#: networks are in their cards.
 TRAINING_DEFAULTS = TrainingOptions()
 
 #: Some minutes on a laptop, from a network that is trained already.

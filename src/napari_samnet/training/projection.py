@@ -25,9 +25,6 @@ from napari_samnet.samnet.network import SAMNet
 from napari_samnet.samnet.taught_blocks import TaughtBlocks
 from napari_samnet.training.data import to_tensor
 
-#: Directions that are kept.
-CHANNELS = 384
-
 #: Distance in cells of those that are to be told apart.
 APART = 2
 
@@ -36,12 +33,13 @@ APART = 2
 def find_projection(
     network: VGGFeatures,
     images: Iterable[np.ndarray],
-    channels: int = CHANNELS,
+    channels: int,
 ) -> tuple[Tensor, float]:
     """Principal directions of the difference of cells that lie close by.
 
     The mean feature is one of them, so that cosines stay what they are.
 
+    ``channels``: directions that are kept.
     Returns: ``projection``: ``(matching channels, channels)``, orthonormal
     columns; ``kept``: share of the differences' squared length that lies in
     them.

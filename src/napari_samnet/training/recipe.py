@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -115,29 +115,8 @@ def train_steps(
     model.decoder.to(memory_format=torch.channels_last)
     try:
         if options.decoder_steps:
-            run = Run(
-                stage='decoder',
-                trained=model.decoder.requires_grad_(True),
-                total=options.decoder_steps,
-                rate=options.decoder_rate,
-                folder=folder,
-                seed=options.seed,
-            )
-            run.resume()
-            crops = batches(
-                chosen,
-                batch=options.decoder_batch,
-                crop=options.crop,
-                size=options.size,
-                generator=run.generator,
-            )
-            yield from train_decoder(
-                model.features,
-                model.decoder,
-                crops,
-                run,
-                device=device,
-                bf16=bf16,
+            yield from _decoder_stage(
+                model, folder, chosen, options, device=device, bf16=bf16
             )
             _save(model, folder, options)
         if _features_to_teach(folder, options):
@@ -177,6 +156,37 @@ def train_steps(
     finally:
         # Whoever stops early has what was learnt so far.
         _save(model, folder, options)
+
+
+def _decoder_stage(
+    model: SAMNet,
+    folder: Path,
+    images: ImageList,
+    options: TrainingOptions,
+    *,
+    device: str,
+    bf16: bool,
+) -> Iterator[Progress]:
+    """Train W_D on crops of the images, from its checkpoint on."""
+    run = Run(
+        stage='decoder',
+        trained=model.decoder.requires_grad_(True),
+        total=options.decoder_steps,
+        rate=options.decoder_rate,
+        folder=folder,
+        seed=options.seed,
+    )
+    run.resume()
+    crops = batches(
+        images,
+        batch=options.decoder_batch,
+        crop=options.crop,
+        size=options.size,
+        generator=run.generator,
+    )
+    yield from train_decoder(
+        model.features, model.decoder, crops, run, device=device, bf16=bf16
+    )
 
 
 def _features_to_teach(folder: Path, options: TrainingOptions) -> bool:

@@ -28,6 +28,7 @@ from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.field import grid
 from napari_samnet.training.data import read_working, to_tensor
+from napari_samnet.training.sampling import sample
 
 #: Pairs whose images are encoded at once.
 ENCODED_AT_ONCE = 4
@@ -76,7 +77,7 @@ class CachedPairs:
         sides = inverse.new_tensor((width - 1, height - 1)).view(1, 2, 1, 1)
         inside = ((reached >= 0) & (reached <= sides)).all(1, keepdim=True)
         # Where the iteration has not converged, the inverse is not known.
-        error = (inverse + _sample(self.flow, reached)).norm(
+        error = (inverse + sample(self.flow, reached)).norm(
             dim=1, keepdim=True
         )
         valid = (inside & (error < 0.1)).float()
@@ -92,19 +93,6 @@ class CachedPairs:
         )
 
 
-def _sample(flow: Tensor, positions: Tensor) -> Tensor:
-    """Flow at positions in cells, that of the rim beyond it."""
-    height, width = flow.shape[-2:]
-    size = positions.new_tensor((width, height)).view(1, 2, 1, 1)
-    normalized = (2 * positions + 1) / size - 1
-    return F.grid_sample(
-        flow,
-        normalized.permute(0, 2, 3, 1),
-        padding_mode='border',
-        align_corners=False,
-    )
-
-
 def inverse_flow(flow: Tensor) -> Tensor:
     """Flow that leads back, by fixed-point iteration.
 
@@ -115,7 +103,7 @@ def inverse_flow(flow: Tensor) -> Tensor:
     inverse = -flow
     for _ in range(INVERSE_ROUNDS):
         # Half a step: a whole one oscillates where scales change much.
-        back = -_sample(flow, points + inverse)
+        back = -sample(flow, points + inverse)
         inverse = (inverse + back) / 2
     return inverse
 

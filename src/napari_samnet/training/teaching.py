@@ -28,6 +28,7 @@ from napari_samnet.samnet.taught_blocks import TaughtBlocks
 from napari_samnet.training.feature_store import FeatureStore
 from napari_samnet.training.loop import Run
 from napari_samnet.training.runs import Progress
+from napari_samnet.training.sampling import sample_points
 from napari_samnet.training.taught_examples import (
     Example,
     Examples,
@@ -213,13 +214,6 @@ def contrastive_loss(
 def _entropy(
     beta: Tensor, one: Tensor, other: Tensor, question: Question
 ) -> Tensor:
-    size = question.places.new_tensor((one.shape[-1], one.shape[-2]))
-    at = (2 * question.places + 1) / size - 1
-    sampled = F.grid_sample(
-        one[None],
-        at.view(1, 1, -1, 2),
-        padding_mode='border',
-        align_corners=False,
-    )[0, :, 0]
-    cosines = F.normalize(sampled, dim=0).T @ other.flatten(1)
+    sampled = sample_points(one, question.places)
+    cosines = F.normalize(sampled, dim=1) @ other.flatten(1)
     return -(question.label * (beta * cosines).log_softmax(1)).sum(1).mean()

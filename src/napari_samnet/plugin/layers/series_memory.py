@@ -157,7 +157,7 @@ def _forget_oldest(folder: Path) -> None:
 def recall(layer: Any) -> Record | None:
     """Find what is known of labels that were opened from a file.
 
-    ``layer`` (napari.layers.Labels): in memory.
+    ``layer`` (napari.layers.Labels): whose data are in memory.
     Returns: what their file says, or else what was noted of a result that has
     some of their planes; None if nothing is known.
     """
