@@ -71,3 +71,19 @@ def test_a_package_that_no_extra_brings_is_named(
     page = np.ones((20, 20, 3), np.float32)
     with pytest.raises(InputError, match=r'pip install wsi-normalizer$'):
         vahadane(page, page)
+
+
+@pytest.mark.parametrize(
+    ('name', 'module'),
+    [
+        ('macenko', 'torchstain'),
+        ('transport', 'ot.da'),
+        ('vahadane', 'wsi_normalizer'),
+    ],
+)
+def test_a_missing_package_is_told_before_the_first_pair(
+    name: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f'method {name!r} needs'):
+        ColorTransfer(name).prepare()

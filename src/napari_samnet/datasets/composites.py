@@ -30,8 +30,9 @@ from napari_samnet.datasets.synthetic import (
     Image,
     WarpRanges,
     bundled_photograph,
-    jitter,
+    one_relit,
     random_field,
+    squashed,
     warp_photograph,
 )
 from napari_samnet.errors import InputError
@@ -135,7 +136,7 @@ def compose(
     """
     ranges = WarpRanges()
     shape = (side, side)
-    behind = _squashed(background, side)
+    behind = squashed(background, side)
     front, target_inside = _placed(image, mask, side, rng, shares)
     target = _blend(front, behind, target_inside)
     camera = random_field(shape, rng, ranges.times(BACKGROUND_STRENGTH))
@@ -148,19 +149,10 @@ def compose(
     hidden = _sampled(target_inside, camera)
     valid = np.where(inside, valid_front, valid_behind & ~hidden)
     if elsewhere is not None:
-        target = _blend(front, _squashed(elsewhere, side), target_inside)
+        target = _blend(front, squashed(elsewhere, side), target_inside)
         valid &= inside
-    if rng.random() < 0.5:
-        source = jitter(source, rng)
-    else:
-        target = jitter(target, rng)
+    source, target = one_relit(source, target, rng)
     return Composite(source, target, flow, valid, inside, target_inside)
-
-
-def _squashed(image: Image, side: int) -> Image:
-    """An image resized to a square."""
-    small = resize(image, (side, side), order=1, anti_aliasing=True)
-    return np.asarray(small, np.float32)
 
 
 def _object_motion(

@@ -16,6 +16,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import map_coordinates
 from skimage import data
 from skimage.color import hsv2rgb, rgb2hsv
+from skimage.transform import resize
 
 from napari_samnet.errors import InputError
 from napari_samnet.images.rgb import to_rgb
@@ -129,6 +130,24 @@ def jitter(image: Image, rng: np.random.Generator) -> Image:
     pixels = hsv2rgb(np.stack([hue, saturation, value], axis=-1))
     grain = rng.normal(0, rng.uniform(0, 0.02), pixels.shape)
     return np.clip(pixels + grain, 0, 1).astype(np.float32)
+
+
+def one_relit(
+    source: Image, target: Image, rng: np.random.Generator
+) -> tuple[Image, Image]:
+    """A pair of which one image, drawn at random, is in another light.
+
+    ``source``, ``target``: RGB from 0 to 1; see :func:`jitter`.
+    """
+    if rng.random() < 0.5:
+        return jitter(source, rng), target
+    return source, jitter(target, rng)
+
+
+def squashed(image: Image, side: int) -> Image:
+    """An image resized to a square of `side` pixels."""
+    small = resize(image, (side, side), order=1, anti_aliasing=True)
+    return np.asarray(small, np.float32)
 
 
 def warp_photograph(

@@ -86,6 +86,18 @@ def mask(
     return result
 
 
+def error(
+    values: NDArray[np.floating], side: int
+) -> tuple[str, NDArray[np.float32]]:
+    """End-point errors as a gray picture, with what its white means.
+
+    ``values`` (H, W): errors in pixels; white is a tenth of `side`.
+    """
+    white = 0.1 * side
+    shade = np.clip(values / white, 0, 1).astype(np.float32)
+    return f'error, white {white:.0f} px', np.repeat(shade[..., None], 3, 2)
+
+
 def sheet(
     rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], height: int = 160
 ) -> Image:

@@ -20,7 +20,7 @@ from torch import Tensor
 from napari_samnet.datasets.image_lists import ImageList
 from napari_samnet.datasets.synthetic import (
     WarpRanges,
-    jitter,
+    one_relit,
     random_field,
     warp_photograph,
 )
@@ -123,11 +123,7 @@ def synthetic_pair(
     ranges = WarpRanges().times(rng.uniform(0.3, 1.0))
     flow = random_field(shape, rng, ranges)
     source, valid = warp_photograph(photograph, flow)
-    target = photograph
-    if rng.random() < 0.5:
-        source = jitter(source, rng)
-    else:
-        target = jitter(target, rng)
+    source, target = one_relit(source, photograph, rng)
     return source, target, flow, valid
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,18 @@ BATCH = 8192
 
 #: Intensity of the light that stains absorb, as torchstain has it.
 LIGHT = 240
+
+
+def _load_torchstain() -> ModuleType:
+    return require('torchstain', 'torchstain', 'macenko')
+
+
+def _load_wsi_normalizer() -> ModuleType:
+    return require('wsi_normalizer', 'wsi-normalizer', 'vahadane', extra=False)
+
+
+def _load_pot() -> ModuleType:
+    return require('ot.da', 'POT', 'transport')
 
 
 def reinhard(source: Image, target: Image) -> Image:
@@ -58,8 +73,9 @@ def macenko(source: Image, target: Image) -> Image:
     .. [1] Macenko et al. A method for normalizing histology slides for
        quantitative analysis. ISBI 2009. :DOI:`10.1109/ISBI.2009.5193250`
     """
-    torchstain = require('torchstain', 'torchstain', 'macenko')
-    normalizer = torchstain.normalizers.MacenkoNormalizer(backend='numpy')
+    normalizer = _load_torchstain().normalizers.MacenkoNormalizer(
+        backend='numpy'
+    )
     ours, theirs = _bytes(source), _bytes(target)
     try:
         # Nothing absorbs light: means of nothing, eigenvectors of NaN.
@@ -83,10 +99,7 @@ def vahadane(source: Image, target: Image) -> Image:
        stain separation for histological images. IEEE TMI 35(8), 2016.
        :DOI:`10.1109/TMI.2016.2529665`
     """
-    package = require(
-        'wsi_normalizer', 'wsi-normalizer', 'vahadane', extra=False
-    )
-    normalizer = package.VahadaneNormalizer()
+    normalizer = _load_wsi_normalizer().VahadaneNormalizer()
     try:
         # Nothing absorbs light: there is no dictionary of stains.
         normalizer.fit(_bytes(target))
@@ -113,7 +126,6 @@ def transport(source: Image, target: Image) -> Image:
        transport. SIAM J. Imaging Sciences 7(3), 2014.
        :DOI:`10.1137/130929886`
     """
-    ot = require('ot.da', 'POT', 'transport')
     rng = np.random.default_rng(0)
     ours, theirs = (
         image.reshape(-1, 3).astype(np.float64) for image in (source, target)
@@ -122,17 +134,28 @@ def transport(source: Image, target: Image) -> Image:
         pixels[rng.choice(len(pixels), min(SAMPLES, len(pixels)), False)]
         for pixels in (ours, theirs)
     ]
-    plan = ot.EMDTransport().fit(Xs=drawn[0], Xt=drawn[1])
+    plan = _load_pot().EMDTransport().fit(Xs=drawn[0], Xt=drawn[1])
     moved = plan.transform(Xs=ours, batch_size=BATCH).reshape(source.shape)
     return np.clip(moved, 0, 1).astype(np.float32)
 
 
+class _Transfer(NamedTuple):
+    """A color transfer, and what it needs."""
+
+    #: Gives a source the look of a target.
+    apply: Callable[[Image, Image], Image]
+    #: Distribution that its figures depend on.
+    package: str
+    #: Imports what is not always installed.
+    load: Callable[[], ModuleType] | None = None
+
+
 _TRANSFERS = {
-    'reinhard': (reinhard, 'scikit-image'),
-    'histogram': (histogram, 'scikit-image'),
-    'macenko': (macenko, 'torchstain'),
-    'vahadane': (vahadane, 'wsi-normalizer'),
-    'transport': (transport, 'POT'),
+    'reinhard': _Transfer(reinhard, 'scikit-image'),
+    'histogram': _Transfer(histogram, 'scikit-image'),
+    'macenko': _Transfer(macenko, 'torchstain', _load_torchstain),
+    'vahadane': _Transfer(vahadane, 'wsi-normalizer', _load_wsi_normalizer),
+    'transport': _Transfer(transport, 'POT', _load_pot),
 }
 
 
@@ -141,13 +164,20 @@ class ColorTransfer(Method):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._transfer, package = _TRANSFERS[name]
-        self.packages = (package,)
+        self._transfer = _TRANSFERS[name]
+        self.packages = (self._transfer.package,)
+
+    def prepare(self) -> None:
+        if self._transfer.load is not None:
+            self._transfer.load()
 
     def answer(self, pair: Pair) -> Answer:
         still = np.zeros((2, 2, 2), np.float32)
         return Answer(
             from_fields(
-                pair, still, still, self._transfer(pair.source, pair.target)
+                pair,
+                still,
+                still,
+                self._transfer.apply(pair.source, pair.target),
             )
         )

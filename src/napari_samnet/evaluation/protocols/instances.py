@@ -15,7 +15,7 @@ from napari_samnet.datasets.synthetic import (
     Image,
     WarpRanges,
     inverse_flow,
-    jitter,
+    one_relit,
     random_field,
     warp_photograph,
 )
@@ -89,11 +89,7 @@ class Instances(Protocol):
             np.indices(shape) + np.moveaxis(flow, -1, 0),
             order=0,
         )
-        target = image
-        if rng.random() < 0.5:
-            source = jitter(source, rng)
-        else:
-            target = jitter(target, rng)
+        source, target = one_relit(source, image, rng)
         known = _Known(labels, target_labels, _visible(target_labels, flow))
         return Pair(
             f'{name}-{index % REPEATS}',

@@ -84,14 +84,13 @@ class Objects(Protocol):
     def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
         truth: Composite = pair.truth
         error = np.where(truth.valid, _error(answer, truth), 0)
-        shade = np.repeat(error[..., None] / (0.1 * SIDE), 3, axis=2)
         _, target, warped, back = super().panels(pair, answer)
         return [
             ('source, object', draw.mask(pair.source, truth.inside)),
             target,
             warped,
             back,
-            ('error, white 26 px', np.clip(shade, 0, 1).astype(np.float32)),
+            draw.error(error, SIDE),
         ]
 
 

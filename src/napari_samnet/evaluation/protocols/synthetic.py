@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from napari_samnet.correspondence import Correspondence
 from napari_samnet.datasets.pair_lists import ImageFile
@@ -16,8 +15,9 @@ from napari_samnet.datasets.reading import read_image
 from napari_samnet.datasets.synthetic import (
     BUNDLED,
     bundled_photograph,
-    jitter,
+    one_relit,
     random_field,
+    squashed,
     warp_photograph,
 )
 from napari_samnet.evaluation import draw
@@ -40,7 +40,9 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class _KnownFlow:
+    #: (side, side, 2): from source to target in pixels.
     flow: NDArray[np.float64]
+    #: (side, side): where it ends inside the target.
     valid: NDArray[np.bool_]
 
 
@@ -118,15 +120,10 @@ class Synthetic(PhotographPairs):
     def load(self, index: int) -> Pair:
         name, group, photograph = self._photographs.load(index)
         rng = np.random.default_rng([self._seed, index])
-        target = resize(
-            photograph, (SIDE, SIDE), order=1, anti_aliasing=True
-        ).astype(np.float32)
+        target = squashed(photograph, SIDE)
         flow = random_field((SIDE, SIDE), rng)
         source, valid = warp_photograph(target, flow)
-        if rng.random() < 0.5:
-            source = jitter(source, rng)
-        else:
-            target = jitter(target, rng)
+        source, target = one_relit(source, target, rng)
         return Pair(name, group, source, target, _KnownFlow(flow, valid))
 
     def score(self, pair: Pair, answer: Answer) -> Scores:
@@ -157,8 +154,6 @@ class Synthetic(PhotographPairs):
     def panels(self, pair: Pair, answer: Answer) -> list[Panel]:
         error = np.zeros(pair.source.shape[:2], np.float32)
         error[pair.truth.valid] = _errors(answer.correspondence, pair.truth)
-        # White is an error of a tenth of the side.
-        shade = np.repeat(error[..., None] / (0.1 * SIDE), 3, axis=2)
         source, target, warped, back = super().panels(pair, answer)
         wrong = draw.mask(pair.source, ~pair.truth.valid)
         return [
@@ -166,7 +161,7 @@ class Synthetic(PhotographPairs):
             target,
             warped,
             back,
-            ('error, white 26 px', np.clip(shade, 0, 1)),
+            draw.error(error, SIDE),
         ]
 
 

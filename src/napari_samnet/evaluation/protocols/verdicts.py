@@ -95,7 +95,8 @@ class Verdicts(Protocol):
     def settings(self) -> dict[str, Any]:
         return {
             'spoilt': ', '.join(SPOILT),
-            'wrong': 'IoU below .4, PCK at .10 below .3, or not there',
+            'wrong': f'IoU below {WRONG["iou"]}, PCK at .10 below '
+            f'{WRONG["pck@0.10"]}, or not there',
             'right': f'above {RIGHT}',
             'scored_as': ', '.join(inner.name for inner in self._inners),
         }
