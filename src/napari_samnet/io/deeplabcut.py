@@ -19,13 +19,22 @@ def is_deeplabcut(content: CsvLines) -> bool:
     return heads[:1] == [HEADS[0]] and 'bodyparts' in heads[1:3]
 
 
-def one_line_each(content: CsvLines) -> CsvLines:
-    """Write a table of DeepLabCut with one line for each point.
+def frames_of(content: CsvLines) -> tuple[int, ...]:
+    """Numbers of the frames of a table in order, also of those without points.
 
-    Returns: columns plane, row, column, name and, of predictions, likelihood.
-    The plane is the number of the frame, or the last number in the name of its
-    image. Points that were not marked are left out.
-    Raises InputError if a coordinate is no number, or there are none.
+    Raises InputError if it does not say what its columns are.
+    """
+    names, first = _names(content)
+    return tuple(
+        int(_plane(cells[:first], order))
+        for order, (_, cells) in enumerate(content.lines[len(names) :])
+    )
+
+
+def _names(content: CsvLines) -> tuple[dict[str, list[str]], int]:
+    """Its lines of names, and the first column of coordinates.
+
+    Raises InputError if there is none.
     """
     names = {
         cells[0].strip(): [cell.strip() for cell in cells]
@@ -37,7 +46,19 @@ def one_line_each(content: CsvLines) -> CsvLines:
         raise InputError(
             'those of DeepLabCut must have a line "coords" with x and y'
         )
-    first = coords.index('x')
+    return names, coords.index('x')
+
+
+def one_line_each(content: CsvLines) -> CsvLines:
+    """Write a table of DeepLabCut with one line for each point.
+
+    Returns: columns plane, row, column, name and, of predictions, likelihood.
+    The plane is the number of the frame, or the last number in the name of its
+    image. Points that were not marked are left out.
+    Raises InputError if a coordinate is no number, or there are none.
+    """
+    names, first = _names(content)
+    coords = names['coords']
     sure = 'likelihood' in coords
     lines: list[tuple[int, list[str]]] = []
     for order, (number, cells) in enumerate(content.lines[len(names) :]):

@@ -19,7 +19,11 @@ from napari_samnet.io.csv_lines import (
     place_of,
     read_csv_of,
 )
-from napari_samnet.io.deeplabcut import is_deeplabcut, one_line_each
+from napari_samnet.io.deeplabcut import (
+    frames_of,
+    is_deeplabcut,
+    one_line_each,
+)
 
 #: Names of the row and the column.
 NAMES = (('row', 'column'), ('y', 'x'))
@@ -42,6 +46,20 @@ class PointTable:
     rows: Sequence[Sequence[str]] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class StackPoints:
+    """Points on the planes of a stack, and what their file says of each."""
+
+    #: (N, 2): row and column of each, see :class:`PointTable`.
+    points: npt.NDArray[np.float64]
+    #: (N, K): plane of each, as K numbers from 0; K is 0 where none is told.
+    planes: npt.NDArray[np.int64]
+    #: Numbers of all frames that a table of DeepLabCut has a line for.
+    frames: tuple[int, ...]
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+
+
 def read_points(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
     """Read points of one image.
 
@@ -61,11 +79,27 @@ def read_point_table(
     Raises InputError if there is no such file, it holds no points, or they
     lie on several planes of which none is chosen.
     """
+    read = read_stack_points(path)
+    kept = _on_plane(read.planes, page, Path(path))
+    return PointTable(
+        read.points[kept],
+        read.columns,
+        [read.rows[n] for n in np.flatnonzero(kept).tolist()],
+    )
+
+
+def read_stack_points(path: str | os.PathLike[str]) -> StackPoints:
+    """Read points or shapes of all planes, with all that their file says.
+
+    ``path``: see :func:`read_point_table`.
+    Raises InputError if there is no such file, or it holds no points.
+    """
     file = Path(path)
     content = read_csv_of('points', file)
+    frames: tuple[int, ...] = ()
     if is_deeplabcut(content):
         try:
-            content = one_line_each(content)
+            frames, content = frames_of(content), one_line_each(content)
         except InputError as error:
             raise InputError(f'points: {file}: {error}') from None
     header = content.header
@@ -79,12 +113,13 @@ def read_point_table(
             )
     rows = [row for _, row in content.lines[1:]]
     values = content.numbers((*leading, *places), f'points of {file}')
-    kept = _on_plane(values[:, :-2], page, file)
     others = [k for k in range(len(header)) if k not in (*leading, *places)]
-    return PointTable(
-        values[kept, -2:],
+    return StackPoints(
+        values[:, -2:],
+        np.rint(values[:, :-2]).astype(np.int64),
+        frames,
         tuple(header[k] for k in others),
-        [[rows[n][k] for k in others] for n in np.flatnonzero(kept)],
+        [[row[k] for k in others] for row in rows],
     )
 
 
@@ -149,18 +184,17 @@ def _axes(header: Sequence[str]) -> list[int]:
 
 
 def _on_plane(
-    planes: npt.NDArray[np.float64], page: int | None, file: Path
+    planes: npt.NDArray[np.int64], page: int | None, file: Path
 ) -> npt.NDArray[np.bool_]:
     """Which points are on the plane that is asked for."""
-    nearest = np.rint(planes).astype(np.int64)
-    there = np.unique(nearest, axis=0)
+    there = np.unique(planes, axis=0)
     if page is not None and planes.shape[1] == 1:
         if len(there) and page not in there:
             raise InputError(
                 f'points: none of {file} lies on plane {page}, but on '
                 f'{", ".join(str(plane[0]) for plane in there[:8])}'
             )
-        return np.asarray((nearest == page).all(1))
+        return np.asarray((planes == page).all(1))
     if planes.shape[1] and len(there) > 1:
         told = ', '.join(' '.join(map(str, plane)) for plane in there[:8])
         raise InputError(

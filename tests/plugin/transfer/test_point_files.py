@@ -91,16 +91,108 @@ def test_among_masks_and_what_cannot_be_read(
     assert ready.labels is layers['cells']
 
 
-def test_points_of_a_stack_are_for_napari_to_open(
-    viewer: Any, photos: Any, make_widget: Any, tmp_path: Path
+HEADS = (
+    'scorer,ann,ann,ann,ann\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\n'
+)
+
+
+@pytest.fixture
+def stack(viewer: Any, photos: Any, make_widget: Any) -> Any:
+    """Six frames in which everything moves to the right, and nothing else."""
+    frames = np.stack([np.roll(photos[0], 2 * k, 1) for k in range(6)])
+    viewer.add_image(
+        frames, name='film', rgb=True, scale=(1, 2, 2), translate=(0, 5, 5)
+    )
+    return make_widget(viewer)
+
+
+def drop_on(widget: Any, drop: Any, *paths: Path) -> str:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    assert drop(widget.panel.drop, mime)
+    widget.wait(WAIT)
+    return str(widget.panel.drop.reason)
+
+
+@pytest.mark.binding
+def test_a_table_of_deeplabcut_leads_its_film(
+    stack: Any, drop: Any, tmp_path: Path
 ) -> None:
-    viewer.add_image(np.stack([photos[0]] * 3), name='stack', rgb=True)
-    viewer.add_image(photos[1], name='other')
-    widget = make_widget(viewer)
-    dots = table(tmp_path / 'dots.csv', 'axis-0,axis-1,axis-2\n1,30,40\n')
-    with pytest.raises(ValueError, match='for napari to tell: open it with'):
-        widget.transfer_file(str(dots))
-    assert len(viewer.layers) == 2
+    """Frames that were marked lead the others, from the nearer one."""
+    text = f'{HEADS}img0.png,45,35,20,30\nimg4.png,53,35,,\n'
+    dots = table(tmp_path / 'CollectedData.csv', text)
+    assert drop_on(stack, drop, dots) == ''
+    layers = stack.viewer.layers
+    given = layers['CollectedData']
+    np.testing.assert_array_equal(
+        given.data, [[0, 35, 45], [0, 30, 20], [4, 35, 53]]
+    )
+    np.testing.assert_array_equal(given.translate, (0, 5, 5))
+    carried = layers['film ← CollectedData propagated']
+    assert 'Done, 6 of 6 planes' in stack.message
+    frames = carried.data[:, 0]
+    names = list(carried.features['name'])
+    assert {int(place) for place in frames} == {*range(6)}
+    # From frame 3 on the nearer one is 4, on which no tail was marked.
+    assert [n for n, at in zip(names, frames, strict=True) if at >= 3] == [
+        'nose'
+    ] * 3
+    for row in given.data:
+        assert (carried.data == row).all(axis=1).any()
+    # Saved by napari and dropped again, everything is marked already.
+    assert drop_on(stack, drop, dots) == ''
+    assert [layer.name for layer in layers].count('CollectedData') == 1
+
+
+def test_frames_taken_out_of_a_film(
+    stack: Any, drop: Any, tmp_path: Path
+) -> None:
+    """Images of `labeled-data` are called after the film's frames."""
+    lines = [f'img{n}.png,45,35,,' for n in (12, 57, 58, 101, 140, 200)]
+    dots = table(tmp_path / 'dlc.csv', f'{HEADS}{chr(10).join(lines)}\n')
+    assert drop_on(stack, drop, dots) == ''
+    data = stack.viewer.layers['dlc'].data
+    np.testing.assert_array_equal(data[:, 0], range(6))
+    assert "Nothing to carry: 'dlc' is on all planes" in stack.message
+
+
+def test_what_the_stack_does_not_have_is_said(
+    stack: Any, drop: Any, tmp_path: Path
+) -> None:
+    far = table(tmp_path / 'far.csv', f'{HEADS}img90.png,45,35,,\n')
+    two = table(
+        tmp_path / 'two.csv', 'axis-0,axis-1,axis-2,axis-3\n0,1,30,40\n'
+    )
+    said = drop_on(stack, drop, far, two)
+    assert 'lie on planes that the stack of 6 does not have (90)' in said
+    assert 'have 2 numbers for their plane, and the stack 1 axes' in said
+    assert len(stack.viewer.layers) == 1
+    some = table(
+        tmp_path / 'some.csv', f'{HEADS}img2.png,45,35,,\nimg90.png,1,2,,\n'
+    )
+    assert drop_on(stack, drop, some) == ''
+    assert len(stack.viewer.layers['some'].data) == 1
+
+
+def test_points_without_a_plane_are_on_the_one_shown(
+    stack: Any, drop: Any, tmp_path: Path
+) -> None:
+    stack.viewer.dims.set_current_step(0, 5)
+    dots = table(tmp_path / 'dots.csv', 'row,column\n35,55\n')
+    assert drop_on(stack, drop, dots) == ''
+    data = stack.viewer.layers['dots'].data
+    np.testing.assert_array_equal(data, [[5, 35, 55]])
+    carried = stack.viewer.layers['film ← dots propagated']
+    assert len(carried.data) == 6
+
+
+def test_points_of_a_film_are_none_of_one_picture(
+    ready: Any, give: Any, tmp_path: Path
+) -> None:
+    text = f'{HEADS}img0.png,45,35,,\nimg4.png,53,35,,\n'
+    said = give(table(tmp_path / 'dlc.csv', text))
+    assert 'lie on several planes of a stack' in said
+    assert "'photo' is one picture" in said
 
 
 def test_a_script_carries_them_too(ready: Any, tmp_path: Path) -> None:

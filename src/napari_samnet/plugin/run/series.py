@@ -124,7 +124,7 @@ def series_steps(
     if not others or stop.is_set():
         return outcome
     rest = yield from propagate_steps(
-        replace(request, masks=others), axis, cache, stop
+        replace(request, masks=others), axis, cache, stop, course.direction
     )
     return replace(
         rest,

@@ -228,7 +228,12 @@ class Actions(Choices):
     def _open_points(self, path: str) -> Points:
         """Add a table as points on the source, unless they are there."""
         source, _ = self._inputs.stacks()
-        layer, notices = read_points_layer(path, source.grid, source.name)
+        layer, notices = read_points_layer(
+            path,
+            source.grid,
+            source.name,
+            self._inputs.index_of(source.grid),
+        )
         there = same_points(layer, source.grid, self.viewer.layers)
         if there is not None:
             return there

@@ -112,11 +112,13 @@ class Drops(Actions):
         panel.footer.remedy.asked.connect(self._on_remedies)
 
     def _on_layers_dropped(self, layers: Sequence[Any]) -> None:
+        self._take_lone_stack()
         # All rows may be selected: the two images are never meant.
         pair = self.source, self.target
         self._carry([x for x in layers if x not in pair], [])
 
     def _on_files_dropped(self, paths: Sequence[str]) -> None:
+        self._take_lone_stack()
         # Whoever dropped them knows where they are, and names are short.
         folders = {str(Path(path).parent) + os.sep for path in paths}
         self._carry_made(
@@ -129,6 +131,11 @@ class Drops(Actions):
             ],
             folders,
         )
+
+    def _take_lone_stack(self) -> None:
+        """Carry through the planes of a stack, where there is nothing else."""
+        if self.target is None and self._inputs.has_planes:
+            self.set_planes('propagate', axis=self._inputs.axis)
 
     @staticmethod
     def _on_unread(task: Task, failure: Failure) -> None:  # noqa: ARG004

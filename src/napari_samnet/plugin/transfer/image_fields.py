@@ -125,6 +125,8 @@ class ImageFields:
         self.series = PlaneTable()
         #: Whether there is a propagated result to go on from.
         self.series_offered = False
+        #: Whether labels go through the planes of one stack.
+        self.propagating = False
         rows.addRow(self.series)
         self.image_rows = rows
         for chooser in (self.source, self.target, self.labels, self.mode):
@@ -138,7 +140,7 @@ class ImageFields:
         """Show what only stacks need."""
         rows = self.image_rows
         rows.setRowVisible(self.mode, has_planes)
-        propagating = mode == 'propagate'
+        self.propagating = propagating = mode == 'propagate'
         self.region.show(one_image=propagating)
         rows.setRowVisible(self.axis, propagating and self.axis.count() > 1)
         for widget in (self.direction, self.go_on):

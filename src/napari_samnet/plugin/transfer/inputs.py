@@ -332,11 +332,10 @@ class Inputs:
     ) -> tuple[list[Index] | None, list[Index]]:
         """Planes of an annotation that are copied, and that must have any.
 
-        All planes of labels count as annotated when they are propagated.
+        All planes count as annotated when something is propagated.
         """
         read = sorted({pair.source for pair in plan.pairs})
-        stacked = layer.ndim > 2 and isinstance(layer, Labels)
-        if self.mode == 'propagate' and stacked:
+        if self.mode == 'propagate' and layer.ndim > 2:
             return None, list(np.ndindex(plan.source.grid.leading))
         return read, read
 

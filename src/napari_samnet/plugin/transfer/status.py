@@ -132,10 +132,13 @@ class Status(FooterStatus):
         super().say(text)
 
     def _line(self, reason: str) -> str:
-        """Why nothing can run, unless a result is there to go on from."""
+        """Why nothing can run, unless labels alone are missing.
+
+        Points were carried without them, and results are gone on from.
+        """
         panel = self._panel
-        if reason and panel.series_offered and panel.labels.layer is None:
-            return self._text or TO_GO_ON
+        if reason and panel.propagating and panel.labels.layer is None:
+            return self._text or (TO_GO_ON if panel.series_offered else reason)
         return super()._line(reason)
 
     def suggest(self, remedy: Remedy | None) -> None:
