@@ -133,6 +133,10 @@ class Grid:
         """Grid without one leading axis, such as that of the channels."""
         return self._select([n for n in range(len(self.shape)) if n != axis])
 
+    def in_order(self, order: Sequence[int]) -> Grid:
+        """Grid with its axes in another order."""
+        return self._select(order)
+
     def with_channels(self, count: int, like: Grid, axis: int) -> Grid:
         """Grid with an axis of channels before rows and columns.
 

@@ -13,6 +13,7 @@ CONVERT = 'Convert to labels'
 PLANE = 'Use this plane'
 RESAMPLE = 'Resample'
 BESIDE = 'Lay side by side'
+CHANNELS = 'Put channels first'
 
 #: What a button of each kind does.
 TIPS = {
@@ -24,6 +25,10 @@ TIPS = {
     BESIDE: (
         'The source covers the target with what was added there: move the '
         'target to its right. Lay back undoes it.'
+    ),
+    CHANNELS: (
+        'Turn the axes of this image, so that its channels come before its '
+        'planes. Its pixels and its place stay as they are.'
     ),
     RESAMPLE: (
         'Add a copy of the labels on the pixels of the source, nearest '

@@ -12,16 +12,19 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error, show_info
 
 from napari_samnet.errors import InputError
+from napari_samnet.plugin.layers.channels_first import put_channels_first
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.pointfiles import is_table
 from napari_samnet.plugin.layers.series_memory import ROLE
 from napari_samnet.plugin.model.capture import kind_of
+from napari_samnet.plugin.model.channels import PLANES
 from napari_samnet.plugin.model.conversion import (
     labels_of_image,
     resampled_labels,
 )
 from napari_samnet.plugin.model.remedies import (
     BESIDE,
+    CHANNELS,
     CONVERT,
     PLANE,
     RefusalError,
@@ -100,6 +103,34 @@ class Drops(Actions):
         self.set_labels(made)
         return made
 
+    def put_channels_first(self, layer: Layer | str) -> None:
+        """Turn the axes of an image so that its channels come first.
+
+        Labels, which have no channels, then lie on its planes. No pixel
+        changes, nor where it is in the world.
+
+        Parameters
+        ----------
+        layer : napari layer or str
+            An image of which an axis was declared to hold channels.
+
+        Raises
+        ------
+        InputError
+            If it has no such axis.
+        """
+        chosen = self._layer(layer)
+        known = isinstance(chosen, Image)
+        axis = self._inputs.channels.chosen(chosen) if known else PLANES
+        if not isinstance(axis, int):
+            raise InputError(
+                f'{chosen.name!r} has no axis of channels: choose it below '
+                f'the image'
+            )
+        put_channels_first(chosen, axis)
+        self._inputs.channels.choose(chosen, 0)
+        self.refresh()
+
     def _connect_drops(self) -> None:
         panel = self.panel
         self._reading = TaskQueue(self)
@@ -174,6 +205,9 @@ class Drops(Actions):
             for remedy in remedies:
                 if remedy.kind == BESIDE:
                     self.lay_side_by_side()
+                    return
+                if remedy.kind == CHANNELS:
+                    self.put_channels_first(remedy.subject)
                     return
                 if remedy.subject is None:
                     self.set_planes('current')

@@ -10,8 +10,14 @@ import pandas as pd
 
 from napari_samnet.errors import InputError
 from napari_samnet.plugin.model.capture import data_of, is_loaded
+from napari_samnet.plugin.model.channels import PLANES, Channels
 from napari_samnet.plugin.model.grids import Index
 from napari_samnet.plugin.model.masks import Mask
+from napari_samnet.plugin.model.remedies import (
+    CHANNELS,
+    RefusalError,
+    Remedy,
+)
 
 #: Values of labels that are sorted to see which there are.
 MOST_SORTED = 1 << 22
@@ -102,6 +108,22 @@ def remarks_on(
         return []
     told = ', '.join(map(str, missing))
     return [InputError(f'{mask.name!r} has no label {told} on the source')]
+
+
+def check_channels(layer: Any, channels: Channels) -> None:
+    """Refuse an image whose channels stand between its planes and rows.
+
+    ``layer`` (napari.layers.Image or None): as it is chosen.
+    Raises InputError if labels of its planes would lie along its channels.
+    """
+    axis = PLANES if layer is None else channels.chosen(layer)
+    if isinstance(axis, int) and axis:
+        raise RefusalError(
+            f'the channels of {layer.name!r} are on axis '
+            f'{layer.axis_labels[axis]}, between its planes and its rows, '
+            f'where napari lays no labels on its planes: put them first',
+            Remedy(CHANNELS, layer),
+        )
 
 
 def check_axes(dims: Any) -> None:

@@ -29,6 +29,7 @@ from napari_samnet.plugin.model.units import world_units
 from napari_samnet.plugin.transfer.input_checks import (
     check_annotated,
     check_axes,
+    check_channels,
     check_content,
     remarks_on,
 )
@@ -95,6 +96,7 @@ class Inputs:
         source, target = self._panel.source.layer, self._panel.target.layer
         if source is None:
             raise InputError('Open two images to begin')
+        check_channels(source, self.channels)
         if self.mode == 'propagate':
             stack = self.stack(source)
             return stack, stack
@@ -105,6 +107,7 @@ class Inputs:
                     'Planes to carry labels through this one'
                 )
             raise InputError('Open a second image, to match with this one')
+        check_channels(target, self.channels)
         return self.stack(source), self.stack(target)
 
     def planes(self, source: Stack, target: Stack) -> tuple[Index, Index]:
