@@ -192,6 +192,24 @@ def test_it_is_dropped_onto_the_dock(
     check_it_goes_on(widget, viewer.layers['mine'])
 
 
+def test_the_annotation_is_not_taken_for_its_result(
+    corrected: Any, make_widget: Any, drop: Any, tmp_path: Path
+) -> None:
+    """Dropped on another day, it is carried as it was on the first."""
+    file = tmp_path / 'mask.tif'
+    labels = corrected.viewer.layers['mask'].data
+    tifffile.imwrite(file, labels, photometric='minisblack')
+    viewer = ViewerModel()
+    widget = open_film(viewer, make_widget)
+    viewer.dims.set_current_step(0, 1)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(file))])
+    assert drop(widget.panel.drop, mime)
+    widget.wait(WAIT)
+    assert not viewer.layers['mask'].metadata
+    assert 'film ← mask propagated' in viewer.layers
+
+
 @pytest.mark.usefixtures('napari_s_own')
 def test_labels_of_the_annotation_count_by_its_name(
     corrected: Any, make_widget: Any, tmp_path: Path

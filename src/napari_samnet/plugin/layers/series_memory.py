@@ -168,11 +168,13 @@ def recall(layer: Any) -> Record | None:
         return record
     best, most = None, 0
     for note in _notes(labels):
+        # The annotation itself has the planes that were drawn.
         same = sum(
             1
             for key, written in note['digests'].items()
-            if _digest(labels[index_of(key)], note) in written
+            if key not in note['drawn']
             and labels[index_of(key)].any()
+            and _digest(labels[index_of(key)], note) in written
         )
         if same > most:
             best, most = note, same
@@ -200,6 +202,7 @@ def _is_whole(record: Any) -> bool:
             record['role'] == ROLE
             and 0 <= axis < len(shape) - 2
             and len(record['anchor']) == len(shape) - 2
+            and isinstance(record['drawn'], list)
             and all(
                 len(index_of(key)) == len(shape) - 2
                 and np.all(np.less(index_of(key), shape[:-2]))
