@@ -22,6 +22,7 @@ from napari_samnet.arrays.checks import (
 from napari_samnet.arrays.tiles import Tile, tiles
 from napari_samnet.arrays.types import Shape
 from napari_samnet.errors import InputError
+from napari_samnet.io.extras import require
 from napari_samnet.labels.kernel import label_kernel, sample_indices
 from napari_samnet.warping.fields import Block, Mapping, source_window
 from napari_samnet.warping.kernels import Bilinear
@@ -171,14 +172,8 @@ def _warped(
 
 def _find_dask() -> Any:
     """The package dask, with its arrays."""
-    try:
-        import dask
-        import dask.array
-    except ImportError:
-        raise InputError(
-            'a lazy result needs dask; install it with: pip install dask'
-        ) from None
-    return dask
+    require('dask.array', 'lazy results', extra='batch')
+    return require('dask', 'lazy results', extra='batch')
 
 
 class _Place(NamedTuple):

@@ -85,5 +85,5 @@ def test_a_missing_package_is_told_before_the_first_pair(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=f'method {name!r} needs'):
+    with pytest.raises(InputError, match=f'images of {name} need the library'):
         ColorTransfer(name).prepare()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from math import isnan
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_samnet.correspondence import Correspondence
-from napari_samnet.errors import InputError
 from napari_samnet.evaluation.interfaces import (
     Answer,
     IterativeMethod,
@@ -31,25 +28,6 @@ if TYPE_CHECKING:
     from napari_samnet.matching.describe import Describer
 
 Field = NDArray[np.floating]
-
-
-def require(
-    module: str, package: str, method: str, *, extra: bool = True
-) -> ModuleType:
-    """Import an optional package.
-
-    ``extra``: whether the extra of the benchmarks installs it.
-
-    Raises InputError if it is not installed; the message says how to get it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        wanted = "'napari-samnet[bench]'" if extra else package
-        raise InputError(
-            f'method {method!r} needs {package}; install it with: '
-            f'pip install {wanted}'
-        ) from None
 
 
 def from_fields(

@@ -13,7 +13,8 @@ from skimage.color import lab2rgb, rgb2lab
 from skimage.exposure import match_histograms
 
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
-from napari_samnet.evaluation.methods.base import from_fields, require
+from napari_samnet.evaluation.methods.base import from_fields
+from napari_samnet.io.extras import require
 
 Image = NDArray[np.float32]
 
@@ -28,15 +29,17 @@ LIGHT = 240
 
 
 def _load_torchstain() -> ModuleType:
-    return require('torchstain', 'torchstain', 'macenko')
+    return require('torchstain', 'images of macenko', extra='bench')
 
 
 def _load_wsi_normalizer() -> ModuleType:
-    return require('wsi_normalizer', 'wsi-normalizer', 'vahadane', extra=False)
+    return require(
+        'wsi_normalizer', 'images of vahadane', package='wsi-normalizer'
+    )
 
 
 def _load_pot() -> ModuleType:
-    return require('ot.da', 'POT', 'transport')
+    return require('ot.da', 'images of transport', extra='bench')
 
 
 def reinhard(source: Image, target: Image) -> Image:

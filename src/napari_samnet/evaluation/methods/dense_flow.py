@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from skimage.color import rgb2gray
 
 from napari_samnet.evaluation.interfaces import Answer, Method, Pair
-from napari_samnet.evaluation.methods.base import from_fields, require
+from napari_samnet.evaluation.methods.base import from_fields
 from napari_samnet.evaluation.methods.elastix import register
 from napari_samnet.images.rgb import to_working
+from napari_samnet.io.extras import require
 
 Gray = NDArray[np.float32]
 Flow = NDArray[np.floating]
@@ -72,11 +73,11 @@ def _elastix(source: Gray, target: Gray) -> Flow:
 
 def _find_itk() -> None:
     if find_spec('itk') is None:
-        require('itk', 'itk-elastix', 'elastix')
+        require('itk', 'fields of elastix', extra='bench')
 
 
 def _load_cv2() -> ModuleType:
-    return require('cv2', 'opencv-python-headless', 'dis')
+    return require('cv2', 'fields of dis', extra='bench')
 
 
 def _load_skimage() -> ModuleType:
