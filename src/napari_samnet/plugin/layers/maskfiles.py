@@ -139,6 +139,18 @@ def _region_stack(path: str, grid: Grid) -> LabelPicture | None:
     )
 
 
+def _read_folder(folder: Path, grid: Grid) -> LabelPicture:
+    """Labels of a folder with one mask for each plane."""
+    from napari_samnet.plugin.layers.maskfolders import read_mask_folder
+
+    if len(grid.leading) > 1:
+        raise InputError(
+            f'labels: {folder} is a folder, and the source has planes on '
+            f'{len(grid.leading)} axes: expected one file, {sizes(grid.shape)}'
+        )
+    return read_mask_folder(folder, grid)
+
+
 def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
     """Labels of a file that holds such a stack, None if it does not."""
     from napari_samnet.io.formats.ome_zarr import read_label_stack
@@ -147,6 +159,8 @@ def _read_stack(path: str, grid: Grid) -> LabelPicture | None:
     from napari_samnet.io.label_numbers import whole
     from napari_samnet.io.zarr_files import is_zarr
 
+    if Path(path).is_dir() and not is_zarr(Path(path)):
+        return _read_folder(Path(path), grid)
     if is_zarr(Path(path)):
         return read_label_stack(Path(path), 'labels', grid.shape)
     if format_of(Path(path)) == 'roi' and len(grid.leading) == 1:

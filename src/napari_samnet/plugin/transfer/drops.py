@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error, show_info
 
 from napari_samnet.errors import InputError
+from napari_samnet.io.npz import is_archive
 from napari_samnet.plugin.layers.channels_first import put_channels_first
 from napari_samnet.plugin.layers.edits import about_layer
 from napari_samnet.plugin.layers.pointfiles import is_table
@@ -131,6 +132,10 @@ class Drops(Actions):
         self._inputs.channels.choose(chosen, 0)
         self.refresh()
 
+    def open_match(self, path: str | Path) -> None:
+        """Take a saved match for that of the planes shown."""
+        raise NotImplementedError
+
     def _connect_drops(self) -> None:
         panel = self.panel
         self._reading = TaskQueue(self)
@@ -149,6 +154,12 @@ class Drops(Actions):
         self._carry([x for x in layers if x not in pair], [])
 
     def _on_files_dropped(self, paths: Sequence[str]) -> None:
+        matches = [path for path in paths if is_match(path)]
+        if matches:
+            self._status.attempt(partial(self.open_match, matches[-1]))
+        paths = [path for path in paths if path not in matches]
+        if not paths:
+            return
         self._take_lone_stack()
         # Whoever dropped them knows where they are, and names are short.
         folders = {str(Path(path).parent) + os.sep for path in paths}
@@ -344,6 +355,13 @@ class Drops(Actions):
         if refused:
             self._refused, self._folders = refused, folders
         self.panel.drop_remedy.offer(remedies_of(refused))
+
+
+def is_match(path: str) -> bool:
+    """Whether a file is a saved match, which is opened instead of carried."""
+    return path.lower().endswith('.npz') and is_archive(
+        path, ('forward', 'backward')
+    )
 
 
 def _without(folders: Collection[str], text: str) -> str:

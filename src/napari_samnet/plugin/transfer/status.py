@@ -50,7 +50,7 @@ class FooterStatus:
 
     def note(self, text: str) -> None:
         """Add a sentence to what the run under way will say at its end."""
-        self._notes.append(text[:1].upper() + text[1:])
+        self._notes.append(sentence(text, {}))
 
     def show(self) -> None:
         """Bring buttons, bar and line up to date."""
