@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_samnet.datasets.composites import bundled_parts
 from napari_samnet.matching.match import match
 from napari_samnet.matching.missed_motions import (
-    CellMatches,
+    MostAlike,
     missed_motions,
     nothing_missed,
 )
@@ -19,7 +19,7 @@ from napari_samnet.matching.missed_motions import (
 SIDE = 24
 
 
-def matches_of(goals: NDArray[np.intp]) -> CellMatches:
+def matches_of(goals: NDArray[np.intp]) -> MostAlike:
     """Matches that are the same there and back where that can be.
 
     ``goals`` (n, n, 2): row and column of each cell's match. Of two that end
@@ -30,7 +30,7 @@ def matches_of(goals: NDArray[np.intp]) -> CellMatches:
     back = np.zeros(SIDE * SIDE, np.intp)
     for moved in (there == cells, there != cells):
         back[there[moved]] = cells[moved]
-    return CellMatches((SIDE, SIDE), there, back)
+    return MostAlike((SIDE, SIDE), there, back)
 
 
 def moved_square() -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -44,7 +44,7 @@ LEAST, MOST = 4, 3
 PATCH, AREAS = 5, (0.3, 3.0)
 
 
-class CellMatches(NamedTuple):
+class MostAlike(NamedTuple):
     """The most alike cells of two images."""
 
     #: Rows and columns of the cells of either image.
@@ -74,7 +74,7 @@ class MissedMotion(NamedTuple):
 
 
 def missed_motions(
-    matches: CellMatches, fields: tuple[FloatArray, FloatArray]
+    matches: MostAlike, fields: tuple[FloatArray, FloatArray]
 ) -> list[MissedMotion]:
     """Motions of mutual matches from which the fields lead away.
 

@@ -15,8 +15,8 @@ from napari_samnet.labels.evidence import Evidence, find_evidence
 from napari_samnet.labels.similar import CellFeatures, most_similar
 from napari_samnet.matching.both_ways import both_ways, joined
 from napari_samnet.matching.missed_motions import (
-    CellMatches,
     MissedMotion,
+    MostAlike,
     missed_motions,
 )
 from napari_samnet.matching.region import (
@@ -301,7 +301,7 @@ class PairRun:
         and backward.
         """
         seen = self._similarities
-        matches = CellMatches(
+        matches = MostAlike(
             seen.size, seen.best.cpu().numpy(), seen.back.cpu().numpy()
         )
         return missed_motions(matches, fields)

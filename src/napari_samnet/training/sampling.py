@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def sample(maps: Tensor, positions: Tensor) -> Tensor:
+def sample_clamped(maps: Tensor, positions: Tensor) -> Tensor:
     """Bilinear values of maps; beyond the border those of the border.
 
     ``maps``: what is sampled, ``(B, C, H, W)``.
@@ -30,11 +30,11 @@ def sample(maps: Tensor, positions: Tensor) -> Tensor:
 
 
 def sample_points(maps: Tensor, points: Tensor | NDArray[Any]) -> Tensor:
-    """Bilinear values of one map at some points, see :func:`sample`.
+    """Bilinear values of one map at some points, see :func:`sample_clamped`.
 
     ``maps``: one map, ``(C, H, W)``.
     ``points``: ``(K, 2)`` in (x, y) cells.
     Returns: ``(K, C)``, a row for each point.
     """
     at = torch.as_tensor(points).to(maps)
-    return sample(maps[None], at.T[None, :, None])[0, :, 0].T
+    return sample_clamped(maps[None], at.T[None, :, None])[0, :, 0].T

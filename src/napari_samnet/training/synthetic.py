@@ -28,7 +28,7 @@ from napari_samnet.samnet.config import STRIDE
 from napari_samnet.samnet.features import VGGFeatures
 from napari_samnet.samnet.field import grid
 from napari_samnet.training.data import read_working, to_tensor
-from napari_samnet.training.sampling import sample
+from napari_samnet.training.sampling import sample_clamped
 
 #: Pairs whose images are encoded at once.
 ENCODED_AT_ONCE = 4
@@ -77,7 +77,7 @@ class CachedPairs:
         sides = inverse.new_tensor((width - 1, height - 1)).view(1, 2, 1, 1)
         inside = ((reached >= 0) & (reached <= sides)).all(1, keepdim=True)
         # Where the iteration has not converged, the inverse is not known.
-        error = (inverse + sample(self.flow, reached)).norm(
+        error = (inverse + sample_clamped(self.flow, reached)).norm(
             dim=1, keepdim=True
         )
         valid = (inside & (error < 0.1)).float()
@@ -103,7 +103,7 @@ def inverse_flow(flow: Tensor) -> Tensor:
     inverse = -flow
     for _ in range(INVERSE_ROUNDS):
         # Half a step: a whole one oscillates where scales change much.
-        back = -sample(flow, points + inverse)
+        back = -sample_clamped(flow, points + inverse)
         inverse = (inverse + back) / 2
     return inverse
 
