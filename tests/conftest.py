@@ -74,7 +74,7 @@ def quick() -> dict[str, Any]:
 
 @pytest.fixture(scope='session')
 def coffee() -> SamplePair:
-    """The pair of the demonstration."""
+    """A drawn pair, whose true field is known, with four labels."""
     return load_sample('coffee')
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_samnet.arrays.recently_used import RecentlyUsed
 from napari_samnet.datasets.image_lists import (
     ImageList,
     TrainingImage,
@@ -19,18 +19,30 @@ from napari_samnet.images.rgb import to_working
 from napari_samnet.io.image_files import read_picture
 from napari_samnet.io.picture import WHOLE_FILE, PlaneChoice
 
+#: Bytes of images that are held, as decoding costs more than memory: ten
+#: thousand of them at a working size of 256.
+HELD_BYTES = 2 * 2**30
 
-@lru_cache(maxsize=8192)
+_HELD: RecentlyUsed[np.ndarray] = RecentlyUsed(
+    limit=HELD_BYTES, nbytes=lambda image: image.nbytes
+)
+
+
 def _read_bytes(path: Path, size: int, plane: PlaneChoice) -> np.ndarray:
-    """8-bit image of a file; kept, as decoding costs more than memory."""
-    picture = read_picture(path, **asdict(plane))
-    image = to_working(
-        picture.pixels,
-        size=size,
-        name=path.name,
-        channel_axis=picture.channel_axis,
-    )
-    return np.round(image * 255).astype(np.uint8)
+    """8-bit image of a file, held for the next time."""
+    key = path, size, plane
+    held = _HELD.get(key)
+    if held is None:
+        picture = read_picture(path, **asdict(plane))
+        image = to_working(
+            picture.pixels,
+            size=size,
+            name=path.name,
+            channel_axis=picture.channel_axis,
+        )
+        held = np.round(image * 255).astype(np.uint8)
+        _HELD.put(key, held)
+    return held
 
 
 def read_working(image: TrainingImage | Path, size: int) -> np.ndarray:
