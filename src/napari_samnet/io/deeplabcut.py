@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_samnet.errors import InputError
-from napari_samnet.io.csv_lines import SHOWN_LETTERS, CsvLines
+from napari_samnet.files import write_text
+from napari_samnet.io.csv_lines import SHOWN_LETTERS, CsvLines, csv_text
 
 #: What its lines of names begin with, in order; individuals are optional.
 HEADS = ('scorer', 'individuals', 'bodyparts', 'coords')
+
+#: Who has made a table of ours, as DeepLabCut calls it.
+_SCORER = 'napari-samnet'
 
 
 def is_deeplabcut(content: CsvLines) -> bool:
@@ -98,3 +108,51 @@ def _is_there(content: CsvLines, cell: str, line: int) -> bool:
             f'those of DeepLabCut must be numbers; line {line} has '
             f'{cell[:SHOWN_LETTERS]!r}: correct the line, or leave it out'
         ) from None
+
+
+def write_deeplabcut(
+    path: str | os.PathLike[str],
+    frames: Sequence[int],
+    points: npt.NDArray[np.float64],
+    names: Sequence[str],
+    likelihood: Sequence[float] | None = None,
+) -> None:
+    """Write a table of one animal, with a line for each frame that has points.
+
+    ``path``: CSV file that appears whole or not at all.
+    ``frames``, ``points`` (N, 2), ``names``: number of the frame, row and
+    column, and body part of each point. ``likelihood``: of each, if known.
+    Raises InputError if a frame has two points of a name, or the file cannot
+    be written.
+    """
+    parts = list(dict.fromkeys(names))
+    values = ['x', 'y', *['likelihood'] * (likelihood is not None)]
+    known: dict[int, dict[str, list[str]]] = {}
+    for number, (frame, name) in enumerate(zip(frames, names, strict=True)):
+        row = known.setdefault(frame, {})
+        if name in row:
+            raise InputError(
+                f'a table of DeepLabCut holds one {name!r} in each frame, '
+                f'frame {frame} has two: remove one of them'
+            )
+        y, x = points[number]
+        row[name] = [f'{x:.10g}', f'{y:.10g}']
+        if likelihood is not None:
+            row[name].append(f'{likelihood[number]:.10g}')
+    heads = {
+        'scorer': [_SCORER for _ in parts],
+        'bodyparts': parts,
+        'coords': None,
+    }
+    lines: list[list[Any]] = [
+        [head, *(values * len(parts))]
+        if cells is None
+        else [head, *(cell for cell in cells for _ in values)]
+        for head, cells in heads.items()
+    ]
+    blank = [''] * len(values)
+    lines += [
+        [frame, *(cell for part in parts for cell in row.get(part, blank))]
+        for frame, row in sorted(known.items())
+    ]
+    write_text(path, csv_text(lines))

@@ -10,6 +10,9 @@ import pytest
 from napari.layers import Points
 from qtpy.QtCore import QMimeData, QUrl
 
+from napari_samnet.errors import InputError
+from napari_samnet.plugin.contributions.point_files import write_points
+
 WAIT = 60.0
 
 pytestmark = [
@@ -142,6 +145,51 @@ def test_a_table_of_deeplabcut_leads_its_film(
     # Saved by napari and dropped again, everything is marked already.
     assert drop_on(stack, drop, dots) == ''
     assert [layer.name for layer in layers].count('CollectedData') == 1
+
+
+def test_a_result_goes_back_to_deeplabcut(
+    stack: Any, drop: Any, tmp_path: Path
+) -> None:
+    """Carried, corrected and saved, all frames are in one table."""
+    text = f'{HEADS}img0.png,45,35,20,30\n'
+    assert drop_on(stack, drop, table(tmp_path / 'dlc.csv', text)) == ''
+    layers = stack.viewer.layers
+    carried = layers['film ← dlc propagated']
+    moved = carried.data.copy()
+    moved[moved[:, 0] == 3, 1:] += 1
+    carried.data = moved
+    file = tmp_path / 'back.csv'
+    assert carried.save(str(file), plugin='napari-samnet') == [str(file)]
+    lines = file.read_text().splitlines()
+    assert lines[1] == 'bodyparts,nose,nose,tail,tail'
+    assert lines[3] == '0,45,35,20,30'
+    assert len(lines) == 9
+    assert drop_on(stack, drop, file) == ''
+    again = layers['back']
+    order = [
+        np.lexsort((x.data[:, 2], x.data[:, 0])) for x in (again, carried)
+    ]
+    np.testing.assert_allclose(again.data[order[0]], moved[order[1]])
+
+
+def test_what_deeplabcut_cannot_hold_is_said(
+    viewer: Any, tmp_path: Path
+) -> None:
+    plain = viewer.add_points([[0, 3, 4]], name='plain')
+    twice = viewer.add_points(
+        [[0, 3, 4], [0, 5, 6]], name='twice', features={'name': ['a', 'a']}
+    )
+    flat = viewer.add_points([[3, 4]], name='flat', features={'name': ['a']})
+    for layer, said in (
+        (plain, 'has no column "name"'),
+        (twice, "one 'a' in each frame, frame 0 has two"),
+        (flat, 'needs frame, row and column'),
+    ):
+        with pytest.raises(InputError, match=said):
+            write_points(
+                str(tmp_path / 'a.csv'), *layer.as_layer_data_tuple()[:2]
+            )
+    assert not [*tmp_path.iterdir()]
 
 
 def test_frames_taken_out_of_a_film(
