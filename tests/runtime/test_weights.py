@@ -82,10 +82,8 @@ def write(path: Path, header: dict[str, Any], tensors: bytes) -> None:
 def test_the_same_network_makes_the_same_file(
     small: SAMNet, tmp_path: Path
 ) -> None:
-    notes = {f'note{number}': 'any' for number in range(8)}
     digests = {
-        save_model(small, tmp_path / 'some.safetensors', notes=notes)
-        for _ in range(6)
+        save_model(small, tmp_path / 'some.safetensors') for _ in range(6)
     }
     assert len(digests) == 1
 
@@ -96,7 +94,7 @@ class TestSave:
         self, small: SAMNet, tmp_path: Path, *, half: bool
     ) -> None:
         path = tmp_path / 'net.safetensors'
-        digest = save_model(small, path, half=half, notes={'licence': 'any'})
+        digest = save_model(small, path, half=half)
         assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
         found = read_model(path)
         assert found.config == CONFIG
@@ -106,7 +104,6 @@ class TestSave:
             expected = value.half().float() if half else value
             assert torch.equal(found.state_dict()[name], expected), name
         header = parts(path)[0]['__metadata__']
-        assert header['licence'] == 'any'
         assert header['format'] == FORMAT
 
     def test_half_is_half_the_size(self, small: SAMNet, saved: Path) -> None:
@@ -127,9 +124,9 @@ class TestSave:
     ) -> None:
         path = tmp_path / 'net.safetensors'
         path.write_text('old')
-        notes: Any = {'number': 5}
+        no_name: Any = 5
         with pytest.raises(TypeError):
-            save_model(small, path, notes=notes)
+            save_model(small, path, shares=no_name)
         assert path.read_text() == 'old'
         assert os.listdir(tmp_path) == ['net.safetensors']
 

@@ -238,7 +238,6 @@ def save_model(
     path: str | os.PathLike[str],
     *,
     half: bool = True,
-    notes: dict[str, str] | None = None,
     parts: Sequence[str] = (),
     shares: str = '',
 ) -> str:
@@ -263,7 +262,6 @@ def save_model(
         if not parts or key.startswith(tuple(parts))
     }
     header = {
-        **(notes or {}),
         'format': FORMAT,
         'config': json.dumps(model.config.to_dict()),
     }
