@@ -92,6 +92,18 @@ def test_pixels_without_a_match_get_the_colors_of_alike_ones(
     assert psnr(fooled[hole], truth[hole]) < 12
 
 
+def test_colors_stay_where_no_match_is_likely(
+    source: np.ndarray, other: np.ndarray
+) -> None:
+    _, kept, rest = recolored(source, other, STILL, SURE, likely=0.1 * SURE)
+    np.testing.assert_allclose(kept, source, atol=1e-6)
+    assert rest is None
+    _, free, _ = recolored(source, other, STILL, SURE)
+    _, told, _ = recolored(source, other, STILL, SURE, likely=SURE)
+    np.testing.assert_allclose(told, free, atol=1e-5)
+    assert psnr(told, source) < 20
+
+
 def test_what_lies_outside_of_the_target_is_not_made_up(
     source: np.ndarray,
 ) -> None:

@@ -25,7 +25,9 @@ are put through it. The pair decides which:
   are carried over, which keep contrast and structure.
 
 How far the color statistics of narrow neighborhoods explain the target's
-pixels tells the one from the other, region by region.
+pixels tells the one from the other, region by region. Where neither that nor
+how likely the matches are says that the target shows what the source shows,
+there is no look to take, and the colors stay.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from torch import Tensor
 
 from napari_samnet.arrays.types import FloatArray
 from napari_samnet.color.affine_fit import FIT_SIDE, kept_maps
+from napari_samnet.color.belief import believed
 from napari_samnet.color.classes import (
     PLAIN,
     ColorClasses,
@@ -120,6 +123,7 @@ def recolored(
     field: FloatArray,
     weight: npt.ArrayLike,
     *,
+    likely: npt.ArrayLike | None = None,
     classes: Callable[[], ColorClasses] | None = None,
 ) -> Recolored:
     """The source, and what it looks like in the target's colors, both small.
@@ -128,6 +132,9 @@ def recolored(
     ``field`` (rows, columns, 2): displacement (row, column) from source to
     target in normalized units, on a grid of cells over the source.
     ``weight`` (rows, columns): confidence of each of its cells, from 0 to 1.
+    ``likely`` (r, c): how likely the matches of the source's parts are right;
+    where they are not, and the target does not show the same scene, colors
+    stay as they are. None to take the look of whatever is matched.
     ``classes``: gives :func:`source_classes` of the source, where they are
     found beside other work.
     Raises InputError if the shapes do not fit.
@@ -161,8 +168,9 @@ def recolored(
             _planes(source_pixels),
             _planes(target_pixels),
             torch.from_numpy(places),
-            resized(torch.from_numpy(confidence), *small),
+            resized(_cells(confidence), *small),
             classes or partial(source_classes, source_pixels),
+            None if likely is None else resized(_cells(likely), *small),
         )
 
 
@@ -173,6 +181,10 @@ def source_classes(source: FloatArray) -> ColorClasses:
         small = (min(side, FIT_SIDE) for side in planes.shape[1:])
         colors = _pixels(resized(planes, *small)).astype(np.float64)
     return ColorClasses.of(colors, count=CLASSES)
+
+
+def _cells(values: npt.ArrayLike) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32)).clamp(0, 1)
 
 
 def _planes(image: FloatArray) -> Tensor:
@@ -192,6 +204,7 @@ def _recolored(
     places: Tensor,
     confidence: Tensor,
     classes: Callable[[], ColorClasses],
+    likely: Tensor | None,
 ) -> Recolored:
     """The same on tensors.
 
@@ -199,26 +212,31 @@ def _recolored(
     ``places``: ``(2, h, w)``: row and column of each pixel in the target.
     ``confidence``: ``(r, c)``, confidence at the size that is fitted.
     ``classes``: gives those of the source.
+    ``likely``: ``(r, c)``, how likely matches are right, if that is told.
     """
     shape = source.shape[1], source.shape[2]
     before = resized(source, *confidence.shape)
     after, share = _shown(target, places, confidence)
     near, wide = statistical_pictures(before, after, share, (NARROW, WIDE))
     same = _agreement(after, near, share)
-    member = None
-    if same.any():
-        member = _shares(classes(), before)
+    member = _shares(classes(), before)
+    if likely is not None:
+        told = believed(likely, member)
+        same = same * told
+        wide = before + told * (wide - before)
+    # A plain part in which two images happen to agree is no scene.
+    one_scene = bool(same.mean() >= SAME_SCENE)
 
     def picture() -> Tensor:
         colors = wide
-        if member is not None:
+        if one_scene:
             exact = _exact(before, after, member, share)
             colors = wide + same * (exact - wide)
         return colors.clamp(0, 1).float()
 
     small_source, pictured = _pixels(before), _pixels(picture())
     sides = min(*shape, *target.shape[1:])
-    if sides < SMALLEST or same.mean() < SAME_SCENE:
+    if sides < SMALLEST or not one_scene:
         return Recolored(small_source, pictured, None)
     like = _apply_maps(kept_maps(small_source, pictured), source)
     places = aligned(like, target, places)

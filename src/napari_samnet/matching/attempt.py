@@ -207,17 +207,15 @@ class Attempt:
                 self._settled, state, judging, finding, exact, seen
             )
             # Colors take longest, and all else is done beside them.
+            settling = (later if colored else PutOff)(settle)
             if colored:
-                settling = later(settle)
                 sure = seen * self.run.kept_shares(seen.shape[2:])
                 # Colors follow the field that neighbors share: single cells
                 # that have found a likelier match elsewhere make specks.
                 transferred = self._recolored(
-                    state, exact.forward, exact.on_grid(sure)[0, 0], classes
+                    state, exact, sure, judging, classes
                 )
-                result = settling.result()
-            else:
-                result = settle()
+            result = settling.result()
         metadata = {**self._metadata(changes), **result.metadata}
         return replace(result, transferred=transferred, metadata=metadata)
 
@@ -356,8 +354,9 @@ class Attempt:
     def _recolored(
         self,
         state: Iteration,
-        forward: FloatArray,
-        confidence: FloatArray,
+        exact: Exact,
+        sure: FloatArray,
+        judging: Result[Tensor | None],
         classes: Result[ColorClasses],
     ) -> Any:
         """The source with the target's look, at its own size."""
@@ -370,9 +369,14 @@ class Attempt:
                 picture = self.run.picture(state)
             colors = Recolored(self.small[0], picture, None)
         else:
+            right = judging.result()
             with self._stage('recolor'):
                 colors = recolored(
-                    *self.small, forward, confidence**2, classes=classes.result
+                    *self.small,
+                    exact.forward,
+                    exact.on_grid(sure)[0, 0] ** 2,
+                    likely=None if right is None else right[0, 0].cpu(),
+                    classes=classes.result,
                 )
         with self._stage('recolor'):
             return transfer_colors(self.job.images['source'], *colors)

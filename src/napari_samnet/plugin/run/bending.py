@@ -44,11 +44,13 @@ def bent_to_landmarks(
         to_working(image, size=size, channel_axis=axis)
         for image, axis in zip((source, target), axes, strict=True)
     )
+    sure = match.forward_cell_confidence
     colors = recolored(
         small_source,
         small_target,
         match.forward,
-        match.forward_cell_confidence**2,
+        sure**2,
+        likely=None if request.options.confidence == 'paper' else sure,
     )
     recolored_source = transfer_colors(source, *colors, channel_axis=axes[0])
     return replace(match, transferred=recolored_source)
