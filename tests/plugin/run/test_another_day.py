@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import LayerList, ViewerModel
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from qtpy.QtCore import QMimeData, QUrl
 
@@ -237,6 +238,51 @@ def test_a_stack_that_was_opened_again_keeps_its_result(
     before = result.data[3:].copy()
     corrected.go_on(1, wait=True, timeout=WAIT)
     np.testing.assert_array_equal(result.data[3:], before)
+
+
+def test_another_type_of_numbers_is_no_correction(corrected: Any) -> None:
+    """napari converts labels by its menu."""
+    result = result_of(corrected)
+    result.data = result.data.astype(np.uint8)
+    corrected.refresh()
+    assert states(corrected)[2] == 'good'
+    draw(result, 1, 9)
+    corrected.go_on(1, wait=True, timeout=WAIT)
+    assert (result.data[0] == 9).sum() > 200
+
+
+def test_a_stack_that_has_changed_is_said(corrected: Any) -> None:
+    stack, result = corrected.viewer.layers['film'], result_of(corrected)
+    stack.scale = (5, 1, 1)
+    with pytest.raises(InputError, match='give it the same scale'):
+        corrected.go_on(1)
+    stack.scale = PLACE['scale']
+    stack.data = stack.data[:3]
+    with pytest.raises(InputError, match='no propagated result to go on'):
+        corrected.go_on(1)
+    with pytest.raises(InputError, match='5 × 80 × 100 pixels, the stack 3'):
+        corrected.go_on(1, layer=result)
+
+
+def test_the_table_is_that_of_the_selected_result(corrected: Any) -> None:
+    viewer, first = corrected.viewer, result_of(corrected)
+    other = np.zeros((5, *SHAPE), np.int32)
+    other[0] = film()[1][0]
+    viewer.add_labels(other, name='other', **PLACE)
+    corrected.set_labels('other')
+    corrected.run(wait=True, timeout=WAIT)
+    second = viewer.layers['film ← other propagated']
+    viewer.layers.selection.active = second
+    assert states(corrected)[0] == 'annotated'
+    viewer.layers.selection.active = first
+    assert states(corrected)[1] == 'annotated'
+    # What an earlier one was like is no matter of a new one.
+    for layer in (first, second):
+        viewer.layers.remove(layer)
+    notification_manager.records.clear()
+    corrected.run(wait=True, timeout=WAIT)
+    assert not notification_manager.records
+    assert states(corrected)[1] == 'good'
 
 
 def test_plain_labels_are_not_saved_so(

@@ -107,9 +107,14 @@ def _add_colors(digest: Any, colormap: Any) -> None:
 def plane_digest(plane: NDArray[Any]) -> str:
     """Hash of the labels of a plane, by which a correction is noticed.
 
-    Returns: changes with any pixel.
+    Returns: changes with any pixel, but not with the type of the numbers,
+    which napari can convert and files of other programs do not keep.
     """
     data = np.ascontiguousarray(plane)
+    if data.dtype.kind in 'iu' and data.size:
+        lowest, highest = data.min(), data.max()
+        smallest = np.min_scalar_type(highest) if lowest >= 0 else np.int64
+        data = data.astype(smallest, copy=False)
     # Several times as fast as other hashes; the window waits for a film's.
     return f'{zlib.crc32(data.reshape(-1).view(np.uint8).data):08x}'
 

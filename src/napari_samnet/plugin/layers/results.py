@@ -51,6 +51,7 @@ from napari_samnet.plugin.layers.updates import (
     update_shapes,
     update_vectors,
 )
+from napari_samnet.plugin.model.capture import METADATA
 from napari_samnet.plugin.model.grids import Grid, grid_of
 from napari_samnet.plugin.model.request import Product
 
@@ -345,6 +346,8 @@ class Results:
         layer = _KINDS[product.kind](
             data,
             name=name,
+            # Whoever hears that it is added knows it for ours.
+            metadata={METADATA: {**product.about, 'on': product.owner}},
             **_dimensions(product),
             **keywords,
             **product.grid.spatial,

@@ -104,7 +104,7 @@ def _written(labels: NDArray[Any], about: Mapping[str, Any]) -> Record | None:
     if about.get('role') != ROLE or 'digests' not in about:
         return None
     record = {name: about[name] for name in _KEPT if name in about}
-    record |= {'shape': list(labels.shape), 'dtype': labels.dtype.name}
+    record['shape'] = list(labels.shape)
     # Whatever else options hold is for people to read.
     return dict(json.loads(json.dumps(record, default=str)))
 
@@ -168,17 +168,30 @@ def recall(layer: Any) -> Record | None:
         return record
     best, most = None, 0
     for note in _notes(labels):
-        # The annotation itself has the planes that were drawn.
-        same = sum(
-            1
-            for key, written in note['digests'].items()
-            if key not in note['drawn']
-            and labels[index_of(key)].any()
-            and _digest(labels[index_of(key)], note) in written
-        )
+        same = _planes_known(labels, note)
         if same > most:
             best, most = note, same
     return best
+
+
+def _planes_known(labels: NDArray[Any], record: Record) -> int:
+    """How many planes are as a run has carried them.
+
+    Returns: 0 as well if most planes that it has given labels have none. They
+    are an annotation then, whose planes may be those of a result by chance.
+    """
+    nothing = plane_digest(np.zeros(labels.shape[-2:], np.uint8))
+    carried = {
+        key: written
+        for key, written in record['digests'].items()
+        if key not in record['drawn'] and written[-1:] != [nothing]
+    }
+    there = [key for key in carried if labels[index_of(key)].any()]
+    if 2 * len(there) < len(carried):
+        return 0
+    return sum(
+        plane_digest(labels[index_of(key)]) in carried[key] for key in there
+    )
 
 
 def _notes(labels: NDArray[Any]) -> Iterator[Record]:
@@ -197,7 +210,6 @@ def _is_whole(record: Any) -> bool:
     """Whether a record can be used, wherever it is from."""
     try:
         shape, axis = tuple(record['shape']), int(record['axis'])
-        np.dtype(record['dtype'])
         return (
             record['role'] == ROLE
             and 0 <= axis < len(shape) - 2
@@ -214,24 +226,13 @@ def _is_whole(record: Any) -> bool:
         return False
 
 
-def _digest(plane: NDArray[Any], record: Record) -> str:
-    """Hash of a plane as it was before a file has changed its type."""
-    return plane_digest(plane.astype(record['dtype'], copy=False))
-
-
 def as_known(layer: Any, record: Record, owner: Any) -> None:
     """Let labels be the result that a record is about.
 
     ``owner``: identity of the stack that they lie on.
     """
-    digests = {}
-    for key, written in record['digests'].items():
-        plane = layer.data[index_of(key)]
-        known = _digest(plane, record) in written
-        # In the type that they have now.
-        digests[key] = (*written, *([plane_digest(plane)] if known else []))
     about = {name: record[name] for name in _KEPT if name in record}
-    about |= {'digests': digests, 'on': owner}
+    about['on'] = owner
     about['corrected'] = corrected_planes(layer.data, about)
     layer.metadata = {**layer.metadata, METADATA: about}
 

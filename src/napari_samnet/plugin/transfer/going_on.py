@@ -17,8 +17,16 @@ from napari_samnet.plugin.layers.edits import (
 from napari_samnet.plugin.layers.label_writes import Written, update_labels
 from napari_samnet.plugin.layers.series_memory import ROLE, remember
 from napari_samnet.plugin.model.capture import METADATA
-from napari_samnet.plugin.model.grids import Index, at_place, index_key
+from napari_samnet.plugin.model.grids import (
+    Grid,
+    Index,
+    at_place,
+    grid_of,
+    index_key,
+    sizes,
+)
 from napari_samnet.plugin.model.request import Product
+from napari_samnet.plugin.model.resampled import same_pixels
 from napari_samnet.plugin.run.series import Course
 from napari_samnet.plugin.transfer.annotated_since import (
     NOTHING,
@@ -28,9 +36,10 @@ from napari_samnet.plugin.transfer.series_reopened import is_named_result
 from napari_samnet.series.schedule import DIRECTIONS, Direction
 
 
-def find_propagated(viewer: Any, source: Any) -> Any:
+def find_propagated(viewer: Any, source: Any, grid: Grid) -> Any:
     """Find the propagated result that is meant.
 
+    ``source`` (napari.layers.Image): the stack. ``grid``: where it lies.
     Returns: the active layer if it is one, else the uppermost, also one that
     was saved and opened again. Raises InputError if there is none on this
     stack.
@@ -40,10 +49,14 @@ def find_propagated(viewer: Any, source: Any) -> Any:
     layers = [*first, *reversed(list(viewer.layers))]
     for layer in layers:
         about = about_layer(layer)
-        if about.get('role') == ROLE and about.get('on') == source.unique_id:
+        if (
+            about.get('role') == ROLE
+            and about.get('on') == source.unique_id
+            and layer.data.shape == grid.shape
+        ):
             return getattr(layer, '__wrapped__', layer)
     for layer in layers:
-        if is_named_result(layer, source):
+        if is_named_result(layer, grid):
             return getattr(layer, '__wrapped__', layer)
     raise InputError(
         'there is no propagated result to go on from: propagate labels '
@@ -59,6 +72,24 @@ def is_known(layer: Any) -> bool:
     A file keeps labels without what was said of them.
     """
     return 'digests' in about_layer(layer)
+
+
+def check_place(layer: Any, source: Any, grid: Grid) -> None:
+    """Refuse a result that does not lie on its stack, or on another one.
+
+    ``source`` (napari.layers.Image): the stack. ``grid``: where it lies.
+    Raises InputError with what to do.
+    """
+    if layer.data.shape != grid.shape:
+        raise InputError(
+            f'{layer.name!r} has {sizes(layer.data.shape)} pixels, the stack '
+            f'{sizes(grid.shape)}: choose the stack that it was made of'
+        )
+    if not same_pixels(grid_of(layer), grid):
+        raise InputError(
+            f'{layer.name!r} does not lie on the planes of {source.name!r}: '
+            f'give it the same scale, translation and units'
+        )
 
 
 def axis_of(layer: Any, axis: int) -> int:

@@ -24,6 +24,7 @@ from napari_samnet.plugin.transfer.bending import Bending
 from napari_samnet.plugin.transfer.given_pairs import GivenPairs
 from napari_samnet.plugin.transfer.going_on import (
     axis_of,
+    check_place,
     find_propagated,
     lock_planes,
     plan_course,
@@ -124,6 +125,7 @@ class Scripting(GivenPairs):
         axis = axis_of(result, max(0, self.panel.axis.currentIndex()))
         self.set_planes('propagate', axis=axis)
         stack, _ = self._inputs.stacks()
+        check_place(result, self.source, stack.grid)
         at = list(self._inputs.index_of(stack.grid))
         if plane is not None:
             last = stack.grid.leading[axis] - 1
@@ -180,7 +182,8 @@ class Scripting(GivenPairs):
             return self._layer(layer)
         if self.source is None:
             raise InputError('choose the stack as the source')
-        return find_propagated(self.viewer, self.source)
+        grid = self._inputs.stack(self.source).grid
+        return find_propagated(self.viewer, self.source, grid)
 
     @property
     def verdict(self) -> Verdict | None:

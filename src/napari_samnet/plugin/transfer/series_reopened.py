@@ -19,22 +19,25 @@ from napari_samnet.plugin.layers.series_memory import (
 )
 from napari_samnet.plugin.model.capture import METADATA, kind_of
 from napari_samnet.plugin.model.grids import SPATIAL, Grid, grid_of
+from napari_samnet.plugin.model.resampled import same_pixels
 from napari_samnet.series.verdicts import named_planes
 
 
-def is_named_result(layer: Any, source: Any) -> bool:
-    """Whether labels that nothing is known of bear the name of a result."""
+def is_named_result(layer: Any, grid: Grid) -> bool:
+    """Whether labels that nothing is known of bear the name of a result.
+
+    ``grid``: where the stack lies on which they must.
+    """
     if kind_of(layer) != 'labels' or about_layer(layer).get('role'):
         return False
     if re.search(r' propagated( \[\d+\])?$', layer.name) is None:
         return False
-    image = source.data[0] if source.multiscale else source.data
-    shape = image.shape[:-1] if source.rgb else image.shape
-    if not isinstance(layer.data, np.ndarray) or layer.data.shape != shape:
-        return False
     # Many files keep no scale; it is read by planes of the world.
-    there, here = (grid_of(x, shape).to_world() for x in (layer, source))
-    return bool(np.allclose(there, here))
+    return (
+        isinstance(layer.data, np.ndarray)
+        and layer.data.shape == grid.shape
+        and same_pixels(grid_of(layer), grid)
+    )
 
 
 class SeriesReopened:

@@ -112,8 +112,9 @@ class SeriesView:
         if source is None or self._inputs.mode != 'propagate':
             return None
         try:
-            self._reopened.look(source, self._inputs.stack(source).grid)
-            layer = find_propagated(self._viewer, source)
+            grid = self._inputs.stack(source).grid
+            self._reopened.look(source, grid)
+            layer = find_propagated(self._viewer, source, grid)
         except InputError:
             return None
         return layer, axis_of(layer, max(0, self._panel.axis.currentIndex()))
@@ -161,7 +162,8 @@ def _rows(about: Any, painted: Collection[int]) -> list[PlaneRow]:
         text, color = STATES.get(str(state), (str(state), (150, 150, 150)))
         tip = str(report.get('reason', ''))
         missing = report.get('missing', ())
-        if missing and place not in annotated | corrected:
+        told = not missing or tip or place in annotated | corrected
+        if not told:
             tip += f' Not seen here: id {", ".join(map(str, missing))}.'
         carried = state in ('good', 'look')
         rows.append(

@@ -253,6 +253,7 @@ class SemanticTransfer(Scripting):
 
     def _on_active(self, event: Any = None) -> None:  # noqa: ARG002
         self._judging.follow_selection()
+        self._series.refresh()
 
     def _on_region(self, layer: Any = None) -> None:
         """Take new shapes for a region of the image that they lie on."""
