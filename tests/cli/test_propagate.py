@@ -148,6 +148,7 @@ def test_results_are_corrected_in_place(
     assert (carried == 7).sum() > 0.8 * 6400
     rows = table(out)
     assert [row['state'] for row in rows[1:]] == ['annotated', 'annotated']
+    assert [row['reason'] for row in rows[1:]] == ['corrected by hand'] * 2
     assert [row['file'] for row in rows] == [
         f'frame{number}_labels.tif' for number in (8, 9, 10)
     ]
