@@ -172,15 +172,22 @@ def test_the_file_itself_says_it(
     check_it_goes_on(widget, opened)
 
 
+@pytest.mark.parametrize('says_so', [True, False])
 def test_it_is_dropped_onto_the_dock(
+    says_so: bool,
     corrected: Any,
     make_widget: Any,
     tmp_path: Path,
     own_home: Path,
     drop: Any,
 ) -> None:
-    file = save_ours(corrected, tmp_path / 'mine.tif')
-    shutil.rmtree(own_home)
+    file = tmp_path / 'mine.tif'
+    if says_so:
+        save_ours(corrected, file)
+        shutil.rmtree(own_home)
+    else:
+        labels = result_of(corrected).data
+        tifffile.imwrite(file, labels, photometric='minisblack')
     viewer = ViewerModel()
     widget = open_film(viewer, make_widget)
     mime = QMimeData()
