@@ -1,8 +1,9 @@
 """Make a contact sheet of transferred images.
 
 ``python docs/make_contact_sheet.py`` makes ``docs/images/transferred.jpg``
-from the sample pairs and from photographs that come with scikit-image, whose
-attributes were changed in a known way.
+from the sample pairs, from photographs that come with scikit-image, whose
+attributes were changed in a known way, and from pairs that show unlike things,
+of which nothing is to be taken.
 
 ``python docs/make_contact_sheet.py --pairs FILE --root DIR --limit 10 OUT``
 makes a sheet of any list of pairs: a CSV file with columns ``source, target``
@@ -39,6 +40,15 @@ CAPTION = 16
 #: The known changes are shown on these pairs of the benchmark.
 KNOWN = (8, 11, 18, 15, 13, 14)
 
+#: Sample pairs whose sources show nothing alike.
+UNLIKE = (
+    ('elephant', 'jug'),
+    ('cat', 'elephant'),
+    ('jug', 'cat'),
+    ('coffee', 'motorcycle'),
+    ('motorcycle', 'kidney'),
+)
+
 Panel = tuple[str, NDArray[np.float32]]
 
 
@@ -65,6 +75,8 @@ def showable() -> Iterator[list[Panel]]:
         pair = protocol.load(index)
         row = transfer(pair.source, pair.target)
         yield [*row, (f'right answer ({pair.group})', pair.truth.image)]
+    for one, other in UNLIKE:
+        yield transfer(load_sample(one).source, load_sample(other).source)
 
 
 def listed(pairs: Path, root: Path, limit: int) -> Iterator[list[Panel]]:
@@ -119,7 +131,7 @@ def main() -> None:
     else:
         root = chosen.root or chosen.pairs.parent
         rows = list(listed(chosen.pairs, root, chosen.limit))
-    draw(rows, -(-len(rows) // 2)).save(chosen.out, quality=76, optimize=True)
+    draw(rows, -(-len(rows) // 2)).save(chosen.out, quality=72, optimize=True)
     sys.stdout.write(f'{chosen.out}\n')
 
 
