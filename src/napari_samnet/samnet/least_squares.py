@@ -187,7 +187,6 @@ class AnalyticMatching(nn.Module):
     their neighbors and, far from any, the start, and nothing accumulates
     over the iterations. With a guide, the window of the fit follows the
     object, see :mod:`.bilateral`; without one it is round.
-
     """
 
     def guided(
